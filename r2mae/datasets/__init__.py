@@ -1,0 +1,1 @@
+"""Samples by position: the order of the stream, and what each modality reads."""

@@ -1,0 +1,141 @@
+"""Where encoded images and their labels lie: a folder, parquet files, the hub, or an embedded array."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from r2mae.datasets.card import find_files
+from r2mae.datasets.fingerprint import fingerprint_array, fingerprint_files
+from r2mae.errors import InputError, did_you_mean
+from r2mae.schema.card import Card
+
+Labels = npt.NDArray[np.int64]
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+class ImageRecords(Protocol):
+    """Encoded images by index; `name` is what a message calls one."""
+
+    labels: Labels | None
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> bytes | npt.NDArray[np.uint8]: ...
+
+    def name(self, index: int) -> str: ...
+
+
+def open_records(card: Card, root: str | None, split: str) -> ImageRecords:
+    """The images of a card's split.
+
+    Raises: InputError for missing folders, files, columns and embedded sets, and for empty splits.
+    """
+    if card.embedded is not None:
+        return _DigitRecords(split)
+    if root is None:
+        if card.hub is None:
+            raise InputError("data.root must be given for this card, got nothing. Name the folder of your images.")
+        return _TableRecords(_load_hub(card, split), card, f"{card.hub}[{split}]", None)
+    folder, files = find_files(card, Path(root), split)
+    if folder is not None:
+        return _FolderRecords(folder)
+    table = _load_table("parquet", ", ".join(map(str, files)), data_files=[str(path) for path in files], split="train")
+    return _TableRecords(table, card, files[0].name, fingerprint_files(files[0].parent, files))
+
+
+class _FolderRecords:
+    """Image files below a folder; the first folder level names the classes where there is one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+        if not self.paths:
+            raise InputError(f"data.root {folder} must hold images ({', '.join(sorted(_SUFFIXES))}), got none.")
+        classes = [path.relative_to(folder).parts[0] for path in self.paths]
+        has_classes = all(len(path.relative_to(folder).parts) > 1 for path in self.paths)
+        self.labels = _encode(classes) if has_classes else None
+        # Contents of a million files are not read; names and sizes tell data sets apart.
+        self.fingerprint = fingerprint_files(folder, self.paths, contents=False)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> bytes:
+        return self.paths[index].read_bytes()
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+
+class _TableRecords:
+    """Rows with encoded image bytes, memory-mapped by `datasets`."""
+
+    def __init__(self, table: Any, card: Card, title: str, fingerprint: str | None) -> None:
+        from datasets import Image
+
+        self.title, self.column = title, card.image_column
+        if self.column not in table.column_names:
+            known = did_you_mean(self.column, table.column_names)
+            raise InputError(f"{title} must have the image column {self.column!r}, got {table.column_names}. {known}")
+        if not len(table):
+            raise InputError(f"{title} must hold images, got no rows.")
+        has_labels = card.label_column in table.column_names
+        self.labels = _encode(table.with_format("numpy")[card.label_column][:]) if has_labels else None
+        self.table = table.select_columns([self.column]).cast_column(self.column, Image(decode=False))
+        self.fingerprint = fingerprint or str(table._fingerprint)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def read(self, index: int) -> bytes:
+        row = self.table[index][self.column]
+        return row["bytes"] if row["bytes"] is not None else Path(row["path"]).read_bytes()
+
+    def name(self, index: int) -> str:
+        return f"{self.title} row {index}"
+
+
+class _DigitRecords:
+    """scikit-learn's scanned digits: the first 1,437 train, the last 360 test, as its examples split them."""
+
+    def __init__(self, split: str) -> None:
+        from sklearn.datasets import load_digits
+
+        pixels, labels = load_digits(return_X_y=True)
+        rows = slice(0, 1437) if split == "train" else slice(1437, None)
+        self.pixels = (pixels[rows].reshape(-1, 8, 8, 1) * 15).astype(np.uint8)  # 17 grey levels, 0..16
+        self.labels: Labels | None = labels[rows].astype(np.int64)
+        self.fingerprint = fingerprint_array(self.pixels)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, index: int) -> npt.NDArray[np.uint8]:
+        return self.pixels[index]
+
+    def name(self, index: int) -> str:
+        return f"digit {index}"
+
+
+def _load_hub(card: Card, split: str) -> Any:
+    return _load_table(str(card.hub), f"hub data set {card.hub}", split=card.splits.get(split, split))
+
+
+def _load_table(builder: str, what: str, **arguments: Any) -> Any:
+    """`datasets.load_dataset`, its many kinds of failure as one."""
+    from datasets import disable_progress_bars, load_dataset
+
+    disable_progress_bars()
+    try:
+        return load_dataset(builder, **arguments)
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise InputError(f"{what} must be readable by datasets, got {type(cause).__name__}: {str(cause)[:200]}.") from None
+
+
+def _encode(labels: Any) -> Labels:
+    """Class numbers 0..C-1 in sorted order of whatever the labels are."""
+    return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,85 @@
+"""What every modality's data offers, and how a split is held out and streamed."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from r2mae.datasets.stream import Stream, permute
+from r2mae.errors import InputError
+
+Batch = dict[str, Any]  # tensors with a leading B, "positions" (B,) and "indices" (B,) among them
+_HELD_OUT_KEY = 0x51D  # fixed: which samples are held out does not depend on a run's seed
+
+
+class SampleSource(Protocol):
+    """Samples by index. `positions` seeds augmentation; None asks for the plain view used by evaluation."""
+
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch: ...
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None: ...
+
+
+class Part:
+    """A share of a source, chosen by a fixed permutation: the first `size` or, with `held_out`, the rest."""
+
+    def __init__(self, source: SampleSource, size: int, held_out: bool) -> None:
+        self.source = source
+        self.fingerprint = source.fingerprint
+        self.start, self.stop = (size, len(source)) if held_out else (0, size)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def _outer(self, indices: Tensor) -> Tensor:
+        return permute(indices + self.start, len(self.source), _HELD_OUT_KEY)
+
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
+        """Samples by index within this part."""
+        return self.source.load(self._outer(indices), positions, seed)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """(N,) int64, or None when the data has no labels."""
+        labels = self.source.labels
+        return None if labels is None else labels[self._outer(torch.arange(len(self))).numpy()]
+
+
+def hold_out(source: SampleSource, share: float) -> tuple[Part, Part]:
+    """Split a source into a training part and a held-out part of round(share * N) samples.
+
+    Raises: InputError when either part would be empty.
+    """
+    size = len(source) - round(share * len(source))
+    if not 0 < size < len(source):
+        remedy = "Use more data or another share."
+        raise InputError(f"data.held_out must leave samples on both sides of {len(source)}, got {share}. {remedy}")
+    return Part(source, size, held_out=False), Part(source, size, held_out=True)
+
+
+class StreamDataset(torch.utils.data.Dataset[Batch]):
+    """Positions in, batches out: what a DataLoader worker runs. Holds no state that training would change."""
+
+    def __init__(self, source: SampleSource, stream: Stream) -> None:
+        self.source = source
+        self.stream = stream
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        at = torch.tensor(positions)
+        try:
+            batch = self.source.load(self.stream.indices(at), at, self.stream.seed)
+        except InputError as error:  # an exception would leave the worker as a traceback
+            return {"error": str(error)}
+        return batch | {"positions": at}
+
+
+def as_is(batch: Batch) -> Batch:
+    """The collate function: batches arrive made."""
+    return batch

@@ -1,0 +1,29 @@
+"""What a user can do wrong, said in one line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Bad input: one line of the form `<what> must <rule>, got <value>. <remedy>.`; the CLI exits with code 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class InterruptedRun(Exception):
+    """A signal stopped a run after its checkpoint was written; the CLI exits with 128 + the signal's number."""
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        super().__init__(signal_number, step)
+        self.signal_number = signal_number
+        self.step = step
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A closing remedy: the nearest known word, or all of them when few and none is near."""
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return f"Known: {', '.join(names)}." if len(names) <= 40 else ""

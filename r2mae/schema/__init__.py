@@ -1,0 +1,1 @@
+"""Strict recipes: YAML in, typed sections out, every mistake one line. Imports neither torch nor a modality."""

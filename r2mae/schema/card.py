@@ -1,0 +1,27 @@
+"""Data cards: where a data set comes from, under which licence, and how its splits and columns are named."""
+
+from pydantic import Field
+
+from r2mae.schema.section import Section
+
+
+class Card(Section):
+    """One data/<name>/card.yaml.
+
+    files: split -> places below root, tried in order: a glob of parquet files, or a folder (ends with `/`).
+    hub: a `datasets` id, used when a recipe gives no root.
+    embedded: a data set that an installed library carries; needs no root.
+    """
+
+    title: str
+    source: str
+    licence: str
+    files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    hub: str | None = None
+    embedded: str | None = None
+    splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "test": "test"})
+    image_column: str = "image"
+    label_column: str | None = "label"
+    sha256: dict[str, str] = Field(default_factory=dict)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]

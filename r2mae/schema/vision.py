@@ -1,0 +1,58 @@
+"""Vision's recipe sections."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from r2mae.schema.section import Section
+
+
+class AugmentSection(Section):
+    """Training-time views: random resized crop (area fraction) and horizontal flip, seeded by position."""
+
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    flip: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> "AugmentSection":
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale must satisfy 0 < low <= high <= 1, got {list(self.crop_scale)}.")
+        return self
+
+
+class VisionData(Section):
+    """Images of a card, found at root (a folder or parquet files) or on the hub when root is absent."""
+
+    card: str
+    root: str | None = None
+    image_size: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3] = 3
+    augment: AugmentSection | None = AugmentSection()
+    held_out: float = Field(default=0.05, gt=0, lt=1)
+    on_bad_sample: Literal["stop", "skip"] = "stop"
+    cache_mib: int = Field(default=256, ge=0, le=1 << 20)
+
+
+class VisionModel(Section):
+    """A masked autoencoder around any timm VisionTransformer with a plain patch embedding."""
+
+    encoder: str
+    patch_size: int | None = Field(default=None, ge=1, le=1024)
+    width: int | None = Field(default=None, ge=4, le=1 << 16)
+    depth: int | None = Field(default=None, ge=1, le=512)
+    heads: int | None = Field(default=None, ge=1, le=512)
+    decoder_depth: int = Field(default=8, ge=0, le=64)
+    decoder_width: int = Field(default=512, ge=4, le=1 << 16)
+    decoder_heads: int = Field(default=16, ge=1, le=512)
+    normalize_targets: bool = True
+    init_from: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "VisionModel":
+        if self.decoder_width % self.decoder_heads or self.decoder_width % 4:
+            raise ValueError(
+                f"decoder_width must be divisible by 4 and by decoder_heads = {self.decoder_heads}, "
+                f"got {self.decoder_width}."
+            )
+        return self
