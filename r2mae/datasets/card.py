@@ -25,6 +25,13 @@ def load_card(name: str) -> Card:
     return validate(Card, load_document(path), str(path))
 
 
+def locate(card: Card, root: str | None) -> Path | None:
+    """The folder of a card's data: the recipe's root, else the first of the card's that exists; None means the hub."""
+    if root is not None:
+        return Path(root)
+    return next((Path(place) for place in card.roots if Path(place).is_dir()), None)
+
+
 def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Path]]:
     """(folder, []) or (None, parquet files) of a split below root: the card's first place that exists.
 

@@ -77,7 +77,7 @@ class StreamDataset(torch.utils.data.Dataset[Batch]):
             batch = self.source.load(self.stream.indices(at), at, self.stream.seed)
         except InputError as error:  # an exception would leave the worker as a traceback
             return {"error": str(error)}
-        return batch | {"positions": at}
+        return batch | {"positions": at, "first_position": positions[0]}
 
 
 def as_is(batch: Batch) -> Batch:

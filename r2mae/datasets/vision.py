@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from r2mae.datasets.card import load_card
-from r2mae.datasets.image_records import ImageRecords, open_records
+from r2mae.datasets.image_records import ImageRecords, open_record_paths, open_records
 from r2mae.datasets.source import Batch
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
@@ -25,6 +25,11 @@ Box = tuple[float, float, float, float]
 def open_images(section: VisionData, split: str) -> "Images":
     """The images of a recipe's data section, split "train" or "test"."""
     return Images(open_records(load_card(section.card), section.root, split), section)
+
+
+def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
+    """The images of a folder, parquet files or image files, seen as the recipe sees its own."""
+    return Images(open_record_paths(load_card(section.card), paths), section)
 
 
 class Images:

@@ -9,7 +9,9 @@ class Card(Section):
     """One data/<name>/card.yaml.
 
     files: split -> places below root, tried in order: a glob of parquet files, or a folder (ends with `/`).
-    hub: a `datasets` id, used when a recipe gives no root.
+    roots: folders that are looked for when a recipe gives no root, before the hub.
+    hub: a `datasets` id, used when there is no root.
+    num_samples: split -> samples, so that a recipe can be checked where the data is not.
     embedded: a data set that an installed library carries; needs no root.
     """
 
@@ -17,7 +19,9 @@ class Card(Section):
     source: str
     licence: str
     files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    roots: tuple[str, ...] = ()
     hub: str | None = None
+    num_samples: dict[str, int] = Field(default_factory=dict)
     embedded: str | None = None
     splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "test": "test"})
     image_column: str = "image"

@@ -1,7 +1,9 @@
 """The strict base of every recipe section, and pydantic's findings said in one line."""
 
+import dataclasses
 import json
 import math
+import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -83,15 +85,23 @@ def _path(finding: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
 
 def _known_keys(kind: type[Section], path: list[str]) -> list[str]:
     """The keys that the section at path allows, found by walking the annotations."""
-    here: Any = kind
+    here: list[Any] = [kind]
     for part in path:
-        fields = getattr(here, "model_fields", None)
-        if fields is None or part not in fields:
-            return []
-        here = fields[part].annotation
-        here = next((arm for arm in getattr(here, "__args__", ()) if hasattr(arm, "model_fields")), here)
-    fields = getattr(here, "model_fields", {})
-    return list(fields)
+        inside = [_fields(arm).get(part) for arm in here]
+        here = [arm for annotation in inside if annotation is not None for arm in _arms(annotation)]
+    return [name for arm in here for name in _fields(arm)]
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    if hasattr(kind, "model_fields"):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return {field.name: field.type for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else {}
+
+
+def _arms(annotation: Any) -> list[Any]:
+    """The classes that a (nested) union or Annotated annotation may hold."""
+    inner = typing.get_args(annotation)
+    return [arm for item in inner for arm in _arms(item)] if inner else [annotation]
 
 
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")

@@ -1,0 +1,90 @@
+"""`r2mae check`: what a recipe means and costs. Builds the model, reads the data's index, trains nothing."""
+
+import argparse
+import json
+import math
+from typing import Any
+
+from r2mae.schema.document import write_document
+from r2mae.schema.pretrain import load_recipe, recipe_document
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Check every recipe; the first that cannot work ends it."""
+    reports = {path: inspect(path, arguments.set) for path in arguments.recipe}
+    if arguments.json:
+        print(json.dumps(reports if len(reports) > 1 else next(iter(reports.values()))))
+        return
+    for path, report in reports.items():
+        _print(path, report)
+
+
+def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
+    """Everything that follows from a recipe, as plain data.
+
+    Raises: InputError with the first thing that cannot work.
+    """
+    recipe = load_recipe(path, overrides)
+    from dataclasses import asdict
+
+    from r2mae.recipe import build_model, count_training_samples, make_plan
+
+    model: Any = build_model(recipe)
+    samples, data = count_training_samples(recipe)
+    tokens = math.prod(model.grid)
+    plan = make_plan(recipe, samples, tokens)
+    parameters = list(model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    return {
+        "recipe": recipe_document(recipe),
+        "data": data,
+        "parameters": {"all": sum(p.numel() for p in parameters), "trained": trained},
+        "plan": asdict(plan),
+        "levels": [_level(recipe, model, plan, float(ratio)) for ratio in recipe.mask.law.table(0.0)],
+        "state_gib": round((sum(p.numel() for p in parameters) * 4 + trained * 12) / 2**30, 3),
+    }
+
+
+def _level(recipe: Any, model: Any, plan: Any, ratio: float) -> dict[str, Any]:
+    """What a step at one ratio costs: tokens, operations of all devices, activations of one device."""
+    import torch
+
+    from r2mae.masking.pattern import count_masked
+
+    hidden = int(count_masked(torch.tensor([plan.tokens_per_sample]), torch.tensor([ratio], dtype=torch.float64)))
+    visible = plan.tokens_per_sample - hidden
+    memory = model.saved_values(visible)
+    narrow_bytes = 2 if recipe.hardware.precision == "bf16-mixed" else 4
+    activations = plan.per_device_samples * (memory.wide * 4 + memory.narrow * narrow_bytes)
+    return {
+        "ratio": ratio,
+        "masked": hidden,
+        "visible": visible,
+        "step_tflop": model.training_flops(visible) * recipe.batch.global_samples / 1e12,
+        "activations_gib": activations / 2**30,
+    }
+
+
+def _print(path: str, report: dict[str, Any]) -> None:
+    plan, levels = report["plan"], report["levels"]
+    print(f"# {path}\n{write_document(report['recipe']).rstrip()}\n")
+    print(f"data         {report['data']['title']}")
+    print(f"             {report['data']['found']}; licence: {report['data']['licence']}")
+    print(f"parameters   {report['parameters']['all']:,} ({report['parameters']['trained']:,} trained)")
+    print(f"tokens       {plan['tokens_per_sample']} a sample")
+    print(
+        f"steps        {plan['steps']:,} ({plan['epochs']:g} epochs of {plan['train_samples']:,} samples), "
+        f"{plan['warmup_steps']:,} of them warm-up"
+    )
+    print(f"batch        {plan['per_device_samples']} a device x {plan['accumulation']} accumulated")
+    print(f"peak lr      {plan['peak_lr']:.3g}")
+    print(f"saved        every {plan['checkpoint_every_steps']} steps; measured every {plan['watch_every_steps']}")
+    print(f"memory       {report['state_gib']:.3g} GiB weights, gradients and moments, and activations a device below")
+    print("\nratio  hidden  visible  TFLOP a step  activations GiB (estimates)")
+    for level in levels:
+        print(
+            f"{level['ratio']:5.3f}  {level['masked']:6d}  {level['visible']:7d}  {level['step_tflop']:12.4g}  "
+            f"{level['activations_gib']:.3g}"
+        )
+    mean = sum(level["step_tflop"] for level in levels) / len(levels)
+    print(f"training     {mean * plan['steps'] / 1e3:.4g} PFLOP in all\n")

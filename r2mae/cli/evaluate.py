@@ -1,0 +1,66 @@
+"""`r2mae evaluate`: frozen features of a run against labels, on the test split."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Score, and print a table or JSON."""
+    from r2mae.recipe import load_run
+
+    loaded = load_run(arguments.run, arguments.checkpoint)
+    scores = score(loaded, [arguments.task], arguments.labels_per_class, arguments.draws, arguments.baselines)
+    result = {
+        "run": arguments.run,
+        "checkpoint_step": loaded.manifest["step"],
+        "task": arguments.task,
+        "split": "test",
+        "labels_per_class": arguments.labels_per_class or "all",
+        "scores": {name: tasks[arguments.task] for name, tasks in scores.items()},
+    }
+    print(json.dumps(result)) if arguments.json else print_scores(scores, arguments.labels_per_class)
+
+
+def score(
+    loaded: Any, tasks: list[str], labels_per_class: int | None, draws: int, baselines: bool
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """{encoder: {task: {accuracy, half_width, draws}}} of a run, train to test split."""
+    from r2mae.evaluation.features import extract_labelled
+    from r2mae.evaluation.probe import probe
+    from r2mae.recipe import build_model, open_split
+
+    train, test = open_split(loaded.recipe, "train"), open_split(loaded.recipe, "test")
+    encoders: list[tuple[str, Any, str]] = [("pretrained", loaded.model, "embed")]
+    if baselines:
+        encoders.append(("untrained", build_model(loaded.recipe), "embed"))
+        encoders.append(("raw input", loaded.model, "baseline"))
+    scores: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, model, kind in encoders:
+        data = [extract_labelled(model, split, kind=kind, progress=show(name)) for split in (train, test)]
+        scores[name] = {
+            task: probe(task, *data, labels_per_class=labels_per_class, num_draws=draws).to_dict()  # type: ignore[arg-type]
+            for task in tasks
+        }
+    return scores
+
+
+def print_scores(scores: dict[str, dict[str, dict[str, Any]]], labels_per_class: int | None) -> None:
+    """A line an encoder and task."""
+    print(f"test accuracy, {labels_per_class or 'all'} labels a class")
+    for name, tasks in scores.items():
+        for task, found in tasks.items():
+            spread = f" ± {found['half_width']:.3f} (95 %, {found['draws']} draws)" if found["half_width"] else ""
+            print(f"  {name:<12} {task:<13} {found['accuracy']:.3f}{spread}")
+
+
+def show(what: str) -> Any:
+    """A progress callback: one live line on a terminal, silence elsewhere."""
+
+    def progress(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{what}: {done:,}/{total:,} samples" + ("\n" if done == total else ""))
+            sys.stderr.flush()
+
+    return progress

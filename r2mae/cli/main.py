@@ -1,0 +1,122 @@
+"""`r2mae`: the parser, and how every ending becomes an exit code and at most one line.
+
+Exit codes: 0 done, 1 a fault of ours (traceback in a log), 2 bad input, 128 + n stopped by signal n, state saved.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from r2mae import __version__
+from r2mae.errors import InputError, InterruptedRun
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; imports no heavy library."""
+    parser = _Parser(prog="r2mae", description="Masked pretraining with random mask ratios.")
+    parser.add_argument("--version", action="version", version=f"r2mae {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+        return added
+
+    def recipe(added: argparse.ArgumentParser, many: bool = False) -> None:
+        added.add_argument("recipe", nargs="+" if many else None, metavar="RECIPE", help="a recipe file")
+        added.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. seed=1")
+
+    def run(added: argparse.ArgumentParser) -> None:
+        added.add_argument("run", metavar="RUN", help="a run folder, such as runs/digits_demo")
+        added.add_argument("--checkpoint", default="last", help="last (default), best or step_<n>")
+
+    pretrain = verb("pretrain", "train a recipe; the same command continues it")
+    recipe(pretrain)
+    pretrain.add_argument("--name", help="of the run folder below runs/; default: the recipe's file name")
+    pretrain.add_argument("--fresh", action="store_true", help="set an earlier run aside and start over")
+
+    recipe(verb("check", "show what a recipe means and costs; train nothing"), many=True)
+
+    mask = verb("mask", "show what would be hidden")
+    recipe(mask)
+    mask.add_argument("--steps", default="0:3", metavar="A:B", help="optimizer steps")
+    mask.add_argument("--positions", default="0:2", metavar="A:B", help="samples of each step, from 0")
+
+    evaluate = verb("evaluate", "score a run's frozen encoder on the test split")
+    run(evaluate)
+    evaluate.add_argument("--task", choices=("knn", "linear_probe"), required=True)
+    evaluate.add_argument("--labels-per-class", type=_positive, metavar="N", help="train on N labels a class")
+    evaluate.add_argument("--draws", type=_positive, default=10, help="label draws with --labels-per-class")
+    evaluate.add_argument("--baselines", action="store_true", help="also score raw input and the untrained encoder")
+
+    reconstruct = verb("reconstruct", "hide, predict and draw images")
+    run(reconstruct)
+    reconstruct.add_argument("images", nargs="*", metavar="IMAGE", help="image files; default: held-out samples")
+    reconstruct.add_argument("-o", "--output", metavar="PNG", help="default: RUN/pictures/reconstruct.png")
+    reconstruct.add_argument("--ratios", default="0.25,0.5,0.75", metavar="P,P,P", help="fractions to hide")
+
+    embed = verb("embed", "write features of whole samples, nothing hidden")
+    run(embed)
+    embed.add_argument("data", metavar="DATA", help="train, test, a folder, a parquet file or an image")
+    embed.add_argument("-o", "--output", required=True, metavar="FILE.npy", help="(N, D) float32")
+
+    demo = verb("demo", "pretrain on real digits in under a minute, then compare with raw pixels and no training")
+    demo.add_argument("recipe", nargs="?", default="recipes/vision/digits_demo.yaml", metavar="RECIPE")
+    demo.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. seed=1")
+    demo.add_argument("--name", help="of the run folder below runs/")
+    demo.add_argument("--fresh", action="store_true", help="set an earlier run aside and start over")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; give its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        importlib.import_module(f"r2mae.cli.{arguments.verb}").run(arguments)
+        sys.stdout.flush()
+        return 0
+    except InputError as error:
+        return _say(f"r2mae: {error}", 2)
+    except InterruptedRun as ending:
+        remedy = "the same command continues"
+        return _say(f"r2mae: stopped by signal {ending.signal_number}, saved at step {ending.step}; {remedy}", 128 + ending.signal_number)
+    except KeyboardInterrupt:
+        return _say("r2mae: interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing to say
+        return 0
+    except Exception as error:
+        log = Path(getattr(arguments, "log_file", None) or Path(tempfile.gettempdir()) / "r2mae-error.log")
+        with log.open("a") as file:
+            traceback.print_exc(file=file)
+        first = (str(error).strip().splitlines() or [""])[0]
+        return _say(f"r2mae: fault in r2mae: {type(error).__name__}: {first[:300]} (traceback in {log})", 1)
+
+
+def _say(line: str, code: int) -> int:
+    """One line on stderr, from the first process only: the others met the same."""
+    from_launcher = int(os.environ.get("LOCAL_RANK", "0")) > 0
+    if not from_launcher:
+        print(line, file=sys.stderr, flush=True)
+    # Lightning's launcher kills the job when a child ends badly; the first process reports for all.
+    return 0 if from_launcher and code > 2 else code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,90 @@
+"""`r2mae pretrain`: a run folder, then training until it ends or is stopped."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from r2mae.errors import InputError, InterruptedRun
+from r2mae.schema.pretrain import load_recipe, recipe_document
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Start or continue a run."""
+    result = pretrain(arguments)
+    if arguments.json and int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        print(json.dumps(result))
+
+
+def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train to the end; gives {"run", "step", "seconds", metrics}.
+
+    Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
+    """
+    recipe = load_recipe(arguments.recipe, arguments.set)
+    from r2mae.recipe import build_training, is_first_process, open_training_data
+    from r2mae.training.run_folder import RunFolder, commit, versions
+
+    folder = RunFolder(run_path(arguments.name or Path(arguments.recipe).stem))
+    writes = is_first_process()
+    if not folder.exists or arguments.fresh:
+        open_training_data(recipe)  # what cannot be read is refused before a folder is made
+    if writes:
+        if arguments.fresh:
+            folder.set_aside()
+        folder.start(recipe_document(recipe), str(arguments.recipe))
+        arguments.log_file = folder.stderr
+    status = folder.read_status()
+    if status.get("status") == "finished":
+        _tell(writes, f"{folder.path}: finished at step {status['step']}. --fresh starts over beside it.")
+        return {"run": str(folder.path)} | status
+    training = build_training(recipe, folder)
+    if writes:
+        identity = status.get("id") or f"{folder.path.name}-{time.strftime('%Y%m%d%H%M%S')}"
+        folder.write_status(
+            id=identity, status="running", steps=training.plan.steps, commit=commit(), versions=versions()
+        )
+    at = f", continuing at step {folder.read_status().get('step')}" if training.resume_from else ""
+    _tell(writes, f"{folder.path}: {training.plan.steps} steps of {recipe.batch.global_samples} samples{at}")
+    return _train(training, folder, writes, status.get("seconds", 0.0))
+
+
+def _train(training: Any, folder: Any, writes: bool, earlier_seconds: float) -> dict[str, Any]:
+    start = time.monotonic()
+    ending = "failed"
+    try:
+        metrics = training.run()
+        ending = "finished"
+    except InterruptedRun:
+        ending = "interrupted"
+        raise
+    finally:
+        skipped = sorted(training.module.skipped)
+        entries = {"seconds": round(earlier_seconds + time.monotonic() - start, 2), "status": ending}
+        if writes:
+            folder.write_status(**entries, skipped_samples=len(skipped), skipped_first=skipped[:100])
+    if skipped:
+        _tell(writes, f"{folder.path}: skipped {len(skipped)} unreadable samples, the first {skipped[0]}")
+    step = training.module.steps_done
+    if writes:
+        folder.write_status(step=step, metrics=metrics)
+    _tell(writes, f"{folder.path}: finished at step {step} in {entries['seconds']} s")
+    return {"run": str(folder.path), "step": step, "skipped_samples": len(skipped)} | entries | {"metrics": metrics}
+
+
+def run_path(name: str) -> Path:
+    """runs/<name>.
+
+    Raises: InputError for names that would leave runs/.
+    """
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise InputError(f"--name must be a plain folder name, got {name!r}.")
+    return Path("runs") / name
+
+
+def _tell(writes: bool, line: str) -> None:
+    if writes:
+        print(line, file=sys.stderr, flush=True)

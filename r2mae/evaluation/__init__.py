@@ -1,0 +1,1 @@
+"""What a trained encoder is worth: the same measurements for every modality, arrays from `embed`."""

@@ -1,0 +1,108 @@
+"""`model.init_from`: start from a run of ours, a timm ViT or a transformers ViTMAE, by path or hub id."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from r2mae.errors import InputError
+from r2mae.interop.vit_mae import from_vit_mae
+
+_PREFIX = "model."
+
+
+def load_initial_weights(model: nn.Module, source: str) -> None:
+    """Fill a `MaskedAutoencoder` from source; what the source does not have (a decoder, say) stays as it was made.
+
+    source: a run or checkpoint folder of r2mae, a folder or hub id of a ViTMAE, a file of timm weights
+    (.safetensors, .pth, .bin), or `timm/<name>` from the hub.
+
+    Raises: InputError when source cannot be read, or does not fit the recipe's model.
+    """
+    try:
+        weights = _read(source)
+    except InputError:
+        raise
+    except Exception as error:
+        message = str(error).strip().splitlines() or [type(error).__name__]
+        remedy = "Give a run folder, a ViTMAE folder or hub id, a timm weight file, or timm/<name>."
+        raise InputError(f"model.init_from must be readable, got {source!r}: {message[0][:160]}. {remedy}") from None
+    own = model.state_dict()
+    weights = {name: _fit_positions(name, tensor, own, model) for name, tensor in weights.items() if name in own}
+    if not any(name.startswith("encoder.blocks.") for name in weights):
+        raise InputError(f"model.init_from must hold ViT weights, got none of the encoder's names in {source!r}.")
+    for name, tensor in weights.items():
+        if tensor.shape != own[name].shape:
+            raise InputError(
+                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(own[name].shape)}, "
+                f"got {list(tensor.shape)}. Set model.width, depth, patch_size and decoder_* as the source has them."
+            )
+    absent = [name for name in own if name.startswith("encoder.") and name not in weights]
+    if absent:
+        raise InputError(f"model.init_from {source!r} must hold the whole encoder, got no {absent[0]}. Lower model.depth?")
+    model.load_state_dict(weights, strict=False)
+
+
+def _read(source: str) -> dict[str, Tensor]:
+    path = Path(source)
+    if path.is_file():
+        return _encoder_only(_read_file(path))
+    if path.is_dir():
+        checkpoint = _checkpoint_folder(path)
+        if checkpoint is not None:
+            tensors = load_file(checkpoint / "model.safetensors")
+            return {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
+        config = path / "config.json"
+        if not config.is_file():
+            raise InputError(f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}.")
+        kind = json.loads(config.read_text()).get("model_type")
+        if kind != "vit_mae":
+            raise InputError(f"model.init_from must be a folder of model_type vit_mae, got {kind!r} in {source!r}.")
+    if source.startswith("timm/"):
+        import timm
+
+        return _encoder_only(timm.create_model(source.removeprefix("timm/"), pretrained=True).state_dict())
+    from transformers import ViTMAEForPreTraining
+
+    return from_vit_mae(ViTMAEForPreTraining.from_pretrained(source).state_dict())
+
+
+def _checkpoint_folder(path: Path) -> Path | None:
+    if (path / "manifest.json").is_file():
+        return path
+    pointer = path / "checkpoints" / "last"
+    return path / "checkpoints" / pointer.read_text().strip() if pointer.is_file() else None
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        return dict(load_file(path))
+    loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("model", "state_dict", "model_ema"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    return dict(loaded)
+
+
+def _encoder_only(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """timm's names under `encoder.`; a classifier's head has no place here."""
+    return {f"encoder.{name}": tensor for name, tensor in state.items() if not name.startswith(("head", "fc_norm"))}
+
+
+def _fit_positions(name: str, tensor: Tensor, own: dict[str, Tensor], model: nn.Module) -> Tensor:
+    """Position tables resampled to the recipe's grid (bicubic, as timm does), prefix tokens kept."""
+    wanted = own[name]
+    if name not in ("encoder.pos_embed", "decoder_positions") or tensor.shape == wanted.shape:
+        return tensor
+    from timm.layers import resample_abs_pos_embed
+
+    grid: tuple[int, int] = model.grid  # type: ignore[assignment]
+    num_prefix = wanted.shape[1] - grid[0] * grid[1]
+    side = round((tensor.shape[1] - num_prefix) ** 0.5)
+    if side * side + num_prefix != tensor.shape[1] or tensor.shape[2] != wanted.shape[2]:
+        return tensor  # refused by shape, with the name
+    resampled: Tensor = resample_abs_pos_embed(tensor, list(grid), [side, side], num_prefix_tokens=num_prefix)
+    return resampled

@@ -1,0 +1,1 @@
+"""Masked models: one protocol, one file a modality."""

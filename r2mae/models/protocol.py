@@ -1,0 +1,63 @@
+"""All that a modality's model implements, and all that the engine knows of it."""
+
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from r2mae.masking.loss import LossSum
+from r2mae.masking.pattern import Mask
+
+
+class MaskedOutput(NamedTuple):
+    """Loss over hidden positions as (sum, count), and what was predicted at them, (B, M, ...)."""
+
+    loss: LossSum
+    predictions: Tensor
+
+
+class Memory(NamedTuple):
+    """Values that training a sample keeps, by how many: saved for backward, a sample."""
+
+    wide: int  # kept in 4 bytes whatever the precision
+    narrow: int  # kept in 2 bytes under bf16-mixed
+
+
+class MaskedModel(Protocol):
+    """A model that predicts hidden positions from visible ones. B samples, N positions, D features.
+
+    Invariant, tested for every modality: changing the values of hidden positions changes no prediction.
+    """
+
+    grid: tuple[int, ...]  # how the N positions lie; (rows, columns) or (length,)
+
+    def eligible(self, batch: dict[str, Any]) -> Tensor:
+        """(B, N) bool on the batch's device, positions that may be hidden."""
+        ...
+
+    def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
+        """Predict what mask hides."""
+        ...
+
+    def embed(self, batch: dict[str, Any]) -> Tensor:
+        """(B, D) features of whole samples, nothing hidden."""
+        ...
+
+    def baseline(self, batch: dict[str, Any]) -> Tensor:
+        """(B, F) raw input features that a probe of the encoder has to beat."""
+        ...
+
+    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
+        """(B, 3, C, H, W) uint8: original, given, predicted; None where a modality has no pictures."""
+        ...
+
+    def compile_blocks(self) -> None:
+        """Compile the repeated blocks in place, for any length."""
+        ...
+
+    def training_flops(self, num_visible: int) -> int:
+        """Floating-point operations of forward and backward for one sample; a multiply-add is two."""
+        ...
+
+    def saved_values(self, num_visible: int) -> Memory:
+        """Activations that one sample keeps for backward."""
+        ...

@@ -1,0 +1,65 @@
+"""Making a timm VisionTransformer of the recipe's shape, and refusing what would leak."""
+
+from typing import Any
+
+import timm
+from timm.layers import PatchEmbed
+from timm.models.vision_transformer import VisionTransformer
+
+from r2mae.errors import InputError, did_you_mean
+
+
+def create_encoder(
+    name: str,
+    *,
+    image_size: int,
+    channels: int,
+    patch_size: int | None = None,
+    width: int | None = None,
+    depth: int | None = None,
+    heads: int | None = None,
+) -> VisionTransformer:
+    """A timm ViT without head; None keeps the named architecture's own patch size, width, depth or heads.
+
+    Raises: InputError for names that timm does not know, models that are no plain VisionTransformer, a patch size
+        that does not divide the image, or a width that does not fit heads and positions.
+    """
+    family = timm.list_models("vit_*") + timm.list_models("deit*")
+    if not timm.is_model(name):
+        raise InputError(f"model.encoder must be a timm model, got {name!r}. {did_you_mean(name, family)}")
+    shape = {"patch_size": patch_size, "embed_dim": width, "depth": depth, "num_heads": heads}
+    arguments: dict[str, Any] = {key: value for key, value in shape.items() if value is not None}
+    _check_shape(name, image_size, patch_size, width, heads)
+    try:
+        encoder = timm.create_model(
+            name, img_size=image_size, in_chans=channels, num_classes=0, global_pool="", **arguments
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError, AttributeError, ZeroDivisionError) as error:
+        if not name.startswith(("vit_", "deit")):
+            raise _refused(name, "is of another family") from None
+        raise InputError(f"model must be a shape that timm can build, got {name!r}: {error or type(error)}.") from None
+    if type(encoder) is not VisionTransformer:
+        raise _refused(name, f"is a {type(encoder).__name__}")
+    if type(encoder.patch_embed) is not PatchEmbed:
+        raise _refused(name, f"embeds patches by {type(encoder.patch_embed).__name__}, which mixes patches")
+    actual = int(encoder.patch_embed.patch_size[0])
+    _check_shape(name, image_size, actual, encoder.embed_dim, encoder.blocks[0].attn.num_heads)
+    return encoder
+
+
+def _refused(name: str, why: str) -> InputError:
+    remedy = "Choose one such as vit_tiny_patch16_224, vit_base_patch16_224 or vit_large_patch16_224."
+    return InputError(
+        f"model.encoder must be a plain VisionTransformer with a plain patch embedding, "
+        f"got {name!r}, which {why}. {remedy}"
+    )
+
+
+def _check_shape(name: str, image_size: int, patch_size: int | None, width: int | None, heads: int | None) -> None:
+    if patch_size is not None and image_size % patch_size:
+        remedy = f"Use {image_size // patch_size * patch_size or patch_size}, or another model.patch_size."
+        raise InputError(f"data.image_size must be divisible by the patch size {patch_size} of {name}, got {image_size}. {remedy}")
+    if patch_size is not None and image_size // patch_size < 2:
+        raise InputError(f"data.image_size must hold at least 2 x 2 patches of {patch_size} pixels, got {image_size}.")
+    if width is not None and (width % 4 or (heads is not None and width % heads)):
+        raise InputError(f"model.width must be divisible by 4 and by the number of heads {heads}, got {width}.")

@@ -1,0 +1,254 @@
+"""A masked autoencoder around timm's VisionTransformer.
+
+Shapes: B images, C channels, S x S pixels, N patches, P values of a patch, V visible and M hidden patches,
+R prefix tokens (class and registers), D encoder width, E decoder width.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import PatchEmbed
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from r2mae.errors import InputError
+from r2mae.masking.loss import masked_squared_error
+from r2mae.masking.pattern import Mask
+from r2mae.models.cost import block_flops, block_saved, linear_flops
+from r2mae.models.positions import sincos_positions
+from r2mae.models.protocol import MaskedOutput, Memory
+
+_EPSILON = 1e-6
+
+
+class MaskedAutoencoder(nn.Module):
+    """Visible patches through a ViT, all positions through a light decoder, pixels at hidden patches only.
+
+    Implements `MaskedModel`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps timm's parameter names.
+
+    Source: He et al. 2022. Differs: raw patches are gathered before they are projected, pixels are decoded at
+    hidden patches only, and rows of a batch may hide different numbers of patches.
+    """
+
+    def __init__(
+        self,
+        encoder: VisionTransformer,
+        *,
+        decoder_depth: int,
+        decoder_width: int,
+        decoder_heads: int,
+        normalize_targets: bool,
+        pixel_mean: tuple[float, ...],
+        pixel_std: tuple[float, ...],
+    ) -> None:
+        super().__init__()
+        assert type(encoder.patch_embed) is PatchEmbed
+        self.encoder = encoder
+        self.grid: tuple[int, int] = encoder.patch_embed.grid_size
+        self.patch_size = int(encoder.patch_embed.patch_size[0])
+        self.normalize_targets = normalize_targets
+        self.num_prefix = encoder.num_prefix_tokens
+        num_patches = self.grid[0] * self.grid[1]
+        patch_values = encoder.in_chans * self.patch_size**2
+        if normalize_targets and patch_values == 1:
+            raise InputError("model.normalize_targets must be false for patches of a single value, got true.")
+        self.decoder_embed = nn.Linear(encoder.embed_dim, decoder_width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
+        positions = sincos_positions(self.grid, decoder_width, self.num_prefix)
+        self.decoder_positions = nn.Parameter(positions, requires_grad=False)
+        self.decoder_blocks = nn.ModuleList(
+            Block(decoder_width, decoder_heads, qkv_bias=True) for _ in range(decoder_depth)
+        )
+        self.decoder_norm = nn.LayerNorm(decoder_width, eps=_EPSILON)
+        self.decoder_predict = nn.Linear(decoder_width, patch_values)
+        for block in self.decoder_blocks:
+            block.norm1.eps = block.norm2.eps = _EPSILON
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
+        self._initialize(num_patches)
+
+    def _initialize(self, num_patches: int) -> None:
+        """MAE's initial weights: Xavier for linear maps, the patch projection seen as one; fixed positions."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        projection = self.encoder.patch_embed.proj
+        nn.init.xavier_uniform_(projection.weight.view(projection.weight.shape[0], -1))
+        if projection.bias is not None:
+            nn.init.zeros_(projection.bias)
+        for token in (self.encoder.cls_token, self.encoder.reg_token, self.mask_token):
+            if token is not None:
+                nn.init.normal_(token, std=0.02)
+        if self.encoder.pos_embed is not None:
+            num_prefix = self.encoder.pos_embed.shape[1] - num_patches
+            positions = sincos_positions(self.grid, self.encoder.embed_dim, num_prefix)
+            self.encoder.pos_embed = nn.Parameter(positions, requires_grad=False)
+
+    def eligible(self, batch: dict[str, Any]) -> Tensor:
+        """Every patch may be hidden: (B, N) bool."""
+        images = batch["images"]
+        return torch.ones(len(images), self.grid[0] * self.grid[1], dtype=torch.bool, device=images.device)
+
+    def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
+        """Predict the hidden patches' pixels, (B, M, P), normalised a patch when the model is made so."""
+        patches = self.patchify(self.pixels(batch))
+        predictions = self.decode(self.encode(patches, mask), mask)
+        targets = self.targets(gather_tokens(patches, mask.masked))
+        return MaskedOutput(masked_squared_error(predictions, targets, mask.masked_weight), predictions)
+
+    def pixels(self, batch: dict[str, Any]) -> Tensor:
+        """Standardised float images (B, C, S, S) of a batch."""
+        images: Tensor = batch["images"].to(self.pixel_mean.dtype) / 255
+        return (images - self.pixel_mean) / self.pixel_std
+
+    def patchify(self, pixels: Tensor) -> Tensor:
+        """(B, C, S, S) -> (B, N, P), a patch's values ordered row, column, channel."""
+        (rows, columns), size = self.grid, self.patch_size
+        split = pixels.unflatten(2, (rows, size)).unflatten(4, (columns, size))
+        return split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
+    def unpatchify(self, patches: Tensor) -> Tensor:
+        """(B, N, P) -> (B, C, S, S), the inverse of `patchify`."""
+        (rows, columns), size = self.grid, self.patch_size
+        split = patches.unflatten(1, (rows, columns)).unflatten(3, (size, size, -1))
+        return split.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+
+    def targets(self, patches: Tensor) -> Tensor:
+        """What is predicted for patches (..., P): their values, or each patch's own standard scores."""
+        if not self.normalize_targets:
+            return patches
+        mean, variance = patches.mean(dim=-1, keepdim=True), patches.var(dim=-1, keepdim=True)
+        return (patches - mean) / (variance + _EPSILON).sqrt()
+
+    def embed_patches(self, patches: Tensor) -> Tensor:
+        """The patch embedding, (B, n, P) -> (B, n, D): timm's convolution as the linear map that it is."""
+        projection = self.encoder.patch_embed.proj
+        weight = projection.weight.permute(0, 2, 3, 1).flatten(1)
+        embedded: Tensor = self.encoder.patch_embed.norm(F.linear(patches, weight, projection.bias))
+        return embedded
+
+    def encode(self, patches: Tensor, mask: Mask | None = None) -> Tensor:
+        """Latent tokens (B, R + V, D) of visible patches; all are visible without a mask."""
+        encoder = self.encoder
+        attention_mask = None
+        positions = self._patch_positions()
+        if mask is not None:
+            patches = gather_tokens(patches, mask.visible)
+            positions = positions.expand(len(patches), -1, -1)
+            positions = gather_tokens(positions, mask.visible)
+            if mask.visible_weight is not None:
+                attention_mask = F.pad(mask.visible_weight, (self.num_prefix, 0), value=True)[:, None, None]
+        latent = torch.cat([self._prefix(len(patches)), self.embed_patches(patches) + positions], dim=1)
+        latent = encoder.norm_pre(encoder.pos_drop(latent))
+        for block in encoder.blocks:
+            latent = block(latent, attn_mask=attention_mask) if attention_mask is not None else block(latent)
+        normed: Tensor = encoder.norm(latent)
+        return normed
+
+    def _patch_positions(self) -> Tensor:
+        """(1, N, D) position embeddings of patches, zeros where the encoder has none."""
+        table = self.encoder.pos_embed
+        num_patches = self.grid[0] * self.grid[1]
+        if table is None:
+            return self.decoder_positions.new_zeros(1, num_patches, self.encoder.embed_dim)
+        patch_table: Tensor = table[:, table.shape[1] - num_patches :]
+        return patch_table
+
+    def _prefix(self, batch_size: int) -> Tensor:
+        """(B, R, D) class and register tokens, with their position embeddings where the encoder has some."""
+        encoder = self.encoder
+        tokens = [token for token in (encoder.cls_token, encoder.reg_token) if token is not None]
+        if not tokens:
+            return self.decoder_positions.new_zeros(batch_size, 0, encoder.embed_dim)
+        prefix = torch.cat(tokens, dim=1)
+        if encoder.pos_embed is not None and not encoder.no_embed_class:
+            prefix = prefix + encoder.pos_embed[:, : self.num_prefix]
+        return prefix.expand(batch_size, -1, -1)
+
+    def decode(self, latent: Tensor, mask: Mask) -> Tensor:
+        """Predicted values (B, M, P) of hidden patches from latent tokens (B, R + V, D)."""
+        tokens = self.decoder_embed(latent)
+        prefix, seen = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
+        num_patches, width = mask.is_masked.shape[1], tokens.shape[2]
+        # Padding is written to one slot past the end, which is cut off: no position is written twice.
+        slots = mask.visible
+        if mask.visible_weight is not None:
+            slots = torch.where(mask.visible_weight, slots, num_patches)
+        full = self.mask_token.to(tokens.dtype).expand(len(tokens), num_patches + 1, width)
+        full = full.scatter(1, slots[:, :, None].expand(-1, -1, width), seen)[:, :num_patches]
+        tokens = torch.cat([prefix, full], dim=1) + self.decoder_positions
+        for block in self.decoder_blocks:
+            tokens = block(tokens)
+        hidden = gather_tokens(tokens[:, self.num_prefix :], mask.masked)
+        predictions: Tensor = self.decoder_predict(self.decoder_norm(hidden))
+        return predictions
+
+    def embed(self, batch: dict[str, Any]) -> Tensor:
+        """(B, D): the mean of the encoder's patch tokens, nothing hidden."""
+        latent = self.encode(self.patchify(self.pixels(batch)))
+        return latent[:, self.num_prefix :].mean(dim=1)
+
+    def baseline(self, batch: dict[str, Any]) -> Tensor:
+        """(B, C * S * S) standardised pixels."""
+        return self.pixels(batch).flatten(1)
+
+    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor:
+        """(B, 3, C, S, S) uint8: the original, what was given, and that with predictions in the gaps.
+
+        Normalised predictions are shown with the hidden patches' own mean and spread, which the model never saw.
+        """
+        patches = self.patchify(self.pixels(batch))
+        predicted = self.forward(batch, mask).predictions.float()
+        hidden = gather_tokens(patches, mask.masked)
+        if self.normalize_targets:
+            spread = (hidden.var(dim=-1, keepdim=True) + _EPSILON).sqrt()
+            predicted = predicted * spread + hidden.mean(dim=-1, keepdim=True)
+        where = mask.masked[:, :, None].expand_as(hidden)
+        given = patches.masked_fill(mask.is_masked[:, :, None], 0.0)
+        filled = patches.scatter(1, where, predicted)
+        pictures = torch.stack([self.unpatchify(panel) for panel in (patches, given, filled)], dim=1)
+        pixels = (pictures * self.pixel_std + self.pixel_mean) * 255
+        return pixels.round().clamp(0, 255).to(torch.uint8)
+
+    def compile_blocks(self) -> None:
+        """One graph serves every block and every length; prefix, gathering and loss stay eager."""
+        for block in (*self.encoder.blocks, *self.decoder_blocks):
+            block.compile(dynamic=True)
+
+    def training_flops(self, num_visible: int) -> int:
+        """Floating-point operations of forward and backward for one image; a multiply-add is two."""
+        num_patches, patch_values = self.grid[0] * self.grid[1], self.decoder_predict.out_features
+        width, decoder_width = self.encoder.embed_dim, self.decoder_embed.out_features
+        seen, everything = self.num_prefix + num_visible, self.num_prefix + num_patches
+        total = linear_flops(num_visible, patch_values, width, needs_input_gradient=False)
+        total += sum(block_flops(seen, width, hidden_width(block)) for block in self.encoder.blocks)
+        total += linear_flops(seen, width, decoder_width)
+        total += sum(block_flops(everything, decoder_width, hidden_width(block)) for block in self.decoder_blocks)
+        return total + linear_flops(num_patches - num_visible, decoder_width, patch_values)
+
+    def saved_values(self, num_visible: int) -> Memory:
+        """Activations that one image keeps for backward."""
+        num_patches, patch_values = self.grid[0] * self.grid[1], self.decoder_predict.out_features
+        width, decoder_width = self.encoder.embed_dim, self.decoder_embed.out_features
+        seen, everything = self.num_prefix + num_visible, self.num_prefix + num_patches
+        stages = [
+            *(block_saved(seen, width, hidden_width(b), b.attn.num_heads) for b in self.encoder.blocks),
+            *(block_saved(everything, decoder_width, hidden_width(b), b.attn.num_heads) for b in self.decoder_blocks),
+        ]
+        # Ends of encoder and decoder: norms, patches, targets and their differences.
+        wide = seen * 2 * width + (num_patches - num_visible) * (3 * decoder_width + 4 * patch_values)
+        return Memory(wide + sum(stage.wide for stage in stages), sum(stage.narrow for stage in stages))
+
+
+def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:
+    """tokens (B, N, D) at indices (B, n) -> (B, n, D)."""
+    return tokens.gather(1, indices[:, :, None].expand(-1, -1, tokens.shape[2]))
+
+
+def hidden_width(block: nn.Module) -> int:
+    """Width of a timm block's MLP."""
+    width: int = block.mlp.fc1.out_features  # type: ignore[union-attr, assignment]
+    return width

@@ -1,0 +1,166 @@
+"""Checkpoints that describe themselves: a folder of safetensors and JSON, atomic, hashed, nothing pickled.
+
+    step_120/model.safetensors       weights by parameter name
+    step_120/optimizer.safetensors   moments as <parameter name>/<moment>
+    step_120/manifest.json           what it is: recipe, law, preprocessing, data, step, versions; sha256 of each file
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import CheckpointIO
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from r2mae.errors import InputError
+
+FORMAT = 1
+MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "manifest.json"
+
+
+class FolderCheckpointIO(CheckpointIO):
+    """Lightning's checkpoint dictionary to a folder and back; loops, callbacks and schedulers hold no state."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write the folder at path; an interrupted write leaves nothing under that name."""
+        save(Path(path), checkpoint["state_dict"], checkpoint["optimizer_tensors"], checkpoint["description"])
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        """The dictionary that Lightning restores from.
+
+        Raises: InputError naming a damaged or missing file.
+        """
+        manifest = read_manifest(Path(path))
+        return {
+            "state_dict": load_tensors(Path(path), MODEL, manifest),
+            "optimizer_tensors": load_tensors(Path(path), OPTIMIZER, manifest),
+            "description": manifest,
+            "optimizer_states": [],  # the module restores these by name
+            "lr_schedulers": [],
+            "epoch": 0,
+            "global_step": manifest["step"],
+            "pytorch-lightning_version": manifest["versions"]["pytorch-lightning"],
+        }
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete the folder; it loses its name first, so no half of it is ever found."""
+        path = Path(path)
+        if path.is_dir():
+            gone = path.with_name(f".removing_{path.name}")
+            path.rename(gone)
+            shutil.rmtree(gone)
+
+
+def save(path: Path, weights: dict[str, Tensor], moments: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Write a checkpoint folder: into a temporary one, flushed to disk, then renamed."""
+    temporary = path.with_name(f".writing_{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        for name, tensors in ((MODEL, weights), (OPTIMIZER, moments)):
+            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary / name)
+        hashes = {name: _sha256(temporary / name) for name in (MODEL, OPTIMIZER)}
+        manifest = {"format": FORMAT, **description, "sha256": hashes}
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
+        for file in temporary.iterdir():
+            _flush(file)
+        _flush(temporary)
+        if path.exists():  # the same step, saved again for another reason
+            shutil.rmtree(path)
+        temporary.rename(path)
+        _flush(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint folder.
+
+    Raises: InputError when it is missing, damaged or of another format.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise InputError(f"{path} must be a checkpoint folder with {MANIFEST}, got none. Name another checkpoint.")
+    try:
+        manifest = json.loads(file.read_text())
+        if manifest["format"] != FORMAT:
+            raise InputError(f"{file}: format must be {FORMAT}, got {manifest['format']}. Update r2mae.")
+        _ = manifest["step"], manifest["sha256"], manifest["versions"], manifest["recipe"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(file, f"{type(error).__name__}: {error}") from None
+    return dict(manifest)
+
+
+def load_tensors(path: Path, name: str, manifest: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of one file of a checkpoint, on the CPU, after its hash was checked.
+
+    Raises: InputError naming the file when it is missing or damaged.
+    """
+    file = path / name
+    if not file.is_file():
+        raise damaged(file, "no such file")
+    found, expected = _sha256(file), manifest["sha256"].get(name)
+    if found != expected:
+        raise damaged(file, f"sha256 {found[:12]} where the manifest says {str(expected)[:12]}")
+    try:
+        return dict(load_file(file))
+    except (SafetensorError, OSError) as error:
+        raise damaged(file, str(error)) from None
+
+
+def damaged(file: Path, got: str) -> InputError:
+    """The refusal of a damaged checkpoint, with the others that lie beside it."""
+    folder = file.parent.parent
+    others = sorted(
+        (other.name for other in folder.glob("step_*") if other != file.parent and (other / MANIFEST).is_file()),
+        key=lambda name: int(name.removeprefix("step_")),
+    )
+    remedy = f"Delete {file.parent} to continue from {others[-1]}." if others else "Start over with --fresh."
+    return InputError(f"{file} must be an undamaged checkpoint file, got {got}. {remedy}")
+
+
+def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as {<parameter name>/<moment>: tensor}."""
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    return {
+        f"{names[parameter]}/{key}": value
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
+
+
+def load_optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took, each tensor on its parameter's device."""
+    parameters = dict(module.named_parameters())
+    for key, value in tensors.items():
+        name, moment = key.rsplit("/", 1)
+        # AdamW counts its steps in a tensor that fused updates want beside the parameter.
+        optimizer.state[parameters[name]][moment] = value.to(parameters[name].device)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a small file so that a reader sees the old text or the new, never a part."""
+    temporary = path.with_name(f".writing_{path.name}")
+    temporary.write_text(text)
+    _flush(temporary)
+    temporary.replace(path)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

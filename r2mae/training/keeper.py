@@ -1,0 +1,96 @@
+"""When state is saved, and what a signal does: checkpoints every so many steps, at the end, and before leaving."""
+
+import signal
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+import torch.distributed as dist
+
+from r2mae.errors import InterruptedRun
+from r2mae.training.checkpoint import read_manifest
+from r2mae.training.module import Pretraining
+from r2mae.training.run_folder import RunFolder
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_KEPT = 2  # newest checkpoints that stay beside the best
+
+
+class Keeper(lightning.Callback):
+    """Saves the run. `Watch` comes before it and leaves `validation_loss` on the module when it measured one."""
+
+    def __init__(self, folder: RunFolder, every_steps: int) -> None:
+        self.folder = folder
+        self.every_steps = every_steps
+        self.best_loss: float | None = None
+        self._signal = 0
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Pretraining) -> None:  # noqa: ARG002
+        """Take over signals: from here on they ask for a checkpoint and an orderly end."""
+        for number in _SIGNALS:
+            self._handlers[number] = signal.signal(number, self._remember)
+        # Lightning would broadcast SIGTERM at every micro-batch; the flag below does it once a step.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        best = self.folder.pointer("best")
+        self.best_loss = read_manifest(best).get("validation_loss") if best else None
+
+    def _remember(self, number: int, frame: Any) -> None:  # noqa: ARG002
+        if self._signal == number == signal.SIGINT:
+            raise KeyboardInterrupt  # asked twice: now
+        self._signal = number
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Pretraining,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Save when due, when validation improved, and when a signal came."""
+        if pl_module.report is None:
+            return
+        step = pl_module.steps_done
+        signalled = self._agree_on_signal(trainer)
+        loss = pl_module.validation_loss if pl_module.validated_step == step else None
+        improved = loss is not None and (self.best_loss is None or loss < self.best_loss)
+        due = step % self.every_steps == 0 or step == pl_module.num_steps
+        if improved or due or signalled:
+            self._save(trainer, pl_module, improved)
+        if signalled:
+            raise InterruptedRun(signalled, step)
+
+    def _agree_on_signal(self, trainer: lightning.Trainer) -> int:
+        """The signal that any rank received, or 0; all ranks leave at the same step."""
+        if trainer.world_size == 1:
+            return self._signal
+        flag = torch.tensor([self._signal], device=trainer.strategy.root_device)
+        dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+        return int(flag.item())
+
+    def _save(self, trainer: lightning.Trainer, pl_module: Pretraining, improved: bool) -> None:
+        path = self.folder.checkpoints / f"step_{pl_module.steps_done}"
+        trainer.save_checkpoint(path)
+        if improved:
+            self.best_loss = pl_module.validation_loss
+        if trainer.is_global_zero:
+            self.folder.point("last", path)
+            if improved:
+                self.folder.point("best", path)
+            self._prune(trainer)
+            self.folder.write_status(step=pl_module.steps_done, checkpoint=path.name)
+
+    def _prune(self, trainer: lightning.Trainer) -> None:
+        last, best = self.folder.pointer("last"), self.folder.pointer("best")
+        assert last is not None
+        older = [path for path in self.folder.saved() if path != last]
+        for path in older[: max(0, len(older) - (_KEPT - 1))]:
+            if path != best:
+                trainer.strategy.checkpoint_io.remove_checkpoint(path)
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: Pretraining, stage: str) -> None:  # noqa: ARG002
+        """Give signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}

@@ -1,0 +1,217 @@
+"""The only LightningModule of pretraining. It knows the `MaskedModel` protocol and no modality.
+
+Everything random is a function of the step or of positions in the stream, so state is weights, optimizer moments
+and the number of steps done. Losses come as (sum, count): gradients are normalised once, by the global count.
+"""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from r2mae.datasets.source import Batch, StreamDataset, as_is
+from r2mae.datasets.stream import MicroBatches
+from r2mae.errors import InputError
+from r2mae.law import MaskLaw
+from r2mae.masking.pattern import Mask, sample_mask
+from r2mae.masking.ratio import draw_ratios
+from r2mae.masking.rng import RandomStream, host_bits
+from r2mae.models.protocol import MaskedModel, MaskedOutput
+from r2mae.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from r2mae.training.optimizer import LearningRate
+
+
+@dataclass(frozen=True)
+class Masker:
+    """Hides positions of a batch: the law says how many, the pattern which."""
+
+    law: MaskLaw
+    pattern: str
+    seed: int
+    num_steps: int
+
+    def __call__(self, model: MaskedModel, batch: Batch, step: int) -> Mask:
+        """The mask of a micro-batch of step, a function of (seed, step, positions)."""
+        positions = batch["positions"]
+        ratios = draw_ratios(self.law, self.seed, step, step / self.num_steps, positions)
+        return sample_mask(self.pattern, model.eligible(batch), ratios, self.seed, positions, model.grid)
+
+
+@dataclass
+class StepReport:
+    """What a finished step leaves to be read; tensors stay on the device until somebody asks."""
+
+    step: int  # steps done, this one included
+    loss: Tensor  # () mean over hidden positions of all ranks and micro-batches
+    num_visible: int  # visible tokens of this rank
+    mask_ratio: float  # hidden share of this rank's tokens
+    lr: float
+    grad_norm: Tensor | None
+
+
+class Pretraining(lightning.LightningModule):
+    """Trains a masked model on a stream, from step `start_step` (set by a checkpoint) to `num_steps`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        masker: Masker,
+        dataset: StreamDataset,
+        global_samples: int,
+        per_device_samples: int,
+        learning_rate: LearningRate,
+        build_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        clip_norm: float | None,
+        num_workers: int,
+        description: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.masker = masker
+        self.dataset = dataset
+        self.global_samples = global_samples
+        self.per_device_samples = per_device_samples
+        self.learning_rate = learning_rate
+        self.build_optimizer = build_optimizer
+        self.clip_norm = clip_norm
+        self.num_workers = num_workers
+        self.description = description
+        self.num_steps = learning_rate.num_steps
+        self.start_step = 0
+        self.steps_done = 0
+        self.report: StepReport | None = None
+        self.skipped: set[str] = set()
+        self.latest_metrics: dict[str, float] = {}
+        self.validation_loss: float | None = None
+        self.validated_step = 0
+        self._sums: Tensor | None = None
+        self._tokens = [0, 0]
+        self._grad_norm: Tensor | None = None
+        self._loaded_optimizer: dict[str, Tensor] | None = None
+
+    # --- the stream
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Micro-batches of this rank from `start_step` on; no loader state exists to be saved."""
+        micro_batches = MicroBatches(
+            self.global_samples,
+            self.per_device_samples,
+            self.num_steps,
+            self.start_step,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
+        return DataLoader(
+            self.dataset,
+            batch_sampler=micro_batches,  # type: ignore[arg-type]
+            collate_fn=as_is,
+            num_workers=self.num_workers,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_ignore_ctrl_c,
+        )
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Draw the mask on the host, where counts cost no synchronisation."""
+        if "error" in batch:
+            raise InputError(batch["error"])
+        step = batch["first_position"] // self.global_samples
+        return batch | {"mask": self.masker(self.model, batch, step)}  # type: ignore[arg-type]
+
+    # --- the step
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Set the step's learning rate, and reseed what still draws from global state (dropout)."""
+        self.report = None
+        step = batch["first_position"] // self.global_samples
+        assert step == self.steps_done
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.learning_rate.at(step)
+        torch.manual_seed(host_bits(self.masker.seed, RandomStream.DROPOUT, batch["first_position"]) >> 1)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Backward starts from the loss sum over a constant; `on_before_optimizer_step` puts the count in."""
+        output: MaskedOutput = self.model(batch, batch["mask"])
+        total, count = output.loss
+        sums = torch.stack([total.detach().float(), count.detach().float()])
+        self._sums = sums if self._sums is None else self._sums + sums
+        mask: Mask = batch["mask"]
+        self._tokens[0] += mask.visible.numel()
+        self._tokens[1] += mask.is_masked.numel()
+        self.skipped.update(batch.get("skipped", ()))
+        # Any constant that all ranks and micro-batches share would do.
+        return total / self.per_device_samples
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Turn the gradient of sum / constant, averaged by DDP and accumulation, into that of sum / global count."""
+        assert self._sums is not None
+        if self.trainer.world_size > 1:
+            dist.all_reduce(self._sums)
+        summands = self.trainer.world_size * self.trainer.accumulate_grad_batches
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        torch._foreach_mul_(gradients, summands * self.per_device_samples / self._sums[1])
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,  # noqa: ARG002 - Lightning's own refuses fused AdamW under bf16
+        gradient_clip_algorithm: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Clip the global norm, on the device."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if self.clip_norm is not None:
+            self._grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Update, then leave a report for the callbacks and start the next step's sums."""
+        super().optimizer_step(*args, **kwargs)
+        assert self._sums is not None
+        visible, tokens = self._tokens
+        self.report = StepReport(
+            step=self.steps_done + 1,
+            loss=self._sums[0] / self._sums[1],
+            num_visible=visible,
+            mask_ratio=1 - visible / tokens,
+            lr=self.learning_rate.at(self.steps_done),
+            grad_norm=self._grad_norm,
+        )
+        self.steps_done += 1
+        self._sums, self._tokens, self._grad_norm = None, [0, 0], None
+
+    # --- state
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over the model."""
+        return self.build_optimizer(self.model)
+
+    def on_train_start(self) -> None:
+        """Put a checkpoint's optimizer tensors in place, now that the optimizer exists."""
+        if self._loaded_optimizer is not None:
+            load_optimizer_tensors(self, self.trainer.optimizers[0], self._loaded_optimizer)
+            self._loaded_optimizer = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Name the optimizer's tensors after their parameters, and say what this checkpoint is."""
+        checkpoint["optimizer_tensors"] = optimizer_tensors(self, self.trainer.optimizers[0])
+        checkpoint["description"] = self.description | {
+            "step": self.steps_done,
+            "samples": self.steps_done * self.global_samples,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Start at the checkpoint's step. Lightning's loop state is not restored: accumulation may have changed."""
+        self.start_step = self.steps_done = int(checkpoint["description"]["step"])
+        self._loaded_optimizer = checkpoint["optimizer_tensors"]
+        progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+        progress.ready = progress.completed = self.start_step
+
+
+def _ignore_ctrl_c(worker: int) -> None:  # noqa: ARG001
+    """The training process decides what Ctrl-C means; its workers end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

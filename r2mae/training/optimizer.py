@@ -1,0 +1,48 @@
+"""AdamW with decay where it belongs, and the learning rate as a pure function of the step."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """Linear warm-up to peak, then decay to peak * final_fraction at num_steps."""
+
+    peak: float
+    num_steps: int
+    warmup_steps: int = 0
+    decay: Literal["cosine", "linear", "constant"] = "cosine"
+    final_fraction: float = 0.0
+
+    def at(self, step: int) -> float:
+        """Rate for the update that step (0-based) makes; warm-up ends with the full peak."""
+        if step < self.warmup_steps:
+            return self.peak * (step + 1) / self.warmup_steps
+        share = (step - self.warmup_steps) / max(1, self.num_steps - self.warmup_steps)
+        if self.decay == "constant":
+            return self.peak
+        remaining = (1 + math.cos(math.pi * share)) / 2 if self.decay == "cosine" else 1 - share
+        return self.peak * (self.final_fraction + (1 - self.final_fraction) * remaining)
+
+
+def build_adamw(
+    model: nn.Module, *, weight_decay: float, betas: tuple[float, float], eps: float
+) -> torch.optim.AdamW:
+    """AdamW (fused) over trainable parameters; matrices decay, biases, norms and tokens do not.
+
+    The learning rate starts at 0: the training step sets it.
+    """
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    decayed = [parameter for name, parameter in trainable if is_decayed(name, parameter)]
+    others = [parameter for name, parameter in trainable if not is_decayed(name, parameter)]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=betas, eps=eps, fused=True)
+
+
+def is_decayed(name: str, parameter: nn.Parameter) -> bool:
+    """Weight decay acts on matrices and kernels, not on vectors, tokens or position tables."""
+    return parameter.ndim > 1 and not name.rsplit(".", 1)[-1].endswith(("token", "pos_embed", "positions"))

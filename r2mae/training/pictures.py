@@ -1,0 +1,40 @@
+"""Reconstructions as one picture: a row a sample; the original, then what was given and predicted at each ratio."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from r2mae.datasets.source import Batch
+from r2mae.masking.pattern import Mask
+
+_GAP = 2  # pixels between panels
+_SMALLEST = 96  # pixels a panel; smaller images are enlarged without smoothing
+
+
+def save_pictures(model: Any, batch: Batch, masks: list[Mask], path: Path) -> bool:
+    """Write a PNG of what the model paints for each mask; False when the modality has no pictures.
+
+    Columns: original, then given and predicted for every mask.
+    """
+    panels: list[torch.Tensor] = []
+    for mask in masks:
+        painted = model.paint(batch, mask)
+        if painted is None:
+            return False
+        panels.extend(painted.unbind(1) if not panels else painted[:, 1:].unbind(1))
+    from PIL import Image
+
+    side = panels[0].shape[-1]
+    zoom = max(1, -(-_SMALLEST // side))
+    columns = [panel.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) for panel in panels]
+    cell = side * zoom + _GAP
+    canvas = np.full((len(columns[0]) * cell - _GAP, len(columns) * cell - _GAP, 3), 255, dtype=np.uint8)
+    for column, images in enumerate(columns):
+        for row, image in enumerate(images.cpu().permute(0, 2, 3, 1).numpy()):
+            top, left = row * cell, column * cell
+            canvas[top : top + side * zoom, left : left + side * zoom] = image  # grey spreads over RGB
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(canvas).save(path)
+    return True

@@ -1,0 +1,150 @@
+"""The run folder: what was asked, what came of it, and whether the same command may continue it.
+
+    recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from r2mae.errors import InputError
+from r2mae.schema.document import load_document, write_document
+from r2mae.schema.section import shown
+from r2mae.training.checkpoint import write_atomic
+
+# What may differ when a run is continued: where it runs and what it logs, never what it learns.
+_FREE_KEYS = ("hardware", "log", "batch.per_device_samples")
+_PACKAGES = ("r2mae", "torch", "pytorch-lightning", "timm", "transformers", "datasets", "numpy", "safetensors")
+
+
+class RunFolder:
+    """Paths and small files of one run. Only rank 0 writes."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.pictures = self.path / "pictures"
+        self.metrics = self.path / "metrics.csv"
+        self.stderr = self.path / "stderr.log"
+        self.recipe = self.path / "recipe.yaml"
+
+    @property
+    def exists(self) -> bool:
+        """True when a run was started here."""
+        return self.recipe.is_file()
+
+    def start(self, document: dict[str, Any], source: str) -> None:
+        """Make the folder, or check that it holds a run of this recipe.
+
+        Raises: InputError naming the first key that differs, or a folder that is no run.
+        """
+        if self.exists:
+            self._check_same(document, source)
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise InputError(f"{self.path} must be a run folder or absent, got other files. Choose another --name.")
+        for folder in (self.checkpoints, self.pictures):
+            folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.checkpoints.glob(".*_step_*"):
+            shutil.rmtree(leftover)
+        write_atomic(self.recipe, write_document(document))
+
+    def _check_same(self, document: dict[str, Any], source: str) -> None:
+        earlier = flatten(load_document(self.recipe))
+        wanted = flatten(document)
+        for key in sorted(earlier.keys() | wanted.keys()):
+            free = any(key == name or key.startswith(f"{name}.") for name in _FREE_KEYS)
+            if not free and earlier.get(key) != wanted.get(key):
+                was, now = shown(earlier.get(key)), shown(wanted.get(key))
+                raise InputError(
+                    f"{source}: {key} must be {was} to continue {self.path}, got {now}. "
+                    "Choose another --name, or --fresh to start over beside it."
+                )
+
+    def set_aside(self) -> None:
+        """Rename an existing run to <name>.<n>, so that a fresh one can start."""
+        if self.path.exists():
+            number = 1
+            while (beside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+                number += 1
+            self.path.rename(beside)
+
+    def pointer(self, name: str) -> Path | None:
+        """The checkpoint that `last` or `best` points to, or None when there is none."""
+        file = self.checkpoints / name
+        if not file.is_file():
+            return None
+        target = self.checkpoints / file.read_text().strip()
+        if not target.is_dir() and (left := self.saved()):  # deleted by hand: the newest that is left
+            return left[-1]
+        return target
+
+    def point(self, name: str, checkpoint: Path) -> None:
+        """Let `last` or `best` point to a checkpoint."""
+        write_atomic(self.checkpoints / name, f"{checkpoint.name}\n")
+
+    def saved(self) -> list[Path]:
+        """All checkpoints, oldest first."""
+        return sorted(self.checkpoints.glob("step_*"), key=lambda path: int(path.name.removeprefix("step_")))
+
+    def read_status(self) -> dict[str, Any]:
+        """run.json as a mapping; empty when there is none."""
+        file = self.path / "run.json"
+        try:
+            return dict(json.loads(file.read_text())) if file.is_file() else {}
+        except ValueError:
+            raise InputError(f"{file} must be JSON, got something else. Delete it.") from None
+
+    def write_status(self, **entries: Any) -> None:
+        """Merge entries into run.json."""
+        status = self.read_status() | entries | {"updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        write_atomic(self.path / "run.json", json.dumps(status, indent=1, ensure_ascii=False) + "\n")
+
+
+def open_run(path: str) -> RunFolder:
+    """An existing run folder.
+
+    Raises: InputError when path is none, or holds no checkpoint.
+    """
+    folder = RunFolder(path)
+    if not folder.exists:
+        raise InputError(f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default.")
+    if folder.pointer("last") is None:
+        raise InputError(f"{path} must hold a checkpoint, got none. Train it first: r2mae pretrain.")
+    return folder
+
+
+def flatten(document: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as {dotted.key: value}."""
+    if not isinstance(document, dict):
+        return {prefix: document}
+    inner = (flatten(value, f"{prefix}.{key}" if prefix else key) for key, value in document.items())
+    return {key: value for part in inner for key, value in part.items()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on; packages that are not installed are left out."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """The git commit of the source that runs, with `+` when it was edited; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(("git", "-C", str(here), *arguments), capture_output=True, text=True, check=True).stdout
+
+    try:
+        edited = bool(git("status", "--porcelain", "--untracked-files=no").strip())
+        return git("rev-parse", "HEAD").strip() + ("+" if edited else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,178 @@
+"""What is measured while training: held-out loss under frozen masks, kNN, linear probe, rank, pictures.
+
+Held-out samples and their masks are the same at every measurement, for every seed and every law, so numbers compare.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as lightning
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from r2mae.datasets.source import Batch, SampleSource
+from r2mae.errors import InputError
+from r2mae.masking.pattern import Mask, sample_mask
+from r2mae.metrics.knn import knn_accuracy
+from r2mae.metrics.linear_probe import linear_probe_accuracy
+from r2mae.metrics.rank import effective_rank
+from r2mae.models.protocol import MaskedModel
+from r2mae.training.module import Pretraining
+from r2mae.training.pictures import save_pictures
+from r2mae.training.run_folder import RunFolder
+
+_FROZEN_SEED = 0x5EED  # of evaluation masks: no run's seed or law reaches them
+_NUM_PICTURES = 6
+
+
+def frozen_mask(model: MaskedModel, batch: Batch, ratio: float) -> Mask:
+    """The evaluation mask of a batch: random pattern, a function of the sample's index and the ratio alone."""
+    eligible, indices = model.eligible(batch), batch["indices"]
+    ratios = torch.full(indices.shape, ratio, dtype=torch.float64)
+    return sample_mask("random", eligible, ratios, _FROZEN_SEED, indices, model.grid)
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """Which measurements, on how many samples, at which ratios, how often."""
+
+    every_steps: int
+    samples: int
+    ratios: tuple[float, ...]
+    validation: bool = True
+    knn: bool = True
+    linear_probe: bool = True
+    effective_rank: bool = True
+    pictures: bool = True
+
+
+class Watch(lightning.Callback):
+    """Measures on held-out samples every so many steps and at the end; `Keeper` chooses the best by it."""
+
+    def __init__(
+        self, settings: WatchSettings, train: SampleSource, held_out: SampleSource, folder: RunFolder, batch_size: int
+    ) -> None:
+        self.settings = settings
+        self.train = train
+        self.held_out = held_out
+        self.folder = folder
+        self.batch_size = batch_size
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Pretraining,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Measure when due, log, and leave the validation loss on the module."""
+        step = pl_module.steps_done
+        due = step % self.settings.every_steps == 0 or step == pl_module.num_steps
+        if pl_module.report is None or not due:
+            return
+        was_training = pl_module.training
+        pl_module.eval()
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            metrics = self.measure(trainer, pl_module, step)
+        pl_module.train(was_training)
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step)
+        pl_module.latest_metrics = metrics
+
+    def measure(self, trainer: lightning.Trainer, pl_module: Pretraining, step: int) -> dict[str, float]:
+        """All that the settings ask for, the same numbers on every rank."""
+        settings, model, device = self.settings, pl_module.model, pl_module.device
+        rank, world_size = trainer.global_rank, trainer.world_size
+        metrics: dict[str, float] = {}
+        if settings.validation:
+            losses = self._losses(model, device, rank, world_size)
+            metrics |= {f"validation/loss_at_{ratio:g}": loss for ratio, loss in zip(settings.ratios, losses, strict=True)}
+            pl_module.validation_loss = metrics["validation/loss"] = float(np.mean(losses))
+            pl_module.validated_step = step
+            pl_module.description["validation_loss"] = pl_module.validation_loss
+        metrics |= self._probes(model, device, rank, world_size)
+        if settings.pictures and rank == 0:
+            batch = _load(self.held_out, torch.arange(min(_NUM_PICTURES, len(self.held_out))), device)
+            masks = [frozen_mask(model, batch, ratio) for ratio in _three(settings.ratios)]
+            save_pictures(model, batch, masks, self.folder.pictures / f"step_{step}.png")
+        return metrics
+
+    def _losses(self, model: Any, device: torch.device, rank: int, world_size: int) -> list[float]:
+        """Held-out loss at each ratio of the grid, over all ranks."""
+        sums = torch.zeros(len(self.settings.ratios), 2, dtype=torch.float64, device=device)
+        for batch in self._batches(self.held_out, device, rank, world_size):
+            for row, ratio in enumerate(self.settings.ratios):
+                loss = model(batch, frozen_mask(model, batch, ratio)).loss
+                sums[row] += torch.stack([loss.total.double(), loss.count.double()])
+        if world_size > 1:
+            dist.all_reduce(sums)
+        return [float(loss) for loss in (sums[:, 0] / sums[:, 1]).tolist()]
+
+    def _probes(self, model: Any, device: torch.device, rank: int, world_size: int) -> dict[str, float]:
+        """kNN and linear probe from training to held-out features, and the features' effective rank."""
+        settings, metrics = self.settings, dict[str, float]()
+        has_labels = self.train.labels is not None and self.held_out.labels is not None
+        probing = has_labels and (settings.knn or settings.linear_probe)
+        if not probing and not settings.effective_rank:
+            return metrics
+        test, test_labels = self._features(self.held_out, model, device, rank, world_size)
+        if settings.effective_rank:
+            metrics["probe/effective_rank"] = effective_rank(test)
+        if probing:
+            train, train_labels = self._features(self.train, model, device, rank, world_size)
+            if settings.knn:
+                metrics["probe/knn"] = knn_accuracy(train, train_labels, test, test_labels)
+            if settings.linear_probe:
+                metrics["probe/linear"] = linear_probe_accuracy(train, train_labels, test, test_labels)
+        return metrics
+
+    def _features(
+        self, source: SampleSource, model: Any, device: torch.device, rank: int, world_size: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Features and labels of the watched samples, gathered in index order whatever the number of ranks."""
+        features: list[Tensor] = []
+        indices: list[Tensor] = []
+        for batch in self._batches(source, device, rank, world_size):
+            features.append(model.embed(batch).float().cpu())
+            indices.append(batch["indices_here"])
+        parts: list[Any] = [(torch.cat(features), torch.cat(indices))] if features else [None]
+        if world_size > 1:
+            gathered: list[Any] = [None] * world_size
+            dist.all_gather_object(gathered, parts[0])
+            parts = [part for part in gathered if part is not None]
+        everything, order = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        labels = source.labels
+        chosen = np.sort(order.numpy())
+        known = labels[chosen] if labels is not None else np.zeros(len(chosen), dtype=np.int64)
+        return everything[order.argsort()].double().numpy(), known
+
+    def _batches(self, source: SampleSource, device: torch.device, rank: int, world_size: int) -> Any:
+        """Plain views of the first `samples` of a source, this rank's share."""
+        mine = torch.arange(min(self.settings.samples, len(source)))[rank::world_size]
+        for part in mine.split(self.batch_size):
+            yield _load(source, part, device)
+
+
+def _load(source: SampleSource, indices: Tensor, device: torch.device) -> Batch:
+    batch = source.load(indices, None, 0)
+    moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    return moved | {"indices_here": indices}
+
+
+def _three(ratios: tuple[float, ...]) -> tuple[float, ...]:
+    """Least, middle and greatest of a grid."""
+    ordered = sorted(set(ratios))
+    return tuple(sorted({ordered[0], ordered[len(ordered) // 2], ordered[-1]}))
+
+
+def check_watchable(samples: int, train: SampleSource, held_out: SampleSource) -> None:
+    """Raise InputError when there is too little to watch."""
+    if min(samples, len(train), len(held_out)) < 2:
+        raise InputError(
+            f"data must hold at least 2 samples to train and 2 held out, got {len(train)} and {len(held_out)}. "
+            "Use more data or another data.held_out."
+        )

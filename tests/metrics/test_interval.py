@@ -1,0 +1,58 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from r2mae.metrics.interval import mean_interval
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99])
+def test_two_values_have_a_closed_form(confidence):
+    # One degree of freedom is the Cauchy distribution: its quantile is a tangent.
+    mean, half = mean_interval([1.0, 4.0], confidence)
+    assert mean == 2.5
+    assert half == pytest.approx(1.5 * math.tan(math.pi * confidence / 2), rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [3, 5, 12])
+def test_the_interval_holds_its_share_of_the_t_density(size):
+    values = np.random.default_rng(size).normal(3, 2, size=size).tolist()
+    mean, half = mean_interval(values, 0.9)
+    centre = math.fsum(values) / size
+    error = math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (size - 1) / size)
+    degrees = size - 1
+    factor = math.gamma(size / 2) / math.sqrt(degrees * math.pi) / math.gamma(degrees / 2)
+    share = quad(lambda t: factor * (1 + t * t / degrees) ** (-size / 2), -half / error, half / error)[0]
+    assert mean == pytest.approx(centre, rel=1e-12)
+    assert share == pytest.approx(0.9, rel=1e-8)
+
+
+def test_coverage_in_simulation():
+    samples = np.random.default_rng(0).normal(1, 5, size=(4000, 4))
+    inside = sum(abs(mean - 1) <= half for mean, half in map(mean_interval, samples))
+    assert abs(inside / 4000 - 0.95) < 5 * math.sqrt(0.95 * 0.05 / 4000)
+
+
+def test_one_value_has_no_width_and_equal_values_have_none():
+    mean, half = mean_interval([0.25])
+    assert mean == 0.25
+    assert math.isnan(half)
+    assert mean_interval([2, 2, 2]) == (2.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "confidence", "message"),
+    [
+        ([], 0.95, "values must have 1 axis"),
+        ([[1.0, 2.0]], 0.95, "values must have 1 axis"),
+        ([1.0, math.inf], 0.95, "values must be finite, got 1 NaN or infinite"),
+        ([1.0, 2.0], 95, r"confidence must be in \(0, 1\), got 95"),
+        ([1.0, 2.0], 0.0, r"confidence must be in \(0, 1\), got 0.0"),
+        ([1.0, 2.0], math.nan, r"confidence must be in \(0, 1\), got nan"),
+    ],
+)
+def test_bad_input_is_one_line(values, confidence, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        mean_interval(values, confidence)
+    assert "\n" not in str(caught.value)

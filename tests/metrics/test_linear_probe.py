@@ -1,0 +1,120 @@
+import warnings
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+from r2mae.metrics import linear_probe
+from r2mae.metrics.linear_probe import linear_probe_accuracy
+
+
+def clusters(seed, size, spread=2.0):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(3, size=size)
+    centres = np.random.default_rng(99).normal(size=(3, 4))
+    return centres[labels] + spread * generator.normal(size=(size, 4)), np.array([2, 11, 5])[labels]
+
+
+def brute_force(train, known, test, truth, inverse_regularization):
+    """Softmax regression written out, minimised by BFGS on numerical gradients."""
+    classes = np.unique(known)
+    mean, deviation = train.mean(0), train.std(0)
+    train, test = (train - mean) / deviation, (test - mean) / deviation
+    rows, target = np.arange(len(train)), np.searchsorted(classes, known)
+
+    def split(flat):
+        table = flat.reshape(train.shape[1] + 1, len(classes))
+        return table[:-1], table[-1]
+
+    def objective(flat):
+        weights, intercepts = split(flat)
+        entropy = -log_softmax(train @ weights + intercepts, axis=1)[rows, target].sum()
+        return inverse_regularization * entropy + (weights**2).sum() / 2
+
+    weights, intercepts = split(minimize(objective, np.zeros((train.shape[1] + 1) * len(classes))).x)
+    return float((classes[(test @ weights + intercepts).argmax(1)] == truth).mean())
+
+
+@pytest.mark.parametrize("inverse_regularization", [0.01, 0.1, 1.0])
+def test_agrees_with_softmax_regression_written_out(inverse_regularization):
+    train, known = clusters(0, 60)
+    test, truth = clusters(1, 301)
+    got = linear_probe_accuracy(train, known, test, truth, inverse_regularization=inverse_regularization)
+    assert got == pytest.approx(
+        brute_force(train, known, test, truth, inverse_regularization), abs=1.01 / 301
+    )
+    assert 0.4 < got < 0.95
+
+
+def test_standardised_with_training_statistics():
+    # The boundary lies at 0 in training; a test set all above it is all class 1.
+    train, known = np.array([[-1.0], [-2.0], [1.0], [2.0]]), [0, 0, 1, 1]
+    assert linear_probe_accuracy(train, known, [[0.5], [1.0], [3.0], [9.0]], [1, 1, 1, 1]) == 1
+
+
+def test_units_of_features_do_not_count():
+    train, known = clusters(2, 60)
+    test, truth = clusters(3, 301)
+    units, origin = np.array([1e-6, 1.0, 1e3, 1e8]), np.array([5.0, -1.0, 1e4, 0.0])
+    moved = linear_probe_accuracy(train * units + origin, known, test * units + origin, truth)
+    assert moved == pytest.approx(linear_probe_accuracy(train, known, test, truth), abs=1.01 / 301)
+
+
+def test_constant_features_change_nothing():
+    train, known = clusters(4, 60)
+    test, truth = clusters(5, 301)
+    plain = linear_probe_accuracy(train, known, test, truth)
+    # 0.1 has a deviation of some 1e-17 by rounding, and the test set differs from it.
+    train = np.hstack([train, np.full((60, 2), 0.1)])
+    test = np.hstack([test, np.full((301, 1), 0.1), np.random.default_rng(0).normal(size=(301, 1)) * 1e3])
+    assert linear_probe_accuracy(train, known, test, truth) == plain
+
+
+def test_only_constant_features_name_the_commonest_class():
+    assert linear_probe_accuracy(np.ones((3, 2)), [4, 4, 8], np.zeros((4, 2)), [4, 4, 4, 8]) == 0.75
+
+
+@pytest.mark.parametrize("inverse_regularization", [1e-6, 1.0, 1e6])
+def test_no_warning(inverse_regularization):
+    train, known = clusters(6, 30, spread=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (
+            linear_probe_accuracy(train, known, train, known, inverse_regularization=inverse_regularization)
+            > 0.3
+        )
+
+
+def test_too_few_iterations_are_an_error(monkeypatch):
+    monkeypatch.setattr(linear_probe, "_MAX_ITERATIONS", 1)
+    train, known = clusters(7, 60)
+    with pytest.raises(ValueError, match="converge within 1 iterations, got 1"):
+        linear_probe_accuracy(train, known, train, known)
+
+
+GOOD = {
+    "train_features": np.eye(3),
+    "train_labels": [0, 1, 2],
+    "test_features": np.eye(3)[:2],
+    "test_labels": [0, 1],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_features": np.ones((3, 3, 1))}, "train_features must have 2 axes"),
+        ({"train_features": np.full((3, 3), np.inf)}, "train_features must be finite, got 9 NaN or infinite"),
+        ({"test_features": np.ones((2, 1))}, "test_features must have as many columns"),
+        ({"test_labels": [0]}, "test_labels must be as long as its features"),
+        ({"train_labels": ["a", "b", "c"]}, "train_labels must be integers"),
+        ({"train_labels": [7, 7, 7]}, "train_labels must hold at least 2 classes, got only 7"),
+        ({"inverse_regularization": 0.0}, "inverse_regularization must be positive and finite, got 0.0"),
+        ({"inverse_regularization": -1.0}, "inverse_regularization must be positive"),
+    ],
+)
+def test_bad_input_is_one_line(change, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        linear_probe_accuracy(**(GOOD | change))
+    assert "\n" not in str(caught.value)
