@@ -11,7 +11,7 @@ class InputError(Exception):
         super().__init__(" ".join(message.split()))
 
 
-class InterruptedRun(Exception):
+class InterruptedRun(Exception):  # noqa: N818 - an ending, no error
     """A signal stopped a run after its checkpoint was written; the CLI exits with 128 + the signal's number."""
 
     def __init__(self, signal_number: int, step: int) -> None:

@@ -211,7 +211,11 @@ def build_training(recipe: AnyRecipe, folder: RunFolder) -> Training:
         global_samples=recipe.batch.global_samples,
         per_device_samples=plan.per_device_samples,
         learning_rate=LearningRate(
-            plan.peak_lr, plan.steps, plan.warmup_steps, recipe.schedule.decay, recipe.schedule.final_lr_fraction
+            plan.peak_lr,
+            plan.steps,
+            plan.warmup_steps,
+            recipe.schedule.decay,
+            recipe.schedule.final_lr_fraction,
         ),
         build_optimizer=partial(
             build_adamw, weight_decay=optimizer.weight_decay, betas=optimizer.betas, eps=optimizer.eps
@@ -262,12 +266,19 @@ def choose_accelerator(recipe: AnyRecipe) -> str:
         return "cpu"
     if available < hardware.devices:
         remedy = "Set hardware.devices, or hardware.accelerator: cpu."
-        raise InputError(f"hardware.devices must be at most the {available} GPUs here, got {hardware.devices}. {remedy}")
+        raise InputError(
+            f"hardware.devices must be at most the {available} GPUs here, got {hardware.devices}. {remedy}"
+        )
     return "gpu"
 
 
 def _build_trainer(
-    recipe: AnyRecipe, folder: RunFolder, plan: Plan, train: SampleSource, held_out: SampleSource, continued: bool
+    recipe: AnyRecipe,
+    folder: RunFolder,
+    plan: Plan,
+    train: SampleSource,
+    held_out: SampleSource,
+    continued: bool,
 ) -> Any:
     _quiet_lightning()
     import pytorch_lightning as lightning
@@ -283,9 +294,7 @@ def _build_trainer(
     settings |= {name: getattr(recipe.watch, name) for name in settings if isinstance(settings[name], bool)}
     strategy: Any = "auto"
     if hardware.nodes * hardware.devices > 1:
-        strategy = DDPStrategy(
-            gradient_as_bucket_view=True, broadcast_buffers=False, timeout=timedelta(seconds=1800)
-        )
+        strategy = DDPStrategy(gradient_as_bucket_view=True, broadcast_buffers=False, timeout=timedelta(seconds=1800))
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
         devices=hardware.devices,

@@ -87,6 +87,9 @@ def _positive(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; give its exit code."""
     arguments = build_parser().parse_args(argv)
+    # OpenMP threads that spin while they wait make every small operation wait for the scheduler as soon as another
+    # process wants a core: 3.1 ms became 17.6 ms (4,352 x 64 x 256 linear map and GELU, 2 cores, one of them busy).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         importlib.import_module(f"r2mae.cli.{arguments.verb}").run(arguments)
         sys.stdout.flush()
@@ -95,7 +98,10 @@ def main(argv: list[str] | None = None) -> int:
         return _say(f"r2mae: {error}", 2)
     except InterruptedRun as ending:
         remedy = "the same command continues"
-        return _say(f"r2mae: stopped by signal {ending.signal_number}, saved at step {ending.step}; {remedy}", 128 + ending.signal_number)
+        return _say(
+            f"r2mae: stopped by signal {ending.signal_number}, saved at step {ending.step}; {remedy}",
+            128 + ending.signal_number,
+        )
     except KeyboardInterrupt:
         return _say("r2mae: interrupted", 130)
     except BrokenPipeError:

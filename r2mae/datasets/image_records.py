@@ -24,9 +24,13 @@ class ImageRecords(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> bytes | npt.NDArray[np.uint8]: ...
+    def read(self, index: int) -> bytes | npt.NDArray[np.uint8]:
+        """Encoded bytes, or pixels (H, W, C) where the data is no file."""
+        ...
 
-    def name(self, index: int) -> str: ...
+    def name(self, index: int) -> str:
+        """Where the image lies."""
+        ...
 
 
 def open_records(card: Card, root: str | None, split: str) -> ImageRecords:
@@ -146,7 +150,8 @@ class _DigitRecords:
         return len(self.pixels)
 
     def read(self, index: int) -> npt.NDArray[np.uint8]:
-        return self.pixels[index]
+        pixels: npt.NDArray[np.uint8] = self.pixels[index]
+        return pixels
 
     def name(self, index: int) -> str:
         return f"digit {index}"
@@ -165,7 +170,9 @@ def _load_table(builder: str, what: str, **arguments: Any) -> Any:
         return load_dataset(builder, **arguments)
     except Exception as error:
         cause = error.__cause__ or error
-        raise InputError(f"{what} must be readable by datasets, got {type(cause).__name__}: {str(cause)[:200]}.") from None
+        raise InputError(
+            f"{what} must be readable by datasets, got {type(cause).__name__}: {str(cause)[:200]}."
+        ) from None
 
 
 def _encode(labels: Any) -> Labels:

@@ -21,10 +21,14 @@ class SampleSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch: ...
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
+        """Samples at indices (B,)."""
+        ...
 
     @property
-    def labels(self) -> npt.NDArray[np.int64] | None: ...
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """(N,) class numbers, or None."""
+        ...
 
 
 class Part:

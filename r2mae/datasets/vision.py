@@ -112,7 +112,7 @@ def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(raw))
+            image: Image.Image = Image.open(io.BytesIO(raw))
             if image.mode.startswith("I;16") or image.mode == "I":
                 image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).astype(np.uint8))
             pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))

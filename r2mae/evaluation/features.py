@@ -59,6 +59,8 @@ def extract_labelled(model: nn.Module, source: SampleSource, **options: Any) -> 
     Raises: InputError when the data has none.
     """
     if source.labels is None:
-        raise InputError("data must have labels for this task, got none. Use a card with a label column or class folders.")
+        raise InputError(
+            "data must have labels for this task, got none. Use a card with a label column or class folders."
+        )
     features = extract(model, source, **options)
     return LabelledFeatures(features, source.labels[: len(features)])

@@ -42,7 +42,9 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
             )
     absent = [name for name in own if name.startswith("encoder.") and name not in weights]
     if absent:
-        raise InputError(f"model.init_from {source!r} must hold the whole encoder, got no {absent[0]}. Lower model.depth?")
+        raise InputError(
+            f"model.init_from {source!r} must hold the whole encoder, got no {absent[0]}. Lower model.depth?"
+        )
     model.load_state_dict(weights, strict=False)
 
 

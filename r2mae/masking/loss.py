@@ -1,12 +1,13 @@
 """Losses over hidden positions, always as (sum, count): only the engine knows the global count."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 
-class LossSum(NamedTuple):
+@dataclass(frozen=True)
+class LossSum:
     """A sum of per-position losses and how many positions it holds; add across batches, divide once."""
 
     total: Tensor  # () float

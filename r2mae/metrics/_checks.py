@@ -21,9 +21,7 @@ def as_floats(name: str, values: npt.ArrayLike, ndim: int) -> Floats:
     floats = array.astype(np.float64)
     if not np.isfinite(floats).all():
         count = int(floats.size - np.isfinite(floats).sum())
-        raise ValueError(
-            f"{name} must be finite, got {count} NaN or infinite values. Look for what made them."
-        )
+        raise ValueError(f"{name} must be finite, got {count} NaN or infinite values. Look for what made them.")
     return floats
 
 

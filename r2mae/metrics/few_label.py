@@ -7,9 +7,7 @@ from r2mae.errors import InputError
 from r2mae.metrics._checks import Integers, as_labels, check_count
 
 
-def few_label_draws(
-    labels: npt.ArrayLike, labels_per_class: int, num_draws: int, seed: int
-) -> list[Integers]:
+def few_label_draws(labels: npt.ArrayLike, labels_per_class: int, num_draws: int, seed: int) -> list[Integers]:
     """num_draws index arrays (C x labels_per_class,) into labels (N,), classes in ascending order.
 
     Within a draw each class gives labels_per_class different samples. A draw depends on labels,
@@ -28,9 +26,7 @@ def few_label_draws(
         remedy = "Lower it or use a larger split."
         raise InputError(f"labels_per_class must {rule}, got {labels_per_class}. {remedy}")
     members = [np.flatnonzero(array == label) for label in classes]
-    return [
-        _draw(members, labels_per_class, np.random.default_rng([seed, draw])) for draw in range(num_draws)
-    ]
+    return [_draw(members, labels_per_class, np.random.default_rng([seed, draw])) for draw in range(num_draws)]
 
 
 def _draw(members: list[npt.NDArray[np.intp]], size: int, generator: np.random.Generator) -> Integers:

@@ -58,7 +58,9 @@ def _refused(name: str, why: str) -> InputError:
 def _check_shape(name: str, image_size: int, patch_size: int | None, width: int | None, heads: int | None) -> None:
     if patch_size is not None and image_size % patch_size:
         remedy = f"Use {image_size // patch_size * patch_size or patch_size}, or another model.patch_size."
-        raise InputError(f"data.image_size must be divisible by the patch size {patch_size} of {name}, got {image_size}. {remedy}")
+        raise InputError(
+            f"data.image_size must be divisible by the patch size {patch_size} of {name}, got {image_size}. {remedy}"
+        )
     if patch_size is not None and image_size // patch_size < 2:
         raise InputError(f"data.image_size must hold at least 2 x 2 patches of {patch_size} pixels, got {image_size}.")
     if width is not None and (width % 4 or (heads is not None and width % heads)):

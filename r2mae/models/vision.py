@@ -7,7 +7,7 @@ R prefix tokens (class and registers), D encoder width, E decoder width.
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ class MaskedAutoencoder(nn.Module):
     Source: He et al. 2022. Differs: raw patches are gathered before they are projected, pixels are decoded at
     hidden patches only, and rows of a batch may hide different numbers of patches.
     """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(
         self,
@@ -62,8 +65,7 @@ class MaskedAutoencoder(nn.Module):
         )
         self.decoder_norm = nn.LayerNorm(decoder_width, eps=_EPSILON)
         self.decoder_predict = nn.Linear(decoder_width, patch_values)
-        for block in self.decoder_blocks:
-            block.norm1.eps = block.norm2.eps = _EPSILON
+        assert all(module.eps == _EPSILON for module in self.modules() if isinstance(module, nn.LayerNorm))
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
         self._initialize(num_patches)
@@ -108,13 +110,15 @@ class MaskedAutoencoder(nn.Module):
         """(B, C, S, S) -> (B, N, P), a patch's values ordered row, column, channel."""
         (rows, columns), size = self.grid, self.patch_size
         split = pixels.unflatten(2, (rows, size)).unflatten(4, (columns, size))
-        return split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        patches: Tensor = split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        return patches
 
     def unpatchify(self, patches: Tensor) -> Tensor:
         """(B, N, P) -> (B, C, S, S), the inverse of `patchify`."""
         (rows, columns), size = self.grid, self.patch_size
         split = patches.unflatten(1, (rows, columns)).unflatten(3, (size, size, -1))
-        return split.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        pixels: Tensor = split.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        return pixels
 
     def targets(self, patches: Tensor) -> Tensor:
         """What is predicted for patches (..., P): their values, or each patch's own standard scores."""
@@ -235,8 +239,8 @@ class MaskedAutoencoder(nn.Module):
         width, decoder_width = self.encoder.embed_dim, self.decoder_embed.out_features
         seen, everything = self.num_prefix + num_visible, self.num_prefix + num_patches
         stages = [
-            *(block_saved(seen, width, hidden_width(b), b.attn.num_heads) for b in self.encoder.blocks),
-            *(block_saved(everything, decoder_width, hidden_width(b), b.attn.num_heads) for b in self.decoder_blocks),
+            *(block_saved(seen, width, hidden_width(block), num_heads(block)) for block in self.encoder.blocks),
+            *(block_saved(everything, decoder_width, hidden_width(b), num_heads(b)) for b in self.decoder_blocks),
         ]
         # Ends of encoder and decoder: norms, patches, targets and their differences.
         wide = seen * 2 * width + (num_patches - num_visible) * (3 * decoder_width + 4 * patch_values)
@@ -248,7 +252,11 @@ def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:
     return tokens.gather(1, indices[:, :, None].expand(-1, -1, tokens.shape[2]))
 
 
-def hidden_width(block: nn.Module) -> int:
+def hidden_width(block: Any) -> int:
     """Width of a timm block's MLP."""
-    width: int = block.mlp.fc1.out_features  # type: ignore[union-attr, assignment]
-    return width
+    return int(block.mlp.fc1.out_features)
+
+
+def num_heads(block: Any) -> int:
+    """Attention heads of a timm block."""
+    return int(block.attn.num_heads)

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -15,7 +15,7 @@ MAX_DEPTH = 20
 class _StrictLoader(yaml.SafeLoader):
     """YAML 1.2's core scalars (`1e-4` is a number, `no` a word); no aliases, duplicate keys or deep nesting."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -50,15 +50,12 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
 ):
     _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
-_StrictLoader.add_constructor(
-    "tag:yaml.org,2002:int", lambda loader, node: _number(int, loader.construct_scalar(node), node)
-)
-_StrictLoader.add_constructor(
-    "tag:yaml.org,2002:float", lambda loader, node: _number(float, loader.construct_scalar(node), node)
-)
-_StrictLoader.add_constructor(
-    "tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(node, deep=True)
-)
+for _tag, _construct in (
+    ("int", lambda loader, node: _number(int, loader.construct_scalar(node), node)),
+    ("float", lambda loader, node: _number(float, loader.construct_scalar(node), node)),
+    ("map", lambda loader, node: loader.construct_mapping(node, deep=True)),
+):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _construct)
 
 
 def _number(kind: type[int] | type[float], text: str, node: yaml.Node) -> int | float:
@@ -106,7 +103,7 @@ def apply_overrides(document: dict[str, Any], overrides: list[str]) -> dict[str,
 
     Raises: InputError for an override without `=`, or one that descends into something that is no mapping.
     """
-    result = _copied(document)
+    result: dict[str, Any] = _copied(document)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
@@ -128,4 +125,4 @@ def _copied(value: Any) -> Any:
 
 def write_document(document: dict[str, Any]) -> str:
     """YAML text that `load_document` reads back unchanged."""
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110))

@@ -51,7 +51,7 @@ class _Mixture(Section):
     @field_validator("mixture", mode="after")
     @classmethod
     def _build(cls, fields: "_MixtureFields") -> Any:
-        return MixtureRatio(fields.components, fields.weights)
+        return MixtureRatio(tuple(map(_distribution, fields.components)), fields.weights)
 
 
 def _unwrap(tagged: Section) -> Any:

@@ -63,7 +63,9 @@ def _sentence(finding: ErrorDetails, document: Mapping[str, Any], kind: type[Sec
         tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
         remedy = did_you_mean(context["tag"], tags)
         return f"{dotted} must be a mapping with one of {', '.join(tags)}, got {shown(finding['input'])}. {remedy}"
-    return f"{dotted} must {_rule(kind_of_error, context, finding['msg'])}, got {shown(finding['input'])}.{_hint(finding)}"
+    return (
+        f"{dotted} must {_rule(kind_of_error, context, finding['msg'])}, got {shown(finding['input'])}.{_hint(finding)}"
+    )
 
 
 def _path(finding: ErrorDetails, document: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,8 @@
 """Checkpoints that describe themselves: a folder of safetensors and JSON, atomic, hashed, nothing pickled.
 
-    step_120/model.safetensors       weights by parameter name
-    step_120/optimizer.safetensors   moments as <parameter name>/<moment>
-    step_120/manifest.json           what it is: recipe, law, preprocessing, data, step, versions; sha256 of each file
+step_120/model.safetensors       weights by parameter name
+step_120/optimizer.safetensors   moments as <parameter name>/<moment>
+step_120/manifest.json           what it is: recipe, law, preprocessing, data, step, versions; sha256 of each file
 """
 
 import hashlib
@@ -128,7 +128,7 @@ def damaged(file: Path, got: str) -> InputError:
 
 def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as {<parameter name>/<moment>: tensor}."""
-    names = {parameter: name for name, parameter in module.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     return {
         f"{names[parameter]}/{key}": value
         for parameter, state in optimizer.state.items()

@@ -111,7 +111,7 @@ class Pretraining(lightning.LightningModule):
         return DataLoader(
             self.dataset,
             batch_sampler=micro_batches,  # type: ignore[arg-type]
-            collate_fn=as_is,
+            collate_fn=as_is,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_ignore_ctrl_c,
@@ -138,15 +138,15 @@ class Pretraining(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Backward starts from the loss sum over a constant; `on_before_optimizer_step` puts the count in."""
         output: MaskedOutput = self.model(batch, batch["mask"])
-        total, count = output.loss
-        sums = torch.stack([total.detach().float(), count.detach().float()])
+        loss = output.loss
+        sums = torch.stack([loss.total.detach().float(), loss.count.detach().float()])
         self._sums = sums if self._sums is None else self._sums + sums
         mask: Mask = batch["mask"]
         self._tokens[0] += mask.visible.numel()
         self._tokens[1] += mask.is_masked.numel()
         self.skipped.update(batch.get("skipped", ()))
         # Any constant that all ranks and micro-batches share would do.
-        return total / self.per_device_samples
+        return loss.total / self.per_device_samples
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Turn the gradient of sum / constant, averaged by DDP and accumulation, into that of sum / global count."""

@@ -29,9 +29,7 @@ class LearningRate:
         return self.peak * (self.final_fraction + (1 - self.final_fraction) * remaining)
 
 
-def build_adamw(
-    model: nn.Module, *, weight_decay: float, betas: tuple[float, float], eps: float
-) -> torch.optim.AdamW:
+def build_adamw(model: nn.Module, *, weight_decay: float, betas: tuple[float, float], eps: float) -> torch.optim.AdamW:
     """AdamW (fused) over trainable parameters; matrices decay, biases, norms and tokens do not.
 
     The learning rate starts at 0: the training step sets it.

@@ -1,6 +1,6 @@
 """The run folder: what was asked, what came of it, and whether the same command may continue it.
 
-    recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
+recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
 """
 
 import json
@@ -18,7 +18,16 @@ from r2mae.training.checkpoint import write_atomic
 
 # What may differ when a run is continued: where it runs and what it logs, never what it learns.
 _FREE_KEYS = ("hardware", "log", "batch.per_device_samples")
-_PACKAGES = ("r2mae", "torch", "pytorch-lightning", "timm", "transformers", "datasets", "numpy", "safetensors")
+_PACKAGES = (
+    "r2mae",
+    "torch",
+    "pytorch-lightning",
+    "timm",
+    "transformers",
+    "datasets",
+    "numpy",
+    "safetensors",
+)
 
 
 class RunFolder:

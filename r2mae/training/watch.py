@@ -53,7 +53,12 @@ class Watch(lightning.Callback):
     """Measures on held-out samples every so many steps and at the end; `Keeper` chooses the best by it."""
 
     def __init__(
-        self, settings: WatchSettings, train: SampleSource, held_out: SampleSource, folder: RunFolder, batch_size: int
+        self,
+        settings: WatchSettings,
+        train: SampleSource,
+        held_out: SampleSource,
+        folder: RunFolder,
+        batch_size: int,
     ) -> None:
         self.settings = settings
         self.train = train
@@ -85,12 +90,15 @@ class Watch(lightning.Callback):
 
     def measure(self, trainer: lightning.Trainer, pl_module: Pretraining, step: int) -> dict[str, float]:
         """All that the settings ask for, the same numbers on every rank."""
-        settings, model, device = self.settings, pl_module.model, pl_module.device
+        model: Any = pl_module.model
+        settings, device = self.settings, pl_module.device
         rank, world_size = trainer.global_rank, trainer.world_size
         metrics: dict[str, float] = {}
         if settings.validation:
             losses = self._losses(model, device, rank, world_size)
-            metrics |= {f"validation/loss_at_{ratio:g}": loss for ratio, loss in zip(settings.ratios, losses, strict=True)}
+            metrics |= {
+                f"validation/loss_at_{ratio:g}": loss for ratio, loss in zip(settings.ratios, losses, strict=True)
+            }
             pl_module.validation_loss = metrics["validation/loss"] = float(np.mean(losses))
             pl_module.validated_step = step
             pl_module.description["validation_loss"] = pl_module.validation_loss

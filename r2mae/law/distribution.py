@@ -1,20 +1,18 @@
-"""The mask-ratio law: a distribution of ratios, its scope, and how it moves during training. numpy only.
+"""Distributions of mask ratios: quantiles for what trains, Gauss rules for what the theory reads. numpy only.
 
-What trains is the law's table of equally likely `levels`; what the theory reads is its `quadrature`.
 A ratio is always the fraction hidden. Every table is float64 and a pure function of the law.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from numbers import Real
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from r2mae.law.checks import check, check_bounds, check_count, is_number
 
 # scipy.special is imported where it is called: it loads slower than numpy, and most laws need none of it.
 
@@ -44,7 +42,7 @@ class RatioDistribution(ABC):
         K is num, except for a fixed ratio (1) and a mixture (the sum over its components).
         Raises: ValueError unless num is a whole number of at least 1.
         """
-        _check_count("num", num)
+        check_count("num", num)
         nodes, weights = self._quadrature(num)
         return nodes, weights / weights.sum()
 
@@ -53,7 +51,7 @@ class RatioDistribution(ABC):
 
         A fixed ratio gives one level whatever num is. Raises: ValueError unless num is at least 1.
         """
-        _check_count("num", num)
+        check_count("num", num)
         return _levels(self, num).copy()
 
     @property
@@ -85,7 +83,7 @@ class FixedRatio(RatioDistribution):
     ratio: float
 
     def __post_init__(self) -> None:
-        _check("ratio", self.ratio, "be in (0, 1)", lambda ratio: 0 < ratio < 1)
+        check("ratio", self.ratio, "be in (0, 1)", lambda ratio: 0 < ratio < 1)
 
     def _quantile(self, u: Floats) -> Floats:
         return np.full_like(u, self.ratio)
@@ -109,7 +107,7 @@ class UniformRatio(RatioDistribution):
     high: float
 
     def __post_init__(self) -> None:
-        _check_bounds(self.low, self.high)
+        check_bounds(self.low, self.high)
 
     def _quantile(self, u: Floats) -> Floats:
         return _stretch(u, self.low, self.high)
@@ -134,8 +132,8 @@ class BetaRatio(RatioDistribution):
     def __post_init__(self) -> None:
         for name, value in (("a", self.a), ("b", self.b)):
             # Past these bounds the normaliser of scipy's Gauss-Jacobi rule overflows.
-            _check(name, value, "be in [0.001, 1000]", lambda shape: 1e-3 <= shape <= 1e3, is_ratio=False)
-        _check_bounds(self.low, self.high)
+            check(name, value, "be in [0.001, 1000]", lambda shape: 1e-3 <= shape <= 1e3, is_ratio=False)
+        check_bounds(self.low, self.high)
 
     def _quantile(self, u: Floats) -> Floats:
         from scipy import special
@@ -167,12 +165,12 @@ class TruncatedNormalRatio(RatioDistribution):
     high: float
 
     def __post_init__(self) -> None:
-        _check("mean", self.mean, "be in [0, 1]", lambda mean: 0 <= mean <= 1)
-        _check("sd", self.sd, "be in [0.001, 1]", lambda sd: 1e-3 <= sd <= 1)
-        _check_bounds(self.low, self.high)
+        check("mean", self.mean, "be in [0, 1]", lambda mean: 0 <= mean <= 1)
+        check("sd", self.sd, "be in [0.001, 1]", lambda sd: 1e-3 <= sd <= 1)
+        check_bounds(self.low, self.high)
         reach = 8 * self.sd  # further out, nothing of the normal is left to be cut
         near = self.low - reach <= self.mean <= self.high + reach
-        _check("mean", self.mean, "be within 8 sd of [low, high]", lambda _: near)
+        check("mean", self.mean, "be within 8 sd of [low, high]", lambda _: near)
 
     def _quantile(self, u: Floats) -> Floats:
         from scipy import special
@@ -197,12 +195,14 @@ class TruncatedNormalRatio(RatioDistribution):
         return side, float(first), float(last)
 
     def _quadrature(self, num: int) -> tuple[Floats, Floats]:
+        from scipy import special
+
         # Few Gauss-Legendre nodes can all miss a narrow peak: a fine rule over it is condensed to num nodes.
         low, high = (self.low - self.mean) / self.sd, (self.high - self.mean) / self.sd
         peak = min(max(low, 0.0), high)
         reach = math.sqrt(peak**2 + 81)  # past it the density is below exp(-40) of its peak
         low, high = max(low, -reach), min(high, reach)
-        points, weights = np.polynomial.legendre.leggauss(128 + 2 * num)
+        points, weights = special.roots_legendre(128 + 2 * num)
         normal = _stretch((points + 1) / 2, low, high)
         nodes, weights = _condense(points, weights * np.exp((peak**2 - normal**2) / 2), num)
         return self.mean + self.sd * _stretch((nodes + 1) / 2, low, high), weights
@@ -219,12 +219,10 @@ class MixtureRatio(RatioDistribution):
         if len(self.components) < 2:
             raise ValueError(f"components must be at least two, got {len(self.components)}.")
         for part in self.components:
-            _check_distribution("components", part)
+            check_distribution("components", part)
         if len(self.weights) != len(self.components):
-            raise ValueError(
-                f"weights must be {len(self.components)}, one a component, got {len(self.weights)}."
-            )
-        positive = all(_is_number(weight) and weight > 0 for weight in self.weights)
+            raise ValueError(f"weights must be {len(self.components)}, one a component, got {len(self.weights)}.")
+        positive = all(is_number(weight) and weight > 0 for weight in self.weights)
         if not positive or abs(sum(self.weights) - 1) > 1e-9:
             raise ValueError(f"weights must be positive and sum to 1, got {list(self.weights)}.")
 
@@ -255,153 +253,6 @@ class MixtureRatio(RatioDistribution):
         return [weight / sum(self.weights) for weight in self.weights]
 
 
-@dataclass(frozen=True)
-class Ramp(ABC):
-    """The law moves to `to`, level by level, between two points of training progress in [0, 1].
-
-    Interpolated quantiles are the shortest way from one law to another (the Wasserstein geodesic).
-    """
-
-    to: RatioDistribution
-    start: float = 0.0
-    end: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check_distribution("to", self.to)
-        _check("start", self.start, "be in [0, 1)", lambda start: 0 <= start < 1, is_ratio=False)
-        _check("end", self.end, "be in (start, 1]", lambda end: self.start < end <= 1, is_ratio=False)
-
-    def table(self, ratio: RatioDistribution, num: int, progress: float) -> Floats:
-        """Levels at a training progress, (num,), or (1,) between two fixed ratios."""
-        share = self._share(min(max((progress - self.start) / (self.end - self.start), 0.0), 1.0))
-        return (1 - share) * ratio.levels(num) + share * self.to.levels(num)
-
-    @abstractmethod
-    def _share(self, progress: float) -> float:
-        """How much of `to` there is, in [0, 1], at a share of the ramp's own way."""
-
-
-@dataclass(frozen=True)
-class LinearSchedule(Ramp):
-    """The law moves to `to` in a straight line."""
-
-    def _share(self, progress: float) -> float:
-        return progress
-
-
-@dataclass(frozen=True)
-class CosineSchedule(Ramp):
-    """The law moves to `to`, slowly at both ends."""
-
-    def _share(self, progress: float) -> float:
-        return (1 - math.cos(math.pi * progress)) / 2
-
-
-@dataclass(frozen=True)
-class StepwiseSchedule:
-    """The law is replaced by to[i] when training progress reaches at[i]."""
-
-    at: tuple[float, ...]
-    to: tuple[RatioDistribution, ...]
-
-    def __post_init__(self) -> None:
-        ordered = (0.0, *self.at, 1.0)
-        rising = all(_is_number(b) and a < b for a, b in pairwise(ordered))
-        if not self.at or not rising:
-            raise ValueError(f"at must rise strictly within (0, 1), got {list(self.at)}.")
-        if len(self.at) != len(self.to):
-            raise ValueError(f"to must be {len(self.at)} laws, one a point of at, got {len(self.to)}.")
-        for law in self.to:
-            _check_distribution("to", law)
-
-    def table(self, ratio: RatioDistribution, num: int, progress: float) -> Floats:
-        """Levels at a training progress, (num,), or (1,) where a fixed ratio holds."""
-        return (ratio, *self.to)[sum(progress >= point for point in self.at)].levels(num)
-
-
-Schedule = LinearSchedule | CosineSchedule | StepwiseSchedule
-
-# The tags that recipes and checkpoints use.
-DISTRIBUTIONS: dict[str, type[RatioDistribution]] = {
-    "fixed": FixedRatio,
-    "uniform": UniformRatio,
-    "beta": BetaRatio,
-    "truncated_normal": TruncatedNormalRatio,
-    "mixture": MixtureRatio,
-}
-SCHEDULES: dict[str, type[Schedule]] = {
-    "linear": LinearSchedule,
-    "cosine": CosineSchedule,
-    "stepwise": StepwiseSchedule,
-}
-
-
-@dataclass(frozen=True)
-class MaskLaw:
-    """How much is hidden: a distribution, who shares a draw (scope), and how it moves over training.
-
-    levels: equally likely ratios that train, 1 to 64; bounds the number of lengths that are ever compiled.
-    scope: "step", one draw a step and the same on all ranks, or "sample".
-    """
-
-    ratio: RatioDistribution
-    levels: int = 8
-    scope: Literal["step", "sample"] = "step"
-    schedule: Schedule | None = None
-
-    def __post_init__(self) -> None:
-        _check_distribution("ratio", self.ratio)
-        _check_count("levels", self.levels, most=64)
-        if self.scope not in ("step", "sample"):
-            raise ValueError(f"scope must be step or sample, got {self.scope}.")
-        if self.schedule is not None and not isinstance(self.schedule, Schedule):
-            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)} or None, got {self.schedule}.")
-
-    def table(self, progress: float = 0.0) -> Floats:
-        """The equally likely ratios at a training progress in [0, 1].
-
-        Shape (levels,), or (1,) where only fixed ratios matter. Raises: ValueError for other progress.
-        """
-        _check("progress", progress, "be in [0, 1]", lambda share: 0 <= share <= 1, is_ratio=False)
-        if self.schedule is None:
-            return self.ratio.levels(self.levels)
-        return self.schedule.table(self.ratio, self.levels, progress)
-
-    def mean(self, progress: float = 0.0) -> float:
-        """Mean of the table that trains at a progress; `ratio.mean_ratio` is that of the continuous law."""
-        return float(self.table(progress).mean())
-
-    def to_dict(self) -> dict[str, Any]:
-        """The law in a recipe's words, ready for JSON."""
-        return {
-            "ratio": distribution_to_dict(self.ratio),
-            "levels": self.levels,
-            "scope": self.scope,
-            "schedule": schedule_to_dict(self.schedule),
-        }
-
-
-def distribution_to_dict(ratio: RatioDistribution) -> dict[str, Any]:
-    """{tag: fields}, as in a recipe."""
-    return _tagged(ratio, DISTRIBUTIONS)
-
-
-def schedule_to_dict(schedule: Schedule | None) -> dict[str, Any] | None:
-    """{tag: fields}, as in a recipe; None stays None."""
-    return None if schedule is None else _tagged(schedule, SCHEDULES)
-
-
-def _tagged(value: Any, tags: dict[str, Any]) -> dict[str, Any]:
-    tag = next(name for name, kind in tags.items() if type(value) is kind)
-    return {tag: {field.name: _plain(getattr(value, field.name)) for field in fields(value)}}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, RatioDistribution):
-        return distribution_to_dict(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else float(value)
-
-
 def _condense(points: Floats, density: Floats, num: int) -> tuple[Floats, Floats]:
     """The Gauss rule of num nodes for a discrete law on many points: nodes (num,), weights (num,).
 
@@ -429,31 +280,7 @@ def _shrink(p: Floats, low: float, high: float) -> Floats:
     return np.clip((p - low) / (high - low), 0.0, 1.0)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _check(name: str, value: Any, rule: str, holds: Callable[[float], bool], is_ratio: bool = True) -> None:
-    if _is_number(value) and holds(value):
-        return
-    hint = ""
-    if is_ratio and _is_number(value) and 1 < value <= 100:
-        fraction = f"{value / 100:.2f}" if value == round(value) else f"{value / 100:g}"
-        hint = f" Ratios are fractions; did you mean {fraction}?"
-    shown = f"{value:.12g}" if isinstance(value, float) else value  # a recipe's 90 arrives as 90.0
-    raise ValueError(f"{name} must {rule}, got {shown}.{hint}")
-
-
-def _check_bounds(low: float, high: float) -> None:
-    _check("low", low, "be in [0, 1)", lambda low: 0 <= low < 1)
-    _check("high", high, "be in (low, 1)", lambda high: low < high <= 1)
-
-
-def _check_count(name: str, value: Any, most: int = 1 << 16) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise ValueError(f"{name} must be a whole number in [1, {most}], got {value}.")
-
-
-def _check_distribution(name: str, value: Any) -> None:
+def check_distribution(name: str, value: Any) -> None:
+    """Raise ValueError unless value is a `RatioDistribution`."""
     if not isinstance(value, RatioDistribution):
         raise ValueError(f"{name} must be a distribution such as FixedRatio(0.75), got {value}.")
