@@ -189,8 +189,11 @@ class Training:
         return dict(self.module.latest_metrics)
 
 
-def build_training(recipe: AnyRecipe, folder: RunFolder) -> Training:
-    """Model, data, module and trainer of a run; continues from the folder's last checkpoint when there is one.
+def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False, run_id: str = "") -> Training:
+    """Model, data, module and trainer of a run. Writes nothing yet.
+
+    fresh: False continues from the folder's last checkpoint when there is one.
+    run_id: what loggers know the run by, the same when it is continued.
 
     Raises: InputError for anything in recipe, data or folder that cannot work.
     """
@@ -226,10 +229,10 @@ def build_training(recipe: AnyRecipe, folder: RunFolder) -> Training:
     )
     if recipe.hardware.compile:
         model.compile_blocks()  # type: ignore[operator]
-    last = folder.pointer("last")
+    last = None if fresh else folder.pointer("last")
     if last is not None:
         _check_same_data(last, train)
-    trainer = _build_trainer(recipe, folder, plan, train, held_out, last is not None)
+    trainer = _build_trainer(recipe, folder, plan, train, held_out, run_id)
     return Training(trainer, module, plan, str(last) if last else None)
 
 
@@ -278,7 +281,7 @@ def _build_trainer(
     plan: Plan,
     train: SampleSource,
     held_out: SampleSource,
-    continued: bool,
+    run_id: str,
 ) -> Any:
     _quiet_lightning()
     import pytorch_lightning as lightning
@@ -303,7 +306,7 @@ def _build_trainer(
         precision=hardware.precision,
         max_epochs=1,  # the stream has no epochs: one pass over its positions is the whole training
         accumulate_grad_batches=plan.accumulation,
-        logger=_build_loggers(recipe, folder, continued),
+        logger=_build_loggers(recipe, folder, run_id),
         callbacks=[
             Progress(recipe.batch.global_samples, plan.log_every_steps),
             Watch(WatchSettings(**settings), train, held_out, folder, plan.per_device_samples),
@@ -320,27 +323,19 @@ def _build_trainer(
     )
 
 
-def _build_loggers(recipe: AnyRecipe, folder: RunFolder, continued: bool) -> list[Any]:
+def _build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any]:
     from r2mae.training.progress import CsvLogger
 
-    loggers: list[Any] = []
-    if "csv" in recipe.log:
-        loggers.append(CsvLogger(folder))
-        last = folder.pointer("last")
-        if is_first_process():
-            loggers[-1].rewind(read_manifest(last)["step"] if continued and last else 0)
+    loggers: list[Any] = [CsvLogger(folder)] if "csv" in recipe.log else []
     if "wandb" in recipe.log:
         try:
             import wandb  # noqa: F401
             from pytorch_lightning.loggers import WandbLogger
         except ImportError:
             raise InputError('log: wandb must be installed, got none. Run: pip install "r2mae[wandb]".') from None
-        identity = folder.read_status().get("id")
-        logger = WandbLogger(
-            project="r2mae", name=folder.path.name, save_dir=str(folder.path), id=identity, resume="allow"
+        loggers.append(
+            WandbLogger(project="r2mae", name=folder.path.name, save_dir=str(folder.path), id=run_id, resume="allow")
         )
-        logger.log_hyperparams(recipe_document(recipe))
-        loggers.append(logger)
     return loggers
 
 

@@ -201,9 +201,7 @@ def test_ramps_interpolate_level_by_level():
     assert cosine.mean(0.5) == pytest.approx(0.55, rel=1e-14)
 
 
-@pytest.mark.parametrize(
-    "ends", [(FixedRatio(0.2), UniformRatio(0.6, 1.0)), (UniformRatio(0.6, 1.0), FixedRatio(0.2))]
-)
+@pytest.mark.parametrize("ends", [(FixedRatio(0.2), UniformRatio(0.6, 1.0)), (UniformRatio(0.6, 1.0), FixedRatio(0.2))])
 def test_a_fixed_end_spreads_over_the_levels_of_the_other(ends):
     law = MaskLaw(ends[0], levels=2, schedule=LinearSchedule(ends[1]))
     for progress in (0.0, 0.5, 1.0):
@@ -252,12 +250,8 @@ def test_to_dict_speaks_recipe():
     }
     assert law.to_dict() == want
     assert json.loads(json.dumps(law.to_dict())) == want
-    cosine = MaskLaw(
-        FixedRatio(np.float64(0.5)), schedule=CosineSchedule(UniformRatio(0, 1), end=0.5)
-    ).to_dict()
-    assert cosine["schedule"] == {
-        "cosine": {"to": {"uniform": {"low": 0.0, "high": 1.0}}, "start": 0.0, "end": 0.5}
-    }
+    cosine = MaskLaw(FixedRatio(np.float64(0.5)), schedule=CosineSchedule(UniformRatio(0, 1), end=0.5)).to_dict()
+    assert cosine["schedule"] == {"cosine": {"to": {"uniform": {"low": 0.0, "high": 1.0}}, "start": 0.0, "end": 0.5}}
     # Whole numbers of a caller turn up as a recipe would hold them.
     assert json.dumps(cosine["schedule"]).count("0.0") == 2
 

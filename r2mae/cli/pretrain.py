@@ -25,27 +25,28 @@ def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """
     recipe = load_recipe(arguments.recipe, arguments.set)
-    from r2mae.recipe import build_training, is_first_process, open_training_data
+    from r2mae.recipe import build_training, is_first_process
     from r2mae.training.run_folder import RunFolder, commit, versions
 
     folder = RunFolder(run_path(arguments.name or Path(arguments.recipe).stem))
-    writes = is_first_process()
-    if not folder.exists or arguments.fresh:
-        open_training_data(recipe)  # what cannot be read is refused before a folder is made
-    if writes:
-        if arguments.fresh:
-            folder.set_aside()
-        folder.start(recipe_document(recipe), str(arguments.recipe))
-        arguments.log_file = folder.stderr
-    status = folder.read_status()
+    writes, document = is_first_process(), recipe_document(recipe)
+    fresh = arguments.fresh and writes  # a launched rank finds the folder that the first one has just made
+    if not fresh:
+        folder.check(document, str(arguments.recipe))
+    status = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
         _tell(writes, f"{folder.path}: finished at step {status['step']}. --fresh starts over beside it.")
         return {"run": str(folder.path)} | status
-    training = build_training(recipe, folder)
+    run_id = status.get("id") or f"{folder.path.name}-{time.strftime('%Y%m%d%H%M%S')}"
+    training = build_training(recipe, folder, fresh=fresh, run_id=run_id)
+    # Only now, when all of it can work, is anything written.
     if writes:
-        identity = status.get("id") or f"{folder.path.name}-{time.strftime('%Y%m%d%H%M%S')}"
+        if fresh:
+            folder.set_aside()
+        folder.start(document)
+        arguments.log_file = folder.stderr
         folder.write_status(
-            id=identity, status="running", steps=training.plan.steps, commit=commit(), versions=versions()
+            id=run_id, status="running", steps=training.plan.steps, commit=commit(), versions=versions()
         )
     at = f", continuing at step {folder.read_status().get('step')}" if training.resume_from else ""
     _tell(writes, f"{folder.path}: {training.plan.steps} steps of {recipe.batch.global_samples} samples{at}")

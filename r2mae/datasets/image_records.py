@@ -67,7 +67,7 @@ def open_record_paths(card: Card, paths: list[str]) -> ImageRecords:
 
 def _open_parquet(files: list[Path], card: Card) -> ImageRecords:
     table = _load_table("parquet", ", ".join(map(str, files)), data_files=[str(path) for path in files], split="train")
-    return _TableRecords(table, card, files[0].name, fingerprint_files(files[0].parent, files))
+    return _TableRecords(table, card, files[0].name, _fingerprint(files, contents=True))
 
 
 class _FileRecords:
@@ -80,7 +80,7 @@ class _FileRecords:
             if path.suffix.lower() not in _SUFFIXES:
                 raise InputError(f"{path} must be an image ({', '.join(sorted(_SUFFIXES))}).")
         # Contents of a million files are not read; names and sizes tell data sets apart.
-        self.fingerprint = fingerprint_files(Path(os.path.commonpath(paths)), paths, contents=False)
+        self.fingerprint = _fingerprint(paths, contents=False)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -118,8 +118,12 @@ class _TableRecords:
         if not len(table):
             raise InputError(f"{title} must hold images, got no rows.")
         has_labels = card.label_column in table.column_names
-        self.labels = _encode(table.with_format("numpy")[card.label_column][:]) if has_labels else None
-        encoded = table.select_columns([self.column]).cast_column(self.column, Image(decode=False))
+        self.labels = _read_labels(table, str(card.label_column), title) if has_labels else None
+        try:
+            encoded = table.select_columns([self.column]).cast_column(self.column, Image(decode=False))
+        except (NotImplementedError, TypeError, ValueError):  # Arrow's ways to refuse a cast
+            kind = table.features[self.column]
+            raise InputError(f"{title} must hold encoded images in column {self.column!r}, got {kind}.") from None
         self.rows = encoded.data.column(self.column)  # Arrow's own column: rows through `datasets` cost 4 times more
         self.fingerprint = fingerprint or str(table._fingerprint)
 
@@ -127,7 +131,9 @@ class _TableRecords:
         return len(self.rows)
 
     def read(self, index: int) -> bytes:
-        row = self.rows[index].as_py()
+        row = self.rows[index].as_py() or {}
+        if row.get("bytes") is None and row.get("path") is None:
+            raise FileNotFoundError("an empty row")
         return row["bytes"] if row["bytes"] is not None else Path(row["path"]).read_bytes()
 
     def name(self, index: int) -> str:
@@ -164,8 +170,10 @@ def _load_hub(card: Card, split: str) -> Any:
 def _load_table(builder: str, what: str, **arguments: Any) -> Any:
     """`datasets.load_dataset`, its many kinds of failure as one."""
     from datasets import disable_progress_bars, load_dataset
+    from datasets.utils.logging import CRITICAL, set_verbosity
 
     disable_progress_bars()
+    set_verbosity(CRITICAL)  # or it prints a failure before it is raised
     try:
         return load_dataset(builder, **arguments)
     except Exception as error:
@@ -173,6 +181,23 @@ def _load_table(builder: str, what: str, **arguments: Any) -> Any:
         raise InputError(
             f"{what} must be readable by datasets, got {type(cause).__name__}: {str(cause)[:200]}."
         ) from None
+
+
+def _read_labels(table: Any, column: str, title: str) -> Labels:
+    empty = table.data.column(column).null_count
+    got = f"{empty} empty rows" if empty else str(table.features[column])
+    try:
+        if not empty:
+            return _encode(table.with_format("numpy")[column][:])
+    except TypeError:  # what cannot be sorted names no class
+        pass
+    remedy = "Mend the rows, or set label_column: null in the card."
+    raise InputError(f"{title} must name a class in every row of column {column!r}, got {got}. {remedy}")
+
+
+def _fingerprint(files: list[Path], contents: bool) -> str:
+    whole = [path.absolute() for path in files]
+    return fingerprint_files(Path(os.path.commonpath([path.parent for path in whole])), whole, contents)
 
 
 def _encode(labels: Any) -> Labels:

@@ -95,7 +95,11 @@ class Images:
             raw = self.records.read(index)
         except OSError as error:
             raise InputError(f"{self.records.name(index)} must be readable, got {error}.") from None
-        pixels = raw if isinstance(raw, np.ndarray) else decode(raw, self.section.channels, self.records.name(index))
+        channels = self.section.channels
+        if isinstance(raw, bytes):
+            pixels = decode(raw, channels, self.records.name(index))
+        else:  # embedded images are grey
+            pixels = np.broadcast_to(raw, (*raw.shape[:2], channels))
         if pixels.nbytes <= self._cache_left:
             self._cache[index] = pixels
             self._cache_left -= pixels.nbytes

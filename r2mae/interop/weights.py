@@ -31,6 +31,7 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
         remedy = "Give a run folder, a ViTMAE folder or hub id, a timm weight file, or timm/<name>."
         raise InputError(f"model.init_from must be readable, got {source!r}: {message[0][:160]}. {remedy}") from None
     own = model.state_dict()
+    surplus = [name for name in weights if name.startswith(("encoder.blocks.", "decoder_blocks.")) and name not in own]
     weights = {name: _fit_positions(name, tensor, own, model) for name, tensor in weights.items() if name in own}
     if not any(name.startswith("encoder.blocks.") for name in weights):
         raise InputError(f"model.init_from must hold ViT weights, got none of the encoder's names in {source!r}.")
@@ -40,10 +41,17 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
                 f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(own[name].shape)}, "
                 f"got {list(tensor.shape)}. Set model.width, depth, patch_size and decoder_* as the source has them."
             )
-    absent = [name for name in own if name.startswith("encoder.") and name not in weights]
+    if surplus:
+        raise InputError(
+            f"model.init_from {source!r} must fit the recipe's model, which has no {surplus[0]}. "
+            "Set model.encoder, depth and decoder_depth as the source has them."
+        )
+    with_decoder = any(name.startswith("decoder_blocks.") for name in weights)
+    absent = [name for name in own if (with_decoder or name.startswith("encoder.")) and name not in weights]
     if absent:
         raise InputError(
-            f"model.init_from {source!r} must hold the whole encoder, got no {absent[0]}. Lower model.depth?"
+            f"model.init_from {source!r} must hold a whole encoder, and a whole decoder or none, got no {absent[0]}. "
+            "Set model.encoder, depth and decoder_depth as the source has them."
         )
     model.load_state_dict(weights, strict=False)
 
@@ -69,7 +77,11 @@ def _read(source: str) -> dict[str, Tensor]:
         return _encoder_only(timm.create_model(source.removeprefix("timm/"), pretrained=True).state_dict())
     from transformers import ViTMAEForPreTraining
 
-    return from_vit_mae(ViTMAEForPreTraining.from_pretrained(source).state_dict())
+    vit_mae, found = ViTMAEForPreTraining.from_pretrained(source, output_loading_info=True)
+    made_up = set(
+        found["missing_keys"]
+    )  # an encoder alone: transformers invents the decoder, positions of zeros included
+    return from_vit_mae({name: tensor for name, tensor in vit_mae.state_dict().items() if name not in made_up})
 
 
 def _checkpoint_folder(path: Path) -> Path | None:

@@ -103,7 +103,7 @@ def _block(seed: int, positions: Tensor, grid: tuple[int, ...]) -> Tensor:
     draws = uniforms(seed, RandomStream.MASK, positions[:, None], len(token) + counter)
     area, aspect, top, left = draws.view(len(positions), 4, _NUM_BLOCKS).unbind(1)
     side = torch.sqrt(rows * columns * (1 / 16 + area * 3 / 16))
-    stretch = torch.exp2(aspect - 0.5) if rows > 1 else (rows * columns / 16) ** -0.5 * torch.ones_like(aspect)
+    stretch = torch.exp2(aspect - 0.5) if rows > 1 else 1 / side
     height = (side * stretch).round().clamp(1, rows).long()
     width = (side / stretch).round().clamp(1, columns).long()
     top = (top * (rows - height + 1)).long()

@@ -18,5 +18,8 @@ def block_flops(length: int, width: int, hidden: int) -> int:
 
 
 def block_saved(length: int, width: int, hidden: int, heads: int) -> Memory:
-    """Values that one block keeps: two norm inputs and their statistics; inputs of four linear maps, q, k, v, GELU."""
-    return Memory(wide=length * (2 * width + 4 + heads), narrow=length * (7 * width + 2 * hidden))
+    """Values that one block keeps: norm inputs and statistics; q, k, v; inputs of four linear maps and of GELU.
+
+    What attention puts out is what the linear map after it takes in: one storage, counted once.
+    """
+    return Memory(wide=length * (2 * width + 4 + heads), narrow=length * (6 * width + 2 * hidden))

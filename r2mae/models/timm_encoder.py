@@ -3,8 +3,10 @@
 from typing import Any
 
 import timm
+import torch
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from r2mae.errors import InputError, did_you_mean
 
@@ -35,21 +37,27 @@ def create_encoder(
             name, img_size=image_size, in_chans=channels, num_classes=0, global_pool="", **arguments
         )
     except (TypeError, ValueError, AssertionError, RuntimeError, AttributeError, ZeroDivisionError) as error:
-        if not name.startswith(("vit_", "deit")):
-            raise _refused(name, "is of another family") from None
-        raise InputError(f"model must be a shape that timm can build, got {name!r}: {error or type(error)}.") from None
-    if type(encoder) is not VisionTransformer:
-        raise _refused(name, f"is a {type(encoder).__name__}")
-    if type(encoder.patch_embed) is not PatchEmbed:
-        raise _refused(name, f"embeds patches by {type(encoder.patch_embed).__name__}, which mixes patches")
+        with torch.device("meta"):
+            _check_plain(name, timm.create_model(name))  # a model of another family is refused as that
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise InputError(f"model must be a shape that timm can build, got {name!r}: {reason}.") from None
+    _check_plain(name, encoder)
     actual = int(encoder.patch_embed.patch_size[0])
     _check_shape(name, image_size, actual, encoder.embed_dim, encoder.blocks[0].attn.num_heads)
     return encoder
 
 
-def _refused(name: str, why: str) -> InputError:
+def _check_plain(name: str, encoder: nn.Module) -> None:
+    if type(encoder) is not VisionTransformer:
+        why = f"is a {type(encoder).__name__}"
+    elif type(encoder.patch_embed) is not PatchEmbed:
+        why = f"embeds patches by {type(encoder.patch_embed).__name__}, which mixes patches"
+    elif not all(hasattr(block, "attn") and hasattr(block, "mlp") for block in encoder.blocks):
+        why = f"is made of {type(encoder.blocks[0]).__name__}, not of attention and MLP in turn"
+    else:
+        return
     remedy = "Choose one such as vit_tiny_patch16_224, vit_base_patch16_224 or vit_large_patch16_224."
-    return InputError(
+    raise InputError(
         f"model.encoder must be a plain VisionTransformer with a plain patch embedding, "
         f"got {name!r}, which {why}. {remedy}"
     )
@@ -57,7 +65,7 @@ def _refused(name: str, why: str) -> InputError:
 
 def _check_shape(name: str, image_size: int, patch_size: int | None, width: int | None, heads: int | None) -> None:
     if patch_size is not None and image_size % patch_size:
-        remedy = f"Use {image_size // patch_size * patch_size or patch_size}, or another model.patch_size."
+        remedy = f"Use {max(2, image_size // patch_size) * patch_size}, or another model.patch_size."
         raise InputError(
             f"data.image_size must be divisible by the patch size {patch_size} of {name}, got {image_size}. {remedy}"
         )

@@ -65,7 +65,8 @@ class MaskedAutoencoder(nn.Module):
         )
         self.decoder_norm = nn.LayerNorm(decoder_width, eps=_EPSILON)
         self.decoder_predict = nn.Linear(decoder_width, patch_values)
-        assert all(module.eps == _EPSILON for module in self.modules() if isinstance(module, nn.LayerNorm))
+        norms = [module for module in self.decoder_blocks.modules() if isinstance(module, nn.LayerNorm)]
+        assert all(norm.eps == _EPSILON for norm in norms)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
         self._initialize(num_patches)
@@ -218,7 +219,10 @@ class MaskedAutoencoder(nn.Module):
         return pixels.round().clamp(0, 255).to(torch.uint8)
 
     def compile_blocks(self) -> None:
-        """One graph serves every block and every length; prefix, gathering and loss stay eager."""
+        """One graph serves all blocks of a width at every length; prefix, gathering and loss stay eager."""
+        # Encoder or decoder, gradients or none, padded rows or none, one sample or more: ten graphs of one function.
+        # At its usual limit of 8, torch warns once and runs the rest eagerly.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
         for block in (*self.encoder.blocks, *self.decoder_blocks):
             block.compile(dynamic=True)
 
@@ -242,9 +246,12 @@ class MaskedAutoencoder(nn.Module):
             *(block_saved(seen, width, hidden_width(block), num_heads(block)) for block in self.encoder.blocks),
             *(block_saved(everything, decoder_width, hidden_width(b), num_heads(b)) for b in self.decoder_blocks),
         ]
-        # Ends of encoder and decoder: norms, patches, targets and their differences.
-        wide = seen * 2 * width + (num_patches - num_visible) * (3 * decoder_width + 4 * patch_values)
-        return Memory(wide + sum(stage.wide for stage in stages), sum(stage.narrow for stage in stages))
+        # Ends: inputs of both norms with two statistics, what hidden tokens are gathered from, differences to
+        # targets; inputs of three linear maps.
+        hidden = num_patches - num_visible
+        wide = seen * (width + 2) + everything * decoder_width + hidden * (decoder_width + 2 + patch_values)
+        narrow = num_visible * patch_values + seen * width + hidden * decoder_width
+        return Memory(wide + sum(stage.wide for stage in stages), narrow + sum(stage.narrow for stage in stages))
 
 
 def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:
@@ -253,8 +260,8 @@ def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:
 
 
 def hidden_width(block: Any) -> int:
-    """Width of a timm block's MLP."""
-    return int(block.mlp.fc1.out_features)
+    """Width of a timm block's MLP; of a gated one, the mean of before and after its gate, which costs the same."""
+    return int(block.mlp.fc1.out_features + block.mlp.fc2.in_features) // 2
 
 
 def num_heads(block: Any) -> int:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -15,13 +15,17 @@ MAX_DEPTH = 20
 class _StrictLoader(yaml.SafeLoader):
     """YAML 1.2's core scalars (`1e-4` is a number, `no` a word); no aliases, duplicate keys or deep nesting."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # type: ignore[var-annotated]  # noqa: RUF012 - how PyYAML is told
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.MarkedYAMLError(problem="anchors and aliases must not be used", problem_mark=event.start_mark)
+        if getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(problem=f"tag {event.tag} must not be used", problem_mark=event.start_mark)
+        if any("\ud800" <= letter <= "\udfff" for letter in getattr(event, "value", None) or ""):
+            raise yaml.MarkedYAMLError(problem="a word must be Unicode text", problem_mark=event.start_mark)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             problem = f"nesting must not exceed {MAX_DEPTH} levels"
@@ -43,13 +47,21 @@ class _StrictLoader(yaml.SafeLoader):
         return mapping
 
 
+class _PlainDumper(yaml.SafeDumper):
+    """Quotes every word that either YAML 1.1 or the strict loader would take for something else; no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
 for _tag, _pattern, _first in (
     ("null", r"~|null|", ["~", "n", ""]),
     ("bool", r"true|false", ["t", "f"]),
     ("int", r"[-+]?[0-9]+", list("-+0123456789")),
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
 ):
-    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+    for _kind in (_StrictLoader, _PlainDumper):
+        _kind.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 for _tag, _construct in (
     ("int", lambda loader, node: _number(int, loader.construct_scalar(node), node)),
     ("float", lambda loader, node: _number(float, loader.construct_scalar(node), node)),
@@ -82,16 +94,16 @@ def load_document(path: str | Path) -> dict[str, Any]:
     Raises: InputError naming the file (and line) when it is missing, unreadable, too large or not strict YAML.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(f"{path} must be a YAML file, but it {what}. Check the path.")
     try:
-        raw = path.read_bytes()
-        text = raw.decode("utf-8")
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise InputError(f"{path} must be a YAML file, but it {what}. Check the path.")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"{path} must be at most {MAX_BYTES} bytes, got {size}. Is it a recipe?")
+        text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} must be readable UTF-8 text, got: {error}.") from None
-    if len(raw) > MAX_BYTES:
-        raise InputError(f"{path} must be at most {MAX_BYTES} bytes, got {len(raw)}. Is it a recipe?")
     document = _parse(text, str(path))
     if not isinstance(document, dict):
         raise InputError(f"{path} must hold a mapping of keys, got {type(document).__name__}.")
@@ -106,16 +118,16 @@ def apply_overrides(document: dict[str, Any], overrides: list[str]) -> dict[str,
     result: dict[str, Any] = _copied(document)
     for override in overrides:
         key, equals, text = override.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f"--set must look like key.subkey=value, got {override!r}.")
         *parents, last = key.strip().split(".")
+        if not equals or not all((*parents, last)):
+            raise InputError(f"--set must look like key.subkey=value, got {override[:60]!r}.")
         target = result
         for depth, name in enumerate(parents):
             target = target.setdefault(name, {})
             if not isinstance(target, dict):
                 done = ".".join(parents[: depth + 1])
-                raise InputError(f"--set {override}: {done} must be a section, got {target!r}.")
-        target[last] = _parse(text, f"--set {override}")
+                raise InputError(f"--set {override[:60]}: {done} must be a section, got {target!r}.")
+        target[last] = _parse(text, f"--set {override[:60]}")
     return result
 
 
@@ -125,4 +137,4 @@ def _copied(value: Any) -> Any:
 
 def write_document(document: dict[str, Any]) -> str:
     """YAML text that `load_document` reads back unchanged."""
-    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110))
+    return str(yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=110))

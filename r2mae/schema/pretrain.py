@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from r2mae.errors import InputError, did_you_mean
 from r2mae.schema.document import apply_overrides, load_document
 from r2mae.schema.mask import MaskSection
-from r2mae.schema.section import Section, exactly_one, validate
+from r2mae.schema.section import Section, exactly_one, shown, validate
 from r2mae.schema.vision import VisionData, VisionModel
 
 HUGE = 1 << 40
@@ -165,11 +165,11 @@ def parse_recipe(document: dict[str, Any], where: str) -> Recipe[Any, Any]:
     Raises: InputError with the first mistake as one line.
     """
     if document.get("task", "pretrain") != "pretrain":
-        raise InputError(f'{where}: task must be "pretrain", got {document["task"]!r}.')
+        raise InputError(f'{where}: task must be "pretrain", got {shown(document["task"])}.')
     modality = document.get("modality")
     if not isinstance(modality, str) or modality not in MODALITIES:
         remedy = did_you_mean(str(modality), MODALITIES)
-        raise InputError(f"{where}: modality must be one of {', '.join(MODALITIES)}, got {modality!r}. {remedy}")
+        raise InputError(f"{where}: modality must be one of {', '.join(MODALITIES)}, got {shown(modality)}. {remedy}")
     return validate(MODALITIES[modality], document, where)
 
 

@@ -89,6 +89,8 @@ def _known_keys(kind: type[Section], path: list[str]) -> list[str]:
     """The keys that the section at path allows, found by walking the annotations."""
     here: list[Any] = [kind]
     for part in path:
+        if part.isdigit():  # an item of a list: its arms are already here
+            continue
         inside = [_fields(arm).get(part) for arm in here]
         here = [arm for annotation in inside if annotation is not None for arm in _arms(annotation)]
     return [name for arm in here for name in _fields(arm)]

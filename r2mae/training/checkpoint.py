@@ -67,6 +67,7 @@ def save(path: Path, weights: dict[str, Tensor], moments: dict[str, Tensor], des
             save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary / name)
         hashes = {name: _sha256(temporary / name) for name in (MODEL, OPTIMIZER)}
         manifest = {"format": FORMAT, **description, "sha256": hashes}
+        hashes[MANIFEST] = _own_hash(manifest)
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
         for file in temporary.iterdir():
             _flush(file)
@@ -89,13 +90,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise InputError(f"{path} must be a checkpoint folder with {MANIFEST}, got none. Name another checkpoint.")
     try:
-        manifest = json.loads(file.read_text())
+        manifest = dict(json.loads(file.read_text()))
+        if manifest["sha256"][MANIFEST] != _own_hash(manifest):
+            raise ValueError("its text is not what was written")
         if manifest["format"] != FORMAT:
             raise InputError(f"{file}: format must be {FORMAT}, got {manifest['format']}. Update r2mae.")
-        _ = manifest["step"], manifest["sha256"], manifest["versions"], manifest["recipe"]
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(file, f"{type(error).__name__}: {error}") from None
-    return dict(manifest)
+    return manifest
 
 
 def load_tensors(path: Path, name: str, manifest: dict[str, Any]) -> dict[str, Tensor]:
@@ -151,6 +153,13 @@ def write_atomic(path: Path, text: str) -> None:
     temporary.write_text(text)
     _flush(temporary)
     temporary.replace(path)
+
+
+def _own_hash(manifest: dict[str, Any]) -> str:
+    """Of a manifest without this very hash."""
+    others = {name: value for name, value in manifest["sha256"].items() if name != MANIFEST}
+    text = json.dumps(manifest | {"sha256": others}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sha256(file: Path) -> str:

@@ -27,8 +27,12 @@ class Progress(lightning.Callback):
         self._start = self._mark = self._shown = 0.0
         self._line = ""
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Pretraining) -> None:  # noqa: ARG002
-        """Start the clocks."""
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Pretraining) -> None:
+        """Start the clocks, and the loggers where training starts."""
+        for logger in trainer.loggers:
+            logger.log_hyperparams(pl_module.description["recipe"])
+            if isinstance(logger, CsvLogger):
+                logger.rewind(pl_module.start_step)
         self._start = self._mark = time.monotonic()
         self._first_step = self._mark_step = pl_module.start_step
 
@@ -114,6 +118,7 @@ class CsvLogger(Logger):
         """One folder, one run."""
         return ""
 
+    @lightning.utilities.rank_zero_only
     def rewind(self, step: int) -> None:
         """Forget rows after a step: training continues there."""
         if self.folder.metrics.is_file():

@@ -46,15 +46,18 @@ class RunFolder:
         """True when a run was started here."""
         return self.recipe.is_file()
 
-    def start(self, document: dict[str, Any], source: str) -> None:
-        """Make the folder, or check that it holds a run of this recipe.
+    def check(self, document: dict[str, Any], source: str) -> None:
+        """Nothing is written: raise InputError unless a run of this recipe may start or continue here.
 
-        Raises: InputError naming the first key that differs, or a folder that is no run.
+        The message names the first key that differs, or the folder that is no run.
         """
         if self.exists:
             self._check_same(document, source)
         elif self.path.exists() and any(self.path.iterdir()):
             raise InputError(f"{self.path} must be a run folder or absent, got other files. Choose another --name.")
+
+    def start(self, document: dict[str, Any]) -> None:
+        """Make the folder and write the resolved recipe; what an interrupted save left behind goes."""
         for folder in (self.checkpoints, self.pictures):
             folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.checkpoints.glob(".*_step_*"):

@@ -41,9 +41,7 @@ def test_agrees_with_softmax_regression_written_out(inverse_regularization):
     train, known = clusters(0, 60)
     test, truth = clusters(1, 301)
     got = linear_probe_accuracy(train, known, test, truth, inverse_regularization=inverse_regularization)
-    assert got == pytest.approx(
-        brute_force(train, known, test, truth, inverse_regularization), abs=1.01 / 301
-    )
+    assert got == pytest.approx(brute_force(train, known, test, truth, inverse_regularization), abs=1.01 / 301)
     assert 0.4 < got < 0.95
 
 
@@ -80,10 +78,7 @@ def test_no_warning(inverse_regularization):
     train, known = clusters(6, 30, spread=0.01)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert (
-            linear_probe_accuracy(train, known, train, known, inverse_regularization=inverse_regularization)
-            > 0.3
-        )
+        assert linear_probe_accuracy(train, known, train, known, inverse_regularization=inverse_regularization) > 0.3
 
 
 def test_too_few_iterations_are_an_error(monkeypatch):

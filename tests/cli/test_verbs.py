@@ -1,0 +1,117 @@
+"""Each verb on one small run: what it prints, what it writes, and that the numbers are right."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from r2mae.cli.main import main
+from r2mae.masking.pattern import count_masked
+from r2mae.recipe import build_model, open_split
+from r2mae.schema.pretrain import load_recipe
+from tests.conftest import DEMO, TINY, overrides
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("verbs"))
+        assert main(["pretrain", str(DEMO), *overrides("watch.pictures=true"), "--name", "run"]) == 0
+        yield
+
+
+@pytest.fixture
+def answer(trained, capfd):
+    """stdout of a call as JSON."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        assert main([*map(str, arguments), "--json"]) == 0
+        return json.loads(capfd.readouterr().out)
+
+    return run
+
+
+def test_check(answer, capfd):
+    report = answer("check", DEMO, *overrides())
+    recipe = load_recipe(str(DEMO), list(TINY))
+    model = build_model(recipe)
+    assert report["parameters"]["all"] == sum(p.numel() for p in model.parameters())
+    assert report["plan"]["steps"] == 20
+    assert report["plan"]["train_samples"] == 1293
+    assert [level["ratio"] for level in report["levels"]] == pytest.approx(recipe.mask.law.table(0).tolist())
+    for level in report["levels"]:
+        expected = count_masked(torch.tensor([16]), torch.tensor([level["ratio"]], dtype=torch.float64))
+        assert level["masked"] == int(expected)
+        assert level["visible"] == 16 - level["masked"]
+        assert level["step_tflop"] == pytest.approx(16 * model.training_flops(level["visible"]) / 1e12)
+    assert main(["check", str(DEMO), str(DEMO)]) == 0
+    assert capfd.readouterr().out.count("TFLOP a step") == 2
+
+
+def test_mask_shows_what_training_hides(answer, capfd):
+    shown = answer("mask", DEMO, *overrides(), "--steps", "3:5", "--positions", "0:16")
+    from tests.training.runs import prepare
+
+    module = prepare("other")[0].module
+    for step in shown["steps"]:
+        first = step["step"] * 16
+        batch = module.dataset.__getitems__(list(range(first, first + 16)))
+        mask = module.masker(module.model, batch, step["step"])
+        for row, sample in enumerate(step["samples"]):
+            assert sample["masked"] == mask.is_masked[row].nonzero()[:, 0].tolist()
+            assert sample["index"] == int(module.dataset.stream.indices(batch["positions"])[row])
+    assert main(["mask", str(DEMO), *overrides(), "--steps", "0:1", "--positions", "0:1"]) == 0
+    drawn = capfd.readouterr().out
+    assert drawn.count("#") + drawn.count(".") - 1 == 16  # one point belongs to the printed ratio
+
+
+@pytest.mark.parametrize("task", ["knn", "linear_probe"])
+def test_evaluate(answer, task):
+    scores = answer("evaluate", "runs/run", "--task", task, "--baselines")["scores"]
+    assert list(scores) == ["pretrained", "untrained", "raw input"]
+    assert scores["raw input"]["accuracy"] > 0.9
+    few = answer("evaluate", "runs/run", "--task", task, "--labels-per-class", "5", "--draws", "3")
+    assert few["scores"]["pretrained"]["draws"] == 3
+    assert few["checkpoint_step"] == 20
+
+
+def test_reconstruct(answer, tmp_path):
+    Image.effect_noise((30, 20), 50).save(tmp_path / "one.png")
+    out = tmp_path / "out.png"
+    made = answer("reconstruct", "runs/run", tmp_path / "one.png", "-o", out, "--ratios", "0.5,0.8")
+    assert made["images"] == 1
+    assert list(made["loss"]) == ["0.5", "0.8"]
+    assert np.asarray(Image.open(out)).shape == (96, 5 * 98 - 2, 3)
+    assert answer("reconstruct", "runs/run")["images"] == 8
+
+
+def test_embed(answer, tmp_path):
+    made = answer("embed", "runs/run", "test", "-o", tmp_path / "features.npy")
+    features = np.load(tmp_path / "features.npy")
+    assert features.shape == (made["samples"], made["features"]) == (360, 16)
+    assert features.dtype == np.float32
+    source = open_split(load_recipe(str(DEMO)), "test")
+    Image.fromarray(source.load(torch.tensor([3]), None, 0)["images"][0, 0].numpy()).save(tmp_path / "three.png")
+    answer("embed", "runs/run", tmp_path / "three.png", "-o", tmp_path / "one.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "one.npy")[0], features[3], atol=1e-5)
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_pretrain_answers_again_when_finished(answer):
+    again = answer("pretrain", DEMO, *overrides("watch.pictures=true"), "--name", "run")
+    assert again["status"] == "finished"
+    assert again["step"] == 20
+    assert again["metrics"]["validation/loss"] > 0
+
+
+def test_demo_ends_with_its_numbers(trained, capfd):
+    assert main(["demo", str(DEMO), *overrides(), "--name", "demo"]) == 0
+    last = capfd.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("demo: ")
+    result = json.loads(last.removeprefix("demo: "))
+    assert result["run"] == "runs/demo"
+    assert set(result["scores"]) == {"pretrained", "untrained", "raw input"}
+    assert result["scores"]["pretrained"]["knn"]["draws"] == 10

@@ -1,0 +1,61 @@
+"""Two real gloo processes against one: order, ratios, masks and losses."""
+
+import json
+
+import pytest
+
+from r2mae.training.run_folder import RunFolder
+from tests.conftest import DEMO, overrides, r2mae
+from tests.training.runs import largest_difference, metric, weights
+
+# Uneven counts (every sample its own ratio), accumulation 2 in both, and clipping that bites.
+SETTINGS = overrides(
+    "mask.scope=sample",
+    "mask.ratio={uniform: {low: 0.1, high: 0.9}}",
+    "optimizer.clip_norm=0.3",
+    "batch.global_samples=16",
+    "batch.per_device_samples=4",
+    "watch.every_steps=20",
+)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("two")
+    for name, devices in (("one", 1), ("two", 2)):
+        r2mae("pretrain", DEMO, *SETTINGS, "--set", f"hardware.devices={devices}", "--name", name, cwd=cwd, check=0)
+    return RunFolder(cwd / "runs" / "one"), RunFolder(cwd / "runs" / "two")
+
+
+def test_losses_agree_over_20_steps(runs):
+    one, two = (metric(run, "train/loss") for run in runs)
+    assert list(one) == list(two) == list(range(1, 21))
+    assert max(abs(one[step] - two[step]) for step in one) < 1e-5
+
+
+def test_clipping_bit(runs):
+    assert min(metric(runs[0], "train/grad_norm").values()) > 0.3
+
+
+def test_weights_agree(runs):
+    assert largest_difference(weights(runs[0], 20), weights(runs[1], 20)) < 2e-3
+
+
+def test_validation_agrees(runs):
+    for name in ("validation/loss", "validation/loss_at_0.5", "probe/effective_rank"):
+        assert metric(runs[0], name)[20] == pytest.approx(metric(runs[1], name)[20], rel=1e-4)
+    assert metric(runs[0], "probe/knn")[20] == pytest.approx(metric(runs[1], "probe/knn")[20], abs=0.051)
+
+
+def test_order_ratios_and_masks_do_not_know_the_devices(tmp_path):
+    shown = [
+        json.loads(
+            r2mae("mask", DEMO, *SETTINGS, "--set", f"hardware.devices={devices}", "--steps", "0:20",
+                  "--positions", "0:16", "--json", cwd=tmp_path, check=0).stdout
+        )
+        for devices in (1, 2)
+    ]  # fmt: skip
+    assert shown[0] == shown[1]
+    positions = [sample["position"] for step in shown[0]["steps"] for sample in step["samples"]]
+    assert positions == list(range(320))
+    assert len({sample["ratio"] for step in shown[0]["steps"] for sample in step["samples"]}) == 8

@@ -1,0 +1,173 @@
+"""What a user gets wrong, through the console script: one line, exit code 2, nothing half-written."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from tests.conftest import DEMO, overrides
+from tests.training.runs import train
+
+
+@pytest.fixture
+def call(scratch, capfd, monkeypatch):
+    """(exit code, stderr lines) of the command line, in this process: a fresh one costs seconds."""
+    from r2mae.cli.main import main
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as ending:
+            code = ending.code
+        return code, capfd.readouterr().err.strip().splitlines()
+
+    return run
+
+
+def refused(answer, *words):
+    code, lines = answer
+    assert code == 2, lines
+    assert len(lines) == 1, lines
+    for word in words:
+        assert word in lines[0]
+
+
+BAD_SETTINGS = [
+    (["batch.global_sampels=3"], ["batch.global_sampels", "Did you mean global_samples?"]),
+    (["mask.ratio={uniform: {low: 0.6, high: 90}}"], ["mask.ratio.uniform.high", "got 90", "did you mean 0.90?"]),
+    (["mask.ratio={uniform: {low: 0.9, high: 0.6}}"], ["mask.ratio.uniform.high must be in (low, 1], got 0.6"]),
+    (["model.patch_size=3"], ["data.image_size", "divisible by the patch size 3"]),
+    (["batch.per_device_samples=5"], ["batch.global_samples must be divisible", "Nearest:"]),
+    (["data.card=digit"], ["data.card", "Did you mean digits?"]),
+    (["data={card: cifar10, root: nowhere, image_size: 32}"], ["data.root must be an existing folder", "nowhere"]),
+    (["data={card: image_folder, image_size: 32}"], ["data.root must be given"]),
+    (["model.encoder=resnet50"], ["model.encoder", "plain VisionTransformer"]),
+    (["model.init_from=no/such/folder"], ["model.init_from"]),
+    (["hardware.devices=8", "hardware.accelerator=gpu", "batch.global_samples=16"], ["hardware.devices"]),
+    (["schedule.warmup_steps=20"], ["warm-up must be shorter than training, got 20 of 20 steps"]),
+    (["model.patch_size=1", "model.normalize_targets=true"], ["model.normalize_targets"]),
+    (["model.heads=3"], ["model.width"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), BAD_SETTINGS, ids=[" ".join(s) for s, _ in BAD_SETTINGS])
+def test_bad_settings(call, scratch, settings, words):
+    refused(call("pretrain", DEMO, *overrides(*settings)), *words)
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["pretrain", "no.yaml"], ["no.yaml", "does not exist"]),
+        (["pretrain", DEMO, "--name", "../up"], ["--name"]),
+        (["pretrain"], ["RECIPE"]),
+        (["pretran"], ["pretran"]),
+        (["evaluate", "runs/none", "--task", "knn"], ["runs/none must be a run folder"]),
+        (["mask", DEMO, "--steps", "5:2"], ["--steps must be A:B"]),
+        (["mask", DEMO, "--steps", "0:100000"], ["--steps must end at 600"]),
+        (["reconstruct", "runs/none", "--ratios", "75"], ["--ratios"]),
+        (["embed", "runs/none", "test", "-o", "x.txt"], ["--output must be a .npy file"]),
+        (["check", DEMO, "--set", "seed"], ["--set must look like key.subkey=value"]),
+    ],
+)
+def test_bad_calls(call, scratch, arguments, words):
+    refused(call(*arguments), *words)
+    assert list(scratch.iterdir()) == []
+
+
+def image_folder(folder, num=24):
+    for number in range(num):
+        path = folder / "train" / f"class_{number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((24, 20), 40 + number).save(path)
+    return folder
+
+
+def folder_settings(folder, *more):
+    data = f"data={{card: image_folder, root: {folder}, image_size: 16, held_out: 0.25}}"
+    return overrides(data, "model.patch_size=4", "schedule.steps=4", *more)
+
+
+def test_empty_folder(call, scratch):
+    (scratch / "images" / "train").mkdir(parents=True)
+    refused(call("pretrain", DEMO, *folder_settings(scratch / "images"), "--name", "x"), "images", "got none")
+    assert not (scratch / "runs").exists()
+
+
+def test_truncated_jpeg_stops_by_name(call, scratch):
+    folder = image_folder(scratch / "images")
+    bad = folder / "train" / "class_0" / "0.jpg"
+    bad.write_bytes(bad.read_bytes()[:200])
+    code, lines = call("pretrain", DEMO, *folder_settings(folder), "--name", "x")
+    assert code == 2
+    assert "0.jpg must be a whole, readable image" in lines[-1]
+    assert "data.on_bad_sample: skip" in lines[-1]
+    assert not any("Traceback" in line for line in lines)
+
+
+def test_truncated_jpeg_is_skipped_counted_and_reported(call, scratch):
+    folder = image_folder(scratch / "images")
+    bad = folder / "train" / "class_0" / "0.jpg"
+    bad.write_bytes(bad.read_bytes()[:200])
+    settings = folder_settings(folder, "data.on_bad_sample=skip")
+    code, lines = call("pretrain", DEMO, *settings, "--name", "x")
+    assert code == 0
+    assert any("skipped 1 unreadable samples" in line for line in lines)
+    status = json.loads((scratch / "runs" / "x" / "run.json").read_text())
+    assert status["skipped_samples"] == 1
+    assert status["skipped_first"][0].endswith("0.jpg")
+
+
+def test_a_run_folder_of_another_recipe(call, scratch, capfd):
+    train("run", "schedule.steps=3")
+    capfd.readouterr()
+    before = {path: path.read_bytes() for path in (scratch / "runs").rglob("*") if path.is_file()}
+    refused(call("pretrain", DEMO, *overrides("schedule.steps=3", "seed=5"), "--name", "run"), "seed must be 0")
+    assert before == {path: path.read_bytes() for path in (scratch / "runs").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "pretrain"])
+def test_a_damaged_checkpoint(call, scratch, verb):
+    every_two = ("schedule.steps=4", "checkpoint.every_steps=2", "watch.every_steps=2")
+    folder = train("run", *every_two)
+    file = folder.pointer("last") / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-7])
+    folder.write_status(status="running")
+    arguments = {
+        "evaluate": ["evaluate", "runs/run", "--task", "knn"],
+        "pretrain": ["pretrain", DEMO, *overrides(*every_two), "--name", "run"],
+    }[verb]
+    code, lines = call(*arguments)
+    assert code == 2
+    assert "step_4/model.safetensors must be an undamaged checkpoint file" in lines[-1]
+    assert "Delete runs/run/checkpoints/step_4 to continue from step_2" in lines[-1]
+    shutil.rmtree(folder.pointer("last"))  # as the message says
+    assert call(*arguments)[0] == 0
+
+
+def test_other_data_is_refused_on_continuation(call, scratch):
+    folder = image_folder(scratch / "images")
+    settings = folder_settings(folder)
+    assert call("pretrain", DEMO, *settings, "--name", "x")[0] == 0
+    from r2mae.training.run_folder import RunFolder
+
+    RunFolder("runs/x").write_status(status="running")
+    (folder / "train" / "class_1" / "1.jpg").unlink()
+    code, lines = call("pretrain", DEMO, *settings, "--name", "x")
+    assert code == 2
+    assert "data must be what" in lines[-1]
+
+
+def test_faults_of_ours_leave_no_traceback_on_the_screen(call, scratch, monkeypatch):
+    import r2mae.recipe
+
+    monkeypatch.setattr(r2mae.recipe.Training, "run", lambda self: 1 / 0)
+    code, lines = call("pretrain", DEMO, *overrides(), "--name", "x")
+    assert code == 1
+    assert "fault in r2mae: ZeroDivisionError" in lines[-1]
+    assert "ZeroDivisionError" in (scratch / "runs" / "x" / "stderr.log").read_text()
+    assert not any("Traceback" in line for line in lines)

@@ -1,0 +1,49 @@
+import os
+import signal
+
+import pytest
+
+from r2mae.errors import InterruptedRun
+from r2mae.training.checkpoint import read_manifest
+from tests.training.runs import metric, prepare, train
+
+
+def test_last_two_and_best_stay(scratch):
+    folder = train("run", "checkpoint.every_steps=4", "watch.every_steps=4")
+    losses = metric(folder, "validation/loss")
+    best = min(losses, key=losses.get)
+    assert folder.pointer("last").name == "step_20"
+    assert folder.pointer("best").name == f"step_{best}"
+    assert {path.name for path in folder.saved()} == {"step_16", "step_20", f"step_{best}"}
+    assert read_manifest(folder.pointer("best"))["validation_loss"] == pytest.approx(losses[best])
+
+
+def test_best_survives_what_comes_after(scratch):
+    # A rate that ruins what was learnt: the best lies in the middle.
+    folder = train(
+        "run", "watch.every_steps=2", "optimizer.lr_per_256_samples=2.0", "schedule.steps=24", "schedule.decay=constant"
+    )
+    losses = metric(folder, "validation/loss")
+    best = min(losses, key=losses.get)
+    assert best < 24
+    assert folder.pointer("best").name == f"step_{best}"
+    assert folder.pointer("best").is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_leaves(scratch, number):
+    training, folder = prepare("run", "checkpoint.every_steps=1000", "watch.every_steps=1000")
+    module, original = training.module, training.module.optimizer_step
+
+    def signal_at_7(*arguments, **options):
+        original(*arguments, **options)
+        if module.steps_done == 7:
+            os.kill(os.getpid(), number)
+
+    module.optimizer_step = signal_at_7
+    before = signal.getsignal(number)
+    with pytest.raises(InterruptedRun) as caught:
+        training.run()
+    assert (caught.value.signal_number, caught.value.step) == (number, 7)
+    assert folder.pointer("last").name == "step_7"
+    assert signal.getsignal(number) == before

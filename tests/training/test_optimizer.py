@@ -1,0 +1,51 @@
+import math
+
+import pytest
+import torch
+
+from r2mae.recipe import build_model
+from r2mae.schema.pretrain import load_recipe
+from r2mae.training.optimizer import LearningRate, build_adamw, is_decayed
+from tests.conftest import DEMO
+
+
+def test_warm_up_then_cosine():
+    rate = LearningRate(peak=2.0, num_steps=110, warmup_steps=10, decay="cosine", final_fraction=0.1)
+    assert [rate.at(step) for step in (0, 4, 9)] == pytest.approx([0.2, 1.0, 2.0])
+    assert rate.at(10) == 2.0
+    assert rate.at(60) == pytest.approx(2.0 * (0.1 + 0.9 * 0.5))
+    assert rate.at(35) == pytest.approx(2.0 * (0.1 + 0.9 * (1 + math.cos(math.pi / 4)) / 2))
+    assert rate.at(110) == pytest.approx(0.2)
+
+
+def test_linear_and_constant():
+    assert LearningRate(1.0, 100, decay="linear").at(25) == pytest.approx(0.75)
+    assert LearningRate(1.0, 100, decay="constant").at(99) == 1.0
+
+
+def test_matrices_decay_and_nothing_else():
+    model = build_model(load_recipe(str(DEMO)))
+    optimizer = build_adamw(model, weight_decay=0.3, betas=(0.9, 0.95), eps=1e-8)
+    decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            assert id(parameter) not in decays, name
+            continue
+        expected = 0.3 if name.endswith("weight") and "norm" not in name else 0.0
+        assert decays[id(parameter)] == expected, name
+    assert len(decays) == sum(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "decayed"),
+    [
+        ("encoder.blocks.0.mlp.fc1.weight", (4, 4), True),
+        ("encoder.patch_embed.proj.weight", (4, 1, 2, 2), True),
+        ("encoder.cls_token", (1, 1, 4), False),
+        ("mask_token", (1, 1, 4), False),
+        ("encoder.pos_embed", (1, 5, 4), False),
+        ("decoder_norm.weight", (4,), False),
+    ],
+)
+def test_what_decays(name, shape, decayed):
+    assert is_decayed(name, torch.nn.Parameter(torch.zeros(shape))) == decayed

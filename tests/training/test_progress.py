@@ -1,0 +1,35 @@
+import pytest
+
+from r2mae.training.progress import CsvLogger, clock
+from r2mae.training.run_folder import RunFolder
+from tests.training.runs import metric, train
+
+
+def test_clock():
+    assert [clock(seconds) for seconds in (0, 59.6, 3661)] == ["0:00:00", "0:01:00", "1:01:01"]
+
+
+def test_csv_continues_where_training_does(tmp_path):
+    logger = CsvLogger(RunFolder(tmp_path))
+    for step in (1, 2, 3):
+        logger.log_metrics({"a": step / 3, "b": 1.0}, step)
+    with logger.folder.metrics.open("a") as file:
+        file.write("4,a,0.")  # cut off in the middle of a write
+    logger.rewind(2)
+    logger.log_metrics({"a": 7.0}, 3)
+    assert logger.folder.metrics.read_text().splitlines() == [
+        "step,metric,value", "1,a,0.33333333", "1,b,1", "2,a,0.66666667", "2,b,1", "3,a,7",
+    ]  # fmt: skip
+
+
+def test_numbers_a_person_reads(scratch, capfd):
+    folder = train("run", "schedule.steps=5")
+    line = capfd.readouterr().err.strip().splitlines()[-1]
+    for word in ("step 5/5 (100%)", "loss", "ratio", "samples/s", "visible tokens/s", "left"):
+        assert word in line
+    rates = metric(folder, "train/lr")
+    assert rates[2] == pytest.approx(2e-3 * 16 / 256)
+    assert rates[5] < rates[3]
+    ratios = set(metric(folder, "train/mask_ratio").values())
+    assert len(ratios) > 1
+    assert all(0.3 <= ratio <= 0.8 for ratio in ratios)

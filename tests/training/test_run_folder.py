@@ -1,0 +1,80 @@
+import pytest
+
+from r2mae.errors import InputError
+from r2mae.schema.pretrain import load_recipe, recipe_document
+from r2mae.training.run_folder import RunFolder, flatten, open_run
+from tests.conftest import DEMO
+
+
+def document(*settings):
+    return recipe_document(load_recipe(str(DEMO), list(settings)))
+
+
+@pytest.mark.parametrize("setting", ["hardware.workers=3", "batch.per_device_samples=32", "log=[csv, wandb]"])
+def test_where_it_runs_may_change(tmp_path, setting):
+    RunFolder(tmp_path / "run").start(document())
+    RunFolder(tmp_path / "run").check(document(setting), "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("seed=1", "seed"),
+        ("batch.global_samples=256", "batch.global_samples"),
+        ("mask.ratio={fixed: {ratio: 0.75}}", "mask.ratio.fixed.ratio"),
+        ("optimizer.weight_decay=0.1", "optimizer.weight_decay"),
+    ],
+)
+def test_what_is_learnt_may_not(tmp_path, setting, key):
+    folder = RunFolder(tmp_path / "run")
+    folder.start(document())
+    written = folder.recipe.read_text()
+    with pytest.raises(InputError, match=f"^recipe.yaml: {key} must be ") as caught:
+        folder.check(document(setting), "recipe.yaml")
+    assert "--fresh" in str(caught.value)
+    assert folder.recipe.read_text() == written
+
+
+def test_other_peoples_folders_are_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="must be a run folder or absent"):
+        RunFolder(tmp_path).check(document(), "recipe.yaml")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_fresh_starts_beside(tmp_path):
+    for expected in (["run.1"], ["run.1", "run.2"]):
+        folder = RunFolder(tmp_path / "run")
+        folder.start(document())
+        folder.set_aside()
+        assert sorted(path.name for path in tmp_path.iterdir()) == expected
+
+
+def test_pointer_to_a_deleted_checkpoint_falls_back(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.start(document())
+    assert folder.pointer("last") is None
+    for step in (5, 10):
+        (folder.checkpoints / f"step_{step}").mkdir()
+    folder.point("last", folder.checkpoints / "step_12")
+    assert folder.pointer("last").name == "step_10"
+
+
+def test_open_run_refuses_what_is_none(tmp_path):
+    with pytest.raises(InputError, match="must be a run folder"):
+        open_run(str(tmp_path))
+    RunFolder(tmp_path / "run").start(document())
+    with pytest.raises(InputError, match="must hold a checkpoint"):
+        open_run(str(tmp_path / "run"))
+
+
+def test_status_merges(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_status(step=1, status="running")
+    folder.write_status(step=2)
+    assert folder.read_status()["step"] == 2
+    assert folder.read_status()["status"] == "running"
+
+
+def test_flatten():
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}

@@ -1,0 +1,40 @@
+"""A real wandb run, offline: the file that it writes, read back."""
+
+import pytest
+
+from tests.training.runs import metric, train
+
+pytest.importorskip("wandb")
+
+
+def read_back(folder):
+    """{(step, metric): value} and the config keys in a run's own binary log."""
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal.datastore import DataStore
+
+    (file,) = (folder.path / "wandb").glob("offline-run-*/run-*.wandb")
+    store, history, config = DataStore(), {}, set()
+    store.open_for_scan(str(file))
+    while (raw := store.scan_data()) is not None:
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(raw)
+        items = {(item.key or "/".join(item.nested_key)): item.value_json for item in record.history.item}
+        for name, value in items.items():
+            history[int(float(items.get("trainer/global_step", items.get("_step", "0")))), name] = value
+        config |= {item.key or item.nested_key[0] for item in record.config.update}
+        config |= {item.key or item.nested_key[0] for item in record.run.config.update}
+    return history, config
+
+
+def test_wandb_has_what_metrics_csv_has(scratch, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    folder = train("run", "log=[csv, wandb]", "schedule.steps=4", "watch.every_steps=2")
+    import wandb
+
+    wandb.finish()
+    history, config = read_back(folder)
+    for name in ("train/loss", "validation/loss", "probe/knn"):
+        for step, value in metric(folder, name).items():
+            assert float(history[step, name]) == pytest.approx(value, rel=1e-6), (step, name)
+    assert any(key.startswith("mask") for key in config)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from r2mae.datasets.source import Part
+from r2mae.errors import InputError
+from r2mae.recipe import open_training_data
+from r2mae.schema.pretrain import load_recipe
+from r2mae.training.watch import check_watchable, frozen_mask
+from tests.conftest import DEMO
+from tests.training.runs import metric, prepare, train
+
+EVERYTHING = ("watch.linear_probe=true", "watch.pictures=true", "schedule.steps=4", "watch.every_steps=4")
+
+
+def test_everything_is_measured(scratch):
+    folder = train("run", *EVERYTHING)
+    for name in ("validation/loss", "validation/loss_at_0.25", "validation/loss_at_0.75"):
+        assert metric(folder, name)[4] > 0
+    assert 0 <= metric(folder, "probe/knn")[4] <= 1
+    assert 0 <= metric(folder, "probe/linear")[4] <= 1
+    assert 1 <= metric(folder, "probe/effective_rank")[4] <= 16
+    picture = np.asarray(Image.open(folder.pictures / "step_4.png"))
+    assert picture.shape == (6 * 98 - 2, 7 * 98 - 2, 3)
+    assert len(np.unique(picture)) > 10
+
+
+@pytest.mark.parametrize(
+    ("switch", "gone"),
+    [("validation", "validation/loss"), ("knn", "probe/knn"), ("effective_rank", "probe/effective_rank")],
+)
+def test_each_has_its_switch(scratch, switch, gone):
+    folder = train("run", *EVERYTHING, f"watch.{switch}=false")
+    assert metric(folder, gone) == {}
+    assert metric(folder, "probe/linear") != {}
+
+
+def test_no_pictures_when_switched_off(scratch):
+    assert list(train("run", "schedule.steps=3").pictures.iterdir()) == []
+
+
+def test_best_needs_validation(scratch):
+    folder = train("run", "watch.validation=false")
+    assert folder.pointer("best") is None
+    assert folder.pointer("last").name == "step_20"
+
+
+def test_validation_masks_do_not_know_the_run(scratch):
+    one, two = (prepare(name, f"seed={seed}")[0].module for name, seed in (("one", 1), ("two", 2)))
+    batch = {"images": torch.zeros(3, 1, 8, 8, dtype=torch.uint8), "indices": torch.tensor([4, 5, 6])}
+    masks = [frozen_mask(module.model, batch, 0.5).is_masked for module in (one, two)]
+    assert torch.equal(*masks)
+    alone = {"images": batch["images"][1:2], "indices": batch["indices"][1:2]}
+    assert torch.equal(frozen_mask(one.model, alone, 0.5).is_masked[0], masks[0][1])
+
+
+def test_measuring_does_not_change_training(scratch):
+    often, never = train("often", "watch.every_steps=1"), train("never", "watch.every_steps=1000")
+    assert metric(often, "train/loss") == metric(never, "train/loss")
+
+
+def test_too_little_data_is_said():
+    train_part, _ = open_training_data(load_recipe(str(DEMO)))
+    with pytest.raises(InputError, match="at least 2 samples"):
+        check_watchable(100, train_part, Part(train_part, 1, held_out=False))
