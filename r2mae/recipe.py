@@ -82,11 +82,21 @@ class _Modality:
 _MODALITIES = {"vision": _Modality(_build_vision, _open_vision, _open_vision_paths)}
 
 
-def build_model(recipe: AnyRecipe, seed: int | None = None) -> nn.Module:
-    """The recipe's model with initial weights that depend on the seed alone (the recipe's, unless given)."""
-    chosen = recipe.seed if seed is None else seed
+def build_model(recipe: AnyRecipe) -> nn.Module:
+    """The recipe's model with initial weights that depend on its seed alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(host_bits(chosen, RandomStream.WEIGHTS) >> 1)
+        torch.manual_seed(host_bits(recipe.seed, RandomStream.WEIGHTS) >> 1)
+        return _MODALITIES[recipe.modality].build_model(recipe)
+
+
+def build_outline(recipe: AnyRecipe) -> nn.Module:
+    """The recipe's model without memory for its weights (on torch's meta device): shapes and costs, at once.
+
+    A recipe with `init_from` is built in full, so that what does not fit is found.
+    """
+    if recipe.model.init_from is not None:
+        return build_model(recipe)
+    with torch.device("meta"):
         return _MODALITIES[recipe.modality].build_model(recipe)
 
 
@@ -193,7 +203,7 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
     """Model, data, module and trainer of a run. Writes nothing yet.
 
     fresh: False continues from the folder's last checkpoint when there is one.
-    run_id: what loggers know the run by, the same when it is continued.
+    run_id: what loggers know the run by, the same when it is continued; default: the folder's name.
 
     Raises: InputError for anything in recipe, data or folder that cannot work.
     """
@@ -287,7 +297,7 @@ def _build_trainer(
     import pytorch_lightning as lightning
     from pytorch_lightning.strategies import DDPStrategy
 
-    from r2mae.training.checkpoint import FolderCheckpointIO
+    from r2mae.training.checkpoint_io import FolderCheckpointIO
     from r2mae.training.keeper import Keeper
     from r2mae.training.progress import Progress
     from r2mae.training.watch import Watch, WatchSettings
@@ -334,7 +344,13 @@ def _build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[An
         except ImportError:
             raise InputError('log: wandb must be installed, got none. Run: pip install "r2mae[wandb]".') from None
         loggers.append(
-            WandbLogger(project="r2mae", name=folder.path.name, save_dir=str(folder.path), id=run_id, resume="allow")
+            WandbLogger(
+                project="r2mae",
+                name=folder.path.name,
+                save_dir=str(folder.path),
+                id=run_id or folder.path.name,
+                resume="allow",
+            )
         )
     return loggers
 

@@ -52,7 +52,7 @@ def test_initial_weights_follow_the_seed_alone():
 
 
 def test_a_run_loads_with_its_own_weights(scratch):
-    folder = train("run", "schedule.steps=4", "watch.every_steps=2")
+    folder = train("run", "schedule.steps=4", "watch.every_steps=2", "checkpoint.every_steps=2")
     loaded = load_run("runs/run")
     saved = weights(folder, 4)
     for name, tensor in loaded.model.state_dict().items():

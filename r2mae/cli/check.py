@@ -11,11 +11,11 @@ from r2mae.schema.pretrain import load_recipe, recipe_document
 
 def run(arguments: argparse.Namespace) -> None:
     """Check every recipe; the first that cannot work ends it."""
-    reports = {path: inspect(path, arguments.set) for path in arguments.recipe}
+    reports = [(path, inspect(path, arguments.set)) for path in arguments.recipe]
     if arguments.json:
-        print(json.dumps(reports if len(reports) > 1 else next(iter(reports.values()))))
+        print(json.dumps(dict(reports) if len(reports) > 1 else reports[0][1]))
         return
-    for path, report in reports.items():
+    for path, report in reports:
         _print(path, report)
 
 
@@ -27,9 +27,9 @@ def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
     recipe = load_recipe(path, overrides)
     from dataclasses import asdict
 
-    from r2mae.recipe import build_model, count_training_samples, make_plan
+    from r2mae.recipe import build_outline, count_training_samples, make_plan
 
-    model: Any = build_model(recipe)
+    model: Any = build_outline(recipe)
     samples, data = count_training_samples(recipe)
     tokens = math.prod(model.grid)
     plan = make_plan(recipe, samples, tokens)

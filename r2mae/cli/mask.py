@@ -14,9 +14,9 @@ def run(arguments: argparse.Namespace) -> None:
     steps = parse_range("--steps", arguments.steps)
     offsets = parse_range("--positions", arguments.positions)
     recipe = load_recipe(arguments.recipe, arguments.set)
-    from r2mae.recipe import build_model, count_training_samples, make_plan
+    from r2mae.recipe import build_outline, count_training_samples, make_plan
 
-    model: Any = build_model(recipe)
+    model: Any = build_outline(recipe)
     samples, _ = count_training_samples(recipe)
     plan = make_plan(recipe, samples, math.prod(model.grid))
     _check_within("--steps", steps, plan.steps)

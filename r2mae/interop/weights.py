@@ -29,7 +29,9 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
     except Exception as error:
         message = str(error).strip().splitlines() or [type(error).__name__]
         remedy = "Give a run folder, a ViTMAE folder or hub id, a timm weight file, or timm/<name>."
-        raise InputError(f"model.init_from must be readable, got {source!r}: {message[0][:160]}. {remedy}") from None
+        raise InputError(
+            f"model.init_from must be readable, got {source!r}: {message[0][:160].rstrip('.')}. {remedy}"
+        ) from None
     own = model.state_dict()
     surplus = [name for name in weights if name.startswith(("encoder.blocks.", "decoder_blocks.")) and name not in own]
     weights = {name: _fit_positions(name, tensor, own, model) for name, tensor in weights.items() if name in own}
@@ -46,7 +48,7 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
             f"model.init_from {source!r} must fit the recipe's model, which has no {surplus[0]}. "
             "Set model.encoder, depth and decoder_depth as the source has them."
         )
-    with_decoder = any(name.startswith("decoder_blocks.") for name in weights)
+    with_decoder = not all(name.startswith("encoder.") for name in weights)
     absent = [name for name in own if (with_decoder or name.startswith("encoder.")) and name not in weights]
     if absent:
         raise InputError(
@@ -78,9 +80,8 @@ def _read(source: str) -> dict[str, Tensor]:
     from transformers import ViTMAEForPreTraining
 
     vit_mae, found = ViTMAEForPreTraining.from_pretrained(source, output_loading_info=True)
-    made_up = set(
-        found["missing_keys"]
-    )  # an encoder alone: transformers invents the decoder, positions of zeros included
+    # For an encoder alone transformers makes a decoder of its own, with positions of zeros.
+    made_up = set(found["missing_keys"])
     return from_vit_mae({name: tensor for name, tensor in vit_mae.state_dict().items() if name not in made_up})
 
 

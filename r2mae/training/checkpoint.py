@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import CheckpointIO
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -22,39 +21,6 @@ from r2mae.errors import InputError
 
 FORMAT = 1
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "manifest.json"
-
-
-class FolderCheckpointIO(CheckpointIO):
-    """Lightning's checkpoint dictionary to a folder and back; loops, callbacks and schedulers hold no state."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
-        """Write the folder at path; an interrupted write leaves nothing under that name."""
-        save(Path(path), checkpoint["state_dict"], checkpoint["optimizer_tensors"], checkpoint["description"])
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:  # noqa: ARG002
-        """The dictionary that Lightning restores from.
-
-        Raises: InputError naming a damaged or missing file.
-        """
-        manifest = read_manifest(Path(path))
-        return {
-            "state_dict": load_tensors(Path(path), MODEL, manifest),
-            "optimizer_tensors": load_tensors(Path(path), OPTIMIZER, manifest),
-            "description": manifest,
-            "optimizer_states": [],  # the module restores these by name
-            "lr_schedulers": [],
-            "epoch": 0,
-            "global_step": manifest["step"],
-            "pytorch-lightning_version": manifest["versions"]["pytorch-lightning"],
-        }
-
-    def remove_checkpoint(self, path: Any) -> None:
-        """Delete the folder; it loses its name first, so no half of it is ever found."""
-        path = Path(path)
-        if path.is_dir():
-            gone = path.with_name(f".removing_{path.name}")
-            path.rename(gone)
-            shutil.rmtree(gone)
 
 
 def save(path: Path, weights: dict[str, Tensor], moments: dict[str, Tensor], description: dict[str, Any]) -> None:
@@ -73,7 +39,7 @@ def save(path: Path, weights: dict[str, Tensor], moments: dict[str, Tensor], des
             _flush(file)
         _flush(temporary)
         if path.exists():  # the same step, saved again for another reason
-            shutil.rmtree(path)
+            remove(path)
         temporary.rename(path)
         _flush(path.parent)
     except BaseException:
@@ -98,6 +64,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(file, f"{type(error).__name__}: {error}") from None
     return manifest
+
+
+def remove(path: Path) -> None:
+    """Delete a checkpoint folder; it loses its name first, so no half of it is ever found."""
+    if path.is_dir():
+        gone = path.with_name(f".removing_{path.name}")
+        path.rename(gone)
+        shutil.rmtree(gone)
 
 
 def load_tensors(path: Path, name: str, manifest: dict[str, Any]) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ def test_mask_shows_what_training_hides(answer, capfd):
 def test_evaluate(answer, task):
     scores = answer("evaluate", "runs/run", "--task", task, "--baselines")["scores"]
     assert list(scores) == ["pretrained", "untrained", "raw input"]
-    assert scores["raw input"]["accuracy"] > 0.9
+    assert scores["raw input"]["accuracy"] > 0.85
     few = answer("evaluate", "runs/run", "--task", task, "--labels-per-class", "5", "--draws", "3")
     assert few["scores"]["pretrained"]["draws"] == 3
     assert few["checkpoint_step"] == 20

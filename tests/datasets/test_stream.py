@@ -26,14 +26,13 @@ def test_keys_may_differ_between_offsets():
 
 
 @pytest.mark.parametrize("num", [3, 4])
-def test_all_permutations_come_up(num):
+def test_all_permutations_are_equally_likely(num):
     keys = torch.arange(20_000).repeat_interleave(num)
     drawn = permute(torch.arange(num).repeat(20_000), num, keys).view(-1, num)
     codes = (drawn * num ** torch.arange(num)).sum(1).numpy()
     counts = np.unique(codes, return_counts=True)[1]
-    # Four Feistel rounds are no perfect shuffle of so few items: orders are up to a third off.
     assert len(counts) == math.factorial(num)
-    assert np.abs(counts / 20_000 * math.factorial(num) - 1).max() < 0.35
+    assert stats.chisquare(counts).pvalue > 1e-5
 
 
 @pytest.mark.parametrize("num", [8, 11, 30, 64])
@@ -45,7 +44,7 @@ def test_every_index_is_as_likely_at_every_place(num):
     for place in range(num):
         assert stats.chisquare(np.bincount(drawn[:, place], minlength=num)).pvalue > 1e-6
     following = np.bincount((drawn[:, 1:] - drawn[:, :-1]).flatten() % num, minlength=num)[1:]
-    assert num < 30 or np.abs(following / following.mean() - 1).max() < 0.05
+    assert stats.chisquare(following).pvalue > 1e-5
 
 
 @pytest.mark.parametrize("block", [None, 1, 2, 5, 32, 10_000])
@@ -62,10 +61,10 @@ def test_every_epoch_is_a_permutation(num, block):
 
 @pytest.mark.parametrize(("num", "block"), [(11, None), (11, 3), (30, 4)])
 def test_seeds_give_unrelated_orders(num, block):
-    drawn = np.stack([Stream(num, seed, block).indices(torch.arange(num)).numpy() for seed in range(500)])
+    drawn = np.stack([Stream(num, seed, block).indices(torch.arange(num)).numpy() for seed in range(250)])
     for place in (0, 1, num // 2, num - 1):
         assert stats.chisquare(np.bincount(drawn[:, place], minlength=num)).pvalue > 1e-5
-    assert len({tuple(order) for order in drawn.tolist()}) == 500
+    assert len({tuple(order) for order in drawn.tolist()}) == 250
 
 
 def test_epochs_are_unrelated():

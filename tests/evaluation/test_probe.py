@@ -11,7 +11,7 @@ def blobs(seed, num, spread):
     generator = np.random.default_rng(seed)
     labels = np.arange(num) % 4
     centres = np.array([[0, 0], [0, 4], [4, 0], [4, 4]])[labels]
-    return LabelledFeatures((centres + generator.normal(0, spread, (num, 2))).astype(np.float32) + 5, labels)
+    return LabelledFeatures((centres + generator.normal(0, spread, (num, 2))).astype(np.float32) - 2, labels)
 
 
 @pytest.mark.parametrize("task", ["knn", "linear_probe"])

@@ -5,7 +5,8 @@ import torch
 
 from r2mae.errors import InputError
 from r2mae.training import checkpoint
-from r2mae.training.checkpoint import FolderCheckpointIO, load_tensors, read_manifest, save
+from r2mae.training.checkpoint import load_tensors, read_manifest, save
+from r2mae.training.checkpoint_io import FolderCheckpointIO
 from tests.training.runs import prepare, train
 
 DESCRIPTION = {"step": 3, "recipe": {}, "versions": {"pytorch-lightning": "2.6.6"}}

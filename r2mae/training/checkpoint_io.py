@@ -1,0 +1,37 @@
+"""How Lightning's Trainer reaches our checkpoint folders."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from r2mae.training.checkpoint import MODEL, OPTIMIZER, load_tensors, read_manifest, remove, save
+
+
+class FolderCheckpointIO(CheckpointIO):
+    """Lightning's checkpoint dictionary to a folder and back; loops, callbacks and schedulers hold no state."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write the folder at path; an interrupted write leaves nothing under that name."""
+        save(Path(path), checkpoint["state_dict"], checkpoint["optimizer_tensors"], checkpoint["description"])
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:  # noqa: ARG002
+        """The dictionary that Lightning restores from.
+
+        Raises: InputError naming a damaged or missing file.
+        """
+        manifest = read_manifest(Path(path))
+        return {
+            "state_dict": load_tensors(Path(path), MODEL, manifest),
+            "optimizer_tensors": load_tensors(Path(path), OPTIMIZER, manifest),
+            "description": manifest,
+            "optimizer_states": [],  # the module restores these by name
+            "lr_schedulers": [],
+            "epoch": 0,
+            "global_step": manifest["step"],
+            "pytorch-lightning_version": manifest["versions"]["pytorch-lightning"],
+        }
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete the folder at path."""
+        remove(Path(path))

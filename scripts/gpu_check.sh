@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# What only a GPU can show: training in bf16 with compile, recompiles, kill and continue, images a second.
+# Run on a machine with one CUDA GPU, in a checkout where r2mae and its vision extra can be imported.
+# Not part of the tests. The last line is JSON.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+recipe="$PWD/recipes/vision/digits_demo.yaml"
+r2mae() { (cd "$out" && python3 -m r2mae "$@"); }
+
+echo "== hash: the same bits on CPU and GPU"
+python3 - <<'PY'
+import torch
+from r2mae.masking.rng import RandomStream, bits
+from r2mae.masking.pattern import sample_mask
+
+position, token = torch.arange(4096)[:, None], torch.arange(196)
+assert torch.equal(bits(7, RandomStream.MASK, position, token), bits(7, RandomStream.MASK, position.cuda(), token.cuda()).cpu())
+eligible, ratios = torch.ones(4096, 196, dtype=torch.bool), torch.rand(4096, dtype=torch.float64) * 0.98 + 0.01
+for pattern in ("random", "block"):
+    here = sample_mask(pattern, eligible, ratios, 0, position[:, 0], (14, 14)).is_masked
+    there = sample_mask(pattern, eligible.cuda(), ratios, 0, position[:, 0].cuda(), (14, 14)).is_masked.cpu()
+    print(pattern, "masks equal:", torch.equal(here, there))
+PY
+
+echo "== the demo recipe in bf16 with compile and clipping, on the GPU"
+gpu=(--set hardware.accelerator=gpu --set hardware.precision=bf16-mixed --set hardware.compile=true --set optimizer.clip_norm=1.0)
+r2mae pretrain "$recipe" "${gpu[@]}" --name gpu
+r2mae evaluate runs/gpu --task linear_probe --labels-per-class 10 --baselines
+
+echo "== kill and continue"
+timeout --signal=KILL 40 python3 -c "
+import os; os.chdir('$out')
+from r2mae.cli.main import main
+main(['pretrain', '$recipe', '--name', 'killed', '--set', 'hardware.accelerator=gpu', '--set', 'schedule.steps=5000'])" || true
+r2mae pretrain "$recipe" --name killed --set hardware.accelerator=gpu --set schedule.steps=5000 | tail -n 1
+
+echo "== images a second: ViT-B/16, 224 pixels, 256 a step, bf16, compiled, no input pipeline"
+python3 - <<'PY'
+import json, statistics, time
+import torch
+from r2mae.law import FixedRatio, MaskLaw, UniformRatio
+from r2mae.masking.pattern import Mask, sample_mask
+from r2mae.masking.ratio import draw_ratios
+from r2mae.models.timm_encoder import create_encoder
+from r2mae.models.vision import MaskedAutoencoder
+
+encoder = create_encoder("vit_base_patch16_224", image_size=224, channels=3)
+model = MaskedAutoencoder(encoder, decoder_depth=8, decoder_width=512, decoder_heads=16, normalize_targets=True,
+                          pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3).cuda()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+images = torch.randint(0, 256, (256, 3, 224, 224), dtype=torch.uint8, device="cuda")
+eligible, positions = torch.ones(256, 196, dtype=torch.bool), torch.arange(256)
+model.compile_blocks()
+
+
+def step(law, number):
+    ratios = draw_ratios(law, 0, number, 0.0, positions)
+    mask = sample_mask("random", eligible, ratios, 0, positions, model.grid)
+    mask = Mask(*(part if part is None else part.cuda(non_blocking=True) for part in mask))
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        loss = model({"images": images}, mask).loss
+    (loss.total / loss.count).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+laws = {"uniform 0.6-0.9": MaskLaw(UniformRatio(0.6, 0.9)), "fixed 0.75": MaskLaw(FixedRatio(0.75))}
+times = {name: [] for name in laws}
+for number in range(60):
+    for name, law in laws.items():
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        step(law, number)
+        torch.cuda.synchronize()
+        if number >= 20:
+            times[name].append(time.perf_counter() - start)
+rates = {name: round(256 / statistics.mean(found)) for name, found in times.items()}
+peak = torch.cuda.max_memory_allocated() / 2**30
+print("gpu_check:", json.dumps({"device": torch.cuda.get_device_name(), "images_per_second": rates, "peak_gib": peak}))
+PY

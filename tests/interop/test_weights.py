@@ -1,0 +1,213 @@
+import json
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from timm.layers import resample_abs_pos_embed
+from transformers import ViTConfig, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel, ViTModel
+
+from r2mae.errors import InputError
+from r2mae.interop.vit_mae import from_vit_mae
+from r2mae.interop.weights import load_initial_weights
+from r2mae.models.timm_encoder import create_encoder
+from r2mae.models.vision import MaskedAutoencoder
+from r2mae.training.checkpoint import save
+
+CONFIG = {
+    "image_size": 32,
+    "patch_size": 8,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 128,
+    "decoder_hidden_size": 16,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 64,
+}
+NEVER_LOADED = {"pixel_mean", "pixel_std"}
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def make(*, image_size=32, width=32, depth=2, decoder_depth=1, decoder_width=16, seed=0):
+    torch.manual_seed(seed)
+    shape = {"patch_size": 8, "width": width, "depth": depth, "heads": 2}
+    return MaskedAutoencoder(
+        create_encoder("vit_tiny_patch16_224", image_size=image_size, channels=3, **shape),
+        decoder_depth=decoder_depth,
+        decoder_width=decoder_width,
+        decoder_heads=2,
+        normalize_targets=True,
+        pixel_mean=(0.5,) * 3,
+        pixel_std=(0.5,) * 3,
+    )
+
+
+def shaken(model, seed=1):
+    """The same model with every parameter random."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+def timm_vit(num_classes=10):
+    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    return shaken(timm.create_model("vit_tiny_patch16_224", num_classes=num_classes, **shape))
+
+
+def check_loaded(model, expected):
+    """What expected names is in the model, the rest is as seed 0 made it."""
+    fresh, found = make().state_dict(), model.state_dict()
+    assert not any(torch.equal(expected[name], fresh[name]) for name in expected)
+    for name, tensor in found.items():
+        assert torch.equal(tensor, expected.get(name, fresh[name])), name
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"encoder.pos_embed", "decoder_positions"}
+
+
+def test_a_folder_of_vit_mae(tmp_path):
+    source = shaken(ViTMAEForPreTraining(ViTMAEConfig(**CONFIG)))
+    source.save_pretrained(tmp_path)
+    assert "vit.encoder.layer.0.attention.attention.query.weight" in load_file(tmp_path / "model.safetensors")
+    model = make()
+    load_initial_weights(model, str(tmp_path))
+    expected = from_vit_mae(source.state_dict())
+    assert expected.keys() == model.state_dict().keys()
+    check_loaded(model, expected)
+
+
+def test_an_encoder_of_vit_mae_leaves_the_decoder_as_it_was(tmp_path):
+    source = shaken(ViTMAEModel(ViTMAEConfig(**CONFIG)))
+    source.save_pretrained(tmp_path)
+    model = make()
+    load_initial_weights(model, str(tmp_path))
+    check_loaded(model, from_vit_mae({f"vit.{name}": tensor for name, tensor in source.state_dict().items()}))
+    assert model.decoder_positions.any()
+
+
+@pytest.mark.parametrize("name", ["vit.safetensors", "vit.pth", "nested.pth", "vit.bin"])
+def test_a_file_of_timm_weights(tmp_path, name):
+    state, path = timm_vit().state_dict(), tmp_path / name
+    if name.endswith(".safetensors"):
+        save_file(state, path)
+    else:
+        torch.save({"model": state} if name.startswith("nested") else state, path)
+    model = make()
+    load_initial_weights(model, str(path))
+    check_loaded(model, {f"encoder.{key}": tensor for key, tensor in state.items() if not key.startswith("head")})
+
+
+@pytest.mark.parametrize("where", ["run", "run/checkpoints/step_5"])
+def test_a_run_and_a_checkpoint(tmp_path, where):
+    source = shaken(make())
+    weights = {f"model.{name}": tensor for name, tensor in source.state_dict().items()}
+    save(tmp_path / "run" / "checkpoints" / "step_5", weights, {}, {"step": 5, "versions": {}, "recipe": {}})
+    (tmp_path / "run" / "checkpoints" / "last").write_text("step_5\n")
+    model = make()
+    load_initial_weights(model, str(tmp_path / where))
+    check_loaded(model, source.state_dict())
+
+
+def test_positions_are_resampled_to_another_grid(tmp_path):
+    source = shaken(make())
+    save(tmp_path / "step_5", {f"model.{k}": v for k, v in source.state_dict().items()}, {}, {})
+    model = make(image_size=48)
+    load_initial_weights(model, str(tmp_path / "step_5"))
+    for name in ("encoder.pos_embed", "decoder_positions"):
+        old, new = source.state_dict()[name], model.state_dict()[name]
+        assert new.shape == (1, 37, old.shape[2])
+        assert torch.equal(new[:, :1], old[:, :1])
+        assert torch.equal(new, resample_abs_pos_embed(old, [6, 6], [4, 4]))
+    assert torch.equal(model.decoder_predict.weight, source.decoder_predict.weight)
+
+
+def vit_mae_folder(path, **changes):
+    ViTMAEForPreTraining(ViTMAEConfig(**CONFIG | changes)).save_pretrained(path)
+    return path
+
+
+def another_model(path):
+    ViTModel(ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)).save_pretrained(
+        path
+    )
+    return path
+
+
+def damaged_folder(path):
+    file = vit_mae_folder(path) / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    return path
+
+
+def written(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def json_folder(path, content):
+    path.mkdir()
+    (path / "config.json").write_text(content)
+    return path
+
+
+def pickled(path, state):
+    torch.save(state, path)
+    return path
+
+
+READ, FIT, WHOLE = "must be readable, got ", "must fit the recipe's model", "must hold a whole encoder"
+SHAPE = "Set model.width, depth, patch_size and decoder_* as the source has them."
+BAD = {
+    "no such path": (lambda at: at / "none", READ),
+    "a hub id, offline": (lambda _: "nobody/nothing-of-the-kind", READ),
+    "an unknown name of timm": (lambda _: "timm/vit_tiny_no_such", READ),
+    "timm's hub, offline": (lambda _: "timm/vit_tiny_patch16_224", READ),
+    "an empty folder": (lambda at: at, "must hold a checkpoint or config.json, got neither"),
+    "another model_type": (lambda at: another_model(at / "vit"), "must be a folder of model_type vit_mae, got 'vit'"),
+    "no model_type": (lambda at: json_folder(at / "x", "{}"), "must be a folder of model_type vit_mae, got None"),
+    "json of no model": (lambda at: json_folder(at / "x", "[1, 2]"), READ),
+    "no json": (lambda at: json_folder(at / "x", "{broken"), READ),
+    "a config alone": (lambda at: json_folder(at / "x", json.dumps({"model_type": "vit_mae"})), READ),
+    "a damaged folder": (lambda at: damaged_folder(at / "x"), READ),
+    "a damaged file": (lambda at: written(at / "vit.safetensors", b"\x08\0\0\0\0\0\0\0{broken}"), READ),
+    "an empty file": (lambda at: written(at / "vit.safetensors", b""), READ),
+    "a text": (lambda at: written(at / "notes.txt", b"weights\n"), READ),
+    "a pickle of no tensors": (lambda at: pickled(at / "x.pth", [1, 2]), READ),
+    "weights of another net": (
+        lambda at: pickled(at / "x.pth", {"conv1.weight": torch.zeros(3)}),
+        "must hold ViT weights, got none of the encoder's names",
+    ),
+    "another width": (lambda at: vit_mae_folder(at / "x", hidden_size=16, intermediate_size=64), SHAPE),
+    "another patch size": (lambda at: vit_mae_folder(at / "x", patch_size=4), SHAPE),
+    "another decoder width": (lambda at: vit_mae_folder(at / "x", decoder_hidden_size=32), SHAPE),
+    "a deeper encoder": (lambda at: vit_mae_folder(at / "x", num_hidden_layers=3), FIT),
+    "a shallower encoder": (lambda at: vit_mae_folder(at / "x", num_hidden_layers=1), WHOLE),
+    "a deeper decoder": (lambda at: vit_mae_folder(at / "x", decoder_num_hidden_layers=2), FIT),
+    "half an encoder": (
+        lambda at: pickled(at / "x.pth", {k: v for k, v in timm_vit().state_dict().items() if k != "norm.bias"}),
+        "got no encoder.norm.bias",
+    ),
+    "no decoder blocks": (lambda at: vit_mae_folder(at / "x", decoder_num_hidden_layers=0), WHOLE),
+}
+
+
+@pytest.mark.parametrize(("build", "message"), BAD.values(), ids=list(BAD))
+def test_bad_sources_are_one_line_and_change_nothing(tmp_path, build, message):
+    source, model = str(build(tmp_path)), make()
+    with pytest.raises(InputError) as caught:
+        load_initial_weights(model, source)
+    text = str(caught.value)
+    assert text.startswith("model.init_from ")
+    assert message in text
+    assert repr(source) in text
+    assert "\n" not in text
+    assert len(text) < 500
+    check_loaded(model, {})
