@@ -6,7 +6,6 @@ import timm
 import torch
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
 
 from r2mae.errors import InputError, did_you_mean
 
@@ -47,7 +46,7 @@ def create_encoder(
     return encoder
 
 
-def _check_plain(name: str, encoder: nn.Module) -> None:
+def _check_plain(name: str, encoder: Any) -> None:
     if type(encoder) is not VisionTransformer:
         why = f"is a {type(encoder).__name__}"
     elif type(encoder.patch_embed) is not PatchEmbed:

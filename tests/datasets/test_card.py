@@ -72,7 +72,7 @@ def test_root_wins_over_the_cards_own(tmp_path, monkeypatch):
             None,
             ["train-1.parquet", "train-2.parquet"],
         ),
-        (["b.parquet", "a.parquet"], "train", None, ["a.parquet", "b.parquet"]),
+        ([f"{x}.parquet" for x in "dafcbe"], "train", None, [f"{x}.parquet" for x in "abcdef"]),
         (["cats/a.png"], "train", ".", []),
         (["test/a.png", "train/a.png"], "test", "test", []),
     ],

@@ -59,12 +59,12 @@ def test_every_epoch_is_a_permutation(num, block):
         assert not torch.equal(drawn[0], Stream(num, 4, block).indices(torch.arange(num)))
 
 
-@pytest.mark.parametrize(("num", "block"), [(11, None), (11, 3), (30, 4)])
+@pytest.mark.parametrize(("num", "block"), [(11, None), (11, 3), (18, 4)])
 def test_seeds_give_unrelated_orders(num, block):
-    drawn = np.stack([Stream(num, seed, block).indices(torch.arange(num)).numpy() for seed in range(250)])
+    drawn = np.stack([Stream(num, seed, block).indices(torch.arange(num)).numpy() for seed in range(150)])
     for place in (0, 1, num // 2, num - 1):
         assert stats.chisquare(np.bincount(drawn[:, place], minlength=num)).pvalue > 1e-5
-    assert len({tuple(order) for order in drawn.tolist()}) == 250
+    assert len({tuple(order) for order in drawn.tolist()}) == 150
 
 
 def test_epochs_are_unrelated():

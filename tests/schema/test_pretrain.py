@@ -41,6 +41,7 @@ BAD = [
     (["hardware.devices=6"], ["hardware.nodes * hardware.devices = 6, got 256. Nearest: 258."]),
     (["hardware.devices=512"], ["= 512, got 256. Nearest: 512."]),
     (["hardware.nodes=2", "hardware.devices=2", "batch.per_device_samples=48"], ["= 192, got 256."]),
+    (["hardware.devices=4", "batch.per_device_samples=128"], ["4 devices", "= 512, got 256. Nearest: 512."]),
     (["optimizer.lr=1e-3"], ["optimizer must set exactly one of", "got lr and lr_per_256_samples."]),
     (["optimizer.lr_per_256_samples=null"], ["optimizer must set exactly one of lr, lr_per_256_samples, got none."]),
     (["optimizer.lr_per_256_samples=0"], ["optimizer.lr_per_256_samples must be greater than 0.0, got 0."]),
