@@ -59,7 +59,7 @@ def main() -> None:
             "step, uniform 0.6-0.9": step(random),
             "step, fixed 0.75": step(fixed),
             "step, a ratio a sample (padded)": step(MaskLaw(UniformRatio(0.6, 0.9), scope="sample")),
-            "forward of the bare encoder, all tokens": lambda turn: encoder.forward_features(model.pixels(batch)),
+            "forward of the encoder, all tokens": lambda _: encoder.forward_features(model.pixels(batch)),
             "mask alone": lambda turn: sample_mask("random", eligible, whole, 0, positions + turn, model.grid),
             "order alone": lambda turn: stream.indices(positions + turn * BATCH),
         }

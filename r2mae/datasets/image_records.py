@@ -1,5 +1,6 @@
 """Where encoded images and their labels lie: a folder, parquet files, the hub, or an embedded array."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -201,5 +202,9 @@ def _fingerprint(files: list[Path], contents: bool) -> str:
 
 
 def _encode(labels: Any) -> Labels:
-    """Class numbers 0..C-1 in sorted order of whatever the labels are."""
-    return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int64)
+    """Class numbers (N,): whole numbers as they are; words by a hash, so that every split numbers them alike."""
+    names, inverse = np.unique(np.asarray(labels), return_inverse=True)
+    if np.issubdtype(names.dtype, np.integer):
+        return names.astype(np.int64)[inverse]
+    numbers = [int.from_bytes(hashlib.sha256(str(name).encode()).digest()[:7]) for name in names]
+    return np.array(numbers, dtype=np.int64)[inverse]

@@ -106,8 +106,9 @@ def _block(seed: int, positions: Tensor, grid: tuple[int, ...]) -> Tensor:
     stretch = torch.exp2(aspect - 0.5) if rows > 1 else 1 / side
     height = (side * stretch).round().clamp(1, rows).long()
     width = (side / stretch).round().clamp(1, columns).long()
-    top = (top * (rows - height + 1)).long()
-    left = (left * (columns - width + 1)).long()
+    # Rectangles may hang over the border, so that every token is covered equally often.
+    top = 1 - height + (top * (rows + height - 1)).long()
+    left = 1 - width + (left * (columns + width - 1)).long()
     covered_at = torch.full((len(positions), len(token)), _NUM_BLOCKS, device=positions.device)
     row, column = token // columns, token % columns
     for block in reversed(range(_NUM_BLOCKS)):

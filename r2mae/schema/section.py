@@ -144,7 +144,13 @@ def _hint(finding: ErrorDetails) -> str:
         near = did_you_mean(value, known)
         return f" {near}" if near.startswith("Did") else ""
     bound = context.get("lt", context.get("le"))
-    is_percent = isinstance(value, int | float) and not isinstance(value, bool) and bound == 1 and 1 < value <= 100
+    is_percent = (
+        finding["loc"][-1] != "eps"
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and bound == 1
+        and 1 < value <= 100
+    )
     return f" Ratios are fractions; did you mean {value / 100:.2f}?" if is_percent else ""
 
 

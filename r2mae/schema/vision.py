@@ -27,11 +27,17 @@ class VisionData(Section):
     card: str
     root: str | None = None
     image_size: int = Field(ge=1, le=4096)
-    channels: Literal[1, 3] = 3
+    channels: int = Field(default=3, ge=1, le=3)
     augment: AugmentSection | None = AugmentSection()
     held_out: float = Field(default=0.05, gt=0, lt=1)
     on_bad_sample: Literal["stop", "skip"] = "stop"
     cache_mib: int = Field(default=256, ge=0, le=1 << 20)
+
+    @model_validator(mode="after")
+    def _check(self) -> "VisionData":
+        if self.channels == 2:
+            raise ValueError("channels must be 1 (grey) or 3 (colour), got 2.")
+        return self
 
 
 class VisionModel(Section):

@@ -65,6 +65,7 @@ class Watch(lightning.Callback):
         self.held_out = held_out
         self.folder = folder
         self.batch_size = batch_size
+        self.skipped: set[str] = set()
 
     def on_train_batch_end(
         self,
@@ -87,6 +88,7 @@ class Watch(lightning.Callback):
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step)
         pl_module.latest_metrics = metrics
+        pl_module.skipped |= self.skipped
 
     def measure(self, trainer: lightning.Trainer, pl_module: Pretraining, step: int) -> dict[str, float]:
         """All that the settings ask for, the same numbers on every rank."""
@@ -113,6 +115,7 @@ class Watch(lightning.Callback):
         """Held-out loss at each ratio of the grid, over all ranks."""
         sums = torch.zeros(len(self.settings.ratios), 2, dtype=torch.float64, device=device)
         for batch in self._batches(self.held_out, device, rank, world_size):
+            self.skipped.update(batch.get("skipped", ()))
             for row, ratio in enumerate(self.settings.ratios):
                 loss = model(batch, frozen_mask(model, batch, ratio)).loss
                 sums[row] += torch.stack([loss.total.double(), loss.count.double()])

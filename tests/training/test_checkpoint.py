@@ -80,7 +80,7 @@ def test_a_checkpoint_describes_itself(scratch):
     assert manifest["step"] == 4
     assert manifest["samples"] == 64
     assert manifest["data"]["samples"] == 1293
-    assert manifest["preprocessing"]["pixel_mean"] == pytest.approx([0.305])
+    assert manifest["preprocessing"]["pixel_mean"] == pytest.approx([0.287])
     assert manifest["recipe"]["model"]["width"] == 16
     assert set(manifest["sha256"]) == {"model.safetensors", "optimizer.safetensors", "manifest.json"}
 
