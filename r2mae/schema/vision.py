@@ -27,7 +27,7 @@ class VisionData(Section):
     card: str
     root: str | None = None
     image_size: int = Field(ge=1, le=4096)
-    channels: int = Field(default=3, ge=1, le=3)
+    channels: int = 3
     augment: AugmentSection | None = AugmentSection()
     held_out: float = Field(default=0.05, gt=0, lt=1)
     on_bad_sample: Literal["stop", "skip"] = "stop"
@@ -35,8 +35,8 @@ class VisionData(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "VisionData":
-        if self.channels == 2:
-            raise ValueError("channels must be 1 (grey) or 3 (colour), got 2.")
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, got {self.channels}.")
         return self
 
 
