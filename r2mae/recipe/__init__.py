@@ -1,0 +1,30 @@
+"""Recipe -> objects: the only place that assembles."""
+
+from r2mae.recipe.modality import (
+    build_model,
+    build_outline,
+    count_training_samples,
+    open_paths,
+    open_split,
+    open_training_data,
+)
+from r2mae.recipe.plan import Plan, make_plan
+from r2mae.recipe.run import LoadedRun, load_run
+from r2mae.recipe.training import Training, build_training, choose_accelerator, is_first_process
+
+__all__ = [
+    "LoadedRun",
+    "Plan",
+    "Training",
+    "build_model",
+    "build_outline",
+    "build_training",
+    "choose_accelerator",
+    "count_training_samples",
+    "is_first_process",
+    "load_run",
+    "make_plan",
+    "open_paths",
+    "open_split",
+    "open_training_data",
+]

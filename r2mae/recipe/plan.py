@@ -1,0 +1,57 @@
+"""What follows from a recipe and the size of its data, in numbers."""
+
+import math
+from dataclasses import dataclass
+
+from r2mae.errors import InputError
+from r2mae.recipe.modality import AnyRecipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What follows from a recipe and its data; printed by `check`, never accepted in a recipe."""
+
+    train_samples: int
+    tokens_per_sample: int
+    steps: int
+    warmup_steps: int
+    epochs: float
+    accumulation: int
+    per_device_samples: int
+    peak_lr: float
+    watch_every_steps: int
+    checkpoint_every_steps: int
+    log_every_steps: int
+
+
+def make_plan(recipe: AnyRecipe, train_samples: int, tokens_per_sample: int) -> Plan:
+    """Turn epochs, samples or tokens into steps, and fill in what the recipe leaves to follow.
+
+    Raises: InputError when warm-up is no shorter than training.
+    """
+    schedule, batch = recipe.schedule, recipe.batch.global_samples
+    if schedule.steps is not None:
+        steps = schedule.steps
+    elif schedule.epochs is not None:
+        steps = math.ceil(schedule.epochs * train_samples / batch)
+    elif schedule.samples is not None:
+        steps = math.ceil(schedule.samples / batch)
+    else:
+        steps = math.ceil((schedule.tokens or 0) / (batch * tokens_per_sample))
+    warmup = schedule.warmup_steps or round((schedule.warmup_epochs or 0) * train_samples / batch)
+    if warmup >= steps:
+        raise InputError(f"schedule: warm-up must be shorter than training, got {warmup} of {steps} steps. Shorten it.")
+    tenth = max(1, steps // 10)
+    return Plan(
+        train_samples=train_samples,
+        tokens_per_sample=tokens_per_sample,
+        steps=steps,
+        warmup_steps=warmup,
+        epochs=round(steps * batch / train_samples, 3),
+        accumulation=recipe.accumulation,
+        per_device_samples=recipe.per_device_samples,
+        peak_lr=recipe.peak_lr,
+        watch_every_steps=recipe.watch.every_steps or tenth,
+        checkpoint_every_steps=recipe.checkpoint.every_steps or tenth,
+        log_every_steps=max(1, min(50, steps // 100)),
+    )

@@ -1,0 +1,46 @@
+"""A run folder -> its trained model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from r2mae.errors import InputError
+from r2mae.recipe.modality import AnyRecipe, build_model
+from r2mae.schema.pretrain import parse_recipe
+from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
+from r2mae.training.run_folder import RunFolder, open_run
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained run, ready to be used."""
+
+    folder: RunFolder
+    recipe: AnyRecipe
+    manifest: dict[str, Any]
+    model: nn.Module
+
+
+def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
+    """A run's model with the weights of a checkpoint: "last", "best" or "step_<n>".
+
+    Raises: InputError when the run or the checkpoint is missing or damaged.
+    """
+    folder = open_run(path)
+    found = folder.pointer(checkpoint) if checkpoint in ("last", "best") else folder.checkpoints / checkpoint
+    if found is None or not found.is_dir():
+        known = ", ".join(["last", "best", *(saved.name for saved in folder.saved())])
+        raise InputError(f"--checkpoint must be one that {path} has, got {checkpoint!r}. Known: {known}.")
+    manifest = read_manifest(found)
+    document = manifest["recipe"]
+    document = document | {"model": document["model"] | {"init_from": None}}  # the weights are here
+    recipe = parse_recipe(document, str(found))
+    model = build_model(recipe)
+    weights = load_tensors(found, MODEL, manifest)
+    try:
+        model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()})
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise InputError(f"{found / MODEL} must hold the weights of its recipe, got: {first}") from None
+    return LoadedRun(folder, recipe, manifest, model.eval())

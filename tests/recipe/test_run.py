@@ -1,0 +1,18 @@
+import pytest
+import torch
+
+from r2mae.errors import InputError
+from r2mae.recipe import load_run
+from tests.training.runs import train, weights
+
+
+def test_a_run_loads_with_its_own_weights(scratch):
+    folder = train("run", "schedule.steps=4", "watch.every_steps=2", "checkpoint.every_steps=2")
+    loaded = load_run("runs/run")
+    saved = weights(folder, 4)
+    for name, tensor in loaded.model.state_dict().items():
+        assert torch.equal(tensor, saved[f"model.{name}"]), name
+    assert not loaded.model.training
+    assert load_run("runs/run", "step_2").manifest["step"] == 2
+    with pytest.raises(InputError, match="--checkpoint must be one that runs/run has"):
+        load_run("runs/run", "step_3")
