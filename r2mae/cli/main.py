@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a fault of ours (traceback in a log), 2 bad input, 128 + n
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -19,6 +20,9 @@ from r2mae.errors import InputError, InterruptedRun
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+_FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -108,6 +112,11 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing to say
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
+            return _say(
+                f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}",
+                2,
+            )
         log = Path(getattr(arguments, "log_file", None) or Path(tempfile.gettempdir()) / "r2mae-error.log")
         with log.open("a") as file:
             traceback.print_exc(file=file)

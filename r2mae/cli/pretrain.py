@@ -44,10 +44,10 @@ def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:
         if fresh:
             folder.set_aside()
         folder.start(document)
-        arguments.log_file = folder.stderr
         folder.write_status(
             id=run_id, status="running", steps=training.plan.steps, commit=commit(), versions=versions()
         )
+    arguments.log_file = folder.stderr
     at = f", continuing at step {folder.read_status().get('step')}" if training.resume_from else ""
     _tell(writes, f"{folder.path}: {training.plan.steps} steps of {recipe.batch.global_samples} samples{at}")
     return _train(training, folder, writes, status.get("seconds", 0.0))

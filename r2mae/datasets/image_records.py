@@ -97,7 +97,7 @@ class _FolderRecords(_FileRecords):
     """Image files below a folder; the first folder level names the classes where there is one."""
 
     def __init__(self, folder: Path) -> None:
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
         if not paths:
             raise InputError(f"data.root {folder} must hold images ({', '.join(sorted(_SUFFIXES))}), got none.")
         super().__init__(paths)

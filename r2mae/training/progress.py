@@ -1,5 +1,6 @@
 """What a person sees while training: how far, how fast, how long still; and the numbers that loggers get."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -8,6 +9,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.loggers import Logger
 
+from r2mae.errors import InputError
 from r2mae.training.module import Pretraining
 from r2mae.training.run_folder import RunFolder
 
@@ -53,6 +55,11 @@ class Progress(lightning.Callback):
         if report.step % self.log_every and report.step != pl_module.num_steps:
             return
         loss = float(torch.stack(self._losses).mean())  # waits for the device, so the clock below is honest
+        if not math.isfinite(loss):
+            remedy = "Lower optimizer.lr, or set optimizer.clip_norm; the same command goes on from the last checkpoint"
+            raise InputError(
+                f"training diverged: train/loss must be finite, got {loss} at step {report.step}. {remedy}."
+            )
         now = time.monotonic()
         seconds, steps = max(now - self._mark, 1e-9), report.step - self._mark_step
         metrics = {

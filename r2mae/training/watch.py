@@ -164,7 +164,7 @@ class Watch(lightning.Callback):
     def _batches(self, source: SampleSource, device: torch.device, rank: int, world_size: int) -> Any:
         """Plain views of the first `samples` of a source, this rank's share."""
         mine = torch.arange(min(self.settings.samples, len(source)))[rank::world_size]
-        for part in mine.split(self.batch_size):
+        for part in mine.split(self.batch_size) if len(mine) else ():
             yield _load(source, part, device)
 
 

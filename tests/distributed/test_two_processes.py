@@ -59,3 +59,9 @@ def test_order_ratios_and_masks_do_not_know_the_devices(tmp_path):
     positions = [sample["position"] for step in shown[0]["steps"] for sample in step["samples"]]
     assert positions == list(range(320))
     assert len({sample["ratio"] for step in shown[0]["steps"] for sample in step["samples"]}) == 8
+
+
+def test_more_ranks_than_samples_to_watch(tmp_path):
+    settings = overrides("batch.global_samples=18", "schedule.steps=4", "data.held_out=0.0014", "watch.samples=8")
+    r2mae("pretrain", DEMO, *settings, "--set", "hardware.devices=3", "--name", "run", cwd=tmp_path, check=0)
+    assert metric(RunFolder(tmp_path / "runs" / "run"), "validation/loss")[4] > 0

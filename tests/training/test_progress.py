@@ -1,5 +1,6 @@
 import pytest
 
+from r2mae.errors import InputError
 from r2mae.training.progress import CsvLogger, clock
 from r2mae.training.run_folder import RunFolder
 from tests.training.runs import metric, train
@@ -33,3 +34,10 @@ def test_numbers_a_person_reads(scratch, capfd):
     ratios = set(metric(folder, "train/mask_ratio").values())
     assert len(ratios) > 1
     assert all(0.3 <= ratio <= 0.8 for ratio in ratios)
+
+
+def test_divergence_is_one_line(scratch):
+    with pytest.raises(InputError, match="training diverged: train/loss must be finite, got (nan|inf) at step"):
+        train("run", "optimizer.lr_per_256_samples=9.0", "schedule.steps=200", "schedule.decay=constant", "seed=1",
+              "model.depth=6", "optimizer.weight_decay=10.0", "optimizer.betas=[0.0, 0.0]", "watch.every_steps=500",
+              "watch.effective_rank=false", "watch.knn=false", "batch.global_samples=256")  # fmt: skip
