@@ -41,6 +41,8 @@ def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
         "parameters": {"all": sum(p.numel() for p in parameters), "trained": trained},
         "plan": asdict(plan),
         "levels": [_level(recipe, model, plan, float(ratio)) for ratio in recipe.mask.law.table(0.0)],
+        "levels_at_end": [_level(recipe, model, plan, float(ratio)) for ratio in recipe.mask.law.table(1.0)],
+        "training_pflop": _training_pflop(recipe, model, plan),
         "state_gib": round((sum(p.numel() for p in parameters) * 4 + trained * 12) / 2**30, 3),
     }
 
@@ -65,6 +67,17 @@ def _level(recipe: Any, model: Any, plan: Any, ratio: float) -> dict[str, Any]:
     }
 
 
+def _training_pflop(recipe: Any, model: Any, plan: Any) -> float:
+    """Expected operations of the whole training, the law's schedule included."""
+    moments = [0.5] if recipe.mask.schedule is None else [(part + 0.5) / 20 for part in range(20)]
+    costs = [
+        _level(recipe, model, plan, float(ratio))["step_tflop"]
+        for moment in moments
+        for ratio in recipe.mask.law.table(moment)
+    ]
+    return float(plan.steps * sum(costs) / len(costs) / 1e3)
+
+
 def _print(path: str, report: dict[str, Any]) -> None:
     plan, levels = report["plan"], report["levels"]
     print(f"# {path}\n{write_document(report['recipe']).rstrip()}\n")
@@ -86,5 +99,6 @@ def _print(path: str, report: dict[str, Any]) -> None:
             f"{level['ratio']:5.3f}  {level['masked']:6d}  {level['visible']:7d}  {level['step_tflop']:12.4g}  "
             f"{level['activations_gib']:.3g}"
         )
-    mean = sum(level["step_tflop"] for level in levels) / len(levels)
-    print(f"training     {mean * plan['steps'] / 1e3:.4g} PFLOP in all\n")
+    if report["levels_at_end"] != levels:
+        print(f"at the end   ratios {', '.join(format(level['ratio'], '.3f') for level in report['levels_at_end'])}")
+    print(f"training     {report['training_pflop']:.4g} PFLOP in all\n")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from r2mae.cli.evaluate import show
@@ -21,10 +22,18 @@ def run(arguments: argparse.Namespace) -> None:
     loaded = load_run(arguments.run, arguments.checkpoint)
     is_split = arguments.data in ("train", "test")
     source = open_split(loaded.recipe, arguments.data) if is_split else open_paths(loaded.recipe, [arguments.data])
-    features = extract(loaded.model, source, progress=show("embed"))
+    skipped: set[str] = set()
+    features = extract(loaded.model, source, skipped=skipped, progress=show("embed"))
     temporary = output.with_name(f".writing_{output.name}")
     np.save(temporary, features)
     # numpy appends .npy to names without it; ours ends in it.
     temporary.replace(output)
-    result = {"output": str(output), "samples": len(features), "features": features.shape[1]}
+    if skipped:
+        print(f"{len(skipped)} unreadable samples stand for a neighbour, the first {min(skipped)}", file=sys.stderr)
+    result = {
+        "output": str(output),
+        "samples": len(features),
+        "features": features.shape[1],
+        "skipped_samples": sorted(skipped),
+    }
     print(json.dumps(result) if arguments.json else f"{output}: {len(features)} x {features.shape[1]} float32")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from typing import Any
 
 
@@ -27,22 +28,28 @@ def score(
     loaded: Any, tasks: list[str], labels_per_class: int | None, draws: int, baselines: bool
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """{encoder: {task: {accuracy, half_width, draws}}} of a run, train to test split."""
-    from r2mae.evaluation.features import extract_labelled
+    import numpy as np
+
+    from r2mae.evaluation.features import extract_labelled, require_labels
     from r2mae.evaluation.probe import probe
+    from r2mae.metrics.few_label import few_label_draws
     from r2mae.recipe import build_model, open_split
 
     train, test = open_split(loaded.recipe, "train"), open_split(loaded.recipe, "test")
+    chosen = few = None
+    if labels_per_class is not None:  # only what is drawn is embedded
+        found = few_label_draws(require_labels(train), labels_per_class, draws, seed=0)
+        chosen = np.unique(np.concatenate(found))
+        few = [np.searchsorted(chosen, draw) for draw in found]
     encoders: list[tuple[str, Any, str]] = [("pretrained", loaded.model, "embed")]
     if baselines:
         encoders.append(("untrained", build_model(loaded.recipe), "embed"))
         encoders.append(("raw input", loaded.model, "baseline"))
     scores: dict[str, dict[str, dict[str, Any]]] = {}
     for name, model, kind in encoders:
-        data = [extract_labelled(model, split, kind=kind, progress=show(name)) for split in (train, test)]
-        scores[name] = {
-            task: probe(task, *data, labels_per_class=labels_per_class, num_draws=draws).to_dict()  # type: ignore[arg-type]
-            for task in tasks
-        }
+        known = extract_labelled(model, train, chosen, kind=kind, progress=show(f"{name}, train"))
+        asked = extract_labelled(model, test, kind=kind, progress=show(f"{name}, test"))
+        scores[name] = {task: probe(task, known, asked, draws=few).to_dict() for task in tasks}  # type: ignore[arg-type]
     return scores
 
 
@@ -56,9 +63,16 @@ def print_scores(scores: dict[str, dict[str, dict[str, Any]]], labels_per_class:
 
 
 def show(what: str) -> Any:
-    """A progress callback: one live line on a terminal, silence elsewhere."""
+    """A progress callback: one live line on a terminal, a line every ten seconds elsewhere."""
+    start = shown = time.monotonic()
 
     def progress(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if not sys.stderr.isatty() and now - shown > 10:
+            shown, rate = now, done / (now - start)
+            line = f"{what}: {done:,}/{total:,} samples, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left"
+            print(line, file=sys.stderr, flush=True)
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{what}: {done:,}/{total:,} samples" + ("\n" if done == total else ""))
             sys.stderr.flush()

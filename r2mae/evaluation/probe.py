@@ -3,8 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from r2mae.evaluation.features import LabelledFeatures
-from r2mae.metrics.few_label import few_label_draws
 from r2mae.metrics.interval import mean_interval
 from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy
@@ -31,25 +33,20 @@ def probe(
     train: LabelledFeatures,
     test: LabelledFeatures,
     *,
-    labels_per_class: int | None = None,
-    num_draws: int = 10,
-    seed: int = 0,
+    draws: list[npt.NDArray[np.int64]] | None = None,
 ) -> ProbeScore:
     """Train a probe on frozen training features, score it on test features.
 
-    labels_per_class: None uses every label; a number draws as many a class, num_draws times, paired over encoders
-    by the same seed.
-
-    Raises: InputError when a class has fewer labels than asked.
+    draws: None uses every label; else rows of train for one probe each. The same draws pair encoders.
     """
-    if labels_per_class is None:
+    if draws is None:
         return ProbeScore(_score(task, train, test, few=False), None, 1)
     scores = []
-    for draw in few_label_draws(train.labels, labels_per_class, num_draws, seed):
+    for draw in draws:
         few = LabelledFeatures(train.features[draw], train.labels[draw])
         scores.append(_score(task, few, test, few=True))
     mean, half_width = mean_interval(scores)
-    return ProbeScore(mean, half_width if num_draws > 1 else None, num_draws)
+    return ProbeScore(mean, half_width if len(draws) > 1 else None, len(draws))
 
 
 def _score(task: ProbeTask, train: LabelledFeatures, test: LabelledFeatures, few: bool) -> float:

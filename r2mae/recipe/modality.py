@@ -118,7 +118,9 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
             raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
         return known - round(recipe.data.held_out * known), about | {"found": f"not here; hub id {card.hub}"}
     train, held_out = open_training_data(recipe)
-    found = f"{len(train):,} samples to train, {len(held_out):,} held out, fingerprint {train.fingerprint}"
+    place = locate(card, recipe.data.root)
+    counts = f"{len(train):,} samples to train, {len(held_out):,} held out"
+    found = f"{place or card.embedded}: {counts}, fingerprint {train.fingerprint}"
     return len(train), about | {"found": found}
 
 

@@ -177,10 +177,14 @@ def _build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[An
     loggers: list[Any] = [CsvLogger(folder)] if "csv" in recipe.log else []
     if "wandb" in recipe.log:
         try:
-            import wandb  # noqa: F401
+            import wandb
             from pytorch_lightning.loggers import WandbLogger
         except ImportError:
             raise InputError('log: wandb must be installed, got none. Run: pip install "r2mae[wandb]".') from None
+        if os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun") and not wandb.api.api_key:
+            raise InputError(
+                "log: wandb must be logged in, got no API key. Run wandb login, or set WANDB_MODE=offline."
+            )
         loggers.append(
             WandbLogger(
                 project="r2mae",

@@ -122,7 +122,8 @@ class Pretraining(lightning.LightningModule):
         if "error" in batch:
             raise InputError(batch["error"])
         step = batch["first_position"] // self.global_samples
-        return batch | {"mask": self.masker(self.model, batch, step)}  # type: ignore[arg-type]
+        mask = self.masker(self.model, batch, step)  # type: ignore[arg-type]
+        return batch | {"mask": mask, "num_visible": int((~mask.is_masked).sum())}
 
     # --- the step
 
@@ -142,7 +143,7 @@ class Pretraining(lightning.LightningModule):
         sums = torch.stack([loss.total.detach().float(), loss.count.detach().float()])
         self._sums = sums if self._sums is None else self._sums + sums
         mask: Mask = batch["mask"]
-        self._tokens[0] += mask.visible.numel()
+        self._tokens[0] += batch["num_visible"]
         self._tokens[1] += mask.is_masked.numel()
         self.skipped.update(batch.get("skipped", ()))
         # Any constant that all ranks and micro-batches share would do.

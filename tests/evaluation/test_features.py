@@ -26,7 +26,7 @@ def test_rows_follow_the_data_whatever_the_batch(parts):
 
 def test_baseline_is_the_input(parts):
     model, source = parts
-    features = extract(model, source, kind="baseline", limit=5)
+    features = extract(model, source, kind="baseline", rows=np.arange(5))
     pixels = source.load(torch.arange(5), None, 0)["images"].flatten(1).numpy() / 255
     np.testing.assert_allclose(features, (pixels - 0.287) / 0.353, atol=1e-5)
 
@@ -42,7 +42,7 @@ def test_progress_reaches_the_end_and_training_mode_comes_back(parts):
 
 def test_labels_are_needed(parts):
     model, source = parts
-    assert len(extract_labelled(model, source, limit=9).labels) == 9
+    assert len(extract_labelled(model, source, np.arange(9)).labels) == 9
 
     class Unlabelled:
         labels = None

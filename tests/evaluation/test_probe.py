@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from r2mae.errors import InputError
 from r2mae.evaluation.features import LabelledFeatures
 from r2mae.evaluation.probe import probe
+from r2mae.metrics.few_label import few_label_draws
 
 
 def blobs(seed, num, spread):
@@ -21,24 +21,25 @@ def test_all_labels_give_one_number(task):
     assert (score.half_width, score.draws) == (None, 1)
 
 
+def few(data, labels_per_class, num, seed=0):
+    return few_label_draws(data.labels, labels_per_class, num, seed)
+
+
 def test_few_labels_give_an_interval_that_shrinks_with_draws():
     train, test = blobs(0, 400, 1.5), blobs(1, 200, 1.5)
-    few, many = (probe("linear_probe", train, test, labels_per_class=3, num_draws=n) for n in (5, 40))
-    assert 0 < many.half_width < few.half_width
-    assert probe("linear_probe", train, test, labels_per_class=50).accuracy > many.accuracy
+    rough, sharp = (probe("linear_probe", train, test, draws=few(train, 3, num)) for num in (5, 40))
+    assert 0 < sharp.half_width < rough.half_width
+    assert (rough.draws, sharp.draws) == (5, 40)
+    assert probe("linear_probe", train, test, draws=few(train, 50, 5)).accuracy > sharp.accuracy
+    assert probe("linear_probe", train, test, draws=few(train, 3, 1)).half_width is None
 
 
-def test_draws_are_paired_over_encoders():
+def test_the_same_draws_pair_encoders():
     train, test = blobs(0, 400, 1.5), blobs(1, 200, 1.5)
-    shifted = (
+    scaled = (
         LabelledFeatures(train.features * 2 + 1, train.labels),
         LabelledFeatures(test.features * 2 + 1, test.labels),
     )
-    one = probe("linear_probe", train, test, labels_per_class=3)
-    assert one == probe("linear_probe", *shifted, labels_per_class=3)
-    assert one != probe("linear_probe", train, test, labels_per_class=3, seed=1)
-
-
-def test_more_labels_than_there_are_is_refused():
-    with pytest.raises(InputError):
-        probe("knn", blobs(0, 40, 1.0), blobs(1, 20, 1.0), labels_per_class=11)
+    one = probe("linear_probe", train, test, draws=few(train, 3, 10))
+    assert one == probe("linear_probe", *scaled, draws=few(train, 3, 10))
+    assert one != probe("linear_probe", train, test, draws=few(train, 3, 10, seed=1))
