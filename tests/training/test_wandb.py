@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.training.runs import metric, train
+from r2mae.training.run_folder import RunFolder
+from tests.conftest import DEMO, overrides, r2mae
+from tests.training.runs import metric
 
 pytest.importorskip("wandb")
 
@@ -39,15 +41,24 @@ def read_back(folder):
     return history, config
 
 
-def test_wandb_has_what_metrics_csv_has(scratch, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    folder = train("run", "log=[csv, wandb]", "schedule.steps=4", "watch.every_steps=2")
-    import wandb
-
-    wandb.finish()
+def test_wandb_has_what_metrics_csv_has(tmp_path):
+    settings = overrides("log=[csv, wandb]", "schedule.steps=4", "watch.every_steps=2")
+    # A process of its own: its end is what flushes the log.
+    r2mae(
+        "pretrain", DEMO, *settings, "--name", "run", cwd=tmp_path, check=0, WANDB_MODE="offline", WANDB_SILENT="true"
+    )
+    folder = RunFolder(tmp_path / "runs" / "run")
     history, config = read_back(folder)
     for name in ("train/loss", "validation/loss", "probe/knn"):
         for step, value in metric(folder, name).items():
             assert float(history[step, name]) == pytest.approx(value, rel=1e-6), (step, name)
     assert any(key.startswith("mask") for key in config)
+
+
+def test_without_login_nothing_is_written(tmp_path):
+    done = r2mae(
+        "pretrain", DEMO, *overrides("log=[wandb]"), cwd=tmp_path, check=2,
+        WANDB_MODE="online", WANDB_API_KEY="", HOME=str(tmp_path), NETRC=str(tmp_path / "netrc"),
+    )  # fmt: skip
+    assert "wandb must be logged in, got no API key" in done.stderr
+    assert not (tmp_path / "runs").exists()
