@@ -130,7 +130,7 @@ def _say(line: str, code: int) -> int:
     if not from_launcher:
         print(line, file=sys.stderr, flush=True)
     # Lightning's launcher kills the job when a child ends badly; the first process reports for all.
-    return 0 if from_launcher and code > 2 else code
+    return 0 if from_launcher and "TORCHELASTIC_RUN_ID" not in os.environ else code
 
 
 if __name__ == "__main__":

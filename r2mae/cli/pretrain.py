@@ -56,9 +56,21 @@ def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:
 def _train(training: Any, folder: Any, writes: bool, earlier_seconds: float) -> dict[str, Any]:
     start = time.monotonic()
     ending = "failed"
+    word = folder.path / ".rank_error"  # what one rank alone found wrong, for the first rank to say
+    if writes:
+        word.unlink(missing_ok=True)
     try:
         metrics = training.run()
         ending = "finished"
+    except InputError as error:
+        if not writes:
+            word.write_text(str(error))
+        raise
+    except RuntimeError:
+        time.sleep(1 if training.trainer.world_size > 1 else 0)
+        if word.is_file():
+            raise InputError(word.read_text()) from None
+        raise
     except InterruptedRun:
         ending = "interrupted"
         raise

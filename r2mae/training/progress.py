@@ -15,6 +15,7 @@ from r2mae.training.run_folder import RunFolder
 
 _PLAIN_SECONDS = 10.0  # between lines when nobody watches a terminal
 _LIVE_SECONDS = 0.2
+_HEADER = "step,metric,value"
 
 
 class Progress(lightning.Callback):
@@ -129,9 +130,10 @@ class CsvLogger(Logger):
     def rewind(self, step: int) -> None:
         """Forget rows after a step: training continues there."""
         if self.folder.metrics.is_file():
-            header, *rows = self.folder.metrics.read_text().splitlines()
-            kept = [row for row in rows if row.count(",") == 2 and int(row.split(",")[0]) <= step]
-            self.folder.metrics.write_text("\n".join([header, *kept]) + "\n")
+            _, *rows = self.folder.metrics.read_text(errors="replace").splitlines() or [""]
+            whole = [row for row in rows if row.count(",") == 2 and row.split(",")[0].isdecimal()]
+            kept = [row for row in whole if int(row.split(",")[0]) <= step]
+            self.folder.metrics.write_text("\n".join([_HEADER, *kept]) + "\n")
 
     @lightning.utilities.rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -139,7 +141,7 @@ class CsvLogger(Logger):
         is_new = not self.folder.metrics.is_file()
         with self.folder.metrics.open("a") as file:
             if is_new:
-                file.write("step,metric,value\n")
+                file.write(f"{_HEADER}\n")
             file.writelines(f"{step},{metric},{value:.8g}\n" for metric, value in metrics.items())
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:

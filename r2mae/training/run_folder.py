@@ -89,7 +89,7 @@ class RunFolder:
         file = self.checkpoints / name
         if not file.is_file():
             return None
-        target = self.checkpoints / file.read_text().strip()
+        target = self.checkpoints / file.read_text(errors="replace").strip()
         if not target.is_dir() and (left := self.saved()):  # deleted by hand: the newest that is left
             return left[-1]
         return target
@@ -107,7 +107,7 @@ class RunFolder:
         file = self.path / "run.json"
         try:
             return dict(json.loads(file.read_text())) if file.is_file() else {}
-        except ValueError:
+        except (ValueError, TypeError):
             raise InputError(f"{file} must be JSON, got something else. Delete it.") from None
 
     def write_status(self, **entries: Any) -> None:

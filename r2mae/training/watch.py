@@ -135,6 +135,8 @@ class Watch(lightning.Callback):
             metrics["probe/effective_rank"] = effective_rank(test)
         if probing:
             train, train_labels = self._features(self.train, model, device, rank, world_size)
+            if len(np.unique(train_labels)) < 2:
+                return metrics  # one class says nothing
             if settings.knn:
                 metrics["probe/knn"] = knn_accuracy(train, train_labels, test, test_labels)
             if settings.linear_probe:

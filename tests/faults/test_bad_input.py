@@ -6,7 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests.conftest import DEMO, overrides
+from tests.conftest import DEMO, overrides, r2mae
 from tests.training.runs import train
 
 
@@ -171,3 +171,31 @@ def test_faults_of_ours_leave_no_traceback_on_the_screen(call, scratch, monkeypa
     assert "fault in r2mae: ZeroDivisionError" in lines[-1]
     assert "ZeroDivisionError" in (scratch / "runs" / "x" / "stderr.log").read_text()
     assert not any("Traceback" in line for line in lines)
+
+
+def test_what_one_rank_alone_finds_is_said(scratch):
+    folder = image_folder(scratch / "images")
+    bad = folder / "train" / "class_0" / "0.jpg"
+    bad.write_bytes(bad.read_bytes()[:200])
+    settings = folder_settings(folder, "hardware.devices=2", "watch.every_steps=1000", "schedule.steps=20")
+    done = r2mae("pretrain", DEMO, *settings, "--name", "x", cwd=scratch, check=2)
+    assert "0.jpg must be a whole, readable image" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_one_class_is_no_probe(call, scratch):
+    folder = image_folder(scratch / "images")
+    shutil.rmtree(folder / "train" / "class_1")
+    settings = folder_settings(folder, "watch.linear_probe=true")
+    assert call("pretrain", DEMO, *settings, "--name", "x")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.csv", "checkpoints/last"])
+def test_damaged_small_files(call, scratch, name):
+    settings = ("schedule.steps=4", "checkpoint.every_steps=2")
+    folder = train("run", *settings)
+    folder.write_status(status="running")
+    (folder.path / name).write_bytes(b"\xf2\x00garbage,\n1,2\n")
+    code, lines = call("pretrain", DEMO, *overrides(*settings), "--name", "run")
+    assert code == (2 if name == "run.json" else 0), lines
+    assert not any("Traceback" in line or "fault in" in line for line in lines)
