@@ -22,7 +22,28 @@ class Memory(NamedTuple):
     narrow: int  # kept in 2 bytes under bf16-mixed
 
 
-class MaskedModel(Protocol):
+class Encoder(Protocol):
+    """What probes and fine-tuning know of a model. B samples, D features."""
+
+    @property
+    def width(self) -> int:
+        """Features of a sample, D."""
+        ...
+
+    def embed(self, batch: dict[str, Any]) -> Tensor:
+        """(B, D) features of whole samples, nothing hidden."""
+        ...
+
+    def baseline(self, batch: dict[str, Any]) -> Tensor:
+        """(B, F) raw input features that a probe of the encoder has to beat."""
+        ...
+
+    def layers(self) -> dict[str, int]:
+        """Depth of every encoder parameter, by name, 0 for the first: for layer-wise learning rates."""
+        ...
+
+
+class MaskedModel(Encoder, Protocol):
     """A model that predicts hidden positions from visible ones. B samples, N positions, D features.
 
     Invariant, tested for every modality: changing the values of hidden positions changes no prediction.
@@ -36,14 +57,6 @@ class MaskedModel(Protocol):
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Predict what mask hides."""
-        ...
-
-    def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features of whole samples, nothing hidden."""
-        ...
-
-    def baseline(self, batch: dict[str, Any]) -> Tensor:
-        """(B, F) raw input features that a probe of the encoder has to beat."""
         ...
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:

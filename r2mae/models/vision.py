@@ -16,13 +16,14 @@ from r2mae.errors import InputError
 from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.models.cost import block_flops, block_saved, linear_flops
+from r2mae.models.image_encoder import ImageEncoder
 from r2mae.models.positions import sincos_positions
 from r2mae.models.protocol import MaskedOutput, Memory
 
 _EPSILON = 1e-6
 
 
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(ImageEncoder):
     """Visible patches through a ViT, all positions through a light decoder, pixels at hidden patches only.
 
     Implements `MaskedModel`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps timm's parameter names.
@@ -30,9 +31,6 @@ class MaskedAutoencoder(nn.Module):
     Source: He et al. 2022. Differs: raw patches are gathered before they are projected, pixels are decoded at
     hidden patches only, and rows of a batch may hide different numbers of patches.
     """
-
-    pixel_mean: Tensor
-    pixel_std: Tensor
 
     def __init__(
         self,
@@ -45,9 +43,8 @@ class MaskedAutoencoder(nn.Module):
         pixel_mean: tuple[float, ...],
         pixel_std: tuple[float, ...],
     ) -> None:
-        super().__init__()
+        super().__init__(encoder, pixel_mean=pixel_mean, pixel_std=pixel_std)
         assert type(encoder.patch_embed) is PatchEmbed
-        self.encoder = encoder
         self.grid: tuple[int, int] = encoder.patch_embed.grid_size
         self.patch_size = int(encoder.patch_embed.patch_size[0])
         self.normalize_targets = normalize_targets
@@ -67,8 +64,6 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_predict = nn.Linear(decoder_width, patch_values)
         norms = [module for module in self.decoder_blocks.modules() if isinstance(module, nn.LayerNorm)]
         assert all(norm.eps == _EPSILON for norm in norms)
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
         self._initialize(num_patches)
 
     def _initialize(self, num_patches: int) -> None:
@@ -101,11 +96,6 @@ class MaskedAutoencoder(nn.Module):
         predictions = self.decode(self.encode(patches, mask), mask)
         targets = self.targets(gather_tokens(patches, mask.masked))
         return MaskedOutput(masked_squared_error(predictions, targets, mask.masked_weight), predictions)
-
-    def pixels(self, batch: dict[str, Any]) -> Tensor:
-        """Standardised float images (B, C, S, S) of a batch."""
-        images: Tensor = batch["images"].to(self.pixel_mean.dtype) / 255
-        return (images - self.pixel_mean) / self.pixel_std
 
     def patchify(self, pixels: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, N, P), a patch's values ordered row, column, channel."""
@@ -190,15 +180,6 @@ class MaskedAutoencoder(nn.Module):
         hidden = gather_tokens(tokens[:, self.num_prefix :], mask.masked)
         predictions: Tensor = self.decoder_predict(self.decoder_norm(hidden))
         return predictions
-
-    def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D): the mean of the encoder's patch tokens, nothing hidden."""
-        latent = self.encode(self.patchify(self.pixels(batch)))
-        return latent[:, self.num_prefix :].mean(dim=1)
-
-    def baseline(self, batch: dict[str, Any]) -> Tensor:
-        """(B, C * S * S) standardised pixels."""
-        return self.pixels(batch).flatten(1)
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(B, 3, C, S, S) uint8: the original, what was given, and that with predictions in the gaps.

@@ -40,19 +40,24 @@ class VisionData(Section):
         return self
 
 
-class VisionModel(Section):
-    """A masked autoencoder around any timm VisionTransformer with a plain patch embedding."""
+class VisionEncoder(Section):
+    """A timm model of a given shape; what is not given stays as the named architecture has it."""
 
     encoder: str
     patch_size: int | None = Field(default=None, ge=1, le=1024)
     width: int | None = Field(default=None, ge=4, le=1 << 16)
     depth: int | None = Field(default=None, ge=1, le=512)
     heads: int | None = Field(default=None, ge=1, le=512)
+    init_from: str | None = None
+
+
+class VisionModel(VisionEncoder):
+    """A masked autoencoder around any timm VisionTransformer with a plain patch embedding."""
+
     decoder_depth: int = Field(default=8, ge=0, le=64)
     decoder_width: int = Field(default=512, ge=4, le=1 << 16)
     decoder_heads: int = Field(default=16, ge=1, le=512)
     normalize_targets: bool = True
-    init_from: str | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "VisionModel":

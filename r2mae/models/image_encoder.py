@@ -1,0 +1,68 @@
+"""A timm model that takes uint8 images: what masked models, classifiers and probes share."""
+
+from typing import Any, Literal
+
+import torch
+from timm.models import group_parameters
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from r2mae.errors import InputError
+
+Pooling = Literal["mean", "cls"]
+
+
+class ImageEncoder(nn.Module):
+    """Standardised pixels through a timm model without classifier; features pooled to one vector an image.
+
+    Implements `Encoder`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps timm's parameter names.
+    pooling: "mean" of patch tokens (of the feature map, as timm does it, for other models than ViTs), or "cls".
+
+    Raises: InputError when the encoder has no class token to pool by.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        *,
+        pixel_mean: tuple[float, ...],
+        pixel_std: tuple[float, ...],
+        pooling: Pooling = "mean",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        if pooling == "cls" and getattr(encoder, "cls_token", None) is None:
+            raise InputError(f"model.pooling must be mean for {type(encoder).__name__} without class token, got cls.")
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
+
+    @property
+    def width(self) -> int:
+        """Features of an image, D."""
+        return int(self.encoder.num_features)
+
+    def pixels(self, batch: dict[str, Any]) -> Tensor:
+        """Standardised float images (B, C, S, S) of a batch."""
+        images: Tensor = batch["images"].to(self.pixel_mean.dtype) / 255
+        return (images - self.pixel_mean) / self.pixel_std
+
+    def embed(self, batch: dict[str, Any]) -> Tensor:
+        """(B, D) features of whole images, nothing hidden."""
+        features: Tensor = self.encoder.forward_features(self.pixels(batch))
+        if not isinstance(self.encoder, VisionTransformer):
+            pooled: Tensor = self.encoder.forward_head(features, pre_logits=True)
+            return pooled
+        return features[:, 0] if self.pooling == "cls" else features[:, self.encoder.num_prefix_tokens :].mean(dim=1)
+
+    def baseline(self, batch: dict[str, Any]) -> Tensor:
+        """(B, C * S * S) standardised pixels."""
+        return self.pixels(batch).flatten(1)
+
+    def layers(self) -> dict[str, int]:
+        """Depth of every encoder parameter, by name: 0 for the stem, rising to the last norm."""
+        depths = group_parameters(self.encoder, self.encoder.group_matcher(coarse=False), reverse=True)
+        return {f"encoder.{name}": int(depth) for name, depth in depths.items()}
