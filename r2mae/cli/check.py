@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from r2mae.schema.document import write_document
-from r2mae.schema.pretrain import load_recipe, recipe_document
+from r2mae.schema.recipe import load_recipe, recipe_document
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -25,25 +25,59 @@ def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
     Raises: InputError with the first thing that cannot work.
     """
     recipe = load_recipe(path, overrides)
+    from r2mae.recipe import count_training_samples, is_here
+
+    samples, data = count_training_samples(recipe)
+    source = recipe.model.init_from
+    if source is not None:
+        data |= {"init_from": f"{source}: {'fits' if is_here(source) else 'not here, not looked at'}"}
+    inspect_task = _inspect_finetuning if recipe.task == "finetune" else _inspect_pretraining
+    return {"recipe": recipe_document(recipe), "data": data} | inspect_task(recipe, samples)
+
+
+def _inspect_pretraining(recipe: Any, samples: int) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from r2mae.recipe import build_outline, count_training_samples, make_plan
+    from r2mae.recipe import build_outline, make_plan
 
     model: Any = build_outline(recipe)
-    samples, data = count_training_samples(recipe)
-    tokens = math.prod(model.grid)
-    plan = make_plan(recipe, samples, tokens)
-    parameters = list(model.parameters())
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    plan = make_plan(recipe, samples, math.prod(model.grid))
     return {
-        "recipe": recipe_document(recipe),
-        "data": data,
-        "parameters": {"all": sum(p.numel() for p in parameters), "trained": trained},
+        **_parameters(model),
         "plan": asdict(plan),
         "levels": [_level(recipe, model, plan, float(ratio)) for ratio in recipe.mask.law.table(0.0)],
         "levels_at_end": [_level(recipe, model, plan, float(ratio)) for ratio in recipe.mask.law.table(1.0)],
         "training_pflop": _training_pflop(recipe, model, plan),
-        "state_gib": round((sum(p.numel() for p in parameters) * 4 + trained * 12) / 2**30, 3),
+    }
+
+
+def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
+    """A plan a number of labels; where the data is not here, the number of classes is unknown and taken as 2."""
+    from dataclasses import asdict
+
+    from r2mae.datasets.card import load_card, locate
+    from r2mae.recipe import build_outline, choose_labelled, find_classes, make_plan, open_split, open_training_data
+
+    card = load_card(recipe.data.card)
+    is_present = card.embedded is not None or locate(card, recipe.data.root) is not None
+    num_classes = len(find_classes(recipe, open_split(recipe, "train"))) if is_present else 2
+    plans = {}
+    for count in recipe.repeat.labels_per_class:
+        if is_present:
+            repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})
+            single = recipe.model_copy(update={"repeat": repeat})
+            samples = len(choose_labelled(single, open_training_data(recipe)[0]))
+        plans[str(count)] = asdict(make_plan(recipe, samples, None))
+    return {**_parameters(build_outline(recipe, num_classes)), "classes": num_classes, "plans": plans}
+
+
+def _parameters(model: Any) -> dict[str, Any]:
+    parameters = list(model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    total = sum(p.numel() for p in parameters)
+    return {
+        "parameters": {"all": total, "trained": trained},
+        "state_gib": round((total * 4 + trained * 12) / 2**30, 3),
     }
 
 
@@ -79,12 +113,26 @@ def _training_pflop(recipe: Any, model: Any, plan: Any) -> float:
 
 
 def _print(path: str, report: dict[str, Any]) -> None:
-    plan, levels = report["plan"], report["levels"]
     print(f"# {path}\n{write_document(report['recipe']).rstrip()}\n")
     print(f"data         {report['data']['title']}")
     print(f"             {report['data']['found']}; licence: {report['data']['licence']}")
+    if "init_from" in report["data"]:
+        print(f"starts from  {report['data']['init_from']}")
     print(f"parameters   {report['parameters']['all']:,} ({report['parameters']['trained']:,} trained)")
-    print(f"tokens       {plan['tokens_per_sample']} a sample")
+    print(f"memory       {report['state_gib']:.3g} GiB weights, gradients and moments; activations besides")
+    if "plans" in report:
+        print(f"classes      {report['classes']}; {report['recipe']['repeat']['seeds']} seeds of each row")
+        for count, plan in report["plans"].items():
+            print(f"\n{count} labels a class")
+            _print_plan(plan)
+        return
+    _print_plan(report["plan"])
+    _print_levels(report)
+
+
+def _print_plan(plan: dict[str, Any]) -> None:
+    if plan["tokens_per_sample"] is not None:
+        print(f"tokens       {plan['tokens_per_sample']} a sample")
     print(
         f"steps        {plan['steps']:,} ({plan['epochs']:g} epochs of {plan['train_samples']:,} samples), "
         f"{plan['warmup_steps']:,} of them warm-up"
@@ -92,8 +140,11 @@ def _print(path: str, report: dict[str, Any]) -> None:
     print(f"batch        {plan['per_device_samples']} a device x {plan['accumulation']} accumulated")
     print(f"peak lr      {plan['peak_lr']:.3g}")
     print(f"saved        every {plan['checkpoint_every_steps']} steps; measured every {plan['watch_every_steps']}")
-    print(f"memory       {report['state_gib']:.3g} GiB weights, gradients and moments, and activations a device below")
-    print("\nratio  hidden  visible  TFLOP a step  activations GiB (estimates)")
+
+
+def _print_levels(report: dict[str, Any]) -> None:
+    levels = report["levels"]
+    print("\nratio  hidden  visible  TFLOP a step  activations GiB a device (estimates)")
     for level in levels:
         print(
             f"{level['ratio']:5.3f}  {level['masked']:6d}  {level['visible']:7d}  {level['step_tflop']:12.4g}  "

@@ -49,6 +49,15 @@ def build_parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--name", help="of the run folder below runs/; default: the recipe's file name")
     pretrain.add_argument("--fresh", action="store_true", help="set an earlier run aside and start over")
 
+    finetune = verb("finetune", "train a classifier on an encoder; the same command continues it")
+    recipe(finetune)
+    finetune.add_argument("--name", help="of the folder below runs/; default: the recipe's file name")
+    finetune.add_argument("--fresh", action="store_true", help="set earlier runs aside and start over")
+    finetune.add_argument("--seeds", type=_positive, metavar="N", help="runs with N seeds; overrides repeat.seeds")
+    finetune.add_argument(
+        "--labels-per-class", metavar="N,N,all", help="few-label runs; overrides repeat.labels_per_class"
+    )
+
     recipe(verb("check", "show what a recipe means and costs; train nothing"), many=True)
 
     mask = verb("mask", "show what would be hidden")

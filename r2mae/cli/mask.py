@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 from r2mae.errors import InputError
-from r2mae.schema.pretrain import load_recipe
+from r2mae.schema.recipe import load_recipe
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print masks as JSON, or drawn: `#` hidden, `.` visible."""
     steps = parse_range("--steps", arguments.steps)
     offsets = parse_range("--positions", arguments.positions)
-    recipe = load_recipe(arguments.recipe, arguments.set)
+    recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
     from r2mae.recipe import build_outline, count_training_samples, make_plan
 
     model: Any = build_outline(recipe)

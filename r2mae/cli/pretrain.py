@@ -3,13 +3,11 @@
 import argparse
 import json
 import os
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from r2mae.errors import InputError, InterruptedRun
-from r2mae.schema.pretrain import load_recipe, recipe_document
+from r2mae.cli.training import run_path, train_run
+from r2mae.schema.recipe import load_recipe
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -24,80 +22,6 @@ def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """
-    recipe = load_recipe(arguments.recipe, arguments.set)
-    from r2mae.recipe import build_training, is_first_process
-    from r2mae.training.run_folder import RunFolder, commit, versions
-
-    folder = RunFolder(run_path(arguments.name or Path(arguments.recipe).stem))
-    writes, document = is_first_process(), recipe_document(recipe)
-    fresh = arguments.fresh and writes  # a launched rank finds the folder that the first one has just made
-    if not fresh:
-        folder.check(document, str(arguments.recipe))
-    status = {} if fresh else folder.read_status()
-    if status.get("status") == "finished":
-        _tell(writes, f"{folder.path}: finished at step {status['step']}. --fresh starts over beside it.")
-        return {"run": str(folder.path)} | status
-    run_id = status.get("id") or f"{folder.path.name}-{time.strftime('%Y%m%d%H%M%S')}"
-    training = build_training(recipe, folder, fresh=fresh, run_id=run_id)
-    # Only now, when all of it can work, is anything written.
-    if writes:
-        if fresh:
-            folder.set_aside()
-        folder.start(document)
-        folder.write_status(
-            id=run_id, status="running", steps=training.plan.steps, commit=commit(), versions=versions()
-        )
-    arguments.log_file = folder.stderr
-    at = f", continuing at step {folder.read_status().get('step')}" if training.resume_from else ""
-    _tell(writes, f"{folder.path}: {training.plan.steps} steps of {recipe.batch.global_samples} samples{at}")
-    return _train(training, folder, writes, status.get("seconds", 0.0))
-
-
-def _train(training: Any, folder: Any, writes: bool, earlier_seconds: float) -> dict[str, Any]:
-    start = time.monotonic()
-    ending = "failed"
-    word = folder.path / ".rank_error"  # what one rank alone found wrong, for the first rank to say
-    if writes:
-        word.unlink(missing_ok=True)
-    try:
-        metrics = training.run()
-        ending = "finished"
-    except InputError as error:
-        if not writes:
-            word.write_text(str(error))
-        raise
-    except RuntimeError:
-        time.sleep(1 if training.trainer.world_size > 1 else 0)
-        if word.is_file():
-            raise InputError(word.read_text()) from None
-        raise
-    except InterruptedRun:
-        ending = "interrupted"
-        raise
-    finally:
-        skipped = sorted(training.module.skipped)
-        entries = {"seconds": round(earlier_seconds + time.monotonic() - start, 2), "status": ending}
-        if writes:
-            folder.write_status(**entries, skipped_samples=len(skipped), skipped_first=skipped[:100])
-    if skipped:
-        _tell(writes, f"{folder.path}: skipped {len(skipped)} unreadable samples, the first {skipped[0]}")
-    step = training.module.steps_done
-    if writes:
-        folder.write_status(step=step, metrics=metrics)
-    _tell(writes, f"{folder.path}: finished at step {step} in {entries['seconds']} s")
-    return {"run": str(folder.path), "step": step, "skipped_samples": len(skipped)} | entries | {"metrics": metrics}
-
-
-def run_path(name: str) -> Path:
-    """runs/<name>.
-
-    Raises: InputError for names that would leave runs/.
-    """
-    if not name or name.startswith(".") or Path(name).name != name:
-        raise InputError(f"--name must be a plain folder name, got {name!r}.")
-    return Path("runs") / name
-
-
-def _tell(writes: bool, line: str) -> None:
-    if writes:
-        print(line, file=sys.stderr, flush=True)
+    recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
+    path = run_path(arguments.name or Path(arguments.recipe).stem)
+    return train_run(recipe, path, arguments, fresh=arguments.fresh)

@@ -22,7 +22,7 @@ class SampleSource(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples at indices (B,)."""
+        """Samples at indices (B,); "indices" of the batch are those of the whole split."""
         ...
 
     @property
@@ -66,6 +66,28 @@ def hold_out(source: SampleSource, share: float) -> tuple[Part, Part]:
         remedy = "Use more data or another share."
         raise InputError(f"data.held_out must leave samples on both sides of {len(source)}, got {share}. {remedy}")
     return Part(source, size, held_out=False), Part(source, size, held_out=True)
+
+
+class Chosen:
+    """Some samples of a source, by their rows."""
+
+    def __init__(self, source: SampleSource, rows: npt.NDArray[np.int64]) -> None:
+        self.source = source
+        self.rows = torch.from_numpy(rows)
+        self.fingerprint = source.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
+        """Samples by their place among the chosen."""
+        return self.source.load(self.rows[indices], positions, seed)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """(N,) int64, or None when the data has no labels."""
+        labels = self.source.labels
+        return None if labels is None else labels[self.rows.numpy()]
 
 
 class StreamDataset(torch.utils.data.Dataset[Batch]):

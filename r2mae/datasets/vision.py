@@ -12,10 +12,11 @@ from torch import Tensor
 
 from r2mae.datasets.card import load_card
 from r2mae.datasets.image_records import ImageRecords, open_record_paths, open_records
+from r2mae.datasets.mixing import mix_pairs
 from r2mae.datasets.source import Batch
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
-from r2mae.schema.vision import AugmentSection, VisionData
+from r2mae.schema.vision import AugmentSection, TuningAugmentSection, VisionData
 
 _CROP_TRIES = 10
 _ASPECT = (3 / 4, 4 / 3)
@@ -67,7 +68,11 @@ class Images:
             draws = uniforms(seed, RandomStream.AUGMENT, positions[:, None], counter).numpy()
             views = [self._augmented(image, draw) for image, draw in zip(pixels, draws, strict=True)]
         images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
-        return {"images": images, "indices": indices, "skipped": tuple(skipped)}
+        batch = {"images": images, "indices": indices, "skipped": tuple(skipped)}
+        augment = self.section.augment
+        if positions is not None and isinstance(augment, TuningAugmentSection) and augment.mixes:
+            batch["images"], batch["share"] = mix_pairs(images, positions, seed, augment)
+        return batch
 
     def _augmented(self, image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
         augment = self.section.augment

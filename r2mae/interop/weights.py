@@ -12,6 +12,7 @@ from r2mae.errors import InputError
 from r2mae.interop.vit_mae import from_vit_mae
 
 _PREFIX = "model."
+_BACKBONE = "backbone."  # of a fine-tuned run, whose head has no place here
 
 
 def load_initial_weights(model: nn.Module, source: str) -> None:
@@ -33,6 +34,8 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
             f"model.init_from must be readable, got {source!r}: {message[0][:160].rstrip('.')}. {remedy}"
         ) from None
     own = model.state_dict()
+    if all(name.startswith("encoder.") for name in own):  # no decoder here: the source's has no place
+        weights = {name: tensor for name, tensor in weights.items() if name.startswith("encoder.")}
     surplus = [name for name in weights if name.startswith(("encoder.blocks.", "decoder_blocks.")) and name not in own]
     weights = {name: _fit_positions(name, tensor, own, model) for name, tensor in weights.items() if name in own}
     if not any(name.startswith("encoder.blocks.") for name in weights):
@@ -66,7 +69,7 @@ def _read(source: str) -> dict[str, Tensor]:
         checkpoint = _checkpoint_folder(path)
         if checkpoint is not None:
             tensors = load_file(checkpoint / "model.safetensors")
-            return {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
+            return {name.removeprefix(_PREFIX).removeprefix(_BACKBONE): tensor for name, tensor in tensors.items()}
         config = path / "config.json"
         if not config.is_file():
             raise InputError(f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}.")

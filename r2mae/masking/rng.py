@@ -26,6 +26,7 @@ class RandomStream(IntEnum):
     AUGMENT = 5
     DROPOUT = 6
     WEIGHTS = 7
+    MIX = 8
 
 
 def host_bits(seed: int, stream: int, position: int = 0, token: int = 0) -> int:

@@ -19,6 +19,7 @@ def create_encoder(
     width: int | None = None,
     depth: int | None = None,
     heads: int | None = None,
+    **more: Any,
 ) -> VisionTransformer:
     """A timm ViT without head; None keeps the named architecture's own patch size, width, depth or heads.
 
@@ -29,7 +30,7 @@ def create_encoder(
     if not timm.is_model(name):
         raise InputError(f"model.encoder must be a timm model, got {name!r}. {did_you_mean(name, family)}")
     shape = {"patch_size": patch_size, "embed_dim": width, "depth": depth, "num_heads": heads}
-    arguments: dict[str, Any] = {key: value for key, value in shape.items() if value is not None}
+    arguments: dict[str, Any] = {key: value for key, value in shape.items() if value is not None} | more
     _check_shape(name, image_size, patch_size, width, heads)
     try:
         encoder = timm.create_model(

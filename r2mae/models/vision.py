@@ -49,7 +49,6 @@ class MaskedAutoencoder(ImageEncoder):
         self.patch_size = int(encoder.patch_embed.patch_size[0])
         self.normalize_targets = normalize_targets
         self.num_prefix = encoder.num_prefix_tokens
-        num_patches = self.grid[0] * self.grid[1]
         patch_values = encoder.in_chans * self.patch_size**2
         if normalize_targets and patch_values == 1:
             raise InputError("model.normalize_targets must be false for patches of a single value, got true.")
@@ -64,26 +63,8 @@ class MaskedAutoencoder(ImageEncoder):
         self.decoder_predict = nn.Linear(decoder_width, patch_values)
         norms = [module for module in self.decoder_blocks.modules() if isinstance(module, nn.LayerNorm)]
         assert all(norm.eps == _EPSILON for norm in norms)
-        self._initialize(num_patches)
-
-    def _initialize(self, num_patches: int) -> None:
-        """MAE's initial weights: Xavier for linear maps, the patch projection seen as one; fixed positions."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        projection = self.encoder.patch_embed.proj
-        nn.init.xavier_uniform_(projection.weight.view(projection.weight.shape[0], -1))
-        if projection.bias is not None:
-            nn.init.zeros_(projection.bias)
-        for token in (self.encoder.cls_token, self.encoder.reg_token, self.mask_token):
-            if token is not None:
-                nn.init.normal_(token, std=0.02)
-        if self.encoder.pos_embed is not None:
-            num_prefix = self.encoder.pos_embed.shape[1] - num_patches
-            positions = sincos_positions(self.grid, self.encoder.embed_dim, num_prefix)
-            self.encoder.pos_embed = nn.Parameter(positions, requires_grad=False)
+        initialize_like_mae(self, encoder)
+        nn.init.normal_(self.mask_token, std=0.02)
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
         """Every patch may be hidden: (B, N) bool."""
@@ -233,6 +214,28 @@ class MaskedAutoencoder(ImageEncoder):
         wide = seen * (width + 2) + everything * decoder_width + hidden * (decoder_width + 2 + patch_values)
         narrow = num_visible * patch_values + seen * width + hidden * decoder_width
         return Memory(wide + sum(stage.wide for stage in stages), narrow + sum(stage.narrow for stage in stages))
+
+
+def initialize_like_mae(module: nn.Module, encoder: VisionTransformer) -> None:
+    """MAE's initial weights for all of module: Xavier for linear maps, the patch projection seen as one; sin-cos
+    position embeddings that are not trained."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    projection = encoder.patch_embed.proj
+    nn.init.xavier_uniform_(projection.weight.view(projection.weight.shape[0], -1))
+    if projection.bias is not None:
+        nn.init.zeros_(projection.bias)
+    for token in (encoder.cls_token, encoder.reg_token):
+        if token is not None:
+            nn.init.normal_(token, std=0.02)
+    if encoder.pos_embed is not None:
+        grid = encoder.patch_embed.grid_size
+        num_prefix = encoder.pos_embed.shape[1] - grid[0] * grid[1]
+        positions = sincos_positions(grid, encoder.embed_dim, num_prefix)
+        encoder.pos_embed = nn.Parameter(positions, requires_grad=False)
 
 
 def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:

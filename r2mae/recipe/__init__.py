@@ -4,13 +4,16 @@ from r2mae.recipe.modality import (
     build_model,
     build_outline,
     count_training_samples,
+    is_here,
     open_paths,
     open_split,
     open_training_data,
 )
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.run import LoadedRun, load_run
-from r2mae.recipe.training import Training, build_training, choose_accelerator, is_first_process
+from r2mae.recipe.tasks import choose_labelled, find_classes
+from r2mae.recipe.trainer import choose_accelerator, is_first_process
+from r2mae.recipe.training import Training, build_training
 
 __all__ = [
     "LoadedRun",
@@ -20,8 +23,11 @@ __all__ = [
     "build_outline",
     "build_training",
     "choose_accelerator",
+    "choose_labelled",
     "count_training_samples",
+    "find_classes",
     "is_first_process",
+    "is_here",
     "load_run",
     "make_plan",
     "open_paths",

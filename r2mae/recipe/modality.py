@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,20 +11,49 @@ from torch import nn
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, host_bits
-from r2mae.schema.pretrain import Recipe
+from r2mae.schema.finetune import FinetuneRecipe
+from r2mae.schema.recipe import AnyRecipe
 
-AnyRecipe = Recipe[Any, Any]
 
-
-def _build_vision(recipe: AnyRecipe) -> nn.Module:
-    from r2mae.datasets.card import load_card
+def _build_masked_vision(recipe: AnyRecipe) -> nn.Module:
     from r2mae.interop.weights import load_initial_weights
-    from r2mae.models.timm_encoder import create_encoder
     from r2mae.models.vision import MaskedAutoencoder
 
+    section = recipe.model
+    model = MaskedAutoencoder(
+        _create_encoder(recipe),
+        decoder_depth=section.decoder_depth,
+        decoder_width=section.decoder_width,
+        decoder_heads=section.decoder_heads,
+        normalize_targets=section.normalize_targets,
+        **_pixel_statistics(recipe),
+    )
+    if section.init_from is not None:
+        load_initial_weights(model, section.init_from)
+    return model
+
+
+def _build_vision_encoder(recipe: AnyRecipe) -> nn.Module:
+    from timm.models.vision_transformer import VisionTransformer
+
+    from r2mae.interop.weights import load_initial_weights
+    from r2mae.models.image_encoder import ImageEncoder
+    from r2mae.models.vision import initialize_like_mae
+
+    section, encoder = recipe.model, _create_encoder(recipe, drop_path_rate=recipe.model.drop_path)
+    if isinstance(encoder, VisionTransformer):
+        initialize_like_mae(encoder, encoder)
+    model = ImageEncoder(encoder, pooling=section.pooling, **_pixel_statistics(recipe))
+    if section.init_from is not None:
+        load_initial_weights(model, section.init_from)
+    return model.requires_grad_()  # position embeddings, fixed in pretraining, learn here
+
+
+def _create_encoder(recipe: AnyRecipe, **arguments: Any) -> Any:
+    from r2mae.models.timm_encoder import create_encoder
+
     data, section = recipe.data, recipe.model
-    card = load_card(data.card)
-    encoder = create_encoder(
+    return create_encoder(
         section.encoder,
         image_size=data.image_size,
         channels=data.channels,
@@ -31,19 +61,15 @@ def _build_vision(recipe: AnyRecipe) -> nn.Module:
         width=section.width,
         depth=section.depth,
         heads=section.heads,
+        **arguments,
     )
-    model = MaskedAutoencoder(
-        encoder,
-        decoder_depth=section.decoder_depth,
-        decoder_width=section.decoder_width,
-        decoder_heads=section.decoder_heads,
-        normalize_targets=section.normalize_targets,
-        pixel_mean=_per_channel(card.mean, data.channels),
-        pixel_std=_per_channel(card.std, data.channels),
-    )
-    if section.init_from is not None:
-        load_initial_weights(model, section.init_from)
-    return model
+
+
+def _pixel_statistics(recipe: AnyRecipe) -> dict[str, tuple[float, ...]]:
+    from r2mae.datasets.card import load_card
+
+    card, channels = load_card(recipe.data.card), recipe.data.channels
+    return {"pixel_mean": _per_channel(card.mean, channels), "pixel_std": _per_channel(card.std, channels)}
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -65,32 +91,51 @@ def _open_vision_paths(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
 
 @dataclass(frozen=True)
 class Modality:
-    """How a modality makes its model and opens its data."""
+    """How a modality makes its models and opens its data."""
 
-    build_model: Callable[[AnyRecipe], nn.Module]
+    build_masked: Callable[[AnyRecipe], nn.Module]
+    build_encoder: Callable[[AnyRecipe], nn.Module]
     open_split: Callable[[AnyRecipe, str], SampleSource]
     open_paths: Callable[[AnyRecipe, list[str]], SampleSource]
 
 
-MODALITIES = {"vision": Modality(_build_vision, _open_vision, _open_vision_paths)}
+MODALITIES = {"vision": Modality(_build_masked_vision, _build_vision_encoder, _open_vision, _open_vision_paths)}
 
 
-def build_model(recipe: AnyRecipe) -> nn.Module:
-    """The recipe's model with initial weights that depend on its seed alone."""
+def build_model(recipe: AnyRecipe, num_classes: int | None = None) -> nn.Module:
+    """The recipe's model with initial weights that depend on its seed alone.
+
+    num_classes: what a fine-tuning recipe's classifier tells apart; not asked of pretraining recipes.
+    """
+    modality = MODALITIES[recipe.modality]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(host_bits(recipe.seed, RandomStream.WEIGHTS) >> 1)
-        return MODALITIES[recipe.modality].build_model(recipe)
+        if recipe.task == "pretrain":
+            return modality.build_masked(recipe)
+        from r2mae.models.classifier import Classifier
+
+        assert num_classes is not None
+        assert isinstance(recipe, FinetuneRecipe)
+        tune, backbone = recipe.tune, modality.build_encoder(recipe)
+        return Classifier(backbone, num_classes, hidden=tune.hidden, dropout=tune.dropout, freeze=tune.freeze)
 
 
-def build_outline(recipe: AnyRecipe) -> nn.Module:
+def build_outline(recipe: AnyRecipe, num_classes: int | None = None) -> nn.Module:
     """The recipe's model without memory for its weights (on torch's meta device): shapes and costs, at once.
 
-    A recipe with `init_from` is built in full, so that what does not fit is found.
+    A recipe with `init_from` is built in full, so that what does not fit is found; one whose `init_from` is not
+    here (yet) is not.
     """
-    if recipe.model.init_from is not None:
-        return build_model(recipe)
+    if is_here(recipe.model.init_from):
+        return build_model(recipe, num_classes)
+    bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
     with torch.device("meta"):
-        return MODALITIES[recipe.modality].build_model(recipe)
+        return build_model(bare, num_classes)
+
+
+def is_here(init_from: str | None) -> bool:
+    """True for weights that lie on this machine's disk; hub ids and runs yet to be trained do not."""
+    return init_from is not None and Path(init_from).exists()
 
 
 def open_split(recipe: AnyRecipe, split: str) -> SampleSource:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from r2mae.errors import InputError
-from r2mae.recipe.modality import AnyRecipe
+from r2mae.schema.recipe import AnyRecipe
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Plan:
     """What follows from a recipe and its data; printed by `check`, never accepted in a recipe."""
 
     train_samples: int
-    tokens_per_sample: int
+    tokens_per_sample: int | None
     steps: int
     warmup_steps: int
     epochs: float
@@ -24,10 +24,10 @@ class Plan:
     log_every_steps: int
 
 
-def make_plan(recipe: AnyRecipe, train_samples: int, tokens_per_sample: int) -> Plan:
+def make_plan(recipe: AnyRecipe, train_samples: int, tokens_per_sample: int | None) -> Plan:
     """Turn epochs, samples or tokens into steps, and fill in what the recipe leaves to follow.
 
-    Raises: InputError when warm-up is no shorter than training.
+    Raises: InputError when warm-up is no shorter than training, or tokens are asked of a task that counts none.
     """
     schedule, batch = recipe.schedule, recipe.batch.global_samples
     if schedule.steps is not None:
@@ -36,8 +36,10 @@ def make_plan(recipe: AnyRecipe, train_samples: int, tokens_per_sample: int) -> 
         steps = math.ceil(schedule.epochs * train_samples / batch)
     elif schedule.samples is not None:
         steps = math.ceil(schedule.samples / batch)
-    else:
+    elif tokens_per_sample is not None:
         steps = math.ceil((schedule.tokens or 0) / (batch * tokens_per_sample))
+    else:
+        raise InputError(f"schedule must be given in epochs, steps or samples here, got {schedule.tokens} tokens.")
     warmup = schedule.warmup_steps or round((schedule.warmup_epochs or 0) * train_samples / batch)
     if warmup >= steps:
         raise InputError(f"schedule: warm-up must be shorter than training, got {warmup} of {steps} steps. Shorten it.")

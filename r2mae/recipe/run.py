@@ -6,8 +6,8 @@ from typing import Any
 from torch import nn
 
 from r2mae.errors import InputError
-from r2mae.recipe.modality import AnyRecipe, build_model
-from r2mae.schema.pretrain import parse_recipe
+from r2mae.recipe.modality import build_model
+from r2mae.schema.recipe import AnyRecipe, parse_recipe
 from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
 from r2mae.training.run_folder import RunFolder, open_run
 
@@ -20,6 +20,12 @@ class LoadedRun:
     recipe: AnyRecipe
     manifest: dict[str, Any]
     model: nn.Module
+
+    @property
+    def num_classes(self) -> int | None:
+        """What a fine-tuned run tells apart; None for a pretraining run."""
+        classes = self.manifest.get("classes")
+        return None if classes is None else len(classes)
 
 
 def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
@@ -36,7 +42,7 @@ def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
     document = manifest["recipe"]
     document = document | {"model": document["model"] | {"init_from": None}}  # the weights are here
     recipe = parse_recipe(document, str(found))
-    model = build_model(recipe)
+    model = build_model(recipe, len(manifest["classes"]) if "classes" in manifest else None)
     weights = load_tensors(found, MODEL, manifest)
     try:
         model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()})

@@ -1,80 +1,16 @@
-"""The pretraining recipe: the sections that every modality shares."""
+"""The pretraining recipe: what is hidden, and what is measured meanwhile."""
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from r2mae.errors import InputError, did_you_mean
-from r2mae.schema.document import apply_overrides, load_document
 from r2mae.schema.mask import MaskSection
-from r2mae.schema.section import Section, exactly_one, shown, validate
-from r2mae.schema.vision import VisionData, VisionModel
-
-HUGE = 1 << 40
+from r2mae.schema.training import DataT, ModelT, Recipe, WatchSection
 
 
-class BatchSection(Section):
-    """Samples an optimizer step takes in all, and samples one device takes at a time."""
+class PretrainWatchSection(WatchSection):
+    """What is measured while training, under frozen masks of every ratio, and on features."""
 
-    global_samples: int = Field(ge=1, le=1 << 24)
-    per_device_samples: int | None = Field(default=None, ge=1, le=1 << 24)
-
-
-class OptimizerSection(Section):
-    """AdamW. Exactly one of lr and lr_per_256_samples; biases, norms and tokens are never decayed."""
-
-    lr: float | None = Field(default=None, gt=0, le=10)
-    lr_per_256_samples: float | None = Field(default=None, gt=0, le=10)
-    weight_decay: float = Field(default=0.05, ge=0, le=10)
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = Field(default=1e-8, gt=0, le=1)
-    clip_norm: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="after")
-    def _check(self) -> "OptimizerSection":
-        exactly_one(self, "lr", "lr_per_256_samples")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be in [0, 1), got {list(self.betas)}.")
-        return self
-
-
-class ScheduleSection(Section):
-    """How long to train (exactly one unit) and how the learning rate runs."""
-
-    epochs: float | None = Field(default=None, gt=0, le=1e9)
-    steps: int | None = Field(default=None, ge=1, le=HUGE)
-    samples: int | None = Field(default=None, ge=1, le=HUGE)
-    tokens: int | None = Field(default=None, ge=1, le=1 << 50)
-    warmup_epochs: float | None = Field(default=None, ge=0, le=1e9)
-    warmup_steps: int | None = Field(default=None, ge=0, le=HUGE)
-    decay: Literal["cosine", "linear", "constant"] = "cosine"
-    final_lr_fraction: float = Field(default=0.0, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _check(self) -> "ScheduleSection":
-        exactly_one(self, "epochs", "steps", "samples", "tokens")
-        if self.warmup_epochs is not None and self.warmup_steps is not None:
-            raise ValueError("must set at most one of warmup_epochs, warmup_steps, got both.")
-        return self
-
-
-class HardwareSection(Section):
-    """Where to run. May differ when a run is continued; what is learnt does not depend on it."""
-
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    nodes: int = Field(default=1, ge=1, le=4096)
-    devices: int = Field(default=1, ge=1, le=1024)
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    strategy: Literal["ddp"] = "ddp"
-    compile: bool = False
-    workers: int = Field(default=0, ge=0, le=256)
-
-
-class WatchSection(Section):
-    """What is measured while training, on held-out samples, every `every_steps` steps and at the end."""
-
-    every_steps: int | None = Field(default=None, ge=1, le=HUGE)
-    samples: int = Field(default=1000, ge=8, le=1 << 20)
     ratios: tuple[float, ...] = Field(default=(0.25, 0.5, 0.75), min_length=1, max_length=16)
     validation: bool = True
     knn: bool = True
@@ -83,104 +19,15 @@ class WatchSection(Section):
     pictures: bool = True
 
     @model_validator(mode="after")
-    def _check(self) -> "WatchSection":
+    def _check(self) -> "PretrainWatchSection":
         if not all(0 < ratio < 1 for ratio in self.ratios):
             raise ValueError(f"ratios must be in (0, 1), got {list(self.ratios)}. Ratios are fractions.")
         return self
 
 
-class CheckpointSection(Section):
-    """How often the whole state is saved; the last two and the best are kept."""
-
-    every_steps: int | None = Field(default=None, ge=1, le=HUGE)
-
-
-DataT = TypeVar("DataT", bound=Section)
-ModelT = TypeVar("ModelT", bound=Section)
-
-
-class Recipe(Section, Generic[DataT, ModelT]):
-    """One file = one run, nothing inherited."""
+class PretrainRecipe(Recipe[DataT, ModelT]):
+    """One file = one run."""
 
     task: Literal["pretrain"]
-    modality: Literal["vision"]
-    seed: int = Field(default=0, ge=0, le=(1 << 31) - 1)
-    data: DataT
     mask: MaskSection
-    model: ModelT
-    batch: BatchSection
-    optimizer: OptimizerSection
-    schedule: ScheduleSection
-    watch: WatchSection = WatchSection()
-    checkpoint: CheckpointSection = CheckpointSection()
-    hardware: HardwareSection = HardwareSection()
-    log: tuple[Literal["csv", "wandb"], ...] = ("csv",)
-
-    @model_validator(mode="after")
-    def _check(self) -> "Recipe[DataT, ModelT]":
-        replicas = self.hardware.nodes * self.hardware.devices
-        total, each = self.batch.global_samples, self.batch.per_device_samples
-        if total % replicas:
-            raise ValueError(
-                f"batch.global_samples must be divisible by hardware.nodes * hardware.devices = {replicas}, "
-                f"got {total}. {_nearest(total, replicas)}"
-            )
-        if each is not None and total % (replicas * each):
-            raise ValueError(
-                f"batch.global_samples must be divisible by {replicas} devices * batch.per_device_samples = "
-                f"{replicas * each}, got {total}. {_nearest(total, replicas * each)}"
-            )
-        return self
-
-    @property
-    def per_device_samples(self) -> int:
-        """Samples one device takes at a time."""
-        replicas = self.hardware.nodes * self.hardware.devices
-        return self.batch.per_device_samples or self.batch.global_samples // replicas
-
-    @property
-    def accumulation(self) -> int:
-        """Micro-batches a device adds up before the optimizer steps."""
-        replicas = self.hardware.nodes * self.hardware.devices
-        return self.batch.global_samples // (replicas * self.per_device_samples)
-
-    @property
-    def peak_lr(self) -> float:
-        """The learning rate after warm-up, scaled to the global batch where the recipe asks for it."""
-        per_256 = self.optimizer.lr_per_256_samples
-        return self.optimizer.lr or (per_256 or 0.0) * self.batch.global_samples / 256
-
-
-# A modality is one line here, beside its files in schema/, datasets/ and models/.
-MODALITIES: dict[str, type[Recipe[Any, Any]]] = {"vision": Recipe[VisionData, VisionModel]}
-
-
-def _nearest(total: int, unit: int) -> str:
-    return f"Nearest: {max(unit, round(total / unit) * unit)}."
-
-
-def parse_recipe(document: dict[str, Any], where: str) -> Recipe[Any, Any]:
-    """Validate a document as the recipe of its modality.
-
-    Raises: InputError with the first mistake as one line.
-    """
-    if document.get("task", "pretrain") != "pretrain":
-        raise InputError(f'{where}: task must be "pretrain", got {shown(document["task"])}.')
-    modality = document.get("modality")
-    if not isinstance(modality, str) or modality not in MODALITIES:
-        remedy = did_you_mean(str(modality), MODALITIES)
-        raise InputError(f"{where}: modality must be one of {', '.join(MODALITIES)}, got {shown(modality)}. {remedy}")
-    return validate(MODALITIES[modality], document, where)
-
-
-def load_recipe(path: str, overrides: list[str] | None = None) -> Recipe[Any, Any]:
-    """Read a recipe file, apply `--set` overrides, and validate it.
-
-    Raises: InputError with the first mistake as one line.
-    """
-    return parse_recipe(apply_overrides(load_document(path), overrides or []), str(path))
-
-
-def recipe_document(recipe: Recipe[Any, Any]) -> dict[str, Any]:
-    """The resolved recipe, defaults filled in, as a plain mapping that `parse_recipe` reads back."""
-    return recipe.model_dump(mode="json")
+    watch: PretrainWatchSection = PretrainWatchSection()

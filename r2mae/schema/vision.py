@@ -40,6 +40,27 @@ class VisionData(Section):
         return self
 
 
+class TuningAugmentSection(AugmentSection):
+    """Views for fine-tuning: also mixed pairs of neighbours in the stream, one way or the other by a fair coin.
+
+    mixup, cutmix: the alpha of the Beta(alpha, alpha) from which shares are drawn; 0 leaves it out.
+    """
+
+    mixup: float = Field(default=0.0, ge=0, le=100)
+    cutmix: float = Field(default=0.0, ge=0, le=100)
+
+    @property
+    def mixes(self) -> bool:
+        """True when images are mixed in pairs."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
+class VisionTuningData(VisionData):
+    """Labelled images."""
+
+    augment: TuningAugmentSection | None = TuningAugmentSection()
+
+
 class VisionEncoder(Section):
     """A timm model of a given shape; what is not given stays as the named architecture has it."""
 
@@ -67,3 +88,14 @@ class VisionModel(VisionEncoder):
                 f"got {self.decoder_width}."
             )
         return self
+
+
+class VisionClassifier(VisionEncoder):
+    """A timm model under a classifier's head. `init_from: null` trains it from scratch.
+
+    pooling: "mean" of patch tokens (of the feature map, as timm does, where there are none), or the class token.
+    drop_path: stochastic depth, rising linearly to this rate at the last block.
+    """
+
+    pooling: Literal["mean", "cls"] = "mean"
+    drop_path: float = Field(default=0.0, ge=0, lt=1)

@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 from r2mae.errors import InterruptedRun
 from r2mae.training.checkpoint import read_manifest
-from r2mae.training.module import Pretraining
+from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -26,7 +26,7 @@ class Keeper(lightning.Callback):
         self._signal = 0
         self._handlers: dict[int, Any] = {}
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Pretraining) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:  # noqa: ARG002
         """Take over signals: from here on they ask for a checkpoint and an orderly end."""
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, self._remember)
@@ -43,7 +43,7 @@ class Keeper(lightning.Callback):
     def on_train_batch_end(
         self,
         trainer: lightning.Trainer,
-        pl_module: Pretraining,
+        pl_module: Engine,
         outputs: Any,  # noqa: ARG002
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
@@ -69,7 +69,7 @@ class Keeper(lightning.Callback):
         dist.all_reduce(flag, op=dist.ReduceOp.MAX)
         return int(flag.item())
 
-    def _save(self, trainer: lightning.Trainer, pl_module: Pretraining, improved: bool) -> None:
+    def _save(self, trainer: lightning.Trainer, pl_module: Engine, improved: bool) -> None:
         path = self.folder.checkpoints / f"step_{pl_module.steps_done}"
         trainer.save_checkpoint(path)
         if improved:
@@ -89,7 +89,7 @@ class Keeper(lightning.Callback):
             if path != best:
                 trainer.strategy.checkpoint_io.remove_checkpoint(path)
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: Pretraining, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, trainer: lightning.Trainer, pl_module: Engine, stage: str) -> None:  # noqa: ARG002
         """Give signals back."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

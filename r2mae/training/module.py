@@ -1,4 +1,4 @@
-"""The only LightningModule of pretraining. It knows the `MaskedModel` protocol and no modality.
+"""The only LightningModule. It knows an `Objective` and a model, and neither task nor modality.
 
 Everything random is a function of the step or of positions in the stream, so state is weights, optimizer moments
 and the number of steps done. Losses come as (sum, count): gradients are normalised once, by the global count.
@@ -18,29 +18,10 @@ from torch.utils.data import DataLoader
 from r2mae.datasets.source import Batch, StreamDataset, as_is
 from r2mae.datasets.stream import MicroBatches
 from r2mae.errors import InputError
-from r2mae.law import MaskLaw
-from r2mae.masking.pattern import Mask, sample_mask
-from r2mae.masking.ratio import draw_ratios
 from r2mae.masking.rng import RandomStream, host_bits
-from r2mae.models.protocol import MaskedModel, MaskedOutput
 from r2mae.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from r2mae.training.objective import Objective
 from r2mae.training.optimizer import LearningRate
-
-
-@dataclass(frozen=True)
-class Masker:
-    """Hides positions of a batch: the law says how many, the pattern which."""
-
-    law: MaskLaw
-    pattern: str
-    seed: int
-    num_steps: int
-
-    def __call__(self, model: MaskedModel, batch: Batch, step: int) -> Mask:
-        """The mask of a micro-batch of step, a function of (seed, step, positions)."""
-        positions = batch["positions"]
-        ratios = draw_ratios(self.law, self.seed, step, step / self.num_steps, positions)
-        return sample_mask(self.pattern, model.eligible(batch), ratios, self.seed, positions, model.grid)
 
 
 @dataclass
@@ -48,21 +29,21 @@ class StepReport:
     """What a finished step leaves to be read; tensors stay on the device until somebody asks."""
 
     step: int  # steps done, this one included
-    loss: Tensor  # () mean over hidden positions of all ranks and micro-batches
-    num_visible: int  # visible tokens of this rank
-    mask_ratio: float  # hidden share of this rank's tokens
+    loss: Tensor  # () mean over all that counts, of all ranks and micro-batches
+    num_visible: int  # visible tokens of this rank, 0 where nothing is hidden
+    mask_ratio: float | None  # hidden share of this rank's tokens
     lr: float
     grad_norm: Tensor | None
 
 
-class Pretraining(lightning.LightningModule):
-    """Trains a masked model on a stream, from step `start_step` (set by a checkpoint) to `num_steps`."""
+class Engine(lightning.LightningModule):
+    """Trains a model on a stream, from step `start_step` (set by a checkpoint) to `num_steps`."""
 
     def __init__(
         self,
         model: nn.Module,
         *,
-        masker: Masker,
+        objective: Objective,
         dataset: StreamDataset,
         global_samples: int,
         per_device_samples: int,
@@ -74,7 +55,7 @@ class Pretraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.masker = masker
+        self.objective = objective
         self.dataset = dataset
         self.global_samples = global_samples
         self.per_device_samples = per_device_samples
@@ -118,12 +99,10 @@ class Pretraining(lightning.LightningModule):
         )
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
-        """Draw the mask on the host, where counts cost no synchronisation."""
+        """Let the objective draw, while everything is still on the host."""
         if "error" in batch:
             raise InputError(batch["error"])
-        step = batch["first_position"] // self.global_samples
-        mask = self.masker(self.model, batch, step)  # type: ignore[arg-type]
-        return batch | {"mask": mask, "num_visible": int((~mask.is_masked).sum())}
+        return self.objective.prepare(self.model, batch, batch["first_position"] // self.global_samples)
 
     # --- the step
 
@@ -133,18 +112,16 @@ class Pretraining(lightning.LightningModule):
         step = batch["first_position"] // self.global_samples
         assert step == self.steps_done
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.learning_rate.at(step)
-        torch.manual_seed(host_bits(self.masker.seed, RandomStream.DROPOUT, batch["first_position"]) >> 1)
+            group["lr"] = self.learning_rate.at(step) * group.get("lr_scale", 1.0)
+        torch.manual_seed(host_bits(self.objective.seed, RandomStream.DROPOUT, batch["first_position"]) >> 1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Backward starts from the loss sum over a constant; `on_before_optimizer_step` puts the count in."""
-        output: MaskedOutput = self.model(batch, batch["mask"])
-        loss = output.loss
+        loss = self.objective.loss(self.model, batch)
         sums = torch.stack([loss.total.detach().float(), loss.count.detach().float()])
         self._sums = sums if self._sums is None else self._sums + sums
-        mask: Mask = batch["mask"]
-        self._tokens[0] += batch["num_visible"]
-        self._tokens[1] += mask.is_masked.numel()
+        self._tokens[0] += batch.get("num_visible", 0)
+        self._tokens[1] += batch.get("num_tokens", 0)
         self.skipped.update(batch.get("skipped", ()))
         # Any constant that all ranks and micro-batches share would do.
         return loss.total / self.per_device_samples
@@ -178,7 +155,7 @@ class Pretraining(lightning.LightningModule):
             step=self.steps_done + 1,
             loss=self._sums[0] / self._sums[1],
             num_visible=visible,
-            mask_ratio=1 - visible / tokens,
+            mask_ratio=1 - visible / tokens if tokens else None,
             lr=self.learning_rate.at(self.steps_done),
             grad_norm=self._grad_norm,
         )

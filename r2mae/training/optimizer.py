@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -29,16 +29,28 @@ class LearningRate:
         return self.peak * (self.final_fraction + (1 - self.final_fraction) * remaining)
 
 
-def build_adamw(model: nn.Module, *, weight_decay: float, betas: tuple[float, float], eps: float) -> torch.optim.AdamW:
+def build_adamw(
+    model: Any, *, weight_decay: float, betas: tuple[float, float], eps: float, layer_decay: float = 1.0
+) -> torch.optim.AdamW:
     """AdamW (fused) over trainable parameters; matrices decay, biases, norms and tokens do not.
 
-    The learning rate starts at 0: the training step sets it.
+    layer_decay: below 1, an encoder layer's rate is this to the power of its distance from the head (`layers()`).
+    The learning rate starts at 0: the training step sets it, times a group's "lr_scale".
     """
-    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    decayed = [parameter for name, parameter in trainable if is_decayed(name, parameter)]
-    others = [parameter for name, parameter in trainable if not is_decayed(name, parameter)]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=betas, eps=eps, fused=True)
+    depths = model.layers() if layer_decay < 1 else {}
+    num_layers = max(depths.values(), default=0) + 1
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = layer_decay ** (num_layers - depths.get(name, num_layers))
+            groups.setdefault((weight_decay if is_decayed(name, parameter) else 0.0, scale), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": params, "weight_decay": decay, "lr_scale": scale} for (decay, scale), params in groups.items()],
+        lr=0.0,
+        betas=betas,
+        eps=eps,
+        fused=True,
+    )
 
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from r2mae.errors import InputError
-from r2mae.training.module import Pretraining
+from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
 
 _PLAIN_SECONDS = 10.0  # between lines when nobody watches a terminal
@@ -30,7 +30,7 @@ class Progress(lightning.Callback):
         self._start = self._mark = self._shown = 0.0
         self._line = ""
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Pretraining) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Start the clocks, and the loggers where training starts."""
         for logger in trainer.loggers:
             logger.log_hyperparams(pl_module.description["recipe"])
@@ -42,7 +42,7 @@ class Progress(lightning.Callback):
     def on_train_batch_end(
         self,
         trainer: lightning.Trainer,
-        pl_module: Pretraining,
+        pl_module: Engine,
         outputs: Any,  # noqa: ARG002
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
@@ -65,11 +65,12 @@ class Progress(lightning.Callback):
         seconds, steps = max(now - self._mark, 1e-9), report.step - self._mark_step
         metrics = {
             "train/loss": loss,
-            "train/mask_ratio": report.mask_ratio,
             "train/lr": report.lr,
             "train/samples_per_second": steps * self.global_samples / seconds,
-            "train/visible_tokens_per_second": self._visible / seconds,
         }
+        if report.mask_ratio is not None:
+            metrics["train/mask_ratio"] = report.mask_ratio
+            metrics["train/visible_tokens_per_second"] = self._visible / seconds
         if report.grad_norm is not None:
             metrics["train/grad_norm"] = float(report.grad_norm)
         for logger in trainer.loggers:
@@ -85,11 +86,11 @@ class Progress(lightning.Callback):
             return
         self._shown = now
         left = (now - self._start) / max(1, step - self._first_step) * (num_steps - step)
-        line = (
-            f"step {step}/{num_steps} ({step / num_steps:.0%})  loss {metrics['train/loss']:.4f}  "
-            f"ratio {metrics['train/mask_ratio']:.2f}  {metrics['train/samples_per_second']:,.0f} samples/s  "
-            f"{metrics['train/visible_tokens_per_second']:,.0f} visible tokens/s  {clock(left)} left"
-        )
+        line = f"step {step}/{num_steps} ({step / num_steps:.0%})  loss {metrics['train/loss']:.4f}  "
+        if "train/mask_ratio" in metrics:
+            line += f"ratio {metrics['train/mask_ratio']:.2f}  "
+            line += f"{metrics['train/visible_tokens_per_second']:,.0f} visible tokens/s  "
+        line += f"{metrics['train/samples_per_second']:,.0f} samples/s  {clock(left)} left"
         if live:
             sys.stderr.write(f"\r{line:<{len(self._line)}}" + ("\n" if is_last else ""))
         else:
@@ -97,7 +98,7 @@ class Progress(lightning.Callback):
         sys.stderr.flush()
         self._line = line
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: Pretraining, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, trainer: lightning.Trainer, pl_module: Engine, stage: str) -> None:  # noqa: ARG002
         """Leave the live line when training stops in the middle of it."""
         if self._line and sys.stderr.isatty() and pl_module.steps_done < pl_module.num_steps:
             sys.stderr.write("\n")

@@ -14,13 +14,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from r2mae.datasets.source import Batch, SampleSource
-from r2mae.errors import InputError
 from r2mae.masking.pattern import Mask, sample_mask
 from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy
 from r2mae.metrics.rank import effective_rank
 from r2mae.models.protocol import MaskedModel
-from r2mae.training.module import Pretraining
+from r2mae.training.measure import Measure, load
+from r2mae.training.module import Engine
 from r2mae.training.pictures import save_pictures
 from r2mae.training.run_folder import RunFolder
 
@@ -49,8 +49,8 @@ class WatchSettings:
     pictures: bool = True
 
 
-class Watch(lightning.Callback):
-    """Measures on held-out samples every so many steps and at the end; `Keeper` chooses the best by it."""
+class Watch(Measure):
+    """What a masked model is worth so far; `Keeper` chooses the best by its held-out loss."""
 
     def __init__(
         self,
@@ -60,37 +60,12 @@ class Watch(lightning.Callback):
         folder: RunFolder,
         batch_size: int,
     ) -> None:
+        super().__init__(held_out, settings.every_steps, settings.samples, batch_size)
         self.settings = settings
         self.train = train
-        self.held_out = held_out
         self.folder = folder
-        self.batch_size = batch_size
-        self.skipped: set[str] = set()
 
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: Pretraining,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
-    ) -> None:
-        """Measure when due, log, and leave the validation loss on the module."""
-        step = pl_module.steps_done
-        due = step % self.settings.every_steps == 0 or step == pl_module.num_steps
-        if pl_module.report is None or not due:
-            return
-        was_training = pl_module.training
-        pl_module.eval()
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
-            metrics = self.measure(trainer, pl_module, step)
-        pl_module.train(was_training)
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step)
-        pl_module.latest_metrics = metrics
-        pl_module.skipped |= self.skipped
-
-    def measure(self, trainer: lightning.Trainer, pl_module: Pretraining, step: int) -> dict[str, float]:
+    def measure(self, trainer: lightning.Trainer, pl_module: Engine, step: int) -> dict[str, float]:
         """All that the settings ask for, the same numbers on every rank."""
         model: Any = pl_module.model
         settings, device = self.settings, pl_module.device
@@ -101,12 +76,11 @@ class Watch(lightning.Callback):
             metrics |= {
                 f"validation/loss_at_{ratio:g}": loss for ratio, loss in zip(settings.ratios, losses, strict=True)
             }
-            pl_module.validation_loss = metrics["validation/loss"] = float(np.mean(losses))
-            pl_module.validated_step = step
-            pl_module.description["validation_loss"] = pl_module.validation_loss
+            metrics["validation/loss"] = float(np.mean(losses))
+            self.judge(pl_module, metrics["validation/loss"], step)
         metrics |= self._probes(model, device, rank, world_size)
         if settings.pictures and rank == 0:
-            batch = _load(self.held_out, torch.arange(min(_NUM_PICTURES, len(self.held_out))), device)
+            batch = load(self.held_out, torch.arange(min(_NUM_PICTURES, len(self.held_out))), device)
             masks = [frozen_mask(model, batch, ratio) for ratio in _three(settings.ratios)]
             save_pictures(model, batch, masks, self.folder.pictures / f"step_{step}.png")
         return metrics
@@ -114,8 +88,7 @@ class Watch(lightning.Callback):
     def _losses(self, model: Any, device: torch.device, rank: int, world_size: int) -> list[float]:
         """Held-out loss at each ratio of the grid, over all ranks."""
         sums = torch.zeros(len(self.settings.ratios), 2, dtype=torch.float64, device=device)
-        for batch in self._batches(self.held_out, device, rank, world_size):
-            self.skipped.update(batch.get("skipped", ()))
+        for batch in self.batches(self.held_out, device, rank, world_size):
             for row, ratio in enumerate(self.settings.ratios):
                 loss = model(batch, frozen_mask(model, batch, ratio)).loss
                 sums[row] += torch.stack([loss.total.double(), loss.count.double()])
@@ -149,9 +122,9 @@ class Watch(lightning.Callback):
         """Features and labels of the watched samples, gathered in index order whatever the number of ranks."""
         features: list[Tensor] = []
         indices: list[Tensor] = []
-        for batch in self._batches(source, device, rank, world_size):
+        for batch in self.batches(source, device, rank, world_size):
             features.append(model.embed(batch).float().cpu())
-            indices.append(batch["indices_here"])
+            indices.append(batch["rows"])
         parts: list[Any] = [(torch.cat(features), torch.cat(indices))] if features else [None]
         if world_size > 1:
             gathered: list[Any] = [None] * world_size
@@ -163,29 +136,8 @@ class Watch(lightning.Callback):
         known = labels[chosen] if labels is not None else np.zeros(len(chosen), dtype=np.int64)
         return everything[order.argsort()].double().numpy(), known
 
-    def _batches(self, source: SampleSource, device: torch.device, rank: int, world_size: int) -> Any:
-        """Plain views of the first `samples` of a source, this rank's share."""
-        mine = torch.arange(min(self.settings.samples, len(source)))[rank::world_size]
-        for part in mine.split(self.batch_size) if len(mine) else ():
-            yield _load(source, part, device)
-
-
-def _load(source: SampleSource, indices: Tensor, device: torch.device) -> Batch:
-    batch = source.load(indices, None, 0)
-    moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
-    return moved | {"indices_here": indices}
-
 
 def _three(ratios: tuple[float, ...]) -> tuple[float, ...]:
     """Least, middle and greatest of a grid."""
     ordered = sorted(set(ratios))
     return tuple(sorted({ordered[0], ordered[len(ordered) // 2], ordered[-1]}))
-
-
-def check_watchable(samples: int, train: SampleSource, held_out: SampleSource) -> None:
-    """Raise InputError when there is too little to watch."""
-    if min(samples, len(train), len(held_out)) < 2:
-        raise InputError(
-            f"data must hold at least 2 samples to train and 2 held out, got {len(train)} and {len(held_out)}. "
-            "Use more data or another data.held_out."
-        )

@@ -10,7 +10,7 @@ from PIL import Image
 from r2mae.cli.main import main
 from r2mae.masking.pattern import count_masked
 from r2mae.recipe import build_model, open_split
-from r2mae.schema.pretrain import load_recipe
+from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO, TINY, overrides
 
 
@@ -59,7 +59,7 @@ def test_mask_shows_what_training_hides(answer, capfd):
     for step in shown["steps"]:
         first = step["step"] * 16
         batch = module.dataset.__getitems__(list(range(first, first + 16)))
-        mask = module.masker(module.model, batch, step["step"])
+        mask = module.objective.prepare(module.model, batch, step["step"])["mask"]
         for row, sample in enumerate(step["samples"]):
             assert sample["masked"] == mask.is_masked[row].nonzero()[:, 0].tolist()
             assert sample["index"] == int(module.dataset.stream.indices(batch["positions"])[row])

@@ -9,9 +9,9 @@ from tests.conftest import ROOT
 _JOB = """
 import json, os, sys
 from tests.training.runs import prepare
-from r2mae.training.module import Pretraining
+from r2mae.training.module import Engine
 
-original = Pretraining.training_step
+original = Engine.training_step
 
 def recorded(self, batch, batch_idx):
     row = {"positions": batch["positions"].tolist(), "indices": batch["indices"].tolist(),
@@ -20,7 +20,7 @@ def recorded(self, batch, batch_idx):
         file.write(json.dumps(row) + "\\n")
     return original(self, batch, batch_idx)
 
-Pretraining.training_step = recorded
+Engine.training_step = recorded
 prepare("run", f"hardware.devices={sys.argv[1]}", "batch.per_device_samples=4", "schedule.steps=6")[0].run()
 """
 

@@ -5,7 +5,7 @@ import torch
 from r2mae.errors import InputError
 from r2mae.evaluation.features import extract, extract_labelled
 from r2mae.recipe import build_model, open_split
-from r2mae.schema.pretrain import load_recipe
+from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 
 

@@ -3,7 +3,7 @@ import torch
 
 from r2mae.errors import InputError
 from r2mae.recipe import build_model, count_training_samples, open_paths
-from r2mae.schema.pretrain import load_recipe
+from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from r2mae.recipe import make_plan
-from r2mae.schema.pretrain import load_recipe
+from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from r2mae.errors import InputError
 from r2mae.recipe import choose_accelerator
-from r2mae.schema.pretrain import load_recipe
+from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from r2mae.errors import InputError
 from r2mae.schema.document import apply_overrides, load_document, write_document
-from r2mae.schema.pretrain import Recipe, load_recipe, parse_recipe, recipe_document
+from r2mae.schema.recipe import RECIPES, load_recipe, parse_recipe, recipe_document
 
 DEMO = Path(__file__).resolve().parents[2] / "recipes/vision/digits_demo.yaml"
 
@@ -24,7 +24,7 @@ BASE = {
 }
 
 BAD = [
-    (["task=finetune"], ["task must be", '"finetune"']),
+    (["task=predict"], ["task must be", '"predict"']),
     (["modality=visoin"], ["modality must be one of vision", '"visoin"', "Did you mean vision?"]),
     (["modality=null"], ["modality must be one of vision", "null", "Known: vision."]),
     (["modality=[vision]"], ["modality must be one of vision"]),
@@ -149,7 +149,7 @@ def test_resolved_recipe_round_trips(tmp_path, overrides):
 
 def test_resolved_recipe_names_every_key():
     document = recipe_document(parse_recipe(BASE, "R"))
-    assert set(document) == set(Recipe.model_fields)
+    assert set(document) == set(RECIPES["pretrain"]["vision"].model_fields)
     assert document["checkpoint"] == {"every_steps": None}
     assert document["data"]["cache_mib"] == 256
 

@@ -3,7 +3,7 @@
 from safetensors.torch import load_file
 
 from r2mae.recipe import build_training
-from r2mae.schema.pretrain import load_recipe, recipe_document
+from r2mae.schema.recipe import load_recipe, recipe_document
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, TINY
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from r2mae.recipe import build_model
-from r2mae.schema.pretrain import load_recipe
+from r2mae.schema.recipe import load_recipe
 from r2mae.training.optimizer import LearningRate, build_adamw, is_decayed
 from tests.conftest import DEMO
 

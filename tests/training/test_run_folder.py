@@ -1,7 +1,7 @@
 import pytest
 
 from r2mae.errors import InputError
-from r2mae.schema.pretrain import load_recipe, recipe_document
+from r2mae.schema.recipe import load_recipe, recipe_document
 from r2mae.training.run_folder import RunFolder, flatten, open_run
 from tests.conftest import DEMO
 

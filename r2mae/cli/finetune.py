@@ -1,0 +1,98 @@
+"""`r2mae finetune`: a classifier on an encoder, one a seed and number of labels, each tested once."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from r2mae.cli.training import run_path, tell, train_run
+from r2mae.errors import InputError
+from r2mae.schema.recipe import AnyRecipe, load_recipe
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train what is left of the table, score it, print it."""
+    result = finetune(arguments)
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        print(json.dumps(result)) if arguments.json else _print(result)
+
+
+def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All runs of a recipe; gives {"run", "split", "scores": [a row a number of labels]}, as in its scores.json.
+
+    Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
+    """
+    overrides = [*arguments.set]
+    if arguments.seeds is not None:
+        overrides.append(f"repeat.seeds={arguments.seeds}")
+    if arguments.labels_per_class is not None:
+        overrides.append(f"repeat.labels_per_class=[{arguments.labels_per_class}]")
+    recipe = load_recipe(arguments.recipe, overrides, task="finetune")
+    from r2mae.recipe import is_first_process
+    from r2mae.training.checkpoint import write_atomic
+    from r2mae.training.run_folder import RunFolder
+
+    table, writes = RunFolder(run_path(arguments.name or Path(arguments.recipe).stem)), is_first_process()
+    if table.exists:
+        raise InputError(f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name.")
+    if arguments.fresh and writes:
+        table.set_aside()
+    rows = []
+    for count in recipe.repeat.labels_per_class:  # type: ignore[attr-defined]
+        runs = [single_run(recipe, table.path, count, seed) for seed in range(recipe.repeat.seeds)]  # type: ignore[attr-defined]
+        for single, path in runs:
+            train_run(single, path, arguments, fresh=False)
+            if writes:
+                score_once(path)
+        if writes:
+            rows.append({"labels_per_class": count, **_row([path for _, path in runs])})
+            result = {"run": str(table.path), "split": "test", "init_from": recipe.model.init_from, "scores": rows}
+            write_atomic(table.path / "scores.json", json.dumps(result, indent=1) + "\n")
+    tell(writes, f"{table.path}: scores.json holds what follows")
+    return result if writes else {}
+
+
+def single_run(recipe: AnyRecipe, table: Path, count: int | str, number: int) -> tuple[AnyRecipe, Path]:
+    """(recipe, folder) of one cell of the table: one seed, one number of labels a class."""
+    repeat = recipe.repeat.model_copy(update={"seeds": 1, "labels_per_class": (count,)})  # type: ignore[attr-defined]
+    seed = recipe.seed + number
+    return recipe.model_copy(update={"seed": seed, "repeat": repeat}), table / f"labels_{count}" / f"seed_{seed}"
+
+
+def score_once(path: Path) -> None:
+    """Predict the test split with a finished run, unless that was done before; writes predictions and run.json."""
+    import numpy as np
+
+    from r2mae.cli.evaluate import show
+    from r2mae.evaluation.classification import accuracy_and_f1, predict, truth
+    from r2mae.recipe import load_run, open_split
+
+    loaded = load_run(str(path))
+    if "test" in loaded.folder.read_status():
+        return
+    source = open_split(loaded.recipe, "test")
+    expected = truth(source, loaded.manifest["classes"])
+    predicted = predict(loaded.model, source, progress=show(f"{path}, test"))
+    np.save(path / "test_predictions.npy", np.stack([predicted, expected]))
+    loaded.folder.write_status(test=accuracy_and_f1(predicted, expected))
+
+
+def _row(paths: list[Path]) -> dict[str, Any]:
+    import numpy as np
+
+    from r2mae.evaluation.classification import summarize
+
+    saved = [np.load(path / "test_predictions.npy") for path in paths]
+    return summarize([predicted for predicted, _ in saved], saved[0][1]).to_dict() | {"runs": [*map(str, paths)]}
+
+
+def _print(result: dict[str, Any]) -> None:
+    print(f"test accuracy, mean over seeds ± 95 % over seeds, ± 95 % over test items; from {result['init_from']}")
+    for row in result["scores"]:
+        seeds = "" if row["over_seeds"] is None else f" ± {row['over_seeds']:.3f}"
+        count, many = row["labels_per_class"], len(row["seeds"])
+        print(
+            f"  {count!s:>6} labels a class  {row['accuracy']:.3f}{seeds} ± {row['over_items']:.3f}"
+            f"  macro F1 {row['macro_f1']:.3f}  ({many} seed{'s' * (many > 1)})"
+        )

@@ -1,0 +1,141 @@
+"""What each task brings to the engine: its model, its samples, its objective, what is measured."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from r2mae.datasets.source import Chosen, SampleSource
+from r2mae.errors import InputError
+from r2mae.evaluation.features import require_labels
+from r2mae.metrics.few_label import few_label_draws
+from r2mae.recipe.modality import build_model, open_split, open_training_data
+from r2mae.recipe.plan import Plan
+from r2mae.schema.finetune import FinetuneRecipe
+from r2mae.schema.pretrain import PretrainRecipe
+from r2mae.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a task brings to a training.
+
+    facts: what a checkpoint says of itself beside recipe and data.
+    """
+
+    model: nn.Module
+    train: SampleSource
+    held_out: SampleSource
+    objective: Callable[[Plan], Any]
+    measure: Callable[[Plan], Any]
+    tokens_per_sample: int | None = None
+    layer_decay: float = 1.0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Parts:
+    """A masked model that predicts what its law hides."""
+    from r2mae.training.objective import MaskedPrediction
+    from r2mae.training.watch import Watch, WatchSettings
+
+    train, held_out = open_training_data(recipe)
+    model: Any = build_model(recipe)
+    mask, watch = recipe.mask, recipe.watch
+
+    def measure(plan: Plan) -> Any:
+        settings = asdict(WatchSettings(plan.watch_every_steps, watch.samples, watch.ratios))
+        settings |= {name: getattr(watch, name) for name in settings if isinstance(settings[name], bool)}
+        return Watch(WatchSettings(**settings), train, held_out, folder, plan.per_device_samples)
+
+    return Parts(
+        model,
+        train,
+        held_out,
+        objective=lambda plan: MaskedPrediction(mask.law, mask.pattern, recipe.seed, plan.steps),
+        measure=measure,
+        tokens_per_sample=math.prod(model.grid),
+        facts={"law": mask.law.to_dict()},
+    )
+
+
+def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Parts:  # noqa: ARG001 - as for every task
+    """A classifier of the training split's labels, all of them or a few a class."""
+    from r2mae.training.judge import Judge
+    from r2mae.training.objective import Classification
+
+    split, (train, held_out) = open_split(recipe, "train"), open_training_data(recipe)
+    classes = find_classes(recipe, split)
+    train = choose_labelled(recipe, train)
+    tune, watch = recipe.tune, recipe.watch
+    objective = Classification(
+        torch.from_numpy(np.searchsorted(classes, require_labels(split))),
+        recipe.seed,
+        tune.label_smoothing,
+        class_weights(tune.class_weights, classes, require_labels(train)),
+    )
+    return Parts(
+        build_model(recipe, len(classes)),
+        train,
+        held_out,
+        objective=lambda _: objective,
+        measure=lambda plan: Judge(held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples),
+        layer_decay=tune.layer_decay,
+        facts={"classes": classes.tolist()},
+    )
+
+
+def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.NDArray[np.int64]:
+    """The labels of a training split, ascending: class k of the head is the k-th.
+
+    Raises: InputError without labels, with a single class, or when the recipe's num_classes says otherwise.
+    """
+    classes = np.unique(require_labels(split))
+    wanted = recipe.tune.num_classes
+    if wanted is not None and wanted != len(classes):
+        raise InputError(
+            f"tune.num_classes must be {len(classes)}, the classes of the training data, got {wanted}. Leave it out."
+        )
+    if len(classes) < 2:
+        raise InputError(f"data must hold at least 2 classes, got {len(classes)}. Check data.root.")
+    return classes
+
+
+def choose_labelled(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> SampleSource:
+    """All of train, or the recipe's number a class, drawn by its seed.
+
+    Raises: InputError when a class has fewer.
+    """
+    count = recipe.repeat.labels_per_class[0]
+    if count == "all":
+        return train
+    (rows,) = few_label_draws(require_labels(train), count, 1, seed=recipe.seed)
+    return Chosen(train, np.sort(rows))
+
+
+def class_weights(
+    asked: str | tuple[float, ...] | None, classes: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]
+) -> Tensor | None:
+    """(C,) weights of classes: as given, or N / (C x samples of the class), or None.
+
+    Raises: InputError when their number is not that of the classes.
+    """
+    if asked is None:
+        return None
+    if asked == "balanced":
+        counts = np.bincount(np.searchsorted(classes, labels), minlength=len(classes))
+        return torch.from_numpy(len(labels) / (len(classes) * np.maximum(counts, 1))).float()
+    if len(asked) != len(classes):
+        raise InputError(f"tune.class_weights must be {len(classes)} numbers, one a class, got {len(asked)}.")
+    return torch.tensor([float(weight) for weight in asked])
+
+
+# A task is one line here, beside its recipe in schema/ and its verb in cli/.
+TASKS: dict[str, Callable[[Any, RunFolder], Parts]] = {
+    "pretrain": pretraining_parts,
+    "finetune": finetuning_parts,
+}

@@ -1,0 +1,110 @@
+"""The Trainer and loggers that a recipe asks for."""
+
+import logging
+import os
+import warnings
+from datetime import timedelta
+from typing import Any
+
+import torch
+
+from r2mae.errors import InputError
+from r2mae.recipe.plan import Plan
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.run_folder import RunFolder
+
+
+def choose_accelerator(recipe: AnyRecipe) -> str:
+    """ "gpu" or "cpu".
+
+    Raises: InputError when a recipe wants more GPUs than there are.
+    """
+    hardware, available = recipe.hardware, torch.cuda.device_count()
+    if hardware.accelerator == "cpu" or (hardware.accelerator == "auto" and not available):
+        return "cpu"
+    if available < hardware.devices:
+        remedy = "Set hardware.devices, or hardware.accelerator: cpu."
+        raise InputError(
+            f"hardware.devices must be at most the {available} GPUs here, got {hardware.devices}. {remedy}"
+        )
+    return "gpu"
+
+
+def build_trainer(recipe: AnyRecipe, folder: RunFolder, plan: Plan, measure: Any, run_id: str) -> Any:
+    """A Trainer with our strategy, checkpoints and callbacks in their order; all of Lightning's own are off."""
+    _quiet_lightning()
+    import pytorch_lightning as lightning
+    from pytorch_lightning.strategies import DDPStrategy
+
+    from r2mae.training.checkpoint_io import FolderCheckpointIO
+    from r2mae.training.keeper import Keeper
+    from r2mae.training.progress import Progress
+
+    hardware = recipe.hardware
+    strategy: Any = "auto"
+    if hardware.nodes * hardware.devices > 1:
+        strategy = DDPStrategy(gradient_as_bucket_view=True, broadcast_buffers=False, timeout=timedelta(seconds=1800))
+    return lightning.Trainer(
+        accelerator=choose_accelerator(recipe),
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy=strategy,
+        precision=hardware.precision,
+        max_epochs=1,  # the stream has no epochs: one pass over its positions is the whole training
+        accumulate_grad_batches=plan.accumulation,
+        logger=_build_loggers(recipe, folder, run_id),
+        callbacks=[
+            Progress(recipe.batch.global_samples, plan.log_every_steps),
+            measure,
+            Keeper(folder, plan.checkpoint_every_steps),
+        ],
+        plugins=[FolderCheckpointIO()],
+        default_root_dir=str(folder.path),
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+    )
+
+
+def _build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any]:
+    from r2mae.training.progress import CsvLogger
+
+    loggers: list[Any] = [CsvLogger(folder)] if "csv" in recipe.log else []
+    if "wandb" in recipe.log:
+        try:
+            import wandb
+            from pytorch_lightning.loggers import WandbLogger
+        except ImportError:
+            raise InputError('log: wandb must be installed, got none. Run: pip install "r2mae[wandb]".') from None
+        if os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun") and not wandb.api.api_key:
+            raise InputError(
+                "log: wandb must be logged in, got no API key. Run wandb login, or set WANDB_MODE=offline."
+            )
+        loggers.append(
+            WandbLogger(
+                project="r2mae",
+                name=folder.path.name,
+                save_dir=str(folder.path),
+                id=run_id or folder.path.name,
+                resume="allow",
+            )
+        )
+    return loggers
+
+
+def is_first_process() -> bool:
+    """True in the process that writes: rank 0, known before any process group exists."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
+
+
+def _quiet_lightning() -> None:
+    """Lightning's banners and hints are about its own defaults, which the engine sets on purpose."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning.*")
+    warnings.filterwarnings("ignore", module="lightning_fabric.*")
+    # The patch projection's gradient arrives permuted; one small copy a step is all that DDP means.
+    warnings.filterwarnings("ignore", message="Grad strides do not match")

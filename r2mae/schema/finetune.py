@@ -1,0 +1,68 @@
+"""The fine-tuning recipe: a pretrained encoder, a head on top, labels."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from r2mae.schema.section import Section
+from r2mae.schema.training import MAX_SEED, DataT, ModelT, Recipe
+
+
+class TuneSection(Section):
+    """What is learnt from labels, and how gently the encoder moves.
+
+    layer_decay: the learning rate of an encoder layer is this to the power of its distance from the head.
+    class_weights: "balanced" weighs a class by 1 / its training samples (mean weight of a sample: 1); a list
+    weighs classes in ascending order of their labels.
+    """
+
+    freeze: bool = False
+    hidden: int | None = Field(default=None, ge=1, le=1 << 16)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
+    num_classes: int | None = Field(default=None, ge=2, le=1 << 20)
+
+    @field_validator("class_weights", mode="after")
+    @classmethod
+    def _check(cls, weights: str | tuple[float, ...] | None) -> str | tuple[float, ...] | None:
+        if isinstance(weights, tuple) and not (weights and all(weight > 0 for weight in weights)):
+            raise ValueError(f"must be greater than 0 each, got {list(weights)}.")
+        return weights
+
+
+class RepeatSection(Section):
+    """How many runs one command makes: seeds from the recipe's own upwards, times numbers of labels a class."""
+
+    seeds: int = Field(default=1, ge=1, le=1000)
+    labels_per_class: tuple[int | Literal["all"], ...] = Field(default=("all",), min_length=1, max_length=32)
+
+    @field_validator("labels_per_class", mode="after")
+    @classmethod
+    def _check(cls, counts: tuple[int | Literal["all"], ...]) -> tuple[int | Literal["all"], ...]:
+        if any(count != "all" and count < 1 for count in counts):
+            raise ValueError(f"must be whole numbers from 1, or all, got {list(counts)}.")
+        if len(set(counts)) < len(counts):
+            raise ValueError(f"must differ from each other, got {list(counts)}.")
+        return counts
+
+
+class FinetuneRecipe(Recipe[DataT, ModelT]):
+    """One file = one table: a run for every seed and every number of labels."""
+
+    task: Literal["finetune"]
+    tune: TuneSection = TuneSection()
+    repeat: RepeatSection = RepeatSection()
+
+    @model_validator(mode="after")
+    def _check_seeds(self) -> "FinetuneRecipe[DataT, ModelT]":
+        if self.seed + self.repeat.seeds - 1 > MAX_SEED:
+            raise ValueError(f"repeat.seeds must end at {MAX_SEED}, got {self.repeat.seeds} from {self.seed}.")
+        augment = getattr(self.data, "augment", None)
+        if augment is not None and augment.mixes and self.per_device_samples % 2:
+            raise ValueError(
+                "batch.per_device_samples must be even where mixup or cutmix pairs neighbours, "
+                f"got {self.per_device_samples}. Use {self.per_device_samples + 1}, or set both to 0."
+            )
+        return self

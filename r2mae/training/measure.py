@@ -1,0 +1,79 @@
+"""When to measure on held-out samples, and how ranks share them; what is measured is a subclass's business."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+
+from r2mae.datasets.source import Batch, SampleSource
+from r2mae.errors import InputError
+from r2mae.training.module import Engine
+
+
+class Measure(lightning.Callback, ABC):
+    """Measures every so many steps and at the end, logs it, and leaves it on the engine; `Keeper` comes after."""
+
+    def __init__(self, held_out: SampleSource, every_steps: int, samples: int, batch_size: int) -> None:
+        self.held_out = held_out
+        self.every_steps = every_steps
+        self.samples = samples
+        self.batch_size = batch_size
+        self.skipped: set[str] = set()
+
+    @abstractmethod
+    def measure(self, trainer: lightning.Trainer, pl_module: Engine, step: int) -> dict[str, float]:
+        """The measurements, the same numbers on every rank; calls `judge` with the loss that `best` goes by."""
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Engine,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Measure when due, in evaluation mode."""
+        step = pl_module.steps_done
+        due = step % self.every_steps == 0 or step == pl_module.num_steps
+        if pl_module.report is None or not due:
+            return
+        pl_module.eval()
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            metrics = self.measure(trainer, pl_module, step)
+        pl_module.train()
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step)
+        pl_module.latest_metrics = metrics
+        pl_module.skipped |= self.skipped
+
+    @staticmethod
+    def judge(pl_module: Engine, loss: float, step: int) -> None:
+        """Leave the held-out loss for the keeper and for the checkpoint's description."""
+        pl_module.validation_loss, pl_module.validated_step = loss, step
+        pl_module.description["validation_loss"] = loss
+
+    def batches(self, source: SampleSource, device: torch.device, rank: int, world_size: int) -> Iterator[Batch]:
+        """Plain views of the first `samples` of a source, this rank's share; "rows" says which."""
+        mine = torch.arange(min(self.samples, len(source)))[rank::world_size]
+        for part in mine.split(self.batch_size) if len(mine) else ():
+            batch = load(source, part, device)
+            self.skipped.update(batch.get("skipped", ()))
+            yield batch | {"rows": part}
+
+
+def load(source: SampleSource, rows: Tensor, device: torch.device) -> Batch:
+    """Plain views of some rows of a source, on a device."""
+    batch = source.load(rows, None, 0)
+    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+
+
+def check_watchable(samples: int, train: SampleSource, held_out: SampleSource) -> None:
+    """Raise InputError when there is too little to watch."""
+    if min(samples, len(train), len(held_out)) < 2:
+        raise InputError(
+            f"data must hold at least 2 samples to train and 2 held out, got {len(train)} and {len(held_out)}. "
+            "Use more data or another data.held_out."
+        )

@@ -1,0 +1,96 @@
+"""What a step asks of a model: masked prediction, or classification. The engine knows only `Objective`."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
+from torch import Tensor
+
+from r2mae.datasets.source import Batch
+from r2mae.law import MaskLaw
+from r2mae.masking.loss import LossSum
+from r2mae.masking.pattern import sample_mask
+from r2mae.masking.ratio import draw_ratios
+
+
+class Objective(Protocol):
+    """A loss over a batch, in two parts: what is drawn on the host, and what runs on the device."""
+
+    seed: int
+
+    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
+        """The batch with all that the loss needs, a function of (seed, step, positions); runs on the host.
+
+        "num_visible" of "num_tokens" are left to see where something is hidden.
+        """
+        ...
+
+    def loss(self, model: Any, batch: Batch) -> LossSum:
+        """Summed over what counts in the batch, and how much counts."""
+        ...
+
+
+@dataclass(frozen=True)
+class MaskedPrediction:
+    """Hides positions, asks for them: the law says how many, the pattern which."""
+
+    law: MaskLaw
+    pattern: str
+    seed: int
+    num_steps: int
+
+    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
+        """Draw the mask on the host, where counts cost no synchronisation."""
+        positions = batch["positions"]
+        ratios = draw_ratios(self.law, self.seed, step, step / self.num_steps, positions)
+        mask = sample_mask(self.pattern, model.eligible(batch), ratios, self.seed, positions, model.grid)
+        num_visible = int((~mask.is_masked).sum())
+        return batch | {"mask": mask, "num_visible": num_visible, "num_tokens": mask.is_masked.numel()}
+
+    def loss(self, model: Any, batch: Batch) -> LossSum:
+        """Over hidden positions."""
+        loss: LossSum = model(batch, batch["mask"]).loss
+        return loss
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Cross-entropy of a `Classifier` with smoothed, weighted, mixed labels.
+
+    targets: (N,) class numbers 0 .. C - 1 of all samples of the split, by the sample's index.
+    weights: (C,) what an error on a class counts; None weighs all alike.
+
+    Source: torch's `cross_entropy` for weights and smoothing; He et al. 2019 for mixing as two targets.
+    """
+
+    targets: Tensor
+    seed: int
+    label_smoothing: float = 0.0
+    weights: Tensor | None = None
+
+    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:  # noqa: ARG002
+        """Look up the labels; a mixed batch asks for its partners' too."""
+        targets = self.targets[batch["indices"]]
+        if "share" not in batch:
+            return batch | {"targets": targets}
+        return batch | {"targets": targets, "partners": targets.unflatten(0, (-1, 2)).flip(1).flatten()}
+
+    def loss(self, model: Any, batch: Batch) -> LossSum:
+        """Summed over samples, counted by the weights of their classes."""
+        logits = model(batch).float()
+        total, count = self._summed(logits, batch["targets"], batch.get("share"))
+        if "share" in batch:
+            more, others = self._summed(logits, batch["partners"], 1 - batch["share"])
+            total, count = total + more, count + others
+        return LossSum(total, count)
+
+    def _summed(self, logits: Tensor, targets: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
+        weights = None if self.weights is None else self.weights.to(logits.device, logits.dtype)
+        losses = F.cross_entropy(
+            logits, targets, weight=weights, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        counts = torch.ones_like(losses) if weights is None else weights[targets]
+        if share is not None:
+            losses, counts = losses * share.to(losses.dtype), counts * share.to(losses.dtype)
+        return losses.sum(), counts.sum()
