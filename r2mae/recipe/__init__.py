@@ -1,5 +1,6 @@
 """Recipe -> objects: the only place that assembles."""
 
+from r2mae.recipe.export import export_run
 from r2mae.recipe.modality import (
     build_model,
     build_outline,
@@ -21,6 +22,7 @@ __all__ = [
     "build_training",
     "choose_accelerator",
     "count_training_samples",
+    "export_run",
     "is_first_process",
     "load_run",
     "make_plan",
