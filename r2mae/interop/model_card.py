@@ -11,6 +11,7 @@ class RunFacts:
 
     run: str
     architecture: str
+    shape: dict[str, Any]
     image_size: int
     channels: int
     law: dict[str, Any]
@@ -26,9 +27,13 @@ class RunFacts:
 
     @property
     def law_words(self) -> str:
-        """The law in a recipe's words, without its quotes."""
-        words = {key: value for key, value in self.law.items() if value is not None}
-        return json.dumps(words, ensure_ascii=False).replace('"', "")
+        """The law as a recipe has it."""
+        return _words({key: value for key, value in self.law.items() if value is not None})
+
+
+def _words(mapping: dict[str, Any]) -> str:
+    """YAML on one line: JSON without its quotes."""
+    return json.dumps(mapping, ensure_ascii=False).replace('"', "")
 
 
 _TIMM = """import timm
@@ -47,8 +52,10 @@ encoder = ViTModel.from_pretrained("FOLDER", add_pooling_layer=False)
 def model_card(facts: RunFacts, library: str) -> str:
     """Markdown for a folder that `library`, "timm" or "transformers", reads."""
     loss = "not measured" if facts.held_out_loss is None else f"{facts.held_out_loss:.6g} (latest one measured)"
+    shape = f" with `{_words(facts.shape)}`" if facts.shape else ""
+    size = f"{facts.channels} x {facts.image_size} x {facts.image_size}"
     rows = {
-        "architecture": f"{facts.architecture}, {facts.channels} x {facts.image_size} x {facts.image_size} pixels",
+        "architecture": f"{facts.architecture}{shape}, {size} pixels",
         "mask law": f"`{facts.law_words}`, pattern {facts.pattern}",
         "data": facts.data_title,
         "licence of the data": facts.data_licence,

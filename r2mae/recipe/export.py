@@ -24,8 +24,9 @@ def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
     from r2mae.models.image_encoder import ImageEncoder
 
     model, section, image_size = loaded.model, loaded.recipe.model, loaded.recipe.data.image_size
-    if not isinstance(model, ImageEncoder):
-        raise InputError(f"RUN must be of images to be exported to {library}, got {loaded.recipe.modality}.")
+    if not isinstance(model, ImageEncoder) or "law" not in loaded.manifest:
+        got = f"{loaded.recipe.task} on {loaded.recipe.modality}"
+        raise InputError(f"RUN must be pretraining on images to be exported to {library}, got {got}.")
 
     def write(to: Path) -> float:
         (to / "README.md").write_text(model_card(run_facts(loaded), library))
@@ -54,6 +55,7 @@ def run_facts(loaded: LoadedRun) -> RunFacts:
     return RunFacts(
         run=loaded.folder.path.resolve().name,
         architecture=recipe.model.encoder,
+        shape=timm_arguments(recipe.model),
         image_size=recipe.data.image_size,
         channels=recipe.data.channels,
         law=manifest["law"],

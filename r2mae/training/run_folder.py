@@ -73,10 +73,7 @@ class RunFolder:
                 was, now = shown(earlier.get(key)), shown(wanted.get(key))
                 remedy = "Choose another --name, or --fresh to start over beside it."
                 if key.startswith("mask."):
-                    remedy = (
-                        f"To go on from its weights under another law, add --name <another> "
-                        f"--set model.init_from={self.path}; a law that moves within one run is mask.schedule."
-                    )
+                    remedy += f" To go on from its weights: another --name and --set model.init_from={self.path}."
                 raise InputError(f"{source}: {key} must be {was} to continue {self.path}, got {now}. {remedy}")
 
     def set_aside(self) -> None:
