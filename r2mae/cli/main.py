@@ -83,6 +83,11 @@ def build_parser() -> argparse.ArgumentParser:
     embed.add_argument("data", metavar="DATA", help="train, test, a folder, a parquet file or an image")
     embed.add_argument("-o", "--output", required=True, metavar="FILE.npy", help="(N, D) float32")
 
+    export = verb("export", "write a run's model for timm or transformers")
+    run(export)
+    export.add_argument("folder", metavar="DIR", help="absent or empty")
+    export.add_argument("--to", choices=("timm", "transformers"), required=True)
+
     demo = verb("demo", "pretrain on real digits in under a minute, then compare with raw pixels and no training")
     demo.add_argument("recipe", nargs="?", default="recipes/vision/digits_demo.yaml", metavar="RECIPE")
     demo.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. seed=1")

@@ -1,4 +1,4 @@
-"""transformers' ViTMAE parameter names, and how ours follow from them."""
+"""transformers' names of ViTMAE's parameters, to and from ours."""
 
 import re
 
@@ -53,4 +53,27 @@ def from_vit_mae(state: dict[str, Tensor]) -> dict[str, Tensor]:
             result[f"{prefix}.{number}.attn.qkv.{kind}"] = torch.cat(parts)
         elif part in _BLOCK_NAMES:
             result[f"{prefix}.{number}.{_BLOCK_NAMES[part]}.{kind}"] = tensor
+    return result
+
+
+def to_vit_mae(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse: a `MaskedAutoencoder`'s state under transformers 5's names; q, k and v without bias get zeros."""
+    whole = {ours: theirs for theirs, ours in _WHOLE_NAMES.items()}
+    parts = {ours: theirs for theirs, ours in _BLOCK_NAMES.items()}
+    result: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        stem, _, kind = name.rpartition(".")
+        block = re.fullmatch(r"(encoder\.blocks|decoder_blocks)\.(\d+)\.(.+)", stem)
+        if block is None:
+            result[whole.get(name) or f"{whole[stem]}.{kind}"] = tensor
+            continue
+        side, number, part = block.groups()
+        prefix = f"{'vit.layers' if side == 'encoder.blocks' else 'decoder.decoder_layers'}.{number}"
+        if part != "attn.qkv":
+            result[f"{prefix}.{parts[part]}.{kind}"] = tensor
+            continue
+        for letter, third in zip("qkv", tensor.chunk(3), strict=True):
+            result[f"{prefix}.attention.{letter}_proj.{kind}"] = third
+            if f"{stem}.bias" not in state:
+                result[f"{prefix}.attention.{letter}_proj.bias"] = third.new_zeros(len(third))
     return result

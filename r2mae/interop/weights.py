@@ -1,4 +1,4 @@
-"""`model.init_from`: start from a run of ours, a timm ViT or a transformers ViTMAE, by path or hub id."""
+"""`model.init_from`: start from a run of ours, a timm ViT, a transformers ViTMAE or ViT, by path or hub id."""
 
 import json
 from pathlib import Path
@@ -9,17 +9,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
+from r2mae.interop.quiet import quiet_transformers
 from r2mae.interop.vit_mae import from_vit_mae
 
 _PREFIX = "model."
 _BACKBONE = "backbone."  # of a fine-tuned run, whose head has no place here
+_TRANSFORMERS = ("vit_mae", "vit")
 
 
 def load_initial_weights(model: nn.Module, source: str) -> None:
     """Fill a `MaskedAutoencoder` from source; what the source does not have (a decoder, say) stays as it was made.
 
-    source: a run or checkpoint folder of r2mae, a folder or hub id of a ViTMAE, a file of timm weights
-    (.safetensors, .pth, .bin), or `timm/<name>` from the hub.
+    source: a run or checkpoint folder of r2mae, a folder or hub id of a ViTMAE or ViT of transformers (with its
+    classifier or without), a folder or file of timm weights (.safetensors, .pth, .bin), or `timm/<name>` from the hub.
 
     Raises: InputError when source cannot be read, or does not fit the recipe's model.
     """
@@ -29,7 +31,7 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
         raise
     except Exception as error:
         message = str(error).strip().splitlines() or [type(error).__name__]
-        remedy = "Give a run folder, a ViTMAE folder or hub id, a timm weight file, or timm/<name>."
+        remedy = "Give a run folder, a ViTMAE or ViT folder or hub id, a timm folder or weight file, or timm/<name>."
         raise InputError(
             f"model.init_from must be readable, got {source!r}: {message[0][:160].rstrip('.')}. {remedy}"
         ) from None
@@ -73,19 +75,45 @@ def _read(source: str) -> dict[str, Tensor]:
         config = path / "config.json"
         if not config.is_file():
             raise InputError(f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}.")
-        kind = json.loads(config.read_text()).get("model_type")
-        if kind != "vit_mae":
-            raise InputError(f"model.init_from must be a folder of model_type vit_mae, got {kind!r} in {source!r}.")
+        written = json.loads(config.read_text())
+        if "architecture" in written:  # timm's word; transformers writes model_type and architectures
+            return _encoder_only(_read_file(path / "model.safetensors"))
+        if written.get("model_type") not in _TRANSFORMERS:
+            raise InputError(
+                f"model.init_from must be a folder of model_type {' or '.join(_TRANSFORMERS)}, "
+                f"got {written.get('model_type')!r} in {source!r}."
+            )
     if source.startswith("timm/"):
         import timm
 
         return _encoder_only(timm.create_model(source.removeprefix("timm/"), pretrained=True).state_dict())
-    from transformers import ViTMAEForPreTraining
+    return _read_transformers(source)
 
-    vit_mae, found = ViTMAEForPreTraining.from_pretrained(source, output_loading_info=True)
-    # For an encoder alone transformers makes a decoder of its own, with positions of zeros.
+
+def _read_transformers(source: str) -> dict[str, Tensor]:
+    """A ViTMAE, or the encoder of a ViT; names of transformers 4 and 5 alike."""
+    from transformers import AutoConfig, ViTMAEForPreTraining, ViTModel
+
+    config = AutoConfig.from_pretrained(source)
+    if config.model_type not in _TRANSFORMERS:
+        raise InputError(
+            f"model.init_from must be of model_type {' or '.join(_TRANSFORMERS)}, "
+            f"got {config.model_type!r} in {source!r}."
+        )
+    if config.hidden_act != "gelu":
+        raise InputError(
+            f"model.init_from must be a ViT with hidden_act gelu, got {config.hidden_act!r} in {source!r}."
+        )
+    with quiet_transformers():
+        if config.model_type == "vit":
+            theirs, found = ViTModel.from_pretrained(source, add_pooling_layer=False, output_loading_info=True)
+        else:
+            theirs, found = ViTMAEForPreTraining.from_pretrained(source, output_loading_info=True)
+    prefix = "vit." if config.model_type == "vit" else ""
+    # What a file lacks transformers makes up: for an encoder alone a decoder, with positions of zeros.
     made_up = set(found["missing_keys"])
-    return from_vit_mae({name: tensor for name, tensor in vit_mae.state_dict().items() if name not in made_up})
+    kept = {f"{prefix}{name}": tensor for name, tensor in theirs.state_dict().items() if name not in made_up}
+    return from_vit_mae(kept)
 
 
 def _checkpoint_folder(path: Path) -> Path | None:

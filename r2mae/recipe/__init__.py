@@ -1,5 +1,6 @@
 """Recipe -> objects: the only place that assembles."""
 
+from r2mae.recipe.export import export_run
 from r2mae.recipe.modality import (
     build_model,
     build_outline,
@@ -25,6 +26,7 @@ __all__ = [
     "choose_accelerator",
     "choose_labelled",
     "count_training_samples",
+    "export_run",
     "find_classes",
     "is_first_process",
     "is_here",

@@ -71,10 +71,10 @@ class RunFolder:
             free = any(key == name or key.startswith(f"{name}.") for name in _FREE_KEYS)
             if not free and earlier.get(key) != wanted.get(key):
                 was, now = shown(earlier.get(key)), shown(wanted.get(key))
-                raise InputError(
-                    f"{source}: {key} must be {was} to continue {self.path}, got {now}. "
-                    "Choose another --name, or --fresh to start over beside it."
-                )
+                remedy = "Choose another --name, or --fresh to start over beside it."
+                if key.startswith("mask."):
+                    remedy += f" To go on from its weights: another --name and --set model.init_from={self.path}."
+                raise InputError(f"{source}: {key} must be {was} to continue {self.path}, got {now}. {remedy}")
 
     def set_aside(self) -> None:
         """Rename an existing run to <name>.<n>, so that a fresh one can start."""

@@ -28,11 +28,11 @@ def test_help_is_quick():
     print(f"r2mae --help: {min(times):.3f} s")  # reported, not judged: the test above is what makes it so
 
 
-@pytest.mark.parametrize("verb", ["pretrain", "check", "mask", "evaluate", "reconstruct", "embed"])
+@pytest.mark.parametrize("verb", ["pretrain", "check", "mask", "evaluate", "reconstruct", "embed", "export"])
 def test_every_verb_takes_json_and_has_its_module(verb):
     needed = {
         "pretrain": ["x"], "check": ["x"], "mask": ["x"], "evaluate": ["x", "--task", "knn"],
-        "reconstruct": ["x"], "embed": ["x", "test", "-o", "y.npy"],
+        "export": ["x", "--to", "timm", "y"], "reconstruct": ["x"], "embed": ["x", "test", "-o", "y.npy"],
     }[verb]  # fmt: skip
     assert build_parser().parse_args([verb, *needed, "--json"]).json
     assert hasattr(__import__(f"r2mae.cli.{verb}", fromlist=["run"]), "run")

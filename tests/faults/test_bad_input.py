@@ -41,6 +41,7 @@ BAD_SETTINGS = [
     (["mask.ratio={uniform: {low: 0.9, high: 0.6}}"], ["mask.ratio.uniform.high must be in (low, 1], got 0.6"]),
     (["model.patch_size=3"], ["data.image_size", "divisible by the patch size 3"]),
     (["batch.per_device_samples=5"], ["batch.global_samples must be divisible", "Nearest:"]),
+    (["data.image_size=[32, 48]"], ["data.image_size must be a whole number, got [32, 48]"]),
     (["data.card=digit"], ["data.card", "Did you mean digits?"]),
     (["data={card: cifar10, root: nowhere, image_size: 32}"], ["data.root must be an existing folder", "nowhere"]),
     (["data={card: image_folder, image_size: 32}"], ["data.root must be given"]),

@@ -5,7 +5,14 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 from timm.layers import resample_abs_pos_embed
-from transformers import ViTConfig, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel, ViTModel
+from transformers import (
+    ViTConfig,
+    ViTForImageClassification,
+    ViTMAEConfig,
+    ViTMAEForPreTraining,
+    ViTMAEModel,
+    ViTModel,
+)
 
 from r2mae.errors import InputError
 from r2mae.interop.vit_mae import from_vit_mae
@@ -116,6 +123,33 @@ def test_a_run_and_a_checkpoint(tmp_path, where):
     check_loaded(model, source.state_dict())
 
 
+@pytest.mark.parametrize("names", ["transformers 4", "transformers 5"])
+@pytest.mark.parametrize("kind", [ViTModel, ViTForImageClassification])
+def test_a_folder_of_vit(tmp_path, kind, names):
+    folder, source = vit_folder(tmp_path / "vit", kind)
+    if names == "transformers 5":
+        save_file({name: tensor.clone() for name, tensor in source.state_dict().items()}, folder / "model.safetensors")
+    old = any("attention.attention.query" in name for name in load_file(folder / "model.safetensors"))
+    assert old == (names == "transformers 4")
+    model = make()
+    load_initial_weights(model, str(folder))
+    encoder = source if kind is ViTModel else source.vit
+    state = {f"vit.{name}": part for name, part in encoder.state_dict().items() if not name.startswith("pooler")}
+    check_loaded(model, from_vit_mae(state))
+    batch = {"images": torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)}
+    with torch.no_grad():
+        found, wanted = model.embed(batch), encoder(model.pixels(batch)).last_hidden_state[:, 1:].mean(dim=1)
+    assert (found - wanted).abs().max() < 1e-5  # their norms add 1e-12, timm's 1e-6
+
+
+def test_positions_of_a_vit_are_resampled_too(tmp_path):
+    folder, source = vit_folder(tmp_path / "vit")
+    model = make(image_size=48)
+    load_initial_weights(model, str(folder))
+    wanted = resample_abs_pos_embed(source.embeddings.position_embeddings, [6, 6], [4, 4])
+    assert torch.equal(model.encoder.pos_embed, wanted)
+
+
 def test_positions_are_resampled_to_another_grid(tmp_path):
     source = shaken(make())
     save(tmp_path / "step_5", {f"model.{k}": v for k, v in source.state_dict().items()}, {}, {})
@@ -134,11 +168,10 @@ def vit_mae_folder(path, **changes):
     return path
 
 
-def another_model(path):
-    ViTModel(ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)).save_pretrained(
-        path
-    )
-    return path
+def vit_folder(path, kind=ViTModel, **changes):
+    model = shaken(kind(ViTConfig(**{name: CONFIG[name] for name in CONFIG if "decoder" not in name} | changes)))
+    model.save_pretrained(path)
+    return path, model
 
 
 def damaged_folder(path):
@@ -164,6 +197,7 @@ def pickled(path, state):
 
 
 READ, FIT, WHOLE = "must be readable, got ", "must fit the recipe's model", "must hold a whole encoder"
+KIND = "must be a folder of model_type vit_mae or vit"
 SHAPE = "Set model.width, depth, patch_size and decoder_* as the source has them."
 BAD = {
     "no such path": (lambda at: at / "none", READ),
@@ -171,8 +205,11 @@ BAD = {
     "an unknown name of timm": (lambda _: "timm/vit_tiny_no_such", READ),
     "timm's hub, offline": (lambda _: "timm/vit_tiny_patch16_224", READ),
     "an empty folder": (lambda at: at, "must hold a checkpoint or config.json, got neither"),
-    "another model_type": (lambda at: another_model(at / "vit"), "must be a folder of model_type vit_mae, got 'vit'"),
-    "no model_type": (lambda at: json_folder(at / "x", "{}"), "must be a folder of model_type vit_mae, got None"),
+    "another model_type": (lambda at: json_folder(at / "x", '{"model_type": "bert"}'), f"{KIND}, got 'bert'"),
+    "no model_type": (lambda at: json_folder(at / "x", "{}"), f"{KIND}, got None"),
+    "another activation": (lambda at: vit_folder(at / "x", hidden_act="relu")[0], "must be a ViT with hidden_act gelu"),
+    "a ViT of another width": (lambda at: vit_folder(at / "x", hidden_size=16)[0], SHAPE),
+    "a folder of timm without weights": (lambda at: json_folder(at / "x", '{"architecture": "vit"}'), READ),
     "json of no model": (lambda at: json_folder(at / "x", "[1, 2]"), READ),
     "no json": (lambda at: json_folder(at / "x", "{broken"), READ),
     "a config alone": (lambda at: json_folder(at / "x", json.dumps({"model_type": "vit_mae"})), READ),

@@ -1,9 +1,14 @@
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from timm.layers import resample_abs_pos_embed
 
 from r2mae.errors import InputError
 from r2mae.recipe import choose_accelerator
 from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
+from tests.training.runs import metric, prepare, train, weights
 
 
 def test_more_gpus_than_there_are():
@@ -11,3 +16,46 @@ def test_more_gpus_than_there_are():
     with pytest.raises(InputError, match="hardware.devices must be at most"):
         choose_accelerator(recipe)
     assert choose_accelerator(load_recipe(str(DEMO), ["hardware.accelerator=cpu"])) == "cpu"
+
+
+def test_a_schedule_changes_the_law_in_mid_training(scratch):
+    moving = "mask={ratio: {fixed: {ratio: 0.75}}, schedule: {stepwise: {at: [0.5], to: [{fixed: {ratio: 0.25}}]}}}"
+    training, _ = prepare("run", moving, "schedule.steps=6")
+    module = training.module
+    batch = module.dataset.__getitems__(list(range(16)))
+    hidden = [module.masker(module.model, batch, step).is_masked.float().mean().item() for step in range(6)]
+    assert hidden == [0.75] * 3 + [0.25] * 3
+
+
+def test_a_finished_run_goes_on_under_another_law(scratch):
+    first = train("first", "schedule.steps=4")
+    new = ("mask.ratio={fixed: {ratio: 0.5}}", "schedule.steps=4")
+    with pytest.raises(InputError, match="mask.ratio.* model.init_from=runs/first"):
+        prepare("first", *new)
+    training, folder = prepare("second", *new, f"model.init_from={first.path}")
+    final = weights(first, 4)
+    begun = training.module.state_dict()
+    assert {name for name in final if name.startswith("model.decoder_blocks.")}  # the decoder comes along
+    assert all(torch.equal(begun[name], final[name]) for name in begun)
+    assert begun.keys() == {name for name in final if name.startswith("model.") and "/" not in name}
+    training.run()
+    assert metric(folder, "train/mask_ratio") == dict.fromkeys(range(1, 5), 0.5)
+
+
+def test_a_run_goes_on_at_another_image_size(scratch):
+    first = train("first", "schedule.steps=4")
+    training, _ = prepare("larger", "schedule.steps=4", f"model.init_from={first.path}", "data.image_size=12")
+    old, new = weights(first, 4), training.module.state_dict()
+    for name in ("model.encoder.pos_embed", "model.decoder_positions"):
+        assert torch.equal(new[name], resample_abs_pos_embed(old[name], [6, 6], [4, 4]))
+    training.run()
+
+
+def test_images_that_are_not_square_or_smaller_than_asked(scratch):
+    (scratch / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(40):  # 64 wide, 40 high: less than 48
+        Image.fromarray(rng.integers(0, 256, (40, 64), dtype=np.uint8)).save(scratch / "images" / f"{number}.png")
+    data = f"data={{card: image_folder, root: {scratch / 'images'}, image_size: 48, channels: 1, held_out: 0.25}}"
+    folder = train("run", data, "model.patch_size=16", "schedule.steps=4", "watch.samples=8", "watch.knn=false")
+    assert folder.pointer("last").name == "step_4"

@@ -35,6 +35,22 @@ def test_what_is_learnt_may_not(tmp_path, setting, key):
     assert folder.recipe.read_text() == written
 
 
+@pytest.mark.parametrize(
+    "setting", ["mask.ratio={fixed: {ratio: 0.75}}", "mask.scope=sample", "mask.levels=4", "mask.pattern=block"]
+)
+def test_another_law_is_refused_with_the_way_to_it(tmp_path, setting):
+    folder = RunFolder(tmp_path / "run")
+    folder.start(document())
+    with pytest.raises(InputError, match="^recipe.yaml: mask.") as caught:
+        folder.check(document(setting), "recipe.yaml")
+    message = str(caught.value)
+    assert f"another --name and --set model.init_from={folder.path}" in message
+    assert "\n" not in message
+    with pytest.raises(InputError) as caught:
+        folder.check(document("seed=1"), "recipe.yaml")
+    assert "init_from" not in str(caught.value)
+
+
 def test_other_peoples_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="must be a run folder or absent"):

@@ -1,0 +1,76 @@
+"""An encoder as a folder that `timm.create_model("local-dir:<folder>", pretrained=True)` reads."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from r2mae.errors import InputError
+from r2mae.interop.same_features import largest_difference, noise
+from r2mae.models.image_encoder import ImageEncoder
+
+_POOLS = {"mean": "avg", "cls": "token"}
+
+
+def export_timm(
+    model: ImageEncoder, folder: Path, *, architecture: str, arguments: dict[str, Any], image_size: int
+) -> float:
+    """Write weights and config; load them back; give the largest difference to `model.embed` on noise.
+
+    arguments: what timm was given beside architecture, image size, channels and pooling.
+
+    Raises: InputError when timm makes another function of the folder.
+    """
+    encoder = model.encoder
+    weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in encoder.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = timm_config(model, architecture, arguments, image_size)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    try:
+        loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        with torch.no_grad():
+            found = loaded(model.pixels(noise(model, image_size)))
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{architecture} must be a model that timm can load from a folder, got: {reason}.") from None
+    return largest_difference(found, model, image_size, f"{architecture} loaded by timm")
+
+
+def timm_config(model: ImageEncoder, architecture: str, arguments: dict[str, Any], image_size: int) -> dict[str, Any]:
+    """config.json as timm writes it: what to build, and how pixels are prepared."""
+    encoder, given = model.encoder, model.encoder.pretrained_cfg
+    mean, std = model.pixel_mean.flatten().tolist(), model.pixel_std.flatten().tolist()
+    fixed = isinstance(encoder, VisionTransformer) or bool(given.get("fixed_input_size"))
+    shape: dict[str, Any] = {"in_chans": len(mean), "num_classes": 0}
+    if fixed:
+        shape["img_size"] = image_size
+    if isinstance(encoder, VisionTransformer):
+        # The norm stays where pretraining had it, before tokens are averaged.
+        shape |= {"global_pool": _POOLS[model.pooling], "fc_norm": False}
+        if isinstance(encoder.norm, nn.Identity):
+            shape["final_norm"] = False
+    return {
+        "architecture": architecture,
+        "num_classes": 0,
+        "num_features": model.width,
+        "model_args": arguments | shape,
+        "pretrained_cfg": {
+            "custom_load": False,
+            "input_size": [len(mean), image_size, image_size],
+            "fixed_input_size": fixed,
+            "interpolation": "bicubic",
+            "crop_pct": 1.0,
+            "crop_mode": "center",
+            "mean": mean,
+            "std": std,
+            "num_classes": 0,
+            "pool_size": None,
+            "first_conv": given.get("first_conv"),
+            "classifier": given.get("classifier"),
+        },
+    }

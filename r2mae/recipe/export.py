@@ -1,0 +1,72 @@
+"""A run -> a folder for another library."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from r2mae.datasets.card import load_card
+from r2mae.errors import InputError
+from r2mae.interop.folder import write_folder
+from r2mae.interop.model_card import RunFacts, model_card
+from r2mae.recipe.run import LoadedRun
+
+Library = Literal["timm", "transformers"]
+# What a recipe calls what timm's models take.
+_SHAPE = {"patch_size": "patch_size", "width": "embed_dim", "depth": "depth", "heads": "num_heads"}
+
+
+def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
+    """Write a run's model for timm or transformers; gives the largest difference between features, on noise.
+
+    Raises: InputError when folder holds something, or the library cannot express the model.
+    """
+    from r2mae.interop.export_timm import export_timm
+    from r2mae.interop.export_transformers import export_transformers
+    from r2mae.models.image_encoder import ImageEncoder
+
+    model, section, image_size = loaded.model, loaded.recipe.model, loaded.recipe.data.image_size
+    if not isinstance(model, ImageEncoder) or "law" not in loaded.manifest:
+        got = f"{loaded.recipe.task} on {loaded.recipe.modality}"
+        raise InputError(f"RUN must be pretraining on images to be exported to {library}, got {got}.")
+
+    def write(to: Path) -> float:
+        (to / "README.md").write_text(model_card(run_facts(loaded), library))
+        if library == "timm":
+            arguments = timm_arguments(section)
+            return export_timm(model, to, architecture=section.encoder, arguments=arguments, image_size=image_size)
+        ratio = loaded.recipe.mask.law.mean(1.0)  # of a law that moves, where it ends
+        return export_transformers(model, to, architecture=section.encoder, image_size=image_size, mean_ratio=ratio)
+
+    return write_folder(folder, write)
+
+
+def timm_arguments(section: Any) -> dict[str, Any]:
+    """A model section's own words for shape, as timm's."""
+    given = {theirs: getattr(section, ours, None) for ours, theirs in _SHAPE.items()}
+    explicit = {name: value for name, value in given.items() if value is not None}
+    return explicit | dict(getattr(section, "arguments", None) or {})
+
+
+def run_facts(loaded: LoadedRun) -> RunFacts:
+    """What the checkpoint says of itself, and the data card of what the card names."""
+    manifest, recipe = loaded.manifest, loaded.recipe
+    written = manifest["recipe"]
+    card = load_card(recipe.data.card)
+    source = written["model"].get("init_from")
+    return RunFacts(
+        run=loaded.folder.path.resolve().name,
+        architecture=recipe.model.encoder,
+        shape=timm_arguments(recipe.model),
+        image_size=recipe.data.image_size,
+        channels=recipe.data.channels,
+        law=manifest["law"],
+        pattern=recipe.mask.pattern,
+        data_title=card.title,
+        data_licence=card.licence,
+        step=manifest["step"],
+        global_samples=recipe.batch.global_samples,
+        held_out_loss=manifest.get("validation_loss"),
+        # A path says more of a computer than of a model.
+        initial_weights=source if source is None or not Path(source).exists() else Path(source).resolve().name,
+        version=manifest["versions"].get("r2mae"),
+        commit=manifest["commit"],
+    )
