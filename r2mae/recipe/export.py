@@ -8,6 +8,7 @@ from r2mae.errors import InputError
 from r2mae.interop.folder import write_folder
 from r2mae.interop.model_card import RunFacts, model_card
 from r2mae.recipe.run import LoadedRun
+from r2mae.schema.pretrain import PretrainRecipe
 
 Library = Literal["timm", "transformers"]
 # What a recipe calls what timm's models take.
@@ -23,9 +24,10 @@ def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
     from r2mae.interop.export_transformers import export_transformers
     from r2mae.models.image_encoder import ImageEncoder
 
-    model, section, image_size = loaded.model, loaded.recipe.model, loaded.recipe.data.image_size
-    if not isinstance(model, ImageEncoder) or "law" not in loaded.manifest:
-        got = f"{loaded.recipe.task} on {loaded.recipe.modality}"
+    model, recipe = loaded.model, loaded.recipe
+    section, image_size = recipe.model, recipe.data.image_size
+    if not isinstance(model, ImageEncoder) or not isinstance(recipe, PretrainRecipe):
+        got = f"{recipe.task} on {recipe.modality}"
         raise InputError(f"RUN must be pretraining on images to be exported to {library}, got {got}.")
 
     def write(to: Path) -> float:
@@ -33,7 +35,7 @@ def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
         if library == "timm":
             arguments = timm_arguments(section)
             return export_timm(model, to, architecture=section.encoder, arguments=arguments, image_size=image_size)
-        ratio = loaded.recipe.mask.law.mean(1.0)  # of a law that moves, where it ends
+        ratio = recipe.mask.law.mean(1.0)  # of a law that moves, where it ends
         return export_transformers(model, to, architecture=section.encoder, image_size=image_size, mean_ratio=ratio)
 
     return write_folder(folder, write)
@@ -49,6 +51,7 @@ def timm_arguments(section: Any) -> dict[str, Any]:
 def run_facts(loaded: LoadedRun) -> RunFacts:
     """What the checkpoint says of itself, and the data card of what the card names."""
     manifest, recipe = loaded.manifest, loaded.recipe
+    assert isinstance(recipe, PretrainRecipe)
     written = manifest["recipe"]
     card = load_card(recipe.data.card)
     source = written["model"].get("init_from")

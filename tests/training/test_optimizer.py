@@ -49,3 +49,22 @@ def test_matrices_decay_and_nothing_else():
 )
 def test_what_decays(name, shape, decayed):
     assert is_decayed(name, torch.nn.Parameter(torch.zeros(shape))) == decayed
+
+
+def test_layers_far_from_the_head_learn_more_slowly():
+    model = torch.nn.ModuleDict(
+        {"stem": torch.nn.Linear(2, 2), "block": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 2)}
+    )
+    model.layers = lambda: {
+        f"{part}.{kind}": depth for depth, part in enumerate(("stem", "block")) for kind in ("weight", "bias")
+    }
+    optimizer = build_adamw(model, weight_decay=0.3, betas=(0.9, 0.95), eps=1e-8, layer_decay=0.5)
+    scales = {
+        id(p): (group["lr_scale"], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]
+    }
+    found = {name: scales[id(parameter)] for name, parameter in model.named_parameters()}
+    assert found == {
+        "stem.weight": (0.25, 0.3), "stem.bias": (0.25, 0.0),
+        "block.weight": (0.5, 0.3), "block.bias": (0.5, 0.0),
+        "head.weight": (1.0, 0.3), "head.bias": (1.0, 0.0),
+    }  # fmt: skip

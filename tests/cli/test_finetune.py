@@ -1,0 +1,236 @@
+"""`r2mae finetune` on digits: tables, continuation, what it starts from, two processes, and what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from r2mae.cli.main import main
+from r2mae.recipe import load_run, open_split
+from r2mae.training.run_folder import RunFolder
+from tests.conftest import DEMO, ROOT, overrides, r2mae
+from tests.training.runs import largest_difference, metric, weights
+
+RECIPE = ROOT / "recipes" / "vision" / "digits_finetune.yaml"
+SHAPE = ("model.width=16", "model.heads=2")  # of the tiny run that tests pretrain
+SMALL = (
+    *SHAPE,
+    "schedule={steps: 12, warmup_steps: 2}",
+    "watch={every_steps: 6, samples: 40}",
+    "checkpoint.every_steps=4",
+    "batch.global_samples=16",
+    "repeat={seeds: 1, labels_per_class: [5]}",
+)
+SCRATCH = "model.init_from=null"
+
+
+def settings(*more):
+    return [part for setting in (*SMALL, *more) for part in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A folder with runs/digits_demo, where the recipe expects it."""
+    with pytest.MonkeyPatch.context() as patch:
+        here = tmp_path_factory.mktemp("finetune")
+        patch.chdir(here)
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        assert main(["pretrain", str(DEMO), *overrides("schedule.steps=4"), "--name", "digits_demo"]) == 0
+        yield here
+
+
+@pytest.fixture
+def call(pretrained, capfd):
+    def run(*arguments, verb="finetune"):
+        capfd.readouterr()
+        try:
+            code = main([verb, str(RECIPE), *map(str, arguments)])
+        except SystemExit as ending:
+            code = ending.code
+        out, err = capfd.readouterr()
+        return code, out, err.strip().splitlines()
+
+    return run
+
+
+def test_a_table_of_seeds_and_labels(call, pretrained):
+    options = (*settings("tune.label_smoothing=0.0"), "--name", "table", "--seeds", 2, "--labels-per-class", "3,all")
+    code, out, _ = call(*options, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert [row["labels_per_class"] for row in result["scores"]] == [3, "all"]
+    for row in result["scores"]:
+        assert len(row["seeds"]) == 2
+        assert row["accuracy"] == pytest.approx(np.mean(row["seeds"]))
+        assert row["over_seeds"] == pytest.approx(12.706 * abs(np.subtract(*row["seeds"])) / 2, rel=1e-3)
+        for path, accuracy in zip(row["runs"], row["seeds"], strict=True):
+            predicted, expected = np.load(Path(path) / "test_predictions.npy")
+            assert len(expected) == 360
+            assert (predicted == expected).mean() == accuracy == RunFolder(path).read_status()["test"]["accuracy"]
+    assert json.loads(Path("runs/table/scores.json").read_text()) == result
+    folder = RunFolder("runs/table/labels_3/seed_1")
+    assert metric(folder, "validation/accuracy").keys() == {6, 12}
+    # Said again: nothing is trained, nothing is tested, the same answer.
+    before = {path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")}
+    code, again, lines = call(*options, "--json")
+    assert json.loads(again) == result
+    assert sum("finished at step 12" in line for line in lines) == 4
+    assert before == {path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")}
+    code, out, _ = call(*options)
+    assert "3 labels a class" in out
+    assert "(2 seeds)" in out
+
+
+def test_scores_are_those_of_the_saved_model(call):
+    assert call(*settings(), "--name", "one")[0] == 0
+    run = load_run("runs/one/labels_5/seed_0")
+    assert run.manifest["classes"] == list(range(10))
+    test = open_split(run.recipe, "test")
+    with torch.no_grad():
+        logits = run.model(test.load(torch.arange(len(test)), None, 0))
+    predicted, expected = np.load("runs/one/labels_5/seed_0/test_predictions.npy")
+    assert np.array_equal(logits.argmax(dim=1).numpy(), predicted)
+    assert np.array_equal(expected, test.labels)
+
+
+def test_starts_from_the_run_unless_told_otherwise(call):
+    still = ("optimizer.lr=1e-9", "tune.freeze=true")
+    encoder = {name: t for name, t in load_run("runs/digits_demo").model.state_dict().items() if "encoder." in name}
+    for name, more in (
+        ("from_run", ()),
+        ("from_scratch", (SCRATCH,)),
+        ("from_tuned", ("model.init_from=runs/from_run/labels_5/seed_0",)),
+    ):
+        assert call(*settings(*still, *more), "--name", name)[0] == 0
+        tuned = load_run(f"runs/{name}/labels_5/seed_0").model.state_dict()
+        same = all(torch.equal(tuned[f"backbone.{key}"], tensor) for key, tensor in encoder.items())
+        assert same == (name != "from_scratch")
+
+
+def test_learns_more_than_the_head_unless_frozen(call):
+    for frozen in ("true", "false"):
+        assert call(*settings(f"tune.freeze={frozen}"), "--name", f"frozen_{frozen}")[0] == 0
+        folder = RunFolder(f"runs/frozen_{frozen}/labels_5/seed_0")
+        first, last = weights(folder, 8), weights(folder, 12)
+        moved = {name for name in first if "/" not in name and not torch.equal(first[name], last[name])}
+        assert any(name.startswith("model.head.") for name in moved)
+        assert any(name.startswith("model.backbone.") for name in moved) == (frozen == "false")
+
+
+EVERYTHING = (
+    "data.augment={crop_scale: [0.5, 1.0], mixup: 0.8, cutmix: 1.0}",
+    "model.drop_path=0.2",
+    "tune={hidden: 16, dropout: 0.1, layer_decay: 0.6, label_smoothing: 0.1, class_weights: balanced}",
+    "optimizer.clip_norm=1.0",
+)
+
+
+def test_killed_and_continued_is_bit_identical(call, pretrained):
+    more = settings(*EVERYTHING, "schedule={steps: 120}", "checkpoint.every_steps=5", "repeat.labels_per_class=[all]")
+    assert call(*more, "--name", "straight")[0] == 0
+    command = [str(Path(sys.executable).with_name("r2mae")), "finetune", str(RECIPE), *more, "--name", "killed"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    killed = RunFolder("runs/killed/labels_all/seed_0")
+    while process.poll() is None and not (killed.checkpoints / "step_10").is_dir() and not killed.pointer("last"):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert killed.read_status()["status"] == "running"
+    assert call(*more, "--name", "killed")[0] == 0
+    straight = RunFolder("runs/straight/labels_all/seed_0")
+    assert largest_difference(weights(straight, 120), weights(killed, 120)) == 0
+    assert straight.read_status()["test"] == killed.read_status()["test"]
+
+
+def test_two_processes_are_one(pretrained):
+    """Two runs in one command, so the second meets processes that are already there."""
+    more = settings(*EVERYTHING[:1], "tune={class_weights: balanced}", "batch.per_device_samples=4", "repeat.seeds=2")
+    for name, devices in (("one", 1), ("two", 2)):
+        done = r2mae(
+            "finetune",
+            RECIPE,
+            *more,
+            "--set",
+            f"hardware.devices={devices}",
+            "--name",
+            f"devices_{name}",
+            cwd=pretrained,
+            check=0,
+        )
+        assert done.stdout.count("labels a class") == 1
+    for seed in (0, 1):
+        one, two = (RunFolder(pretrained / f"runs/devices_{name}/labels_5/seed_{seed}") for name in ("one", "two"))
+        before, after = metric(one, "train/loss"), metric(two, "train/loss")
+        assert list(before) == list(after)
+        assert max(abs(before[step] - after[step]) for step in before) < 1e-5
+        for name in ("validation/loss", "validation/accuracy"):
+            assert metric(one, name)[12] == pytest.approx(metric(two, name)[12], abs=1e-4)
+
+
+REFUSED = [
+    (["tune.num_classes=7"], ["tune.num_classes must be 10", "got 7"]),
+    (["tune.class_weights=[1.0, 2.0]"], ["tune.class_weights must be 10 numbers", "got 2"]),
+    (["tune.class_weights=[1.0, 0.0]"], ["tune.class_weights must be greater than 0"]),
+    (["tune.class_weights=even"], ["tune.class_weights must", '"even"']),
+    (["repeat.labels_per_class=[500]"], ["labels_per_class must be at most", "got 500"]),
+    (["repeat.labels_per_class=[0]"], ["labels_per_class must be whole numbers from 1, or all"]),
+    (["repeat.labels_per_class=[5, 5]"], ["labels_per_class must differ"]),
+    (["model.encoder=vit_tinny_patch16_224"], ["model.encoder must be a timm model", "vit_tiny_patch16_224"]),
+    (["model.init_from=runs/nowhere"], ["model.init_from", "runs/nowhere"]),
+    (["model.depth=3"], ["model.init_from", "must"]),
+    (["model.pooling=max"], ["model.pooling must be 'mean' or 'cls'"]),
+    (["schedule={tokens: 1000}"], ["epochs, steps or samples", "1000 tokens"]),
+    (["mask={ratio: {fixed: {ratio: 0.5}}}"], ["mask must be a key of the document"]),
+    (["data.augment={mixup: 0.8}", "batch.global_samples=15"], ["batch.per_device_samples must be even", "got 15"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "words"), REFUSED, ids=[" ".join(more) for more, _ in REFUSED])
+def test_refuses(call, pretrained, more, words):
+    code, _, lines = call(*settings(*more), "--name", "refused")
+    assert code == 2, lines
+    assert len(lines) == 1, lines
+    for word in words:
+        assert word in lines[0]
+    assert not (pretrained / "runs" / "refused").exists()
+
+
+def test_check_says_where_it_starts(call):
+    code, out, _ = call(*settings(), "--json", verb="check")
+    assert code == 0
+    report = json.loads(out)
+    assert report["data"]["init_from"] == "runs/digits_demo: fits"
+    assert report["classes"] == 10
+    assert report["plans"]["5"]["train_samples"] == 50
+    assert (
+        call(*settings("model.init_from=runs/later"), verb="check")[1].count("runs/later: not here, not looked at") == 1
+    )
+    code, _, lines = call(*settings("model.depth=3"), verb="check")
+    assert (code, len(lines)) == (2, 1)
+
+
+def test_keeps_out_of_other_folders(call):
+    code, _, lines = call(*settings(), "--name", "digits_demo")
+    assert (code, len(lines)) == (2, 1)
+    assert "must hold fine-tuning runs" in lines[0]
+    code, _, lines = call(verb="pretrain")
+    assert (code, len(lines)) == (2, 1)
+    assert "task must be pretrain here, got finetune. Run: r2mae finetune" in lines[0]
+    code, _, lines = call("--labels-per-class", "some")
+    assert (code, len(lines)) == (2, 1)
+
+
+def test_changed_settings_do_not_continue(call):
+    assert call(*settings(), "--name", "kept")[0] == 0
+    code, _, lines = call(*settings("optimizer.lr=1e-4"), "--name", "kept")
+    assert (code, len(lines)) == (2, 1)
+    assert "optimizer.lr must be 0.003 to continue" in lines[0]
+    assert call(*settings("optimizer.lr=1e-4"), "--name", "kept", "--fresh")[0] == 0
+    assert Path("runs/kept.1/labels_5/seed_0/run.json").is_file()

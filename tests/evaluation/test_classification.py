@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from r2mae.errors import InputError
+from r2mae.evaluation.classification import accuracy_and_f1, summarize, truth
+
+
+class Labelled:
+    def __init__(self, labels):
+        self.labels = np.array(labels)
+
+    def __len__(self):
+        return len(self.labels)
+
+
+def test_labels_become_places_in_the_head():
+    assert truth(Labelled([30, 10, 30]), [10, 20, 30]).tolist() == [2, 0, 2]
+    with pytest.raises(InputError, match=r"got \[40\] besides"):
+        truth(Labelled([10, 40]), [10, 20, 30])
+
+
+def test_accuracy_and_f1():
+    expected, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
+    found = accuracy_and_f1(predicted, expected)
+    assert found["accuracy"] == 0.75
+    assert found["macro_f1"] == pytest.approx(f1_score(expected, predicted, average="macro"))
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+
+
+def test_intervals_cover_the_truth():
+    """Items answered rightly with probability 0.7: 95 % of the intervals over items hold it."""
+    generator = np.random.default_rng(0)
+    expected = np.zeros(300, dtype=np.int64)
+    held = [
+        abs(score.accuracy - 0.7) < score.over_items
+        for score in (summarize([(generator.random(300) > 0.7).astype(np.int64)], expected) for _ in range(500))
+    ]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.025)
+
+
+def test_one_seed_says_nothing_of_seeds():
+    expected = np.array([0, 1, 1, 0])
+    assert summarize([expected], expected).over_seeds is None
+    two = summarize([expected, 1 - expected], expected)
+    assert (two.accuracy, two.seeds) == (0.5, (1.0, 0.0))
+    assert two.over_seeds == pytest.approx(12.706 * 0.5, rel=1e-3)
