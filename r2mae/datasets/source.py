@@ -15,14 +15,24 @@ _HELD_OUT_KEY = 0x51D  # fixed: which samples are held out does not depend on a 
 
 
 class SampleSource(Protocol):
-    """Samples by index. `positions` seeds augmentation; None asks for the plain view used by evaluation."""
+    """Samples by index. `positions` seeds augmentation; None asks for the plain view used by evaluation.
+
+    labels_absent: where labels are None, what there is instead and the remedy, as the end of a message.
+    class_names: what people call the class numbers.
+    """
 
     fingerprint: str
+    labels_absent: str
+    class_names: dict[int, str]
 
     def __len__(self) -> int: ...
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples at indices (B,)."""
+        """Samples at indices (B,); the batch's "indices" say which were read, where others stand in for them."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What a message calls the sample."""
         ...
 
     @property
@@ -37,6 +47,8 @@ class Part:
     def __init__(self, source: SampleSource, size: int, held_out: bool) -> None:
         self.source = source
         self.fingerprint = source.fingerprint
+        self.labels_absent = source.labels_absent
+        self.class_names = source.class_names
         self.start, self.stop = (size, len(source)) if held_out else (0, size)
 
     def __len__(self) -> int:
@@ -46,14 +58,29 @@ class Part:
         return permute(indices + self.start, len(self.source), _HELD_OUT_KEY)
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples by index within this part."""
+        """Samples by index within this part; the batch's "indices" are those of the whole source."""
         return self.source.load(self._outer(indices), positions, seed)
+
+    def name(self, index: int) -> str:
+        """What a message calls the sample."""
+        return self.source.name(int(self._outer(torch.tensor([index]))))
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
         """(N,) int64, or None when the data has no labels."""
         labels = self.source.labels
         return None if labels is None else labels[self._outer(torch.arange(len(self))).numpy()]
+
+
+def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
+    """(B,) class numbers of the samples that were read: a neighbour that stands in brings its own label.
+
+    source: the one, with labels, that loaded the batch.
+    """
+    while isinstance(source, Part):
+        source = source.source
+    assert source.labels is not None
+    return source.labels[batch["indices"].cpu().numpy()]
 
 
 def hold_out(source: SampleSource, share: float) -> tuple[Part, Part]:

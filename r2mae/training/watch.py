@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from r2mae.datasets.source import Batch, SampleSource
+from r2mae.datasets.source import Batch, SampleSource, batch_labels
 from r2mae.errors import InputError
 from r2mae.masking.pattern import Mask, sample_mask
 from r2mae.metrics.knn import knn_accuracy
@@ -147,21 +147,20 @@ class Watch(lightning.Callback):
         self, source: SampleSource, model: Any, device: torch.device, rank: int, world_size: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Features and labels of the watched samples, gathered in index order whatever the number of ranks."""
-        features: list[Tensor] = []
-        indices: list[Tensor] = []
+        has_labels = source.labels is not None
+        rows: list[tuple[Tensor, Tensor, Tensor]] = []
         for batch in self._batches(source, device, rank, world_size):
-            features.append(model.embed(batch).float().cpu())
-            indices.append(batch["indices_here"])
-        parts: list[Any] = [(torch.cat(features), torch.cat(indices))] if features else [None]
+            here = batch["indices_here"]
+            labels = torch.from_numpy(batch_labels(source, batch)) if has_labels else torch.zeros_like(here)
+            rows.append((model.embed(batch).float().cpu(), here, labels))
+        parts: list[Any] = [tuple(map(torch.cat, zip(*rows, strict=True))) if rows else None]
         if world_size > 1:
             gathered: list[Any] = [None] * world_size
             dist.all_gather_object(gathered, parts[0])
             parts = [part for part in gathered if part is not None]
-        everything, order = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-        labels = source.labels
-        chosen = np.sort(order.numpy())
-        known = labels[chosen] if labels is not None else np.zeros(len(chosen), dtype=np.int64)
-        return everything[order.argsort()].double().numpy(), known
+        features, order, known = (torch.cat(column) for column in zip(*parts, strict=True))
+        ascending = order.argsort()
+        return features[ascending].double().numpy(), known[ascending].numpy()
 
     def _batches(self, source: SampleSource, device: torch.device, rank: int, world_size: int) -> Any:
         """Plain views of the first `samples` of a source, this rank's share."""
