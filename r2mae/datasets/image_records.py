@@ -48,8 +48,10 @@ def open_records(card: Card, root: str | None, split: str, label_column: str | N
     """
     card = _with_column(card, label_column)
     records = _open_split(card, root, split)
-    if label_column is not None and not (isinstance(records, _TableRecords) and records.labels is not None):
-        raise InputError(f"data.label_column must be a column of the data, got {records.labels_absent}")
+    if label_column is not None and (records.labels is None or not isinstance(records, _TableRecords)):
+        without = f"{label_column!r} for data without columns. Leave it out: class folders name the classes."
+        got = records.labels_absent if isinstance(records, _TableRecords) else without
+        raise InputError(f"data.label_column must be a column of the data, got {got}")
     return records
 
 
@@ -146,7 +148,7 @@ class _TableRecords:
         self.labels: Labels | None = None
         self.labels_absent = _say_absent(card, table.column_names, title)
         self.class_names: dict[int, str] = {}
-        if card.label_column in table.column_names:
+        if card.label_column in table.column_names and card.label_column != self.column:
             self.labels, self.class_names = _read_labels(table, str(card.label_column), title)
         try:
             encoded = table.select_columns([self.column]).cast_column(self.column, Image(decode=False))
@@ -180,7 +182,7 @@ class _DigitRecords:
         self.pixels = (pixels[rows].reshape(-1, 8, 8, 1) * 15).astype(np.uint8)  # 17 grey levels, 0..16
         self.labels: Labels | None
         self.labels, self.class_names = _encode(labels[rows])
-        self.labels_absent = "the embedded digits, which have no columns. Leave it out."
+        self.labels_absent = ""
         self.fingerprint = fingerprint_array(self.pixels)
 
     def __len__(self) -> int:

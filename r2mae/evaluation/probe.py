@@ -14,26 +14,37 @@ from r2mae.metrics.knn import knn_hits
 from r2mae.metrics.linear_probe import linear_probe_hits
 
 ProbeTask = Literal["knn", "linear_probe"]
+Over = Literal["draws", "test items"]
 Hits = npt.NDArray[np.bool_]
 Say = Callable[[str], None]
 _FEW_NEIGHBORS = 5  # 20 would reach past a class that has 10 labels
 
 
 @dataclass(frozen=True)
-class ProbeScore:
-    """Test accuracy, or a difference of two, with its 95 % half-width over draws where several, else over test items.
+class _Interval:
+    """A 95 % half-width over draws where several, else over test items; None where a single item gives none."""
 
-    half_width is None where there is no interval: a difference over a single test item.
-    """
-
-    accuracy: float
     half_width: float | None
     draws: int
-    over: Literal["draws", "test items"]
+    over: Over
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ProbeScore(_Interval):
+    """Test accuracy, the mean over draws."""
+
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class ProbeDifference(_Interval):
+    """One encoder's test accuracy - another's, paired."""
+
+    difference: float
 
 
 def probe(
@@ -75,28 +86,26 @@ def probe_hits(
 
 def summarize(hits: Hits) -> ProbeScore:
     """Accuracy and interval of (draws, M) hits."""
-    if len(hits) > 1:
-        return _score(mean_interval(hits.mean(axis=1)), len(hits))
-    return _score(share_interval(hits[0]), 1)
+    mean, half_width = mean_interval(hits.mean(axis=1)) if len(hits) > 1 else share_interval(hits[0])
+    return ProbeScore(*_interval(half_width, len(hits)), accuracy=mean)
 
 
-def compare(hits: Hits, others: Hits) -> ProbeScore:
+def compare(hits: Hits, others: Hits) -> ProbeDifference:
     """Accuracy of hits - accuracy of others, both (draws, M), paired: draw by draw where several, else item by item."""
-    if len(hits) > 1:
-        return _score(mean_interval(hits.mean(axis=1) - others.mean(axis=1)), len(hits))
-    return _score(mean_interval(hits[0].astype(np.float64) - others[0]), 1)
+    differences = hits.astype(np.float64) - others
+    mean, half_width = mean_interval(differences.mean(axis=1) if len(hits) > 1 else differences[0])
+    return ProbeDifference(*_interval(half_width, len(hits)), difference=mean)
 
 
-def _score(interval: tuple[float, float], draws: int) -> ProbeScore:
-    mean, half_width = interval
-    return ProbeScore(
-        mean, None if math.isnan(half_width) else half_width, draws, "draws" if draws > 1 else "test items"
-    )
+def _interval(half_width: float, draws: int) -> tuple[float | None, int, Over]:
+    return None if math.isnan(half_width) else half_width, draws, "draws" if draws > 1 else "test items"
 
 
 def _hits(task: ProbeTask, train: LabelledFeatures, test: LabelledFeatures, few: bool, say: Say | None) -> Hits:
     arrays = (train.features, train.labels, test.features, test.labels)
     if task == "knn":
         options = {"num_neighbors": _FEW_NEIGHBORS} if few else {}
-        return knn_hits(*arrays, **options, progress=say and (lambda done, total: say(f"{done:,} of {total:,} samples")))
+        return knn_hits(
+            *arrays, **options, progress=say and (lambda done, total: say(f"{done:,} of {total:,} samples"))
+        )
     return linear_probe_hits(*arrays, progress=say and (lambda at, loss: say(f"iteration {at}, loss {loss:.6f}")))
