@@ -52,7 +52,11 @@ def score(
     labels, names = require_labels(train), train.class_names
     found = [None if few is None else few_label_draws(labels, few, draws, 0, names) for few in labels_per_class]
     # Only what is drawn is embedded.
-    chosen = np.arange(len(train)) if None in found else np.unique(np.concatenate([d for few in found for d in few]))
+    chosen = (
+        np.arange(len(train))
+        if None in found
+        else np.unique(np.concatenate([draw for few in found for draw in few or ()]))
+    )
     hits: list[Hits] = [{} for _ in found]
     for name, model, kind in _encoders(loaded.model, recipe, baselines):
         known = extract_labelled(model, train, chosen, kind=kind, progress=show(f"{name}, train"))

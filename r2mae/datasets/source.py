@@ -15,15 +15,9 @@ _HELD_OUT_KEY = 0x51D  # fixed: which samples are held out does not depend on a 
 
 
 class SampleSource(Protocol):
-    """Samples by index. `positions` seeds augmentation; None asks for the plain view used by evaluation.
-
-    labels_absent: where labels are None, what there is instead and the remedy, as the end of a message.
-    class_names: what people call the class numbers.
-    """
+    """Samples by index. `positions` seeds augmentation; None asks for the plain view used by evaluation."""
 
     fingerprint: str
-    labels_absent: str
-    class_names: dict[int, str]
 
     def __len__(self) -> int: ...
 
@@ -40,6 +34,16 @@ class SampleSource(Protocol):
         """(N,) class numbers, or None."""
         ...
 
+    @property
+    def labels_absent(self) -> str:
+        """Where labels are None, what there is instead and the remedy, as the end of a message."""
+        ...
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """What people call the class numbers; every number in labels has a name."""
+        ...
+
 
 class Part:
     """A share of a source, chosen by a fixed permutation: the first `size` or, with `held_out`, the rest."""
@@ -47,8 +51,6 @@ class Part:
     def __init__(self, source: SampleSource, size: int, held_out: bool) -> None:
         self.source = source
         self.fingerprint = source.fingerprint
-        self.labels_absent = source.labels_absent
-        self.class_names = source.class_names
         self.start, self.stop = (size, len(source)) if held_out else (0, size)
 
     def __len__(self) -> int:
@@ -71,6 +73,16 @@ class Part:
         labels = self.source.labels
         return None if labels is None else labels[self._outer(torch.arange(len(self))).numpy()]
 
+    @property
+    def labels_absent(self) -> str:
+        """Why there are no labels, as the end of a message."""
+        return self.source.labels_absent
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """What people call the class numbers."""
+        return self.source.class_names
+
 
 def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
     """(B,) class numbers of the samples that were read: a neighbour that stands in brings its own label.
@@ -80,7 +92,8 @@ def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
     while isinstance(source, Part):
         source = source.source
     assert source.labels is not None
-    return source.labels[batch["indices"].cpu().numpy()]
+    indices: npt.NDArray[np.int64] = batch["indices"].cpu().numpy()
+    return source.labels[indices]
 
 
 def hold_out(source: SampleSource, share: float) -> tuple[Part, Part]:

@@ -19,7 +19,8 @@ def few_label_draws(
     """num_draws index arrays (C x labels_per_class,) into labels (N,), classes in ascending order.
 
     Within a draw each class gives labels_per_class different samples. A draw depends on labels,
-    labels_per_class, seed and its own number only: more draws leave the first ones as they are. class_names: what a message calls a label.
+    labels_per_class, seed and its own number only: more draws leave the first ones as they are.
+    class_names: what a message calls a label.
 
     Raises: InputError when a class has fewer than labels_per_class samples; ValueError for labels that are no
     integers, counts below 1 and a negative seed.

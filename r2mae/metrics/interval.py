@@ -30,7 +30,8 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> tuple[floa
 def share_interval(hits: npt.ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
     """(share, half width) of hits (N,), each 0 or 1: how far the share of all items like these may lie away.
 
-    Symmetric, and wide enough to hold Wilson's interval, so that N hits of N are not taken for certainty.
+    Symmetric, and wide enough to hold Wilson's interval, so that N hits of N are not taken for certainty; near 0
+    and 1 it covers more often than it says.
 
     Raises: ValueError unless hits are 0 or 1, at least one, and confidence lies in (0, 1).
     Source: Wilson 1927, the score interval of a binomial share.
