@@ -15,14 +15,14 @@ def run(arguments: argparse.Namespace) -> None:
     trained = pretrain(arguments)
     from r2mae.recipe import load_run
 
-    scores = score(load_run(trained["run"]), ["knn", "linear_probe"], LABELS_PER_CLASS, DRAWS, baselines=True)
+    run = load_run(trained["run"])
+    (row,) = score(run, run.recipe, ["knn", "linear_probe"], [LABELS_PER_CLASS], DRAWS, baselines=True)
     if not arguments.json:
-        print_scores(scores, LABELS_PER_CLASS)
+        print_scores([row])
         print(f"pictures: {trained['run']}/pictures/   numbers over training: {trained['run']}/metrics.csv")
     result = {
         "run": trained["run"],
         "training_seconds": trained["seconds"],
-        "labels_per_class": LABELS_PER_CLASS,
-        "scores": scores,
+        **row,
     }
     print(json.dumps(result) if arguments.json else f"demo: {json.dumps(result)}")

@@ -2,79 +2,113 @@
 
 import argparse
 import json
-import sys
-import time
+from collections.abc import Iterator
 from typing import Any
+
+from r2mae.cli.show import show, show_text
+
+Row = dict[str, Any]  # labels_per_class, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
+Hits = dict[str, dict[str, Any]]  # {encoder: {task: (draws, M) bool}}
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Score, and print a table or JSON."""
     from r2mae.recipe import load_run
 
-    loaded = load_run(arguments.run, arguments.checkpoint)
-    scores = score(loaded, [arguments.task], arguments.labels_per_class, arguments.draws, arguments.baselines)
-    result = {
-        "run": arguments.run,
-        "checkpoint_step": loaded.manifest["step"],
-        "task": arguments.task,
-        "split": "test",
-        "labels_per_class": arguments.labels_per_class or "all",
-        "scores": {name: tasks[arguments.task] for name, tasks in scores.items()},
-    }
-    print(json.dumps(result)) if arguments.json else print_scores(scores, arguments.labels_per_class)
+    loaded, task = load_run(arguments.run, arguments.checkpoint), arguments.task
+    recipe = loaded.recipe
+    if arguments.label_column is not None:
+        data = recipe.data.model_copy(update={"label_column": arguments.label_column})
+        recipe = recipe.model_copy(update={"data": data})
+    rows = score(loaded, recipe, [task], arguments.labels_per_class, arguments.draws, arguments.baselines)
+    if not arguments.json:
+        return print_scores(rows)
+    plain = [
+        row | {part: {name: tasks[task] for name, tasks in row[part].items()} for part in ("scores", "differences")}
+        for row in rows
+    ]
+    several = {"labels_per_class": [row["labels_per_class"] for row in rows], "rows": plain}
+    about = {"run": arguments.run, "checkpoint_step": loaded.manifest["step"], "task": task, "split": "test"}
+    print(json.dumps(about | (plain[0] if len(plain) == 1 else several)))
+    return None
 
 
 def score(
-    loaded: Any, tasks: list[str], labels_per_class: int | None, draws: int, baselines: bool
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """{encoder: {task: {accuracy, half_width, draws}}} of a run, train to test split."""
+    loaded: Any, recipe: Any, tasks: list[Any], labels_per_class: list[int | None], draws: int, baselines: bool
+) -> list[Row]:
+    """A row for each number of labels (None: all), train to test split of the recipe's data.
+
+    With baselines, the row has paired differences from the trained encoder to each of them.
+    """
     import numpy as np
 
-    from r2mae.evaluation.features import extract_labelled, require_labels
-    from r2mae.evaluation.probe import probe
+    from r2mae.evaluation.features import check_classes, extract_labelled, require_labels
+    from r2mae.evaluation.probe import probe_hits
     from r2mae.metrics.few_label import few_label_draws
-    from r2mae.recipe import build_model, open_split
+    from r2mae.recipe import open_split
 
-    train, test = open_split(loaded.recipe, "train"), open_split(loaded.recipe, "test")
-    chosen = few = None
-    if labels_per_class is not None:  # only what is drawn is embedded
-        found = few_label_draws(require_labels(train), labels_per_class, draws, seed=0)
-        chosen = np.unique(np.concatenate(found))
-        few = [np.searchsorted(chosen, draw) for draw in found]
-    encoders: list[tuple[str, Any, str]] = [("pretrained", loaded.model, "embed")]
-    if baselines:
-        encoders.append(("untrained", build_model(loaded.recipe), "embed"))
-        encoders.append(("raw input", loaded.model, "baseline"))
-    scores: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, model, kind in encoders:
+    train, test = open_split(recipe, "train"), open_split(recipe, "test")
+    check_classes(train, test)
+    labels, names = require_labels(train), train.class_names
+    found = [None if few is None else few_label_draws(labels, few, draws, 0, names) for few in labels_per_class]
+    # Only what is drawn is embedded.
+    chosen = (
+        np.arange(len(train))
+        if None in found
+        else np.unique(np.concatenate([draw for few in found for draw in few or ()]))
+    )
+    hits: list[Hits] = [{} for _ in found]
+    for name, model, kind in _encoders(loaded, recipe, baselines):
         known = extract_labelled(model, train, chosen, kind=kind, progress=show(f"{name}, train"))
         asked = extract_labelled(model, test, kind=kind, progress=show(f"{name}, test"))
-        scores[name] = {task: probe(task, known, asked, draws=few).to_dict() for task in tasks}  # type: ignore[arg-type]
-    return scores
+        for row, few in zip(hits, found, strict=True):
+            rows = None if few is None else [np.searchsorted(chosen, draw) for draw in few]
+            row[name] = {}
+            for task in tasks:
+                with show_text(f"{name}, {task}") as say:
+                    row[name][task] = probe_hits(task, known, asked, draws=rows, say=say)
+    return [_row(few, row) for few, row in zip(labels_per_class, hits, strict=True)]
 
 
-def print_scores(scores: dict[str, dict[str, dict[str, Any]]], labels_per_class: int | None) -> None:
-    """A line an encoder and task."""
-    print(f"test accuracy, {labels_per_class or 'all'} labels a class")
-    for name, tasks in scores.items():
-        for task, found in tasks.items():
-            spread = f" ± {found['half_width']:.3f} (95 %, {found['draws']} draws)" if found["half_width"] else ""
-            print(f"  {name:<12} {task:<13} {found['accuracy']:.3f}{spread}")
+def _encoders(loaded: Any, recipe: Any, baselines: bool) -> Iterator[tuple[str, Any, str]]:
+    """(name, model, kind of features) of what is scored."""
+    from r2mae.recipe import build_model
+
+    yield "pretrained", loaded.model, "embed"
+    if baselines:
+        yield "untrained", build_model(recipe, loaded.num_classes).to(loaded.device), "embed"
+        yield "raw input", loaded.model, "baseline"
 
 
-def show(what: str) -> Any:
-    """A progress callback: one live line on a terminal, a line every ten seconds elsewhere."""
-    start = shown = time.monotonic()
+def _row(labels_per_class: int | None, hits: Hits) -> Row:
+    """Scores of all encoders, and differences from the first one to each other."""
+    from r2mae.evaluation.probe import compare, summarize
 
-    def progress(done: int, total: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if not sys.stderr.isatty() and now - shown > 10:
-            shown, rate = now, done / (now - start)
-            line = f"{what}: {done:,}/{total:,} samples, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left"
-            print(line, file=sys.stderr, flush=True)
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{what}: {done:,}/{total:,} samples" + ("\n" if done == total else ""))
-            sys.stderr.flush()
+    (first, ours), *others = hits.items()
+    scores = {name: {task: summarize(found).to_dict() for task, found in tasks.items()} for name, tasks in hits.items()}
+    differences = {
+        f"{first} - {name}": {task: compare(ours[task], found).to_dict() for task, found in tasks.items()}
+        for name, tasks in others
+    }
+    return {"labels_per_class": labels_per_class or "all", "scores": scores, "differences": differences}
 
-    return progress
+
+def print_scores(rows: list[Row]) -> None:
+    """A table with a line for each number of labels and task."""
+    columns = [*rows[0]["scores"], *rows[0]["differences"]]
+    print("test accuracy ± 95 % interval; differences are paired")
+    table = [["labels a class", "task", *columns, "interval over"]]
+    for row in rows:
+        cells = row["scores"] | row["differences"]
+        for task, first in row["scores"]["pretrained"].items():
+            over = f"{first['draws']} draws" if first["over"] == "draws" else "test items"
+            numbers = [_cell(cells[name][task]) for name in columns]
+            table.append([str(row["labels_per_class"]), task, *numbers, over])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(found: dict[str, Any]) -> str:
+    number = f"{found['difference']:+.3f}" if "difference" in found else f"{found['accuracy']:.3f}"
+    return number if found["half_width"] is None else f"{number} ± {found['half_width']:.3f}"

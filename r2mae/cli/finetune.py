@@ -64,7 +64,7 @@ def score_once(path: Path) -> None:
     """Predict the test split with a finished run, unless that was done before; writes predictions and run.json."""
     import numpy as np
 
-    from r2mae.cli.evaluate import show
+    from r2mae.cli.show import show
     from r2mae.evaluation.classification import accuracy_and_f1, predict, truth
     from r2mae.recipe import load_run, open_split
 

@@ -68,7 +68,14 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = verb("evaluate", "score a run's frozen encoder on the test split")
     run(evaluate)
     evaluate.add_argument("--task", choices=("knn", "linear_probe"), required=True)
-    evaluate.add_argument("--labels-per-class", type=_positive, metavar="N", help="train on N labels a class")
+    evaluate.add_argument(
+        "--labels-per-class",
+        type=_label_counts,
+        default=[None],
+        metavar="N,N,...",
+        help="train on N labels a class, or all (default); several give a row each",
+    )
+    evaluate.add_argument("--label-column", metavar="NAME", help="instead of the recipe's data.label_column")
     evaluate.add_argument("--draws", type=_positive, default=10, help="label draws with --labels-per-class")
     evaluate.add_argument("--baselines", action="store_true", help="also score raw input and the untrained encoder")
 
@@ -100,6 +107,14 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
     return int(text)
+
+
+def _label_counts(text: str) -> list[int | None]:
+    """Labels a class, None for all of them."""
+    words = text.split(",")
+    if not all(word == "all" or (word.isdecimal() and int(word) > 0) for word in words):
+        raise argparse.ArgumentTypeError(f"must be whole numbers from 1, or all, between commas, got {text!r}")
+    return [None if word == "all" else int(word) for word in words]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,13 +15,17 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--output must end in .png, got {str(output)!r}.")
     import torch
 
+    from r2mae.datasets.source import load_plain
     from r2mae.recipe import load_run, open_paths, open_training_data
     from r2mae.training.pictures import save_pictures
     from r2mae.training.watch import frozen_mask
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     source = open_paths(loaded.recipe, arguments.images) if arguments.images else open_training_data(loaded.recipe)[1]
-    batch = source.load(torch.arange(min(8 if not arguments.images else 64, len(source))), None, 0)
+    if loaded.recipe.task != "pretrain":
+        raise InputError(f"{arguments.run} must be a pretraining run, got one of task {loaded.recipe.task}.")
+    rows = torch.arange(min(8 if not arguments.images else 64, len(source)))
+    batch = load_plain(source, rows, loaded.device)
     with torch.no_grad():
         masks = [frozen_mask(loaded.model, batch, ratio) for ratio in ratios]  # type: ignore[arg-type]
         losses = [float(loaded.model(batch, mask).loss.mean) for mask in masks]

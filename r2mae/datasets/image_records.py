@@ -18,9 +18,14 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", 
 
 
 class ImageRecords(Protocol):
-    """Encoded images by index; `name` is what a message calls one."""
+    """Encoded images by index; `name` is what a message calls one, `class_names` what it calls a class number.
+
+    labels_absent: where labels are None, what there is instead and the remedy, as the end of a message.
+    """
 
     labels: Labels | None
+    labels_absent: str
+    class_names: dict[int, str]
     fingerprint: str
 
     def __len__(self) -> int: ...
@@ -34,11 +39,27 @@ class ImageRecords(Protocol):
         ...
 
 
-def open_records(card: Card, root: str | None, split: str) -> ImageRecords:
+def open_records(card: Card, root: str | None, split: str, label_column: str | None = None) -> ImageRecords:
     """The images of a card's split.
+
+    label_column: one that must be there, instead of the card's, which need not.
 
     Raises: InputError for missing folders, files, columns and embedded sets, and for empty splits.
     """
+    card = _with_column(card, label_column)
+    records = _open_split(card, root, split)
+    if label_column is not None and (records.labels is None or not isinstance(records, _TableRecords)):
+        without = f"{label_column!r} for data without columns. Leave it out: class folders name the classes."
+        got = records.labels_absent if isinstance(records, _TableRecords) else without
+        raise InputError(f"data.label_column must be a column of the data, got {got}")
+    return records
+
+
+def _with_column(card: Card, label_column: str | None) -> Card:
+    return card if label_column is None else card.model_copy(update={"label_column": label_column})
+
+
+def _open_split(card: Card, root: str | None, split: str) -> ImageRecords:
     if card.embedded is not None:
         return _DigitRecords(split)
     place = locate(card, root)
@@ -50,8 +71,10 @@ def open_records(card: Card, root: str | None, split: str) -> ImageRecords:
     return _FolderRecords(folder) if folder is not None else _open_parquet(files, card)
 
 
-def open_record_paths(card: Card, paths: list[str]) -> ImageRecords:
+def open_record_paths(card: Card, paths: list[str], label_column: str | None = None) -> ImageRecords:
     """The images of one folder, of parquet files, or of image files that a user names.
+
+    label_column: instead of the card's; neither need be there.
 
     Raises: InputError when a path does not exist or is none of these.
     """
@@ -62,7 +85,7 @@ def open_record_paths(card: Card, paths: list[str]) -> ImageRecords:
     if len(files) == 1 and files[0].is_dir():
         return _FolderRecords(files[0])
     if all(file.suffix == ".parquet" for file in files):
-        return _open_parquet(files, card)
+        return _open_parquet(files, _with_column(card, label_column))
     return _FileRecords(files)
 
 
@@ -77,6 +100,8 @@ class _FileRecords:
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
         self.labels: Labels | None = None
+        self.labels_absent = f"image files such as {paths[0]}. Name a folder of class folders instead."
+        self.class_names: dict[int, str] = {}
         for path in paths:
             if path.suffix.lower() not in _SUFFIXES:
                 raise InputError(f"{path} must be an image ({', '.join(sorted(_SUFFIXES))}).")
@@ -102,8 +127,10 @@ class _FolderRecords(_FileRecords):
             raise InputError(f"data.root {folder} must hold images ({', '.join(sorted(_SUFFIXES))}), got none.")
         super().__init__(paths)
         classes = [path.relative_to(folder).parts[0] for path in self.paths]
-        has_classes = all(len(path.relative_to(folder).parts) > 1 for path in self.paths)
-        self.labels = _encode(classes) if has_classes else None
+        loose = [path for path in self.paths if path.parent == folder]
+        remedy = "Put each image into a folder that is named like its class."
+        self.labels_absent = f"images outside class folders, the first {loose[0]}. {remedy}" if loose else ""
+        self.labels, self.class_names = (None, {}) if loose else _encode(classes)
 
 
 class _TableRecords:
@@ -118,8 +145,11 @@ class _TableRecords:
             raise InputError(f"{title} must have the image column {self.column!r}, got {table.column_names}. {known}")
         if not len(table):
             raise InputError(f"{title} must hold images, got no rows.")
-        has_labels = card.label_column in table.column_names
-        self.labels = _read_labels(table, str(card.label_column), title) if has_labels else None
+        self.labels: Labels | None = None
+        self.labels_absent = _say_absent(card, table.column_names, title)
+        self.class_names: dict[int, str] = {}
+        if card.label_column in table.column_names and card.label_column != self.column:
+            self.labels, self.class_names = _read_labels(table, str(card.label_column), title)
         try:
             encoded = table.select_columns([self.column]).cast_column(self.column, Image(decode=False))
         except (NotImplementedError, TypeError, ValueError):  # Arrow's ways to refuse a cast
@@ -150,7 +180,9 @@ class _DigitRecords:
         pixels, labels = load_digits(return_X_y=True)
         rows = slice(0, 1437) if split == "train" else slice(1437, None)
         self.pixels = (pixels[rows].reshape(-1, 8, 8, 1) * 15).astype(np.uint8)  # 17 grey levels, 0..16
-        self.labels: Labels | None = labels[rows].astype(np.int64)
+        self.labels: Labels | None
+        self.labels, self.class_names = _encode(labels[rows])
+        self.labels_absent = ""
         self.fingerprint = fingerprint_array(self.pixels)
 
     def __len__(self) -> int:
@@ -184,12 +216,23 @@ def _load_table(builder: str, what: str, **arguments: Any) -> Any:
         ) from None
 
 
-def _read_labels(table: Any, column: str, title: str) -> Labels:
+def _say_absent(card: Card, columns: list[str], title: str) -> str:
+    """What a table has instead of its label column."""
+    others = [name for name in columns if name != card.image_column]
+    wanted = "no label column in its card" if card.label_column is None else f"no column {card.label_column!r}"
+    has = f"only {', '.join(others)}" if others else "no other column than the images"
+    near = did_you_mean(card.label_column or "", others) if others else ""
+    return f"{wanted} in {title}, {has}. {near if near.startswith('Did') else 'Name one in data.label_column.'}"
+
+
+def _read_labels(table: Any, column: str, title: str) -> tuple[Labels, dict[int, str]]:
     empty = table.data.column(column).null_count
     got = f"{empty} empty rows" if empty else str(table.features[column])
     try:
         if not empty:
-            return _encode(table.with_format("numpy")[column][:])
+            labels, names = _encode(table.with_format("numpy")[column][:])
+            given = getattr(table.features[column], "names", None)  # of the hub's ClassLabel columns
+            return labels, names | dict(enumerate(given or ()))
     except TypeError:  # what cannot be sorted names no class
         pass
     remedy = "Mend the rows, or set label_column: null in the card."
@@ -201,10 +244,11 @@ def _fingerprint(files: list[Path], contents: bool) -> str:
     return fingerprint_files(Path(os.path.commonpath([path.parent for path in whole])), whole, contents)
 
 
-def _encode(labels: Any) -> Labels:
-    """Class numbers (N,): whole numbers as they are; words by a hash, so that every split numbers them alike."""
+def _encode(labels: Any) -> tuple[Labels, dict[int, str]]:
+    """Class numbers (N,) and their names: whole numbers as they are, words by a hash, so that splits number alike."""
     names, inverse = np.unique(np.asarray(labels), return_inverse=True)
-    if np.issubdtype(names.dtype, np.integer):
-        return names.astype(np.int64)[inverse]
-    numbers = [int.from_bytes(hashlib.sha256(str(name).encode()).digest()[:7]) for name in names]
-    return np.array(numbers, dtype=np.int64)[inverse]
+    numbers = names
+    if not np.issubdtype(names.dtype, np.integer):
+        numbers = np.array([int.from_bytes(hashlib.sha256(str(name).encode()).digest()[:7]) for name in names])
+    numbers = numbers.astype(np.int64)
+    return numbers[inverse], dict(zip(numbers.tolist(), map(str, names), strict=True))

@@ -22,12 +22,26 @@ class SampleSource(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples at indices (B,); "indices" of the batch are those of the whole split."""
+        """Samples at indices (B,); the batch's "indices" say which were read, where others stand in for them."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What a message calls the sample."""
         ...
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
         """(N,) class numbers, or None."""
+        ...
+
+    @property
+    def labels_absent(self) -> str:
+        """Where labels are None, what there is instead and the remedy, as the end of a message."""
+        ...
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """What people call the class numbers; every number in labels has a name."""
         ...
 
 
@@ -46,14 +60,57 @@ class Part:
         return permute(indices + self.start, len(self.source), _HELD_OUT_KEY)
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples by index within this part."""
+        """Samples by index within this part; the batch's "indices" are those of the whole source."""
         return self.source.load(self._outer(indices), positions, seed)
+
+    def name(self, index: int) -> str:
+        """What a message calls the sample."""
+        return self.source.name(int(self._outer(torch.tensor([index]))))
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
         """(N,) int64, or None when the data has no labels."""
         labels = self.source.labels
         return None if labels is None else labels[self._outer(torch.arange(len(self))).numpy()]
+
+    @property
+    def labels_absent(self) -> str:
+        """Why there are no labels, as the end of a message."""
+        return self.source.labels_absent
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """What people call the class numbers."""
+        return self.source.class_names
+
+
+class Chosen(Part):
+    """Some samples of a source, by their rows (N,)."""
+
+    def __init__(self, source: SampleSource, rows: npt.NDArray[np.int64]) -> None:
+        super().__init__(source, len(rows), held_out=False)
+        self.rows = torch.from_numpy(rows)
+
+    def _outer(self, indices: Tensor) -> Tensor:
+        return self.rows[indices]
+
+
+def load_plain(source: SampleSource, rows: Tensor, device: torch.device) -> Batch:
+    """Samples at rows (B,) as evaluation sees them, without augmentation, on a device."""
+    batch = source.load(rows, None, 0)
+    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+
+
+def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
+    """(B,) class numbers of the samples that were read: a neighbour that stands in brings its own label.
+
+    source: the one, with labels, that loaded the batch.
+    """
+    while isinstance(source, Part):
+        source = source.source
+    assert source.labels is not None
+    indices: npt.NDArray[np.int64] = batch["indices"].cpu().numpy()
+    return source.labels[indices]
 
 
 def hold_out(source: SampleSource, share: float) -> tuple[Part, Part]:
@@ -66,28 +123,6 @@ def hold_out(source: SampleSource, share: float) -> tuple[Part, Part]:
         remedy = "Use more data or another share."
         raise InputError(f"data.held_out must leave samples on both sides of {len(source)}, got {share}. {remedy}")
     return Part(source, size, held_out=False), Part(source, size, held_out=True)
-
-
-class Chosen:
-    """Some samples of a source, by their rows."""
-
-    def __init__(self, source: SampleSource, rows: npt.NDArray[np.int64]) -> None:
-        self.source = source
-        self.rows = torch.from_numpy(rows)
-        self.fingerprint = source.fingerprint
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples by their place among the chosen."""
-        return self.source.load(self.rows[indices], positions, seed)
-
-    @property
-    def labels(self) -> npt.NDArray[np.int64] | None:
-        """(N,) int64, or None when the data has no labels."""
-        labels = self.source.labels
-        return None if labels is None else labels[self.rows.numpy()]
 
 
 class StreamDataset(torch.utils.data.Dataset[Batch]):

@@ -25,24 +25,27 @@ Box = tuple[float, float, float, float]
 
 def open_images(section: VisionData, split: str) -> "Images":
     """The images of a recipe's data section, split "train" or "test"."""
-    return Images(open_records(load_card(section.card), section.root, split), section)
+    return Images(open_records(load_card(section.card), section.root, split, section.label_column), section)
 
 
 def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
     """The images of a folder, parquet files or image files, seen as the recipe sees its own."""
-    return Images(open_record_paths(load_card(section.card), paths), section)
+    return Images(open_record_paths(load_card(section.card), paths, section.label_column), section)
 
 
 class Images:
     """A `SampleSource` of square uint8 images.
 
-    `load` gives {"images": (B, C, S, S) uint8, "indices": (B,), "skipped": names of unreadable images}.
+    `load` gives {"images": (B, C, S, S) uint8, "indices": (B,), "skipped": names of unreadable images}; the indices
+    are those of the images that were read.
     """
 
     def __init__(self, records: ImageRecords, section: VisionData) -> None:
         self.records = records
         self.section = section
         self.fingerprint = records.fingerprint
+        self.labels_absent = records.labels_absent
+        self.class_names = records.class_names
         self._cache: dict[int, npt.NDArray[np.uint8]] = {}
         self._cache_left = section.cache_mib << 20
 
@@ -54,13 +57,18 @@ class Images:
         """(N,) class numbers, or None."""
         return self.records.labels
 
+    def name(self, index: int) -> str:
+        """Where the image lies."""
+        return self.records.name(index)
+
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Square views of the images at indices (B,); augmented by (seed, position) when positions are given.
 
         Raises: InputError naming an unreadable image when `on_bad_sample` is stop, or when nothing is readable.
         """
         skipped: list[str] = []
-        pixels = [self._pixels(index, skipped) for index in indices.tolist()]
+        found = [self._pixels(index, skipped) for index in indices.tolist()]
+        read, pixels = torch.tensor([at for at, _ in found], dtype=torch.int64), [image for _, image in found]
         if positions is None or self.section.augment is None:
             views = [_view(image, _central_box(image), False, self.section.image_size) for image in pixels]
         else:
@@ -68,7 +76,7 @@ class Images:
             draws = uniforms(seed, RandomStream.AUGMENT, positions[:, None], counter).numpy()
             views = [self._augmented(image, draw) for image, draw in zip(pixels, draws, strict=True)]
         images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
-        batch = {"images": images, "indices": indices, "skipped": tuple(skipped)}
+        batch = {"images": images, "indices": read, "skipped": tuple(skipped)}
         augment = self.section.augment
         if positions is not None and isinstance(augment, TuningAugmentSection) and augment.mixes:
             batch["images"], batch["share"] = mix_pairs(images, positions, seed, augment)
@@ -80,12 +88,12 @@ class Images:
         flip = augment.flip and bool(draw[-1] < 0.5)
         return _view(image, _crop_box(image, draw, augment), flip, self.section.image_size)
 
-    def _pixels(self, index: int, skipped: list[str]) -> npt.NDArray[np.uint8]:
-        """Decoded pixels; an unreadable image is an error, or its next readable neighbour stands in."""
+    def _pixels(self, index: int, skipped: list[str]) -> tuple[int, npt.NDArray[np.uint8]]:
+        """(index read, decoded pixels); an unreadable image is an error, or its next readable neighbour stands in."""
         for neighbour in range(len(self)):
             at = (index + neighbour) % len(self)
             try:
-                return self._decoded(at)
+                return at, self._decoded(at)
             except InputError as error:
                 if self.section.on_bad_sample == "stop":
                     remedy = "Mend it, or set data.on_bad_sample: skip."

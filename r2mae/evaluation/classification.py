@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from r2mae.datasets.source import SampleSource
+from r2mae.datasets.source import SampleSource, load_plain
 from r2mae.errors import InputError
 from r2mae.evaluation.features import require_labels
 from r2mae.metrics.interval import mean_interval
@@ -30,9 +30,7 @@ def predict(
     done = 0
     with torch.no_grad():
         for indices in torch.arange(len(source)).split(batch_size):
-            batch = source.load(indices, None, 0)
-            moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
-            parts.append(model(moved).argmax(dim=1).cpu().numpy())
+            parts.append(model(load_plain(source, indices, device)).argmax(dim=1).cpu().numpy())
             done += len(indices)
             if progress is not None:
                 progress(done, len(source))
@@ -47,9 +45,10 @@ def truth(source: SampleSource, classes: Sequence[int]) -> Integers:
     labels, known = require_labels(source), np.asarray(classes)
     strangers = np.setdiff1d(labels, known)
     if len(strangers):
+        names = ", ".join(source.class_names.get(number, str(number)) for number in strangers[:5].tolist())
         raise InputError(
-            f"the test split must hold classes of the training split alone, got {strangers[:5].tolist()} besides. "
-            "Check the folders or the label column."
+            f"the test split must hold classes of the training split alone, got {len(strangers)} more: {names}. "
+            "Add them to the training split, or take them out of the test split."
         )
     return np.searchsorted(known, labels)
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from r2mae.datasets.source import SampleSource
+from r2mae.datasets.source import Batch, SampleSource, batch_labels, load_plain
 from r2mae.errors import InputError
 
 Features = npt.NDArray[np.float32]
@@ -30,12 +30,14 @@ def extract(
     batch_size: int = 256,
     rows: npt.NDArray[np.int64] | None = None,
     skipped: set[str] | None = None,
+    on_batch: Callable[[Batch], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
     """Features (N, D) float32 of all samples or of some rows, in that order, nothing hidden, no augmentation.
 
     kind: "embed" asks the encoder, "baseline" gives the raw input as the model would see it.
-    skipped: takes the names of unreadable samples, for which a neighbour stands in.
+    skipped: takes the names of unreadable samples, for which a neighbour stands in. on_batch: is shown each
+    batch, of which "indices" name the samples that were read.
     """
     device = next(model.parameters()).device
     wanted = torch.arange(len(source)) if rows is None else torch.from_numpy(rows)
@@ -45,12 +47,11 @@ def extract(
     model.eval()
     with torch.no_grad():
         for indices in wanted.split(batch_size):
-            batch = source.load(indices, None, 0)
-            moved: dict[str, Any] = {
-                key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()
-            }
-            parts.append(getattr(model, kind)(moved).float().cpu().numpy())
+            batch = load_plain(source, indices, device)
+            parts.append(getattr(model, kind)(batch).float().cpu().numpy())
             done += len(indices)
+            if on_batch is not None:
+                on_batch(batch)
             if skipped is not None:
                 skipped.update(batch.get("skipped", ()))
             if progress is not None:
@@ -62,20 +63,37 @@ def extract(
 def extract_labelled(
     model: nn.Module, source: SampleSource, rows: npt.NDArray[np.int64] | None = None, **options: Any
 ) -> LabelledFeatures:
-    """`extract` with labels.
+    """`extract` with labels; a neighbour that stands in for an unreadable sample brings its own.
 
     Raises: InputError when the data has none.
     """
-    labels = require_labels(source)
-    return LabelledFeatures(extract(model, source, rows=rows, **options), labels if rows is None else labels[rows])
+    require_labels(source)
+    labels: list[npt.NDArray[np.int64]] = []
+    features = extract(
+        model, source, rows=rows, on_batch=lambda batch: labels.append(batch_labels(source, batch)), **options
+    )
+    return LabelledFeatures(features, np.concatenate(labels))
 
 
 def require_labels(source: SampleSource) -> npt.NDArray[np.int64]:
     """(N,) class numbers.
 
-    Raises: InputError when the data has none.
+    Raises: InputError when the data has none, saying what it has instead.
     """
     if source.labels is None:
-        remedy = "Use a card with a label column or class folders."
-        raise InputError(f"data must have labels for this task, got none. {remedy}")
+        raise InputError(f"data must have labels for this task, got {source.labels_absent}")
     return source.labels
+
+
+def check_classes(train: SampleSource, test: SampleSource) -> None:
+    """Raise InputError unless training shows at least 2 classes, and each that the test split asks for."""
+    known, asked = np.unique(require_labels(train)), np.unique(require_labels(test))
+    if len(known) < 2:
+        name = train.class_names.get(int(known[0]), known[0])
+        raise InputError(f"data must hold at least 2 classes for this task, got only {name}. Use other data.")
+    new = [test.class_names.get(number, str(number)) for number in np.setdiff1d(asked, known).tolist()]
+    if new:
+        some = ", ".join(sorted(new)[:5]) + (", ..." if len(new) > 5 else "")
+        remedy = "Add them to the training split, or take them out of the test split."
+        rule = "hold only classes that the training split has"
+        raise InputError(f"the test split must {rule}, got {len(new)} more: {some}. {remedy}")

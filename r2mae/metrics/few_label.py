@@ -1,5 +1,7 @@
 """Which few labelled samples a probe may see."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,11 +9,18 @@ from r2mae.errors import InputError
 from r2mae.metrics._checks import Integers, as_labels, check_count
 
 
-def few_label_draws(labels: npt.ArrayLike, labels_per_class: int, num_draws: int, seed: int) -> list[Integers]:
+def few_label_draws(
+    labels: npt.ArrayLike,
+    labels_per_class: int,
+    num_draws: int,
+    seed: int,
+    class_names: Mapping[int, str] | None = None,
+) -> list[Integers]:
     """num_draws index arrays (C x labels_per_class,) into labels (N,), classes in ascending order.
 
     Within a draw each class gives labels_per_class different samples. A draw depends on labels,
     labels_per_class, seed and its own number only: more draws leave the first ones as they are.
+    class_names: what a message calls a label.
 
     Raises: InputError when a class has fewer than labels_per_class samples; ValueError for labels that are no
     integers, counts below 1 and a negative seed.
@@ -22,7 +31,8 @@ def few_label_draws(labels: npt.ArrayLike, labels_per_class: int, num_draws: int
     check_count("seed", seed, minimum=0)
     classes, sizes = np.unique(array, return_counts=True)
     if sizes.min() < labels_per_class:
-        rule = f"be at most {sizes.min()}, the samples of class {classes[sizes.argmin()]}"
+        smallest = int(classes[sizes.argmin()])
+        rule = f"be at most {sizes.min()}, the samples of class {(class_names or {}).get(smallest, smallest)}"
         remedy = "Lower it or use a larger split."
         raise InputError(f"labels_per_class must {rule}, got {labels_per_class}. {remedy}")
     members = [np.flatnonzero(array == label) for label in classes]

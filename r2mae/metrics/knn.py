@@ -1,5 +1,8 @@
 """How often the nearest labelled neighbours name the right class."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,17 +18,30 @@ def knn_accuracy(
     train_labels: npt.ArrayLike,
     test_features: npt.ArrayLike,
     test_labels: npt.ArrayLike,
+    **options: Any,
+) -> float:
+    """Fraction in [0, 1] of `knn_hits`."""
+    return float(knn_hits(train_features, train_labels, test_features, test_labels, **options).mean())
+
+
+def knn_hits(
+    train_features: npt.ArrayLike,
+    train_labels: npt.ArrayLike,
+    test_features: npt.ArrayLike,
+    test_labels: npt.ArrayLike,
     *,
     num_neighbors: int = 20,
     temperature: float = 0.07,
-) -> float:
-    """Fraction in [0, 1] of test samples whose nearest neighbours by cosine vote for their label.
+    progress: Callable[[int, int], None] | None = None,
+) -> npt.NDArray[np.bool_]:
+    """(M,): which test samples' nearest neighbours by cosine vote for their label.
 
     Shapes (N, D), (N,), (M, D), (M,); labels are integers, contiguous or not. A neighbour's vote weighs
     exp(cosine / temperature). min(num_neighbors, N) neighbours vote: all, where N is smaller. Equal votes
     go to the lowest label, and of equally near neighbours those of the lowest label vote first, so the order
     of the training set does not matter. A row of zeros has cosine 0 with everything. Memory: the features in
-    float64, and 64 MiB of similarities at a time (one row of N where that is more).
+    float64, and 64 MiB of similarities at a time (one row of N where that is more). progress: is told (test
+    samples done, M).
 
     Raises: ValueError for shapes that disagree, values not finite, num_neighbors < 1, temperature <= 0.
     Source: Wu et al. 2018 (arXiv:1805.01978), section 3.4; 20 and 0.07 as in DINO (arXiv:2104.14294).
@@ -37,12 +53,14 @@ def knn_accuracy(
     classes, codes = np.unique(known[by_label], return_inverse=True)
     train, test = _normalize(train[by_label]), _normalize(test)
     neighbors, rows = min(num_neighbors, len(train)), max(1, _CHUNK // len(train))
-    hits = 0
+    hits = np.zeros(len(test), dtype=np.bool_)
     for start in range(0, len(test), rows):
         similarity = np.round(test[start : start + rows] @ train.T, _DECIMALS)
         votes = [_vote(row, codes, neighbors, temperature) for row in similarity]
-        hits += int((classes[votes] == truth[start : start + rows]).sum())
-    return hits / len(test)
+        hits[start : start + rows] = classes[votes] == truth[start : start + rows]
+        if progress is not None:
+            progress(min(start + rows, len(test)), len(test))
+    return hits
 
 
 def _normalize(features: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from r2mae.errors import InputError
@@ -22,6 +23,11 @@ class LoadedRun:
     model: nn.Module
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
     def num_classes(self) -> int | None:
         """What a fine-tuned run tells apart; None for a pretraining run."""
         classes = self.manifest.get("classes")
@@ -29,7 +35,7 @@ class LoadedRun:
 
 
 def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
-    """A run's model with the weights of a checkpoint: "last", "best" or "step_<n>".
+    """A run's model with the weights of a checkpoint: "last", "best" or "step_<n>"; on a GPU where there is one.
 
     Raises: InputError when the run or the checkpoint is missing or damaged.
     """
@@ -49,4 +55,5 @@ def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise InputError(f"{found / MODEL} must hold the weights of its recipe, got: {first}") from None
-    return LoadedRun(folder, recipe, manifest, model.eval())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return LoadedRun(folder, recipe, manifest, model.eval().to(device))

@@ -85,7 +85,7 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
         objective=lambda _: objective,
         measure=lambda plan: Judge(held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples),
         layer_decay=tune.layer_decay,
-        facts={"classes": classes.tolist()},
+        facts={"classes": classes.tolist(), "class_names": [split.class_names[label] for label in classes.tolist()]},
     )
 
 

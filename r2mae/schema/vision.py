@@ -22,10 +22,14 @@ class AugmentSection(Section):
 
 
 class VisionData(Section):
-    """Images of a card, found at root (a folder or parquet files) or on the hub when root is absent."""
+    """Images of a card, found at root (a folder or parquet files) or on the hub when root is absent.
+
+    label_column: of parquet or hub data, instead of the card's; it must then be there.
+    """
 
     card: str
     root: str | None = None
+    label_column: str | None = None
     image_size: int = Field(ge=1, le=4096)
     channels: int = 3
     augment: AugmentSection | None = AugmentSection()

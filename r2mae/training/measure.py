@@ -6,9 +6,8 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor
 
-from r2mae.datasets.source import Batch, SampleSource
+from r2mae.datasets.source import Batch, SampleSource, load_plain
 from r2mae.errors import InputError
 from r2mae.training.module import Engine
 
@@ -59,15 +58,9 @@ class Measure(lightning.Callback, ABC):
         """Plain views of the first `samples` of a source, this rank's share; "rows" says which."""
         mine = torch.arange(min(self.samples, len(source)))[rank::world_size]
         for part in mine.split(self.batch_size) if len(mine) else ():
-            batch = load(source, part, device)
+            batch = load_plain(source, part, device)
             self.skipped.update(batch.get("skipped", ()))
             yield batch | {"rows": part}
-
-
-def load(source: SampleSource, rows: Tensor, device: torch.device) -> Batch:
-    """Plain views of some rows of a source, on a device."""
-    batch = source.load(rows, None, 0)
-    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
 
 
 def check_watchable(samples: int, train: SampleSource, held_out: SampleSource) -> None:

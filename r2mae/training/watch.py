@@ -13,13 +13,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from r2mae.datasets.source import Batch, SampleSource
+from r2mae.datasets.source import Batch, SampleSource, batch_labels, load_plain
 from r2mae.masking.pattern import Mask, sample_mask
 from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy
 from r2mae.metrics.rank import effective_rank
 from r2mae.models.protocol import MaskedModel
-from r2mae.training.measure import Measure, load
+from r2mae.training.measure import Measure
 from r2mae.training.module import Engine
 from r2mae.training.pictures import save_pictures
 from r2mae.training.run_folder import RunFolder
@@ -80,7 +80,7 @@ class Watch(Measure):
             self.judge(pl_module, metrics["validation/loss"], step)
         metrics |= self._probes(model, device, rank, world_size)
         if settings.pictures and rank == 0:
-            batch = load(self.held_out, torch.arange(min(_NUM_PICTURES, len(self.held_out))), device)
+            batch = load_plain(self.held_out, torch.arange(min(_NUM_PICTURES, len(self.held_out))), device)
             masks = [frozen_mask(model, batch, ratio) for ratio in _three(settings.ratios)]
             save_pictures(model, batch, masks, self.folder.pictures / f"step_{step}.png")
         return metrics
@@ -120,21 +120,20 @@ class Watch(Measure):
         self, source: SampleSource, model: Any, device: torch.device, rank: int, world_size: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Features and labels of the watched samples, gathered in index order whatever the number of ranks."""
-        features: list[Tensor] = []
-        indices: list[Tensor] = []
+        has_labels = source.labels is not None
+        rows: list[tuple[Tensor, Tensor, Tensor]] = []
         for batch in self.batches(source, device, rank, world_size):
-            features.append(model.embed(batch).float().cpu())
-            indices.append(batch["rows"])
-        parts: list[Any] = [(torch.cat(features), torch.cat(indices))] if features else [None]
+            here = batch["rows"]
+            labels = torch.from_numpy(batch_labels(source, batch)) if has_labels else torch.zeros_like(here)
+            rows.append((model.embed(batch).float().cpu(), here, labels))
+        parts: list[Any] = [tuple(map(torch.cat, zip(*rows, strict=True))) if rows else None]
         if world_size > 1:
             gathered: list[Any] = [None] * world_size
             dist.all_gather_object(gathered, parts[0])
             parts = [part for part in gathered if part is not None]
-        everything, order = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-        labels = source.labels
-        chosen = np.sort(order.numpy())
-        known = labels[chosen] if labels is not None else np.zeros(len(chosen), dtype=np.int64)
-        return everything[order.argsort()].double().numpy(), known
+        features, order, known = (torch.cat(column) for column in zip(*parts, strict=True))
+        ascending = order.argsort()
+        return features[ascending].double().numpy(), known[ascending].numpy()
 
 
 def _three(ratios: tuple[float, ...]) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Each verb on one small run: what it prints, what it writes, and that the numbers are right."""
 
+import csv
 import json
 
 import numpy as np
@@ -76,6 +77,57 @@ def test_evaluate(answer, task):
     few = answer("evaluate", "runs/run", "--task", task, "--labels-per-class", "5", "--draws", "3")
     assert few["scores"]["pretrained"]["draws"] == 3
     assert few["checkpoint_step"] == 20
+    assert few["scores"]["pretrained"]["over"] == "draws"
+    assert few["differences"] == {}
+
+
+def test_evaluate_compares_pair_by_pair(answer):
+    call = ("evaluate", "runs/run", "--task", "linear_probe", "--draws", "4", "--labels-per-class")
+    several = answer(*call, "1,7,all", "--baselines")
+    assert several["labels_per_class"] == [row["labels_per_class"] for row in several["rows"]] == [1, 7, "all"]
+    for row, over in zip(several["rows"], ("draws", "draws", "test items"), strict=True):
+        assert list(row["differences"]) == ["pretrained - untrained", "pretrained - raw input"]
+        for name, found in row["differences"].items():
+            ours, theirs = row["scores"]["pretrained"], row["scores"][name.removeprefix("pretrained - ")]
+            assert found["difference"] == pytest.approx(ours["accuracy"] - theirs["accuracy"])
+            assert found["over"] == ours["over"] == theirs["over"] == over
+            assert 0 < found["half_width"] < 0.5
+    alone = answer(*call, "7", "--baselines")
+    for part in ("scores", "differences"):  # the same draws, whatever else is asked
+        for name, found in alone[part].items():
+            assert found == pytest.approx(several["rows"][1][part][name], abs=0.02)
+
+
+def test_evaluate_prints_a_line_for_each_count(trained, capfd):
+    assert main(["evaluate", "runs/run", "--task", "knn", "--labels-per-class", "2,all", "--baselines"]) == 0
+    heading, columns, *lines = capfd.readouterr().out.splitlines()
+    assert "paired" in heading
+    assert columns.split()[-2:] == ["interval", "over"]
+    assert [line.split()[:2] for line in lines] == [["2", "knn"], ["all", "knn"]]
+    assert [line.count("±") for line in lines] == [5, 5]
+    assert [line.endswith(end) for line, end in zip(lines, ("10 draws", "test items"), strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--labels-per-class", "0"), "must be whole numbers from 1, or all, between commas, got '0'"),
+        (("--labels-per-class", "x"), "between commas, got 'x'"),
+        (("--labels-per-class", "5,,all"), "between commas, got '5,,all'"),
+        (("--labels-per-class", "5,-1"), "between commas, got '5,-1'"),
+        (("--labels-per-class", "5,9999"), "labels_per_class must be at most "),
+        (("--label-column", "fine"), "data.label_column must be a column of the data, got 'fine' for data without"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(trained, capfd, options, message):
+    capfd.readouterr()
+    try:
+        code = main(["evaluate", "runs/run", "--task", "knn", *options])
+    except SystemExit as ending:
+        code = ending.code
+    shown = capfd.readouterr()
+    assert (code, shown.out, shown.err.count("\n")) == (2, "", 1)
+    assert message in shown.err
 
 
 def test_reconstruct(answer, tmp_path):
@@ -94,8 +146,12 @@ def test_embed(answer, tmp_path):
     assert features.shape == (made["samples"], made["features"]) == (360, 16)
     assert features.dtype == np.float32
     source = open_split(load_recipe(str(DEMO)), "test")
+    with open(made["names"], newline="") as file:
+        names = list(csv.reader(file))
+    assert names == [["name", "class"], *([f"digit {row}", str(source.labels[row])] for row in range(360))]
     Image.fromarray(source.load(torch.tensor([3]), None, 0)["images"][0, 0].numpy()).save(tmp_path / "three.png")
     answer("embed", "runs/run", tmp_path / "three.png", "-o", tmp_path / "one.npy")
+    assert (tmp_path / "one.csv").read_text() == f"name,class\n{tmp_path / 'three.png'},\n"
     np.testing.assert_allclose(np.load(tmp_path / "one.npy")[0], features[3], atol=1e-5)
     assert [path.name for path in tmp_path.glob(".*")] == []
 

@@ -138,6 +138,64 @@ def test_a_missing_label_column_is_no_mistake(tmp_path):
     assert open_records(unlabelled, str(tmp_path), "train").labels is None
 
 
+def test_another_label_column(tmp_path):
+    table(tmp_path / "train.parquet", fine=["b", "a", "b"], coarse=[1, 1, 0])
+    records = open_records(CARD, str(tmp_path), "train", label_column="fine")
+    assert [records.class_names[label] for label in records.labels.tolist()] == ["b", "a", "b"]
+    assert open_records(CARD, str(tmp_path), "train", label_column="coarse").labels.tolist() == [1, 1, 0]
+    named = open_record_paths(CARD, [str(tmp_path / "train.parquet")], label_column="coarse")
+    assert named.class_names == {0: "0", 1: "1"}
+
+
+def test_why_there_are_no_labels(tmp_path):
+    path = table(tmp_path / "a/train.parquet", fine=["b", "a", "b"], coarse=[1, 1, 0])
+    said = "no column 'label' in train.parquet, only fine, coarse. Name one in data.label_column."
+    assert open_records(CARD, str(path.parent), "train").labels_absent == said
+    alone = table(tmp_path / "b/train.parquet")
+    said = "no column 'label' in train.parquet, no other column than the images. Name one in data.label_column."
+    assert open_records(CARD, str(alone.parent), "train").labels_absent == said
+    none = Card(**CARD.model_dump() | {"label_column": None})
+    assert open_records(none, str(path.parent), "train").labels_absent.startswith("no label column in its card in ")
+    loose = folder(tmp_path / "c", "cat/1.png", "2.png")
+    said = f"images outside class folders, the first {loose / '2.png'}. Put each image into a folder"
+    assert open_records(CARD, str(loose), "train").labels_absent.startswith(said)
+    assert "image files such as " in open_record_paths(CARD, [str(loose / "2.png")]).labels_absent
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("fien", "got no column 'fien' in train.parquet, only fine, coarse. Did you mean fine?"),
+        ("wolf", "got no column 'wolf' in train.parquet, only fine, coarse. Name one in data.label_column."),
+        ("image", "got no column 'image' in train.parquet, only fine, coarse. Name one in data.label_column."),
+    ],
+)
+def test_a_named_label_column_must_be_there(tmp_path, column, message):
+    path = table(tmp_path / "train.parquet", fine=["b", "a", "b"], coarse=[1, 1, 0])
+    refused = refusal(open_records, CARD, str(tmp_path), "train", column)
+    assert refused == f"data.label_column must be a column of the data, {message}"
+    assert open_record_paths(CARD, [str(path)], column).labels is None  # other data than the recipe's
+
+
+def test_data_without_columns_has_no_label_column(tmp_path):
+    said = "got 'fine' for data without columns. Leave it out: class folders name the classes."
+    for card, root in ((load_card("digits"), None), (CARD, str(folder(tmp_path, "cat/1.png", "dog/2.png")))):
+        assert refusal(open_records, card, root, "train", "fine").endswith(said)
+
+
+def test_classes_have_names(tmp_path):
+    records = open_records(CARD, str(folder(tmp_path / "a", "cat/1.png", "dog/2.png", "cat/3.png")), "train")
+    assert [records.class_names[label] for label in records.labels.tolist()] == ["cat", "cat", "dog"]
+    assert open_records(load_card("digits"), None, "test").class_names == {number: str(number) for number in range(10)}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["ant", "bee", "cow"])})
+    rows = [{"bytes": encoded(value), "path": None} for value in range(3)]
+    (tmp_path / "b").mkdir()
+    datasets.Dataset.from_dict({"image": rows, "label": [1, 0, 1]}, features).to_parquet(tmp_path / "b/train.parquet")
+    records = open_records(CARD, str(tmp_path / "b"), "train")
+    assert records.labels.tolist() == [1, 0, 1]
+    assert records.class_names == {0: "ant", 1: "bee", 2: "cow"}
+
+
 def test_raw_bytes_and_paths_are_images_too(tmp_path):
     root = folder(tmp_path / "images", "one.png")
     raw, where = tmp_path / "raw.parquet", tmp_path / "where.parquet"

@@ -12,11 +12,15 @@ class Numbers:
 
     def __init__(self, num, bad=(), has_labels=True):
         self.num, self.bad, self.fingerprint = num, set(bad), f"numbers-{num}"
+        self.labels_absent, self.class_names = "nothing", {0: "none"}
         self.labels = np.arange(num, dtype=np.int64) * 10 if has_labels else None
         self.asked = []
 
     def __len__(self):
         return self.num
+
+    def name(self, index):
+        return f"number {index}"
 
     def load(self, indices, positions, seed):
         self.asked.append((positions, seed))
@@ -73,6 +77,8 @@ def test_labels_and_fingerprint_follow():
     for part in hold_out(source, 0.3):
         assert part.labels.tolist() == [10 * value for value in members(part)]
         assert part.labels.dtype == np.int64
+        assert [part.name(index) for index in range(3)] == [f"number {value}" for value in members(part)[:3]]
+        assert (part.labels_absent, part.class_names) == ("nothing", {0: "none"})
         assert part.fingerprint == source.fingerprint
     assert hold_out(Numbers(50, has_labels=False), 0.3)[0].labels is None
 

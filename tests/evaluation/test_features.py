@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from r2mae.datasets.source import Part, batch_labels
+from r2mae.datasets.vision import open_image_paths
 from r2mae.errors import InputError
-from r2mae.evaluation.features import extract, extract_labelled
+from r2mae.evaluation.features import check_classes, extract, extract_labelled
 from r2mae.recipe import build_model, open_split
 from r2mae.schema.recipe import load_recipe
+from r2mae.schema.vision import VisionData
 from tests.conftest import DEMO
 
 
@@ -46,6 +50,51 @@ def test_labels_are_needed(parts):
 
     class Unlabelled:
         labels = None
+        labels_absent = "a heap of numbers. Name them."
 
-    with pytest.raises(InputError, match="must have labels"):
+    with pytest.raises(InputError, match=r"^data must have labels for this task, got a heap of numbers\. Name them\.$"):
         extract_labelled(model, Unlabelled())
+
+
+def test_a_neighbour_that_stands_in_brings_its_own_label(parts, tmp_path):
+    for name, value in (("cat/0", 10), ("cat/1", 20), ("dog/2", 200)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), value).save(tmp_path / f"{name}.png")
+    (tmp_path / "cat/1.png").write_bytes(b"damaged")
+    source = open_image_paths(
+        VisionData(card="image_folder", image_size=8, channels=1, on_bad_sample="skip"), [str(tmp_path)]
+    )
+    cat, also_cat, dog = source.labels.tolist()
+    assert cat == also_cat != dog
+    for rows, labels in ((None, [cat, dog, dog]), (np.array([2, 1]), [dog, dog]), (np.array([0]), [cat])):
+        found = extract_labelled(parts[0], source, rows, kind="baseline")
+        assert found.labels.tolist() == labels
+        assert (found.features.mean(axis=1) > 0).tolist() == [label == dog for label in labels]
+    train, held_out = Part(source, 3, held_out=False), Part(source, 2, held_out=True)
+    batch = train.load(torch.arange(3), None, 0)
+    bright = batch["images"].flatten(1).float().mean(1) > 100
+    assert (batch_labels(train, batch) == dog).tolist() == bright.tolist()
+    assert batch_labels(held_out, held_out.load(torch.arange(1), None, 0)).shape == (1,)
+
+
+class Labelled:
+    def __init__(self, *labels):
+        self.labels = np.array(labels)
+        self.class_names = {number: f"class {number}" for number in range(5)}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ((1, 2, 1), (2, 2), None),
+        ((1, 1), (1,), r"at least 2 classes for this task, got only class 1\. Use"),
+        ((0, 1), (1, 2), r"classes that the training split has, got 1 more: class 2\. Add"),
+        ((0, 1), range(12), r"got 10 more: 10, 11, 5, 6, 7, \.\.\.\. Add"),
+    ],
+)
+def test_the_test_split_asks_for_known_classes_only(train, test, message):
+    if message is None:
+        check_classes(Labelled(*train), Labelled(*test))
+        return
+    with pytest.raises(InputError, match=message):
+        check_classes(Labelled(*train), Labelled(*test))

@@ -46,6 +46,11 @@ def test_a_class_that_is_too_small_is_named():
     )
 
 
+def test_a_class_is_called_by_its_name():
+    with pytest.raises(InputError, match="the samples of class wolf, got 6"):
+        few_label_draws(LABELS, 6, 1, 0, {9: "wolf"})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

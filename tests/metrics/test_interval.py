@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.optimize import brentq
 
-from r2mae.metrics.interval import mean_interval
+from r2mae.metrics.interval import mean_interval, share_interval
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99])
@@ -55,4 +56,41 @@ def test_one_value_has_no_width_and_equal_values_have_none():
 def test_bad_input_is_one_line(values, confidence, message):
     with pytest.raises(ValueError, match=message) as caught:
         mean_interval(values, confidence)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("size", "share"), [(200, 0.1), (200, 0.5), (200, 0.9), (10_000, 0.99)])
+def test_coverage_of_a_share_in_simulation(size, share):
+    rounds = 4000
+    counts = np.random.default_rng(0).binomial(size, share, rounds)
+    widths = {count: share_interval(np.arange(size) < count) for count in set(counts.tolist())}
+    inside = sum(abs(widths[count][0] - share) <= widths[count][1] for count in counts.tolist())
+    assert 0.935 < inside / rounds < 0.985
+
+
+def test_a_share_against_wilson_by_root_finding():
+    found, half = share_interval([1] * 30 + [0] * 10)
+    ends = [
+        brentq(lambda p: (0.75 - p) ** 2 - 1.959964**2 * p * (1 - p) / 40, *side) for side in ((0, 0.75), (0.75, 1))
+    ]
+    assert found == 0.75
+    assert half == pytest.approx(max(0.75 - ends[0], ends[1] - 0.75), rel=1e-5)
+
+
+def test_all_hits_are_no_certainty():
+    assert share_interval([True] * 360) == (1.0, pytest.approx(3.8415 / (360 + 3.8415), rel=1e-4))
+    assert share_interval([0])[1] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("hits", "confidence", "message"),
+    [
+        ([], 0.95, "hits must have 1 axis"),
+        ([0, 2], 0.95, "hits must be 0 or 1"),
+        ([0, 1], 95, r"confidence must be in \(0, 1\), got 95"),
+    ],
+)
+def test_a_bad_share_is_one_line(hits, confidence, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        share_interval(hits, confidence)
     assert "\n" not in str(caught.value)

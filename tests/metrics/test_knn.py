@@ -78,7 +78,10 @@ def test_a_large_test_set_scores_as_its_parts_do():
     known, truth = generator.integers(4, size=8192), generator.integers(4, size=1500)
     assert len(train) * len(test) > knn._CHUNK > len(train) * 500
     parts = [knn_accuracy(train, known, test[part], truth[part]) for part in np.split(np.arange(1500), 3)]
-    assert knn_accuracy(train, known, test, truth) == pytest.approx(sum(parts) / 3, rel=1e-12)
+    told = []
+    hits = knn.knn_hits(train, known, test, truth, progress=lambda *at: told.append(at))
+    assert told == [(1024, 1500), (1500, 1500)]
+    assert hits.mean() == knn_accuracy(train, known, test, truth) == pytest.approx(sum(parts) / 3, rel=1e-12)
 
 
 def test_unknown_test_labels_and_zero_rows():

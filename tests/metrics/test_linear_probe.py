@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
 
-from r2mae.metrics.linear_probe import linear_probe_accuracy
+from r2mae.metrics.linear_probe import linear_probe_accuracy, linear_probe_hits
 
 
 def clusters(seed, size, spread=2.0):
@@ -78,6 +79,50 @@ def test_no_warning(inverse_regularization):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert linear_probe_accuracy(train, known, train, known, inverse_regularization=inverse_regularization) > 0.3
+
+
+def correlated(seed, size, dim, classes):
+    """Features that lie nearly in a few directions, as pixels do, with classes along the faint ones too."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(size) % classes
+    shared = np.random.default_rng(98)
+    mixing, centres = shared.normal(size=(dim, dim)) * np.geomspace(1, 1e-3, dim)[:, None], shared.normal(size=(9, dim))
+    return (generator.normal(size=(size, dim)) * 1.5 + centres[labels]) @ mixing, labels
+
+
+@pytest.mark.parametrize(
+    ("size", "dim", "classes"), [(400, 30, 5), (400, 30, 2), (40, 90, 4), (40, 90, 2), (31, 30, 3), (30, 30, 3)]
+)
+def test_agrees_with_scikit_learn_item_by_item(size, dim, classes):
+    train, known = correlated(0, size, dim, classes)
+    test, truth = correlated(1, 2000, dim, classes)
+    mean, deviation = train.mean(0), train.std(0)
+    other = LogisticRegression(C=1.0, tol=1e-8, max_iter=20_000).fit((train - mean) / deviation, known)
+    hits = linear_probe_hits(train, known, test, truth)
+    assert (hits != (other.predict((test - mean) / deviation) == truth)).sum() <= 2
+    assert hits.mean() == linear_probe_accuracy(train, known, test, truth)
+    assert 1.2 / classes < hits.mean() < 1
+
+
+def test_the_minimum_of_correlated_features_is_tens_of_iterations_away():
+    train, known = correlated(2, 600, 80, 9)
+    told = []
+    linear_probe_hits(train, known, train, known, progress=lambda *at: told.append(at))
+    iterations, losses = zip(*told, strict=True)
+    assert iterations == tuple(range(len(told)))
+    assert losses[0] == pytest.approx(np.log(9), rel=1e-12)
+    assert list(losses) == sorted(losses, reverse=True)
+    assert losses[-6] - losses[-1] < 1e-6 * losses[-1]
+    assert len(told) < 150
+
+
+def test_ctrl_c_ends_a_fit():
+    def interrupt(iteration, loss):
+        if iteration == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        linear_probe_hits(*correlated(3, 400, 30, 5), *correlated(4, 40, 30, 5), progress=interrupt)
 
 
 GOOD = {

@@ -1,0 +1,49 @@
+"""How far a long computation is: one live line on a terminal, a line every ten seconds elsewhere, on stderr."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_EVERY_SECONDS = 10
+
+
+def show(what: str) -> Callable[[int, int], None]:
+    """A callback for (samples done, samples in all)."""
+    start = shown = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if not sys.stderr.isatty() and now - shown > _EVERY_SECONDS:
+            shown, rate = now, done / (now - start)
+            line = f"{what}: {done:,}/{total:,} samples, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left"
+            print(line, file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{what}: {done:,}/{total:,} samples" + ("\n" if done == total else ""))
+            sys.stderr.flush()
+
+    return progress
+
+
+@contextmanager
+def show_text(what: str) -> Iterator[Callable[[str], None]]:
+    """A callback for words on how far it is, where nothing tells how much is left; adds the seconds so far."""
+    start = shown = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        line = f"{what}: {text}, {now - start:,.0f} s"
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{line}\x1b[K")  # the rest of a longer line before it goes
+            sys.stderr.flush()
+        elif now - shown > _EVERY_SECONDS:
+            shown = now
+            print(line, file=sys.stderr, flush=True)
+
+    try:
+        yield say
+    finally:
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")
