@@ -1,6 +1,7 @@
 """An encoder as a folder that `timm.create_model("local-dir:<folder>", pretrained=True)` reads."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,43 @@ _POOLS = {"mean": "avg", "cls": "token"}
 
 
 def export_timm(
-    model: ImageEncoder, folder: Path, *, architecture: str, arguments: dict[str, Any], image_size: int
+    model: ImageEncoder,
+    folder: Path,
+    *,
+    architecture: str,
+    arguments: dict[str, Any],
+    image_size: int,
+    head: nn.Linear | None = None,
+    class_names: Sequence[str] = (),
 ) -> float:
-    """Write weights and config; load them back; give the largest difference to `model.embed` on noise.
+    """Write weights and config; load them back; give the largest difference of features, or logits, on noise.
 
     arguments: what timm was given beside architecture, image size, channels and pooling.
+    head, class_names: of a fine-tuned model, (B, D) -> (B, C) and C names.
 
     Raises: InputError when timm makes another function of the folder.
     """
     encoder = model.encoder
     weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in encoder.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = timm_config(model, architecture, arguments, image_size)
+    if head is not None:
+        place = config["pretrained_cfg"]["classifier"]
+        weights |= {f"{place}.{name}": tensor.detach().cpu().clone() for name, tensor in head.state_dict().items()}
+        config["num_classes"] = config["model_args"]["num_classes"] = len(class_names)
+        config["pretrained_cfg"]["num_classes"] = len(class_names)
+        config["label_names"] = list(class_names)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     try:
         loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
         with torch.no_grad():
-            found = loaded(model.pixels(noise(model, image_size)))
+            batch = noise(model, image_size)
+            found, features = loaded(model.pixels(batch)), model.embed(batch)
+            wanted = features if head is None else head(features)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{architecture} must be a model that timm can load from a folder, got: {reason}.") from None
-    return largest_difference(found, model, image_size, f"{architecture} loaded by timm")
+    return largest_difference(found, wanted, f"{architecture} loaded by timm")
 
 
 def timm_config(model: ImageEncoder, architecture: str, arguments: dict[str, Any], image_size: int) -> dict[str, Any]:

@@ -40,8 +40,9 @@ def export_transformers(
         (folder / "preprocessor_config.json").write_text(json.dumps(processor_config(model, image_size), indent=2))
         encoder = ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
     with torch.no_grad():
-        found = encoder(model.pixels(noise(model, image_size))).last_hidden_state[:, 1:].mean(dim=1)
-    return largest_difference(found, model, image_size, f"{architecture} loaded by transformers")
+        batch = noise(model, image_size)
+        found = encoder(model.pixels(batch)).last_hidden_state[:, 1:].mean(dim=1)
+        return largest_difference(found, model.embed(batch), f"{architecture} loaded by transformers")
 
 
 def inexpressible(model: ImageEncoder) -> str | None:

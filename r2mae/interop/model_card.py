@@ -14,10 +14,10 @@ class RunFacts:
     shape: dict[str, Any]
     image_size: int
     channels: int
-    law: dict[str, Any]
-    pattern: str
+    trained: dict[str, str]  # what it learnt, as rows of the card
     data_title: str
     data_licence: str
+    num_classes: int | None
     step: int
     global_samples: int
     held_out_loss: float | None
@@ -25,13 +25,8 @@ class RunFacts:
     version: str | None
     commit: str | None
 
-    @property
-    def law_words(self) -> str:
-        """The law as a recipe has it."""
-        return _words({key: value for key, value in self.law.items() if value is not None})
 
-
-def _words(mapping: dict[str, Any]) -> str:
+def words(mapping: dict[str, Any]) -> str:
     """YAML on one line: JSON without its quotes."""
     return json.dumps(mapping, ensure_ascii=False).replace('"', "")
 
@@ -52,11 +47,11 @@ encoder = ViTModel.from_pretrained("FOLDER", add_pooling_layer=False)
 def model_card(facts: RunFacts, library: str) -> str:
     """Markdown for a folder that `library`, "timm" or "transformers", reads."""
     loss = "not measured" if facts.held_out_loss is None else f"{facts.held_out_loss:.6g} (latest one measured)"
-    shape = f" with `{_words(facts.shape)}`" if facts.shape else ""
+    shape = f" with `{words(facts.shape)}`" if facts.shape else ""
     size = f"{facts.channels} x {facts.image_size} x {facts.image_size}"
     rows = {
         "architecture": f"{facts.architecture}{shape}, {size} pixels",
-        "mask law": f"`{facts.law_words}`, pattern {facts.pattern}",
+        **facts.trained,
         "data": facts.data_title,
         "licence of the data": facts.data_licence,
         "started from": facts.initial_weights or "random weights",
@@ -66,10 +61,10 @@ def model_card(facts: RunFacts, library: str) -> str:
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     code = _TIMM if library == "timm" else _TRANSFORMERS
-    front = (
-        f"---\nlibrary_name: {library}\npipeline_tag: image-feature-extraction\ntags: [masked-autoencoder, r2mae]\n---"
-    )
+    task = "image-classification" if facts.num_classes else "image-feature-extraction"
+    front = f"---\nlibrary_name: {library}\npipeline_tag: {task}\ntags: [masked-autoencoder, r2mae]\n---"
+    what = "Fine-tuned on labels" if facts.num_classes else "Pretrained by masking random shares of images"
+    code = code.replace("(B, D) features", "(B, C) logits") if facts.num_classes else code
     return (
-        f"{front}\n# {facts.run}\n\nPretrained by masking random shares of images (r2mae); no classifier.\n\n"
-        f"| what | value |\n|---|---|\n{table}\n\n```python\n{code}\n```\n"
+        f"{front}\n# {facts.run}\n\n{what} (r2mae).\n\n| what | value |\n|---|---|\n{table}\n\n```python\n{code}\n```\n"
     )

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from r2mae.datasets.card import load_card
 from r2mae.errors import InputError
 from r2mae.interop.folder import write_folder
-from r2mae.interop.model_card import RunFacts, model_card
+from r2mae.interop.model_card import RunFacts, model_card, words
+from r2mae.models.classifier import Classifier
 from r2mae.recipe.run import LoadedRun
 from r2mae.schema.pretrain import PretrainRecipe
 
@@ -16,7 +19,7 @@ _SHAPE = {"patch_size": "patch_size", "width": "embed_dim", "depth": "depth", "h
 
 
 def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
-    """Write a run's model for timm or transformers; gives the largest difference between features, on noise.
+    """Write a run's model for timm or transformers; gives the largest difference of what both compute, on noise.
 
     Raises: InputError when folder holds something, or the library cannot express the model.
     """
@@ -24,21 +27,33 @@ def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
     from r2mae.interop.export_transformers import export_transformers
     from r2mae.models.image_encoder import ImageEncoder
 
-    model, recipe = loaded.model, loaded.recipe
+    recipe, model = loaded.recipe, loaded.model.cpu()
     section, image_size = recipe.model, recipe.data.image_size
-    if not isinstance(model, ImageEncoder) or not isinstance(recipe, PretrainRecipe):
-        got = f"{recipe.task} on {recipe.modality}"
-        raise InputError(f"RUN must be pretraining on images to be exported to {library}, got {got}.")
+    tuned: dict[str, Any] = {}
+    if isinstance(model, Classifier):
+        tuned = {"head": _linear(model), "class_names": loaded.manifest["class_names"]}
+        model = model.backbone  # type: ignore[assignment]
+    if not isinstance(model, ImageEncoder):
+        raise InputError(f"RUN must be of images to be exported to {library}, got {recipe.modality}.")
 
     def write(to: Path) -> float:
         (to / "README.md").write_text(model_card(run_facts(loaded), library))
         if library == "timm":
-            arguments = timm_arguments(section)
-            return export_timm(model, to, architecture=section.encoder, arguments=arguments, image_size=image_size)
+            names = {"architecture": section.encoder, "arguments": timm_arguments(section)}
+            return export_timm(model, to, **names, image_size=image_size, **tuned)
+        if not isinstance(recipe, PretrainRecipe):
+            raise InputError("RUN must be a pretraining run to be exported to transformers. Use --to timm.")
         ratio = recipe.mask.law.mean(1.0)  # of a law that moves, where it ends
         return export_transformers(model, to, architecture=section.encoder, image_size=image_size, mean_ratio=ratio)
 
     return write_folder(folder, write)
+
+
+def _linear(model: Classifier) -> nn.Linear:
+    last = model.head[-1]
+    if len(model.head) > 2 or not isinstance(last, nn.Linear):
+        raise InputError("tune.hidden must be null to be exported, since timm's heads are one linear map.")
+    return last
 
 
 def timm_arguments(section: Any) -> dict[str, Any]:
@@ -51,7 +66,12 @@ def timm_arguments(section: Any) -> dict[str, Any]:
 def run_facts(loaded: LoadedRun) -> RunFacts:
     """What the checkpoint says of itself, and the data card of what the card names."""
     manifest, recipe = loaded.manifest, loaded.recipe
-    assert isinstance(recipe, PretrainRecipe)
+    if isinstance(recipe, PretrainRecipe):
+        law = {key: value for key, value in manifest["law"].items() if value is not None}
+        trained = {"mask law": f"`{words(law)}`, pattern {recipe.mask.pattern}"}
+    else:
+        trained = {"classes": ", ".join(manifest["class_names"][:20])}
+        trained |= {f"test {name}": f"{value:.4f}" for name, value in loaded.folder.read_status()["test"].items()}
     written = manifest["recipe"]
     card = load_card(recipe.data.card)
     source = written["model"].get("init_from")
@@ -61,8 +81,8 @@ def run_facts(loaded: LoadedRun) -> RunFacts:
         shape=timm_arguments(recipe.model),
         image_size=recipe.data.image_size,
         channels=recipe.data.channels,
-        law=manifest["law"],
-        pattern=recipe.mask.pattern,
+        trained=trained,
+        num_classes=loaded.num_classes,
         data_title=card.title,
         data_licence=card.licence,
         step=manifest["step"],
