@@ -43,7 +43,9 @@ class ImageEncoder(nn.Module):
     @property
     def width(self) -> int:
         """Features of an image, D."""
-        return int(self.encoder.num_features)
+        if isinstance(self.encoder, VisionTransformer):
+            return int(self.encoder.num_features)
+        return int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
 
     def pixels(self, batch: dict[str, Any]) -> Tensor:
         """Standardised float images (B, C, S, S) of a batch."""

@@ -18,7 +18,8 @@ AnyRecipe = Recipe[Any, Any]
 def _build_vision(recipe: AnyRecipe) -> nn.Module:
     from r2mae.datasets.card import load_card
     from r2mae.interop.weights import load_initial_weights
-    from r2mae.models.timm_encoder import create_encoder
+    from r2mae.models.masked_backbone import MaskedBackbone
+    from r2mae.models.timm_encoder import create_encoder, is_plain_vit
     from r2mae.models.vision import MaskedAutoencoder
 
     data, section = recipe.data, recipe.model
@@ -31,19 +32,31 @@ def _build_vision(recipe: AnyRecipe) -> nn.Module:
         width=section.width,
         depth=section.depth,
         heads=section.heads,
+        arguments=section.arguments,
     )
-    model = MaskedAutoencoder(
-        encoder,
-        decoder_depth=section.decoder_depth,
-        decoder_width=section.decoder_width,
-        decoder_heads=section.decoder_heads,
-        normalize_targets=section.normalize_targets,
-        pixel_mean=_per_channel(card.mean, data.channels),
-        pixel_std=_per_channel(card.std, data.channels),
-    )
+    shared = {
+        "normalize_targets": section.normalize_targets,
+        "pixel_mean": _per_channel(card.mean, data.channels),
+        "pixel_std": _per_channel(card.std, data.channels),
+    }
+    model: nn.Module
+    if is_plain_vit(encoder):
+        model = MaskedAutoencoder(encoder, **section.decoder, **shared)
+    else:
+        _check_no_decoder(section)
+        model = MaskedBackbone(encoder, image_size=data.image_size, patch_size=section.patch_size, **shared)
     if section.init_from is not None:
         load_initial_weights(model, section.init_from)
     return model
+
+
+def _check_no_decoder(section: Any) -> None:
+    for name in section.decoder:
+        if getattr(section, name) is not None:
+            raise InputError(
+                f"model.{name} must not be given with {section.encoder}, whose decoder is one linear map, "
+                f"got {getattr(section, name)}. Leave it out, or choose a plain ViT."
+            )
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
