@@ -1,5 +1,6 @@
 """Forward and backward on tensors without values: shapes and costs of any module, no memory, no arithmetic."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,14 +32,15 @@ def rehearse(
 
     Raises: whatever the module raises for arguments of these shapes.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"):
+    with torch.enable_grad(), FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"):
         weights = {
             name: torch.empty(p.shape, dtype=p.dtype, requires_grad=p.requires_grad)
             for name, p in module.named_parameters()
         }
         buffers = {name: torch.empty(b.shape, dtype=b.dtype) for name, b in module.named_buffers()}
         kept = _Kept({tensor.untyped_storage()._cdata for tensor in weights.values()})
-        with FlopCounterMode(display=False) as counter:
+        counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward})
+        with counter:
             with (
                 torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16),
                 saved_tensors_hooks(kept.keep, lambda tensor: tensor),
@@ -47,6 +49,16 @@ def rehearse(
             loss_of(output).backward()
         idle = frozenset(name for name, tensor in weights.items() if tensor.grad is None)
         return Rehearsal(output, counter.get_total_flops(), *kept.values(), idle)
+
+
+def _convolution_backward(
+    gradient_shape: Any, input_shape: Any, weight_shape: Any, *rest: Any, out_shape: Any = None, **_: Any  # noqa: ARG001
+) -> int:
+    """As much as forward for each of input and weight; torch counts a grouped weight as if it were whole."""
+    transposed, output_mask = rest[4], rest[7]
+    moved = input_shape if transposed else gradient_shape
+    once = 2 * moved[0] * math.prod(moved[2:]) * math.prod(weight_shape)
+    return int(once * (output_mask[0] + output_mask[1]))
 
 
 class _Kept:

@@ -52,7 +52,7 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
 
     train, held_out = open_training_data(recipe)
     check_watchable(recipe.watch.samples, train, held_out)
-    model = build_model(recipe)
+    model = _synchronise_batch_norm(build_model(recipe), recipe)
     plan = make_plan(recipe, len(train), math.prod(model.grid))  # type: ignore[arg-type]
     optimizer = recipe.optimizer
     module = Pretraining(
@@ -80,8 +80,26 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
     last = None if fresh else folder.pointer("last")
     if last is not None:
         _check_same_data(last, train)
-    trainer = _build_trainer(recipe, folder, plan, train, held_out, run_id)
+    trainer = _build_trainer(recipe, folder, plan, train, held_out, run_id, has_batch_norm(model))
     return Training(trainer, module, plan, str(last) if last else None)
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """True when a sample's output in train mode depends on the others of its batch."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def _synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
+    """BatchNorm over all GPUs of a step. torch has none for CPUs: there each process has its own statistics of a
+    micro-batch, and the running ones are the first process's, which checkpoints hold.
+    """
+    hardware = recipe.hardware
+    if hardware.nodes * hardware.devices == 1 or not has_batch_norm(model) or choose_accelerator(recipe) == "cpu":
+        return model
+    from timm.layers import convert_sync_batchnorm  # torch's own would lose the activations in timm's BatchNormAct2d
+
+    synchronised: nn.Module = convert_sync_batchnorm(model)
+    return synchronised
 
 
 def describe(recipe: AnyRecipe, model: nn.Module, data: SampleSource) -> dict[str, Any]:
@@ -130,6 +148,7 @@ def _build_trainer(
     train: SampleSource,
     held_out: SampleSource,
     run_id: str,
+    share_buffers: bool,
 ) -> Any:
     _quiet_lightning()
     import pytorch_lightning as lightning
@@ -145,7 +164,9 @@ def _build_trainer(
     settings |= {name: getattr(recipe.watch, name) for name in settings if isinstance(settings[name], bool)}
     strategy: Any = "auto"
     if hardware.nodes * hardware.devices > 1:
-        strategy = DDPStrategy(gradient_as_bucket_view=True, broadcast_buffers=False, timeout=timedelta(seconds=1800))
+        strategy = DDPStrategy(
+            gradient_as_bucket_view=True, broadcast_buffers=share_buffers, timeout=timedelta(seconds=1800)
+        )
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
         devices=hardware.devices,
