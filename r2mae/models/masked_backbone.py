@@ -140,8 +140,10 @@ class MaskedBackbone(PatchedImages):
 def _check_patch(name: str, image_size: int, size: int, stride: int) -> None:
     """Raise InputError unless patches tile the image, at least 2 x 2, in step with the feature map's cells."""
     fitting = [p for p in range(1, image_size // 2 + 1) if image_size % p == 0 and (stride % p == 0 or p % stride == 0)]
-    remedy = f"Use model.patch_size {min(fitting, key=lambda p: abs(p - size))}" if fitting else ""
-    remedy = f"{remedy}, or another data.image_size.".removeprefix(", or ").replace("another", "Use another", not remedy)
+    nearest = min(fitting, key=lambda p: abs(p - size), default=None)
+    remedy = "Use another data.image_size."
+    if nearest is not None:
+        remedy = f"Use model.patch_size {nearest}, or another data.image_size."
     if stride % size and size % stride:
         raise InputError(
             f"model.patch_size must divide the stride {stride} of {name} or be a multiple of it, got {size}. {remedy}"

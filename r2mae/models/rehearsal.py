@@ -39,7 +39,9 @@ def rehearse(
         }
         buffers = {name: torch.empty(b.shape, dtype=b.dtype) for name, b in module.named_buffers()}
         kept = _Kept({tensor.untyped_storage()._cdata for tensor in weights.values()})
-        counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward})
+        counter = FlopCounterMode(
+            display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward}
+        )
         with counter:
             with (
                 torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16),
@@ -52,7 +54,11 @@ def rehearse(
 
 
 def _convolution_backward(
-    gradient_shape: Any, input_shape: Any, weight_shape: Any, *rest: Any, out_shape: Any = None, **_: Any  # noqa: ARG001
+    gradient_shape: Any,
+    input_shape: Any,
+    weight_shape: Any,
+    *rest: Any,
+    **_: Any,
 ) -> int:
     """As much as forward for each of input and weight; torch counts a grouped weight as if it were whole."""
     transposed, output_mask = rest[4], rest[7]

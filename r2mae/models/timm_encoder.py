@@ -91,7 +91,7 @@ def _create_vit(
     arguments: dict[str, Any],
 ) -> VisionTransformer:
     shape = {"patch_size": patch_size, "embed_dim": width, "depth": depth, "num_heads": heads}
-    own = {key: value for key, value in shape.items() if value is not None}
+    own: dict[str, Any] = {key: value for key, value in shape.items() if value is not None}
     _check_shape(name, image_size, patch_size, width, heads)
     own |= {"img_size": image_size, "in_chans": channels, "num_classes": 0, "global_pool": ""}
     encoder: VisionTransformer = _build(outline, name, own, arguments)

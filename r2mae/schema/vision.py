@@ -52,7 +52,7 @@ class VisionEncoder(Section):
     width: int | None = Field(default=None, ge=4, le=1 << 16)
     depth: int | None = Field(default=None, ge=1, le=512)
     heads: int | None = Field(default=None, ge=1, le=512)
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     init_from: str | None = None
 
 

@@ -198,7 +198,7 @@ def test_a_backbone_from_timm_weights_and_from_a_run(tmp_path, name, arguments):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (lambda: timm_vit().state_dict(), "which has no encoder.cls_token"),
+        (lambda: timm_vit().state_dict(), "must hold ResNet weights, got none of the encoder's names"),
         (lambda: {"fc.weight": torch.zeros(2)}, "must hold ResNet weights, got none of the encoder's names"),
         (
             lambda: timm.create_model("resnet18", channels=[8, 8, 16, 16], layers=[2, 1, 1, 1]).state_dict(),

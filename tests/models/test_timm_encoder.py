@@ -65,7 +65,11 @@ HOLD = "model.arguments must hold what no other key says, got "
             "model.arguments must be arguments of timm's ConvNeXt, got 'dephts'. Did you mean depths?",
         ),
         ("resnet18", {"dims": 3}, "model.arguments must be arguments of timm's ResNet, got 'dims'."),
-        ("vit_tiny_patch16_224", {"reg_token": 4}, "timm's VisionTransformer, got 'reg_token'. Did you mean reg_tokens"),
+        (
+            "vit_tiny_patch16_224",
+            {"reg_token": 4},
+            "VisionTransformer, got 'reg_token'. Did you mean reg_tokens",
+        ),
         ("mixer_s16_224", {"blocks": 1}, "model.arguments must be arguments of timm's MlpMixer, got 'blocks'."),
         ("convnext_atto", {"depths": [1]}, "model must be a shape that timm can build, got 'convnext_atto' with"),
         ("resnet18", {"layers": "many"}, "model must be a shape that timm can build, got 'resnet18' with"),
