@@ -207,7 +207,7 @@ def test_a_patch_is_predicted_from_the_cells_that_it_covers(kind, patch_size):
         assert torch.equal(gradient[0].abs().sum(dim=1) > 0, cell_of(model, patch)), patch
 
 
-@pytest.mark.parametrize("kind", [kind for kind in BACKBONES if kind != "beit, a class token"])
+@every_backbone
 def test_a_cell_looks_at_its_own_place(kind):
     """Features as timm makes them weigh their own pixels most: rows and columns are not exchanged."""
     name, image_size, arguments = BACKBONES[kind]
