@@ -52,23 +52,29 @@ def _inspect_pretraining(recipe: Any, samples: int) -> dict[str, Any]:
 
 
 def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
-    """A plan a number of labels; where the data is not here, the number of classes is unknown and taken as 2."""
+    """A plan a number of labels; where the data is not here, classes are taken as 2 and nothing is counted."""
     from dataclasses import asdict
+
+    import torch
 
     from r2mae.datasets.card import load_card, locate
     from r2mae.recipe import build_outline, choose_labelled, find_classes, make_plan, open_split, open_training_data
 
     card = load_card(recipe.data.card)
-    is_present = card.embedded is not None or locate(card, recipe.data.root) is not None
-    num_classes = len(find_classes(recipe, open_split(recipe, "train"))) if is_present else 2
+    if card.embedded is None and locate(card, recipe.data.root) is None:
+        plans = {str(count): asdict(make_plan(recipe, samples, None)) for count in recipe.repeat.labels_per_class}
+        return {**_parameters(build_outline(recipe, 2)), "classes": 2, "plans": plans}
+    train, classes = open_training_data(recipe)[0], find_classes(recipe, open_split(recipe, "train"))
+    model: Any = build_outline(recipe, len(classes))
+    flops = model.training_flops(train.load(torch.arange(1), None, 0))
     plans = {}
     for count in recipe.repeat.labels_per_class:
-        if is_present:
-            repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})
-            single = recipe.model_copy(update={"repeat": repeat})
-            samples = len(choose_labelled(single, open_training_data(recipe)[0]))
-        plans[str(count)] = asdict(make_plan(recipe, samples, None))
-    return {**_parameters(build_outline(recipe, num_classes)), "classes": num_classes, "plans": plans}
+        repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})
+        few = choose_labelled(recipe.model_copy(update={"repeat": repeat}), train)
+        plan = make_plan(recipe, len(few), None)
+        work = flops * plan.steps * recipe.batch.global_samples / 1e15
+        plans[str(count)] = asdict(plan) | {"training_pflop": work}
+    return {**_parameters(model), "classes": len(classes), "plans": plans}
 
 
 def _parameters(model: Any) -> dict[str, Any]:
@@ -140,6 +146,8 @@ def _print_plan(plan: dict[str, Any]) -> None:
     print(f"batch        {plan['per_device_samples']} a device x {plan['accumulation']} accumulated")
     print(f"peak lr      {plan['peak_lr']:.3g}")
     print(f"saved        every {plan['checkpoint_every_steps']} steps; measured every {plan['watch_every_steps']}")
+    if "training_pflop" in plan:
+        print(f"training     {plan['training_pflop']:.4g} PFLOP a seed")
 
 
 def _print_levels(report: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
@@ -18,7 +19,7 @@ _TRANSFORMERS = ("vit_mae", "vit")
 
 
 def load_initial_weights(model: nn.Module, source: str) -> None:
-    """Fill a `MaskedAutoencoder` from source; what the source does not have (a decoder, say) stays as it was made.
+    """Fill a masked model of images from source; what the source does not have (a decoder, say) stays as it was made.
 
     source: a run or checkpoint folder of r2mae, a folder or hub id of a ViTMAE or ViT of transformers (with its
     classifier or without), a folder or file of timm weights (.safetensors, .pth, .bin), or `timm/<name>` from the hub.
@@ -38,29 +39,50 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
     own = model.state_dict()
     if all(name.startswith("encoder.") for name in own):  # no decoder here: the source's has no place
         weights = {name: tensor for name, tensor in weights.items() if name.startswith("encoder.")}
-    surplus = [name for name in weights if name.startswith(("encoder.blocks.", "decoder_blocks.")) and name not in own]
+    encoder: Any = model.encoder
+    is_vit = isinstance(encoder, VisionTransformer)
+    surplus = [name for name in weights if name not in own and name.startswith(_must_fit(encoder))]
+    surplus = [name for name in surplus if not name.startswith(_heads(encoder))]
     weights = {name: _fit_positions(name, tensor, own, model) for name, tensor in weights.items() if name in own}
-    if not any(name.startswith("encoder.blocks.") for name in weights):
-        raise InputError(f"model.init_from must hold ViT weights, got none of the encoder's names in {source!r}.")
+    if not any(name.startswith("encoder.blocks." if is_vit else "encoder.") for name in weights):
+        kind = "ViT" if is_vit else type(encoder).__name__
+        raise InputError(f"model.init_from must hold {kind} weights, got none of the encoder's names in {source!r}.")
+    shape = "model.width, depth, patch_size and decoder_*" if is_vit else "model.arguments and patch_size"
+    layout = "model.encoder, depth and decoder_depth" if is_vit else "model.encoder and model.arguments"
     for name, tensor in weights.items():
         if tensor.shape != own[name].shape:
             raise InputError(
                 f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(own[name].shape)}, "
-                f"got {list(tensor.shape)}. Set model.width, depth, patch_size and decoder_* as the source has them."
+                f"got {list(tensor.shape)}. Set {shape} as the source has them."
             )
     if surplus:
         raise InputError(
             f"model.init_from {source!r} must fit the recipe's model, which has no {surplus[0]}. "
-            "Set model.encoder, depth and decoder_depth as the source has them."
+            f"Set {layout} as the source has them."
         )
     with_decoder = not all(name.startswith("encoder.") for name in weights)
-    absent = [name for name in own if (with_decoder or name.startswith("encoder.")) and name not in weights]
+    needed = [name for name in own if with_decoder or name.startswith("encoder.")]
+    # What no feature depends on (a classifier's norm) is frozen, and stays as it was made where the source has none.
+    idle = {name for name, parameter in model.named_parameters() if not is_vit and not parameter.requires_grad}
+    absent = [name for name in needed if name not in weights and name not in idle]
     if absent:
         raise InputError(
             f"model.init_from {source!r} must hold a whole encoder, and a whole decoder or none, got no {absent[0]}. "
-            "Set model.encoder, depth and decoder_depth as the source has them."
+            f"Set {layout} as the source has them."
         )
     model.load_state_dict(weights, strict=False)
+
+
+def _must_fit(encoder: Any) -> tuple[str, ...]:
+    """Names that a source may not have beyond the model's own."""
+    return ("encoder.blocks.", "decoder_blocks.") if isinstance(encoder, VisionTransformer) else ("encoder.",)
+
+
+def _heads(encoder: Any) -> tuple[str, ...]:
+    """Names of a classifier, which has no place here."""
+    said = (getattr(encoder, "pretrained_cfg", None) or {}).get("classifier") or ()
+    names = (said,) if isinstance(said, str) else tuple(said)
+    return tuple(f"encoder.{name}" for name in (*names, "head", "fc_norm"))
 
 
 def _read(source: str) -> dict[str, Tensor]:
@@ -134,8 +156,8 @@ def _read_file(path: Path) -> dict[str, Tensor]:
 
 
 def _encoder_only(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """timm's names under `encoder.`; a classifier's head has no place here."""
-    return {f"encoder.{name}": tensor for name, tensor in state.items() if not name.startswith(("head", "fc_norm"))}
+    """timm's names under `encoder.`; what the model has no place for (a classifier) is left out where it is filled."""
+    return {f"encoder.{name}": tensor for name, tensor in state.items()}
 
 
 def _fit_positions(name: str, tensor: Tensor, own: dict[str, Tensor], model: nn.Module) -> Tensor:
@@ -145,7 +167,8 @@ def _fit_positions(name: str, tensor: Tensor, own: dict[str, Tensor], model: nn.
         return tensor
     from timm.layers import resample_abs_pos_embed
 
-    grid: tuple[int, int] = model.grid  # type: ignore[assignment]
+    place: Any = getattr(model, "feature_map", model)  # a backbone's own cells, which need not be what is hidden
+    grid: tuple[int, int] = place.grid
     num_prefix = wanted.shape[1] - grid[0] * grid[1]
     side = round((tensor.shape[1] - num_prefix) ** 0.5)
     if side * side + num_prefix != tensor.shape[1] or tensor.shape[2] != wanted.shape[2]:

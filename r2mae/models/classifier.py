@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from r2mae.models.protocol import Encoder
+from r2mae.models.rehearsal import rehearse
 
 
 class Classifier(nn.Module):
@@ -56,6 +58,19 @@ class Classifier(nn.Module):
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter, by name; the head's parameters are not among them."""
         return {f"backbone.{name}": depth for name, depth in self.backbone.layers().items()}
+
+    def compile_blocks(self) -> None:
+        """Compile the encoder's blocks in place."""
+        self.backbone.compile_blocks()
+
+    def training_flops(self, example: dict[str, Any]) -> int:
+        """Floating-point operations of forward and backward for one sample shaped like example's; nothing is run."""
+
+        def batch_of_two() -> tuple[Any, ...]:
+            tensors = {key: value for key, value in example.items() if isinstance(value, Tensor)}
+            return ({key: torch.empty(2, *value.shape[1:], dtype=value.dtype) for key, value in tensors.items()},)
+
+        return rehearse(self, batch_of_two, Tensor.sum, bf16=False).flops // 2
 
 
 def build_head(width: int, num_classes: int, hidden: int | None, dropout: float) -> nn.Sequential:

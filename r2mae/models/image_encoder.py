@@ -43,7 +43,9 @@ class ImageEncoder(nn.Module):
     @property
     def width(self) -> int:
         """Features of an image, D."""
-        return int(self.encoder.num_features)
+        if isinstance(self.encoder, VisionTransformer):
+            return int(self.encoder.num_features)
+        return int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
 
     def pixels(self, batch: dict[str, Any]) -> Tensor:
         """Standardised float images (B, C, S, S) of a batch."""
@@ -61,6 +63,17 @@ class ImageEncoder(nn.Module):
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, C * S * S) standardised pixels."""
         return self.pixels(batch).flatten(1)
+
+    def compile_blocks(self) -> None:
+        """A ViT's repeated blocks, one graph for any length; of other models all layers, as one graph."""
+        # Training and evaluation, gradients or none, one sample or more: several graphs of one function. At its
+        # usual limit of 8, torch warns once and runs the rest eagerly.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
+        if not isinstance(self.encoder, VisionTransformer):
+            self.encoder.forward_features = torch.compile(self.encoder.forward_features)
+            return
+        for block in self.encoder.blocks:
+            block.compile(dynamic=True)
 
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter, by name: 0 for the stem, rising to the last norm."""

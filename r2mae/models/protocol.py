@@ -42,6 +42,10 @@ class Encoder(Protocol):
         """Depth of every encoder parameter, by name, 0 for the first: for layer-wise learning rates."""
         ...
 
+    def compile_blocks(self) -> None:
+        """Compile the repeated blocks in place."""
+        ...
+
 
 class MaskedModel(Encoder, Protocol):
     """A model that predicts hidden positions from visible ones. B samples, N positions, D features.
@@ -61,10 +65,6 @@ class MaskedModel(Encoder, Protocol):
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
         """(B, 3, C, H, W) uint8: original, given, predicted; None where a modality has no pictures."""
-        ...
-
-    def compile_blocks(self) -> None:
-        """Compile the repeated blocks in place, for any length."""
         ...
 
     def training_flops(self, num_visible: int) -> int:

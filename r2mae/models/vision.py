@@ -12,18 +12,17 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from r2mae.errors import InputError
 from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.models.cost import block_flops, block_saved, linear_flops
-from r2mae.models.image_encoder import ImageEncoder
+from r2mae.models.patches import PatchedImages, gather_tokens
 from r2mae.models.positions import sincos_positions
 from r2mae.models.protocol import MaskedOutput, Memory
 
 _EPSILON = 1e-6
 
 
-class MaskedAutoencoder(ImageEncoder):
+class MaskedAutoencoder(PatchedImages):
     """Visible patches through a ViT, all positions through a light decoder, pixels at hidden patches only.
 
     Implements `MaskedModel`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps timm's parameter names.
@@ -43,15 +42,17 @@ class MaskedAutoencoder(ImageEncoder):
         pixel_mean: tuple[float, ...],
         pixel_std: tuple[float, ...],
     ) -> None:
-        super().__init__(encoder, pixel_mean=pixel_mean, pixel_std=pixel_std)
         assert type(encoder.patch_embed) is PatchEmbed
-        self.grid: tuple[int, int] = encoder.patch_embed.grid_size
-        self.patch_size = int(encoder.patch_embed.patch_size[0])
-        self.normalize_targets = normalize_targets
+        super().__init__(
+            encoder,
+            grid=encoder.patch_embed.grid_size,
+            patch_size=int(encoder.patch_embed.patch_size[0]),
+            normalize_targets=normalize_targets,
+            pixel_mean=pixel_mean,
+            pixel_std=pixel_std,
+        )
         self.num_prefix = encoder.num_prefix_tokens
         patch_values = encoder.in_chans * self.patch_size**2
-        if normalize_targets and patch_values == 1:
-            raise InputError("model.normalize_targets must be false for patches of a single value, got true.")
         self.decoder_embed = nn.Linear(encoder.embed_dim, decoder_width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
         positions = sincos_positions(self.grid, decoder_width, self.num_prefix)
@@ -66,38 +67,12 @@ class MaskedAutoencoder(ImageEncoder):
         initialize_like_mae(self, encoder)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """Every patch may be hidden: (B, N) bool."""
-        images = batch["images"]
-        return torch.ones(len(images), self.grid[0] * self.grid[1], dtype=torch.bool, device=images.device)
-
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Predict the hidden patches' pixels, (B, M, P), normalised a patch when the model is made so."""
         patches = self.patchify(self.pixels(batch))
         predictions = self.decode(self.encode(patches, mask), mask)
         targets = self.targets(gather_tokens(patches, mask.masked))
         return MaskedOutput(masked_squared_error(predictions, targets, mask.masked_weight), predictions)
-
-    def patchify(self, pixels: Tensor) -> Tensor:
-        """(B, C, S, S) -> (B, N, P), a patch's values ordered row, column, channel."""
-        (rows, columns), size = self.grid, self.patch_size
-        split = pixels.unflatten(2, (rows, size)).unflatten(4, (columns, size))
-        patches: Tensor = split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-        return patches
-
-    def unpatchify(self, patches: Tensor) -> Tensor:
-        """(B, N, P) -> (B, C, S, S), the inverse of `patchify`."""
-        (rows, columns), size = self.grid, self.patch_size
-        split = patches.unflatten(1, (rows, columns)).unflatten(3, (size, size, -1))
-        pixels: Tensor = split.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
-        return pixels
-
-    def targets(self, patches: Tensor) -> Tensor:
-        """What is predicted for patches (..., P): their values, or each patch's own standard scores."""
-        if not self.normalize_targets:
-            return patches
-        mean, variance = patches.mean(dim=-1, keepdim=True), patches.var(dim=-1, keepdim=True)
-        return (patches - mean) / (variance + _EPSILON).sqrt()
 
     def embed_patches(self, patches: Tensor) -> Tensor:
         """The patch embedding, (B, n, P) -> (B, n, D): timm's convolution as the linear map that it is."""
@@ -162,24 +137,6 @@ class MaskedAutoencoder(ImageEncoder):
         predictions: Tensor = self.decoder_predict(self.decoder_norm(hidden))
         return predictions
 
-    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor:
-        """(B, 3, C, S, S) uint8: the original, what was given, and that with predictions in the gaps.
-
-        Normalised predictions are shown with the hidden patches' own mean and spread, which the model never saw.
-        """
-        patches = self.patchify(self.pixels(batch))
-        predicted = self.forward(batch, mask).predictions.float()
-        hidden = gather_tokens(patches, mask.masked)
-        if self.normalize_targets:
-            spread = (hidden.var(dim=-1, keepdim=True) + _EPSILON).sqrt()
-            predicted = predicted * spread + hidden.mean(dim=-1, keepdim=True)
-        where = mask.masked[:, :, None].expand_as(hidden)
-        given = patches.masked_fill(mask.is_masked[:, :, None], 0.0)
-        filled = patches.scatter(1, where, predicted)
-        pictures = torch.stack([self.unpatchify(panel) for panel in (patches, given, filled)], dim=1)
-        pixels = (pictures * self.pixel_std + self.pixel_mean) * 255
-        return pixels.round().clamp(0, 255).to(torch.uint8)
-
     def compile_blocks(self) -> None:
         """One graph serves all blocks of a width at every length; prefix, gathering and loss stay eager."""
         # Encoder or decoder, gradients or none, padded rows or none, one sample or more: ten graphs of one function.
@@ -236,11 +193,6 @@ def initialize_like_mae(module: nn.Module, encoder: VisionTransformer) -> None:
         num_prefix = encoder.pos_embed.shape[1] - grid[0] * grid[1]
         positions = sincos_positions(grid, encoder.embed_dim, num_prefix)
         encoder.pos_embed = nn.Parameter(positions, requires_grad=False)
-
-
-def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:
-    """tokens (B, N, D) at indices (B, n) -> (B, n, D)."""
-    return tokens.gather(1, indices[:, :, None].expand(-1, -1, tokens.shape[2]))
 
 
 def hidden_width(block: Any) -> int:

@@ -17,31 +17,32 @@ from r2mae.schema.recipe import AnyRecipe
 
 def _build_masked_vision(recipe: AnyRecipe) -> nn.Module:
     from r2mae.interop.weights import load_initial_weights
+    from r2mae.models.masked_backbone import MaskedBackbone
+    from r2mae.models.timm_encoder import is_plain_vit
     from r2mae.models.vision import MaskedAutoencoder
 
-    section = recipe.model
-    model = MaskedAutoencoder(
-        _create_encoder(recipe),
-        decoder_depth=section.decoder_depth,
-        decoder_width=section.decoder_width,
-        decoder_heads=section.decoder_heads,
-        normalize_targets=section.normalize_targets,
-        **_pixel_statistics(recipe),
-    )
+    section, encoder = recipe.model, _create_encoder(recipe)
+    shared = {"normalize_targets": section.normalize_targets, **_pixel_statistics(recipe)}
+    model: nn.Module
+    if is_plain_vit(encoder):
+        model = MaskedAutoencoder(encoder, **section.decoder, **shared)
+    else:
+        _check_no_decoder(section)
+        model = MaskedBackbone(encoder, image_size=recipe.data.image_size, patch_size=section.patch_size, **shared)
     if section.init_from is not None:
         load_initial_weights(model, section.init_from)
     return model
 
 
 def _build_vision_encoder(recipe: AnyRecipe) -> nn.Module:
-    from timm.models.vision_transformer import VisionTransformer
-
     from r2mae.interop.weights import load_initial_weights
     from r2mae.models.image_encoder import ImageEncoder
+    from r2mae.models.timm_encoder import is_plain_vit
     from r2mae.models.vision import initialize_like_mae
 
-    section, encoder = recipe.model, _create_encoder(recipe, drop_path_rate=recipe.model.drop_path)
-    if isinstance(encoder, VisionTransformer):
+    section = recipe.model
+    encoder = _create_encoder(recipe, **({"drop_path_rate": section.drop_path} if section.drop_path else {}))
+    if is_plain_vit(encoder):
         initialize_like_mae(encoder, encoder)
     model = ImageEncoder(encoder, pooling=section.pooling, **_pixel_statistics(recipe))
     if section.init_from is not None:
@@ -49,7 +50,7 @@ def _build_vision_encoder(recipe: AnyRecipe) -> nn.Module:
     return model.requires_grad_()  # position embeddings, fixed in pretraining, learn here
 
 
-def _create_encoder(recipe: AnyRecipe, **arguments: Any) -> Any:
+def _create_encoder(recipe: AnyRecipe, **more: Any) -> Any:
     from r2mae.models.timm_encoder import create_encoder
 
     data, section = recipe.data, recipe.model
@@ -61,7 +62,7 @@ def _create_encoder(recipe: AnyRecipe, **arguments: Any) -> Any:
         width=section.width,
         depth=section.depth,
         heads=section.heads,
-        **arguments,
+        arguments=dict(section.arguments) | more,
     )
 
 
@@ -70,6 +71,15 @@ def _pixel_statistics(recipe: AnyRecipe) -> dict[str, tuple[float, ...]]:
 
     card, channels = load_card(recipe.data.card), recipe.data.channels
     return {"pixel_mean": _per_channel(card.mean, channels), "pixel_std": _per_channel(card.std, channels)}
+
+
+def _check_no_decoder(section: Any) -> None:
+    for name in section.decoder:
+        if getattr(section, name) is not None:
+            raise InputError(
+                f"model.{name} must not be given with {section.encoder}, whose decoder is one linear map, "
+                f"got {getattr(section, name)}. Leave it out, or choose a plain ViT."
+            )
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

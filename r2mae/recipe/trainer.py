@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
+from torch import nn
 
 from r2mae.errors import InputError
 from r2mae.recipe.plan import Plan
@@ -30,8 +31,31 @@ def choose_accelerator(recipe: AnyRecipe) -> str:
     return "gpu"
 
 
-def build_trainer(recipe: AnyRecipe, folder: RunFolder, plan: Plan, measure: Any, run_id: str) -> Any:
-    """A Trainer with our strategy, checkpoints and callbacks in their order; all of Lightning's own are off."""
+def has_batch_norm(model: nn.Module) -> bool:
+    """True when a sample's output in train mode depends on the others of its batch."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
+    """BatchNorm over all GPUs of a step. torch has none for CPUs: there each process has its own statistics of a
+    micro-batch, and the running ones are the first process's, which checkpoints hold.
+    """
+    hardware = recipe.hardware
+    if hardware.nodes * hardware.devices == 1 or not has_batch_norm(model) or choose_accelerator(recipe) == "cpu":
+        return model
+    from timm.layers import convert_sync_batchnorm  # torch's own would lose the activations in timm's BatchNormAct2d
+
+    synchronised: nn.Module = convert_sync_batchnorm(model)
+    return synchronised
+
+
+def build_trainer(
+    recipe: AnyRecipe, folder: RunFolder, plan: Plan, measure: Any, run_id: str, share_buffers: bool
+) -> Any:
+    """A Trainer with our strategy, checkpoints and callbacks in their order; all of Lightning's own are off.
+
+    share_buffers: the first process's buffers reach the others at every step.
+    """
     _quiet_lightning()
     import pytorch_lightning as lightning
     from pytorch_lightning.strategies import DDPStrategy
@@ -43,7 +67,9 @@ def build_trainer(recipe: AnyRecipe, folder: RunFolder, plan: Plan, measure: Any
     hardware = recipe.hardware
     strategy: Any = "auto"
     if hardware.nodes * hardware.devices > 1:
-        strategy = DDPStrategy(gradient_as_bucket_view=True, broadcast_buffers=False, timeout=timedelta(seconds=1800))
+        strategy = DDPStrategy(
+            gradient_as_bucket_view=True, broadcast_buffers=share_buffers, timeout=timedelta(seconds=1800)
+        )
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
         devices=hardware.devices,

@@ -8,7 +8,7 @@ from r2mae.datasets.source import SampleSource
 from r2mae.errors import InputError
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
-from r2mae.recipe.trainer import build_trainer
+from r2mae.recipe.trainer import build_trainer, has_batch_norm, synchronise_batch_norm
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.optimizer import LearningRate, build_adamw
@@ -47,8 +47,9 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
     check_watchable(recipe.watch.samples, parts.train, parts.held_out)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
     schedule, optimizer = recipe.schedule, recipe.optimizer
+    model = synchronise_batch_norm(parts.model, recipe)
     engine = Engine(
-        parts.model,
+        model,
         objective=parts.objective(plan),
         dataset=StreamDataset(parts.train, Stream(len(parts.train), recipe.seed)),
         global_samples=recipe.batch.global_samples,
@@ -68,11 +69,11 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
         description=describe(recipe, parts),
     )
     if recipe.hardware.compile:
-        parts.model.compile_blocks()  # type: ignore[operator]
+        model.compile_blocks()  # type: ignore[operator]
     last = None if fresh else folder.pointer("last")
     if last is not None:
         _check_same_data(last, parts.train)
-    trainer = build_trainer(recipe, folder, plan, parts.measure(plan), run_id)
+    trainer = build_trainer(recipe, folder, plan, parts.measure(plan), run_id, has_batch_norm(model))
     return Training(trainer, engine, plan, str(last) if last else None)
 
 

@@ -1,6 +1,6 @@
 """Vision's recipe sections."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -66,32 +66,48 @@ class VisionTuningData(VisionData):
 
 
 class VisionEncoder(Section):
-    """A timm model of a given shape; what is not given stays as the named architecture has it."""
+    """A timm model of a given shape; what is not given stays as the named architecture has it.
+
+    width, depth and heads are a VisionTransformer's; what shapes other architectures goes in arguments, which timm
+    gets as they are. patch_size is what is hidden: a VisionTransformer's own patch, a unit of pixels for others.
+    """
 
     encoder: str
     patch_size: int | None = Field(default=None, ge=1, le=1024)
     width: int | None = Field(default=None, ge=4, le=1 << 16)
     depth: int | None = Field(default=None, ge=1, le=512)
     heads: int | None = Field(default=None, ge=1, le=512)
+    arguments: dict[str, Any] = Field(default_factory=dict)
     init_from: str | None = None
 
 
 class VisionModel(VisionEncoder):
-    """A masked autoencoder around any timm VisionTransformer with a plain patch embedding."""
+    """A masked autoencoder around a plain VisionTransformer, or masked modelling with any other spatial backbone.
 
-    decoder_depth: int = Field(default=8, ge=0, le=64)
-    decoder_width: int = Field(default=512, ge=4, le=1 << 16)
-    decoder_heads: int = Field(default=16, ge=1, le=512)
+    decoder_*: of the masked autoencoder alone, MAE's 8 blocks of width 512 with 16 heads where not given.
+    """
+
+    decoder_depth: int | None = Field(default=None, ge=0, le=64)
+    decoder_width: int | None = Field(default=None, ge=4, le=1 << 16)
+    decoder_heads: int | None = Field(default=None, ge=1, le=512)
     normalize_targets: bool = True
+
+    @property
+    def decoder(self) -> dict[str, int]:
+        """decoder_depth, decoder_width and decoder_heads, MAE's where not given."""
+        given = {"decoder_depth": self.decoder_depth, "decoder_width": self.decoder_width}
+        given |= {"decoder_heads": self.decoder_heads}
+        return {name: _MAE_DECODER[name] if value is None else value for name, value in given.items()}
 
     @model_validator(mode="after")
     def _check(self) -> "VisionModel":
-        if self.decoder_width % self.decoder_heads or self.decoder_width % 4:
-            raise ValueError(
-                f"decoder_width must be divisible by 4 and by decoder_heads = {self.decoder_heads}, "
-                f"got {self.decoder_width}."
-            )
+        width, heads = self.decoder["decoder_width"], self.decoder["decoder_heads"]
+        if width % heads or width % 4:
+            raise ValueError(f"decoder_width must be divisible by 4 and by decoder_heads = {heads}, got {width}.")
         return self
+
+
+_MAE_DECODER = {"decoder_depth": 8, "decoder_width": 512, "decoder_heads": 16}
 
 
 class VisionClassifier(VisionEncoder):

@@ -65,3 +65,15 @@ def test_more_ranks_than_samples_to_watch(tmp_path):
     settings = overrides("batch.global_samples=18", "schedule.steps=4", "data.held_out=0.0014", "watch.samples=8")
     r2mae("pretrain", DEMO, *settings, "--set", "hardware.devices=3", "--name", "run", cwd=tmp_path, check=0)
     assert metric(RunFolder(tmp_path / "runs" / "run"), "validation/loss")[4] > 0
+
+
+def test_batch_norm_over_two_processes(tmp_path):
+    """Statistics differ by process, weights may not: the checkpoint is one model, which both go on from."""
+    encoder = "{encoder: resnet18, patch_size: 8, arguments: {channels: [8, 8, 8, 8], layers: [1, 1, 1, 1]}}"
+    settings = [f"model={encoder}", "data.image_size=32", "batch={global_samples: 16}", "watch={samples: 16}"]
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    arguments += ["--set", "schedule={steps: 4}", "--set", "hardware={devices: 2, accelerator: cpu}"]
+    r2mae("pretrain", DEMO, *arguments, "--name", "run", cwd=tmp_path, check=0)
+    run = RunFolder(tmp_path / "runs" / "run")
+    assert metric(run, "validation/loss")[4] > 0
+    assert weights(run, 4)["model.encoder.bn1.num_batches_tracked"] == 4

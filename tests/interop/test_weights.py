@@ -17,6 +17,7 @@ from transformers import (
 from r2mae.errors import InputError
 from r2mae.interop.vit_mae import from_vit_mae
 from r2mae.interop.weights import load_initial_weights
+from r2mae.models.masked_backbone import MaskedBackbone
 from r2mae.models.timm_encoder import create_encoder
 from r2mae.models.vision import MaskedAutoencoder
 from r2mae.training.checkpoint import save
@@ -194,6 +195,61 @@ def json_folder(path, content):
 def pickled(path, state):
     torch.save(state, path)
     return path
+
+
+CONVNEXT = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16], "patch_size": 1}
+
+
+def make_backbone(name="resnet18", seed=0, **arguments):
+    torch.manual_seed(seed)
+    shape = arguments or {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1]}
+    encoder = create_encoder(name, image_size=64, channels=3, arguments=shape)
+    settings = {"normalize_targets": True, "pixel_mean": (0.5,) * 3, "pixel_std": (0.5,) * 3}
+    return MaskedBackbone(encoder, image_size=64, **settings)
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("resnet18", {}), ("convnext_atto", CONVNEXT)])
+def test_a_backbone_from_timm_weights_and_from_a_run(tmp_path, name, arguments):
+    """Statistics and the norm before a classifier come along, the classifier does not."""
+    model, shape = make_backbone(name, **arguments), arguments or {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1]}
+    state = shaken(timm.create_model(name, **shape)).state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    load_initial_weights(model, str(tmp_path / "weights.safetensors"))
+    own = model.state_dict()
+    assert all(torch.equal(own[f"encoder.{key}"], state[key]) for key in state if f"encoder.{key}" in own)
+    assert [key for key in own if key.removeprefix("encoder.") not in state] == [
+        "mask_token", "decoder_predict.weight", "decoder_predict.bias"
+    ]  # fmt: skip
+    assert torch.equal(own["mask_token"], before["mask_token"])
+    save(tmp_path / "step_5", {f"model.{key}": value for key, value in own.items()}, {}, {})
+    other = make_backbone(name, seed=3, **arguments)
+    load_initial_weights(other, str(tmp_path / "step_5"))
+    assert all(torch.equal(other.state_dict()[key], own[key]) for key in own)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (lambda: timm_vit().state_dict(), "must hold ResNet weights, got none of the encoder's names"),
+        (lambda: {"fc.weight": torch.zeros(2)}, "must hold ResNet weights, got none of the encoder's names"),
+        (
+            lambda: timm.create_model("resnet18", channels=[8, 8, 16, 16], layers=[2, 1, 1, 1]).state_dict(),
+            "which has no encoder.layer1.1.conv1.weight. Set model.encoder and model.arguments as",
+        ),
+        (lambda: timm.create_model("resnet18").state_dict(), "Set model.arguments and patch_size as the source"),
+        (
+            lambda: {k: v for k, v in make_backbone().encoder.state_dict().items() if "running_var" not in k},
+            "got no encoder.bn1.running_var",
+        ),
+    ],
+    ids=["a ViT", "a head alone", "deeper", "wider", "no statistics"],
+)
+def test_bad_sources_of_backbones_are_one_line(tmp_path, state, message):
+    torch.save(state(), tmp_path / "x.pth")
+    with pytest.raises(InputError) as caught:
+        load_initial_weights(make_backbone(), str(tmp_path / "x.pth"))
+    assert message in str(caught.value)
 
 
 READ, FIT, WHOLE = "must be readable, got ", "must fit the recipe's model", "must hold a whole encoder"

@@ -3,35 +3,91 @@ import timm
 import torch
 
 from r2mae.errors import InputError
-from r2mae.models.timm_encoder import create_encoder
+from r2mae.models.timm_encoder import create_encoder, is_plain_vit
 
 NARROW = {"width": 16, "depth": 1, "heads": 2}
-PLAIN = "model.encoder must be a plain VisionTransformer with a plain patch embedding, got "
-REMEDY = ". Choose one such as vit_tiny_patch16_224, vit_base_patch16_224 or vit_large_patch16_224."
-HYBRID = "embeds patches by HybridEmbed, which mixes patches"
 ANOTHER = {
-    "resnet50": "is a ResNet",
-    "vit_base_r50_s16_224": HYBRID,
-    "vit_tiny_r_s16_p8_224": HYBRID,
-    "vit_base_mci_224": HYBRID,
-    "swin_tiny_patch4_window7_224": "is a SwinTransformer",
-    "vit_relpos_small_patch16_224": "is a VisionTransformerRelPos",
-    "vit_small_patch16_dinov3": "is a Eva",
-    "vit_base_patch16_sapiens2": "is a Eva",
-    "samvit_base_patch16": "is a VisionTransformerSAM",
-    "naflexvit_base_patch16_gap": "is a NaFlexVit",
-    "deit_tiny_distilled_patch16_224": "is a VisionTransformerDistilled",
-    "vit_small_patch16_18x2_224": "is made of ParallelThingsBlock, not of attention and MLP in turn",
-    "vit_pwee_patch16_reg1_gap_256": "is made of ParallelScalingBlock, not of attention and MLP in turn",
+    "resnet50": "ResNet",
+    "vit_base_r50_s16_224": "VisionTransformer",
+    "vit_base_mci_224": "VisionTransformer",
+    "swin_tiny_patch4_window7_224": "SwinTransformer",
+    "vit_relpos_small_patch16_224": "VisionTransformerRelPos",
+    "vit_small_patch16_dinov3": "Eva",
+    "samvit_base_patch16": "VisionTransformerSAM",
+    "naflexvit_base_patch16_gap": "NaFlexVit",
+    "deit_tiny_distilled_patch16_224": "VisionTransformerDistilled",
+    "vit_small_patch16_18x2_224": "VisionTransformer",
+    "vit_pwee_patch16_reg1_gap_256": "VisionTransformer",
 }
 
 
-@pytest.mark.parametrize("shape", [{}, {"patch_size": 8, **NARROW}], ids=["its own shape", "reshaped"])
 @pytest.mark.parametrize("name", ANOTHER)
-def test_other_architectures_are_refused_by_name(name, shape):
-    with torch.device("meta"), pytest.raises(InputError) as caught:
-        create_encoder(name, image_size=448, channels=3, **shape)
-    assert str(caught.value) == f"{PLAIN}{name!r}, which {ANOTHER[name]}{REMEDY}"
+def test_other_architectures_are_told_from_plain_vits(name):
+    with torch.device("meta"):
+        encoder = create_encoder(name, image_size=448, channels=1, patch_size=8)
+    assert not is_plain_vit(encoder)
+    assert type(encoder).__name__ == ANOTHER[name]
+
+
+@pytest.mark.parametrize("key", ["width", "depth", "heads"])
+def test_what_shapes_a_vit_shapes_no_other(key):
+    with pytest.raises(InputError) as caught:
+        create_encoder("resnet50", image_size=64, channels=3, **{key: NARROW[key]})
+    assert str(caught.value) == (
+        f"model.{key} must not be given with resnet50, which is no plain VisionTransformer, got {NARROW[key]}. "
+        "Say it in model.arguments, by timm's name in ResNet."
+    )
+
+
+def test_arguments_shape_any_model():
+    vit = create_encoder("vit_tiny_patch16_224", image_size=32, channels=3, patch_size=8, arguments={"reg_tokens": 4})
+    assert is_plain_vit(vit)
+    assert vit.num_prefix_tokens == 5
+    conv = create_encoder("convnext_atto", image_size=32, channels=1, arguments={"dims": [8, 8, 8, 24]})
+    assert (conv.num_features, conv.stem[0].in_channels) == (24, 1)
+    # timm's entry point fixes a Mixer's shape, and what is not said stays as the name has it.
+    mixer = create_encoder("mixer_b16_224", image_size=32, channels=3, arguments={"num_blocks": 2, "patch_size": 8})
+    assert (len(mixer.blocks), mixer.embed_dim, mixer.stem.num_patches) == (2, 768, 16)
+    gated = create_encoder("gmlp_s16_224", image_size=32, channels=3, arguments={"embed_dim": 16})
+    assert type(gated.blocks[0]) is type(timm.create_model("gmlp_s16_224").blocks[0])
+    assert len(timm.create_model("mixer_b16_224").blocks) == 12
+
+
+HOLD = "model.arguments must hold what no other key says, got "
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        (
+            "convnext_atto",
+            {"dephts": [1]},
+            "model.arguments must be arguments of timm's ConvNeXt, got 'dephts'. Did you mean depths?",
+        ),
+        ("resnet18", {"dims": 3}, "model.arguments must be arguments of timm's ResNet, got 'dims'."),
+        (
+            "vit_tiny_patch16_224",
+            {"reg_token": 4},
+            "VisionTransformer, got 'reg_token'. Did you mean reg_tokens",
+        ),
+        ("mixer_s16_224", {"blocks": 1}, "model.arguments must be arguments of timm's MlpMixer, got 'blocks'."),
+        ("convnext_atto", {"depths": [1]}, "model must be a shape that timm can build, got 'convnext_atto' with"),
+        ("resnet18", {"layers": "many"}, "model must be a shape that timm can build, got 'resnet18' with"),
+        ("resnet18", {"in_chans": 3}, HOLD + "'in_chans'. Use data.channels."),
+        ("swin_tiny_patch4_window7_224", {"img_size": 3}, HOLD + "'img_size'. Use data.image_size."),
+        ("resnet18", {"checkpoint_path": "x.pth"}, HOLD + "'checkpoint_path'. Use model.init_from."),
+        ("resnet18", {"num_classes": 3}, HOLD + "'num_classes'. Leave it out."),
+        ("vit_tiny_patch16_224", {"embed_dim": 16}, HOLD + "'embed_dim'. Use model.width."),
+        ("vit_tiny_patch16_224", {"patch_drop_rate": 0.5}, HOLD + "'patch_drop_rate'. Leave it out."),
+        ("resnt18", {}, "model.encoder must be a timm model, got 'resnt18'. Did you mean resnet18"),
+        ("convnxt_tiny", {}, "Did you mean convnext_tiny"),
+    ],
+)
+def test_bad_arguments_are_one_line(name, arguments, message):
+    with pytest.raises(InputError) as caught:
+        create_encoder(name, image_size=64, channels=3, arguments=arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("pattern", ["vit_*", "deit*"])
@@ -50,7 +106,7 @@ def test_a_third_of_the_family_is_taken_or_refused_in_one_line(pattern):
         assert hasattr(encoder.blocks[0].mlp.fc1, "out_features"), name
     assert taken >= {"vit_*": 40, "deit*": 4}[pattern]
     for name, message in refused.items():
-        assert message.startswith(PLAIN + repr(name))
+        assert message.startswith(f"model.width must not be given with {name}, which is no plain VisionTransformer")
         assert "\n" not in message
 
 

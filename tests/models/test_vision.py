@@ -181,6 +181,23 @@ def test_normalised_targets():
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("value", [0.0, 2.5, -0.3137, 200 / 255 / 0.2, 1e4, 1e25])
+def test_targets_of_constant_and_large_patches(dtype, value):
+    """No digit is lost to the mean: exactly zero where nothing varies, finite everywhere."""
+    constant = torch.full((2, 192), value, dtype=dtype)
+    assert torch.equal(make().targets(constant), torch.zeros(2, 192))
+    varied = constant * torch.linspace(-1, 1, 192, dtype=dtype)
+    assert make().targets(varied).isfinite().all()
+
+
+def test_targets_of_half_precision_are_those_of_single():
+    patches = (torch.randn(4, 192) * 0.01 + 3).to(torch.bfloat16)
+    assert torch.equal(make().targets(patches), make().targets(patches.float()))
+    doubles = torch.randn(4, 192, dtype=torch.float64)
+    assert make().targets(doubles).dtype == torch.float64
+
+
 def test_patches_of_one_value_are_not_normalised():
     with pytest.raises(InputError) as caught:
         make(patch_size=1, channels=1)

@@ -5,7 +5,8 @@ from PIL import Image
 from timm.layers import resample_abs_pos_embed
 
 from r2mae.errors import InputError
-from r2mae.recipe import choose_accelerator
+from r2mae.recipe import build_model, choose_accelerator
+from r2mae.recipe.trainer import has_batch_norm, synchronise_batch_norm
 from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 from tests.training.runs import metric, prepare, train, weights
@@ -23,7 +24,9 @@ def test_a_schedule_changes_the_law_in_mid_training(scratch):
     training, _ = prepare("run", moving, "schedule.steps=6")
     module = training.module
     batch = module.dataset.__getitems__(list(range(16)))
-    hidden = [module.masker(module.model, batch, step).is_masked.float().mean().item() for step in range(6)]
+    hidden = [
+        module.objective.prepare(module.model, batch, step)["mask"].is_masked.float().mean().item() for step in range(6)
+    ]
     assert hidden == [0.75] * 3 + [0.25] * 3
 
 
@@ -59,3 +62,24 @@ def test_images_that_are_not_square_or_smaller_than_asked(scratch):
     data = f"data={{card: image_folder, root: {scratch / 'images'}, image_size: 48, channels: 1, held_out: 0.25}}"
     folder = train("run", data, "model.patch_size=16", "schedule.steps=4", "watch.samples=8", "watch.knn=false")
     assert folder.pointer("last").name == "step_4"
+
+
+RESNET = ("model={encoder: resnet18, patch_size: 8, arguments: {channels: [8, 8, 8, 8], layers: [1, 1, 1, 1]}}",
+          "data.image_size=32")  # fmt: skip
+
+
+def test_batch_norm_is_synchronised_over_gpus_and_keeps_its_names(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    recipe = load_recipe(str(DEMO), [*RESNET, "hardware.devices=2"])
+    model = build_model(recipe)
+    assert has_batch_norm(model)
+    names, same = list(model.state_dict()), synchronise_batch_norm(model, load_recipe(str(DEMO), [*RESNET]))
+    assert same is model
+    on_cpu = load_recipe(str(DEMO), [*RESNET, "hardware={devices: 2, accelerator: cpu}"])
+    assert synchronise_batch_norm(model, on_cpu) is model
+    synchronised = synchronise_batch_norm(model, recipe)
+    norms = [m for m in synchronised.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert all(isinstance(norm, torch.nn.SyncBatchNorm) for norm in norms)
+    assert list(synchronised.state_dict()) == names
+    assert not has_batch_norm(build_model(load_recipe(str(DEMO))))

@@ -88,3 +88,16 @@ def test_bad_models(change, sentence):
     with pytest.raises(InputError) as caught:
         validate(VisionModel, MODEL | change, "recipe.yaml")
     assert str(caught.value).startswith(f"recipe.yaml: {sentence}")
+
+
+def test_decoders_are_maes_where_not_given():
+    model = validate(VisionModel, MODEL | {"decoder_depth": 2}, "recipe.yaml")
+    assert model.decoder == {"decoder_depth": 2, "decoder_width": 512, "decoder_heads": 16}
+    assert model.decoder_width is None  # so that a backbone can tell a key that it would ignore
+
+
+def test_arguments_are_any_plain_values():
+    given = {"depths": [1, 2], "use_grn": True, "rate": 0.1, "kind": "conv", "inside": {"a": None}}
+    assert validate(VisionModel, MODEL | {"arguments": given}, "recipe.yaml").arguments == given
+    with pytest.raises(InputError, match="arguments must be a section of keys, got 3"):
+        validate(VisionModel, MODEL | {"arguments": 3}, "recipe.yaml")

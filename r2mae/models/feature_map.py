@@ -1,0 +1,130 @@
+"""Where a timm backbone's features lie in the image: found by its own word, checked against what it gives.
+
+Shapes: B images, C channels, S x S pixels, D features; h x w cells of stride x stride pixels, h = w = S / stride.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from r2mae.errors import InputError
+from r2mae.models.rehearsal import rehearse
+
+Layout = Literal["NCHW", "NHWC", "tokens"]
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """How to read what `forward_features` gives."""
+
+    layout: Layout
+    grid: tuple[int, int]  # cells in (rows, columns)
+    stride: int  # pixels of a cell's side
+    width: int  # features of a cell, D
+    num_prefix: int = 0  # tokens before the cells'
+
+    def cells(self, features: Tensor) -> Tensor:
+        """Features as the backbone lays them out -> (B, h * w, D) in reading order."""
+        if self.layout == "NCHW":
+            return features.flatten(2).transpose(1, 2)
+        return features.flatten(1, 2) if self.layout == "NHWC" else features[:, self.num_prefix :]
+
+
+def read_feature_map(encoder: Any, image_size: int, channels: int) -> tuple[FeatureMap, frozenset[str]]:
+    """(feature map, parameters of encoder that no feature depends on), by one pass without values.
+
+    Raises: InputError when the image does not fit the stride, or the features have no place in the image.
+    """
+    name = architecture(encoder)
+    stride = _stride(encoder, name)
+    check_stride(name, image_size, stride)
+    found: list[FeatureMap] = []
+
+    def total(features: Any) -> Tensor:
+        found.append(_interpret(encoder, name, features, image_size // stride, stride))
+        return found[0].cells(features).sum()
+
+    try:
+        rehearsal = rehearse(
+            _Features(encoder), lambda: (torch.empty(2, channels, image_size, image_size),), total, bf16=False
+        )
+    except InputError:
+        raise
+    except Exception as error:  # whatever a foreign architecture raises, its user gets one line
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"model.encoder {name} must take images of data.image_size {image_size}, got: {message[:160].rstrip('.')}. "
+            "Try another data.image_size, or another model.encoder."
+        ) from None
+    return found[0], frozenset(parameter.removeprefix("encoder.") for parameter in rehearsal.idle)
+
+
+def architecture(encoder: Any) -> str:
+    """What timm calls the model; its class where it has no name."""
+    config = getattr(encoder, "pretrained_cfg", None) or {}
+    return str(config.get("architecture") or type(encoder).__name__)
+
+
+def check_stride(name: str, image_size: int, stride: int) -> None:
+    """Raise InputError unless the image is a whole number of cells."""
+    if image_size % stride:
+        nearest = max(1, round(image_size / stride)) * stride
+        raise InputError(
+            f"data.image_size must be divisible by the stride {stride} of {name}, got {image_size}. Use {nearest}."
+        )
+
+
+class _Features(nn.Module):
+    """The part of an encoder that gives its feature map."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> Any:
+        return self.encoder.forward_features(pixels)
+
+
+def _stride(encoder: Any, name: str) -> int:
+    try:
+        return int(encoder.feature_info[-1]["reduction"])
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise _no_map(name, "does not say what its stride is") from None
+
+
+def _interpret(encoder: Any, name: str, features: Any, side: int, stride: int) -> FeatureMap:
+    """The one layout of side x side cells that fits the shape and timm's own word."""
+    if not isinstance(features, Tensor) or features.ndim not in (3, 4):
+        raise _no_map(name, f"gives {_described(features)}")
+    grid = (side, side)
+    if features.ndim == 3:
+        num_prefix = int(getattr(encoder, "num_prefix_tokens", 0))
+        if features.shape[1] != num_prefix + side * side:
+            raise _no_map(name, f"gives {_described(features)} where {side} x {side} cells are due")
+        return FeatureMap("tokens", grid, stride, features.shape[2], num_prefix)
+    layouts: dict[Layout, tuple[int, int, int]] = {"NCHW": (2, 3, 1), "NHWC": (1, 2, 3)}
+    said = getattr(encoder, "output_fmt", None)  # timm's word where a map is not NCHW
+    word = getattr(said, "value", said)
+    fitting = [
+        layout
+        for layout, (rows, columns, _) in layouts.items()
+        if (features.shape[rows], features.shape[columns]) == grid and word in (layout, None)
+    ]
+    if len(fitting) != 1:
+        raise _no_map(name, f"gives {_described(features)} where {side} x {side} cells are due")
+    return FeatureMap(fitting[0], grid, stride, features.shape[layouts[fitting[0]][2]])
+
+
+def _described(features: Any) -> str:
+    if not isinstance(features, Tensor):
+        return f"a {type(features).__name__}"
+    return f"features of shape {' x '.join(map(str, features.shape[1:]))} an image"
+
+
+def _no_map(name: str, why: str) -> InputError:
+    return InputError(
+        f"model.encoder must give a spatial map of features, got {name!r}, which {why}. "
+        "Choose one such as resnet18, convnext_tiny, swin_tiny_patch4_window7_224 or mixer_s16_224."
+    )
