@@ -28,7 +28,7 @@ def test_shipped_cards_load_from_anywhere(name, tmp_path, monkeypatch):
     ("name", "words"),
     [
         ("digit", ["'digit'", "Did you mean digits?"]),
-        ("imagenet", ["Did you mean imagenet1k or image_folder?"]),
+        ("imagenet", ["Did you mean imagenet1k or ", "image_folder?"]),
         ("cifar100", ["Did you mean cifar10?"]),
         ("zzz", ["Known: cifar10, digits, image_folder, imagenet1k"]),
         ("", ["got ''", "Known:"]),
