@@ -17,6 +17,7 @@ from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.models.cost import block_flops, block_saved, linear_flops
 from r2mae.models.image_encoder import ImageEncoder
+from r2mae.models.packed import build_packing, pack, packable, packed_block, unpack
 from r2mae.models.positions import sincos_positions
 from r2mae.models.protocol import MaskedOutput, Memory
 
@@ -49,6 +50,7 @@ class MaskedAutoencoder(ImageEncoder):
         self.patch_size = int(encoder.patch_embed.patch_size[0])
         self.normalize_targets = normalize_targets
         self.num_prefix = encoder.num_prefix_tokens
+        self.compiled = False
         num_patches = self.grid[0] * self.grid[1]
         patch_values = encoder.in_chans * self.patch_size**2
         if normalize_targets and patch_values == 1:
@@ -126,22 +128,33 @@ class MaskedAutoencoder(ImageEncoder):
         return embedded
 
     def encode(self, patches: Tensor, mask: Mask | None = None) -> Tensor:
-        """Latent tokens (B, R + V, D) of visible patches; all are visible without a mask."""
+        """Latent tokens (B, R + V, D) of visible patches; all are visible without a mask.
+
+        Rows of unequal counts run packed where blocks are plain, otherwise padded; both give each what it gets alone.
+        """
         encoder = self.encoder
-        attention_mask = None
+        packing = attention_mask = None
         positions = self._patch_positions()
         if mask is not None:
             patches = gather_tokens(patches, mask.visible)
             positions = positions.expand(len(patches), -1, -1)
             positions = gather_tokens(positions, mask.visible)
-            if mask.visible_weight is not None:
+            if mask.visible_counts is not None and packable(encoder.blocks):
+                lengths = [self.num_prefix + count for count in mask.visible_counts]
+                packing = build_packing(lengths, patches.device)
+            elif mask.visible_weight is not None:
                 attention_mask = F.pad(mask.visible_weight, (self.num_prefix, 0), value=True)[:, None, None]
         latent = torch.cat([self._prefix(len(patches)), self.embed_patches(patches) + positions], dim=1)
+        if packing is not None:
+            latent = pack(latent, packing)
         latent = encoder.norm_pre(encoder.pos_drop(latent))
         for block in encoder.blocks:
-            latent = block(latent, attn_mask=attention_mask) if attention_mask is not None else block(latent)
+            if packing is not None:
+                latent = packed_block(block, latent, packing, compiled=self.compiled)
+            else:
+                latent = block(latent, attn_mask=attention_mask) if attention_mask is not None else block(latent)
         normed: Tensor = encoder.norm(latent)
-        return normed
+        return normed if packing is None else unpack(normed, packing)
 
     def _patch_positions(self) -> Tensor:
         """(1, N, D) position embeddings of patches, zeros where the encoder has none."""
@@ -204,6 +217,7 @@ class MaskedAutoencoder(ImageEncoder):
         # Encoder or decoder, gradients or none, padded rows or none, one sample or more: ten graphs of one function.
         # At its usual limit of 8, torch warns once and runs the rest eagerly.
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
+        self.compiled = True
         for block in (*self.encoder.blocks, *self.decoder_blocks):
             block.compile(dynamic=True)
 

@@ -1,0 +1,245 @@
+"""Samples of unequal lengths as one sequence of tokens: nothing is computed for padding, but inside attention groups.
+
+Tokens lie sample after sample, samples by rising length. Linear maps, norms and MLPs run on all of them at once;
+attention runs in a few groups of near lengths (a slice each), or in one variable-length kernel where CUDA has it.
+
+Shapes: B samples, L longest, T tokens in all, H heads, d values of a head, D width.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
+from timm.layers import Attention, DropPath, GluMlp, Mlp, SwiGLU
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+# Computing attention for this many pairs of padding costs about as much as one more group (measured on two cores).
+_PAIRS_A_GROUP = 4096
+
+
+class Group(NamedTuple):
+    """Samples next to each other whose attention is computed together, padded to the longest of them."""
+
+    samples: int
+    length: int
+    tokens: int
+    slots: Tensor | None  # (samples * length,) the token in each slot, counted in the group; None without padding
+    places: Tensor | None  # (tokens,) the slot of each token
+    is_token: Tensor | None  # (samples, 1, 1, length) bool, False = padding
+
+
+class Packing(NamedTuple):
+    """Where the tokens of B samples lie. Made of counts that the host knows, so no device is ever asked for them."""
+
+    num_samples: int
+    length: int  # L, of the longest sample
+    slots: Tensor  # (T,) int64, where tokens come from in a padded (B * L) batch
+    rows: Tensor  # (T,) int64, the sample of each token, counted in the batch
+    starts: Tensor  # (B + 1,) int32, where samples start in the sequence
+    groups: tuple[Group, ...]
+
+
+def build_packing(lengths: Sequence[int], device: torch.device) -> Packing:
+    """Lay out samples of these lengths (tokens each, at least 1)."""
+    assert min(lengths) > 0
+    counts, order = torch.tensor(lengths).sort(stable=True)
+    length = int(counts[-1])
+    starts = F.pad(counts.cumsum(0), (1, 0))
+    rows = order.repeat_interleave(counts)
+    place = torch.arange(len(rows)) - starts[:-1].repeat_interleave(counts)
+    groups = tuple(_group(counts[first:last], device) for first, last in _split(counts.tolist()))
+    on_device = (_move(part, device) for part in (rows * length + place, rows, starts.int()))
+    return Packing(len(counts), length, *on_device, groups)
+
+
+def _split(lengths: list[int]) -> list[tuple[int, int]]:
+    """(first, last + 1) of each group in rising lengths: neighbours merge while padding costs less than a group."""
+    bounds = [0, *(at for at in range(1, len(lengths)) if lengths[at] != lengths[at - 1]), len(lengths)]
+    while len(bounds) > 2:
+        added = []
+        for first, middle, last in zip(bounds, bounds[1:], bounds[2:], strict=False):
+            added.append((middle - first) * (lengths[last - 1] ** 2 - lengths[middle - 1] ** 2))
+        cheapest = min(range(len(added)), key=added.__getitem__)
+        if added[cheapest] > _PAIRS_A_GROUP:
+            break
+        del bounds[cheapest + 1]
+    return list(zip(bounds, bounds[1:], strict=False))
+
+
+def _group(counts: Tensor, device: torch.device) -> Group:
+    samples, length, tokens = len(counts), int(counts[-1]), int(counts.sum())
+    if samples * length == tokens:
+        return Group(samples, length, tokens, None, None, None)
+    place, starts = torch.arange(length), counts.cumsum(0) - counts
+    is_token = place < counts[:, None]
+    # Padding repeats the sample's last token, so that its values are finite.
+    slots = starts[:, None] + torch.minimum(place, counts[:, None] - 1)
+    places = is_token.flatten().nonzero()[:, 0]
+    moved = (_move(part, device) for part in (slots.flatten(), places, is_token[:, None, None]))
+    return Group(samples, length, tokens, *moved)
+
+
+def _move(part: Tensor, device: torch.device) -> Tensor:
+    """Copied without making anybody wait: from pinned memory to a GPU."""
+    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
+
+
+class _Spread(torch.autograd.Function):
+    """Rows (t, ...) at slots -> (n, ...); gradients come back from `places` alone, as padding has none."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, slots: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        return rows.index_select(0, slots)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.index_select(0, places), None, None
+
+
+class _Collect(torch.autograd.Function):
+    """Rows (n, ...) at places, which are distinct -> (t, ...); the others' gradient is 0."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.num_rows = len(rows)
+        return rows.index_select(0, places)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        spread = gradient.new_zeros(ctx.num_rows, *gradient.shape[1:])
+        return spread.index_copy_(0, places, gradient), None
+
+
+def pack(tokens: Tensor, packing: Packing) -> Tensor:
+    """(B, L, D) padded -> (T, D)."""
+    packed: Tensor = _Collect.apply(tokens.flatten(0, 1), packing.slots)
+    return packed
+
+
+def unpack(tokens: Tensor, packing: Packing) -> Tensor:
+    """(T, D) -> (B, L, D), zeros where there is no token."""
+    padded = tokens.new_zeros(packing.num_samples * packing.length, tokens.shape[1])
+    return padded.index_copy(0, packing.slots, tokens).view(packing.num_samples, packing.length, -1)
+
+
+def packed_attention(qkv: Tensor, packing: Packing, *, dropout: float = 0.0, fused: bool = True) -> Tensor:
+    """Attention inside each sample: queries, keys and values (T, 3, H, d) -> (T, H * d).
+
+    dropout: of attention weights. fused: False computes them one by one, as timm does when so configured.
+    """
+    if fused and not dropout and _has_kernel(qkv):
+        return _varlen_attention(qkv, packing)
+    found = []
+    for group, part in zip(packing.groups, qkv.split([group.tokens for group in packing.groups]), strict=True):
+        padded = part if group.slots is None else _Spread.apply(part, group.slots, group.places)
+        shape = (group.samples, group.length, *qkv.shape[1:])
+        query, key, value = padded.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
+        with nullcontext() if fused else sdpa_kernel(SDPBackend.MATH):
+            attended = F.scaled_dot_product_attention(query, key, value, group.is_token, dropout)
+        rows = attended.transpose(1, 2).flatten(2).flatten(0, 1)
+        found.append(rows if group.places is None else _Collect.apply(rows, group.places))
+    return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def _has_kernel(qkv: Tensor) -> bool:
+    """Whether `varlen_attn` takes these: half precision, here or by autocast, on a GPU since Ampere."""
+    if qkv.device.type != "cuda" or torch.cuda.get_device_capability(qkv.device) < (8, 0):
+        return False
+    return _kernel_dtype(qkv) in (torch.float16, torch.bfloat16) and qkv.shape[3] % 8 == 0 and qkv.shape[3] <= 256
+
+
+def _kernel_dtype(qkv: Tensor) -> torch.dtype:
+    """What autocast would run attention in."""
+    return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else qkv.dtype
+
+
+def _varlen_attention(qkv: Tensor, packing: Packing) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    query, key, value = qkv.to(_kernel_dtype(qkv)).unbind(1)
+    starts, length = packing.starts, packing.length
+    attended = varlen_attn(query, key, value, starts, starts, length, length)
+    assert isinstance(attended, Tensor)
+    return attended.flatten(1)
+
+
+def packable(blocks: nn.Sequential) -> bool:
+    """Whether these are timm's plain blocks, of which alone `packed_block` knows the order of parts.
+
+    Others (parallel or post-norm, differential or gated attention, MLPs that mix tokens), and blocks that something
+    has hooked into, run padded.
+    """
+    return all(_is_plain(block) for block in blocks)
+
+
+def _is_plain(block: Any) -> bool:
+    return (
+        type(block) is Block
+        and type(block.attn) is Attention
+        and getattr(block.attn, "gate", None) is None
+        and type(block.mlp) in (Mlp, GluMlp, SwiGLU)
+        and all(type(path) in (nn.Identity, DropPath) for path in (block.drop_path1, block.drop_path2))
+        and not (block._forward_hooks or block._forward_pre_hooks or block.attn._forward_hooks)
+    )
+
+
+def packed_block(block: Any, tokens: Tensor, packing: Packing, *, compiled: bool = False) -> Tensor:
+    """A plain timm block on packed tokens (T, D) -> (T, D): each sample gets what it gets alone.
+
+    compiled: everything but attention and draws, which are eager, runs as two graphs that all lengths share.
+    """
+    project, finish = (_compiled(_project), _compiled(_finish)) if compiled else (_project, _finish)
+    attention = block.attn
+    dropout = attention.attn_drop.p if attention.training else 0.0
+    attended = packed_attention(project(block, tokens), packing, dropout=dropout, fused=attention.fused_attn)
+    paths = [_path_weight(path, tokens, packing) for path in (block.drop_path1, block.drop_path2)]
+    finished: Tensor = finish(block, tokens, attended, *paths)
+    return finished
+
+
+@cache
+def _compiled(part: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(part, dynamic=True)
+
+
+def _project(block: Any, tokens: Tensor) -> Tensor:
+    """Queries, keys and values (T, 3, H, d)."""
+    attention = block.attn
+    qkv: Tensor = attention.qkv(block.norm1(tokens)).unflatten(1, (3, attention.num_heads, -1))
+    if isinstance(attention.q_norm, nn.Identity) and isinstance(attention.k_norm, nn.Identity):
+        return qkv
+    query, key, value = qkv.unbind(1)
+    return torch.stack([attention.q_norm(query), attention.k_norm(key), value], dim=1)
+
+
+def _finish(
+    block: Any, tokens: Tensor, attended: Tensor, attention_path: Tensor | None, mlp_path: Tensor | None
+) -> Tensor:
+    """What comes after attention: its projection, the MLP, both residuals."""
+    attention = block.attn
+    change = block.ls1(attention.proj_drop(attention.proj(attention.norm(attended))))
+    tokens = tokens + (change if attention_path is None else change * attention_path)
+    change = block.ls2(block.mlp(block.norm2(tokens)))
+    return tokens + (change if mlp_path is None else change * mlp_path)
+
+
+def _path_weight(path: nn.Module, tokens: Tensor, packing: Packing) -> Tensor | None:
+    """(T, 1), one draw a sample as stochastic depth wants it, in the batch's order; None when nothing is dropped."""
+    if not isinstance(path, DropPath) or not path.training or path.drop_prob == 0:
+        return None
+    stay = 1 - path.drop_prob
+    drawn = tokens.new_empty(packing.num_samples, 1).bernoulli_(stay)
+    if stay > 0 and path.scale_by_keep:
+        drawn.div_(stay)
+    return drawn.index_select(0, packing.rows)
