@@ -8,7 +8,8 @@ Shapes: B samples, L longest, T tokens in all, H heads, d values of a head, D wi
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -33,42 +34,42 @@ class Group(NamedTuple):
     is_token: Tensor | None  # (samples, 1, 1, length) bool, False = padding
 
 
-class Packing(NamedTuple):
+@dataclass(frozen=True)
+class Packing:
     """Where the tokens of B samples lie. Made of counts that the host knows, so no device is ever asked for them."""
 
-    num_samples: int
-    length: int  # L, of the longest sample
+    lengths: tuple[int, ...]  # of the B samples, rising
     slots: Tensor  # (T,) int64, where tokens come from in a padded (B * L) batch
     rows: Tensor  # (T,) int64, the sample of each token, counted in the batch
     starts: Tensor  # (B + 1,) int32, where samples start in the sequence
-    groups: tuple[Group, ...]
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Slices of the sequence; made when first asked for, since the kernel needs none."""
+        return tuple(_group(torch.tensor(lengths), self.slots.device) for lengths in _split(self.lengths))
 
 
 def build_packing(lengths: Sequence[int], device: torch.device) -> Packing:
     """Lay out samples of these lengths (tokens each, at least 1)."""
     assert min(lengths) > 0
     counts, order = torch.tensor(lengths).sort(stable=True)
-    length = int(counts[-1])
     starts = F.pad(counts.cumsum(0), (1, 0))
     rows = order.repeat_interleave(counts)
     place = torch.arange(len(rows)) - starts[:-1].repeat_interleave(counts)
-    groups = tuple(_group(counts[first:last], device) for first, last in _split(counts.tolist()))
-    on_device = (_move(part, device) for part in (rows * length + place, rows, starts.int()))
-    return Packing(len(counts), length, *on_device, groups)
+    slots, rows, starts = (_move(part, device) for part in (rows * counts[-1] + place, rows, starts.int()))
+    return Packing(tuple(counts.tolist()), slots, rows, starts)
 
 
-def _split(lengths: list[int]) -> list[tuple[int, int]]:
-    """(first, last + 1) of each group in rising lengths: neighbours merge while padding costs less than a group."""
-    bounds = [0, *(at for at in range(1, len(lengths)) if lengths[at] != lengths[at - 1]), len(lengths)]
-    while len(bounds) > 2:
-        added = []
-        for first, middle, last in zip(bounds, bounds[1:], bounds[2:], strict=False):
-            added.append((middle - first) * (lengths[last - 1] ** 2 - lengths[middle - 1] ** 2))
-        cheapest = min(range(len(added)), key=added.__getitem__)
-        if added[cheapest] > _PAIRS_A_GROUP:
-            break
-        del bounds[cheapest + 1]
-    return list(zip(bounds, bounds[1:], strict=False))
+def _split(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Rising lengths in groups: the next one joins while all of a group's padding costs less than one more group."""
+    groups, padding = [[lengths[0]]], 0
+    for length in lengths[1:]:
+        padding += len(groups[-1]) * (length**2 - groups[-1][-1] ** 2)
+        if padding > _PAIRS_A_GROUP:
+            groups.append([])
+            padding = 0
+        groups[-1].append(length)
+    return [tuple(group) for group in groups]
 
 
 def _group(counts: Tensor, device: torch.device) -> Group:
@@ -129,8 +130,9 @@ def pack(tokens: Tensor, packing: Packing) -> Tensor:
 
 def unpack(tokens: Tensor, packing: Packing) -> Tensor:
     """(T, D) -> (B, L, D), zeros where there is no token."""
-    padded = tokens.new_zeros(packing.num_samples * packing.length, tokens.shape[1])
-    return padded.index_copy(0, packing.slots, tokens).view(packing.num_samples, packing.length, -1)
+    num_samples, length = len(packing.lengths), packing.lengths[-1]
+    padded = tokens.new_zeros(num_samples * length, tokens.shape[1])
+    return padded.index_copy(0, packing.slots, tokens).view(num_samples, length, -1)
 
 
 def packed_attention(qkv: Tensor, packing: Packing, *, dropout: float = 0.0, fused: bool = True) -> Tensor:
@@ -168,7 +170,7 @@ def _varlen_attention(qkv: Tensor, packing: Packing) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     query, key, value = qkv.to(_kernel_dtype(qkv)).unbind(1)
-    starts, length = packing.starts, packing.length
+    starts, length = packing.starts, packing.lengths[-1]
     attended = varlen_attn(query, key, value, starts, starts, length, length)
     assert isinstance(attended, Tensor)
     return attended.flatten(1)
@@ -239,7 +241,7 @@ def _path_weight(path: nn.Module, tokens: Tensor, packing: Packing) -> Tensor | 
     if not isinstance(path, DropPath) or not path.training or path.drop_prob == 0:
         return None
     stay = 1 - path.drop_prob
-    drawn = tokens.new_empty(packing.num_samples, 1).bernoulli_(stay)
+    drawn = tokens.new_empty(len(packing.lengths), 1).bernoulli_(stay)
     if stay > 0 and path.scale_by_keep:
         drawn.div_(stay)
     return drawn.index_select(0, packing.rows)
