@@ -3,20 +3,20 @@
 Tokens lie sample after sample, samples by rising length. Linear maps, norms and MLPs run on all of them at once;
 attention runs in a few groups of near lengths (a slice each), or in one variable-length kernel where CUDA has it.
 
+`packed_block` runs timm's blocks on such a sequence.
+
 Shapes: B samples, L longest, T tokens in all, H heads, d values of a head, D width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
-from timm.layers import Attention, DropPath, GluMlp, Mlp, SwiGLU
-from timm.models.vision_transformer import Block
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # Computing attention for this many pairs of padding costs about as much as one more group (measured on two cores).
@@ -158,12 +158,13 @@ def _has_kernel(qkv: Tensor) -> bool:
     """Whether `varlen_attn` takes these: half precision, here or by autocast, on a GPU since Ampere."""
     if qkv.device.type != "cuda" or torch.cuda.get_device_capability(qkv.device) < (8, 0):
         return False
-    return _kernel_dtype(qkv) in (torch.float16, torch.bfloat16) and qkv.shape[3] % 8 == 0 and qkv.shape[3] <= 256
+    return _kernel_dtype(qkv) in (torch.float16, torch.bfloat16) and qkv.shape[3] % 8 == 0 and qkv.shape[3] <= 128
 
 
 def _kernel_dtype(qkv: Tensor) -> torch.dtype:
-    """What autocast would run attention in."""
-    return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else qkv.dtype
+    """What autocast would run attention in; it leaves float64 alone."""
+    lowered = torch.is_autocast_enabled("cuda") and qkv.dtype != torch.float64
+    return torch.get_autocast_dtype("cuda") if lowered else qkv.dtype
 
 
 def _varlen_attention(qkv: Tensor, packing: Packing) -> Tensor:
@@ -174,74 +175,3 @@ def _varlen_attention(qkv: Tensor, packing: Packing) -> Tensor:
     attended = varlen_attn(query, key, value, starts, starts, length, length)
     assert isinstance(attended, Tensor)
     return attended.flatten(1)
-
-
-def packable(blocks: nn.Sequential) -> bool:
-    """Whether these are timm's plain blocks, of which alone `packed_block` knows the order of parts.
-
-    Others (parallel or post-norm, differential or gated attention, MLPs that mix tokens), and blocks that something
-    has hooked into, run padded.
-    """
-    return all(_is_plain(block) for block in blocks)
-
-
-def _is_plain(block: Any) -> bool:
-    return (
-        type(block) is Block
-        and type(block.attn) is Attention
-        and getattr(block.attn, "gate", None) is None
-        and type(block.mlp) in (Mlp, GluMlp, SwiGLU)
-        and all(type(path) in (nn.Identity, DropPath) for path in (block.drop_path1, block.drop_path2))
-        and not (block._forward_hooks or block._forward_pre_hooks or block.attn._forward_hooks)
-    )
-
-
-def packed_block(block: Any, tokens: Tensor, packing: Packing, *, compiled: bool = False) -> Tensor:
-    """A plain timm block on packed tokens (T, D) -> (T, D): each sample gets what it gets alone.
-
-    compiled: everything but attention and draws, which are eager, runs as two graphs that all lengths share.
-    """
-    project, finish = (_compiled(_project), _compiled(_finish)) if compiled else (_project, _finish)
-    attention = block.attn
-    dropout = attention.attn_drop.p if attention.training else 0.0
-    attended = packed_attention(project(block, tokens), packing, dropout=dropout, fused=attention.fused_attn)
-    paths = [_path_weight(path, tokens, packing) for path in (block.drop_path1, block.drop_path2)]
-    finished: Tensor = finish(block, tokens, attended, *paths)
-    return finished
-
-
-@cache
-def _compiled(part: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return torch.compile(part, dynamic=True)
-
-
-def _project(block: Any, tokens: Tensor) -> Tensor:
-    """Queries, keys and values (T, 3, H, d)."""
-    attention = block.attn
-    qkv: Tensor = attention.qkv(block.norm1(tokens)).unflatten(1, (3, attention.num_heads, -1))
-    if isinstance(attention.q_norm, nn.Identity) and isinstance(attention.k_norm, nn.Identity):
-        return qkv
-    query, key, value = qkv.unbind(1)
-    return torch.stack([attention.q_norm(query), attention.k_norm(key), value], dim=1)
-
-
-def _finish(
-    block: Any, tokens: Tensor, attended: Tensor, attention_path: Tensor | None, mlp_path: Tensor | None
-) -> Tensor:
-    """What comes after attention: its projection, the MLP, both residuals."""
-    attention = block.attn
-    change = block.ls1(attention.proj_drop(attention.proj(attention.norm(attended))))
-    tokens = tokens + (change if attention_path is None else change * attention_path)
-    change = block.ls2(block.mlp(block.norm2(tokens)))
-    return tokens + (change if mlp_path is None else change * mlp_path)
-
-
-def _path_weight(path: nn.Module, tokens: Tensor, packing: Packing) -> Tensor | None:
-    """(T, 1), one draw a sample as stochastic depth wants it, in the batch's order; None when nothing is dropped."""
-    if not isinstance(path, DropPath) or not path.training or path.drop_prob == 0:
-        return None
-    stay = 1 - path.drop_prob
-    drawn = tokens.new_empty(len(packing.lengths), 1).bernoulli_(stay)
-    if stay > 0 and path.scale_by_keep:
-        drawn.div_(stay)
-    return drawn.index_select(0, packing.rows)

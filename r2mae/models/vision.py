@@ -17,7 +17,8 @@ from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.models.cost import block_flops, block_saved, linear_flops
 from r2mae.models.image_encoder import ImageEncoder
-from r2mae.models.packed import build_packing, pack, packable, packed_block, unpack
+from r2mae.models.packed import build_packing, pack, unpack
+from r2mae.models.packed_block import packable, packed_block
 from r2mae.models.positions import sincos_positions
 from r2mae.models.protocol import MaskedOutput, Memory
 
@@ -215,7 +216,7 @@ class MaskedAutoencoder(ImageEncoder):
     def compile_blocks(self) -> None:
         """One graph serves all blocks of a width at every length; prefix, gathering and loss stay eager."""
         # Encoder or decoder, gradients or none, padded rows or none, one sample or more: ten graphs of one function.
-        # At its usual limit of 8, torch warns once and runs the rest eagerly.
+        # At its usual limit of 8, torch warns once and runs the rest eagerly. Packed rows have graphs of their own.
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
         self.compiled = True
         for block in (*self.encoder.blocks, *self.decoder_blocks):

@@ -1,4 +1,6 @@
-"""Packed samples get what they get alone, at the cost of what they get alone."""
+"""Packed samples get what they get alone, at the cost of what they get alone: sequence, attention and blocks."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from r2mae.masking.pattern import build_mask
 from r2mae.models import packed, vision
-from r2mae.models.packed import build_packing, pack, packable, packed_attention, unpack
+from r2mae.models.packed import build_packing, pack, packed_attention, unpack
+from r2mae.models.packed_block import _path_weight, packable
 from tests.models.test_cost import SHAPES, setting
 from tests.models.test_vision import ENCODERS, UNEVEN, make, make_batch, make_mask, spread_over
 
@@ -100,6 +103,19 @@ def test_without_fused_attention(grouping):
     check_alone(model, UNEVEN, 1e-6)
 
 
+@pytest.mark.parametrize("options", BLOCKS.values(), ids=list(BLOCKS))
+def test_under_autocast(options, grouping):
+    model, batch, mask = make({"drop_path_rate": 0.5} | options).train(), make_batch(), packed_mask(UNEVEN)
+    found = []
+    for each in (mask, mask._replace(visible_counts=None)):
+        torch.manual_seed(3)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(batch, each).loss.total
+        loss.backward()
+        found.append(loss.item())
+    assert found[0] == pytest.approx(found[1], rel=0.02)
+
+
 @torch.no_grad()
 def test_nothing_hidden_leaks(grouping):
     model, batch, mask = make(), make_batch(), packed_mask(UNEVEN)
@@ -141,11 +157,11 @@ def kernel_of(shift):
         assert starts.dtype == torch.int32
         assert torch.equal(starts, key_starts)
         bounds = starts.tolist()
-        assert most == key_most == max(end - start for start, end in zip(bounds, bounds[1:], strict=False))
+        assert most == key_most == max(end - start for start, end in pairwise(bounds))
         assert bounds[-1] == len(query)
         bounds[1:-1] = [bound + shift for bound in bounds[1:-1]]
         parts = []
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             one = [part[start:end].transpose(0, 1) for part in (query, key, value)]
             parts.append(nn.functional.scaled_dot_product_attention(*one).transpose(0, 1))
         return torch.cat(parts)
@@ -201,7 +217,7 @@ def test_paths_are_dropped_by_sample_as_in_the_padded_batch(grouping):
         found.append(results(model, batch, each)[0])
     torch.testing.assert_close(*found)
     path, packing = model.encoder.blocks[1].drop_path1, build_packing(mask.visible_counts, torch.device("cpu"))
-    weights = packed._path_weight(path, torch.zeros(1), packing)[:, 0]
+    weights = _path_weight(path, torch.zeros(1), packing)[:, 0]
     of_sample = [set(weights[packing.rows == row].tolist()) for row in range(8)]
     assert all(len(weight) == 1 for weight in of_sample)
     assert set.union(*of_sample) == {0.0, 2.0}
