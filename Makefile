@@ -27,7 +27,7 @@ lint: install
 	$(BIN)/lint-imports
 
 bench: install
-	$(BIN)/python scripts/bench.py
+	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
 
 clean:
 	rm -rf $(VENV) build dist

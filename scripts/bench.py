@@ -11,18 +11,22 @@ from collections.abc import Callable
 import torch
 
 from r2mae.datasets.stream import Stream
-from r2mae.law import FixedRatio, MaskLaw, UniformRatio
-from r2mae.masking.pattern import sample_mask
+from r2mae.law import MaskLaw, UniformRatio
+from r2mae.masking.pattern import Mask, sample_mask
 from r2mae.masking.ratio import draw_ratios
 from r2mae.models.timm_encoder import create_encoder
 from r2mae.models.vision import MaskedAutoencoder
 
-BATCH, SIZE, PATCH = 64, 32, 4
 ROUNDS = 15
+# Image size and batch, with patches of 4 x 4: 64 and 196 patches.
+SIZES = {"64 patches": (32, 64), "196 patches": (56, 32)}
+VARIED = MaskLaw(UniformRatio(0.6, 0.9))
+A_SAMPLE = MaskLaw(UniformRatio(0.6, 0.9), scope="sample")
+Job = Callable[[int], object]
 
 
-def interleaved(jobs: dict[str, Callable[[int], object]]) -> dict[str, float]:
-    """Median milliseconds a job, the jobs taking turns."""
+def interleaved(jobs: dict[str, Job]) -> dict[str, list[float]]:
+    """Milliseconds of each round, a job, the jobs taking turns."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for turn in range(ROUNDS + 2):
         for name, job in jobs.items():
@@ -30,45 +34,83 @@ def interleaved(jobs: dict[str, Callable[[int], object]]) -> dict[str, float]:
             job(turn)
             if turn >= 2:
                 times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return times
+
+
+def report(title: str, baseline: str, jobs: dict[str, Job]) -> dict[str, float]:
+    """Print medians, and medians of each round's ratio to the baseline's neighbour in time."""
+    times, medians = interleaved(jobs), {}
+    print(f"{title}, {torch.get_num_threads()} threads, medians of {ROUNDS}; ratios to: {baseline}")
+    for name, found in times.items():
+        medians[name] = round(statistics.median(found), 3)
+        ratio = statistics.median(mine / its for mine, its in zip(found, times[baseline], strict=True))
+        print(f"  {name:<42} {medians[name]:8.2f} ms   {ratio:6.3f}")
+    return medians
+
+
+class Setting:
+    """A ViT of width 192 and depth 6 with a light decoder, and a batch of noise."""
+
+    def __init__(self, size: int, num_samples: int) -> None:
+        torch.manual_seed(0)
+        self.encoder = create_encoder("vit_tiny_patch16_224", image_size=size, channels=3, patch_size=4, depth=6)
+        shape = {"decoder_depth": 1, "decoder_width": 96, "decoder_heads": 3, "normalize_targets": True}
+        self.model = MaskedAutoencoder(self.encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3)
+        self.batch = {"images": torch.randint(0, 256, (num_samples, 3, size, size), dtype=torch.uint8)}
+        self.eligible, self.positions = self.model.eligible(self.batch), torch.arange(num_samples)
+
+    def mask(self, ratios: torch.Tensor) -> Mask:
+        return sample_mask("random", self.eligible, ratios, 0, self.positions, self.model.grid)
+
+    def ratios(self, law: MaskLaw, turn: int) -> torch.Tensor:
+        return draw_ratios(law, 0, turn, 0.0, self.positions + turn * len(self.positions))
+
+    def step(self, mask: Mask) -> None:
+        loss = self.model(self.batch, mask).loss
+        (loss.total / loss.count).backward()
+        self.model.zero_grad()
+
+
+def parts(setting: Setting) -> dict[str, float]:
+    """Steps under step-wise laws, and what is around them."""
+    model, positions = setting.model, setting.positions
+    whole = torch.full(positions.shape, 0.75, dtype=torch.float64)
+    stream = Stream(1_281_167, 0)
+    jobs: dict[str, Job] = {
+        "step, uniform 0.6-0.9": lambda turn: setting.step(setting.mask(setting.ratios(VARIED, turn))),
+        "step, fixed 0.75": lambda _: setting.step(setting.mask(whole)),
+        "forward of the encoder, all tokens": lambda _: setting.encoder.forward_features(model.pixels(setting.batch)),
+        "mask alone": lambda turn: setting.mask(setting.ratios(A_SAMPLE, turn)),
+        "order alone": lambda turn: stream.indices(positions + turn * len(positions)),
+    }
+    return report("64 patches, batch 64", "step, fixed 0.75", jobs)
+
+
+def lengths(name: str, setting: Setting) -> dict[str, float]:
+    """Steps with a ratio a sample, against one length with as many visible tokens in all."""
+
+    def uniform(turn: int) -> None:
+        ratios = setting.ratios(A_SAMPLE, turn)
+        setting.step(setting.mask(ratios.mean().expand(len(ratios))))
+
+    def padded(turn: int) -> None:
+        setting.step(setting.mask(setting.ratios(A_SAMPLE, turn))._replace(visible_counts=None))
+
+    jobs: dict[str, Job] = {
+        "step, uniform length at the same mean": uniform,
+        "step, a ratio a sample (packed)": lambda turn: setting.step(setting.mask(setting.ratios(A_SAMPLE, turn))),
+        "step, a ratio a sample (padded)": padded,
+    }
+    title = f"{name}, batch {len(setting.positions)}, ratio uniform 0.6-0.9"
+    medians = report(title, "step, uniform length at the same mean", jobs)
+    return {f"{name}: {job}": median for job, median in medians.items()}
 
 
 def main() -> None:
-    torch.manual_seed(0)
-    encoder = create_encoder("vit_tiny_patch16_224", image_size=SIZE, channels=3, patch_size=PATCH, depth=6)
-    shape = {"decoder_depth": 1, "decoder_width": 96, "decoder_heads": 3, "normalize_targets": True}
-    model = MaskedAutoencoder(encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3)
-    batch = {"images": torch.randint(0, 256, (BATCH, 3, SIZE, SIZE), dtype=torch.uint8)}
-    eligible, positions = model.eligible(batch), torch.arange(BATCH)
-
-    def step(law: MaskLaw) -> Callable[[int], object]:
-        def job(turn: int) -> None:
-            ratios = draw_ratios(law, 0, turn, 0.0, positions)
-            mask = sample_mask("random", eligible, ratios, 0, positions, model.grid)
-            loss = model(batch, mask).loss
-            (loss.total / loss.count).backward()
-            model.zero_grad()
-
-        return job
-
-    random, fixed = MaskLaw(UniformRatio(0.6, 0.9)), MaskLaw(FixedRatio(0.75))
-    whole = torch.full((BATCH,), 0.75, dtype=torch.float64)
-    stream = Stream(1_281_167, 0)
-    results = interleaved(
-        {
-            "step, uniform 0.6-0.9": step(random),
-            "step, fixed 0.75": step(fixed),
-            "step, a ratio a sample (padded)": step(MaskLaw(UniformRatio(0.6, 0.9), scope="sample")),
-            "forward of the encoder, all tokens": lambda _: encoder.forward_features(model.pixels(batch)),
-            "mask alone": lambda turn: sample_mask("random", eligible, whole, 0, positions + turn, model.grid),
-            "order alone": lambda turn: stream.indices(positions + turn * BATCH),
-        }
-    )
-    baseline = results["step, fixed 0.75"]
-    print(f"{BATCH} images of {SIZE} x {SIZE}, {torch.get_num_threads()} threads, medians of {ROUNDS}")
-    for name, milliseconds in results.items():
-        print(f"  {name:<42} {milliseconds:8.2f} ms   {milliseconds / baseline:6.3f} of a fixed-ratio step")
-    print(f"bench: {json.dumps({name: round(found, 3) for name, found in results.items()})}")
+    results = parts(Setting(*SIZES["64 patches"]))
+    for name, size in SIZES.items():
+        results |= lengths(name, Setting(*size))
+    print(f"bench: {json.dumps(results)}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Mask(NamedTuple):
     masked: Tensor  # (B, M) int64, ascending
     visible_weight: Tensor | None = None  # (B, V) bool; None when no row is padded
     masked_weight: Tensor | None = None  # (B, M) bool; None when no row is padded
+    visible_counts: tuple[int, ...] | None = None  # B numbers that stay on the host; None when no row is padded
 
 
 def count_masked(num_eligible: Tensor, ratios: Tensor) -> Tensor:
@@ -72,7 +73,8 @@ def build_mask(is_masked: Tensor) -> Mask:
         return Mask(is_masked, visible, is_masked.nonzero()[:, 1].view(len(is_masked), most))
     visible, visible_weight = _padded(~is_masked, num_tokens - least)
     masked, masked_weight = _padded(is_masked, most)
-    return Mask(is_masked, visible, masked, visible_weight, masked_weight)
+    visible_counts = tuple((num_tokens - num_masked).tolist())
+    return Mask(is_masked, visible, masked, visible_weight, masked_weight, visible_counts)
 
 
 def _padded(chosen: Tensor, length: int) -> tuple[Tensor, Tensor]:

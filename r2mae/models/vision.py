@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.models.cost import block_flops, block_saved, linear_flops
+from r2mae.models.packed import build_packing, pack, unpack
+from r2mae.models.packed_block import packable, packed_block
 from r2mae.models.patches import PatchedImages, gather_tokens
 from r2mae.models.positions import sincos_positions
 from r2mae.models.protocol import MaskedOutput, Memory
@@ -52,6 +54,7 @@ class MaskedAutoencoder(PatchedImages):
             pixel_std=pixel_std,
         )
         self.num_prefix = encoder.num_prefix_tokens
+        self.compiled = False
         patch_values = encoder.in_chans * self.patch_size**2
         self.decoder_embed = nn.Linear(encoder.embed_dim, decoder_width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
@@ -82,22 +85,33 @@ class MaskedAutoencoder(PatchedImages):
         return embedded
 
     def encode(self, patches: Tensor, mask: Mask | None = None) -> Tensor:
-        """Latent tokens (B, R + V, D) of visible patches; all are visible without a mask."""
+        """Latent tokens (B, R + V, D) of visible patches; all are visible without a mask.
+
+        Rows of unequal counts run packed where blocks are plain, otherwise padded; both give each what it gets alone.
+        """
         encoder = self.encoder
-        attention_mask = None
+        packing = attention_mask = None
         positions = self._patch_positions()
         if mask is not None:
             patches = gather_tokens(patches, mask.visible)
             positions = positions.expand(len(patches), -1, -1)
             positions = gather_tokens(positions, mask.visible)
-            if mask.visible_weight is not None:
+            if mask.visible_counts is not None and packable(encoder.blocks):
+                lengths = [self.num_prefix + count for count in mask.visible_counts]
+                packing = build_packing(lengths, patches.device)
+            elif mask.visible_weight is not None:
                 attention_mask = F.pad(mask.visible_weight, (self.num_prefix, 0), value=True)[:, None, None]
         latent = torch.cat([self._prefix(len(patches)), self.embed_patches(patches) + positions], dim=1)
+        if packing is not None:
+            latent = pack(latent, packing)
         latent = encoder.norm_pre(encoder.pos_drop(latent))
         for block in encoder.blocks:
-            latent = block(latent, attn_mask=attention_mask) if attention_mask is not None else block(latent)
+            if packing is not None:
+                latent = packed_block(block, latent, packing, compiled=self.compiled)
+            else:
+                latent = block(latent, attn_mask=attention_mask) if attention_mask is not None else block(latent)
         normed: Tensor = encoder.norm(latent)
-        return normed
+        return normed if packing is None else unpack(normed, packing)
 
     def _patch_positions(self) -> Tensor:
         """(1, N, D) position embeddings of patches, zeros where the encoder has none."""
@@ -139,10 +153,9 @@ class MaskedAutoencoder(PatchedImages):
 
     def compile_blocks(self) -> None:
         """One graph serves all blocks of a width at every length; prefix, gathering and loss stay eager."""
-        # Encoder or decoder, gradients or none, padded rows or none, one sample or more: ten graphs of one function.
-        # At its usual limit of 8, torch warns once and runs the rest eagerly.
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
-        for block in (*self.encoder.blocks, *self.decoder_blocks):
+        super().compile_blocks()
+        self.compiled = True  # packed rows have graphs of their own
+        for block in self.decoder_blocks:
             block.compile(dynamic=True)
 
     def training_flops(self, num_visible: int) -> int:

@@ -216,3 +216,4 @@ def test_unequal_rows_from_sampling_are_padded():
     assert mask.masked.shape == mask.visible.shape == (2, 12)
     assert mask.masked_weight.sum(1).tolist() == [4, 12]
     assert mask.visible_weight.sum(1).tolist() == [12, 4]
+    assert mask.visible_counts == (12, 4)

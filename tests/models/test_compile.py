@@ -32,9 +32,10 @@ def models():
 
 
 def mask_of(ratio, batch_size):
-    generator = torch.Generator().manual_seed(round(1000 * ratio))
-    hidden = round(64 * ratio)
-    return build_mask(torch.stack([torch.randperm(64, generator=generator) < hidden for _ in range(batch_size)]))
+    """Of one ratio for all samples, or one for each."""
+    ratios = list(ratio) if isinstance(ratio, tuple) else [ratio] * batch_size
+    generator = torch.Generator().manual_seed(round(1000 * sum(ratios)))
+    return build_mask(torch.stack([torch.randperm(64, generator=generator) < round(64 * each) for each in ratios]))
 
 
 def images(batch_size):
@@ -84,3 +85,31 @@ def test_lengths_cause_no_recompile(models):
     # Were blocks run eagerly, nothing would recompile either: a graph of each kind is what ran.
     assert counters["frames"]["total"] == counters["frames"]["ok"]
     assert config.recompile_limit >= 16
+
+
+def test_packed_lengths_cause_no_recompile(models):
+    eager, compiled = models
+    generator = torch.Generator().manual_seed(0)
+
+    def ratios(batch_size):
+        chosen = torch.randint(len(LEVELS), (batch_size - 2,), generator=generator).tolist()
+        return (0.25, *(float(LEVELS[level]) for level in chosen), 0.9)
+
+    train(compiled, images(4), 0.5)
+    evaluate(compiled, images(4), 0.5)
+    before = graphs()
+    for run in (train, train, evaluate, evaluate):
+        run(compiled, images(4), ratios(4))
+    # What precedes attention and what follows it, with gradients and without; the encoder's blocks share each.
+    assert graphs() - before == 4
+    warm, worst = graphs(), 0.0
+    with config.patch(error_on_recompile=True):
+        for batch_size in (4, 3, 7, 12):
+            batch = images(batch_size)
+            for run in (train, evaluate) * 5:
+                drawn = ratios(batch_size)
+                for found, wanted in zip(run(compiled, batch, drawn), run(eager, batch, drawn), strict=True):
+                    worst = max(worst, ((found - wanted).norm() / wanted.norm().clamp(min=1e-3)).item())
+    assert graphs() == warm
+    assert worst < 1e-5
+    assert counters["frames"]["total"] == counters["frames"]["ok"]
