@@ -38,16 +38,17 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name.")
     if arguments.fresh and writes:
         table.set_aside()
-    rows = []
+    rows, names = [], []
     for count in recipe.repeat.labels_per_class:  # type: ignore[attr-defined]
         runs = [single_run(recipe, table.path, count, seed) for seed in range(recipe.repeat.seeds)]  # type: ignore[attr-defined]
         for single, path in runs:
             train_run(single, path, arguments, fresh=False)
             if writes:
-                score_once(path)
+                names = score_once(path)
         if writes:
             rows.append({"labels_per_class": count, **_row([path for _, path in runs])})
-            result = {"run": str(table.path), "split": "test", "init_from": recipe.model.init_from, "scores": rows}
+            about = {"run": str(table.path), "split": "test", "init_from": recipe.model.init_from, "classes": names}
+            result = about | {"scores": rows}
             write_atomic(table.path / "scores.json", json.dumps(result, indent=1) + "\n")
     tell(writes, f"{table.path}: scores.json holds what follows")
     return result if writes else {}
@@ -60,8 +61,11 @@ def single_run(recipe: AnyRecipe, table: Path, count: int | str, number: int) ->
     return recipe.model_copy(update={"seed": seed, "repeat": repeat}), table / f"labels_{count}" / f"seed_{seed}"
 
 
-def score_once(path: Path) -> None:
-    """Predict the test split with a finished run, unless that was done before; writes predictions and run.json."""
+def score_once(path: Path) -> list[str]:
+    """Predict the test split with a finished run, unless that was done before; gives the names of its classes.
+
+    Writes test_predictions.npy, (2, N) predicted and true classes, and the scores into run.json.
+    """
     import numpy as np
 
     from r2mae.cli.show import show
@@ -69,13 +73,15 @@ def score_once(path: Path) -> None:
     from r2mae.recipe import load_run, open_split
 
     loaded = load_run(str(path))
+    names: list[str] = loaded.manifest["class_names"]
     if "test" in loaded.folder.read_status():
-        return
+        return names
     source = open_split(loaded.recipe, "test")
     expected = truth(source, loaded.manifest["classes"])
     predicted = predict(loaded.model, source, progress=show(f"{path}, test"))
     np.save(path / "test_predictions.npy", np.stack([predicted, expected]))
     loaded.folder.write_status(test=accuracy_and_f1(predicted, expected))
+    return names
 
 
 def _row(paths: list[Path]) -> dict[str, Any]:

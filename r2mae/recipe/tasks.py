@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.datasets.source import Chosen, SampleSource
-from r2mae.errors import InputError
+from r2mae.errors import InputError, did_you_mean
 from r2mae.evaluation.features import require_labels
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.modality import build_model, open_split, open_training_data
@@ -70,13 +70,14 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
 
     split, (train, held_out) = open_split(recipe, "train"), open_training_data(recipe)
     classes = find_classes(recipe, split)
+    names = [split.class_names[label] for label in classes.tolist()]
     train = choose_labelled(recipe, train)
     tune, watch = recipe.tune, recipe.watch
     objective = Classification(
         torch.from_numpy(np.searchsorted(classes, require_labels(split))),
         recipe.seed,
         tune.label_smoothing,
-        class_weights(tune.class_weights, classes, require_labels(train)),
+        class_weights(tune.class_weights, names, np.searchsorted(classes, require_labels(train))),
     )
     return Parts(
         build_model(recipe, len(classes)),
@@ -85,7 +86,7 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
         objective=lambda _: objective,
         measure=lambda plan: Judge(held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples),
         layer_decay=tune.layer_decay,
-        facts={"classes": classes.tolist(), "class_names": [split.class_names[label] for label in classes.tolist()]},
+        facts={"classes": classes.tolist(), "class_names": names},
     )
 
 
@@ -118,20 +119,21 @@ def choose_labelled(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> Sa
 
 
 def class_weights(
-    asked: str | tuple[float, ...] | None, classes: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]
+    asked: str | dict[str, float] | None, names: list[str], targets: npt.NDArray[np.int64]
 ) -> Tensor | None:
-    """(C,) weights of classes: as given, or N / (C x samples of the class), or None.
+    """(C,) weights of classes: N / (C x training samples of the class), or as asked by name, or None.
 
-    Raises: InputError when their number is not that of the classes.
+    Raises: InputError for names that are no classes.
     """
     if asked is None:
         return None
-    if asked == "balanced":
-        counts = np.bincount(np.searchsorted(classes, labels), minlength=len(classes))
-        return torch.from_numpy(len(labels) / (len(classes) * np.maximum(counts, 1))).float()
-    if len(asked) != len(classes):
-        raise InputError(f"tune.class_weights must be {len(classes)} numbers, one a class, got {len(asked)}.")
-    return torch.tensor([float(weight) for weight in asked])
+    if isinstance(asked, str):
+        counts = np.bincount(targets, minlength=len(names))
+        return torch.from_numpy(len(targets) / (len(names) * np.maximum(counts, 1))).float()
+    for name in asked:
+        if name not in names:
+            raise InputError(f"tune.class_weights must name classes, got {name!r}. {did_you_mean(name, names)}")
+    return torch.tensor([float(asked.get(name, 1.0)) for name in names])
 
 
 # A task is one line here, beside its recipe in schema/ and its verb in cli/.

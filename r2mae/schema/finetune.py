@@ -12,8 +12,8 @@ class TuneSection(Section):
     """What is learnt from labels, and how gently the encoder moves.
 
     layer_decay: the learning rate of an encoder layer is this to the power of its distance from the head.
-    class_weights: "balanced" weighs a class by 1 / its training samples (mean weight of a sample: 1); a list
-    weighs classes in ascending order of their labels.
+    class_weights: "balanced" weighs a class by 1 / its training samples (mean weight of a sample: 1); a mapping
+    weighs the classes that it names, the others count 1.
     """
 
     freeze: bool = False
@@ -21,14 +21,14 @@ class TuneSection(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
+    class_weights: Literal["balanced"] | dict[str, float] | None = None
     num_classes: int | None = Field(default=None, ge=2, le=1 << 20)
 
     @field_validator("class_weights", mode="after")
     @classmethod
-    def _check(cls, weights: str | tuple[float, ...] | None) -> str | tuple[float, ...] | None:
-        if isinstance(weights, tuple) and not (weights and all(weight > 0 for weight in weights)):
-            raise ValueError(f"must be greater than 0 each, got {list(weights)}.")
+    def _check(cls, weights: str | dict[str, float] | None) -> str | dict[str, float] | None:
+        if isinstance(weights, dict) and not all(weight > 0 for weight in weights.values()):
+            raise ValueError(f"must be greater than 0 each, got {weights}.")
         return weights
 
 

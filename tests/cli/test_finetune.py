@@ -66,6 +66,7 @@ def test_a_table_of_seeds_and_labels(call, pretrained):
     assert code == 0
     result = json.loads(out)
     assert [row["labels_per_class"] for row in result["scores"]] == [3, "all"]
+    assert result["classes"] == [str(digit) for digit in range(10)]
     for row in result["scores"]:
         assert len(row["seeds"]) == 2
         assert row["accuracy"] == pytest.approx(np.mean(row["seeds"]))
@@ -176,8 +177,8 @@ def test_two_processes_are_one(pretrained):
 
 REFUSED = [
     (["tune.num_classes=7"], ["tune.num_classes must be 10", "got 7"]),
-    (["tune.class_weights=[1.0, 2.0]"], ["tune.class_weights must be 10 numbers", "got 2"]),
-    (["tune.class_weights=[1.0, 0.0]"], ["tune.class_weights must be greater than 0"]),
+    (["tune.class_weights={eleven: 2.0}"], ["tune.class_weights must name classes", "'eleven'", "Known: 0, 1"]),
+    (["tune.class_weights={'1': 0.0}"], ["tune.class_weights must be greater than 0"]),
     (["tune.class_weights=even"], ["tune.class_weights must", '"even"']),
     (["repeat.labels_per_class=[500]"], ["labels_per_class must be at most", "got 500"]),
     (["repeat.labels_per_class=[0]"], ["labels_per_class must be whole numbers from 1, or all"]),
