@@ -30,6 +30,22 @@ gpu=(--set hardware.accelerator=gpu --set hardware.precision=bf16-mixed --set ha
 r2mae pretrain "$recipe" "${gpu[@]}" --name gpu
 r2mae evaluate runs/gpu --task linear_probe --labels-per-class 10 --baselines
 
+echo "== fine-tuning from it, two seeds, and a backbone with BatchNorm, bf16 with compile"
+r2mae finetune "$PWD/recipes/vision/digits_finetune.yaml" "${gpu[@]}" --set model.init_from=runs/gpu --seeds 2
+r2mae finetune "$PWD/recipes/vision/digits_finetune.yaml" "${gpu[@]}" --set model.init_from=null --seeds 2 --name scratch
+r2mae pretrain "$recipe" "${gpu[@]}" --name resnet --set schedule.steps=100 --set schedule.warmup_steps=10 \
+  --set data.image_size=32 --set 'model={encoder: resnet18, patch_size: 8}'
+r2mae pretrain "$recipe" "${gpu[@]}" --name samples --set schedule.steps=100 --set schedule.warmup_steps=10 \
+  --set mask.scope=sample
+if [ -n "${CIFAR10:-}" ]; then  # a folder with train.parquet and test.parquet: about ten minutes
+  echo "== cifar10_vit_small to its end, probe, fine-tuning with all labels"
+  r2mae pretrain "$PWD/recipes/vision/cifar10_vit_small.yaml" --set "data.root=$CIFAR10" --set log='[csv]'
+  r2mae evaluate runs/cifar10_vit_small --task linear_probe --baselines --json
+  r2mae finetune "$PWD/recipes/vision/cifar10_finetune.yaml" --set "data.root=$CIFAR10" --name small \
+    --set model.init_from=runs/cifar10_vit_small --set model.encoder=vit_small_patch16_224 --set model.depth=12 \
+    --set hardware.compile=true --set hardware.workers=8 --labels-per-class all --seeds 1 --set schedule.epochs=20 --json
+fi
+
 echo "== kill and continue"
 timeout --signal=KILL 40 python3 -c "
 import os; os.chdir('$out')

@@ -55,5 +55,8 @@ def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise InputError(f"{found / MODEL} must hold the weights of its recipe, got: {first}") from None
+    for name, buffer in model.named_buffers():  # as trained, whatever the data card says today
+        if (values := manifest["preprocessing"].get(name.rsplit(".", 1)[-1])) is not None:
+            buffer.copy_(torch.tensor(values).view_as(buffer))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return LoadedRun(folder, recipe, manifest, model.eval().to(device))

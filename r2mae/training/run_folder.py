@@ -122,6 +122,9 @@ def open_run(path: str) -> RunFolder:
     Raises: InputError when path is none, or holds no checkpoint.
     """
     folder = RunFolder(path)
+    if not folder.exists and (single := sorted(folder.path.glob("labels_*/seed_*/recipe.yaml"))):
+        remedy = f"Name one, such as {single[0].parent}."
+        raise InputError(f"{path} must be a run folder, got a table of {len(single)} fine-tuning runs. {remedy}")
     if not folder.exists:
         raise InputError(f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default.")
     if folder.pointer("last") is None:

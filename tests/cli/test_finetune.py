@@ -101,6 +101,15 @@ def test_scores_are_those_of_the_saved_model(call):
     assert np.array_equal(expected, test.labels)
 
 
+def test_a_table_is_no_run(call, capfd):
+    assert call(*settings(), "--name", "one")[0] == 0
+    assert main(["embed", "runs/one", "test", "-o", "x.npy"]) == 2
+    assert "Name one, such as runs/one/labels_5/seed_0." in capfd.readouterr().err
+    assert main(["embed", "runs/one/labels_5/seed_0", "test", "-o", "x.npy"]) == 0
+    assert np.load("x.npy").shape == (360, 16)
+    assert main(["reconstruct", "runs/one/labels_5/seed_0"]) == 2
+
+
 def test_starts_from_the_run_unless_told_otherwise(call):
     still = ("optimizer.lr=1e-9", "tune.freeze=true")
     encoder = {name: t for name, t in load_run("runs/digits_demo").model.state_dict().items() if "encoder." in name}
