@@ -3,19 +3,21 @@
 recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
 """
 
+import fcntl
 import json
 import shutil
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from r2mae.errors import InputError
 from r2mae.schema.document import load_document, write_document
 from r2mae.schema.section import shown
 from r2mae.training.checkpoint import write_atomic
 
+_LOCK = ".lock"
 # What may differ when a run is continued: where it runs and what it logs, never what it learns.
 _FREE_KEYS = ("hardware", "log", "batch.per_device_samples")
 _PACKAGES = (
@@ -40,6 +42,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.csv"
         self.stderr = self.path / "stderr.log"
         self.recipe = self.path / "recipe.yaml"
+        self._locked: TextIO | None = None
 
     @property
     def exists(self) -> bool:
@@ -57,9 +60,13 @@ class RunFolder:
             raise InputError(f"{self.path} must be a run folder or absent, got other files. Choose another --name.")
 
     def start(self, document: dict[str, Any]) -> None:
-        """Make the folder and write the resolved recipe; what an interrupted save left behind goes."""
+        """Make the folder, lock it, write the resolved recipe; what an interrupted save left behind goes.
+
+        Raises: InputError when another process trains here.
+        """
         for folder in (self.checkpoints, self.pictures):
             folder.mkdir(parents=True, exist_ok=True)
+        self.lock()
         for leftover in self.checkpoints.glob(".*_step_*"):
             shutil.rmtree(leftover)
         write_atomic(self.recipe, write_document(document))
@@ -76,8 +83,30 @@ class RunFolder:
                     remedy += f" To go on from its weights: another --name and --set model.init_from={self.path}."
                 raise InputError(f"{source}: {key} must be {was} to continue {self.path}, got {now}. {remedy}")
 
+    def lock(self) -> None:
+        """Keep the folder for this process until it ends.
+
+        Raises: InputError when another one trains here.
+        """
+        file = (self.path / _LOCK).open("w")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise InputError(
+                f"{self.path} must be trained by one command at a time, got another one at work. "
+                "Wait for it, or choose another --name."
+            ) from None
+        except OSError:  # a file system without locks
+            return
+        self._locked = file  # released when it is closed
+
     def set_aside(self) -> None:
-        """Rename an existing run to <name>.<n>, so that a fresh one can start."""
+        """Rename an existing run, or a table of runs, to <name>.<n>, so that a fresh one can start.
+
+        Raises: InputError when another process trains there.
+        """
+        for lock in self.path.rglob(_LOCK):
+            RunFolder(lock.parent).lock()
         if self.path.exists():
             number = 1
             while (beside := self.path.with_name(f"{self.path.name}.{number}")).exists():

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from r2mae.errors import InputError
@@ -94,3 +97,25 @@ def test_status_merges(tmp_path):
 
 def test_flatten():
     assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
+
+
+def test_one_command_at_a_time(tmp_path):
+    folder = RunFolder(tmp_path / "table" / "run")
+    folder.start(document())
+    again = (
+        "import sys\nfrom r2mae.errors import InputError\nfrom r2mae.training.run_folder import RunFolder\n"
+        "try:\n    {}\nexcept InputError as error:\n    sys.exit(str(error))\n"
+    )
+
+    def ask(call):
+        done = subprocess.run([sys.executable, "-c", again.format(call)], capture_output=True, text=True)
+        return done.returncode, done.stderr.strip()
+
+    for call in (f"RunFolder({str(folder.path)!r}).lock()", f"RunFolder({str(folder.path.parent)!r}).set_aside()"):
+        code, said = ask(call)
+        assert code == 1
+        assert "must be trained by one command at a time" in said
+    assert folder.path.is_dir()
+    folder.start(document())  # the same process may
+    del folder
+    assert ask(f"RunFolder({str(tmp_path / 'table' / 'run')!r}).lock()") == (0, "")
