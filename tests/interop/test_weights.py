@@ -20,7 +20,11 @@ from r2mae.interop.weights import load_initial_weights
 from r2mae.models.masked_backbone import MaskedBackbone
 from r2mae.models.timm_encoder import create_encoder
 from r2mae.models.vision import MaskedAutoencoder
+from r2mae.recipe import build_model, export_run, load_run
+from r2mae.schema.recipe import load_recipe
 from r2mae.training.checkpoint import save
+from tests.conftest import DEMO, TINY
+from tests.training.runs import train
 
 CONFIG = {
     "image_size": 32,
@@ -41,6 +45,11 @@ NEVER_LOADED = {"pixel_mean", "pixel_std"}
 def _no_network(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def said(encoder, heads=None):
+    """What a checkpoint says of its model."""
+    return {"recipe": {"model": {"encoder": encoder, "heads": heads}}}
 
 
 def make(*, image_size=32, width=32, depth=2, decoder_depth=1, decoder_width=16, seed=0):
@@ -117,7 +126,7 @@ def test_a_file_of_timm_weights(tmp_path, name):
 def test_a_run_and_a_checkpoint(tmp_path, where):
     source = shaken(make())
     weights = {f"model.{name}": tensor for name, tensor in source.state_dict().items()}
-    save(tmp_path / "run" / "checkpoints" / "step_5", weights, {}, {"step": 5, "versions": {}, "recipe": {}})
+    save(tmp_path / "run" / "checkpoints" / "step_5", weights, {}, said("vit_tiny_patch16_224", 2))
     (tmp_path / "run" / "checkpoints" / "last").write_text("step_5\n")
     model = make()
     load_initial_weights(model, str(tmp_path / where))
@@ -153,7 +162,12 @@ def test_positions_of_a_vit_are_resampled_too(tmp_path):
 
 def test_positions_are_resampled_to_another_grid(tmp_path):
     source = shaken(make())
-    save(tmp_path / "step_5", {f"model.{k}": v for k, v in source.state_dict().items()}, {}, {})
+    save(
+        tmp_path / "step_5",
+        {f"model.{k}": v for k, v in source.state_dict().items()},
+        {},
+        said("vit_tiny_patch16_224", 2),
+    )
     model = make(image_size=48)
     load_initial_weights(model, str(tmp_path / "step_5"))
     for name in ("encoder.pos_embed", "decoder_positions"):
@@ -222,7 +236,7 @@ def test_a_backbone_from_timm_weights_and_from_a_run(tmp_path, name, arguments):
         "mask_token", "decoder_predict.weight", "decoder_predict.bias"
     ]  # fmt: skip
     assert torch.equal(own["mask_token"], before["mask_token"])
-    save(tmp_path / "step_5", {f"model.{key}": value for key, value in own.items()}, {}, {})
+    save(tmp_path / "step_5", {f"model.{key}": value for key, value in own.items()}, {}, said(name))
     other = make_backbone(name, seed=3, **arguments)
     load_initial_weights(other, str(tmp_path / "step_5"))
     assert all(torch.equal(other.state_dict()[key], own[key]) for key in own)
@@ -304,3 +318,15 @@ def test_bad_sources_are_one_line_and_change_nothing(tmp_path, build, message):
     assert "\n" not in text
     assert len(text) < 500
     check_loaded(model, {})
+
+
+def test_heads_that_weights_do_not_show(scratch):
+    """Same shapes, other attention: refused for a run of ours, a timm folder and a transformers folder."""
+    run = load_run(str(train("run", "schedule.steps=4").path))  # two heads
+    export_run(run, "timm", scratch / "timm")
+    export_run(run, "transformers", scratch / "transformers")
+    for source in ("runs/run", "timm", "transformers"):
+        recipe = load_recipe(str(DEMO), [*TINY, f"model.init_from={source}"])
+        build_model(recipe)
+        with pytest.raises(InputError, match="attention must have 4 heads, got 2. Set model.heads"):
+            build_model(load_recipe(str(DEMO), [*TINY, f"model.init_from={source}", "model.heads=4"]))
