@@ -112,13 +112,20 @@ def _build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[An
         loggers.append(
             WandbLogger(
                 project="r2mae",
-                name=folder.path.name,
+                name=folder.name,
                 save_dir=str(folder.path),
-                id=run_id or folder.path.name,
+                id=run_id or folder.name,
                 resume="allow",
             )
         )
     return loggers
+
+
+def close_loggers(trainer: Any) -> None:
+    """End wandb's run, or the next run of this process would be logged into it."""
+    for logger in trainer.loggers:
+        if type(logger).__name__ == "WandbLogger" and logger._experiment is not None and trainer.is_global_zero:
+            logger.experiment.finish()
 
 
 def is_first_process() -> bool:

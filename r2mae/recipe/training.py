@@ -8,7 +8,7 @@ from r2mae.datasets.source import SampleSource
 from r2mae.errors import InputError
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
-from r2mae.recipe.trainer import build_trainer, has_batch_norm, synchronise_batch_norm
+from r2mae.recipe.trainer import build_trainer, close_loggers, has_batch_norm, synchronise_batch_norm
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.optimizer import LearningRate, build_adamw
@@ -26,7 +26,10 @@ class Training:
 
     def run(self) -> dict[str, float]:
         """Train to the end; gives the last measurements."""
-        self.trainer.fit(self.module, ckpt_path=self.resume_from)
+        try:
+            self.trainer.fit(self.module, ckpt_path=self.resume_from)
+        finally:
+            close_loggers(self.trainer)
         return dict(self.module.latest_metrics)
 
 

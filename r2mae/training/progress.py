@@ -120,7 +120,7 @@ class CsvLogger(Logger):
     @property
     def name(self) -> str:
         """Of the run."""
-        return self.folder.path.name
+        return self.folder.name
 
     @property
     def version(self) -> str:

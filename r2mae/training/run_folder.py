@@ -45,6 +45,12 @@ class RunFolder:
         self._locked: TextIO | None = None
 
     @property
+    def name(self) -> str:
+        """What loggers call the run: its path below runs/, with dashes."""
+        first, *rest = self.path.parts
+        return "-".join(rest) if first == "runs" and rest else self.path.name
+
+    @property
     def exists(self) -> bool:
         """True when a run was started here."""
         return self.recipe.is_file()

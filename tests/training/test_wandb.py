@@ -3,7 +3,7 @@
 import pytest
 
 from r2mae.training.run_folder import RunFolder
-from tests.conftest import DEMO, overrides, r2mae
+from tests.conftest import DEMO, ROOT, overrides, r2mae
 from tests.training.runs import metric
 
 pytest.importorskip("wandb")
@@ -53,6 +53,22 @@ def test_wandb_has_what_metrics_csv_has(tmp_path):
         for step, value in metric(folder, name).items():
             assert float(history[step, name]) == pytest.approx(value, rel=1e-6), (step, name)
     assert any(key.startswith("mask") for key in config)
+
+
+def test_every_seed_of_a_fine_tuning_is_a_run_of_its_own(tmp_path):
+    recipe = ROOT / "recipes" / "vision" / "digits_finetune.yaml"
+    settings = [
+        "model.init_from=null", "model.width=16", "model.heads=2", "schedule={steps: 4}", "log=[csv, wandb]",
+        "repeat={seeds: 2, labels_per_class: [3]}", "batch.global_samples=8",
+    ]  # fmt: skip
+    options = [part for setting in settings for part in ("--set", setting)]
+    r2mae("finetune", recipe, *options, "--name", "t", cwd=tmp_path, check=0, WANDB_MODE="offline", WANDB_SILENT="true")
+    for seed in (0, 1):
+        folder = RunFolder(tmp_path / "runs" / "t" / "labels_3" / f"seed_{seed}")
+        history, _ = read_back(folder)
+        for step, value in metric(folder, "train/loss").items():
+            assert float(history[step, "train/loss"]) == pytest.approx(value, rel=1e-6)
+        assert folder.read_status()["id"].startswith(f"t-labels_3-seed_{seed}-")
 
 
 def test_without_login_nothing_is_written(tmp_path):
