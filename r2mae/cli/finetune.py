@@ -8,7 +8,10 @@ from typing import Any
 
 from r2mae.cli.training import run_path, tell, train_run
 from r2mae.errors import InputError
-from r2mae.schema.recipe import AnyRecipe, load_recipe
+from r2mae.schema.finetune import FinetuneRecipe
+from r2mae.schema.recipe import load_recipe
+
+Recipe = FinetuneRecipe[Any, Any]
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -29,18 +32,20 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.labels_per_class is not None:
         overrides.append(f"repeat.labels_per_class=[{arguments.labels_per_class}]")
     recipe = load_recipe(arguments.recipe, overrides, task="finetune")
-    from r2mae.recipe import is_first_process
+    assert isinstance(recipe, FinetuneRecipe)
+    from r2mae.recipe import check_table, is_first_process
     from r2mae.training.checkpoint import write_atomic
     from r2mae.training.run_folder import RunFolder
 
     table, writes = RunFolder(run_path(arguments.name or Path(arguments.recipe).stem)), is_first_process()
     if table.exists:
         raise InputError(f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name.")
+    check_table(recipe)
     if arguments.fresh and writes:
         table.set_aside()
     rows, names = [], []
-    for count in recipe.repeat.labels_per_class:  # type: ignore[attr-defined]
-        runs = [single_run(recipe, table.path, count, seed) for seed in range(recipe.repeat.seeds)]  # type: ignore[attr-defined]
+    for count in recipe.repeat.labels_per_class:
+        runs = [single_run(recipe, table.path, count, seed) for seed in range(recipe.repeat.seeds)]
         for single, path in runs:
             train_run(single, path, arguments, fresh=False)
             if writes:
@@ -54,9 +59,9 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     return result if writes else {}
 
 
-def single_run(recipe: AnyRecipe, table: Path, count: int | str, number: int) -> tuple[AnyRecipe, Path]:
+def single_run(recipe: Recipe, table: Path, count: int | str, number: int) -> tuple[Recipe, Path]:
     """(recipe, folder) of one cell of the table: one seed, one number of labels a class."""
-    repeat = recipe.repeat.model_copy(update={"seeds": 1, "labels_per_class": (count,)})  # type: ignore[attr-defined]
+    repeat = recipe.repeat.model_copy(update={"seeds": 1, "labels_per_class": (count,)})
     seed = recipe.seed + number
     return recipe.model_copy(update={"seed": seed, "repeat": repeat}), table / f"labels_{count}" / f"seed_{seed}"
 

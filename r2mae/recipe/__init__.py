@@ -12,7 +12,7 @@ from r2mae.recipe.modality import (
 )
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.run import LoadedRun, load_run
-from r2mae.recipe.tasks import choose_labelled, find_classes
+from r2mae.recipe.tasks import check_table, choose_labelled, find_classes
 from r2mae.recipe.trainer import choose_accelerator, is_first_process
 from r2mae.recipe.training import Training, build_training
 
@@ -23,6 +23,7 @@ __all__ = [
     "build_model",
     "build_outline",
     "build_training",
+    "check_table",
     "choose_accelerator",
     "choose_labelled",
     "count_training_samples",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from r2mae.datasets.source import Chosen, SampleSource
 from r2mae.errors import InputError, did_you_mean
-from r2mae.evaluation.features import require_labels
+from r2mae.evaluation.features import check_classes, require_labels
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.modality import build_model, open_split, open_training_data
 from r2mae.recipe.plan import Plan
@@ -90,10 +90,24 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
     )
 
 
+def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
+    """Find what would stop a table of runs half-way, before the first one starts.
+
+    Raises: InputError for missing labels, few-label counts above what there is, a test split with other classes.
+    """
+    split = open_split(recipe, "train")
+    check_classes(split, open_split(recipe, "test"))
+    find_classes(recipe, split)
+    train = open_training_data(recipe)[0]
+    for count in recipe.repeat.labels_per_class:
+        repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})
+        choose_labelled(recipe.model_copy(update={"repeat": repeat}), train)
+
+
 def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.NDArray[np.int64]:
     """The labels of a training split, ascending: class k of the head is the k-th.
 
-    Raises: InputError without labels, with a single class, or when the recipe's num_classes says otherwise.
+    Raises: InputError without labels, or when the recipe's num_classes says otherwise.
     """
     classes = np.unique(require_labels(split))
     wanted = recipe.tune.num_classes
@@ -101,8 +115,6 @@ def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.N
         raise InputError(
             f"tune.num_classes must be {len(classes)}, the classes of the training data, got {wanted}. Leave it out."
         )
-    if len(classes) < 2:
-        raise InputError(f"data must hold at least 2 classes, got {len(classes)}. Check data.root.")
     return classes
 
 

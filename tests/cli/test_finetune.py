@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from r2mae.cli.main import main
 from r2mae.recipe import load_run, open_split
@@ -224,6 +225,23 @@ def test_check_says_where_it_starts(call):
     )
     code, _, lines = call(*settings("model.depth=3"), verb="check")
     assert (code, len(lines)) == (2, 1)
+
+
+def test_what_would_stop_it_half_way_stops_it_at_once(call, pretrained):
+    code, _, lines = call(*settings(), "--name", "late", "--labels-per-class", "5,500")
+    assert (code, len(lines)) == (2, 1)
+    assert "labels_per_class must be at most" in lines[0]
+    for split, classes in (("train", "ab"), ("test", "abc")):
+        for name in classes:
+            folder = pretrained / "letters" / split / name
+            folder.mkdir(parents=True)
+            for number in range(6):
+                Image.fromarray(np.full((8, 8), number, np.uint8)).save(folder / f"{number}.png")
+    data = f"data={{card: image_folder, root: {pretrained / 'letters'}, image_size: 8, channels: 1, held_out: 0.25}}"
+    code, _, lines = call(*settings(data, "repeat.labels_per_class=[all]"), "--name", "late")
+    assert (code, len(lines)) == (2, 1)
+    assert "1 more: c" in lines[0]
+    assert not (pretrained / "runs" / "late").exists()
 
 
 def test_keeps_out_of_other_folders(call):
