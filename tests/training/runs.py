@@ -2,7 +2,7 @@
 
 from safetensors.torch import load_file
 
-from r2mae.recipe import build_training
+from r2mae.recipe import build_training, is_first_process
 from r2mae.schema.recipe import load_recipe, recipe_document
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, TINY
@@ -14,7 +14,8 @@ def prepare(name, *more):
     folder = RunFolder(f"runs/{name}")
     folder.check(recipe_document(recipe), "test")
     training = build_training(recipe, folder)
-    folder.start(recipe_document(recipe))
+    if is_first_process():  # a test may run this as several ranks
+        folder.start(recipe_document(recipe))
     return training, folder
 
 
