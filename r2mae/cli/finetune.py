@@ -12,6 +12,7 @@ from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.recipe import load_recipe
 
 Recipe = FinetuneRecipe[Any, Any]
+_PREDICTIONS = "test_predictions.npy"
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -41,6 +42,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     if table.exists:
         raise InputError(f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name.")
     check_table(recipe)
+    if arguments.against is not None:
+        check_against(recipe, arguments.against)
     if arguments.fresh and writes:
         table.set_aside()
     rows, names = [], []
@@ -51,7 +54,7 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
             if writes:
                 names = score_once(path)
         if writes:
-            rows.append({"labels_per_class": count, **_row([path for _, path in runs])})
+            rows.append({"labels_per_class": count, **_row([path for _, path in runs], arguments.against, table.path)})
             about = {"run": str(table.path), "split": "test", "init_from": recipe.model.init_from, "classes": names}
             result = about | {"scores": rows}
             write_atomic(table.path / "scores.json", json.dumps(result, indent=1) + "\n")
@@ -84,26 +87,49 @@ def score_once(path: Path) -> list[str]:
     source = open_split(loaded.recipe, "test")
     expected = truth(source, loaded.manifest["classes"])
     predicted = predict(loaded.model, source, progress=show(f"{path}, test"))
-    np.save(path / "test_predictions.npy", np.stack([predicted, expected]))
+    np.save(path / _PREDICTIONS, np.stack([predicted, expected]))
     loaded.folder.write_status(test=accuracy_and_f1(predicted, expected))
     return names
 
 
-def _row(paths: list[Path]) -> dict[str, Any]:
+def _row(paths: list[Path], against: str | None, table: Path) -> dict[str, Any]:
+    """Scores of one number of labels; with `against`, differences from the same runs of that table."""
     import numpy as np
 
-    from r2mae.evaluation.classification import summarize
+    from r2mae.evaluation.classification import compare, summarize
 
-    saved = [np.load(path / "test_predictions.npy") for path in paths]
-    return summarize([predicted for predicted, _ in saved], saved[0][1]).to_dict() | {"runs": [*map(str, paths)]}
+    saved = [np.load(path / _PREDICTIONS) for path in paths]
+    expected, predictions = saved[0][1], [predicted for predicted, _ in saved]
+    row = summarize(predictions, expected).to_dict() | {"runs": [*map(str, paths)]}
+    if against is None:
+        return row
+    others = [np.load(Path(against) / path.relative_to(table) / _PREDICTIONS) for path in paths]
+    if any(not np.array_equal(truth, expected) for _, truth in others):
+        raise InputError(f"--against must have been tested on the same samples, got {against}.")
+    difference = compare(predictions, [predicted for predicted, _ in others], expected)
+    return row | {"against": {"table": against, **difference}}
+
+
+def check_against(recipe: Recipe, against: str) -> None:
+    """Raise InputError unless that table has been tested for every seed and number of labels of the recipe."""
+    for count in recipe.repeat.labels_per_class:
+        for number in range(recipe.repeat.seeds):
+            _, path = single_run(recipe, Path(against), count, number)
+            if not (path / _PREDICTIONS).is_file():
+                raise InputError(f"--against must hold the same seeds and labels, got no {path / _PREDICTIONS}.")
 
 
 def _print(result: dict[str, Any]) -> None:
     print(f"test accuracy, mean over seeds ± 95 % over seeds, ± 95 % over test items; from {result['init_from']}")
     for row in result["scores"]:
-        seeds = "" if row["over_seeds"] is None else f" ± {row['over_seeds']:.3f}"
         count, many = row["labels_per_class"], len(row["seeds"])
         print(
-            f"  {count!s:>6} labels a class  {row['accuracy']:.3f}{seeds} ± {row['over_items']:.3f}"
-            f"  macro F1 {row['macro_f1']:.3f}  ({many} seed{'s' * (many > 1)})"
+            f"  {count!s:>6} labels a class  {row['accuracy']:.3f}{_spread(row)}  macro F1 {row['macro_f1']:.3f}"
+            f"  ({many} seed{'s' * (many > 1)})"
         )
+        if (other := row.get("against")) is not None:
+            print(f"{'minus ' + other['table']:>30}  {other['difference']:+.3f}{_spread(other)}  (paired)")
+
+
+def _spread(found: dict[str, Any]) -> str:
+    return "".join(f" ± {found[name]:.3f}" for name in ("over_seeds", "over_items") if found[name] is not None)

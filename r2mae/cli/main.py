@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     finetune.add_argument(
         "--labels-per-class", metavar="N,N,all", help="few-label runs; overrides repeat.labels_per_class"
     )
+    finetune.add_argument("--against", metavar="TABLE", help="paired differences from another folder of the same runs")
 
     recipe(verb("check", "show what a recipe means and costs; train nothing"), many=True)
 

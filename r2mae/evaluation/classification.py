@@ -66,13 +66,13 @@ class SeedScore:
     """Test scores over seeds: means, and 95 % half-widths of accuracy.
 
     over_seeds: by Student's t over the seeds' accuracies; None for one seed.
-    over_items: for the mean of these seeds, by the normal approximation over test items.
+    over_items: for the mean of these seeds, by the normal approximation over test items; None for one item.
     """
 
     accuracy: float
     macro_f1: float
     over_seeds: float | None
-    over_items: float
+    over_items: float | None
     seeds: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,14 +82,23 @@ class SeedScore:
 
 def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
     """One row of a table from the predictions (N,) of every seed."""
-    found = [accuracy_and_f1(predicted, expected) for predicted in predictions]
-    accuracies = [score["accuracy"] for score in found]
-    mean, half_width = mean_interval(accuracies)
-    right = np.mean([predicted == expected for predicted in predictions], axis=0)
-    return SeedScore(
-        accuracy=mean,
-        macro_f1=float(np.mean([score["macro_f1"] for score in found])),
-        over_seeds=half_width if len(found) > 1 else None,
-        over_items=float(1.96 * right.std(ddof=1) / np.sqrt(len(right))) if len(right) > 1 else 0.0,
-        seeds=tuple(accuracies),
-    )
+    right = np.stack([predicted == expected for predicted in predictions]).astype(np.float64)
+    accuracy, over_seeds, over_items = _means(right)
+    f1 = [accuracy_and_f1(predicted, expected)["macro_f1"] for predicted in predictions]
+    return SeedScore(accuracy, float(np.mean(f1)), over_seeds, over_items, tuple(right.mean(axis=1).tolist()))
+
+
+def compare(ours: list[Integers], theirs: list[Integers], expected: Integers) -> dict[str, float | None]:
+    """{difference, over_seeds, over_items} of accuracy, ours - theirs, paired by seed and by item."""
+    pairs = zip(ours, theirs, strict=True)
+    differences = np.stack([(mine == expected) * 1.0 - (other == expected) for mine, other in pairs])
+    difference, over_seeds, over_items = _means(differences)
+    return {"difference": difference, "over_seeds": over_seeds, "over_items": over_items}
+
+
+def _means(values: npt.NDArray[np.float64]) -> tuple[float, float | None, float | None]:
+    """(mean, 95 % half-width over seeds, over items) of values (seeds, items)."""
+    mean, over_seeds = mean_interval(values.mean(axis=1))
+    items = values.mean(axis=0)
+    over_items = float(1.96 * items.std(ddof=1) / np.sqrt(len(items))) if len(items) > 1 else None
+    return mean, over_seeds if len(values) > 1 else None, over_items

@@ -90,6 +90,28 @@ def test_a_table_of_seeds_and_labels(call, pretrained):
     assert "(2 seeds)" in out
 
 
+def test_against_another_table(call):
+    options = ("--seeds", 2, "--labels-per-class", "3,5")
+    assert call(*settings(SCRATCH), *options, "--name", "other")[0] == 0
+    code, out, _ = call(*settings(), *options, "--name", "mine", "--against", "runs/other", "--json")
+    assert code == 0
+    for row in json.loads(out)["scores"]:
+        found = []
+        for path in row["runs"]:
+            (mine, truth), (other, same) = (
+                np.load(Path(p) / "test_predictions.npy") for p in (path, path.replace("mine", "other"))
+            )
+            assert np.array_equal(truth, same)
+            found.append((mine == truth).mean() - (other == truth).mean())
+        assert row["against"]["difference"] == pytest.approx(np.mean(found))
+        assert row["against"]["over_seeds"] == pytest.approx(12.706 * abs(found[0] - found[1]) / 2, rel=1e-3)
+        assert 0 < row["against"]["over_items"] < 0.1
+    assert "minus runs/other" in call(*settings(), *options, "--name", "mine", "--against", "runs/other")[1]
+    code, _, lines = call(*settings(), "--seeds", 3, "--name", "mine", "--against", "runs/other")
+    assert (code, len(lines)) == (2, 1)
+    assert "runs/other/labels_5/seed_2/test_predictions.npy" in lines[0]
+
+
 def test_scores_are_those_of_the_saved_model(call):
     assert call(*settings(), "--name", "one")[0] == 0
     run = load_run("runs/one/labels_5/seed_0")
