@@ -7,8 +7,10 @@ from pathlib import Path
 from r2mae.interop.folder import check_free
 
 _LOADERS = {
-    "timm": 'timm.create_model("local-dir:{}", pretrained=True)',
-    "transformers": 'ViTMAEForPreTraining.from_pretrained("{0}"), ViTModel.from_pretrained("{0}")',
+    "timm": 'timm.create_model("local-dir:{}", pretrained=True).eval()',
+    "transformers": (
+        'ViTMAEForPreTraining.from_pretrained("{0}"), ViTModel.from_pretrained("{0}", add_pooling_layer=False)'
+    ),
 }
 
 

@@ -46,7 +46,7 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         check_against(recipe, arguments.against)
     if arguments.fresh and writes:
         table.set_aside()
-    rows, names = [], []
+    rows, names = _earlier_rows(table.path, recipe), []
     for count in recipe.repeat.labels_per_class:
         runs = [single_run(recipe, table.path, count, seed) for seed in range(recipe.repeat.seeds)]
         for single, path in runs:
@@ -60,6 +60,13 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
             write_atomic(table.path / "scores.json", json.dumps(result, indent=1) + "\n")
     tell(writes, f"{table.path}: scores.json holds what follows")
     return result if writes else {}
+
+
+def _earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:
+    """Rows of scores.json with numbers of labels that are not asked for now: they stay."""
+    file = table / "scores.json"
+    rows = json.loads(file.read_text())["scores"] if file.is_file() else []
+    return [row for row in rows if row["labels_per_class"] not in recipe.repeat.labels_per_class]
 
 
 def single_run(recipe: Recipe, table: Path, count: int | str, number: int) -> tuple[Recipe, Path]:
@@ -120,16 +127,18 @@ def check_against(recipe: Recipe, against: str) -> None:
 
 
 def _print(result: dict[str, Any]) -> None:
-    print(f"test accuracy, mean over seeds ± 95 % over seeds, ± 95 % over test items; from {result['init_from']}")
+    source = "scratch" if result["init_from"] is None else result["init_from"]
+    print(f"test accuracy from {source}, mean over seeds, with 95 % half-widths")
     for row in result["scores"]:
         count, many = row["labels_per_class"], len(row["seeds"])
         print(
-            f"  {count!s:>6} labels a class  {row['accuracy']:.3f}{_spread(row)}  macro F1 {row['macro_f1']:.3f}"
-            f"  ({many} seed{'s' * (many > 1)})"
+            f"  {count!s:>6} labels a class  {row['accuracy']:.3f}{_spread(row)}, macro F1 {row['macro_f1']:.3f}"
+            f", {many} seed{'s' * (many > 1)}"
         )
         if (other := row.get("against")) is not None:
-            print(f"{'minus ' + other['table']:>30}  {other['difference']:+.3f}{_spread(other)}  (paired)")
+            print(f"  {'minus ' + other['table']:>28}  {other['difference']:+.3f}{_spread(other)}, paired")
 
 
 def _spread(found: dict[str, Any]) -> str:
-    return "".join(f" ± {found[name]:.3f}" for name in ("over_seeds", "over_items") if found[name] is not None)
+    words = {"over_seeds": "seeds", "over_items": "test items"}
+    return "".join(f" ± {found[name]:.3f} ({word})" for name, word in words.items() if found[name] is not None)

@@ -50,7 +50,13 @@ def truth(source: SampleSource, classes: Sequence[int]) -> Integers:
             f"the test split must hold classes of the training split alone, got {len(strangers)} more: {names}. "
             "Add them to the training split, or take them out of the test split."
         )
-    return np.searchsorted(known, labels)
+    return head_numbers(labels, known)
+
+
+def head_numbers(labels: Integers, classes: Integers) -> Integers:
+    """Place of each label (N,) among classes (C,), in whatever order these stand; all labels are among them."""
+    order = np.argsort(classes)
+    return order[np.searchsorted(classes, labels, sorter=order)]
 
 
 def accuracy_and_f1(predicted: Integers, expected: Integers) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """An encoder as a folder that `timm.create_model("local-dir:<folder>", pretrained=True)` reads."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,14 @@ def export_timm(
             found, features = loaded(model.pixels(batch)), model.embed(batch)
             wanted = features if head is None else head(features)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{architecture} must be a model that timm can load from a folder, got: {reason}.") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        fixed = re.search(r"multiple values for keyword argument '(\w+)'", reason)
+        if fixed is not None:
+            reason = f"timm fixes its {fixed[1]}, which the run has otherwise"
+        raise InputError(
+            f"{architecture} must be a model that timm can load from a folder, got: {reason.rstrip('.')}. "
+            "Use r2mae.recipe.load_run instead."
+        ) from None
     return largest_difference(found, wanted, f"{architecture} loaded by timm")
 
 

@@ -53,6 +53,11 @@ def _read(source: str) -> Source:
         if checkpoint is not None:
             return _read_checkpoint(checkpoint)
         config = path / "config.json"
+        if single := sorted(path.glob("labels_*/seed_*/checkpoints")):
+            raise InputError(
+                f"model.init_from must be one run, got a table of {len(single)} in {source!r}. "
+                f"Name one, such as {single[0].parent}."
+            )
         if not config.is_file():
             raise InputError(f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}.")
         written = json.loads(config.read_text())
@@ -66,6 +71,9 @@ def _read(source: str) -> Source:
                 f"model.init_from must be a folder of model_type {' or '.join(_TRANSFORMERS)}, "
                 f"got {written.get('model_type')!r} in {source!r}."
             )
+    local = source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1  # no hub id looks like that
+    if local and not path.exists():
+        raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
     if source.startswith("timm/"):
         name = source.removeprefix("timm/")
         return Source(_encoder_only(timm.create_model(name, pretrained=True).state_dict()), _usual_heads(name))

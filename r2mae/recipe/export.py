@@ -10,6 +10,7 @@ from r2mae.errors import InputError
 from r2mae.interop.folder import write_folder
 from r2mae.interop.model_card import RunFacts, model_card, words
 from r2mae.models.classifier import Classifier
+from r2mae.models.timm_encoder import is_plain_vit
 from r2mae.recipe.run import LoadedRun
 from r2mae.schema.pretrain import PretrainRecipe
 
@@ -39,7 +40,7 @@ def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
     def write(to: Path) -> float:
         (to / "README.md").write_text(model_card(run_facts(loaded), library))
         if library == "timm":
-            names = {"architecture": section.encoder, "arguments": timm_arguments(section)}
+            names = {"architecture": section.encoder, "arguments": timm_arguments(section, model.encoder)}
             return export_timm(model, to, **names, image_size=image_size, **tuned)
         if not isinstance(recipe, PretrainRecipe):
             raise InputError("RUN must be a pretraining run to be exported to transformers. Use --to timm.")
@@ -56,11 +57,11 @@ def _linear(model: Classifier) -> nn.Linear:
     return last
 
 
-def timm_arguments(section: Any) -> dict[str, Any]:
-    """A model section's own words for shape, as timm's."""
-    given = {theirs: getattr(section, ours, None) for ours, theirs in _SHAPE.items()}
-    explicit = {name: value for name, value in given.items() if value is not None}
-    return explicit | dict(getattr(section, "arguments", None) or {})
+def timm_arguments(section: Any, encoder: Any) -> dict[str, Any]:
+    """What timm was given to build the encoder: a ViT's shape in a recipe's own words, and the arguments."""
+    words_of_vits = _SHAPE if is_plain_vit(encoder) else {}  # elsewhere patch_size is what is hidden
+    given = {theirs: getattr(section, ours) for ours, theirs in words_of_vits.items()}
+    return {name: value for name, value in given.items() if value is not None} | dict(section.arguments)
 
 
 def run_facts(loaded: LoadedRun) -> RunFacts:
@@ -76,9 +77,9 @@ def run_facts(loaded: LoadedRun) -> RunFacts:
     card = load_card(recipe.data.card)
     source = written["model"].get("init_from")
     return RunFacts(
-        run=loaded.folder.path.resolve().name,
+        run=loaded.folder.name,
         architecture=recipe.model.encoder,
-        shape=timm_arguments(recipe.model),
+        shape=timm_arguments(recipe.model, getattr(loaded.model, "backbone", loaded.model).encoder),
         image_size=recipe.data.image_size,
         channels=recipe.data.channels,
         trained=trained,

@@ -42,7 +42,10 @@ def make_plan(recipe: AnyRecipe, train_samples: int, tokens_per_sample: int | No
         raise InputError(f"schedule must be given in epochs, steps or samples here, got {schedule.tokens} tokens.")
     warmup = schedule.warmup_steps or round((schedule.warmup_epochs or 0) * train_samples / batch)
     if warmup >= steps:
-        raise InputError(f"schedule: warm-up must be shorter than training, got {warmup} of {steps} steps. Shorten it.")
+        raise InputError(
+            f"schedule.warmup_steps or warmup_epochs must be shorter than training, got {warmup} of {steps} steps. "
+            "Shorten it."
+        )
     tenth = max(1, steps // 10)
     return Plan(
         train_samples=train_samples,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from r2mae.datasets.source import Chosen, SampleSource
 from r2mae.errors import InputError, did_you_mean
+from r2mae.evaluation.classification import head_numbers
 from r2mae.evaluation.features import check_classes, require_labels
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.modality import build_model, open_split, open_training_data
@@ -74,10 +75,10 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
     train = choose_labelled(recipe, train)
     tune, watch = recipe.tune, recipe.watch
     objective = Classification(
-        torch.from_numpy(np.searchsorted(classes, require_labels(split))),
+        torch.from_numpy(head_numbers(require_labels(split), classes)),
         recipe.seed,
         tune.label_smoothing,
-        class_weights(tune.class_weights, names, np.searchsorted(classes, require_labels(train))),
+        class_weights(tune.class_weights, names, head_numbers(require_labels(train), classes)),
     )
     return Parts(
         build_model(recipe, len(classes)),
@@ -105,7 +106,7 @@ def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
 
 
 def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.NDArray[np.int64]:
-    """The labels of a training split, ascending: class k of the head is the k-th.
+    """The labels of a training split: class k of the head is the k-th. By number, or by name where words name classes.
 
     Raises: InputError without labels, or when the recipe's num_classes says otherwise.
     """
@@ -115,7 +116,15 @@ def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.N
         raise InputError(
             f"tune.num_classes must be {len(classes)}, the classes of the training data, got {wanted}. Leave it out."
         )
-    return classes
+    if np.array_equal(classes, np.arange(len(classes))):
+        return classes
+    names = split.class_names
+    return np.array(sorted(classes.tolist(), key=lambda label: _natural(names[label])), dtype=np.int64)
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Numbers by value, then words by alphabet."""
+    return (False, int(name), "") if name.isdecimal() else (True, 0, name)
 
 
 def choose_labelled(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> SampleSource:
@@ -126,7 +135,7 @@ def choose_labelled(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> Sa
     count = recipe.repeat.labels_per_class[0]
     if count == "all":
         return train
-    (rows,) = few_label_draws(require_labels(train), count, 1, seed=recipe.seed)
+    (rows,) = few_label_draws(require_labels(train), count, 1, seed=recipe.seed, class_names=train.class_names)
     return Chosen(train, np.sort(rows))
 
 

@@ -70,8 +70,7 @@ class RunFolder:
 
         Raises: InputError when another process trains here.
         """
-        for folder in (self.checkpoints, self.pictures):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.lock()
         for leftover in self.checkpoints.glob(".*_step_*"):
             shutil.rmtree(leftover)

@@ -87,7 +87,7 @@ def test_a_table_of_seeds_and_labels(call, pretrained):
     assert before == {path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")}
     code, out, _ = call(*options)
     assert "3 labels a class" in out
-    assert "(2 seeds)" in out
+    assert "2 seeds" in out
 
 
 def test_against_another_table(call):
@@ -110,6 +110,9 @@ def test_against_another_table(call):
     code, _, lines = call(*settings(), "--seeds", 3, "--name", "mine", "--against", "runs/other")
     assert (code, len(lines)) == (2, 1)
     assert "runs/other/labels_5/seed_2/test_predictions.npy" in lines[0]
+    code, _, lines = call(*settings("model.init_from=runs/other"), "--name", "from_table")
+    assert (code, len(lines)) == (2, 1)
+    assert "Name one, such as runs/other/labels_3/seed_0." in lines[0]
 
 
 def test_scores_are_those_of_the_saved_model(call):
@@ -216,7 +219,7 @@ REFUSED = [
     (["repeat.labels_per_class=[0]"], ["labels_per_class must be whole numbers from 1, or all"]),
     (["repeat.labels_per_class=[5, 5]"], ["labels_per_class must differ"]),
     (["model.encoder=vit_tinny_patch16_224"], ["model.encoder must be a timm model", "vit_tiny_patch16_224"]),
-    (["model.init_from=runs/nowhere"], ["model.init_from", "runs/nowhere"]),
+    (["model.init_from=runs/nowhere"], ["model.init_from must exist", "runs/nowhere"]),
     (["model.depth=3"], ["model.init_from", "must"]),
     (["model.pooling=max"], ["model.pooling must be 'mean' or 'cls'"]),
     (["schedule={tokens: 1000}"], ["epochs, steps or samples", "1000 tokens"]),
@@ -249,17 +252,44 @@ def test_check_says_where_it_starts(call):
     assert (code, len(lines)) == (2, 1)
 
 
+def test_rows_of_other_numbers_of_labels_stay(call):
+    for asked, known in (("3", [3]), ("4,5", [3, 4, 5]), ("3", [4, 5, 3])):
+        assert call(*settings(), "--name", "rows", "--labels-per-class", asked)[0] == 0
+        rows = json.loads(Path("runs/rows/scores.json").read_text())["scores"]
+        assert [row["labels_per_class"] for row in rows] == known
+
+
+def letters(folder, **counts):
+    """Class folders of grey images, 6 a class."""
+    for split, classes in counts.items():
+        for name in classes:
+            place = folder / split / name
+            place.mkdir(parents=True, exist_ok=True)
+            for number in range(6):
+                Image.fromarray(np.full((8, 8), number, np.uint8)).save(place / f"{number}.png")
+    return f"data={{card: image_folder, root: {folder}, image_size: 8, channels: 1, augment: null, held_out: 0.25}}"
+
+
+def test_folders_name_classes_in_their_order_and_the_test_split_follows(call, pretrained):
+    data = letters(pretrained / "ordered", train="zabq", test="zabq")
+    code, out, _ = call(
+        *settings(data, "repeat.labels_per_class=[all]", "tune.class_weights={q: 2.0}"), "--name", "ordered", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["classes"] == ["a", "b", "q", "z"]
+    _, expected = np.load("runs/ordered/labels_all/seed_0/test_predictions.npy")
+    assert np.sort(expected).tolist() == [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6
+    assert expected[:6].tolist() == [0] * 6  # a/ comes first
+    code, _, lines = call(*settings(data), "--name", "many", "--labels-per-class", "7")
+    assert "the samples of class" in lines[0]
+    assert lines[0].split("class ")[-1][0] in "abqz"
+
+
 def test_what_would_stop_it_half_way_stops_it_at_once(call, pretrained):
     code, _, lines = call(*settings(), "--name", "late", "--labels-per-class", "5,500")
     assert (code, len(lines)) == (2, 1)
     assert "labels_per_class must be at most" in lines[0]
-    for split, classes in (("train", "ab"), ("test", "abc")):
-        for name in classes:
-            folder = pretrained / "letters" / split / name
-            folder.mkdir(parents=True)
-            for number in range(6):
-                Image.fromarray(np.full((8, 8), number, np.uint8)).save(folder / f"{number}.png")
-    data = f"data={{card: image_folder, root: {pretrained / 'letters'}, image_size: 8, channels: 1, held_out: 0.25}}"
+    data = letters(pretrained / "letters", train="ab", test="abc")
     code, _, lines = call(*settings(data, "repeat.labels_per_class=[all]"), "--name", "late")
     assert (code, len(lines)) == (2, 1)
     assert "1 more: c" in lines[0]

@@ -21,6 +21,10 @@ def test_labels_become_places_in_the_head():
         truth(Labelled([10, 40]), [10, 20, 30])
 
 
+def test_places_follow_the_order_of_classes_whatever_it_is():
+    assert truth(Labelled([7, 900, 7, 3]), [900, 3, 7]).tolist() == [2, 0, 2, 1]
+
+
 def test_accuracy_and_f1():
     expected, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
     found = accuracy_and_f1(predicted, expected)

@@ -53,7 +53,10 @@ BAD_SETTINGS = [
     (["model={encoder: resnet18, arguments: {layer: 1}}"], ["model.arguments must be arguments of", "layers"]),
     (["model.init_from=no/such/folder"], ["model.init_from"]),
     (["hardware.devices=8", "hardware.accelerator=gpu", "batch.global_samples=16"], ["hardware.devices"]),
-    (["schedule.warmup_steps=20"], ["warm-up must be shorter than training, got 20 of 20 steps"]),
+    (
+        ["schedule.warmup_steps=20"],
+        ["schedule.warmup_steps or warmup_epochs must be shorter than training, got 20 of 20 steps"],
+    ),
     (["model.patch_size=1", "model.normalize_targets=true"], ["model.normalize_targets"]),
     (["model.heads=3"], ["model.width"]),
 ]

@@ -48,5 +48,16 @@ def test_labels_are_those_of_the_images(scratch):
     assert not set(held["indices"].tolist()) & set(batch["indices"].tolist())
 
 
-def test_classes_ascend():
+class Named:
+    def __init__(self, class_names):
+        self.class_names = class_names
+        self.labels = np.array(list(class_names))
+
+
+def test_classes_come_by_number_or_by_name():
     assert find_classes(load("tune.num_classes=10"), open_split(load(), "train")).tolist() == list(range(10))
+    words = Named({77: "dog", 5: "cat", 900: "bird"})
+    assert find_classes(load(), words).tolist() == [900, 5, 77]
+    assert find_classes(load(), Named({100: "100", 20: "20", 3: "3"})).tolist() == [3, 20, 100]
+    # Names that a column gives to 0, 1, 2 do not move them.
+    assert find_classes(load(), Named({0: "ship", 1: "car", 2: "plane"})).tolist() == [0, 1, 2]
