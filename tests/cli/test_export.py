@@ -129,7 +129,7 @@ def test_a_mixer_of_another_shape_has_no_entry_in_timm(scratch, capfd):
     train("run", model, "data.image_size=16", "schedule.steps=4", "watch={samples: 8, knn: false, linear_probe: false}")
     assert main(["export", "runs/run", "--to", "timm", "out"]) == 2
     *_, line = capfd.readouterr().err.strip().splitlines()  # training said a few before
-    assert "timm fixes its patch_size, which the run has otherwise" in line
+    assert "timm fixes its num_blocks, which the run has otherwise" in line
 
 
 def test_a_fine_tuned_classifier_predicts_alike_in_timm(scratch):

@@ -270,7 +270,7 @@ READ, FIT, WHOLE = "must be readable, got ", "must fit the recipe's model", "mus
 KIND = "must be a folder of model_type vit_mae or vit"
 SHAPE = "Set model.width, depth, patch_size and decoder_* as the source has them."
 BAD = {
-    "no such path": (lambda at: at / "none", READ),
+    "no such path": (lambda at: at / "none", "must exist, got "),
     "a hub id, offline": (lambda _: "nobody/nothing-of-the-kind", READ),
     "an unknown name of timm": (lambda _: "timm/vit_tiny_no_such", READ),
     "timm's hub, offline": (lambda _: "timm/vit_tiny_patch16_224", READ),
