@@ -51,6 +51,15 @@ def test_shares_follow_beta(alpha):
     assert float(drawn.var()) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
 
 
+def test_each_kind_has_its_own_alpha():
+    """A tiny alpha leaves shares near 0 or 1, a large one near a half."""
+    mixed, share = mix(torch.arange(4000), mixup=0.01, cutmix=100.0)
+    blended = mixed.amax(dim=(1, 2, 3)) == mixed.amin(dim=(1, 2, 3))
+    assert float(blended.float().mean()) == pytest.approx(0.5, abs=0.04)
+    extreme = (share < 0.1) | (share > 0.9)
+    assert float(extreme[blended].float().mean()) > 0.9
+
+
 def test_half_of_the_pairs_are_cut():
     mixed, _ = mix(torch.arange(4000), mixup=1.0, cutmix=1.0)
     blended = mixed.amax(dim=(1, 2, 3)) == mixed.amin(dim=(1, 2, 3))
