@@ -78,6 +78,7 @@ def test_a_table_of_seeds_and_labels(call, pretrained):
             assert (predicted == expected).mean() == accuracy == RunFolder(path).read_status()["test"]["accuracy"]
     assert json.loads(Path("runs/table/scores.json").read_text()) == result
     folder = RunFolder("runs/table/labels_3/seed_1")
+    assert "\nseed: 1\n" in folder.recipe.read_text()
     assert metric(folder, "validation/accuracy").keys() == {6, 12}
     # Said again: nothing is trained, nothing is tested, the same answer.
     before = {path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")}

@@ -88,6 +88,14 @@ def test_every_word_of_the_recipe_reaches_what_it_names(scratch):
         assert group["lr"] == pytest.approx(engine.learning_rate.at(20) * group["lr_scale"])
 
 
+def test_few_labels_are_never_those_held_out(scratch):
+    parts = finetuning_parts(load("repeat.labels_per_class=[100]"), RunFolder("runs/x"))
+    used = parts.train.load(torch.arange(1000), None, 0)["indices"]
+    held = parts.held_out.load(torch.arange(len(parts.held_out)), None, 0)["indices"]
+    assert len(held) == 144
+    assert not set(used.tolist()) & set(held.tolist())
+
+
 def test_labels_follow_the_stream(scratch):
     """Positions are not indices: what the engine asks of a sample is the label of the image that it saw."""
     engine = build_training(load("repeat.labels_per_class=[3]"), RunFolder("runs/x")).module
