@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from r2mae.cli.main import main
-from r2mae.recipe import load_run, open_split
+from r2mae.recipe import load_run, open_split, open_training_data
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, ROOT, overrides, r2mae
 from tests.training.runs import largest_difference, metric, weights
@@ -135,6 +135,20 @@ def test_a_table_is_no_run(call, capfd):
     assert main(["embed", "runs/one/labels_5/seed_0", "test", "-o", "x.npy"]) == 0
     assert np.load("x.npy").shape == (360, 16)
     assert main(["reconstruct", "runs/one/labels_5/seed_0"]) == 2
+
+
+def test_what_is_watched_is_the_held_out_samples_answer(call):
+    assert call(*settings("watch={every_steps: 12, samples: 100}"), "--name", "watched")[0] == 0
+    folder = RunFolder("runs/watched/labels_5/seed_0")
+    run = load_run(str(folder.path))
+    held = open_training_data(run.recipe)[1]
+    with torch.no_grad():
+        logits = run.model(held.load(torch.arange(100), None, 0))
+    labels = torch.from_numpy(held.labels[:100])
+    right = float((logits.argmax(dim=1) == labels).float().mean())
+    assert metric(folder, "validation/accuracy")[12] == pytest.approx(right)
+    loss = float(torch.nn.functional.cross_entropy(logits, labels))
+    assert metric(folder, "validation/loss")[12] == pytest.approx(loss, rel=1e-4)
 
 
 def test_starts_from_the_run_unless_told_otherwise(call):

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import f1_score
+from torch import nn
 
 from r2mae.errors import InputError
-from r2mae.evaluation.classification import accuracy_and_f1, summarize, truth
+from r2mae.evaluation.classification import accuracy_and_f1, predict, summarize, truth
 
 
 class Labelled:
@@ -50,3 +52,27 @@ def test_one_seed_says_nothing_of_seeds():
     two = summarize([expected, 1 - expected], expected)
     assert (two.accuracy, two.seeds) == (0.5, (1.0, 0.0))
     assert two.over_seeds == pytest.approx(12.706 * 0.5, rel=1e-3)
+    assert two.over_items == 0.0  # each item was answered rightly by one of two seeds
+
+
+def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
+    model = nn.Sequential(nn.Dropout(0.9), nn.Flatten(), nn.Linear(4, 3)).train()
+    images = torch.randn(200, 4)
+
+    class Source:
+        def __len__(self):
+            return len(images)
+
+        def load(self, rows, positions, seed):
+            return {"images": images[rows]}
+
+    class Takes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, batch):
+            return self.inner(batch["images"])
+
+    found = predict(Takes().train(), Source(), batch_size=64)
+    assert found.tolist() == model[2](images).argmax(dim=1).tolist()

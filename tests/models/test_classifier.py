@@ -23,6 +23,7 @@ def test_logits_and_features():
     assert model(batch).shape == (4, 5)
     assert model.embed(batch).shape == (4, model.width) == (4, 16)
     assert torch.equal(model(batch), model.head(model.embed(batch)))
+    assert [type(part).__name__ for part in model.head] == ["Dropout", "Linear", "GELU", "Linear"]
 
 
 def test_pooling_by_mean_or_class_token():
