@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ _PREDICTIONS = "test_predictions.npy"
 def run(arguments: argparse.Namespace) -> None:
     """Train what is left of the table, score it, print it."""
     result = finetune(arguments)
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+    if result:  # of the first process
         print(json.dumps(result)) if arguments.json else _print(result)
 
 
@@ -41,6 +40,10 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     table, writes = RunFolder(run_path(arguments.name or Path(arguments.recipe).stem)), is_first_process()
     if table.exists:
         raise InputError(f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name.")
+    if table.path.exists() and any(table.path.iterdir()) and not any(table.path.glob("labels_*")):
+        raise InputError(
+            f"{table.path} must hold fine-tuning runs or be absent, got other files. Choose another --name."
+        )
     check_table(recipe)
     if arguments.against is not None:
         check_against(recipe, arguments.against)
@@ -89,11 +92,13 @@ def score_once(path: Path) -> list[str]:
 
     loaded = load_run(str(path))
     names: list[str] = loaded.manifest["class_names"]
-    if "test" in loaded.folder.read_status():
+    if "test" in loaded.folder.read_status() and (path / _PREDICTIONS).is_file():
         return names
     source = open_split(loaded.recipe, "test")
-    expected = truth(source, loaded.manifest["classes"])
-    predicted = predict(loaded.model, source, progress=show(f"{path}, test"))
+    predicted, labels, skipped = predict(loaded.model, source, progress=show(f"{path}, test"))
+    expected = truth(source, labels, loaded.manifest["classes"])
+    if skipped:
+        tell(True, f"{path}: skipped {len(skipped)} unreadable test samples, such as {min(skipped)}")
     np.save(path / _PREDICTIONS, np.stack([predicted, expected]))
     loaded.folder.write_status(test=accuracy_and_f1(predicted, expected))
     return names
@@ -107,6 +112,8 @@ def _row(paths: list[Path], against: str | None, table: Path) -> dict[str, Any]:
 
     saved = [np.load(path / _PREDICTIONS) for path in paths]
     expected, predictions = saved[0][1], [predicted for predicted, _ in saved]
+    if any(not np.array_equal(truth, expected) for _, truth in saved):
+        raise InputError(f"the test split must be the same for all seeds, got others in {paths[0].parent}. Restore it.")
     row = summarize(predictions, expected).to_dict() | {"runs": [*map(str, paths)]}
     if against is None:
         return row

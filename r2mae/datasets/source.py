@@ -59,9 +59,29 @@ class Part:
     def _outer(self, indices: Tensor) -> Tensor:
         return permute(indices + self.start, len(self.source), _HELD_OUT_KEY)
 
+    def _whole(self, indices: Tensor) -> Tensor:
+        """Indices within this part as those of the whole source, through all parts of parts."""
+        outer = self._outer(indices)
+        return self.source._whole(outer) if isinstance(self.source, Part) else outer
+
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples by index within this part; the batch's "indices" are those of the whole source."""
-        return self.source.load(self._outer(indices), positions, seed)
+        """Samples by index within this part; the batch's "indices" are those of the whole source.
+
+        What stands in for an unreadable sample is of this part too: the next one of it that is readable.
+        """
+        root: SampleSource = self
+        while isinstance(root, Part):
+            root = root.source
+        skipped: tuple[str, ...] = ()
+        for _ in range(len(self)):
+            asked = self._whole(indices)
+            batch = root.load(asked, positions, seed)
+            skipped = tuple(dict.fromkeys((*skipped, *batch.get("skipped", ()))))
+            strange = batch["indices"] != asked
+            if not strange.any():
+                return batch | {"skipped": skipped}
+            indices = torch.where(strange, (indices + 1) % len(self), indices)
+        raise InputError("data must hold at least one readable sample in every part, got none.")
 
     def name(self, index: int) -> str:
         """What a message calls the sample."""

@@ -9,9 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from r2mae.datasets.source import SampleSource, load_plain
+from r2mae.datasets.source import SampleSource, batch_labels, load_plain
 from r2mae.errors import InputError
-from r2mae.evaluation.features import require_labels
 from r2mae.metrics.interval import mean_interval
 
 Integers = npt.NDArray[np.int64]
@@ -22,27 +21,36 @@ def predict(
     source: SampleSource,
     batch_size: int = 256,
     progress: Callable[[int, int], None] | None = None,
-) -> Integers:
-    """Class numbers (N,) of all samples of a source, no augmentation; the model is left in evaluation mode."""
+) -> tuple[Integers, Integers, set[str]]:
+    """(predicted classes (N,), labels (N,) of what was read, names of unreadable samples) of a source.
+
+    No augmentation; a neighbour stands in for an unreadable sample, with its own label. The model is left in
+    evaluation mode.
+    """
     device = next(model.parameters()).device
     model.eval()
     parts: list[Integers] = []
+    labels: list[Integers] = []
+    skipped: set[str] = set()
     done = 0
     with torch.no_grad():
         for indices in torch.arange(len(source)).split(batch_size):
-            parts.append(model(load_plain(source, indices, device)).argmax(dim=1).cpu().numpy())
+            batch = load_plain(source, indices, device)
+            parts.append(model(batch).argmax(dim=1).cpu().numpy())
+            labels.append(batch_labels(source, batch))
+            skipped.update(batch.get("skipped", ()))
             done += len(indices)
             if progress is not None:
                 progress(done, len(source))
-    return np.concatenate(parts)
+    return np.concatenate(parts), np.concatenate(labels), skipped
 
 
-def truth(source: SampleSource, classes: Sequence[int]) -> Integers:
-    """Class numbers (N,) of a source's labels, as the head counts them.
+def truth(source: SampleSource, labels: Integers, classes: Sequence[int]) -> Integers:
+    """Class numbers (N,) of labels of a source, as the head counts them.
 
     Raises: InputError for labels that training did not have.
     """
-    labels, known = require_labels(source), np.asarray(classes)
+    known = np.asarray(classes)
     strangers = np.setdiff1d(labels, known)
     if len(strangers):
         names = ", ".join(source.class_names.get(number, str(number)) for number in strangers[:5].tolist())

@@ -91,6 +91,13 @@ def check_classes(train: SampleSource, test: SampleSource) -> None:
     if len(known) < 2:
         name = train.class_names.get(int(known[0]), known[0])
         raise InputError(f"data must hold at least 2 classes for this task, got only {name}. Use other data.")
+    for number in np.intersect1d(known, asked).tolist():
+        here, there = train.class_names.get(number), test.class_names.get(number)
+        if here != there:
+            raise InputError(
+                f"the test split must number classes as the training split does, got {there!r} for {number}, "
+                f"which is {here!r} there. Mend the label column."
+            )
     new = [test.class_names.get(number, str(number)) for number in np.setdiff1d(asked, known).tolist()]
     if new:
         some = ", ".join(sorted(new)[:5]) + (", ..." if len(new) > 5 else "")

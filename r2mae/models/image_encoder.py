@@ -35,8 +35,9 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
-        if pooling == "cls" and getattr(encoder, "cls_token", None) is None:
-            raise InputError(f"model.pooling must be mean for {type(encoder).__name__} without class token, got cls.")
+        if pooling == "cls" and not (isinstance(encoder, VisionTransformer) and encoder.cls_token is not None):
+            rule = f"be mean for {type(encoder).__name__}, which is no VisionTransformer with a class token"
+            raise InputError(f"model.pooling must {rule}, got cls.")
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
 
@@ -77,5 +78,8 @@ class ImageEncoder(nn.Module):
 
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter, by name: 0 for the stem, rising to the last norm."""
+        if not hasattr(self.encoder, "group_matcher"):
+            name = type(self.encoder).__name__
+            raise InputError(f"tune.layer_decay must be 1.0 for {name}, whose layers timm does not group.")
         depths = group_parameters(self.encoder, self.encoder.group_matcher(coarse=False), reverse=True)
         return {f"encoder.{name}": int(depth) for name, depth in depths.items()}

@@ -137,6 +137,14 @@ def _build_overriding(name: str, arguments: dict[str, Any]) -> Any:
     return FunctionType(entry.__code__, entry.__globals__ | creators, name, entry.__defaults__)()
 
 
+def takes(name: str, argument: str) -> bool:
+    """Whether timm's class for an architecture has an argument; False for names that timm does not know."""
+    if not timm.is_model(name):
+        return False
+    with torch.device("meta"):
+        return argument in _parameters(timm.create_model(name))
+
+
 def _parameters(outline: Any) -> list[str]:
     return list(inspect.signature(type(outline).__init__).parameters)[1:]
 

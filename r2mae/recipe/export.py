@@ -72,7 +72,9 @@ def run_facts(loaded: LoadedRun) -> RunFacts:
         trained = {"mask law": f"`{words(law)}`, pattern {recipe.mask.pattern}"}
     else:
         trained = {"classes": ", ".join(manifest["class_names"][:20])}
-        trained |= {f"test {name}": f"{value:.4f}" for name, value in loaded.folder.read_status()["test"].items()}
+        trained |= {
+            f"test {name}": f"{value:.4f}" for name, value in loaded.folder.read_status().get("test", {}).items()
+        }
     written = manifest["recipe"]
     card = load_card(recipe.data.card)
     source = written["model"].get("init_from")

@@ -37,11 +37,13 @@ def _build_masked_vision(recipe: AnyRecipe) -> nn.Module:
 def _build_vision_encoder(recipe: AnyRecipe) -> nn.Module:
     from r2mae.interop.weights import load_initial_weights
     from r2mae.models.image_encoder import ImageEncoder
-    from r2mae.models.timm_encoder import is_plain_vit
+    from r2mae.models.timm_encoder import is_plain_vit, takes
     from r2mae.models.vision import initialize_like_mae
 
     section = recipe.model
-    encoder = _create_encoder(recipe, **({"drop_path_rate": section.drop_path} if section.drop_path else {}))
+    # Given as 0 too: some architectures drop paths by themselves.
+    drops = section.drop_path > 0 or takes(section.encoder, "drop_path_rate")
+    encoder = _create_encoder(recipe, **({"drop_path_rate": section.drop_path} if drops else {}))
     if is_plain_vit(encoder):
         initialize_like_mae(encoder, encoder)
     model = ImageEncoder(encoder, pooling=section.pooling, **_pixel_statistics(recipe))
@@ -144,8 +146,11 @@ def build_outline(recipe: AnyRecipe, num_classes: int | None = None) -> nn.Modul
 
 
 def is_here(init_from: str | None) -> bool:
-    """True for weights that lie on this machine's disk; hub ids and runs yet to be trained do not."""
-    return init_from is not None and Path(init_from).exists()
+    """True for weights that lie on this machine's disk; hub ids and runs that have saved nothing yet do not."""
+    if init_from is None:
+        return False
+    path = Path(init_from)
+    return path.exists() and (not (path / "recipe.yaml").exists() or (path / "checkpoints" / "last").exists())
 
 
 def open_split(recipe: AnyRecipe, split: str) -> SampleSource:

@@ -46,7 +46,10 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
     from r2mae.training.measure import check_watchable
     from r2mae.training.module import Engine
 
-    parts = TASKS[recipe.task](recipe, folder)
+    last = None if fresh else folder.pointer("last")
+    if last is not None:  # the checkpoint has all weights: what it once started from need not be there any more
+        bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
+    parts = TASKS[recipe.task](recipe if last is None else bare, folder)
     check_watchable(recipe.watch.samples, parts.train, parts.held_out)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
     schedule, optimizer = recipe.schedule, recipe.optimizer
@@ -73,7 +76,6 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
     )
     if recipe.hardware.compile:
         model.compile_blocks()  # type: ignore[operator]
-    last = None if fresh else folder.pointer("last")
     if last is not None:
         _check_same_data(last, parts.train)
     trainer = build_trainer(recipe, folder, plan, parts.measure(plan), run_id, has_batch_norm(model))

@@ -19,7 +19,7 @@ from r2mae.training.checkpoint import write_atomic
 
 _LOCK = ".lock"
 # What may differ when a run is continued: where it runs and what it logs, never what it learns.
-_FREE_KEYS = ("hardware", "log", "batch.per_device_samples")
+_FREE_KEYS = ("hardware", "log", "batch.per_device_samples", "data.on_bad_sample")
 _PACKAGES = (
     "r2mae",
     "torch",

@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 
 from r2mae.cli.main import main
+from r2mae.datasets.source import Chosen
 from r2mae.recipe import load_run, open_split, open_training_data
+from r2mae.schema.recipe import load_recipe
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, ROOT, overrides, r2mae
 from tests.training.runs import largest_difference, metric, weights
@@ -298,6 +300,32 @@ def test_folders_name_classes_in_their_order_and_the_test_split_follows(call, pr
     code, _, lines = call(*settings(data), "--name", "many", "--labels-per-class", "7")
     assert "the samples of class" in lines[0]
     assert lines[0].split("class ")[-1][0] in "abqz"
+
+
+def test_unreadable_images_bring_nobody_elses_label_or_split(call, pretrained):
+    data = letters(pretrained / "bad", train="ab", test="ab")
+    for split in ("train", "test"):
+        (pretrained / "bad" / split / "a" / "5.png").write_bytes(b"no image")
+    skip = data.replace("held_out", "on_bad_sample: skip, held_out")
+    code, _, lines = call(*settings(skip, "repeat.labels_per_class=[3]"), "--name", "bad")
+    assert code == 0, lines
+    assert any("skipped 1 unreadable test samples" in line and "a/5.png" in line for line in lines)
+    _, expected = np.load("runs/bad/labels_3/seed_0/test_predictions.npy")
+    assert expected.tolist() == [0] * 5 + [1] * 7  # the stand-in is b/0.png, and counts as b
+
+
+def test_parts_find_stand_ins_among_themselves(pretrained):
+    data = letters(pretrained / "parts", train="ab").replace("held_out", "on_bad_sample: skip, held_out")
+    for number in (1, 3, 5):
+        (pretrained / "parts" / "train" / "a" / f"{number}.png").write_bytes(b"no image")
+    recipe = load_recipe(str(RECIPE), [*SMALL, SCRATCH, data])
+    for part in open_training_data(recipe):
+        own = {int(part._whole(torch.tensor([row]))) for row in range(len(part))}
+        batch = part.load(torch.arange(len(part)), torch.arange(len(part)), 0)
+        assert set(batch["indices"].tolist()) <= own - {1, 3, 5}
+    few = Chosen(open_training_data(recipe)[0], np.array([0, 2, 4]))
+    read = few.load(torch.arange(3), None, 0)["indices"]
+    assert set(read.tolist()) <= {int(few._whole(torch.tensor([row]))) for row in range(3)} - {1, 3, 5}
 
 
 def test_what_would_stop_it_half_way_stops_it_at_once(call, pretrained):

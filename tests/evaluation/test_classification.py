@@ -17,14 +17,18 @@ class Labelled:
         return len(self.labels)
 
 
+def of(labels, classes):
+    return truth(Labelled(labels), np.array(labels), classes)
+
+
 def test_labels_become_places_in_the_head():
-    assert truth(Labelled([30, 10, 30]), [10, 20, 30]).tolist() == [2, 0, 2]
+    assert of([30, 10, 30], [10, 20, 30]).tolist() == [2, 0, 2]
     with pytest.raises(InputError, match="got 1 more: class 40"):
-        truth(Labelled([10, 40]), [10, 20, 30])
+        of([10, 40], [10, 20, 30])
 
 
 def test_places_follow_the_order_of_classes_whatever_it_is():
-    assert truth(Labelled([7, 900, 7, 3]), [900, 3, 7]).tolist() == [2, 0, 2, 1]
+    assert of([7, 900, 7, 3], [900, 3, 7]).tolist() == [2, 0, 2, 1]
 
 
 def test_accuracy_and_f1():
@@ -63,8 +67,10 @@ def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
         def __len__(self):
             return len(images)
 
+        labels = np.arange(200)
+
         def load(self, rows, positions, seed):
-            return {"images": images[rows]}
+            return {"images": images[rows], "indices": rows, "skipped": ("x",) if 3 in rows else ()}
 
     class Takes(nn.Module):
         def __init__(self):
@@ -74,5 +80,7 @@ def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
         def forward(self, batch):
             return self.inner(batch["images"])
 
-    found = predict(Takes().train(), Source(), batch_size=64)
+    found, labels, skipped = predict(Takes().train(), Source(), batch_size=64)
+    assert labels.tolist() == list(range(200))
+    assert skipped == {"x"}
     assert found.tolist() == model[2](images).argmax(dim=1).tolist()
