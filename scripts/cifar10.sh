@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The CIFAR-10 table of docs/results.md, about 80 minutes on two idle cores. Run where runs/ shall lie, from a checkout
+# The CIFAR-10 table of docs/results.md. Run where runs/ shall lie, from a checkout
 # whose ../shared has the data, or with DATA=/my/cifar10. Stopped, it goes on where it was.
 set -euo pipefail
 recipes=$(cd "$(dirname "$0")/.." && pwd)/recipes/vision

@@ -37,7 +37,7 @@ r2mae pretrain "$recipe" "${gpu[@]}" --name resnet --set schedule.steps=100 --se
   --set data.image_size=32 --set 'model={encoder: resnet18, patch_size: 8}'
 r2mae pretrain "$recipe" "${gpu[@]}" --name samples --set schedule.steps=100 --set schedule.warmup_steps=10 \
   --set mask.scope=sample
-if [ -n "${CIFAR10:-}" ]; then  # a folder with train.parquet and test.parquet: about ten minutes
+if [ -n "${CIFAR10:-}" ]; then  # a folder with train.parquet and test.parquet
   echo "== cifar10_vit_small to its end, probe, fine-tuning with all labels"
   r2mae pretrain "$PWD/recipes/vision/cifar10_vit_small.yaml" --set "data.root=$CIFAR10" --set log='[csv]'
   r2mae evaluate runs/cifar10_vit_small --task linear_probe --baselines --json
