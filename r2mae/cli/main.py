@@ -58,6 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--name", help="of the run folder below runs/; default: the recipe's file name")
     pretrain.add_argument("--fresh", action="store_true", help="set an earlier run aside and start over")
 
+    pretrain.add_argument("--trace", action="store_true", help="write trace.jsonl: order, masks and loss of every step")
+
     finetune = verb("finetune", "train a classifier on an encoder; the same command continues it")
     recipe(finetune)
     finetune.add_argument("--name", help="of the folder below runs/; default: the recipe's file name")
@@ -69,6 +71,15 @@ def build_parser() -> argparse.ArgumentParser:
     finetune.add_argument("--against", metavar="TABLE", help="paired differences from another folder of the same runs")
 
     recipe(verb("check", "show what a recipe means and costs; train nothing"), many=True)
+
+    verify = verb("verify-resume", "kill a recipe's short runs, continue them elsewhere, and compare with unkilled ones")
+    recipe(verify)
+    verify.add_argument("--kill-at", default="7,13", type=_steps, metavar="N,N", help="steps; default 7,13")
+    verify.add_argument("--devices", default="1,2", type=_steps, metavar="N,N", help="counts; default 1,2")
+
+    replay = verb("replay", "repeat a step that was not finite, and name the module where it began")
+    replay.add_argument("run", metavar="RUN", help="a run folder with nonfinite.jsonl")
+    replay.add_argument("--step", type=_positive, help="default: the last one that was not finite")
 
     mask = verb("mask", "show what would be hidden")
     recipe(mask)
@@ -119,6 +130,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _steps(text: str) -> list[int]:
+    return [_positive(word) for word in text.split(",")]
+
+
 def _label_counts(text: str) -> list[int | None]:
     """Labels a class, None for all of them."""
     words = text.split(",")
@@ -134,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     # process wants a core: 3.1 ms became 17.6 ms (4,352 x 64 x 256 linear map and GELU, 2 cores, one of them busy).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        importlib.import_module(f"r2mae.cli.{arguments.verb}").run(arguments)
+        importlib.import_module(f"r2mae.cli.{arguments.verb.replace('-', '_')}").run(arguments)
         sys.stdout.flush()
         return 0
     except InputError as error:

@@ -30,7 +30,7 @@ def train_run(recipe: AnyRecipe, path: Path, arguments: argparse.Namespace, *, f
         tell(writes, f"{folder.path}: finished at step {status['step']}. --fresh starts over beside it.")
         return {"run": str(folder.path)} | status
     run_id = status.get("id") or f"{folder.name}-{time.strftime('%Y%m%d%H%M%S')}"
-    training = build_training(recipe, folder, fresh=fresh, run_id=run_id)
+    training = build_training(recipe, folder, fresh=fresh, run_id=run_id, trace=getattr(arguments, "trace", False))
     # Only now, when all of it can work, is anything written.
     if writes:
         if fresh:

@@ -11,6 +11,7 @@ from r2mae.recipe.modality import (
     open_training_data,
 )
 from r2mae.recipe.plan import Plan, make_plan
+from r2mae.recipe.replay import replay_step
 from r2mae.recipe.run import LoadedRun, load_run
 from r2mae.recipe.tasks import check_table, choose_labelled, find_classes
 from r2mae.recipe.trainer import choose_accelerator, is_first_process
@@ -36,4 +37,5 @@ __all__ = [
     "open_paths",
     "open_split",
     "open_training_data",
+    "replay_step",
 ]

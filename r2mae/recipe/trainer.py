@@ -50,9 +50,9 @@ def synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
 
 
 def build_trainer(
-    recipe: AnyRecipe, folder: RunFolder, plan: Plan, measure: Any, run_id: str, share_buffers: bool
+    recipe: AnyRecipe, plan: Plan, callbacks: list[Any], loggers: list[Any], share_buffers: bool
 ) -> Any:
-    """A Trainer with our strategy, checkpoints and callbacks in their order; all of Lightning's own are off.
+    """A Trainer with our strategy and checkpoints, and callbacks in their order; all of Lightning's own are off.
 
     share_buffers: the first process's buffers reach the others at every step.
     """
@@ -61,8 +61,6 @@ def build_trainer(
     from pytorch_lightning.strategies import DDPStrategy
 
     from r2mae.training.checkpoint_io import FolderCheckpointIO
-    from r2mae.training.keeper import Keeper
-    from r2mae.training.progress import Progress
 
     hardware = recipe.hardware
     strategy: Any = "auto"
@@ -76,16 +74,12 @@ def build_trainer(
         num_nodes=hardware.nodes,
         strategy=strategy,
         precision=hardware.precision,
+        deterministic=hardware.deterministic or None,
         max_epochs=1,  # the stream has no epochs: one pass over its positions is the whole training
         accumulate_grad_batches=plan.accumulation,
-        logger=_build_loggers(recipe, folder, run_id),
-        callbacks=[
-            Progress(recipe.batch.global_samples, plan.log_every_steps),
-            measure,
-            Keeper(folder, plan.checkpoint_every_steps),
-        ],
+        logger=loggers,
+        callbacks=callbacks,
         plugins=[FolderCheckpointIO()],
-        default_root_dir=str(folder.path),
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -95,7 +89,11 @@ def build_trainer(
     )
 
 
-def _build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any]:
+def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any]:
+    """What the recipe logs to.
+
+    Raises: InputError where wandb is not installed or not logged in.
+    """
     from r2mae.training.progress import CsvLogger
 
     loggers: list[Any] = [CsvLogger(folder)] if "csv" in recipe.log else []

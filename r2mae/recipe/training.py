@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from r2mae.datasets.source import SampleSource
 from r2mae.errors import InputError
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
-from r2mae.recipe.trainer import build_trainer, close_loggers, has_batch_norm, synchronise_batch_norm
+from r2mae.recipe.trainer import build_loggers, build_trainer, close_loggers, has_batch_norm, synchronise_batch_norm
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.optimizer import LearningRate, build_adamw
@@ -33,24 +34,50 @@ class Training:
         return dict(self.module.latest_metrics)
 
 
-def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False, run_id: str = "") -> Training:
+def build_training(
+    recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False, run_id: str = "", trace: bool = False
+) -> Training:
     """Model, data, engine and trainer of a run. Writes nothing yet.
 
     fresh: False continues from the folder's last checkpoint when there is one.
     run_id: what loggers know the run by, the same when it is continued; default: the folder's name.
+    trace: True writes trace.jsonl.
 
     Raises: InputError for anything in recipe, data or folder that cannot work.
     """
-    from r2mae.datasets.source import StreamDataset
-    from r2mae.datasets.stream import Stream
+    from r2mae.training.keeper import Keeper
     from r2mae.training.measure import check_watchable
-    from r2mae.training.module import Engine
+    from r2mae.training.progress import Progress
+    from r2mae.training.recorder import FlightRecorder
+    from r2mae.training.trace import Trace
 
     last = None if fresh else folder.pointer("last")
+    engine, plan, parts = build_engine(recipe, folder, last)
+    check_watchable(recipe.watch.samples, parts.train, parts.held_out)
+    recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
+    callbacks = [
+        Progress(recipe.batch.global_samples, plan.log_every_steps),
+        parts.measure(plan),
+        *([Trace(folder)] if trace else []),
+        Keeper(folder, plan.checkpoint_every_steps, recorder, plan.log_every_steps),
+    ]
+    loggers = build_loggers(recipe, folder, run_id)
+    trainer = build_trainer(recipe, plan, callbacks, loggers, has_batch_norm(engine.model))
+    return Training(trainer, engine, plan, str(last) if last else None)
+
+
+def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tuple[Any, Plan, Parts]:
+    """The engine of a recipe, to be started from the checkpoint `last`, or anew where it is None.
+
+    Raises: InputError for anything in recipe or data that cannot work.
+    """
+    from r2mae.datasets.source import StreamDataset
+    from r2mae.datasets.stream import Stream
+    from r2mae.training.module import Engine
+
     if last is not None:  # the checkpoint has all weights: what it once started from need not be there any more
         bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
     parts = TASKS[recipe.task](recipe if last is None else bare, folder)
-    check_watchable(recipe.watch.samples, parts.train, parts.held_out)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
     schedule, optimizer = recipe.schedule, recipe.optimizer
     model = synchronise_batch_norm(parts.model, recipe)
@@ -71,6 +98,7 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
             layer_decay=parts.layer_decay,
         ),
         clip_norm=optimizer.clip_norm,
+        stop_when_nonfinite=recipe.training.on_nonfinite == "stop",
         num_workers=recipe.hardware.workers,
         description=describe(recipe, parts),
     )
@@ -78,8 +106,7 @@ def build_training(recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False,
         model.compile_blocks()  # type: ignore[operator]
     if last is not None:
         _check_same_data(last, parts.train)
-    trainer = build_trainer(recipe, folder, plan, parts.measure(plan), run_id, has_batch_norm(model))
-    return Training(trainer, engine, plan, str(last) if last else None)
+    return engine, plan, parts
 
 
 def describe(recipe: AnyRecipe, parts: Parts) -> dict[str, Any]:

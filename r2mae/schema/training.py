@@ -64,6 +64,7 @@ class HardwareSection(Section):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     strategy: Literal["ddp"] = "ddp"
     compile: bool = False
+    deterministic: bool = False
     workers: int = Field(default=0, ge=0, le=256)
 
 
@@ -72,6 +73,17 @@ class WatchSection(Section):
 
     every_steps: int | None = Field(default=None, ge=1, le=HUGE)
     samples: int = Field(default=1000, ge=8, le=1 << 20)
+
+
+class TrainingSection(Section):
+    """What a step does whose loss or gradient is not finite: its update is never made.
+
+    on_nonfinite: "stop" ends training with the weights before the step, "skip" goes on with the next one until
+        more than max_skipped_steps were skipped.
+    """
+
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    max_skipped_steps: int = Field(default=10, ge=0, le=HUGE)
 
 
 class CheckpointSection(Section):
@@ -97,6 +109,7 @@ class Recipe(Section, Generic[DataT, ModelT]):
     schedule: ScheduleSection
     watch: WatchSection = WatchSection()
     checkpoint: CheckpointSection = CheckpointSection()
+    training: TrainingSection = TrainingSection()
     hardware: HardwareSection = HardwareSection()
     log: tuple[Literal["csv", "wandb"], ...] = ("csv",)
 

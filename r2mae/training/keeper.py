@@ -1,5 +1,6 @@
 """When state is saved, and what a signal does: checkpoints every so many steps, at the end, and before leaving."""
 
+import math
 import signal
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch.distributed as dist
 from r2mae.errors import InterruptedRun
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.module import Engine
+from r2mae.training.recorder import FlightRecorder
 from r2mae.training.run_folder import RunFolder
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -17,11 +19,16 @@ _KEPT = 2  # newest checkpoints that stay beside the best
 
 
 class Keeper(lightning.Callback):
-    """Saves the run. `Watch` comes before it and leaves `validation_loss` on the module when it measured one."""
+    """Saves the run. `Watch` comes before it and leaves `validation_loss` on the module when it measured one.
 
-    def __init__(self, folder: RunFolder, every_steps: int) -> None:
+    What the recorder has to say is read every `read_every` steps, and before anything is saved.
+    """
+
+    def __init__(self, folder: RunFolder, every_steps: int, recorder: FlightRecorder, read_every: int) -> None:
         self.folder = folder
         self.every_steps = every_steps
+        self.recorder = recorder
+        self.read_every = read_every
         self.best_loss: float | None = None
         self._signal = 0
         self._handlers: dict[int, Any] = {}
@@ -54,8 +61,14 @@ class Keeper(lightning.Callback):
         step = pl_module.steps_done
         signalled = self._agree_on_signal(trainer)
         loss = pl_module.validation_loss if pl_module.validated_step == step else None
-        improved = loss is not None and (self.best_loss is None or loss < self.best_loss)
+        improved = loss is not None and math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
         due = step % self.every_steps == 0 or step == pl_module.num_steps
+        self.recorder.push(pl_module.report)
+        if improved or due or signalled or step % self.read_every == 0:
+            stop = self.recorder.read(pl_module, writes=trainer.is_global_zero)
+            if stop is not None:
+                self._save(trainer, pl_module, improved=False)
+                raise stop
         if improved or due or signalled:
             self._save(trainer, pl_module, improved)
         if signalled:

@@ -33,7 +33,8 @@ class StepReport:
     num_visible: int  # visible tokens of this rank, 0 where nothing is hidden
     mask_ratio: float | None  # hidden share of this rank's tokens
     lr: float
-    grad_norm: Tensor | None
+    grad_norm: Tensor  # () before clipping
+    skipped: Tensor  # () 1 where the update was not made: its loss or gradient was not finite, or one before was not
 
 
 class Engine(lightning.LightningModule):
@@ -50,6 +51,7 @@ class Engine(lightning.LightningModule):
         learning_rate: LearningRate,
         build_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         clip_norm: float | None,
+        stop_when_nonfinite: bool = True,
         num_workers: int,
         description: dict[str, Any],
     ) -> None:
@@ -62,19 +64,23 @@ class Engine(lightning.LightningModule):
         self.learning_rate = learning_rate
         self.build_optimizer = build_optimizer
         self.clip_norm = clip_norm
+        self.stop_when_nonfinite = stop_when_nonfinite
         self.num_workers = num_workers
         self.description = description
         self.num_steps = learning_rate.num_steps
         self.start_step = 0
         self.steps_done = 0
         self.report: StepReport | None = None
-        self.skipped: set[str] = set()
+        self.skipped: set[str] = set()  # samples that could not be read
+        self.skipped_steps = 0
         self.latest_metrics: dict[str, float] = {}
         self.validation_loss: float | None = None
         self.validated_step = 0
         self._sums: Tensor | None = None
         self._tokens = [0, 0]
         self._grad_norm: Tensor | None = None
+        self._skip: Tensor | None = None
+        self._running: list[tuple[Tensor, Tensor]] = []  # BatchNorm's statistics, and what they were before the step
         self._loaded_optimizer: dict[str, Tensor] | None = None
 
     # --- the stream
@@ -114,6 +120,9 @@ class Engine(lightning.LightningModule):
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = self.learning_rate.at(step) * group.get("lr_scale", 1.0)
         torch.manual_seed(host_bits(self.objective.seed, RandomStream.DROPOUT, batch["first_position"]) >> 1)
+        if self._sums is None:
+            for now, before in self._running:
+                before.copy_(now)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Backward starts from the loss sum over a constant; `on_before_optimizer_step` puts the count in."""
@@ -141,15 +150,31 @@ class Engine(lightning.LightningModule):
         gradient_clip_val: float | None = None,  # noqa: ARG002 - Lightning's own refuses fused AdamW under bf16
         gradient_clip_algorithm: str | None = None,  # noqa: ARG002
     ) -> None:
-        """Clip the global norm, on the device."""
+        """Clip the global norm, and let a step that is not finite change nothing; all on the device, nobody waits.
+
+        When training is to stop at such a step, no later one changes anything either: the weights before it survive
+        until somebody reads the report.
+        """
+        assert self._sums is not None
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         if self.clip_norm is not None:
-            self._grad_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+            nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        skip = (~torch.isfinite(torch.stack([norm, *self._sums])).all()).float()
+        if self.stop_when_nonfinite and self._skip is not None:
+            skip = torch.maximum(skip, self._skip)
+        # Fused AdamW leaves weights, moments and its own count of steps alone where this is 1.
+        optimizer.found_inf = skip  # type: ignore[attr-defined]
+        self._grad_norm, self._skip = norm, skip
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Update, then leave a report for the callbacks and start the next step's sums."""
         super().optimizer_step(*args, **kwargs)
         assert self._sums is not None
+        assert self._grad_norm is not None
+        assert self._skip is not None
+        for now, before in self._running:
+            now.copy_(torch.where(self._skip.bool(), before, now))
         visible, tokens = self._tokens
         self.report = StepReport(
             step=self.steps_done + 1,
@@ -158,6 +183,7 @@ class Engine(lightning.LightningModule):
             mask_ratio=1 - visible / tokens if tokens else None,
             lr=self.learning_rate.at(self.steps_done),
             grad_norm=self._grad_norm,
+            skipped=self._skip,
         )
         self.steps_done += 1
         self._sums, self._tokens, self._grad_norm = None, [0, 0], None
@@ -170,6 +196,14 @@ class Engine(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """Put a checkpoint's optimizer tensors in place, now that the optimizer exists."""
+        norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        if self.trainer.world_size > 1:
+            # DDP regroups gradients after its first step, which rounds their sums anew; done now, a continued run has
+            # the groups of one that never stopped.
+            reducer = self.trainer.strategy.model.reducer  # type: ignore[union-attr]
+            reducer._push_all_rebuilt_params()  # type: ignore[operator, union-attr]
+            reducer._rebuild_buckets()  # type: ignore[operator, union-attr]
+        self._running = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
         if self._loaded_optimizer is not None:
             load_optimizer_tensors(self, self.trainer.optimizers[0], self._loaded_optimizer)
             self._loaded_optimizer = None
@@ -180,11 +214,13 @@ class Engine(lightning.LightningModule):
         checkpoint["description"] = self.description | {
             "step": self.steps_done,
             "samples": self.steps_done * self.global_samples,
+            "skipped_steps": self.skipped_steps,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Start at the checkpoint's step. Lightning's loop state is not restored: accumulation may have changed."""
         self.start_step = self.steps_done = int(checkpoint["description"]["step"])
+        self.skipped_steps = int(checkpoint["description"].get("skipped_steps", 0))
         self._loaded_optimizer = checkpoint["optimizer_tensors"]
         progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
         progress.ready = progress.completed = self.start_step

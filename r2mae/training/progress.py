@@ -1,6 +1,5 @@
 """What a person sees while training: how far, how fast, how long still; and the numbers that loggers get."""
 
-import math
 import sys
 import time
 from typing import Any
@@ -9,7 +8,6 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.loggers import Logger
 
-from r2mae.errors import InputError
 from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
 
@@ -55,24 +53,19 @@ class Progress(lightning.Callback):
         self._visible += report.num_visible * trainer.world_size
         if report.step % self.log_every and report.step != pl_module.num_steps:
             return
-        loss = float(torch.stack(self._losses).mean())  # waits for the device, so the clock below is honest
-        if not math.isfinite(loss):
-            remedy = "Lower optimizer.lr, or set optimizer.clip_norm; the same command goes on from the last checkpoint"
-            raise InputError(
-                f"training diverged: train/loss must be finite, got {loss} at step {report.step}. {remedy}."
-            )
+        losses = torch.stack(self._losses).cpu()  # waits for the device, so the clock below is honest
+        loss = float(losses[losses.isfinite()].mean())  # nan where no step was finite: the recorder has the word
         now = time.monotonic()
         seconds, steps = max(now - self._mark, 1e-9), report.step - self._mark_step
         metrics = {
             "train/loss": loss,
             "train/lr": report.lr,
+            "train/grad_norm": float(report.grad_norm),
             "train/samples_per_second": steps * self.global_samples / seconds,
         }
         if report.mask_ratio is not None:
             metrics["train/mask_ratio"] = report.mask_ratio
             metrics["train/visible_tokens_per_second"] = self._visible / seconds
-        if report.grad_norm is not None:
-            metrics["train/grad_norm"] = float(report.grad_norm)
         for logger in trainer.loggers:
             logger.log_metrics(metrics, report.step)
         if trainer.is_global_zero:

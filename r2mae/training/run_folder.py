@@ -19,7 +19,7 @@ from r2mae.training.checkpoint import write_atomic
 
 _LOCK = ".lock"
 # What may differ when a run is continued: where it runs and what it logs, never what it learns.
-_FREE_KEYS = ("hardware", "log", "batch.per_device_samples", "data.on_bad_sample")
+_FREE_KEYS = ("hardware", "log", "batch.per_device_samples", "data.on_bad_sample", "training")
 _PACKAGES = (
     "r2mae",
     "torch",
@@ -41,6 +41,8 @@ class RunFolder:
         self.pictures = self.path / "pictures"
         self.metrics = self.path / "metrics.csv"
         self.stderr = self.path / "stderr.log"
+        self.nonfinite = self.path / "nonfinite.jsonl"
+        self.trace = self.path / "trace.jsonl"
         self.recipe = self.path / "recipe.yaml"
         self._locked: TextIO | None = None
 

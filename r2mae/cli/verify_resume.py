@@ -1,0 +1,149 @@
+"""`r2mae verify-resume`: real runs of a recipe, killed and continued, compared with runs that were never stopped."""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from r2mae.cli.training import tell
+from r2mae.errors import InputError
+from r2mae.schema.recipe import load_recipe
+
+_COMPARED_STEPS = 20  # over which losses of different device counts are held to _TOLERANCE
+_TOLERANCE = 1e-5
+_SECONDS = 600.0  # that one process may take
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Exit code 0 when everything agreed, 1 when something did not: then the runs stay for a look."""
+    kills, devices = sorted(set(arguments.kill_at)), arguments.devices
+    recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
+    steps = max(_COMPARED_STEPS, kills[-1] + 7)
+    base = [*arguments.set, *_short(steps)]
+    for count in devices:
+        load_recipe(arguments.recipe, [*base, f"hardware.devices={count}"])
+    start = time.monotonic()
+    jobs = _Jobs(arguments.recipe, base)
+    straight, killed = {}, {}
+    for count in devices:
+        straight[count] = jobs.train(f"straight_{count}", [], [count])
+        killed[count] = jobs.train(f"killed_{count}", kills, [count])
+    elastic = jobs.train("elastic", kills, devices) if len(devices) > 1 else killed[devices[0]]
+    result = _compare(straight, killed, elastic, exact_losses=recipe.hardware.precision == "32-true")
+    if result["passed"]:
+        jobs.remove()
+    result |= {"steps": steps, "kill_at": kills, "devices": devices, "seconds": round(time.monotonic() - start, 1)}
+    print(json.dumps(result) if arguments.json else f"verify-resume: {json.dumps(result)}")
+    if not result["passed"]:
+        raise SystemExit(1)
+
+
+def _short(steps: int) -> list[str]:
+    """The recipe for a few steps, checkpoints often enough for a kill to cost some and not all."""
+    units = [f"schedule.{unit}=null" for unit in ("epochs", "samples", "tokens", "warmup_epochs")]
+    watch = [f"watch.every_steps={steps}", "watch.linear_probe=false", "watch.pictures=false", "watch.samples=16"]
+    schedule = [f"schedule.steps={steps}", "schedule.warmup_steps=4", "checkpoint.every_steps=3", "log=[csv]"]
+    return [*units, *watch, *schedule]
+
+
+class _Jobs:
+    """Training processes, their run folders side by side."""
+
+    def __init__(self, recipe: str, settings: list[str]) -> None:
+        self.recipe = recipe
+        self.settings = settings
+        self.prefix = f"verify-{Path(recipe).stem}-{os.getpid()}"
+        self.paths: list[Path] = []
+
+    def train(self, name: str, kills: list[int], devices: list[int]) -> Path:
+        """Train to the end, killed at each step in turn, on the next number of devices each time; the run folder."""
+        path = Path("runs") / f"{self.prefix}-{name}"
+        self.paths.append(path)
+        counts = cycle(devices)
+        for kill_at in kills:
+            self._process(path, next(counts), kill_at)
+        self._process(path, next(counts), None)
+        return path
+
+    def _process(self, path: Path, devices: int, kill_at: int | None) -> None:
+        settings = [word for value in (*self.settings, f"hardware.devices={devices}") for word in ("--set", value)]
+        command = [sys.executable, "-m", "r2mae", "pretrain", self.recipe, "--trace", "--name", path.name, *settings]
+        until = "to the end" if kill_at is None else f"to be killed at step {kill_at}"
+        tell(True, f"{path.name} on {devices}: {until}")
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            deadline = time.monotonic() + _SECONDS
+            while process.poll() is None and time.monotonic() < deadline:
+                if kill_at is not None and _last_step(path / "trace.jsonl") >= kill_at:
+                    break
+                time.sleep(0.005)
+            ended = process.poll()
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            _, said = process.communicate()
+        last_line = (said.strip().splitlines() or [""])[-1].removeprefix("r2mae: ")
+        if ended not in ((0,) if kill_at is None else (None,)):
+            raise InputError(f"{self.recipe} must train on {devices} devices, got exit code {ended}: {last_line}")
+
+    def remove(self) -> None:
+        """Delete the run folders."""
+        for path in self.paths:
+            shutil.rmtree(path)
+
+
+def _last_step(trace: Path) -> int:
+    """Of a trace that is being written; 0 before there is one."""
+    if not trace.is_file():
+        return 0
+    with trace.open("rb") as file:
+        file.seek(max(0, trace.stat().st_size - 4096))
+        lines = file.read().split(b"\n")[:-1]
+    return int(json.loads(lines[-1])["step"]) if lines and lines[-1].startswith(b"{") else 0
+
+
+def _compare(straight: dict[int, Path], killed: dict[int, Path], elastic: Path, *, exact_losses: bool) -> dict[str, Any]:
+    from r2mae.training.run_folder import RunFolder
+    from r2mae.training.trace import read_trace
+
+    traces = {path: read_trace(RunFolder(path)) for path in {*straight.values(), *killed.values(), elastic}}
+    masks = {path: [{key: row[key] for key in row if key != "loss"} for row in rows] for path, rows in traces.items()}
+    first = next(iter(straight.values()))
+    same = all(found == masks[first] for found in masks.values())
+    losses = {path: {row["step"]: row["loss"] for row in rows} for path, rows in traces.items()}
+    across = max(
+        abs(found[step] - losses[first][step])
+        for found in losses.values()
+        for step in losses[first]
+        if step <= _COMPARED_STEPS and step in found
+    )
+    identical = {
+        str(count): losses[straight[count]] == losses[killed[count]]
+        and _hashes(straight[count]) == _hashes(killed[count])
+        for count in straight
+    }
+    return {
+        "passed": same and all(identical.values()) and (across <= _TOLERANCE or not exact_losses),
+        "positions": len(masks[first]),
+        "order_and_masks_identical": same,
+        "weights_bit_identical": identical,
+        "largest_loss_difference": across,
+    }
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    """sha256 of the tensors of a run's last checkpoint: weights and optimizer."""
+    from r2mae.training.checkpoint import MANIFEST, read_manifest
+    from r2mae.training.run_folder import RunFolder
+
+    last = RunFolder(path).pointer("last")
+    assert last is not None
+    hashes = read_manifest(last)["sha256"]
+    return {name: hashes[name] for name in hashes if name != MANIFEST}

@@ -1,0 +1,100 @@
+"""The flight recorder: which steps were not finite, read late, so that no step waits for the device."""
+
+import json
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from r2mae.errors import InputError
+from r2mae.training.checkpoint import write_atomic
+from r2mae.training.module import Engine, StepReport
+from r2mae.training.run_folder import RunFolder
+
+
+class FlightRecorder:
+    """Collects reports; `read` writes a row of nonfinite.jsonl for every step whose update was not made.
+
+    {"step", "positions": [first, last + 1], "mask_ratio", "loss", "grad_norm", "weight_norm", "lr"}
+
+    step: as in metrics.csv, from 1. weight_norm: when the row was written.
+    """
+
+    def __init__(self, folder: RunFolder, max_skipped_steps: int) -> None:
+        self.folder = folder
+        self.max_skipped_steps = max_skipped_steps
+        self._unread: list[StepReport] = []
+
+    def push(self, report: StepReport) -> None:
+        """Keep a report, unread."""
+        self._unread.append(report)
+
+    def read(self, engine: Engine, *, writes: bool) -> InputError | None:
+        """Wait for the device, write what went wrong; what there is to say when training has to stop.
+
+        A training that stops at the first such step is put back to it: its weights are those before the step.
+        The same on every rank, since losses and gradients are.
+        """
+        unread, self._unread = self._unread, []
+        if not unread:
+            return None
+        skipped = torch.stack([report.skipped for report in unread]).tolist()
+        bad = [report for report, was_skipped in zip(unread, skipped, strict=True) if was_skipped]
+        if not bad:
+            return None
+        if engine.stop_when_nonfinite:
+            bad = bad[:1]
+            engine.steps_done = bad[0].step - 1
+        else:
+            engine.skipped_steps += len(bad)
+        if writes:
+            self._write([self._row(engine, report) for report in bad])
+        loss, norm = float(bad[0].loss), float(bad[0].grad_norm)
+        what = f"step {bad[0].step} must have a finite loss and gradient, got loss {loss:g} and gradient norm {norm:g}"
+        remedy = (
+            f"Its update was not made. See r2mae replay {self.folder.path}; lower optimizer.lr or set "
+            "optimizer.clip_norm"
+        )
+        if engine.stop_when_nonfinite:
+            return InputError(f"{what}. {remedy}, or go on without such steps: --set training.on_nonfinite=skip.")
+        if engine.skipped_steps > self.max_skipped_steps:
+            limit = f"training.max_skipped_steps must be at least the {engine.skipped_steps} steps skipped so far"
+            return InputError(f"{limit}, got {self.max_skipped_steps}: {what}. {remedy}.")
+        return None
+
+    def _row(self, engine: Engine, report: StepReport) -> dict[str, Any]:
+        weights = [parameter.detach() for parameter in engine.model.parameters()]
+        return {
+            "step": report.step,
+            "positions": [(report.step - 1) * engine.global_samples, report.step * engine.global_samples],
+            "mask_ratio": report.mask_ratio,
+            "loss": word(float(report.loss)),
+            "grad_norm": word(float(report.grad_norm)),
+            "weight_norm": word(float(nn.utils.get_total_norm(weights))),
+            "lr": report.lr,
+        }
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        """Append; a step that was met before, and undone since, gives its place to the new row."""
+        kept = [row for row in read_rows(self.folder) if row["step"] < rows[0]["step"]]
+        write_atomic(self.folder.nonfinite, "".join(json.dumps(row) + "\n" for row in [*kept, *rows]))
+
+
+def read_rows(folder: RunFolder) -> list[dict[str, Any]]:
+    """The rows of a run's nonfinite.jsonl, by step; none where every step was finite.
+
+    Raises: InputError when the file is damaged.
+    """
+    if not folder.nonfinite.is_file():
+        return []
+    try:
+        rows = [dict(json.loads(line)) for line in folder.nonfinite.read_text().splitlines()]
+        return sorted(rows, key=lambda row: int(row["step"]))
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"{folder.nonfinite} must hold a JSON mapping a line, got something else. Delete it.") from None
+
+
+def word(value: float) -> float | str:
+    """A number for JSON, which has no word of its own for nan and inf."""
+    return value if math.isfinite(value) else str(value)
