@@ -72,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     recipe(verb("check", "show what a recipe means and costs; train nothing"), many=True)
 
-    verify = verb("verify-resume", "kill a recipe's short runs, continue them elsewhere, and compare with unkilled ones")
+    verify = verb(
+        "verify-resume", "kill a recipe's short runs, continue them elsewhere, and compare with unkilled ones"
+    )
     recipe(verify)
     verify.add_argument("--kill-at", default="7,13", type=_steps, metavar="N,N", help="steps; default 7,13")
     verify.add_argument("--devices", default="1,2", type=_steps, metavar="N,N", help="counts; default 1,2")

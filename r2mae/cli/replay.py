@@ -15,7 +15,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     row = report["recorded"]
     print(f"step {report['step']}, positions {row['positions'][0]} to {row['positions'][1] - 1}, from {report['from']}")
-    print(f"loss {report['loss']}, gradient norm {report['grad_norm']}; in the run {row['loss']} and {row['grad_norm']}")
+    print(
+        f"loss {report['loss']}, gradient norm {report['grad_norm']}; in the run {row['loss']} and {row['grad_norm']}"
+    )
     for line in _found(report):
         print(line)
 
@@ -24,7 +26,9 @@ def _found(report: dict[str, Any]) -> list[str]:
     finding, lines = report["finding"], []
     if finding:
         inputs = "finite" if finding["inputs_finite"] else "not"
-        line = f"first module with a non-finite output: {finding['module']} ({finding['type']}); its inputs were {inputs}"
+        line = (
+            f"first module with a non-finite output: {finding['module']} ({finding['type']}); its inputs were {inputs}"
+        )
         own = finding["weights_not_finite"]
         lines.append(line + (f"; not finite of its own: {', '.join(own)}" if own else ""))
         names = [f"{sample['sample']} (position {sample['position']})" for sample in report["samples"]]

@@ -109,7 +109,9 @@ def _last_step(trace: Path) -> int:
     return int(json.loads(lines[-1])["step"]) if lines and lines[-1].startswith(b"{") else 0
 
 
-def _compare(straight: dict[int, Path], killed: dict[int, Path], elastic: Path, *, exact_losses: bool) -> dict[str, Any]:
+def _compare(
+    straight: dict[int, Path], killed: dict[int, Path], elastic: Path, *, exact_losses: bool
+) -> dict[str, Any]:
     from r2mae.training.run_folder import RunFolder
     from r2mae.training.trace import read_trace
 

@@ -49,9 +49,7 @@ def synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
     return synchronised
 
 
-def build_trainer(
-    recipe: AnyRecipe, plan: Plan, callbacks: list[Any], loggers: list[Any], share_buffers: bool
-) -> Any:
+def build_trainer(recipe: AnyRecipe, plan: Plan, callbacks: list[Any], loggers: list[Any], share_buffers: bool) -> Any:
     """A Trainer with our strategy and checkpoints, and callbacks in their order; all of Lightning's own are off.
 
     share_buffers: the first process's buffers reach the others at every step.

@@ -92,7 +92,9 @@ def read_rows(folder: RunFolder) -> list[dict[str, Any]]:
         rows = [dict(json.loads(line)) for line in folder.nonfinite.read_text().splitlines()]
         return sorted(rows, key=lambda row: int(row["step"]))
     except (ValueError, TypeError, KeyError):
-        raise InputError(f"{folder.nonfinite} must hold a JSON mapping a line, got something else. Delete it.") from None
+        raise InputError(
+            f"{folder.nonfinite} must hold a JSON mapping a line, got something else. Delete it."
+        ) from None
 
 
 def word(value: float) -> float | str:

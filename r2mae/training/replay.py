@@ -78,7 +78,9 @@ class Replay(lightning.Callback):
             if tensor.ndim > 1 and len(tensor) == len(positions):
                 strange = ~torch.isfinite(tensor).flatten(1).all(dim=1)
                 if strange.any():
-                    return [position for position, is_strange in zip(positions, strange.tolist(), strict=True) if is_strange]
+                    return [
+                        position for position, is_strange in zip(positions, strange.tolist(), strict=True) if is_strange
+                    ]
         return positions
 
     def teardown(self, trainer: lightning.Trainer, pl_module: Engine, stage: str) -> None:  # noqa: ARG002
