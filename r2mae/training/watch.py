@@ -104,6 +104,8 @@ class Watch(Measure):
         if not probing and not settings.effective_rank:
             return metrics
         test, test_labels = self._features(self.held_out, model, device, rank, world_size)
+        if not np.isfinite(test).all():
+            return metrics  # no numbers from what are none; the flight recorder has the word
         if settings.effective_rank:
             metrics["probe/effective_rank"] = effective_rank(test)
         if probing:
