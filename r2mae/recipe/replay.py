@@ -8,7 +8,7 @@ from r2mae.recipe.training import build_engine
 from r2mae.schema.document import load_document
 from r2mae.schema.recipe import AnyRecipe, parse_recipe
 from r2mae.training.recorder import read_rows, word
-from r2mae.training.run_folder import RunFolder
+from r2mae.training.run_folder import RunFolder, saved_step
 
 
 def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
     if not folder.exists:
         raise InputError(f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default.")
     row = _choose(folder, step)
-    steps = {int(saved.name.removeprefix("step_")): saved for saved in folder.saved()}
+    steps = {saved_step(saved): saved for saved in folder.saved()}
     start = max((done for done in steps if done < row["step"]), default=None)
     last = None if start is None else steps[start]
     recipe = _alone(parse_recipe(load_document(folder.recipe), str(folder.recipe)))

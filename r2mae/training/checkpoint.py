@@ -5,6 +5,7 @@ step_120/optimizer.safetensors   moments as <parameter name>/<moment>
 step_120/manifest.json           what it is: recipe, law, preprocessing, data, step, versions; sha256 of each file
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -42,6 +43,9 @@ def save(path: Path, weights: dict[str, Tensor], moments: dict[str, Tensor], des
             remove(path)
         temporary.rename(path)
         _flush(path.parent)
+    except SafetensorError as error:  # what the disk said is in its text alone
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise OSError(errno.EIO, str(error), str(path)) from None
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -2,6 +2,8 @@
 
 import math
 import signal
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -9,10 +11,11 @@ import torch
 import torch.distributed as dist
 
 from r2mae.errors import InterruptedRun
-from r2mae.training.checkpoint import read_manifest
+from r2mae.training.checkpoint import read_manifest, remove
 from r2mae.training.module import Engine
-from r2mae.training.recorder import FlightRecorder
-from r2mae.training.run_folder import RunFolder
+from r2mae.training.recorder import FlightRecorder, read_rows
+from r2mae.training.run_folder import RunFolder, saved_step
+from r2mae.training.writer import CheckpointWriter
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _KEPT = 2  # newest checkpoints that stay beside the best
@@ -29,6 +32,7 @@ class Keeper(lightning.Callback):
         self.every_steps = every_steps
         self.recorder = recorder
         self.read_every = read_every
+        self.writer = CheckpointWriter()
         self.best_loss: float | None = None
         self._signal = 0
         self._handlers: dict[int, Any] = {}
@@ -68,10 +72,13 @@ class Keeper(lightning.Callback):
             stop = self.recorder.read(pl_module, writes=trainer.is_global_zero)
             if stop is not None:
                 self._save(trainer, pl_module, improved=False)
+                self.writer.wait()
                 raise stop
         if improved or due or signalled:
             self._save(trainer, pl_module, improved)
+        self.writer.check()
         if signalled:
+            self.writer.wait()
             raise InterruptedRun(signalled, step)
 
     def _agree_on_signal(self, trainer: lightning.Trainer) -> int:
@@ -83,24 +90,43 @@ class Keeper(lightning.Callback):
         return int(flag.item())
 
     def _save(self, trainer: lightning.Trainer, pl_module: Engine, improved: bool) -> None:
-        path = self.folder.checkpoints / f"step_{pl_module.steps_done}"
-        trainer.save_checkpoint(path)
+        """Hand the state to the writer; pointers move, and old checkpoints go, once it is on disk."""
         if improved:
             self.best_loss = pl_module.validation_loss
-        if trainer.is_global_zero:
-            self.folder.point("last", path)
-            if improved:
-                self.folder.point("best", path)
-            self._prune(trainer)
-            self.folder.write_status(step=pl_module.steps_done, checkpoint=path.name)
+        if not trainer.is_global_zero:
+            return
+        path = self.folder.checkpoints / f"step_{pl_module.steps_done}"
+        if path == self.folder.pointer("last") and path.is_dir():
+            return  # put back to a step that is saved already
+        state: dict[str, Any] = {}
+        pl_module.on_save_checkpoint(state)
+        publish = partial(self._publish, path, pl_module.steps_done, improved)
+        self.writer.save(path, pl_module.state_dict(), state["optimizer_tensors"], state["description"], publish)
 
-    def _prune(self, trainer: lightning.Trainer) -> None:
-        last, best = self.folder.pointer("last"), self.folder.pointer("best")
-        assert last is not None
-        older = [path for path in self.folder.saved() if path != last]
-        for path in older[: max(0, len(older) - (_KEPT - 1))]:
-            if path != best:
-                trainer.strategy.checkpoint_io.remove_checkpoint(path)
+    def _publish(self, path: Path, step: int, improved: bool) -> None:
+        self.folder.point("last", path)
+        if improved:
+            self.folder.point("best", path)
+        self._prune()
+        self.folder.write_status(step=step, checkpoint=path.name)
+
+    def _prune(self) -> None:
+        """Two newest checkpoints, the best, and the one that a replay of the last skipped step starts from stay."""
+        saved = self.folder.saved()
+        needed = {*saved[-_KEPT:], self.folder.pointer("last"), self.folder.pointer("best")}
+        if rows := read_rows(self.folder):
+            needed.update([path for path in saved if saved_step(path) < rows[-1]["step"]][-1:])
+        for path in saved:
+            if path not in needed:
+                remove(path)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Engine) -> None:  # noqa: ARG002
+        """The last checkpoint is on disk before anybody is told that training is done."""
+        self.writer.wait()
+
+    def on_exception(self, trainer: lightning.Trainer, pl_module: Engine, exception: BaseException) -> None:  # noqa: ARG002
+        """What is being written is written to its end, whatever else happens."""
+        self.writer.join()
 
     def teardown(self, trainer: lightning.Trainer, pl_module: Engine, stage: str) -> None:  # noqa: ARG002
         """Give signals back."""

@@ -136,7 +136,7 @@ class RunFolder:
 
     def saved(self) -> list[Path]:
         """All checkpoints, oldest first."""
-        return sorted(self.checkpoints.glob("step_*"), key=lambda path: int(path.name.removeprefix("step_")))
+        return sorted(self.checkpoints.glob("step_*"), key=saved_step)
 
     def read_status(self) -> dict[str, Any]:
         """run.json as a mapping; empty when there is none."""
@@ -150,6 +150,11 @@ class RunFolder:
         """Merge entries into run.json."""
         status = self.read_status() | entries | {"updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         write_atomic(self.path / "run.json", json.dumps(status, indent=1, ensure_ascii=False) + "\n")
+
+
+def saved_step(path: Path) -> int:
+    """The step of a checkpoint folder, by its name."""
+    return int(path.name.removeprefix("step_"))
 
 
 def open_run(path: str) -> RunFolder:

@@ -50,7 +50,7 @@ def test_what_is_written_down(scratch):
 def test_skipping_goes_on_without_the_step(scratch):
     settings = ("training.on_nonfinite=skip", "checkpoint.every_steps=1")
     training, folder = prepare("run", *settings)
-    training.trainer.callbacks[-1]._prune = lambda *_: None
+    training.trainer.callbacks[-1]._prune = lambda: None
     inject(training, 5, 9)
     training.run()
     assert [row["step"] for row in read_rows(folder)] == [5, 9]
@@ -91,7 +91,7 @@ def test_running_statistics_survive_too(scratch, mode):
     folder = RunFolder("runs/run")
     training = build_training(recipe, folder)
     folder.start(recipe_document(recipe))
-    training.trainer.callbacks[-1]._prune = lambda *_: None
+    training.trainer.callbacks[-1]._prune = lambda: None
     module = training.module
 
     first = next(part for part in module.modules() if isinstance(part, torch.nn.Conv2d))
