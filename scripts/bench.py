@@ -5,19 +5,23 @@ Run: make bench   (CPU, about two minutes; the last line is JSON)
 
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
-from r2mae.datasets.stream import Stream
+from r2mae.datasets.stream import MicroBatches, Stream
 from r2mae.law import MaskLaw, UniformRatio
 from r2mae.masking.pattern import Mask, sample_mask
 from r2mae.masking.ratio import draw_ratios
 from r2mae.models.timm_encoder import create_encoder
 from r2mae.models.vision import MaskedAutoencoder
+from r2mae.training.writer import CheckpointWriter
 
 ROUNDS = 15
+SAVES = 5
 # Image size and batch, with patches of 4 x 4: 64 and 196 patches.
 SIZES = {"64 patches": (32, 64), "196 patches": (56, 32)}
 VARIED = MaskLaw(UniformRatio(0.6, 0.9))
@@ -106,8 +110,55 @@ def lengths(name: str, setting: Setting) -> dict[str, float]:
     return {f"{name}: {job}": median for job, median in medians.items()}
 
 
+def saving() -> dict[str, float]:
+    """The pause that saving 100 M parameters puts into training, against one copy of the same state in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        shapes = {f"layer_{number}": (2048, 2048) for number in range(24)}
+        weights = {name: torch.randn(shape) for name, shape in shapes.items()}
+        moments = {
+            f"{name}/{key}": torch.randn(shape) for name, shape in shapes.items() for key in ("exp_avg", "exp_avg_sq")
+        }
+        held = {name: torch.empty_like(tensor) for name, tensor in (weights | moments).items()}
+        path, writer, pauses = Path(folder) / "step_1", CheckpointWriter(), []
+
+        def copy(_: int) -> None:
+            for name, tensor in (weights | moments).items():
+                held[name].copy_(tensor)
+
+        def save(_: int) -> None:
+            writer.save(path, weights, moments, {"step": 1}, lambda: None)
+
+        jobs = {"one copy in memory": copy, "pause of a save": save}
+        times: dict[str, list[float]] = {name: [] for name in jobs}
+        for turn in range(SAVES + 1):
+            for name, job in jobs.items():
+                start = time.perf_counter()
+                job(turn)
+                (times[name] if turn else pauses).append((time.perf_counter() - start) * 1e3)
+                writer.wait()  # between rounds: a write under way would slow down the other's copy
+        parameters = sum(tensor.numel() for tensor in weights.values()) / 1e6
+    medians = {name: round(statistics.median(found), 1) for name, found in times.items()}
+    ratio = statistics.median(
+        mine / its for mine, its in zip(times["pause of a save"], times["one copy in memory"], strict=True)
+    )
+    print(f"saving {parameters:.0f} M parameters and their moments, medians of {SAVES}: {medians}, ratio {ratio:.2f}")
+    print(f"  the first save, which takes its memory: {pauses[-1]:.0f} ms")
+    return medians | {"save/copy": round(ratio, 3)}
+
+
+def starting() -> dict[str, float]:
+    """Until the first batch is read, at the stream's beginning and a billion positions on."""
+    jobs: dict[str, Job] = {}
+    for name, step in (("first batch at position 0", 0), ("first batch at position 10^9", 10**9 // 128)):
+        batches = MicroBatches(128, 128, 1 << 40, step)
+        jobs[name] = lambda turn, batches=batches: Stream(1_281_167, turn).indices(torch.tensor(next(iter(batches))))
+    return report("starting", "first batch at position 0", jobs)
+
+
 def main() -> None:
-    results = parts(Setting(*SIZES["64 patches"]))
+    results = saving() | starting()
+    results |= parts(Setting(*SIZES["64 patches"]))
     for name, size in SIZES.items():
         results |= lengths(name, Setting(*size))
     print(f"bench: {json.dumps(results)}")
