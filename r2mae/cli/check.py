@@ -48,6 +48,7 @@ def _inspect_pretraining(recipe: Any, samples: int) -> dict[str, Any]:
         "levels": [_level(recipe, model, plan, float(ratio)) for ratio in recipe.mask.law.table(0.0)],
         "levels_at_end": [_level(recipe, model, plan, float(ratio)) for ratio in recipe.mask.law.table(1.0)],
         "training_pflop": _training_pflop(recipe, model, plan),
+        "independent_draws": _independent_draws(recipe, model, plan),
     }
 
 
@@ -118,6 +119,21 @@ def _training_pflop(recipe: Any, model: Any, plan: Any) -> float:
     return float(plan.steps * sum(costs) / len(costs) / 1e3)
 
 
+def _independent_draws(recipe: Any, model: Any, plan: Any) -> dict[str, Any] | None:
+    """What steps would cost, in those of one draw for all, if every rank drew its own ratio and the last were waited for.
+
+    One rank stands for a law that is tried out: 8 are taken then. None where every sample has its own ratio.
+    """
+    from r2mae.law import expected_greatest
+
+    if recipe.mask.scope != "step":
+        return None
+    replicas = recipe.hardware.nodes * recipe.hardware.devices
+    ranks = replicas if replicas > 1 else 8
+    costs = [_level(recipe, model, plan, float(ratio))["step_tflop"] for ratio in recipe.mask.law.table(0.0)]
+    return {"ranks": ranks, "cost": expected_greatest(costs, ranks) / (sum(costs) / len(costs))}
+
+
 def _print(path: str, report: dict[str, Any]) -> None:
     print(f"# {path}\n{write_document(report['recipe']).rstrip()}\n")
     print(f"data         {report['data']['title']}")
@@ -160,4 +176,8 @@ def _print_levels(report: dict[str, Any]) -> None:
         )
     if report["levels_at_end"] != levels:
         print(f"at the end   ratios {', '.join(format(level['ratio'], '.3f') for level in report['levels_at_end'])}")
-    print(f"training     {report['training_pflop']:.4g} PFLOP in all\n")
+    print(f"training     {report['training_pflop']:.4g} PFLOP in all")
+    if balance := report["independent_draws"]:
+        draws = f"independent draws on {balance['ranks']} ranks would cost {balance['cost']:.3g} times as much"
+        print(f"balanced     one draw a step for all ranks; {draws}")
+    print()

@@ -13,6 +13,7 @@ from torch import Tensor
 from r2mae.datasets.card import load_card
 from r2mae.datasets.image_records import ImageRecords, open_record_paths, open_records
 from r2mae.datasets.mixing import mix_pairs
+from r2mae.datasets.retry import retried
 from r2mae.datasets.source import Batch
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
@@ -105,9 +106,9 @@ class Images:
         if index in self._cache:
             return self._cache[index]
         try:
-            raw = self.records.read(index)
+            raw = retried(lambda: self.records.read(index))
         except OSError as error:
-            raise InputError(f"{self.records.name(index)} must be readable, got {error}.") from None
+            raise InputError(f"{self.records.name(index)} (sample {index}) must be readable, got {error}.") from None
         channels = self.section.channels
         if isinstance(raw, bytes):
             pixels = decode(raw, channels, self.records.name(index))

@@ -3,6 +3,7 @@
 What trains is the law's table of equally likely `levels`; what the theory reads is its `quadrature`.
 """
 
+from r2mae.law.balance import expected_greatest
 from r2mae.law.distribution import (
     BetaRatio,
     FixedRatio,
@@ -29,5 +30,6 @@ __all__ = [
     "TruncatedNormalRatio",
     "UniformRatio",
     "distribution_to_dict",
+    "expected_greatest",
     "schedule_to_dict",
 ]

@@ -171,3 +171,18 @@ def test_demo_ends_with_its_numbers(trained, capfd):
     assert result["run"] == "runs/demo"
     assert set(result["scores"]) == {"pretrained", "untrained", "raw input"}
     assert result["scores"]["pretrained"]["knn"]["draws"] == 10
+
+
+def test_check_says_what_balanced_draws_save(scratch, capsys):
+    from r2mae.cli.main import main
+
+    base = ["check", str(DEMO), "--json", "--set", "mask.ratio={uniform: {low: 0.2, high: 0.8}}"]
+    assert main(base) == 0
+    alone = json.loads(capsys.readouterr().out)
+    costs = [level["step_tflop"] for level in alone["levels"]]
+    assert alone["independent_draws"]["ranks"] == 8
+    assert 1.1 < alone["independent_draws"]["cost"] < max(costs) / (sum(costs) / len(costs))
+    assert main([*base, "--set", "hardware.devices=2"]) == 0
+    assert json.loads(capsys.readouterr().out)["independent_draws"]["ranks"] == 2
+    assert main([*base, "--set", "mask.scope=sample"]) == 0
+    assert json.loads(capsys.readouterr().out)["independent_draws"] is None

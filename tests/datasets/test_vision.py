@@ -263,7 +263,7 @@ def test_the_last_image_is_replaced_by_the_first(damaged):
 def test_a_vanished_file_is_a_bad_image(damaged):
     images = open_image_paths(section(), [str(damaged)])
     (damaged / "3.png").unlink()
-    with pytest.raises(InputError, match=r"3\.png must be readable, got .* Mend it"):
+    with pytest.raises(InputError, match=r"3\.png \(sample 3\) must be readable, got .* Mend it"):
         images.load(torch.tensor([3]), None, 0)
 
 
@@ -283,7 +283,9 @@ def test_bad_rows_of_a_table(tmp_path):
     assert batch["skipped"] == ("train.parquet row 1", "train.parquet row 2", "train.parquet row 2")
     assert batch["images"].unique().tolist() == [9]
     assert images.labels.tolist() == [1, 1, 0]
-    with pytest.raises(InputError, match="train.parquet row 2 must be readable, got an empty row. Mend it"):
+    with pytest.raises(
+        InputError, match="train.parquet row 2 \\(sample 2\\) must be readable, got an empty row. Mend it"
+    ):
         open_images(section(root=str(tmp_path)), "train").load(torch.tensor([2]), None, 0)
 
 
