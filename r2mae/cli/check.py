@@ -120,7 +120,7 @@ def _training_pflop(recipe: Any, model: Any, plan: Any) -> float:
 
 
 def _independent_draws(recipe: Any, model: Any, plan: Any) -> dict[str, Any] | None:
-    """What steps would cost, in those of one draw for all, if every rank drew its own ratio and the last were waited for.
+    """How much dearer steps would be if every rank drew its own ratio, and all waited for the last.
 
     One rank stands for a law that is tried out: 8 are taken then. None where every sample has its own ratio.
     """

@@ -148,7 +148,7 @@ IMPOSSIBLE = [
     "model.width=100000000", "model.width=65", "model.heads=3", "model.depth=100000", "model.decoder_heads=7",
     "model.patch_size=3", "model.patch_size=100", "data.image_size=1", "data.image_size=100000", "data.channels=1000",
     "schedule.steps=1099511627776", "schedule.steps=1", "schedule.warmup_steps=800", "batch.global_samples=16777216",
-    "batch.global_samples=1", "data.card=nope", "data.card=/", "data.root=/dev/null", "data.root=/nope", "data.root=.",
+    "batch.global_samples=1", "data.card=nope", "data.card=/", "data.root=/dev/null", "data.root=.",
     "data.held_out=0.999999", "data.held_out=1.0e-9", "model.encoder=nope", "model.encoder=../x", "model.encoder=''",
     "model.init_from=/nope", "model.init_from=.", "model.init_from=''", "hardware.devices=1024", "hardware.devices=128",
     "hardware.accelerator=gpu", "watch.samples=1048576", "seed=2147483647", "optimizer.lr_per_256_samples=10.0",
