@@ -132,7 +132,8 @@ def test_broken_files_are_one_line(name, tmp_path, monkeypatch, capsys):
 
 MALFORMED = [
     "", "=", "seed", "seed=", "=1", "seed=[", "seed=&a 1", "seed=!!int 1", "seed.low=1", ".=1", "data..root=1",
-    "nope=1", "mask.ratio=&a [*a]", "seed={a: 1, a: 2}", "seed=\x00", "seed=1e400", "seed=" + "9" * 9999, "schedule.steps=.inf",
+    "nope=1", "mask.ratio=&a [*a]", "seed={a: 1, a: 2}", "seed=\x00", "seed=1e400",
+    "seed=" + "9" * 9999, "schedule.steps=.inf",
 ]  # fmt: skip
 
 
