@@ -5,6 +5,7 @@ import json
 
 from r2mae.cli.evaluate import print_scores, score
 from r2mae.cli.pretrain import pretrain
+from r2mae.schema.launch import read_launch
 
 LABELS_PER_CLASS = 10
 DRAWS = 10
@@ -13,6 +14,8 @@ DRAWS = 10
 def run(arguments: argparse.Namespace) -> None:
     """Pretrain the digits recipe; last line `demo: {json}`."""
     trained = pretrain(arguments)
+    if not read_launch().is_first:
+        return
     from r2mae.recipe import load_run
 
     run = load_run(trained["run"])

@@ -8,6 +8,7 @@ from typing import Any
 from r2mae.cli.training import run_path, tell, train_run
 from r2mae.errors import InputError
 from r2mae.schema.finetune import FinetuneRecipe
+from r2mae.schema.launch import read_launch
 from r2mae.schema.recipe import load_recipe
 
 Recipe = FinetuneRecipe[Any, Any]
@@ -38,22 +39,19 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     from r2mae.training.run_folder import RunFolder
 
     table, writes = RunFolder(run_path(arguments.name or Path(arguments.recipe).stem)), is_first_process()
-    if table.exists:
-        raise InputError(f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name.")
-    if table.path.exists() and any(table.path.iterdir()) and not any(table.path.glob("labels_*")):
-        raise InputError(
-            f"{table.path} must hold fine-tuning runs or be absent, got other files. Choose another --name."
-        )
+    fresh = arguments.fresh and not read_launch().restarted
+    if writes:
+        _check_table_folder(table)
     check_table(recipe)
     if arguments.against is not None:
         check_against(recipe, arguments.against)
-    if arguments.fresh and writes:
+    if fresh and writes:
         table.set_aside()
     rows, names = _earlier_rows(table.path, recipe), []
     for count in recipe.repeat.labels_per_class:
         runs = [single_run(recipe, table.path, count, seed) for seed in range(recipe.repeat.seeds)]
         for single, path in runs:
-            train_run(single, path, arguments, fresh=False)
+            train_run(single, path, arguments, fresh=fresh and not writes)  # the first set all aside
             if writes:
                 names = score_once(path)
         if writes:
@@ -63,6 +61,16 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
             write_atomic(table.path / "scores.json", json.dumps(result, indent=1) + "\n")
     tell(writes, f"{table.path}: scores.json holds what follows")
     return result if writes else {}
+
+
+def _check_table_folder(table: Any) -> None:
+    """Raise InputError for a folder that holds something else than fine-tuning runs."""
+    if table.exists:
+        raise InputError(f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name.")
+    if table.path.exists() and any(table.path.iterdir()) and not any(table.path.glob("labels_*")):
+        raise InputError(
+            f"{table.path} must hold fine-tuning runs or be absent, got other files. Choose another --name."
+        )
 
 
 def _earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:

@@ -4,14 +4,17 @@ Exit codes: 0 done, 1 a fault of ours (traceback in a log), 2 bad input, 128 + n
 """
 
 import argparse
+import contextlib
 import errno
 import importlib
+import json
 import os
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from r2mae import __version__
 from r2mae.errors import InputError, InterruptedRun
@@ -21,6 +24,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
+
+_TRAINING = ("pretrain", "finetune", "demo")
+# How gloo and the store speak of another process that is gone: not this rank's own fault.
+_OF_A_PEER = ("closed by peer", "connection reset", "connection refused", "broken pipe", "socket")
 
 _FULL_OR_FORBIDDEN = (
     errno.ENOSPC,
@@ -146,16 +153,23 @@ def _label_counts(text: str) -> list[int | None]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; give its exit code."""
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = build_parser().parse_args(words)
     # OpenMP threads that spin while they wait make every small operation wait for the scheduler as soon as another
     # process wants a core: 3.1 ms became 17.6 ms (4,352 x 64 x 256 linear map and GELU, 2 cores, one of them busy).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
+        if arguments.verb in _TRAINING:
+            from r2mae.cli.launch import end_with_parent, launch
+
+            end_with_parent()
+            if (code := launch(arguments, words)) is not None:
+                return code
         importlib.import_module(f"r2mae.cli.{arguments.verb.replace('-', '_')}").run(arguments)
         sys.stdout.flush()
         return 0
     except InputError as error:
-        return _say(f"r2mae: {error}", 2)
+        return _fail(arguments, f"r2mae: {error}", 2, own=True)
     except InterruptedRun as ending:
         remedy = "the same command continues"
         return _say(
@@ -169,24 +183,48 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
-            return _say(
-                f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}",
-                2,
-            )
-        log = Path(getattr(arguments, "log_file", None) or Path(tempfile.gettempdir()) / "r2mae-error.log")
-        with log.open("a") as file:
-            traceback.print_exc(file=file)
-        first = (str(error).strip().splitlines() or [""])[0]
-        return _say(f"r2mae: fault in r2mae: {type(error).__name__}: {first[:300]} (traceback in {log})", 1)
+            line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
+            return _fail(arguments, line, 2, own=True)
+        return _fault(arguments, error)
 
 
-def _say(line: str, code: int) -> int:
-    """One line on stderr, from the first process only: the others met the same."""
-    from_launcher = int(os.environ.get("LOCAL_RANK", "0")) > 0
-    if not from_launcher:
+def _fault(arguments: argparse.Namespace, error: Exception) -> int:
+    """Keep the traceback, and name the rank it came from where there are several."""
+    from r2mae.schema.launch import read_launch
+
+    here = read_launch()
+    rank = "" if here.launcher == "none" else f"rank {here.rank}: "
+    log = Path(getattr(arguments, "log_file", None) or Path(tempfile.gettempdir()) / "r2mae-error.log")
+    if not log.parent.is_dir():  # not made yet by the first rank
+        log = Path(tempfile.gettempdir()) / "r2mae-error.log"
+    with log.open("a") as file:
+        file.write(f"{rank}{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{traceback.format_exc()}")
+    text = str(error).strip()
+    line = f"r2mae: {rank}fault in r2mae: {type(error).__name__}: {(text.splitlines() or [''])[0][:300]}"
+    waited = any(words in text.lower() for words in ("timed out", "timeout"))
+    is_own = not waited and not any(words in text.lower() for words in _OF_A_PEER)
+    return _fail(arguments, f"{line} (traceback in {log})", 1, log=str(log), own=is_own, waited=waited)
+
+
+def _fail(arguments: argparse.Namespace, line: str, code: int, **about: Any) -> int:
+    """Say a failure once: under our supervisor it does, after all ranks ended; the first rank's word counts."""
+    if word := os.environ.get("R2MAE_WORD"):
+        draft = Path(f"{word}.{os.getpid()}")
+        draft.write_text(json.dumps({"line": line, "code": code} | about))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, word)  # whole or not at all, and never the second
+        return code
+    in_training = getattr(arguments, "log_file", None) is not None
+    return _say(line, code, everywhere=in_training)
+
+
+def _say(line: str, code: int, *, everywhere: bool = False) -> int:
+    """One line on stderr, from the first process only unless the others met something else."""
+    from r2mae.schema.launch import read_launch
+
+    if everywhere or read_launch().is_first:
         print(line, file=sys.stderr, flush=True)
-    # Lightning's launcher kills the job when a child ends badly; the first process reports for all.
-    return 0 if from_launcher and "TORCHELASTIC_RUN_ID" not in os.environ else code
+    return code
 
 
 if __name__ == "__main__":

@@ -2,18 +2,18 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from r2mae.cli.training import run_path, train_run
+from r2mae.schema.launch import read_launch
 from r2mae.schema.recipe import load_recipe
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Start or continue a run."""
     result = pretrain(arguments)
-    if arguments.json and int(os.environ.get("LOCAL_RANK", "0")) == 0:
+    if arguments.json and read_launch().is_first:
         print(json.dumps(result))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError, InterruptedRun
+from r2mae.schema.launch import read_launch
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 
 
@@ -22,8 +23,8 @@ def train_run(recipe: AnyRecipe, path: Path, arguments: argparse.Namespace, *, f
 
     folder = RunFolder(path)
     writes, document = is_first_process(), recipe_document(recipe)
-    fresh = fresh and writes  # a launched rank finds the folder that the first one has just made
-    if not fresh:
+    fresh = fresh and not read_launch().restarted
+    if writes and not fresh:  # the other ranks may find what the first one is just making
         folder.check(document, str(arguments.recipe))
     status = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
@@ -47,28 +48,17 @@ def train_run(recipe: AnyRecipe, path: Path, arguments: argparse.Namespace, *, f
 
 def _train(training: Any, folder: Any, writes: bool, earlier_seconds: float) -> dict[str, Any]:
     start = time.monotonic()
-    ending = "failed"
-    word = folder.path / ".rank_error"  # what one rank alone found wrong, for the first rank to say
-    if writes:
-        word.unlink(missing_ok=True)
+    ending, stopped_by = "failed", None
     try:
         metrics = training.run()
         ending = "finished"
-    except InputError as error:
-        if not writes:
-            word.write_text(str(error))
-        raise
-    except RuntimeError:
-        time.sleep(1 if training.trainer.world_size > 1 else 0)
-        if word.is_file():
-            raise InputError(word.read_text()) from None
-        raise
-    except InterruptedRun:
-        ending = "interrupted"
+    except InterruptedRun as interrupted:
+        ending, stopped_by = "interrupted", interrupted.signal_number
         raise
     finally:
         skipped = sorted(training.module.skipped)
         entries = {"seconds": round(earlier_seconds + time.monotonic() - start, 2), "status": ending}
+        entries["signal"] = stopped_by
         if writes:
             folder.write_status(**entries, skipped_samples=len(skipped), skipped_first=skipped[:100])
     if skipped:

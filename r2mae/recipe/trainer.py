@@ -11,6 +11,7 @@ from torch import nn
 
 from r2mae.errors import InputError
 from r2mae.recipe.plan import Plan
+from r2mae.schema.launch import read_launch
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import RunFolder
 
@@ -64,7 +65,9 @@ def build_trainer(recipe: AnyRecipe, plan: Plan, callbacks: list[Any], loggers: 
     strategy: Any = "auto"
     if hardware.nodes * hardware.devices > 1:
         strategy = DDPStrategy(
-            gradient_as_bucket_view=True, broadcast_buffers=share_buffers, timeout=timedelta(seconds=1800)
+            gradient_as_bucket_view=True,
+            broadcast_buffers=share_buffers,
+            timeout=timedelta(seconds=hardware.timeout_seconds),
         )
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
@@ -77,7 +80,7 @@ def build_trainer(recipe: AnyRecipe, plan: Plan, callbacks: list[Any], loggers: 
         accumulate_grad_batches=plan.accumulation,
         logger=loggers,
         callbacks=callbacks,
-        plugins=[FolderCheckpointIO()],
+        plugins=[FolderCheckpointIO(), _cluster()],
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -126,7 +129,17 @@ def close_loggers(trainer: Any) -> None:
 
 def is_first_process() -> bool:
     """True in the process that writes: rank 0, known before any process group exists."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
+    return read_launch().is_first
+
+
+def _cluster() -> Any:
+    """Who started the processes, said outright: Lightning would take a batch script without srun for a SLURM step."""
+    from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+
+    launcher = read_launch().launcher
+    if launcher == "torchrun":
+        return TorchElasticEnvironment()
+    return SLURMEnvironment(auto_requeue=False) if launcher == "slurm" else LightningEnvironment()
 
 
 def _quiet_lightning() -> None:

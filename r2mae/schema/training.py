@@ -66,6 +66,7 @@ class HardwareSection(Section):
     compile: bool = False
     deterministic: bool = False
     workers: int = Field(default=0, ge=0, le=256)
+    timeout_seconds: int = Field(default=1800, ge=10, le=86400)  # that ranks wait for one that does not answer
 
 
 class WatchSection(Section):

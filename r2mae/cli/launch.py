@@ -1,0 +1,158 @@
+"""Several devices on one machine: a supervisor that trains nothing, starts the ranks and sees that they end together.
+
+It imports no torch and takes part in no collective, so no frozen or dead rank can stop it. A rank that dies takes the
+others along after a grace; a rank that freezes makes the others fail by hardware.timeout_seconds, then goes the same
+way. Should the supervisor itself be killed, the kernel kills the ranks.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from r2mae.schema.launch import SUPERVISOR, WORD, check_launch, read_launch
+
+_TASKS = {"pretrain": "pretrain", "demo": "pretrain", "finetune": "finetune"}
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_GRACE_SECONDS = 6.0  # for the others to notice a death and to write their tracebacks
+_POLL_SECONDS = 0.05
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+
+
+def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
+    """Start and watch the ranks of a recipe on several devices; the exit code, or None where this process trains.
+
+    Raises: InputError for a bad recipe, or one that does not fit its launcher.
+    """
+    if arguments.verb not in _TASKS:
+        return None
+    from r2mae.schema.recipe import load_recipe
+
+    here = read_launch()
+    hardware = load_recipe(arguments.recipe, arguments.set, task=_TASKS[arguments.verb]).hardware
+    check_launch(hardware, here)
+    if here.launcher != "none" or hardware.devices == 1:
+        return None
+    if hardware.accelerator == "gpu":  # worth 2 s: one line instead of a line a rank
+        from r2mae.recipe import choose_accelerator
+
+        choose_accelerator(load_recipe(arguments.recipe, arguments.set))
+    folder = Path("runs") / (arguments.name or Path(arguments.recipe).stem)
+    return Supervisor(folder, hardware.devices, hardware.timeout_seconds).run(argv)
+
+
+def end_with_parent() -> None:
+    """A rank's part: the kernel kills it with its supervisor or torchrun, so none is left behind."""
+    launcher = read_launch().launcher
+    if launcher in ("r2mae", "torchrun") and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        if launcher == "r2mae" and os.getppid() != int(os.environ[SUPERVISOR]):
+            os._exit(1)  # it died before the line above
+
+
+class Supervisor:
+    """The ranks of one job, from start to end."""
+
+    def __init__(self, folder: Path, devices: int, timeout_seconds: int) -> None:
+        self.folder = folder
+        self.devices = devices
+        self.timeout_seconds = timeout_seconds
+        self.ranks: list[subprocess.Popen[bytes]] = []
+        self.endings: dict[int, int] = {}  # rank -> exit code, in the order of ending
+        self.killed: list[int] = []  # by us
+        self.received: list[int] = []
+
+    def run(self, argv: list[str]) -> int:
+        """Until no rank is left; the exit code of the job."""
+        before = {number: signal.signal(number, lambda got, _: self.received.append(got)) for number in _SIGNALS}
+        with tempfile.TemporaryDirectory(prefix="r2mae-") as scratch:
+            word = Path(scratch) / "word.json"
+            try:
+                self._start(argv, word)
+                self._watch(word)
+            finally:
+                for process in self.ranks:
+                    process.kill()  # nothing, where it has ended
+                    process.wait()
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+            return self._sum_up(json.loads(word.read_text()) if word.is_file() else {})
+
+    def _start(self, argv: list[str], word: Path) -> None:
+        # As this process was started: with -m the working folder may be where r2mae is found.
+        as_module = sys.modules["__main__"].__spec__ is not None and not sys.flags.safe_path
+        command = [sys.executable, *([] if as_module else ["-P"]), "-m", "r2mae", *argv]
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), SUPERVISOR: str(os.getpid()), WORD: str(word)}
+        for rank in range(self.devices):
+            own = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(self.devices)}
+            # A group of its own: Ctrl-C reaches ranks through the supervisor alone, once.
+            self.ranks.append(subprocess.Popen(command, env=os.environ | shared | own, process_group=0))
+
+    def _watch(self, word: Path) -> None:
+        deadline = float("inf")
+        told = 0
+        while len(self.endings) < self.devices:
+            for number in self.received[told:]:
+                told += 1
+                for process in self.ranks:
+                    process.send_signal(number)
+            for rank, process in enumerate(self.ranks):
+                if rank not in self.endings and (code := process.poll()) is not None:
+                    self.endings[rank] = code
+            now, orderly = time.monotonic(), all(code == 0 or code > 128 for code in self.endings.values())
+            if word.is_file() or not orderly:
+                deadline = min(deadline, now + _GRACE_SECONDS)
+            elif any(self.endings.values()):  # the others may still be writing the checkpoint
+                deadline = min(deadline, now + self.timeout_seconds)
+            if now > deadline and not self.killed:
+                self.killed = [rank for rank in range(self.devices) if rank not in self.endings]
+                for rank in self.killed:
+                    self.ranks[rank].kill()
+            time.sleep(_POLL_SECONDS)
+
+    def _sum_up(self, word: dict[str, Any]) -> int:
+        """The exit code; says what happened where no rank could."""
+        endings = {rank: code for rank, code in self.endings.items() if rank not in self.killed and code}
+        if not endings and not self.killed:
+            return 0
+        stops = {code - 128 if code > 128 else -code for code in endings.values()}
+        if not word and len(stops) == 1 and (stops <= set(self.received) or all(c > 128 for c in endings.values())):
+            number = stops.pop()
+            if all(code < 0 for code in endings.values()):
+                self._say(f"r2mae: stopped by signal {number} before training began")
+            return 128 + number
+        dead = [(rank, -code) for rank, code in endings.items() if code < 0]
+        log = word.get("log") or str(self.folder / "stderr.log")
+        where = f"; the same command continues (tracebacks of the others in {log})"
+        if dead and not word.get("own"):
+            self._say(f"r2mae: rank {dead[0][0]} was killed by signal {dead[0][1]}{where}", log)
+        elif self.killed and word.get("waited"):
+            names = ", ".join(map(str, self.killed))
+            rule = f"hardware.timeout_seconds: {self.timeout_seconds}"
+            self._say(f"r2mae: rank {names} did not answer within {rule}, and was killed{where}", log)
+        else:
+            self._say(word.get("line", f"r2mae: fault in r2mae: ranks ended with {endings}"))
+            return int(word.get("code", 1))
+        return 1
+
+    def _say(self, line: str, log: str | None = None) -> None:
+        print(line, file=sys.stderr, flush=True)
+        if log and Path(log).parent.is_dir():
+            with Path(log).open("a") as file:
+                file.write(line + "\n")
+            from r2mae.training.run_folder import RunFolder
+
+            folder = RunFolder(Path(log).parent)
+            if folder.read_status().get("status") == "running":  # rank 0 was not there to write it
+                folder.write_status(status="failed")

@@ -1,0 +1,72 @@
+"""Who started this process and which rank it is: told by the environment, before any process group exists."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from r2mae.errors import InputError
+from r2mae.schema.training import HardwareSection
+
+SUPERVISOR = "R2MAE_SUPERVISOR"  # the process that started this rank
+WORD = "R2MAE_WORD"  # the file in which the first rank that fails says why, for the supervisor to repeat
+_INTERACTIVE = ("bash", "interactive")  # what SLURM calls a job that is a shell
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One process of a job."""
+
+    launcher: Literal["none", "r2mae", "torchrun", "slurm", "other"]
+    is_first: bool  # global rank 0, the process that writes
+    rank: int
+    world_size: int | None = None  # where an outside launcher has chosen it
+    per_node: int | None = None
+    restarted: bool = False  # the launcher's own second try of the same command
+
+    @property
+    def is_outside(self) -> bool:
+        """True when another program than r2mae decides how many processes there are."""
+        return self.launcher in ("torchrun", "slurm")
+
+
+def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
+    """What torchrun, srun or our own supervisor said to this process.
+
+    An interactive SLURM shell, and a batch script before its srun, launch nothing.
+    """
+
+    def number(name: str) -> int:
+        return int(environment.get(name) or "0")
+
+    if "TORCHELASTIC_RUN_ID" in environment:
+        rank, restarts = number("RANK"), number("TORCHELASTIC_RESTART_COUNT")
+        return Launch("torchrun", rank == 0, rank, number("WORLD_SIZE"), number("LOCAL_WORLD_SIZE"), restarts > 0)
+    in_step = "SLURM_STEP_ID" in environment and "SLURM_NTASKS" in environment
+    if in_step and environment.get("SLURM_JOB_NAME") not in _INTERACTIVE:
+        rank, tasks = number("SLURM_PROCID"), number("SLURM_NTASKS")
+        per_node = number("SLURM_NTASKS_PER_NODE") or tasks // max(1, number("SLURM_NNODES"))
+        return Launch("slurm", rank == 0, rank, tasks, per_node, number("SLURM_RESTART_COUNT") > 0)
+    rank = number("LOCAL_RANK")
+    if SUPERVISOR in environment:
+        return Launch("r2mae", rank == 0, rank)
+    first = all(number(name) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
+    return Launch("other" if "LOCAL_RANK" in environment else "none", first, rank)
+
+
+def check_launch(hardware: HardwareSection, launch: Launch) -> None:
+    """Raise InputError unless a recipe's nodes and devices are the processes that there are."""
+    if launch.launcher == "none" and hardware.nodes > 1:
+        remedy = "Start it by scripts/torchrun.sh or scripts/slurm.sh."
+        raise InputError(f"hardware.nodes must be 1 without a launcher, got {hardware.nodes}. {remedy}")
+    if not launch.is_outside:
+        return
+    assert launch.world_size is not None
+    assert launch.per_node is not None
+    nodes, devices = launch.world_size // launch.per_node, launch.per_node
+    if (nodes, devices) != (hardware.nodes, hardware.devices):
+        raise InputError(
+            f"hardware.nodes and hardware.devices must be the {nodes} x {devices} processes of {launch.launcher}, "
+            f"got {hardware.nodes} x {hardware.devices}. Use --set hardware.nodes={nodes} --set "
+            f"hardware.devices={devices}."
+        )
