@@ -46,12 +46,37 @@ if [ -n "${CIFAR10:-}" ]; then  # a folder with train.parquet and test.parquet
     --set hardware.compile=true --set hardware.workers=8 --labels-per-class all --seeds 1 --set schedule.epochs=20 --json
 fi
 
-echo "== kill and continue"
-timeout --signal=KILL 40 python3 -c "
-import os; os.chdir('$out')
-from r2mae.cli.main import main
-main(['pretrain', '$recipe', '--name', 'killed', '--set', 'hardware.accelerator=gpu', '--set', 'schedule.steps=5000'])" || true
-r2mae pretrain "$recipe" --name killed --set hardware.accelerator=gpu --set schedule.steps=5000 | tail -n 1
+echo "== kill and continue: bf16, compile, accumulation and clipping, bit-identical"
+r2mae verify-resume "$recipe" "${gpu[@]}" --set hardware.deterministic=true --set batch.per_device_samples=32 \
+  --kill-at 7,13 --devices 1
+
+echo "== the pause of a save, from the GPU"
+python3 - <<'PY'
+import statistics, tempfile, time
+from pathlib import Path
+import torch
+from r2mae.training.writer import CheckpointWriter
+
+weights = {f"layer_{n}": torch.randn(2048, 2048, device="cuda") for n in range(24)}
+moments = {f"{name}/{key}": torch.randn_like(t) for name, t in weights.items() for key in ("exp_avg", "exp_avg_sq")}
+held = {name: torch.empty(t.shape, pin_memory=True) for name, t in (weights | moments).items()}
+writer, times = CheckpointWriter(), {"one copy": [], "pause": []}
+with tempfile.TemporaryDirectory() as folder:
+    for turn in range(6):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for name, tensor in (weights | moments).items():
+            held[name].copy_(tensor, non_blocking=True)
+        torch.cuda.synchronize()
+        middle = time.perf_counter()
+        writer.save(Path(folder) / "step_1", weights, moments, {"step": 1}, lambda: None)
+        end = time.perf_counter()
+        writer.wait()
+        if turn:
+            times["one copy"].append((middle - start) * 1e3)
+            times["pause"].append((end - middle) * 1e3)
+print("saving:", {name: round(statistics.median(found), 1) for name, found in times.items()}, "ms")
+PY
 
 echo "== packed attention: the kernel against groups, and no step waits for the device"
 python3 - <<'PY'
