@@ -1,6 +1,6 @@
 """What the engine costs, measured side by side in one run, interleaved: medians and ratios, never absolute claims.
 
-Run: make bench   (CPU, about two minutes; the last line is JSON)
+Run: make bench   (CPU, about five minutes; the last line is JSON)
 """
 
 import json
@@ -81,13 +81,28 @@ def parts(setting: Setting) -> dict[str, float]:
     whole = torch.full(positions.shape, 0.75, dtype=torch.float64)
     stream = Stream(1_281_167, 0)
     jobs: dict[str, Job] = {
-        "step, uniform 0.6-0.9": lambda turn: setting.step(setting.mask(setting.ratios(VARIED, turn))),
         "step, fixed 0.75": lambda _: setting.step(setting.mask(whole)),
         "forward of the encoder, all tokens": lambda _: setting.encoder.forward_features(model.pixels(setting.batch)),
         "mask alone": lambda turn: setting.mask(setting.ratios(A_SAMPLE, turn)),
         "order alone": lambda turn: stream.indices(positions + turn * len(positions)),
     }
     return report("64 patches, batch 64", "step, fixed 0.75", jobs)
+
+
+def laws(setting: Setting) -> dict[str, float]:
+    """A random law against the fixed ratio of the same mean: every level of the law once, so that no draw decides."""
+    levels = [torch.full(setting.positions.shape, ratio, dtype=torch.float64) for ratio in VARIED.table(0.0).tolist()]
+    whole = torch.full(setting.positions.shape, VARIED.mean(), dtype=torch.float64)
+
+    def run(ratios: list[torch.Tensor]) -> None:
+        for ratio in ratios:
+            setting.step(setting.mask(ratio))
+
+    jobs: dict[str, Job] = {
+        "8 steps, fixed 0.75": lambda _: run([whole] * len(levels)),
+        "8 steps, uniform 0.6-0.9, a level each": lambda _: run(levels),
+    }
+    return report("64 patches, batch 64", "8 steps, fixed 0.75", jobs)
 
 
 def lengths(name: str, setting: Setting) -> dict[str, float]:
@@ -158,7 +173,8 @@ def starting() -> dict[str, float]:
 
 def main() -> None:
     results = saving() | starting()
-    results |= parts(Setting(*SIZES["64 patches"]))
+    small = Setting(*SIZES["64 patches"])
+    results |= parts(small) | laws(small)
     for name, size in SIZES.items():
         results |= lengths(name, Setting(*size))
     print(f"bench: {json.dumps(results)}")
