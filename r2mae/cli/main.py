@@ -1,23 +1,12 @@
-"""`r2mae`: the parser, and how every ending becomes an exit code and at most one line.
-
-Exit codes: 0 done, 1 a fault of ours (traceback in a log), 2 bad input, 128 + n stopped by signal n, state saved.
-"""
+"""`r2mae`: the parser, and the verb that it names."""
 
 import argparse
-import contextlib
-import errno
 import importlib
-import json
 import os
 import sys
-import tempfile
-import time
-import traceback
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from r2mae import __version__
-from r2mae.errors import InputError, InterruptedRun
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,19 +15,6 @@ class _Parser(argparse.ArgumentParser):
 
 
 _TRAINING = ("pretrain", "finetune", "demo")
-# How gloo and the store speak of another process that is gone: not this rank's own fault.
-_OF_A_PEER = ("closed by peer", "connection reset", "connection refused", "broken pipe", "socket")
-
-_FULL_OR_FORBIDDEN = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-    errno.EEXIST,
-)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -168,63 +144,10 @@ def main(argv: list[str] | None = None) -> int:
         importlib.import_module(f"r2mae.cli.{arguments.verb.replace('-', '_')}").run(arguments)
         sys.stdout.flush()
         return 0
-    except InputError as error:
-        return _fail(arguments, f"r2mae: {error}", 2, own=True)
-    except InterruptedRun as ending:
-        remedy = "the same command continues"
-        return _say(
-            f"r2mae: stopped by signal {ending.signal_number}, saved at step {ending.step}; {remedy}",
-            128 + ending.signal_number,
-        )
-    except KeyboardInterrupt:
-        return _say("r2mae: interrupted", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing to say
-        return 0
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
-            line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
-            return _fail(arguments, line, 2, own=True)
-        return _fault(arguments, error)
+    except (Exception, KeyboardInterrupt) as error:
+        from r2mae.cli.ending import end
 
-
-def _fault(arguments: argparse.Namespace, error: Exception) -> int:
-    """Keep the traceback, and name the rank it came from where there are several."""
-    from r2mae.schema.launch import read_launch
-
-    here = read_launch()
-    rank = "" if here.launcher == "none" else f"rank {here.rank}: "
-    log = Path(getattr(arguments, "log_file", None) or Path(tempfile.gettempdir()) / "r2mae-error.log")
-    if not log.parent.is_dir():  # not made yet by the first rank
-        log = Path(tempfile.gettempdir()) / "r2mae-error.log"
-    with log.open("a") as file:
-        file.write(f"{rank}{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{traceback.format_exc()}")
-    text = str(error).strip()
-    line = f"r2mae: {rank}fault in r2mae: {type(error).__name__}: {(text.splitlines() or [''])[0][:300]}"
-    waited = any(words in text.lower() for words in ("timed out", "timeout"))
-    is_own = not waited and not any(words in text.lower() for words in _OF_A_PEER)
-    return _fail(arguments, f"{line} (traceback in {log})", 1, log=str(log), own=is_own, waited=waited)
-
-
-def _fail(arguments: argparse.Namespace, line: str, code: int, **about: Any) -> int:
-    """Say a failure once: under our supervisor it does, after all ranks ended; the first rank's word counts."""
-    if word := os.environ.get("R2MAE_WORD"):
-        draft = Path(f"{word}.{os.getpid()}")
-        draft.write_text(json.dumps({"line": line, "code": code} | about))
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, word)  # whole or not at all, and never the second
-        return code
-    in_training = getattr(arguments, "log_file", None) is not None
-    return _say(line, code, everywhere=in_training)
-
-
-def _say(line: str, code: int, *, everywhere: bool = False) -> int:
-    """One line on stderr, from the first process only unless the others met something else."""
-    from r2mae.schema.launch import read_launch
-
-    if everywhere or read_launch().is_first:
-        print(line, file=sys.stderr, flush=True)
-    return code
+        return end(error, arguments)
 
 
 if __name__ == "__main__":

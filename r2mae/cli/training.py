@@ -1,6 +1,7 @@
 """One run of any task: its folder, training until it ends or is stopped, and what is said of it."""
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -59,8 +60,10 @@ def _train(training: Any, folder: Any, writes: bool, earlier_seconds: float) -> 
         skipped = sorted(training.module.skipped)
         entries = {"seconds": round(earlier_seconds + time.monotonic() - start, 2), "status": ending}
         entries["signal"] = stopped_by
-        if writes:
-            folder.write_status(**entries, skipped_samples=len(skipped), skipped_first=skipped[:100])
+        # Where the disk is full, what stopped the run is the news, not that this cannot be written either.
+        with contextlib.suppress(*(() if ending == "finished" else (OSError,))):
+            if writes:
+                folder.write_status(**entries, skipped_samples=len(skipped), skipped_first=skipped[:100])
     if skipped:
         tell(writes, f"{folder.path}: skipped {len(skipped)} unreadable samples, the first {skipped[0]}")
     step = training.module.steps_done

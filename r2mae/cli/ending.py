@@ -1,0 +1,86 @@
+"""How every ending becomes an exit code and at most one line on stderr.
+
+Exit codes: 0 done, 1 a fault of ours (traceback in a log), 2 bad input, 128 + n stopped by signal n, state saved.
+"""
+
+import argparse
+import contextlib
+import errno
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from r2mae.errors import InputError, InterruptedRun
+from r2mae.schema.launch import WORD, read_launch
+
+# How gloo and the store speak of another process that is gone: not this rank's own fault.
+_OF_A_PEER = ("closed by peer", "connection reset", "connection refused", "broken pipe", "socket")
+
+_FULL_OR_FORBIDDEN = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.EEXIST,
+)
+
+
+def end(error: BaseException, arguments: argparse.Namespace) -> int:
+    """Say what stopped a verb; the exit code. To be called while the error is handled."""
+    if isinstance(error, InputError):
+        return _fail(arguments, f"r2mae: {error}", 2, own=True)
+    if isinstance(error, InterruptedRun):
+        number, remedy = error.signal_number, "the same command continues"
+        return _say(f"r2mae: stopped by signal {number}, saved at step {error.step}; {remedy}", 128 + number)
+    if isinstance(error, KeyboardInterrupt):
+        return _say("r2mae: interrupted", 130)
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing to say
+        return 0
+    if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
+        line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
+        return _fail(arguments, line, 2, own=True)
+    return _fault(arguments, error)
+
+
+def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
+    """Keep the traceback, and name the rank it came from where there are several."""
+    here = read_launch()
+    rank = "" if here.launcher == "none" else f"rank {here.rank}: "
+    log = Path(getattr(arguments, "log_file", None) or Path(tempfile.gettempdir()) / "r2mae-error.log")
+    if not log.parent.is_dir():  # not made yet by the first rank
+        log = Path(tempfile.gettempdir()) / "r2mae-error.log"
+    with log.open("a") as file:
+        file.write(f"{rank}{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{traceback.format_exc()}")
+    text = str(error).strip()
+    line = f"r2mae: {rank}fault in r2mae: {type(error).__name__}: {(text.splitlines() or [''])[0][:300]}"
+    waited = any(words in text.lower() for words in ("timed out", "timeout"))
+    is_own = not waited and not any(words in text.lower() for words in _OF_A_PEER)
+    return _fail(arguments, f"{line} (traceback in {log})", 1, log=str(log), own=is_own, waited=waited)
+
+
+def _fail(arguments: argparse.Namespace, line: str, code: int, **about: Any) -> int:
+    """Say a failure once: under our supervisor it does, after all ranks ended; the first rank's word counts."""
+    if word := os.environ.get(WORD):
+        draft = Path(f"{word}.{os.getpid()}")
+        draft.write_text(json.dumps({"line": line, "code": code} | about))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, word)  # whole or not at all, and never the second
+        return code
+    in_training = getattr(arguments, "log_file", None) is not None
+    return _say(line, code, everywhere=in_training)
+
+
+def _say(line: str, code: int, *, everywhere: bool = False) -> int:
+    """One line on stderr, from the first process only unless the others met something else."""
+    if everywhere or read_launch().is_first:
+        print(line, file=sys.stderr, flush=True)
+    return code
