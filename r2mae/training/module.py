@@ -5,8 +5,10 @@ and the number of steps done. Losses come as (sum, count): gradients are normali
 """
 
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -101,7 +103,7 @@ class Engine(lightning.LightningModule):
             collate_fn=as_is,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_ignore_ctrl_c,
+            worker_init_fn=_follow_the_parent,
         )
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
@@ -226,6 +228,17 @@ class Engine(lightning.LightningModule):
         progress.ready = progress.completed = self.start_step
 
 
-def _ignore_ctrl_c(worker: int) -> None:  # noqa: ARG001
-    """The training process decides what Ctrl-C means; its workers end with it."""
+def _follow_the_parent(worker: int) -> None:  # noqa: ARG001
+    """The training process decides what Ctrl-C means; its workers end with it, without a word of their own.
+
+    A thread of multiprocessing that hands batches over reports a lost connection through sys.excepthook: it is the
+    parent that died, which its supervisor says in one line.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    report = sys.excepthook
+
+    def ignore_lost_parent(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+        if not issubclass(kind, (ConnectionError, EOFError)):
+            report(kind, error, where)
+
+    sys.excepthook = ignore_lost_parent
