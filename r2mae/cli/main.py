@@ -2,9 +2,10 @@
 
 import argparse
 import importlib
+import math
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from r2mae import __version__
 
@@ -101,12 +102,53 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("folder", metavar="DIR", help="absent or empty")
     export.add_argument("--to", choices=("timm", "transformers"), required=True)
 
+    theory = verbs.add_parser("theory", help="predict what a mask-ratio law costs, before training")
+    questions = theory.add_subparsers(dest="question", required=True, metavar="QUESTION", parser_class=_Parser)
+    _add_theory(questions)
+
     demo = verb("demo", "pretrain on real digits in under a minute, then compare with raw pixels and no training")
     demo.add_argument("recipe", nargs="?", default="recipes/vision/digits_demo.yaml", metavar="RECIPE")
     demo.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. seed=1")
     demo.add_argument("--name", help="of the run folder below runs/")
     demo.add_argument("--fresh", action="store_true", help="set an earlier run aside and start over")
     return parser
+
+
+def _add_theory(questions: Any) -> None:
+    """`r2mae theory risk | plot | recommend`."""
+    for name, text in (("risk", "excess test risk of a law"), ("plot", "excess test risk against the fixed ratio")):
+        added = questions.add_parser(name, help=text, description=text)
+        added.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+        words = "identity, ar1:R, equicorrelated:R, blocks:SIZE:R or FILE.npy"
+        added.add_argument("--covariance", required=True, metavar="S", help=words)
+        added.add_argument("--num-features", type=_positive, metavar="D", help="of the input; a file tells by itself")
+        added.add_argument("--num-rows", type=_positive, required=True, metavar="N", help="samples that train")
+        added.add_argument("--objective", choices=("downstream", "reconstruction"), default="downstream")
+        target = "feature J of D + 1 is the response; else the response is feature 0 plus noise"
+        added.add_argument("--target", type=int, metavar="J", help=target)
+        added.add_argument("--coefficients", metavar="FILE.npy", help="(D,) instead of feature 0")
+        added.add_argument(
+            "--noise-variance", type=float, default=0.0, metavar="V", help="on top of what --target leaves"
+        )
+        added.add_argument("--test-mask-ratio", type=float, default=0.0, metavar="Q")
+        added.add_argument("--ridge", type=float, default=0.0, metavar="L")
+        added.add_argument("--train-time", type=float, default=math.inf, metavar="T", help="learning rate x steps")
+        added.add_argument("--masks-per-row", type=float, default=1, metavar="M", help="1 (default) or inf")
+        added.add_argument("--leading-factors", type=int, default=0, choices=(0, 1))
+        law = "0.5, uniform:LOW:HIGH, beta:A:B:LOW:HIGH or truncated_normal:MEAN:SD:LOW:HIGH"
+        added.add_argument("--ratio", required=name == "risk", metavar="LAW", help=law)
+        if name == "plot":
+            added.add_argument("-o", "--output", required=True, metavar="FILE.png")
+    text = "which mask-ratio law for a recipe's data"
+    added = questions.add_parser("recommend", help=text, description=text)
+    added.add_argument("recipe", metavar="RECIPE", help="a pretraining recipe")
+    added.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. seed=1")
+    added.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    added.add_argument("-o", "--output", metavar="FILE.png", help="also draw the curves")
+    added.add_argument(
+        "--write", choices=("fixed", "least_regret", "schedule"), help="write RECIPE_<choice>.yaml beside the recipe"
+    )
+    added.add_argument("--bootstrap", type=_positive, default=10, metavar="B", help="samples for bands; default 10")
 
 
 def _positive(text: str) -> int:

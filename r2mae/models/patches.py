@@ -45,6 +45,10 @@ class PatchedImages(ImageEncoder):
         images = batch["images"]
         return torch.ones(len(images), self.grid[0] * self.grid[1], dtype=torch.bool, device=images.device)
 
+    def tokens(self, batch: dict[str, Any]) -> Tensor:
+        """(B, N, P) the values of every patch as they were read, not standardised."""
+        return self.patchify(batch["images"].float())
+
     def patchify(self, pixels: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, N, P), a patch's values ordered row, column, channel."""
         return split_cells(pixels, self.patch_size)

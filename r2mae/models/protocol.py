@@ -59,6 +59,10 @@ class MaskedModel(Encoder, Protocol):
         """(B, N) bool on the batch's device, positions that may be hidden."""
         ...
 
+    def tokens(self, batch: dict[str, Any]) -> Tensor:
+        """(B, N, P) the values of each position as they were read; what the linear theory looks at."""
+        ...
+
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Predict what mask hides."""
         ...

@@ -9,6 +9,7 @@ from r2mae.recipe.modality import (
     open_paths,
     open_split,
     open_training_data,
+    read_tokens,
 )
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.replay import replay_step
@@ -37,5 +38,6 @@ __all__ = [
     "open_paths",
     "open_split",
     "open_training_data",
+    "read_tokens",
     "replay_step",
 ]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -13,6 +15,9 @@ from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, host_bits
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.recipe import AnyRecipe
+
+_MOST_SAMPLES = 5_000  # that the theory looks at
+_MOST_VALUES = 100_000_000
 
 
 def _build_masked_vision(recipe: AnyRecipe) -> nn.Module:
@@ -187,3 +192,17 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
 def open_training_data(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
     """(samples that train, samples held out of the training split)."""
     return hold_out(open_split(recipe, "train"), recipe.data.held_out)
+
+
+def read_tokens(recipe: AnyRecipe) -> tuple[npt.NDArray[np.float32], int]:
+    """(values of tokens (n, T, P), samples that train): all of them, or as many, evenly spread, as memory allows.
+
+    Raises: InputError when the data is not there.
+    """
+    train = open_training_data(recipe)[0]
+    outline: Any = build_outline(recipe)
+    probe = outline.tokens(train.load(torch.arange(1), None, 0))
+    most = min(_MOST_SAMPLES, _MOST_VALUES // probe.numel(), len(train))
+    rows = torch.linspace(0, len(train) - 1, most, dtype=torch.float64).long()
+    parts = [outline.tokens(train.load(part, None, 0)) for part in rows.split(256)]
+    return torch.cat(parts).numpy(), len(train)

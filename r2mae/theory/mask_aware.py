@@ -43,9 +43,17 @@ def mask_aware(
     for test_ratio in test_mask_ratios:
         level = float(table[np.abs(table - test_ratio).argmin()])
         rows = num_rows if masks_per_row == math.inf else max(num_rows / len(table), 1.0)
-        options = {"test_mask_ratio": test_ratio, "ridge": ridge, "masks_per_row": masks_per_row}
         both = [
-            predict(problem, count, one, objective=objective, train_time=train_time, **options).excess_risk
+            predict(
+                problem,
+                count,
+                one,
+                test_mask_ratio=test_ratio,
+                ridge=ridge,
+                masks_per_row=masks_per_row,
+                objective=objective,
+                train_time=train_time,
+            ).excess_risk
             for count, one in ((num_rows, law), (rows, FixedRatio(level)))
         ]
         shared.append(both[0])

@@ -71,9 +71,7 @@ def excess_risk(
     inf at the ridgeless peak N = d with one mask a row. Raises: ValueError for input that breaks a rule.
     Source: docs/theory.md, "The equations".
     """
-    problem = build_problem(
-        covariance, coefficients, noise_variance, leading_factors=leading_factors, tokens=tokens
-    )
+    problem = build_problem(covariance, coefficients, noise_variance, leading_factors=leading_factors, tokens=tokens)
     return predict(
         problem,
         num_rows,
@@ -159,16 +157,19 @@ def check_setting(
 
 
 def _fit(
-    problem: Problem, num_rows: float, visible: Floats, weights: Floats, ridge: float, nodes: list[tuple[complex, complex]]
+    problem: Problem,
+    num_rows: float,
+    visible: Floats,
+    weights: Floats,
+    ridge: float,
+    nodes: list[tuple[complex, complex]],
 ) -> _Estimator:
     """One mask a row: a class for each ratio, and for each value of the leading factor where there is one."""
     a, noise = visible, visible * (1 - visible)
     signal, total = problem.signal, problem.signal + problem.noise_variance
     zero = np.zeros_like(a)
     if not problem.has_factor:
-        classes = RowClasses(
-            weights, np.stack([a**2, noise], 1), np.stack([a, zero], 1), np.full(len(a), total)
-        )
+        classes = RowClasses(weights, np.stack([a**2, noise], 1), np.stack([a, zero], 1), np.full(len(a), total))
     else:
         squares, shares = _squared_normal()
         f2 = np.repeat(squares, len(a))
@@ -190,7 +191,12 @@ def _fit(
 
 
 def _fit_remasked(
-    problem: Problem, num_rows: float, visible: Floats, weights: Floats, ridge: float, nodes: list[tuple[complex, complex]]
+    problem: Problem,
+    num_rows: float,
+    visible: Floats,
+    weights: Floats,
+    ridge: float,
+    nodes: list[tuple[complex, complex]],
 ) -> _Estimator:
     """A fresh mask at every visit: unmasked rows, and the mask noise as a penalty E[a(1-a)] D."""
     first, second = float(weights @ visible), float(weights @ visible**2)
@@ -240,8 +246,12 @@ def _test(problem: Problem, estimator: _Estimator, visible: float) -> tuple[floa
             partners = [other] if is_real else [other, _conjugate(other)]
             for coefficient, second, second_mean in partners:
                 quadratic, spread = pair_moments(
-                    problem.basis, estimator.classes, estimator.num_rows, problem.images,
-                    (resolvent, mean), (second, second_mean),
+                    problem.basis,
+                    estimator.classes,
+                    estimator.num_rows,
+                    problem.images,
+                    (resolvent, mean),
+                    (second, second_mean),
                 )
                 factor = twice * (1 if is_real else 2) * amount * coefficient
                 bias += float((factor * (at_test @ quadratic)).real)

@@ -1,4 +1,4 @@
-"""A linear regression problem: features' covariance, the response's coefficients and noise; checked once, in one line."""
+"""A linear regression problem: the features' covariance, the response's coefficients and noise, checked once."""
 
 from dataclasses import dataclass
 
@@ -62,7 +62,7 @@ def build_problem(
     covariance: (d, d) or a `Spectrum`. tokens: (d,), features of the same token hide together; default: each alone.
     Raises: ValueError for anything that is no covariance, no vector, no variance.
     """
-    if not (np.isscalar(noise_variance) and np.isfinite(noise_variance) and noise_variance >= 0):
+    if not 0 <= noise_variance < np.inf:
         raise ValueError(f"noise_variance must be finite and at least 0, got {noise_variance}.")
     if leading_factors not in (0, 1):
         raise ValueError(f"leading_factors must be 0 or 1, got {leading_factors}.")
@@ -109,21 +109,23 @@ def check_covariance(covariance: ArrayLike) -> Floats:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise ValueError(f"covariance must be a square matrix, got shape {matrix.shape}.")
     if not np.isfinite(matrix).all():
-        where = tuple(np.argwhere(~np.isfinite(matrix))[0].tolist())
+        where = divmod(int(np.flatnonzero(~np.isfinite(matrix))[0]), len(matrix))
         raise ValueError(f"covariance must be finite, got {matrix[where]} at {where}.")
     gap = np.abs(matrix - matrix.T)
     if gap.max() > 1e-8 * np.abs(matrix).max():
-        where = tuple(np.unravel_index(gap.argmax(), gap.shape))
+        where = divmod(int(gap.argmax()), len(gap))
         pair = f"{matrix[where]:.6g} and {matrix.T[where]:.6g} at ({where[0]}, {where[1]})"
         raise ValueError(f"covariance must be symmetric, got {pair}. Average it with its transpose.")
     variances = np.diag(matrix)
     if variances.min() <= 0:
-        where = int(variances.argmin())
-        raise ValueError(f"variances must be positive, got {variances[where]:.6g} for feature {where}. Leave it out.")
+        least_of = int(variances.argmin())
+        got = f"{variances[least_of]:.6g} for feature {least_of}"
+        raise ValueError(f"variances must be positive, got {got}. Leave it out.")
     least = np.linalg.eigvalsh(matrix)[0]
     if least < -1e-8 * variances.max() * len(matrix) ** 0.5:
         raise ValueError(
-            f"covariance must be positive semi-definite, got an eigenvalue of {least:.3g}. Shrink it towards its diagonal."
+            f"covariance must be positive semi-definite, got an eigenvalue of {least:.3g}. "
+            "Shrink it towards its diagonal."
         )
     return (matrix + matrix.T) / 2
 
@@ -162,5 +164,3 @@ def _with_factor(matrix: Floats, noise: Floats, w: Floats, b: Floats, noise_vari
     basis = DenseBasis(np.stack([matrix - outer, noise - own_noise, own_noise, outer]))
     images = basis.apply(b)
     return Problem(basis, images, float(b @ (images[0] + images[3])), noise_variance, float(w @ b) ** 2)
-
-

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from r2mae.law import MaskLaw, RatioDistribution
 from r2mae.theory.prediction import Objective, check_setting, ratios_and_weights
@@ -97,16 +98,13 @@ def _masked(
     law: RatioDistribution | MaskLaw,
     objective: str,
     epochs: int,
-    units: Floats,
+    units: NDArray[np.integer[Any]],
     rng: np.random.Generator,
 ) -> tuple[Floats, Floats, int]:
     """Second and cross moment over drawn masks."""
     second, cross, count = np.zeros((x.shape[1],) * 2), np.zeros(x.shape[1]), 0
     for _ in range(epochs):
-        if isinstance(law, MaskLaw):
-            ratios = rng.choice(law.table(), size=len(y))
-        else:
-            ratios = law.quantile(rng.random(len(y)))
+        ratios = _draw(law, len(y), rng)
         is_visible = rng.random((len(y), int(units.max()) + 1)) >= ratios[:, None]
         trains = rng.random(len(y)) < ratios if objective == "reconstruction" else np.ones(len(y), dtype=bool)
         masked = (x * is_visible[:, units])[trains]
@@ -114,6 +112,12 @@ def _masked(
         cross += masked.T @ y[trains]
         count += int(trains.sum())
     return second / max(count, 1), cross / max(count, 1), count
+
+
+def _draw(law: RatioDistribution | MaskLaw, count: int, rng: np.random.Generator) -> Floats:
+    if isinstance(law, MaskLaw):
+        return rng.choice(law.table(), size=count)
+    return law.quantile(rng.random(count))
 
 
 def _fit(second: Floats, cross: Floats, ridge: float, train_time: float, rank: int) -> Floats:

@@ -1,0 +1,123 @@
+"""`r2mae theory recommend`: which mask-ratio law for a recipe's data, by the linear theory."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from r2mae.errors import InputError
+from r2mae.schema.document import apply_overrides, load_document, write_document
+from r2mae.schema.recipe import load_recipe
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read the data, ask the theory, print; draw and write where asked."""
+    from r2mae.advice import draw_advice, recommend
+    from r2mae.cli.show import show
+    from r2mae.recipe import read_tokens
+
+    recipe: Any = load_recipe(arguments.recipe, arguments.set, task="pretrain")
+    beside = Path(arguments.recipe).with_name(f"{Path(arguments.recipe).stem}_{arguments.write}.yaml")
+    if arguments.write and beside.exists():
+        raise InputError(f"{beside} must not exist yet, got a file. Move it away.")
+    if arguments.output and Path(arguments.output).suffix != ".png":
+        raise InputError(f"-o must be a .png file, got {arguments.output}.")
+    tokens, samples = read_tokens(recipe)
+    advice = recommend(
+        tokens,
+        recipe.mask.law,
+        num_rows=samples,
+        bootstrap=arguments.bootstrap,
+        seed=recipe.seed,
+        progress=show("bootstrap"),
+    )
+    if arguments.json:
+        print(json.dumps(_plain(advice)))
+    else:
+        _print(advice)
+    if arguments.output:
+        draw_advice(advice, arguments.output)
+    if arguments.write:
+        _write(arguments, advice, beside)
+
+
+def _plain(advice: Any) -> dict[str, Any]:
+    from r2mae.law import distribution_to_dict
+
+    document = asdict(advice)
+    document["law"] = distribution_to_dict(advice.law)
+    for name in ("law_regret", "least_expected", "least_worst", "least_expected_uniform"):
+        document[name]["law"] = distribution_to_dict(getattr(advice, name).law)
+    return document
+
+
+def _print(advice: Any) -> None:
+    print(
+        f"N = {advice.num_rows:,} samples, d = {advice.num_features} features of {advice.num_tokens} tokens "
+        f"({advice.explained:.1%} of the variance), covariance shrunk by {advice.shrinkage:.3f}, "
+        f"held-out gain {advice.held_out_gain:+.3f} nats a feature"
+    )
+    low, high = advice.best_fixed_band
+    print(f"1. best fixed ratio, trained to the end, full input: {advice.best_fixed:g} ({low:g} to {high:g})")
+    low, high = advice.law_excess_band
+    print(
+        f"2. this recipe's law, {_words(advice.law)}: acts like {advice.law_acts_like:.2f}, "
+        f"excess risk {_times(advice.law_excess)} that of 1. ({_times(low)} to {_times(high)})"
+    )
+    print("3. over what is not known (samples x 1/4 to 4, noise x 1 to 2, test ratio 0 to 0.75, training time):")
+    for text, choice in (
+        ("least expected regret", advice.least_expected),
+        ("least worst regret", advice.least_worst),
+        ("least expected among random laws", advice.least_expected_uniform),
+        ("this recipe's law", advice.law_regret),
+    ):
+        print(f"   {text}: {_words(choice.law)}, expected {choice.expected:.1%}, worst {choice.worst:.1%}")
+    print("4. a ratio that moves while training, against the best constant one:")
+    for found in advice.schedules:
+        low, high = found.gain_band
+        print(
+            f"   training time {found.train_time:g}: {found.start:g} to {found.end:g} saves {found.gain:.1%} "
+            f"({low:.1%} to {high:.1%}) of the excess risk of {found.best_constant:g}"
+        )
+    for warning in advice.warnings:
+        print(f"loose: {warning}")
+    print("This is what linear regression on masked features does; docs/theory.md says how to read it.")
+
+
+def _words(law: Any) -> str:
+    from r2mae.law import distribution_to_dict
+
+    ((name, fields),) = distribution_to_dict(law).items()
+    return (
+        f"{name} {json.dumps(fields)}"
+        if name == "mixture"
+        else f"{name} " + "-".join(f"{v:g}" for v in fields.values())
+    )
+
+
+def _times(excess: float) -> str:
+    return f"{1 + excess:.3g} x"
+
+
+def _write(arguments: argparse.Namespace, advice: Any, beside: Path) -> None:
+    from r2mae.advice import linear_schedule
+    from r2mae.law import FixedRatio, distribution_to_dict, schedule_to_dict
+
+    schedule = None
+    ratio = {"fixed": FixedRatio(advice.best_fixed), "least_regret": advice.least_expected.law}.get(arguments.write)
+    if ratio is None:
+        chosen = max(advice.schedules, key=lambda choice: choice.gain)
+        if chosen.start == chosen.end:
+            raise InputError("--write schedule must save risk, got none: no ramp beats a constant ratio here.")
+        ratio, schedule = linear_schedule(chosen)
+    document = apply_overrides(load_document(arguments.recipe), arguments.set)
+    document["mask"]["ratio"] = distribution_to_dict(ratio)
+    document["mask"].pop("schedule", None)
+    if schedule is not None:
+        document["mask"]["schedule"] = schedule_to_dict(schedule)
+    header = (
+        f"# {Path(arguments.recipe).name} with the {arguments.write} ratio of: r2mae theory recommend. Unmeasured.\n"
+    )
+    beside.write_text(header + write_document(document))
+    print(f"written: {beside}")
