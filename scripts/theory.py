@@ -52,6 +52,34 @@ def reference(points):
         print(f"{name}: {len(values)} points, median gap {statistics.median(values):.1%}, worst {max(values):.1%}")
 
 
+def figure(path):
+    """Predicted curves and simulated points, both regimes of masking."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(9, 3.8), dpi=110, layout="constrained")
+    for axes, (name, masks) in zip(
+        drawing.subplots(1, 2), (("one mask a row", 1), ("a fresh mask at every visit", math.inf)), strict=True
+    ):
+        case = CORES["ar1"]
+        problem = build_problem(*case)
+        for rows in (100, 400, 1600):
+            ratios = np.linspace(0.05, 0.9, 60)
+            curve = [predict(problem, rows, FixedRatio(float(p)), masks_per_row=masks).excess_risk for p in ratios]
+            line = axes.plot(ratios, curve, label=f"N = {rows}, fixed")[0]
+            for p in (0.1, 0.3, 0.5, 0.7, 0.9):
+                drawn = simulate(*case, rows, FixedRatio(p), masks_per_row=masks, num_sets=40)
+                axes.errorbar(p, drawn.excess_risk, 2 * drawn.standard_error, fmt="o", color=line.get_color(), ms=4)
+            law = UniformRatio(0.2, 0.8)
+            drawn = simulate(*case, rows, law, masks_per_row=masks, num_sets=40)
+            risk = predict(problem, rows, law, masks_per_row=masks).excess_risk
+            axes.plot([0.2, 0.8], [risk, risk], color=line.get_color(), linestyle=":")
+            axes.errorbar(0.5, drawn.excess_risk, 2 * drawn.standard_error, fmt="s", color=line.get_color(), ms=5)
+        axes.set(title=name, xlabel="mask ratio (dotted: uniform 0.2 to 0.8)", yscale="log")
+        axes.legend(frameon=False, fontsize=8)
+    drawing.axes[0].set_ylabel("excess test risk")
+    drawing.savefig(path)
+
+
 def finite_size():
     """Gap of the prediction at fixed d / N = 2, ridgeless, high ratio."""
     for dim, sets in ((100, 2000), (200, 1000), (400, 400), (800, 100), (1600, 24)):
@@ -128,8 +156,13 @@ def seeing():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figure", metavar="FILE.png", help="draw predicted against simulated instead")
     parser.add_argument("reference", nargs="?", type=Path, help="theory_reference.json")
-    path = parser.parse_args().reference
+    arguments = parser.parse_args()
+    path = arguments.reference
+    if arguments.figure:
+        figure(arguments.figure)
+        raise SystemExit
     speed()
     seeing()
     stopping()

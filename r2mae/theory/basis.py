@@ -74,7 +74,7 @@ class DenseBasis:
 
     def traces(self, inverse: Array) -> Array:
         """tr(B_i Q), (B,)."""
-        return np.einsum("bij,ij->b", self.matrices, inverse)  # Q and B_i are symmetric
+        return np.asarray(np.einsum("bij,ij->b", self.matrices, inverse))  # Q and B_i are symmetric
 
     def pair_traces(self, left: Array, right: Array) -> Array:
         """tr(B_i Q B_j P), (B, B)."""
