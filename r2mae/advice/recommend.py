@@ -1,4 +1,8 @@
-"""Which mask-ratio law for this data: four answers to four questions, each with a band over bootstrap samples."""
+"""Which mask-ratio law for this data: four answers to four questions, each with a band over half-samples.
+
+Half of the samples, drawn without replacement, spread like the full estimate does (the half-sample bootstrap of
+McCarthy 1969); the ordinary bootstrap repeats samples, which shifts a shrunk covariance more than it spreads it.
+"""
 
 import math
 from collections.abc import Callable
@@ -96,11 +100,8 @@ def recommend(
     for number in range(bootstrap + 1):
         if progress is not None:
             progress(number, bootstrap + 1)
-        sampled = (
-            shrunk
-            if number == 0
-            else shrink(features, rng.integers(len(features.values), size=len(features.values)), False)
-        )
+        half = rng.permutation(len(features.values))[: len(features.values) // 2]
+        sampled = shrunk if number == 0 else shrink(features, half, check=False)
         results.append(_Result(World(sampled.covariance, features, rows, targets), laws, uncertainty, objective))
     if progress is not None:
         progress(bootstrap + 1, bootstrap + 1)
@@ -110,9 +111,9 @@ def recommend(
     best_fixed = float(_GRID[own.nominal[:fixed].argmin()])
 
     def choice(index: int) -> Choice:
-        expected = _band([result.expected[index] for result in again])
-        worst = _band([result.worst[index] for result in again])
-        return Choice(laws[index], float(own.expected[index]), float(own.worst[index]), expected, worst)
+        expected, worst = float(own.expected[index]), float(own.worst[index])
+        bands = _band([r.expected[index] for r in again], expected), _band([r.worst[index] for r in again], worst)
+        return Choice(laws[index], expected, worst, *bands)
 
     return Advice(
         num_rows=rows,
@@ -126,7 +127,7 @@ def recommend(
         law=law.ratio,
         law_acts_like=effective_ratio(law.ratio, objective),
         law_excess=own.law_excess,
-        law_excess_band=_band([result.law_excess for result in again]),
+        law_excess_band=_band([result.law_excess for result in again], own.law_excess),
         law_regret=choice(len(laws) - 1),
         least_expected=choice(int(own.expected[:-1].argmin())),
         least_worst=choice(int(own.worst[:-1].argmin())),
@@ -175,7 +176,7 @@ def _schedules(results: list["_Result"], uncertainty: Uncertainty) -> list[Sched
         gains = [float(1 - move[best] / stay.min()) for move, stay in zip(moving, staying, strict=True)]
         start, end = map(float, pairs[best])
         fixed = float(_GRID[staying[0].argmin()])
-        choices.append(ScheduleChoice(time, start, end, fixed, gains[0], _band(gains[1:] or gains)))
+        choices.append(ScheduleChoice(time, start, end, fixed, gains[0], _band(gains[1:] or gains, gains[0])))
     return choices
 
 
@@ -223,9 +224,11 @@ def _warn(
     return [text for holds, text in rules if holds]
 
 
-def _band(values: list[float]) -> tuple[float, float]:
+def _band(values: list[float], around: float | None = None) -> tuple[float, float]:
+    """5 to 95 % of values; around: where their mean is put, since covariances of half the samples are biased."""
     low, high = np.percentile(values, _BAND)
-    return float(low), float(high)
+    shift = 0.0 if around is None else around - float(np.mean(values))
+    return float(low) + shift, float(high) + shift
 
 
 def linear_schedule(choice: ScheduleChoice) -> tuple[FixedRatio, LinearSchedule]:

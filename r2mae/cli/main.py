@@ -148,7 +148,9 @@ def _add_theory(questions: Any) -> None:
     added.add_argument(
         "--write", choices=("fixed", "least_regret", "schedule"), help="write RECIPE_<choice>.yaml beside the recipe"
     )
-    added.add_argument("--bootstrap", type=_positive, default=10, metavar="B", help="samples for bands; default 10")
+    added.add_argument(
+        "--bootstrap", type=_positive, default=10, metavar="B", help="half-samples for bands; default 10"
+    )
 
 
 def _positive(text: str) -> int:
