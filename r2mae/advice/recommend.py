@@ -17,7 +17,9 @@ from r2mae.law import FixedRatio, LinearSchedule, MaskLaw, RatioDistribution, Un
 from r2mae.theory import effective_ratio
 from r2mae.theory.prediction import Objective
 
-_GRID = np.round(np.arange(0.05, 0.951, 0.05), 2)
+_GRID = np.round(np.arange(0.02, 0.961, 0.02), 2)  # of fixed ratios
+_ENDS = np.round(np.arange(0.05, 0.951, 0.1), 2)  # of uniform laws
+_RAMPS = (0.02, 0.04, 0.06, 0.1, 0.14, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96)  # ends of ramps
 _BAND = (5, 95)
 
 
@@ -66,6 +68,7 @@ class Advice:
     law_regret: Choice
     least_expected: Choice
     least_worst: Choice
+    least_expected_fixed: Choice
     least_expected_uniform: Choice
     schedules: list[ScheduleChoice]
     curves: dict[str, list[float]]  # fixed ratios, and excess risk at each sample factor
@@ -131,6 +134,7 @@ def recommend(
         law_regret=choice(len(laws) - 1),
         least_expected=choice(int(own.expected[:-1].argmin())),
         least_worst=choice(int(own.worst[:-1].argmin())),
+        least_expected_fixed=choice(int(own.expected[:fixed].argmin())),
         least_expected_uniform=choice(min(uniforms, key=lambda index: own.expected[index])),
         schedules=_schedules(results, uncertainty),
         curves=_curves(own.world, uncertainty, objective),
@@ -154,15 +158,14 @@ class _Result:
 
 def _candidates(own: RatioDistribution) -> list[RatioDistribution]:
     """Fixed ratios first, then uniform laws, the recipe's own last."""
-    ends = _GRID[::2]
-    uniform = [UniformRatio(float(low), float(high)) for low in ends for high in ends if low < high]
+    uniform = [UniformRatio(float(low), float(high)) for low in _ENDS for high in _ENDS if low < high]
     return [*(FixedRatio(float(ratio)) for ratio in _GRID), *uniform, own]
 
 
 def _schedules(results: list["_Result"], uncertainty: Uncertainty) -> list[ScheduleChoice]:
     """The best straight ramp at each finite training time, full input at test time."""
-    ends = _GRID[::2]
-    pairs = np.array([(start, end) for start in ends for end in ends])
+    still = [(ratio, ratio) for ratio in _GRID]
+    pairs = np.array([*still, *((start, end) for start in _RAMPS for end in _RAMPS)])
     share = (np.arange(PHASES) + 0.5) / PHASES
     ratios = pairs[:, :1] * (1 - share) + pairs[:, 1:] * share  # (L, P)
     constant = _GRID[:, None]

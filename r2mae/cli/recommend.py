@@ -47,7 +47,7 @@ def _plain(advice: Any) -> dict[str, Any]:
 
     document = asdict(advice)
     document["law"] = distribution_to_dict(advice.law)
-    for name in ("law_regret", "least_expected", "least_worst", "least_expected_uniform"):
+    for name in ("law_regret", "least_expected", "least_worst", "least_expected_fixed", "least_expected_uniform"):
         document[name]["law"] = distribution_to_dict(getattr(advice, name).law)
     return document
 
@@ -69,7 +69,8 @@ def _print(advice: Any) -> None:
     for text, choice in (
         ("least expected regret", advice.least_expected),
         ("least worst regret", advice.least_worst),
-        ("least expected among random laws", advice.least_expected_uniform),
+        ("least expected among fixed ratios", advice.least_expected_fixed),
+        ("least expected among uniform laws", advice.least_expected_uniform),
         ("this recipe's law", advice.law_regret),
     ):
         print(f"   {text}: {_words(choice.law)}, expected {choice.expected:.1%}, worst {choice.worst:.1%}")

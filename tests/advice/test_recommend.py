@@ -34,9 +34,9 @@ def test_answers_are_consistent(few):
     assert few.least_expected.expected <= few.least_expected_uniform.expected
     assert all(choice.worst >= choice.expected >= 0 for choice in (few.least_expected, few.law_regret))
     assert len(few.schedules) == 1  # one finite training time
-    assert few.schedules[0].gain > -0.01  # a ramp may stay where it is
+    assert few.schedules[0].gain > -1e-6  # a ramp may stay where it is
     low, high = few.best_fixed_band
-    assert 0.05 <= low <= high <= 0.95
+    assert 0.02 <= low <= high <= 0.96
     assert any("N = 30 is small" in text for text in few.warnings)
 
 
@@ -48,5 +48,5 @@ def test_the_best_fixed_ratio_has_no_excess_over_itself(few):
 def test_samples_beside_the_ones_that_were_read_count():
     advice = recommend(rows(300), MaskLaw(UniformRatio(0.6, 0.9)), num_rows=10**6, uncertainty=SMALL, bootstrap=1)
     assert advice.num_rows == 10**6
-    assert advice.best_fixed == 0.05
+    assert advice.best_fixed == 0.02
     assert any("least ratio tried" in text for text in advice.warnings)
