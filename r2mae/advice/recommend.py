@@ -39,12 +39,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class ScheduleChoice:
-    """A straight ramp between two fixed ratios, and the share of the best constant ratio's excess risk it saves."""
+    """A straight ramp between two fixed ratios, and the share of the best constant law's excess risk it saves."""
 
     train_time: float
     start: float
     end: float
-    best_constant: float
+    best_constant: RatioDistribution
     gain: float
     gain_band: tuple[float, float]
 
@@ -136,7 +136,7 @@ def recommend(
         least_worst=choice(int(own.worst[:-1].argmin())),
         least_expected_fixed=choice(int(own.expected[:fixed].argmin())),
         least_expected_uniform=choice(min(uniforms, key=lambda index: own.expected[index])),
-        schedules=_schedules(results, uncertainty),
+        schedules=_schedules(results, laws, uncertainty, objective),
         curves=_curves(own.world, uncertainty, objective),
         warnings=_warn(features, shrunk.covariance, shrunk.gain, rows, law.schedule is not None, best_fixed),
     )
@@ -162,30 +162,27 @@ def _candidates(own: RatioDistribution) -> list[RatioDistribution]:
     return [*(FixedRatio(float(ratio)) for ratio in _GRID), *uniform, own]
 
 
-def _schedules(results: list["_Result"], uncertainty: Uncertainty) -> list[ScheduleChoice]:
+def _schedules(
+    results: list["_Result"], laws: list[RatioDistribution], uncertainty: Uncertainty, objective: Objective
+) -> list[ScheduleChoice]:
     """The best straight ramp at each finite training time, full input at test time."""
     still = [(ratio, ratio) for ratio in _GRID]
     pairs = np.array([*still, *((start, end) for start in _RAMPS for end in _RAMPS)])
     share = (np.arange(PHASES) + 0.5) / PHASES
     ratios = pairs[:, :1] * (1 - share) + pairs[:, 1:] * share  # (L, P)
-    constant = _GRID[:, None]
     choices = []
     for time in uncertainty.train_times:
         if math.isinf(time):
             continue  # where training runs to its end, the last ratio alone decides
-        moving = [result.world.excess(*_moments(ratios), 1.0, 1.0, 0.0, time) for result in results]
-        staying = [result.world.excess(*_moments(constant), 1.0, 1.0, 0.0, time) for result in results]
-        best = int(moving[0].argmin())
+        only = Uncertainty((1.0,), (0.0,), (1.0,), (time,))
+        # A fixed ratio's moments are the same among masks that hide the target.
+        moving = [result.world.excess(1 - ratios, (1 - ratios) ** 2, 1.0, 1.0, 0.0, time) for result in results]
+        staying = [result.world.table(laws, only, objective)[:, 0] for result in results]
+        best, constant = int(moving[0].argmin()), int(staying[0].argmin())
         gains = [float(1 - move[best] / stay.min()) for move, stay in zip(moving, staying, strict=True)]
         start, end = map(float, pairs[best])
-        fixed = float(_GRID[staying[0].argmin()])
-        choices.append(ScheduleChoice(time, start, end, fixed, gains[0], _band(gains[1:] or gains, gains[0])))
+        choices.append(ScheduleChoice(time, start, end, laws[constant], gains[0], _band(gains[1:] or gains, gains[0])))
     return choices
-
-
-def _moments(ratios: Floats) -> tuple[Floats, Floats]:
-    """E[a] and E[a^2] of fixed ratios; the target being hidden says nothing more about them."""
-    return 1 - ratios, (1 - ratios) ** 2
 
 
 def _curves(world: World, uncertainty: Uncertainty, objective: Objective) -> dict[str, list[float]]:

@@ -49,6 +49,8 @@ def _plain(advice: Any) -> dict[str, Any]:
     document["law"] = distribution_to_dict(advice.law)
     for name in ("law_regret", "least_expected", "least_worst", "least_expected_fixed", "least_expected_uniform"):
         document[name]["law"] = distribution_to_dict(getattr(advice, name).law)
+    for plain, choice in zip(document["schedules"], advice.schedules, strict=True):
+        plain["best_constant"] = distribution_to_dict(choice.best_constant)
     return document
 
 
@@ -74,12 +76,12 @@ def _print(advice: Any) -> None:
         ("this recipe's law", advice.law_regret),
     ):
         print(f"   {text}: {_words(choice.law)}, expected {choice.expected:.1%}, worst {choice.worst:.1%}")
-    print("4. a ratio that moves while training, against the best constant one:")
+    print("4. a ratio that moves while training, against the best law that stays:")
     for found in advice.schedules:
         low, high = found.gain_band
         print(
             f"   training time {found.train_time:g}: {found.start:g} to {found.end:g} saves {found.gain:.1%} "
-            f"({low:.1%} to {high:.1%}) of the excess risk of {found.best_constant:g}"
+            f"({low:.1%} to {high:.1%}) of the excess risk of {_words(found.best_constant)}"
         )
     for warning in advice.warnings:
         print(f"loose: {warning}")

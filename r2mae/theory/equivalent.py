@@ -15,6 +15,9 @@ from r2mae.theory.basis import Array, Basis
 
 _TOLERANCE = 1e-12
 _MAX_ITERATIONS = 2000
+_PATIENCE = 200  # iterations without halving the residual: as far as rounding lets it go
+_ROUNDING = 1e-5
+_MOST_GROWTH = 1024.0
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,10 @@ def solve_resolvent(
 
     shift 0 without a penalty is the ridgeless limit: with fewer rows than features it solves
     kappa_c = tr(M_c Q) / N with Q = inv(sum_c w_c M_c / kappa_c + I), the minimum-norm solution.
-    start: unknowns of a nearby resolvent, (B,). A Newton step is taken where it brings the residual down, else the
-    plain iteration, which rises to the solution from anywhere for real positive shifts (a standard interference
-    function in the sense of Yates 1995). Raises: ArithmeticError where neither converges.
+    start: unknowns of a nearby resolvent, (B,). Newton steps, and doubling ones where those leave the positive
+    numbers: for real shifts the iteration is a standard interference function in the sense of Yates 1995, so there is
+    one solution, and any large enough multiple of a point lies above it.
+    Raises: ValueError where rounding keeps both from it.
     """
     extra = np.zeros(classes.moments.shape[1]) if penalty is None else penalty
     is_min_norm = shift == 0 and not np.any(extra) and num_rows < basis.dim
@@ -70,23 +74,33 @@ def solve_resolvent(
         start = basis.traces(basis.inverse(weights @ phi + extra, eps))
     unknowns = np.asarray(start)
     kappa, inverse, found, residual = at(unknowns)
+    is_real = not np.iscomplexobj(found)
+    best, since, growth = residual, 0, 1.0
     for _ in range(_MAX_ITERATIONS):
-        if residual < _TOLERANCE:
-            return Resolvent(inverse, kappa, found)
+        if residual < _TOLERANCE or since > _PATIENCE:
+            break
         curvature = (phi.T * (weights / kappa**2)) @ phi / num_rows
         slope = basis.pair_traces(inverse, inverse) @ curvature
-        # A basis that a law does not use (no mask noise, say) leaves no singular system: the identity stays.
         newton = unknowns + np.linalg.solve(np.eye(len(found)) - slope, found - unknowns)
-        if np.all(newton.real > 0) and np.all(np.isfinite(newton)):
+        # Real residuals are convex: from above the solution Newton steps lead straight down to it, from below they may
+        # leave the positive numbers; then doubling steps lead above.
+        least = -_TOLERANCE * np.abs(newton).max()  # a matrix that is 0 has trace 0
+        if np.all(newton.real >= least) and np.all(np.isfinite(newton)):
             trial = at(newton)
-            if trial[3] < max(residual / 2, _TOLERANCE):
-                unknowns, (kappa, inverse, found, residual) = newton, trial
+            if trial[3] < residual or (is_real and np.isfinite(trial[3])):
+                unknowns, (kappa, inverse, found, residual), growth = newton, trial, 1.0
+                best, since = (residual, 0) if residual < best / 2 else (best, since + 1)
                 continue
-        if residual < 1e3 * _TOLERANCE:  # as far as rounding lets it go
-            return Resolvent(inverse, kappa, found)
-        unknowns = found
+        unknowns = found * growth if is_real else found
+        growth = min(2 * growth, _MOST_GROWTH)
         kappa, inverse, found, residual = at(unknowns)
-    raise ArithmeticError(f"the fixed point is not reached: {residual:.1e} after {_MAX_ITERATIONS} iterations")
+        best, since = (residual, 0) if residual < best / 2 else (best, since + 1)
+    if not residual < _ROUNDING:
+        raise ValueError(
+            f"covariance must be conditioned well enough for float64, got a fixed point missed by {residual:.0e}. "
+            "Add a ridge, or shrink it towards its diagonal."
+        )
+    return Resolvent(inverse, kappa, found)
 
 
 def mean_estimator(basis: Basis, classes: RowClasses, resolvent: Resolvent, images: Array) -> Array:

@@ -182,6 +182,8 @@ def _fit(
         )
     terms = []
     start = None
+    if nodes[0][1] != 0:  # complex shifts are reached from the real axis
+        start = solve_resolvent(problem.basis, classes, num_rows, ridge + abs(nodes[0][1])).unknowns
     for amount, shift in nodes:
         resolvent = solve_resolvent(problem.basis, classes, num_rows, ridge + shift, start=start)
         mean = mean_estimator(problem.basis, classes, resolvent, problem.images)

@@ -79,7 +79,7 @@ def build_problem(
     noise = block_diagonal(matrix, tokens)
     values, vectors = np.linalg.eigh(matrix)
     if leading_factors:
-        return _with_factor(matrix, noise, vectors[:, -1] * np.sqrt(values[-1]), b, noise_variance)
+        return _with_factor(matrix, tokens, vectors[:, -1] * np.sqrt(values[-1]), b, noise_variance)
     variance = noise[0, 0]
     if np.allclose(noise, variance * np.eye(len(noise)), rtol=1e-10, atol=1e-12 * variance):
         return _diagonal(np.maximum(values, 0), np.full(len(values), variance), vectors.T @ b, noise_variance)
@@ -158,9 +158,9 @@ def _assemble(basis: Basis, b: Floats, noise_variance: float) -> Problem:
     return Problem(basis, images, float(b @ images[0]), noise_variance)
 
 
-def _with_factor(matrix: Floats, noise: Floats, w: Floats, b: Floats, noise_variance: float) -> Problem:
+def _with_factor(matrix: Floats, tokens: ArrayLike | None, w: Floats, b: Floats, noise_variance: float) -> Problem:
     outer = np.outer(w, w)
-    own_noise = np.where(noise != 0, outer, 0.0)
-    basis = DenseBasis(np.stack([matrix - outer, noise - own_noise, own_noise, outer]))
+    own_noise = block_diagonal(outer, tokens)
+    basis = DenseBasis(np.stack([matrix - outer, block_diagonal(matrix, tokens) - own_noise, own_noise, outer]))
     images = basis.apply(b)
     return Problem(basis, images, float(b @ (images[0] + images[3])), noise_variance, float(w @ b) ** 2)
