@@ -8,6 +8,12 @@ from r2mae.advice.recommend import Advice
 from r2mae.errors import InputError
 
 
+def check_picture_path(path: str) -> None:
+    """Raise InputError unless path may be written as a PNG."""
+    if Path(path).suffix != ".png" or not Path(path).parent.is_dir():
+        raise InputError(f"-o must be a .png file in a folder that exists, got {path}.")
+
+
 def draw_advice(advice: Advice, path: str) -> None:
     """Excess risk against the fixed ratio, a line a sample size; the recipe's law stands where it acts."""
     ratios = advice.curves["ratio"]
@@ -22,9 +28,8 @@ def draw_advice(advice: Advice, path: str) -> None:
 def draw_curves(
     ratios: Sequence[float], lines: Mapping[str, Sequence[float]], path: str, marks: Mapping[str, float] | None = None
 ) -> None:
-    """Write a PNG, risks on a logarithmic axis. Raises: InputError for another ending of the path."""
-    if Path(path).suffix != ".png":
-        raise InputError(f"-o must be a .png file, got {path}.")
+    """Write a PNG, risks on a logarithmic axis. Raises: InputError for a path that is none."""
+    check_picture_path(path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")

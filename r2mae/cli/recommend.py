@@ -13,7 +13,7 @@ from r2mae.schema.recipe import load_recipe
 
 def run(arguments: argparse.Namespace) -> None:
     """Read the data, ask the theory, print; draw and write where asked."""
-    from r2mae.advice import draw_advice, recommend
+    from r2mae.advice import check_picture_path, draw_advice, recommend
     from r2mae.cli.show import show
     from r2mae.recipe import read_tokens
 
@@ -21,8 +21,8 @@ def run(arguments: argparse.Namespace) -> None:
     beside = Path(arguments.recipe).with_name(f"{Path(arguments.recipe).stem}_{arguments.write}.yaml")
     if arguments.write and beside.exists():
         raise InputError(f"{beside} must not exist yet, got a file. Move it away.")
-    if arguments.output and Path(arguments.output).suffix != ".png":
-        raise InputError(f"-o must be a .png file, got {arguments.output}.")
+    if arguments.output:
+        check_picture_path(arguments.output)
     tokens, samples = read_tokens(recipe)
     advice = recommend(
         tokens,

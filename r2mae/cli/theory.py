@@ -53,10 +53,11 @@ def _risk(arguments: argparse.Namespace) -> None:
 def _plot(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from r2mae.advice import draw_curves
+    from r2mae.advice import check_picture_path, draw_curves
     from r2mae.law import FixedRatio
     from r2mae.theory import effective_ratio, predict
 
+    check_picture_path(arguments.output)
     problem = _problem(arguments)
     ratios = np.round(np.linspace(0.02, 0.96, 48), 2)
     marks = {}

@@ -61,6 +61,7 @@ def test_plot(tmp_path, capsys):
         ([*RISK, *AR1, "--coefficients", "b.npy"], "--coefficients must not be given with --target"),
         ([*RISK, *AR1, "--masks-per-row", "3"], "masks_per_row must be 1 or inf"),
         (["theory", "recommend", DEMO, "-o", "a.pdf"], "-o must be a .png file"),
+        (["theory", "recommend", DEMO, "-o", "absent/a.png"], "in a folder that exists, got absent/a.png"),
         (["theory", "recommend", "absent.yaml"], "absent.yaml"),
     ],
 )
