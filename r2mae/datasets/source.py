@@ -31,7 +31,7 @@ class SampleSource(Protocol):
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
-        """(N,) class numbers, or None."""
+        """(N,) class numbers, -1 for a sample without a label; or None."""
         ...
 
     @property
@@ -45,19 +45,43 @@ class SampleSource(Protocol):
         ...
 
 
+def block_samples(source: SampleSource) -> int | None:
+    """How many neighbours a source reads together; None where it makes no difference."""
+    found: int | None = getattr(source, "block_samples", None)
+    return found
+
+
+def with_labels(source: SampleSource) -> SampleSource:
+    """The samples that have a label, where some have none (-1); otherwise the source itself."""
+    labels = source.labels
+    return source if labels is None or (labels >= 0).all() else Chosen(source, np.flatnonzero(labels >= 0))
+
+
 class Part:
-    """A share of a source, chosen by a fixed permutation: the first `size` or, with `held_out`, the rest."""
+    """A share of a source, chosen by a fixed permutation: the first `size` or, with `held_out`, the rest.
+
+    Where neighbours are read together (`block_samples`), blocks of them are permuted, and stay neighbours.
+    """
 
     def __init__(self, source: SampleSource, size: int, held_out: bool) -> None:
         self.source = source
         self.fingerprint = source.fingerprint
+        self.block_samples = block_samples(source)
         self.start, self.stop = (size, len(source)) if held_out else (0, size)
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def _outer(self, indices: Tensor) -> Tensor:
-        return permute(indices + self.start, len(self.source), _HELD_OUT_KEY)
+        offsets, size = indices + self.start, len(self.source)
+        block = self.block_samples
+        if block is None or size < 2 * block:
+            return permute(offsets, size, _HELD_OUT_KEY)
+        # A shorter remainder stays last, which is where samples are held out.
+        whole = size // block
+        inside = offsets < whole * block
+        offsets[inside] = permute(offsets[inside] // block, whole, _HELD_OUT_KEY) * block + offsets[inside] % block
+        return offsets
 
     def _whole(self, indices: Tensor) -> Tensor:
         """Indices within this part as those of the whole source, through all parts of parts."""

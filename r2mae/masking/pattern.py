@@ -4,6 +4,7 @@ Shapes: B samples, N token positions, V visible, M masked.
 """
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import NamedTuple
 
 import torch
@@ -15,10 +16,20 @@ _LAST = torch.iinfo(torch.int64).max
 _NUM_BLOCKS = 64  # rectangles tried a sample: at half the smallest block each, they cover any grid many times
 
 
+class Role(IntEnum):
+    """What a position may be, where more is to say than whether it may be hidden."""
+
+    ABSENT = 0  # padding: neither seen nor hidden
+    SEEN = 1  # never hidden
+    HIDEABLE = 2
+    DECOY = 3  # never seen: asked for when its own share is hidden, otherwise absent
+
+
 class Mask(NamedTuple):
     """What is hidden, and where to gather it. Shapes carry the counts, so no device is ever asked for them.
 
-    Rows of unequal counts are padded: their last index repeats, with weight 0.
+    Rows of unequal counts are padded: their last index repeats, with weight 0. Models that gather nothing are given
+    no indices: V = M = 0.
     """
 
     is_masked: Tensor  # (B, N) bool, True = hidden
@@ -44,37 +55,81 @@ def count_masked(num_eligible: Tensor, ratios: Tensor) -> Tensor:
 
 
 def sample_mask(
-    pattern: str, eligible: Tensor, ratios: Tensor, seed: int, positions: Tensor, grid: tuple[int, ...]
+    pattern: str,
+    eligible: Tensor,
+    ratios: Tensor,
+    seed: int,
+    positions: Tensor,
+    grid: tuple[int, ...],
+    *,
+    step: int = 0,
+    columns: Tensor | None = None,
+    gather: bool = True,
 ) -> Mask:
-    """Hide exactly K = round(ratio x eligible) positions of every sample.
+    """Hide exactly K = round(ratio x eligible) positions of every sample; of decoys, the same share of their own.
 
     Args:
         pattern: a key of `PATTERNS`.
-        eligible: (B, N) bool, positions that may be hidden; rows with fewer than two hide nothing.
+        eligible: (B, N) bool, positions that may be hidden, others are seen; or a `Role` each, int8. Rows with fewer
+            than two hide nothing.
         ratios: (B,) float64.
         seed: of the run.
         positions: (B,) int64, of the samples in the stream.
         grid: how the N tokens lie, (rows, columns) or (length,); the product is N.
+        step: of the optimizer, for patterns that all samples of a step share.
+        columns: (B, N) int64, what a position is called in all samples; None: its index.
+        gather: False leaves out the indices.
     """
-    counts = count_masked(eligible.sum(dim=1), ratios.to(eligible.device))
-    priorities = PATTERNS[pattern](seed, positions, grid).masked_fill(~eligible, _LAST)
-    ordered = priorities.sort(dim=1).values
-    threshold = ordered.gather(1, (counts - 1).clamp(min=0)[:, None])
-    return build_mask((priorities <= threshold) & eligible & (counts > 0)[:, None])
+    ratios = ratios.to(eligible.device)
+    priorities = PATTERNS[pattern](_Draw(seed, positions, grid, step, columns))
+    if eligible.dtype == torch.bool:
+        return build_mask(_hide(priorities, eligible, ratios), gather=gather)
+    hideable = eligible == Role.HIDEABLE
+    is_masked = _hide(priorities, hideable, ratios)
+    is_visible = (hideable & ~is_masked) | (eligible == Role.SEEN)
+    decoys = eligible == Role.DECOY
+    if decoys.any():
+        is_masked |= _hide(priorities, decoys, ratios)
+    return build_mask(is_masked, is_visible, gather=gather)
 
 
-def build_mask(is_masked: Tensor) -> Mask:
-    """Gather indices for a given is_masked (B, N) bool."""
-    num_masked = is_masked.sum(dim=1)
-    most, least = int(num_masked.max()), int(num_masked.min())
-    num_tokens = is_masked.shape[1]
-    if most == least:
-        visible = (~is_masked).nonzero()[:, 1].view(len(is_masked), num_tokens - most)
-        return Mask(is_masked, visible, is_masked.nonzero()[:, 1].view(len(is_masked), most))
-    visible, visible_weight = _padded(~is_masked, num_tokens - least)
-    masked, masked_weight = _padded(is_masked, most)
-    visible_counts = tuple((num_tokens - num_masked).tolist())
+def is_token_of(eligible: Tensor) -> Tensor:
+    """(B, N) bool: positions that a sample has, of what `sample_mask` takes; not padding, not decoys."""
+    if eligible.dtype == torch.bool:
+        return torch.ones_like(eligible)
+    return (eligible == Role.SEEN) | (eligible == Role.HIDEABLE)
+
+
+def _hide(priorities: Tensor, eligible: Tensor, ratios: Tensor) -> Tensor:
+    """(B, N) bool: the eligible positions of lowest priority, a share of ratios (B,) of each row's."""
+    counts = count_masked(eligible.sum(dim=1), ratios)
+    priorities = priorities.masked_fill(~eligible, _LAST)
+    most = int(counts.max())
+    if most == int(counts.min()) and most > 0:
+        threshold = priorities.kthvalue(most, dim=1, keepdim=True).values
+    else:
+        threshold = priorities.sort(dim=1).values.gather(1, (counts - 1).clamp(min=0)[:, None])
+    return (priorities <= threshold) & eligible & (counts > 0)[:, None]
+
+
+def build_mask(is_masked: Tensor, is_visible: Tensor | None = None, *, gather: bool = True) -> Mask:
+    """Gather indices for a given is_masked (B, N) bool; all other positions are visible unless is_visible says which."""
+    if not gather:
+        nothing = is_masked.new_empty(len(is_masked), 0, dtype=torch.int64)
+        return Mask(is_masked, nothing, nothing)
+    is_visible = ~is_masked if is_visible is None else is_visible
+    visible, visible_weight, visible_counts = _indices(is_visible)
+    masked, masked_weight, _ = _indices(is_masked)
     return Mask(is_masked, visible, masked, visible_weight, masked_weight, visible_counts)
+
+
+def _indices(chosen: Tensor) -> tuple[Tensor, Tensor | None, tuple[int, ...] | None]:
+    """(indices, weight, counts of rows) of the chosen positions; weight and counts are None without padding."""
+    counts = chosen.sum(dim=1)
+    most = int(counts.max())
+    if most == int(counts.min()):
+        return chosen.nonzero()[:, 1].view(len(chosen), most), None, None
+    return *_padded(chosen, most), tuple(counts.tolist())
 
 
 def _padded(chosen: Tensor, length: int) -> tuple[Tensor, Tensor]:
@@ -86,23 +141,47 @@ def _padded(chosen: Tensor, length: int) -> tuple[Tensor, Tensor]:
     return torch.where(weight, indices, last), weight
 
 
-def _random(seed: int, positions: Tensor, grid: tuple[int, ...]) -> Tensor:
+class _Draw(NamedTuple):
+    """What a pattern may depend on; see `sample_mask`."""
+
+    seed: int
+    positions: Tensor
+    grid: tuple[int, ...]
+    step: int
+    columns: Tensor | None
+
+
+def _random(draw: _Draw) -> Tensor:
     """Uniform over all subsets: (B, N) distinct random int64, the token's index breaking ties."""
-    token = _tokens(grid, positions.device)
+    token = _tokens(draw.grid, draw.positions.device)
+    return _untied(bits(draw.seed, RandomStream.MASK, draw.positions[:, None], token), token)
+
+
+def _column(draw: _Draw) -> Tensor:
+    """One order of columns for all samples of a step, so that those of equal length hide the same."""
+    token = _tokens(draw.grid, draw.positions.device)
+    names = token[None] if draw.columns is None else draw.columns
+    step = torch.tensor(draw.step, device=names.device)
+    priorities = _untied(bits(draw.seed, RandomStream.COLUMN, step, names), token)
+    return priorities.expand(len(draw.positions), -1)
+
+
+def _untied(priorities: Tensor, token: Tensor) -> Tensor:
     low = (1 << max(1, (len(token) - 1).bit_length())) - 1
-    return (bits(seed, RandomStream.MASK, positions[:, None], token) & ~low) | token
+    return (priorities & ~low) | token
 
 
-def _block(seed: int, positions: Tensor, grid: tuple[int, ...]) -> Tensor:
+def _block(draw: _Draw) -> Tensor:
     """Rectangles (spans on a line) of random size and place: hidden in the order in which they cover.
 
     The last rectangle is trimmed at random, which keeps K exact. Areas are 1/16 to 1/4 of the grid, aspect
     ratios 1/2 to 2 (our choice; Bao et al. 2021 place larger and fewer).
     """
+    positions, grid = draw.positions, draw.grid
     rows, columns = (1, *grid)[-2:]
     token = _tokens(grid, positions.device)
     counter = torch.arange(4 * _NUM_BLOCKS, device=positions.device)
-    draws = uniforms(seed, RandomStream.MASK, positions[:, None], len(token) + counter)
+    draws = uniforms(draw.seed, RandomStream.MASK, positions[:, None], len(token) + counter)
     area, aspect, top, left = draws.view(len(positions), 4, _NUM_BLOCKS).unbind(1)
     side = torch.sqrt(rows * columns * (1 / 16 + area * 3 / 16))
     stretch = torch.exp2(aspect - 0.5) if rows > 1 else 1 / side
@@ -117,7 +196,7 @@ def _block(seed: int, positions: Tensor, grid: tuple[int, ...]) -> Tensor:
         inside_rows = (row >= top[:, block, None]) & (row < (top + height)[:, block, None])
         inside_columns = (column >= left[:, block, None]) & (column < (left + width)[:, block, None])
         covered_at.masked_fill_(inside_rows & inside_columns, block)
-    return (covered_at << 56) | (_random(seed, positions, grid) & ((1 << 56) - 1))
+    return (covered_at << 56) | (_random(draw) & ((1 << 56) - 1))
 
 
 def _tokens(grid: tuple[int, ...], device: torch.device) -> Tensor:
@@ -128,4 +207,4 @@ def _tokens(grid: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 # A pattern gives every token a distinct priority; the K lowest are hidden.
-PATTERNS: dict[str, Callable[[int, Tensor, tuple[int, ...]], Tensor]] = {"random": _random, "block": _block}
+PATTERNS: dict[str, Callable[[_Draw], Tensor]] = {"random": _random, "block": _block, "column": _column}

@@ -27,11 +27,18 @@ class RandomStream(IntEnum):
     DROPOUT = 6
     WEIGHTS = 7
     MIX = 8
+    COLUMN = 9
+    DECOY = 10
+
+
+def stream_start(seed: int, stream: int) -> int:
+    """The hash before position and token are mixed in, for code that mixes by itself: an unsigned 64-bit integer."""
+    return _host_mix(seed + stream * _GOLDEN)
 
 
 def host_bits(seed: int, stream: int, position: int = 0, token: int = 0) -> int:
     """`bits` for one number in plain Python: an unsigned 64-bit integer."""
-    word = _host_mix(_host_mix(seed + stream * _GOLDEN) + position * _GOLDEN)
+    word = _host_mix(stream_start(seed, stream) + position * _GOLDEN)
     return _host_mix(word + token * _GOLDEN)
 
 
@@ -44,7 +51,7 @@ def bits(seed: int, stream: int, position: Tensor, token: Tensor) -> Tensor:
         position: int64, of the samples in the stream, or steps.
         token: int64, of the tokens in a sample, or a counter.
     """
-    start = _signed(_host_mix(seed + stream * _GOLDEN))
+    start = _signed(stream_start(seed, stream))
     word = _mix(start + position * _signed(_GOLDEN))
     return _mix(word + token * _signed(_GOLDEN))
 

@@ -23,6 +23,8 @@ class PatchedImages(ImageEncoder):
     Raises: InputError for normalised targets of a single value.
     """
 
+    gathers = True
+
     def __init__(
         self,
         encoder: Any,

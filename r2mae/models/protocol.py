@@ -53,10 +53,11 @@ class MaskedModel(Encoder, Protocol):
     Invariant, tested for every modality: changing the values of hidden positions changes no prediction.
     """
 
-    grid: tuple[int, ...]  # how the N positions lie; (rows, columns) or (length,)
+    grid: tuple[int, ...]  # how the N positions lie: (rows, columns), or (length,) where N may differ by batch
+    gathers: bool  # whether forward reads the mask's indices, or is_masked alone
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) bool on the batch's device, positions that may be hidden."""
+        """(B, N) bool on the batch's device, positions that may be hidden; or a `Role` each."""
         ...
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:

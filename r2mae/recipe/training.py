@@ -71,7 +71,7 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
 
     Raises: InputError for anything in recipe or data that cannot work.
     """
-    from r2mae.datasets.source import StreamDataset
+    from r2mae.datasets.source import StreamDataset, block_samples
     from r2mae.datasets.stream import Stream
     from r2mae.training.module import Engine
 
@@ -84,7 +84,7 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
     engine = Engine(
         model,
         objective=parts.objective(plan),
-        dataset=StreamDataset(parts.train, Stream(len(parts.train), recipe.seed)),
+        dataset=StreamDataset(parts.train, Stream(len(parts.train), recipe.seed, block_samples(parts.train))),
         global_samples=recipe.batch.global_samples,
         per_device_samples=plan.per_device_samples,
         learning_rate=LearningRate(

@@ -1,6 +1,8 @@
 """Data cards: where a data set comes from, under which licence, and how its splits and columns are named."""
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from r2mae.schema.section import Section
 
@@ -13,6 +15,7 @@ class Card(Section):
     hub: a `datasets` id, used when there is no root.
     num_samples: split -> samples, so that a recipe can be checked where the data is not.
     embedded: a data set that an installed library carries; needs no root.
+    mean, std: of pixels, 0 to 1, by channel.
     """
 
     title: str
@@ -27,5 +30,12 @@ class Card(Section):
     image_column: str = "image"
     label_column: str | None = "label"
     sha256: dict[str, str] = Field(default_factory=dict)
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    modality: Literal["vision", "cell"] = "vision"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Card":
+        if self.modality == "vision" and not (self.mean and self.std):
+            raise ValueError("must give mean and std of its pixels, got none.")
+        return self

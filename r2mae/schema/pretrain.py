@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from r2mae.schema.cell import CellData, CellMask, CellModel, check_cell_recipe
 from r2mae.schema.mask import MaskSection
 from r2mae.schema.training import DataT, ModelT, Recipe, WatchSection
 
@@ -31,3 +32,14 @@ class PretrainRecipe(Recipe[DataT, ModelT]):
     task: Literal["pretrain"]
     mask: MaskSection
     watch: PretrainWatchSection = PretrainWatchSection()
+
+
+class CellPretrainRecipe(PretrainRecipe[CellData, CellModel]):
+    """Cells hide genes: patterns of their own, and a law by default."""
+
+    mask: CellMask = CellMask()
+
+    @model_validator(mode="after")
+    def _check_cells(self) -> "CellPretrainRecipe":
+        check_cell_recipe(self.data, self.model, self.mask)
+        return self

@@ -4,8 +4,9 @@ from typing import Any
 
 from r2mae.errors import InputError, did_you_mean
 from r2mae.schema.document import apply_overrides, load_document
+from r2mae.schema.cell import CellClassifier, CellData
 from r2mae.schema.finetune import FinetuneRecipe
-from r2mae.schema.pretrain import PretrainRecipe
+from r2mae.schema.pretrain import CellPretrainRecipe, PretrainRecipe
 from r2mae.schema.section import shown, validate
 from r2mae.schema.training import Recipe
 from r2mae.schema.vision import VisionClassifier, VisionData, VisionModel, VisionTuningData
@@ -14,8 +15,11 @@ AnyRecipe = Recipe[Any, Any]
 
 # A modality is one line a task, beside its files in schema/, datasets/ and models/.
 RECIPES: dict[str, dict[str, type[AnyRecipe]]] = {
-    "pretrain": {"vision": PretrainRecipe[VisionData, VisionModel]},
-    "finetune": {"vision": FinetuneRecipe[VisionTuningData, VisionClassifier]},
+    "pretrain": {"vision": PretrainRecipe[VisionData, VisionModel], "cell": CellPretrainRecipe},
+    "finetune": {
+        "vision": FinetuneRecipe[VisionTuningData, VisionClassifier],
+        "cell": FinetuneRecipe[CellData, CellClassifier],
+    },
 }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from r2mae.datasets.source import Batch
 from r2mae.law import MaskLaw
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import sample_mask
+from r2mae.masking.pattern import is_token_of, sample_mask
 from r2mae.masking.ratio import draw_ratios
 
 
@@ -44,9 +44,23 @@ class MaskedPrediction:
         """Draw the mask on the host, where counts cost no synchronisation."""
         positions = batch["positions"]
         ratios = draw_ratios(self.law, self.seed, step, step / self.num_steps, positions)
-        mask = sample_mask(self.pattern, model.eligible(batch), ratios, self.seed, positions, model.grid)
-        num_visible = int((~mask.is_masked).sum())
-        return batch | {"mask": mask, "num_visible": num_visible, "num_tokens": mask.is_masked.numel()}
+        eligible = model.eligible(batch)
+        grid = model.grid if len(model.grid) > 1 else (eligible.shape[1],)
+        mask = sample_mask(
+            self.pattern,
+            eligible,
+            ratios,
+            self.seed,
+            positions,
+            grid,
+            step=step,
+            columns=batch.get("columns"),
+            gather=model.gathers,
+        )
+        is_token = is_token_of(eligible)
+        num_tokens = int(is_token.sum())
+        num_visible = num_tokens - int((mask.is_masked & is_token).sum())
+        return batch | {"mask": mask, "num_visible": num_visible, "num_tokens": num_tokens}
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Over hidden positions."""

@@ -32,7 +32,8 @@ def frozen_mask(model: MaskedModel, batch: Batch, ratio: float) -> Mask:
     """The evaluation mask of a batch: random pattern, a function of the sample's index and the ratio alone."""
     eligible, indices = model.eligible(batch), batch["indices"]
     ratios = torch.full(indices.shape, ratio, dtype=torch.float64)
-    return sample_mask("random", eligible, ratios, _FROZEN_SEED, indices, model.grid)
+    grid = (eligible.shape[1],)  # of no matter to a random pattern
+    return sample_mask("random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=model.gathers)
 
 
 @dataclass(frozen=True)
