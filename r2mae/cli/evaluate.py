@@ -42,12 +42,13 @@ def score(
     """
     import numpy as np
 
+    from r2mae.datasets.source import with_labels
     from r2mae.evaluation.features import check_classes, extract_labelled, require_labels
     from r2mae.evaluation.probe import probe_hits
     from r2mae.metrics.few_label import few_label_draws
     from r2mae.recipe import open_split
 
-    train, test = open_split(recipe, "train"), open_split(recipe, "test")
+    train, test = with_labels(open_split(recipe, "train")), with_labels(open_split(recipe, "test"))
     check_classes(train, test)
     labels, names = require_labels(train), train.class_names
     found = [None if few is None else few_label_draws(labels, few, draws, 0, names) for few in labels_per_class]

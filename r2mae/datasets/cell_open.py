@@ -22,6 +22,7 @@ from r2mae.datasets.stream import permute
 from r2mae.errors import InputError, did_you_mean
 from r2mae.schema.cell import CellData, GenesSection
 
+_MOST_LOOKED_AT = 10_000
 _TEST_KEY = 0x7E57  # fixed: which cells are the test split does not depend on a run's seed
 
 
@@ -165,3 +166,20 @@ def cache_folder() -> Path:
     """Where stores of files are kept: $XDG_CACHE_HOME/r2mae/cells, by default below ~/.cache. May be deleted."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "r2mae" / "cells"
+
+
+def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:
+    """(share of a cell's counts that each gene has (M,), genes a cell expresses), means over training cells.
+
+    Shares are None for scaled values. At most 10,000 cells, evenly spread, are looked at.
+    """
+    train = open_cells(section, "train", CellView())
+    cells, rows = train.source, train.rows.numpy()  # type: ignore[attr-defined]
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_LOOKED_AT)).astype(int)]
+    shares, expressed = np.zeros(len(cells.genes)), 0
+    for part in np.array_split(rows, max(1, len(rows) // 500)):
+        dense = cells.dense(part)
+        expressed += int(np.count_nonzero(dense))
+        if section.values == "counts":
+            shares += (dense / np.maximum(dense.sum(axis=1, keepdims=True), 1)).sum(axis=0)
+    return shares / shares.sum() if section.values == "counts" else None, max(2, round(expressed / len(rows)))

@@ -51,6 +51,13 @@ def block_samples(source: SampleSource) -> int | None:
     return found
 
 
+def root_of(source: SampleSource) -> SampleSource:
+    """The source that a part, or a part of a part, is of: whose indices batches speak in."""
+    while isinstance(source, Part):
+        source = source.source
+    return source
+
+
 def with_labels(source: SampleSource) -> SampleSource:
     """The samples that have a label, where some have none (-1); otherwise the source itself."""
     labels = source.labels
@@ -93,9 +100,7 @@ class Part:
 
         What stands in for an unreadable sample is of this part too: the next one of it that is readable.
         """
-        root: SampleSource = self
-        while isinstance(root, Part):
-            root = root.source
+        root = root_of(self)
         skipped: tuple[str, ...] = ()
         for _ in range(len(self)):
             asked = self._whole(indices)
@@ -150,11 +155,10 @@ def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
 
     source: the one, with labels, that loaded the batch.
     """
-    while isinstance(source, Part):
-        source = source.source
-    assert source.labels is not None
+    labels = root_of(source).labels
+    assert labels is not None
     indices: npt.NDArray[np.int64] = batch["indices"].cpu().numpy()
-    return source.labels[indices]
+    return labels[indices]
 
 
 def hold_out(source: SampleSource, share: float) -> tuple[Part, Part]:

@@ -62,9 +62,10 @@ def truth(source: SampleSource, labels: Integers, classes: Sequence[int]) -> Int
 
 
 def head_numbers(labels: Integers, classes: Integers) -> Integers:
-    """Place of each label (N,) among classes (C,), in whatever order these stand; all labels are among them."""
+    """Place of each label (N,) among classes (C,), in whatever order these stand; 0 for labels that are none of them."""
     order = np.argsort(classes)
-    return order[np.searchsorted(classes, labels, sorter=order)]
+    places = np.searchsorted(classes, labels, sorter=order)
+    return order[np.minimum(places, len(classes) - 1)]
 
 
 def accuracy_and_f1(predicted: Integers, expected: Integers) -> dict[str, float]:

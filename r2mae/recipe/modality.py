@@ -13,6 +13,7 @@ from torch import nn
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, host_bits
+from r2mae.recipe import cell
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.recipe import AnyRecipe
 
@@ -114,9 +115,28 @@ class Modality:
     build_encoder: Callable[[AnyRecipe], nn.Module]
     open_split: Callable[[AnyRecipe, str], SampleSource]
     open_paths: Callable[[AnyRecipe, list[str]], SampleSource]
+    facts: Callable[[AnyRecipe], dict[str, Any]]  # of its data, that a checkpoint has to know
+    with_facts: Callable[[AnyRecipe, dict[str, Any]], AnyRecipe]  # a recipe that needs no data to know them
 
 
-MODALITIES = {"vision": Modality(_build_masked_vision, _build_vision_encoder, _open_vision, _open_vision_paths)}
+MODALITIES = {
+    "vision": Modality(
+        _build_masked_vision,
+        _build_vision_encoder,
+        _open_vision,
+        _open_vision_paths,
+        facts=lambda recipe: {},  # noqa: ARG005
+        with_facts=lambda recipe, manifest: recipe,  # noqa: ARG005
+    ),
+    "cell": Modality(
+        cell.build_masked_cells,
+        cell.build_cell_encoder,
+        cell.open_cell_split,
+        cell.open_given_cells,
+        facts=cell.know_cells,
+        with_facts=cell.with_genes,
+    ),
+}
 
 
 def build_model(recipe: AnyRecipe, num_classes: int | None = None) -> nn.Module:
@@ -181,7 +201,10 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
         known = card.num_samples.get("train")
         if known is None:
             raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
-        return known - round(recipe.data.held_out * known), about | {"found": f"not here; hub id {card.hub}"}
+        where = f"hub id {card.hub}" if card.hub else f"get it from {card.source}"
+        share = 1 - (recipe.data.test.share or 0) if card.modality == "cell" else 1
+        known = round(known * share)
+        return known - round(recipe.data.held_out * known), about | {"found": f"not here; {where}"}
     train, held_out = open_training_data(recipe)
     place = locate(card, recipe.data.root)
     counts = f"{len(train):,} samples to train, {len(held_out):,} held out"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from r2mae.errors import InputError
-from r2mae.recipe.modality import build_model
+from r2mae.recipe.modality import MODALITIES, build_model
 from r2mae.schema.recipe import AnyRecipe, parse_recipe
 from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
 from r2mae.training.run_folder import RunFolder, open_run
@@ -48,6 +48,7 @@ def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
     document = manifest["recipe"]
     document = document | {"model": document["model"] | {"init_from": None}}  # the weights are here
     recipe = parse_recipe(document, str(found))
+    recipe = MODALITIES[recipe.modality].with_facts(recipe, manifest)
     model = build_model(recipe, len(manifest["classes"]) if "classes" in manifest else None)
     weights = load_tensors(found, MODEL, manifest)
     try:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from r2mae.datasets.source import Chosen, SampleSource
+from r2mae.datasets.source import Chosen, SampleSource, root_of, with_labels
 from r2mae.errors import InputError, did_you_mean
 from r2mae.evaluation.classification import head_numbers
 from r2mae.evaluation.features import check_classes, require_labels
@@ -19,6 +19,7 @@ from r2mae.recipe.modality import build_model, open_split, open_training_data
 from r2mae.recipe.plan import Plan
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
+from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import RunFolder
 
 
@@ -69,13 +70,13 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
     from r2mae.training.judge import Judge
     from r2mae.training.objective import Classification
 
-    split, (train, held_out) = open_split(recipe, "train"), open_training_data(recipe)
+    split, (train, held_out) = with_labels(open_split(recipe, "train")), open_labelled(recipe)
     classes = find_classes(recipe, split)
     names = [split.class_names[label] for label in classes.tolist()]
     train = choose_labelled(recipe, train)
     tune, watch = recipe.tune, recipe.watch
     objective = Classification(
-        torch.from_numpy(head_numbers(require_labels(split), classes)),
+        torch.from_numpy(head_numbers(require_labels(root_of(split)), classes)),
         recipe.seed,
         tune.label_smoothing,
         class_weights(tune.class_weights, names, head_numbers(require_labels(train), classes)),
@@ -96,13 +97,19 @@ def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
 
     Raises: InputError for missing labels, few-label counts above what there is, a test split with other classes.
     """
-    split = open_split(recipe, "train")
-    check_classes(split, open_split(recipe, "test"))
+    split = with_labels(open_split(recipe, "train"))
+    check_classes(split, with_labels(open_split(recipe, "test")))
     find_classes(recipe, split)
-    train = open_training_data(recipe)[0]
+    train = open_labelled(recipe)[0]
     for count in recipe.repeat.labels_per_class:
         repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})
         choose_labelled(recipe.model_copy(update={"repeat": repeat}), train)
+
+
+def open_labelled(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
+    """(samples that train, samples held out) that have labels."""
+    train, held_out = open_training_data(recipe)
+    return with_labels(train), with_labels(held_out)
 
 
 def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from r2mae.datasets.source import SampleSource
 from r2mae.errors import InputError
+from r2mae.recipe.modality import MODALITIES
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
 from r2mae.recipe.trainer import build_loggers, build_trainer, close_loggers, has_batch_norm, synchronise_batch_norm
@@ -75,9 +76,11 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
     from r2mae.datasets.stream import Stream
     from r2mae.training.module import Engine
 
+    known = recipe
     if last is not None:  # the checkpoint has all weights: what it once started from need not be there any more
         bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
-    parts = TASKS[recipe.task](recipe if last is None else bare, folder)
+        known = MODALITIES[recipe.modality].with_facts(bare, read_manifest(last))
+    parts = TASKS[recipe.task](known, folder)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
     schedule, optimizer = recipe.schedule, recipe.optimizer
     model = synchronise_batch_norm(parts.model, recipe)
@@ -100,7 +103,7 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
         clip_norm=optimizer.clip_norm,
         stop_when_nonfinite=recipe.training.on_nonfinite == "stop",
         num_workers=recipe.hardware.workers,
-        description=describe(recipe, parts),
+        description=describe(recipe, parts, MODALITIES[recipe.modality].facts(known)),
     )
     if recipe.hardware.compile:
         model.compile_blocks()  # type: ignore[operator]
@@ -109,11 +112,12 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
     return engine, plan, parts
 
 
-def describe(recipe: AnyRecipe, parts: Parts) -> dict[str, Any]:
-    """What a checkpoint says of itself beside its tensors."""
+def describe(recipe: AnyRecipe, parts: Parts, facts: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of itself beside its tensors. facts: what of the data a model cannot do without."""
     return {
         "recipe": recipe_document(recipe),
         **parts.facts,
+        **facts,
         "preprocessing": {
             name.rsplit(".", 1)[-1]: buffer.flatten().tolist()
             for name, buffer in parts.model.named_buffers()

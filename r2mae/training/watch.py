@@ -111,7 +111,9 @@ class Watch(Measure):
             metrics["probe/effective_rank"] = effective_rank(test)
         if probing:
             train, train_labels = self._features(self.train, model, device, rank, world_size)
-            if len(np.unique(train_labels)) < 2:
+            train, train_labels = train[train_labels >= 0], train_labels[train_labels >= 0]
+            test, test_labels = test[test_labels >= 0], test_labels[test_labels >= 0]
+            if len(np.unique(train_labels)) < 2 or not len(test):
                 return metrics  # one class says nothing
             if settings.knn:
                 metrics["probe/knn"] = knn_accuracy(train, train_labels, test, test_labels)

@@ -1,0 +1,146 @@
+"""What cells bring: models over a vocabulary of genes, which is the data's, or that of the run one starts from."""
+
+from typing import Any
+
+from torch import nn
+
+from r2mae.datasets.source import SampleSource
+from r2mae.errors import InputError
+from r2mae.schema.cell import CellData
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
+from r2mae.training.run_folder import open_run
+
+_USUALLY_EXPRESSED = 2_000  # where no data tells
+
+def _view(recipe: AnyRecipe) -> Any:
+    from r2mae.datasets.cell import CellView
+
+    mask = getattr(recipe, "mask", None)
+    return CellView(recipe.model.encoder == "transformer", mask.expressed_share if mask else None)
+
+
+def open_cell_split(recipe: AnyRecipe, split: str) -> SampleSource:
+    from r2mae.datasets.cell_open import open_cells
+
+    return open_cells(_data(recipe), split, _view(recipe))
+
+
+def open_given_cells(recipe: AnyRecipe, paths: list[str], least_overlap: float = 0.0) -> SampleSource:
+    from r2mae.datasets.cell_open import open_cell_paths
+
+    return open_cell_paths(_data(recipe), paths, _view(recipe), least_overlap)
+
+
+def build_masked_cells(recipe: AnyRecipe) -> nn.Module:
+    from r2mae.models.cell_mlp import MaskedCellMLP
+    from r2mae.models.cell_transformer import MaskedCellTransformer
+
+    section, share = recipe.model, recipe.mask.expressed_share  # type: ignore[attr-defined]
+    genes, shares, typical = _know_genes(recipe)
+    shape = {"width": section.width, "depth": section.depth, "likelihood": section.likelihood}
+    if section.encoder == "mlp":
+        model: nn.Module = MaskedCellMLP(genes, shares, hidden=section.hidden, **shape)
+    else:
+        shape |= {"heads": section.heads, "decoder_depth": section.decoder_depth}
+        model = MaskedCellTransformer(genes, shares, typical_length=typical, expressed_share=share, **shape)
+    return model if section.init_from is None else _start_from(model, section.init_from)
+
+
+def build_cell_encoder(recipe: AnyRecipe) -> nn.Module:
+    from r2mae.models.cell_mlp import CellMLP
+    from r2mae.models.cell_transformer import CellTransformer
+
+    section = recipe.model
+    genes, shares, _ = _know_genes(recipe)
+    if section.encoder == "mlp":
+        model: nn.Module = CellMLP(genes, shares, width=section.width, depth=section.depth, hidden=section.hidden)
+    else:
+        model = CellTransformer(genes, shares, width=section.width, depth=section.depth, heads=section.heads)
+    return model if section.init_from is None else _start_from(model, section.init_from)
+
+
+def know_cells(recipe: AnyRecipe) -> dict[str, Any]:
+    """What a checkpoint says of the data beside its tensors: the ordered genes."""
+    from r2mae.datasets.cell_open import vocabulary
+
+    return {"genes": vocabulary(_data(recipe))}
+
+
+def with_genes(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+    """The recipe with the genes of a checkpoint."""
+    return recipe.model_copy(update={"data": _with_names(recipe.data, manifest["genes"])})
+
+
+def _with_names(data: CellData, names: list[str]) -> CellData:
+    genes = data.genes.model_copy(update={"names": tuple(names), "min_cells": 1, "top_variable": None})
+    return data.model_copy(update={"genes": genes})
+
+
+def _data(recipe: AnyRecipe) -> CellData:
+    """The data section; with `init_from`, its genes are those of the run.
+
+    Raises: InputError when the recipe wants others.
+    """
+    data: CellData = recipe.data
+    if recipe.model.init_from is None:
+        return data
+    if data.genes != type(data.genes)(by=data.genes.by):
+        raise InputError("data.genes must be left out with model.init_from, whose genes are taken, got other genes.")
+    manifest = read_manifest(_checkpoint(recipe.model.init_from))
+    if "genes" not in manifest:
+        raise InputError(f"model.init_from must be a run on cells, got {recipe.model.init_from!r}.")
+    return _with_names(data, manifest["genes"])
+
+
+def _checkpoint(source: str) -> Any:
+    try:
+        return open_run(source).pointer("last")
+    except InputError as error:
+        raise InputError(f"model.init_from: {error}") from None
+
+
+def _know_genes(recipe: AnyRecipe) -> tuple[int, Any, int]:
+    """(genes, their shares of a mean cell's counts or None, genes in play in a usual cell).
+
+    Where the data is not here, a model can still be outlined, and be filled by a checkpoint.
+    """
+    import numpy as np
+
+    from r2mae.datasets.cell_open import cell_paths, mean_cell, vocabulary
+
+    data = _data(recipe)
+    try:
+        cell_paths(data)
+    except InputError:
+        named = data.genes.names
+        num_genes = len(named) if isinstance(named, tuple) else data.genes.top_variable
+        if num_genes is None:
+            raise
+        shares = np.full(num_genes, 1 / num_genes) if data.values == "counts" else None
+        typical = _USUALLY_EXPRESSED
+    else:
+        num_genes = len(vocabulary(data))
+        shares, typical = mean_cell(data)
+    return num_genes, shares, min(num_genes, typical)
+
+
+def _start_from(model: nn.Module, source: str) -> nn.Module:
+    """Fill a model of cells from a run: encoder, and decoder where both have one.
+
+    Raises: InputError for a run of another shape.
+    """
+    folder = _checkpoint(source)
+    tensors = load_tensors(folder, MODEL, read_manifest(folder))
+    weights = {name.removeprefix("model.").removeprefix("backbone."): tensor for name, tensor in tensors.items()}
+    own = model.state_dict()
+    for name, tensor in own.items():
+        found = weights.get(name)
+        if found is None or found.shape != tensor.shape:
+            got = "nothing" if found is None else str(list(found.shape))
+            raise InputError(
+                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(tensor.shape)}, got {got}. "
+                "Set the keys of model as the run has them."
+            )
+    model.load_state_dict({name: weights[name] for name in own})
+    return model
