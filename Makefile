@@ -16,6 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: install
 	$(BIN)/r2mae demo --fresh
+	$(BIN)/r2mae demo recipes/cell/pbmc68k_demo.yaml --fresh
 
 test: install
 	$(BIN)/python -m pytest

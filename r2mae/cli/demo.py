@@ -12,7 +12,7 @@ DRAWS = 10
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Pretrain the digits recipe; last line `demo: {json}`."""
+    """Pretrain a recipe; last line `demo: {json}`."""
     trained = pretrain(arguments)
     if not read_launch().is_first:
         return
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     (row,) = score(run, run.recipe, ["knn", "linear_probe"], [LABELS_PER_CLASS], DRAWS, baselines=True)
     if not arguments.json:
         print_scores([row])
-        print(f"pictures: {trained['run']}/pictures/   numbers over training: {trained['run']}/metrics.csv")
+        print(f"numbers over training, and pictures where data has some: {trained['run']}/metrics.csv, pictures/")
     result = {
         "run": trained["run"],
         "training_seconds": trained["seconds"],

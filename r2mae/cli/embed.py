@@ -1,4 +1,4 @@
-"""`r2mae embed`: features of any data as a .npy file, and beside it a .csv that says what its rows are."""
+"""`r2mae embed`: features of any data, as a .npy file beside a .csv that names its rows, or in a copy of an .h5ad."""
 
 import argparse
 import csv
@@ -14,16 +14,21 @@ from r2mae.errors import InputError
 def run(arguments: argparse.Namespace) -> None:
     """Write (N, D) float32, rows in the order of the data, and as many names and classes."""
     output = Path(arguments.output)
-    if output.suffix != ".npy" or not output.parent.is_dir():
-        raise InputError(f"--output must be a .npy file in an existing folder, got {str(output)!r}.")
-    import numpy as np
-
+    if output.suffix not in (".npy", ".h5ad") or not output.parent.is_dir():
+        raise InputError(f"--output must be a .npy or .h5ad file in an existing folder, got {str(output)!r}.")
     from r2mae.evaluation.features import extract
     from r2mae.recipe import load_run, open_paths, open_split
 
     loaded = load_run(arguments.run, arguments.checkpoint)
-    is_split = arguments.data in ("train", "test")
-    source = open_split(loaded.recipe, arguments.data) if is_split else open_paths(loaded.recipe, [arguments.data])
+    is_split, is_cell = arguments.data in ("train", "test"), loaded.recipe.modality == "cell"
+    if output.suffix == ".h5ad" and (is_split or not is_cell or Path(arguments.data).resolve() == output.resolve()):
+        raise InputError("--output must be .npy here: .h5ad is for another file of cells, and for runs on cells.")
+    options = {"least_overlap": arguments.min_overlap} if is_cell else {}
+    source = (
+        open_split(loaded.recipe, arguments.data)
+        if is_split
+        else open_paths(loaded.recipe, [arguments.data], **options)
+    )
     skipped: set[str] = set()
     read: list[int] = []
     features = extract(
@@ -33,6 +38,35 @@ def run(arguments: argparse.Namespace) -> None:
         on_batch=lambda batch: read.extend(batch["indices"].tolist()),
         progress=show("embed"),
     )
+    result: dict[str, Any] = {"output": str(output), "samples": len(features), "features": features.shape[1]}
+    if output.suffix == ".h5ad":
+        from r2mae.interop.anndata import write_features
+
+        write_features(Path(arguments.data), output, features, [source.name(row).rsplit(" ", 1)[1] for row in read])
+    else:
+        result["names"] = _write_array(output, features, source, read)
+    if is_cell and not is_split:
+        result["genes"] = source.overlap()  # type: ignore[attr-defined]
+    result["skipped_samples"] = sorted(skipped)
+    if skipped:
+        print(f"{len(skipped)} unreadable samples stand for a neighbour, the first {min(skipped)}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    where = f", rows named in {result['names']}" if "names" in result else " in obsm['X_r2mae']"
+    print(f"{output}: {len(features)} x {features.shape[1]} float32{where}")
+    if "genes" in result:
+        genes = result["genes"]
+        print(
+            f"  of the run's {genes['known']:,} genes {genes['found']:,} found, {genes['missing']:,} missing (as if hidden); "
+            f"{genes['ignored']:,} others ignored"
+        )
+
+
+def _write_array(output: Path, features: Any, source: Any, read: list[int]) -> str:
+    """The array, and beside it the names of its rows; both get their names when they are whole."""
+    import numpy as np
+
     names = output.with_suffix(".csv")
     unfinished, unfinished_names = (path.with_name(f".writing_{path.name}") for path in (output, names))
     # numpy appends .npy to names without it; ours ends in it.
@@ -40,20 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     _write_names(unfinished_names, source, read)
     unfinished.replace(output)
     unfinished_names.replace(names)
-    if skipped:
-        print(f"{len(skipped)} unreadable samples stand for a neighbour, the first {min(skipped)}", file=sys.stderr)
-    result = {
-        "output": str(output),
-        "names": str(names),
-        "samples": len(features),
-        "features": features.shape[1],
-        "skipped_samples": sorted(skipped),
-    }
-    print(
-        json.dumps(result)
-        if arguments.json
-        else f"{output}: {len(features)} x {features.shape[1]} float32, rows named in {names}"
-    )
+    return str(names)
 
 
 def _write_names(path: Path, source: Any, indices: list[int]) -> None:
@@ -62,5 +83,5 @@ def _write_names(path: Path, source: Any, indices: list[int]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("name", "class"))
         for index in indices:
-            known = source.labels is not None
-            writer.writerow((source.name(index), source.class_names[int(source.labels[index])] if known else ""))
+            label = -1 if source.labels is None else int(source.labels[index])
+            writer.writerow((source.name(index), source.class_names[label] if label >= 0 else ""))

@@ -5,8 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from r2mae.cli import evaluate_cells
 from r2mae.cli.show import show, show_text
 
+COMPONENTS = "PCA-50"  # of log1p counts a 10,000: what cells are compared with, where images have raw input
 Row = dict[str, Any]  # labels_per_class, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
 Hits = dict[str, dict[str, Any]]  # {encoder: {task: (draws, M) bool}}
 
@@ -17,9 +19,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     loaded, task = load_run(arguments.run, arguments.checkpoint), arguments.task
     recipe = loaded.recipe
-    if arguments.label_column is not None:
-        data = recipe.data.model_copy(update={"label_column": arguments.label_column})
+    if arguments.label is not None:
+        data = recipe.data.model_copy(update={"label_column": arguments.label})
         recipe = recipe.model_copy(update={"data": data})
+    if task in ("imputation", "clustering"):
+        return getattr(evaluate_cells, task)(loaded, recipe, arguments)  # type: ignore[no-any-return]
     rows = score(loaded, recipe, [task], arguments.labels_per_class, arguments.draws, arguments.baselines)
     if not arguments.json:
         return print_scores(rows)
@@ -43,7 +47,7 @@ def score(
     import numpy as np
 
     from r2mae.datasets.source import with_labels
-    from r2mae.evaluation.features import check_classes, extract_labelled, require_labels
+    from r2mae.evaluation.features import LabelledFeatures, check_classes, extract_labelled, require_labels
     from r2mae.evaluation.probe import probe_hits
     from r2mae.metrics.few_label import few_label_draws
     from r2mae.recipe import open_split
@@ -59,9 +63,12 @@ def score(
         else np.unique(np.concatenate([draw for few in found for draw in few or ()]))
     )
     hits: list[Hits] = [{} for _ in found]
-    for name, model, kind in _encoders(loaded, recipe, baselines):
+    for name, model, kind in encoders(loaded, recipe, baselines):
         known = extract_labelled(model, train, chosen, kind=kind, progress=show(f"{name}, train"))
         asked = extract_labelled(model, test, kind=kind, progress=show(f"{name}, test"))
+        if name == COMPONENTS:
+            first, second = evaluate_cells.principal_components(known.features, asked.features)
+            known, asked = LabelledFeatures(first, known.labels), LabelledFeatures(second, asked.labels)
         for row, few in zip(hits, found, strict=True):
             rows = None if few is None else [np.searchsorted(chosen, draw) for draw in few]
             row[name] = {}
@@ -71,14 +78,14 @@ def score(
     return [_row(few, row) for few, row in zip(labels_per_class, hits, strict=True)]
 
 
-def _encoders(loaded: Any, recipe: Any, baselines: bool) -> Iterator[tuple[str, Any, str]]:
+def encoders(loaded: Any, recipe: Any, baselines: bool) -> Iterator[tuple[str, Any, str]]:
     """(name, model, kind of features) of what is scored."""
     from r2mae.recipe import build_model
 
     yield "pretrained", loaded.model, "embed"
     if baselines:
         yield "untrained", build_model(recipe, loaded.num_classes).to(loaded.device), "embed"
-        yield "raw input", loaded.model, "baseline"
+        yield COMPONENTS if recipe.modality == "cell" else "raw input", loaded.model, "baseline"
 
 
 def _row(labels_per_class: int | None, hits: Hits) -> Row:

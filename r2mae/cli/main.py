@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     evaluate = verb("evaluate", "score a run's frozen encoder on the test split")
     run(evaluate)
-    evaluate.add_argument("--task", choices=("knn", "linear_probe"), required=True)
+    evaluate.add_argument("--task", choices=("knn", "linear_probe", "imputation", "clustering"), required=True)
     evaluate.add_argument(
         "--labels-per-class",
         type=_label_counts,
@@ -82,7 +82,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N,N,...",
         help="train on N labels a class, or all (default); several give a row each",
     )
-    evaluate.add_argument("--label-column", metavar="NAME", help="instead of the recipe's data.label_column")
+    evaluate.add_argument("--label", metavar="COLUMN", help="instead of the recipe's data.label_column")
+    evaluate.add_argument("--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="of imputation: fractions to hide")
+    evaluate.add_argument("--umap", metavar="FILE.png", help="of clustering: also draw the features")
     evaluate.add_argument("--draws", type=_positive, default=10, help="label draws with --labels-per-class")
     evaluate.add_argument("--baselines", action="store_true", help="also score raw input and the untrained encoder")
 
@@ -94,24 +96,49 @@ def build_parser() -> argparse.ArgumentParser:
 
     embed = verb("embed", "write features of whole samples, nothing hidden")
     run(embed)
-    embed.add_argument("data", metavar="DATA", help="train, test, a folder, a parquet file or an image")
-    embed.add_argument("-o", "--output", required=True, metavar="FILE.npy", help="(N, D) float32")
+    embed.add_argument("data", metavar="DATA", help="train, test, a folder or file of images, or a file of cells")
+    out = "FILE.npy, (N, D) float32; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
+    embed.add_argument("-o", "--output", required=True, metavar="FILE", help=out)
+    embed.add_argument("--min-overlap", type=_share, default=0.5, metavar="S", help="of cells: share of the run's genes")
 
     export = verb("export", "write a run's model for timm or transformers")
     run(export)
     export.add_argument("folder", metavar="DIR", help="absent or empty")
     export.add_argument("--to", choices=("timm", "transformers"), required=True)
 
+    data = verbs.add_parser("data", help="build what training reads, and say what is in it")
+    _add_data(data.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser))
+
     theory = verbs.add_parser("theory", help="predict what a mask-ratio law costs, before training")
     questions = theory.add_subparsers(dest="question", required=True, metavar="QUESTION", parser_class=_Parser)
     _add_theory(questions)
 
-    demo = verb("demo", "pretrain on real digits in under a minute, then compare with raw pixels and no training")
+    demo = verb("demo", "pretrain on real data in under a minute, then compare with simple features and no training")
     demo.add_argument("recipe", nargs="?", default="recipes/vision/digits_demo.yaml", metavar="RECIPE")
     demo.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. seed=1")
     demo.add_argument("--name", help="of the run folder below runs/")
     demo.add_argument("--fresh", action="store_true", help="set an earlier run aside and start over")
     return parser
+
+
+def _add_data(actions: Any) -> None:
+    """`r2mae data build cells | inspect`."""
+    build = actions.add_parser("build", help="files -> a store that training maps; the same command continues it")
+    kinds = build.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=_Parser)
+    cells = kinds.add_parser("cells", help=".h5ad, 10x .h5, .mtx folders", description="files of cells -> a store")
+    cells.add_argument("out", metavar="OUT", help="folder of the store; absent")
+    cells.add_argument("files", nargs="+", metavar="FILE", help="files, folders or globs")
+    cells.add_argument("--matrix", default="X", help="X (default), raw or layers[NAME]: raw counts")
+    cells.add_argument("--genes-by", default="index", metavar="COLUMN", help="of var, what names genes; default: its index")
+    cells.add_argument("--min-cells", type=_positive, default=1, metavar="N", help="that a gene is seen in; default 1")
+    cells.add_argument("--top-variable", type=_positive, metavar="K", help="the K most variable of these genes")
+    cells.add_argument("--gene-list", metavar="FILE", help="these genes, one a line, in this order")
+    cells.add_argument("--min-genes", type=_positive, default=1, metavar="N", help="of a cell; default 1")
+    cells.add_argument("--min-counts", type=_positive, default=1, metavar="N", help="of a cell; default 1")
+    inspect = actions.add_parser("inspect", help="what is in a store", description="what is in a store")
+    inspect.add_argument("out", metavar="STORE")
+    for added in (cells, inspect):
+        added.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
 def _add_theory(questions: Any) -> None:
@@ -157,6 +184,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"must be in [0, 1], got {text!r}")
+    return share
 
 
 def _steps(text: str) -> list[int]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 _EVERY_SECONDS = 10
 
 
-def show(what: str) -> Callable[[int, int], None]:
-    """A callback for (samples done, samples in all)."""
+def show(what: str, unit: str = "samples") -> Callable[[int, int], None]:
+    """A callback for (units done, units in all)."""
     start = shown = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -17,10 +17,10 @@ def show(what: str) -> Callable[[int, int], None]:
         now = time.monotonic()
         if not sys.stderr.isatty() and now - shown > _EVERY_SECONDS:
             shown, rate = now, done / (now - start)
-            line = f"{what}: {done:,}/{total:,} samples, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left"
+            line = f"{what}: {done:,}/{total:,} {unit}, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left"
             print(line, file=sys.stderr, flush=True)
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{what}: {done:,}/{total:,} samples" + ("\n" if done == total else ""))
+            sys.stderr.write(f"\r{what}: {done:,}/{total:,} {unit}" + ("\n" if done == total else ""))
             sys.stderr.flush()
 
     return progress
@@ -47,3 +47,17 @@ def show_text(what: str) -> Iterator[Callable[[str], None]]:
     finally:
         if sys.stderr.isatty():
             sys.stderr.write("\n")
+
+
+@contextmanager
+def show_counted(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A callback for (what, done, in all) where one thing follows another; each gets a line of its own."""
+    current, progress = "", show("")
+
+    def say(what: str, done: int, total: int) -> None:
+        nonlocal current, progress
+        if what != current:
+            current, progress = what, show(what, unit)
+        progress(done, total)
+
+    yield say

@@ -77,6 +77,16 @@ class Cells:
         rows, store = np.arange(len(self)), self.store
         return np.asarray(count_known(rows, store.starts, store.genes, self.columns))
 
+    def overlap(self) -> dict[str, int]:
+        """How many genes the model knows, of these found, missing, and others of the store."""
+        found = int((self.columns >= 0).sum())
+        return {
+            "known": len(self.genes),
+            "found": found,
+            "missing": len(self.genes) - found,
+            "ignored": len(self.columns) - found,
+        }
+
     def dense(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """(B, M) values of cells."""
         from r2mae.datasets.cell_kernels import gather_dense

@@ -136,7 +136,7 @@ def _embedded(name: str) -> Path:
 
 def _find_store(section: CellData) -> CellStore:
     """The store of a section, whatever genes it chooses of it."""
-    options = BuildOptions(section.matrix, section.values, GenesSection(by=section.genes.by))
+    options = BuildOptions(section.matrix, section.values, GenesSection(by=section.genes.by, min_cells=0))
     paths = tuple(str(path) for path in cell_paths(section))
     return _opened(paths, section.matrix, section.values, section.genes.by, _state(paths, options))
 
@@ -159,7 +159,7 @@ def _opened(paths: tuple[str, ...], matrix: str, values: Any, genes_by: str, sta
     if is_store(place):
         return open_store(place)
     place.parent.mkdir(parents=True, exist_ok=True)
-    return build_store(place, list(map(Path, paths)), BuildOptions(matrix, values, GenesSection(by=genes_by)))
+    return build_store(place, list(map(Path, paths)), BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0)))
 
 
 def cache_folder() -> Path:

@@ -34,7 +34,23 @@ def knn_hits(
     temperature: float = 0.07,
     progress: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """(M,): which test samples' nearest neighbours by cosine vote for their label.
+    """(M,): which test samples' nearest neighbours by cosine vote for their label; see `knn_predict`."""
+    options = {"num_neighbors": num_neighbors, "temperature": temperature, "progress": progress}
+    found = knn_predict(train_features, train_labels, test_features, test_labels, **options)  # type: ignore[arg-type]
+    return np.asarray(found == np.asarray(test_labels))
+
+
+def knn_predict(
+    train_features: npt.ArrayLike,
+    train_labels: npt.ArrayLike,
+    test_features: npt.ArrayLike,
+    test_labels: npt.ArrayLike,
+    *,
+    num_neighbors: int = 20,
+    temperature: float = 0.07,
+    progress: Callable[[int, int], None] | None = None,
+) -> Integers:
+    """(M,): the label that test samples' nearest neighbours by cosine vote for; test_labels are only checked.
 
     Shapes (N, D), (N,), (M, D), (M,); labels are integers, contiguous or not. A neighbour's vote weighs
     exp(cosine / temperature). min(num_neighbors, N) neighbours vote: all, where N is smaller. Equal votes
@@ -46,21 +62,21 @@ def knn_hits(
     Raises: ValueError for shapes that disagree, values not finite, num_neighbors < 1, temperature <= 0.
     Source: Wu et al. 2018 (arXiv:1805.01978), section 3.4; 20 and 0.07 as in DINO (arXiv:2104.14294).
     """
-    train, known, test, truth = as_splits(train_features, train_labels, test_features, test_labels)
+    train, known, test, _ = as_splits(train_features, train_labels, test_features, test_labels)
     check_count("num_neighbors", num_neighbors)
     check_positive("temperature", temperature)
     by_label = np.argsort(known, kind="stable")
     classes, codes = np.unique(known[by_label], return_inverse=True)
     train, test = _normalize(train[by_label]), _normalize(test)
     neighbors, rows = min(num_neighbors, len(train)), max(1, _CHUNK // len(train))
-    hits = np.zeros(len(test), dtype=np.bool_)
+    predicted = np.zeros(len(test), dtype=np.int64)
     for start in range(0, len(test), rows):
         similarity = np.round(test[start : start + rows] @ train.T, _DECIMALS)
         votes = [_vote(row, codes, neighbors, temperature) for row in similarity]
-        hits[start : start + rows] = classes[votes] == truth[start : start + rows]
+        predicted[start : start + rows] = classes[votes]
         if progress is not None:
             progress(min(start + rows, len(test)), len(test))
-    return hits
+    return predicted
 
 
 def _normalize(features: Floats) -> Floats:

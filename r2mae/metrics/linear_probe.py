@@ -35,7 +35,22 @@ def linear_probe_hits(
     inverse_regularization: float = 1.0,
     progress: Progress | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """(M,): which test samples logistic regression on the training set labels rightly.
+    """(M,): which test samples logistic regression labels rightly; see `linear_probe_predict`."""
+    options = {"inverse_regularization": inverse_regularization, "progress": progress}
+    found = linear_probe_predict(train_features, train_labels, test_features, test_labels, **options)  # type: ignore[arg-type]
+    return np.asarray(found == np.asarray(test_labels))
+
+
+def linear_probe_predict(
+    train_features: npt.ArrayLike,
+    train_labels: npt.ArrayLike,
+    test_features: npt.ArrayLike,
+    test_labels: npt.ArrayLike,
+    *,
+    inverse_regularization: float = 1.0,
+    progress: Progress | None = None,
+) -> Integers:
+    """(M,): the label that logistic regression on the training set gives; test_labels are only checked.
 
     Shapes (N, D), (N,), (M, D), (M,); labels are integers, contiguous or not. Both sets are standardised with
     the mean and deviation of the TRAINING set; what is constant there counts as 0 in both. Minimised is
@@ -49,7 +64,7 @@ def linear_probe_hits(
     """
     from threadpoolctl import threadpool_limits
 
-    train, known, test, truth = as_splits(train_features, train_labels, test_features, test_labels)
+    train, known, test, _ = as_splits(train_features, train_labels, test_features, test_labels)
     check_positive("inverse_regularization", inverse_regularization)
     classes, codes = np.unique(known, return_inverse=True)
     if len(classes) < 2:
@@ -61,7 +76,7 @@ def linear_probe_hits(
             train, test = train @ basis, test @ basis
         weights, intercepts = _fit(train, codes, 1 / (inverse_regularization * len(train)), progress)
         logits = _logits(test, weights, intercepts)
-    return np.asarray(classes[logits.argmax(axis=1)] == truth)
+    return np.asarray(classes[logits.argmax(axis=1)])
 
 
 def _fit(features: Floats, codes: Integers, penalty: float, progress: Progress | None) -> tuple[Floats, Floats]:

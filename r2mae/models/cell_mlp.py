@@ -32,6 +32,7 @@ class CellMLP(CellModel):
         width: int,
         depth: int,
         hidden: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(num_genes, gene_shares)
         self.width = width
@@ -39,9 +40,10 @@ class CellMLP(CellModel):
         self.embed_hidden = nn.Linear(num_genes, hidden, bias=False)
         self.norm = nn.LayerNorm(hidden)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.GELU(), nn.Linear(hidden, hidden), nn.LayerNorm(hidden)) for _ in range(depth)
+            nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.LayerNorm(hidden))
+            for _ in range(depth)
         )
-        self.features = nn.Sequential(nn.GELU(), nn.Linear(hidden, width))
+        self.features = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
 
     def encode(self, batch: dict[str, Any], is_masked: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(features (B, D), sizes (B, 1) or None where values are no counts); genes not measured count as hidden."""
@@ -89,11 +91,12 @@ class MaskedCellMLP(CellMLP):
         depth: int,
         hidden: int,
         likelihood: Likelihood,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(num_genes, gene_shares, width=width, depth=depth, hidden=hidden)
+        super().__init__(num_genes, gene_shares, width=width, depth=depth, hidden=hidden, dropout=dropout)
         self.grid = (num_genes,)
         self.likelihood = CountLikelihood(likelihood, num_genes)
-        self.decoder = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.LayerNorm(hidden))
+        self.decoder = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.LayerNorm(hidden), nn.Dropout(dropout))
         self.predict = nn.Linear(hidden, num_genes)
         nn.init.normal_(self.predict.weight, std=0.01)
         nn.init.zeros_(self.predict.bias)

@@ -33,6 +33,7 @@ class CellTransformer(CellModel):
         width: int,
         depth: int,
         heads: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(num_genes, gene_shares)
         self.width = width
@@ -40,7 +41,7 @@ class CellTransformer(CellModel):
         self.embed_genes = nn.Embedding(num_genes, width)
         self.embed_values = nn.Sequential(nn.Linear(1, width), nn.GELU(), nn.Linear(width, width))
         self.cell_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True, proj_drop=dropout) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         nn.init.normal_(self.embed_genes.weight, std=0.5)
         nn.init.normal_(self.cell_token, std=0.02)
@@ -123,8 +124,9 @@ class MaskedCellTransformer(CellTransformer):
         likelihood: Likelihood,
         typical_length: int,
         expressed_share: float,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(num_genes, gene_shares, width=width, depth=depth, heads=heads)
+        super().__init__(num_genes, gene_shares, width=width, depth=depth, heads=heads, dropout=dropout)
         self.grid = (typical_length,)
         self.expressed_share = expressed_share
         self.likelihood = CountLikelihood(likelihood, num_genes)

@@ -38,11 +38,11 @@ def build_masked_cells(recipe: AnyRecipe) -> nn.Module:
 
     section, share = recipe.model, recipe.mask.expressed_share  # type: ignore[attr-defined]
     genes, shares, typical = _know_genes(recipe)
-    shape = {"width": section.width, "depth": section.depth, "likelihood": section.likelihood}
+    shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
     if section.encoder == "mlp":
-        model: nn.Module = MaskedCellMLP(genes, shares, hidden=section.hidden, **shape)
+        model: nn.Module = MaskedCellMLP(genes, shares, hidden=section.hidden, likelihood=section.likelihood, **shape)
     else:
-        shape |= {"heads": section.heads, "decoder_depth": section.decoder_depth}
+        shape |= {"heads": section.heads, "decoder_depth": section.decoder_depth, "likelihood": section.likelihood}
         model = MaskedCellTransformer(genes, shares, typical_length=typical, expressed_share=share, **shape)
     return model if section.init_from is None else _start_from(model, section.init_from)
 
@@ -53,10 +53,11 @@ def build_cell_encoder(recipe: AnyRecipe) -> nn.Module:
 
     section = recipe.model
     genes, shares, _ = _know_genes(recipe)
+    shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
     if section.encoder == "mlp":
-        model: nn.Module = CellMLP(genes, shares, width=section.width, depth=section.depth, hidden=section.hidden)
+        model: nn.Module = CellMLP(genes, shares, hidden=section.hidden, **shape)
     else:
-        model = CellTransformer(genes, shares, width=section.width, depth=section.depth, heads=section.heads)
+        model = CellTransformer(genes, shares, heads=section.heads, **shape)
     return model if section.init_from is None else _start_from(model, section.init_from)
 
 

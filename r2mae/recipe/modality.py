@@ -114,7 +114,7 @@ class Modality:
     build_masked: Callable[[AnyRecipe], nn.Module]
     build_encoder: Callable[[AnyRecipe], nn.Module]
     open_split: Callable[[AnyRecipe, str], SampleSource]
-    open_paths: Callable[[AnyRecipe, list[str]], SampleSource]
+    open_paths: Callable[..., SampleSource]
     facts: Callable[[AnyRecipe], dict[str, Any]]  # of its data, that a checkpoint has to know
     with_facts: Callable[[AnyRecipe, dict[str, Any]], AnyRecipe]  # a recipe that needs no data to know them
 
@@ -183,9 +183,12 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     return MODALITIES[recipe.modality].open_split(recipe, split)
 
 
-def open_paths(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
-    """Samples that a user names on the command line, read as the recipe reads its own."""
-    return MODALITIES[recipe.modality].open_paths(recipe, paths)
+def open_paths(recipe: AnyRecipe, paths: list[str], **options: Any) -> SampleSource:
+    """Samples that a user names on the command line, read as the recipe reads its own.
+
+    options: of cells, least_overlap, the share of the run's genes that a file must have.
+    """
+    return MODALITIES[recipe.modality].open_paths(recipe, paths, **options)
 
 
 def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:

@@ -20,7 +20,7 @@ class GenesSection(Section):
     """
 
     by: str = "index"
-    min_cells: int = Field(default=1, ge=1, le=HUGE_COUNT)
+    min_cells: int = Field(default=1, ge=0, le=HUGE_COUNT)
     top_variable: int | None = Field(default=None, ge=2, le=1 << 20)
     names: str | tuple[str, ...] | None = None
 
@@ -86,7 +86,7 @@ class CellMask(MaskSection):
 class CellEncoder(Section):
     """mlp: over all genes. transformer: over the expressed genes alone.
 
-    width: of the features. hidden: of the MLP's wide layers. heads: of a transformer.
+    width: of the features. hidden: of the MLP's wide layers. heads: of a transformer. dropout: inside layers.
     """
 
     encoder: Literal["mlp", "transformer"]
@@ -94,6 +94,7 @@ class CellEncoder(Section):
     depth: int = Field(default=2, ge=0, le=128)
     heads: int = Field(default=4, ge=1, le=512)
     hidden: int = Field(default=512, ge=4, le=1 << 16)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     init_from: str | None = None
 
     @model_validator(mode="after")
@@ -116,8 +117,6 @@ class CellModel(CellEncoder):
 
 class CellClassifier(CellEncoder):
     """A cell encoder under a classifier's head. `init_from: null` trains it from scratch."""
-
-    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 def check_cell_recipe(data: CellData, model: Any, mask: CellMask | None) -> None:
