@@ -39,9 +39,33 @@ def overrides(*more):
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
-    """A working folder of its own: runs/ appears there."""
+    """A working folder of its own: runs/ appears there, and so does the cache."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
+
+
+def make_cells(num_cells, num_genes, *, scaled=False, seed=0):
+    """An AnnData of two kinds of cells, each with genes of its own; no cell is empty."""
+    import anndata
+    import numpy as np
+    import pandas as pd
+    from scipy import sparse
+
+    draw = np.random.default_rng(seed)
+    kinds = np.arange(num_cells) % 2
+    rates = np.where((np.arange(num_genes) % 2)[None] == kinds[:, None], 2.0, 0.3)
+    counts = draw.poisson(rates).astype(np.float32)
+    counts[:, 0] += 1
+    matrix = draw.normal(size=counts.shape).astype(np.float32) + counts if scaled else sparse.csr_matrix(counts)
+    obs = pd.DataFrame(
+        {
+            "kind": pd.Categorical(np.array(["T", "B"])[kinds]),
+            "donor": pd.Categorical([f"d{n % 3}" for n in range(num_cells)]),
+        },
+        index=[f"cell_{n}" for n in range(num_cells)],
+    )
+    return anndata.AnnData(matrix, obs=obs, var=pd.DataFrame(index=[f"gene_{n}" for n in range(num_genes)]))
 
 
 def r2mae(*arguments, cwd=None, timeout=240, check=None, **environment):

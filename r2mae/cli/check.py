@@ -59,13 +59,13 @@ def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
     import torch
 
     from r2mae.datasets.card import load_card, locate
-    from r2mae.recipe import build_outline, choose_labelled, find_classes, make_plan, open_split, open_training_data
+    from r2mae.recipe import build_outline, choose_labelled, find_classes, make_plan, open_labelled, open_split
 
     card = load_card(recipe.data.card)
     if card.embedded is None and locate(card, recipe.data.root) is None:
         plans = {str(count): asdict(make_plan(recipe, samples, None)) for count in recipe.repeat.labels_per_class}
         return {**_parameters(build_outline(recipe, 2)), "classes": 2, "plans": plans}
-    train, classes = open_training_data(recipe)[0], find_classes(recipe, open_split(recipe, "train"))
+    train, classes = open_labelled(recipe)[0], find_classes(recipe, open_split(recipe, "train"))
     model: Any = build_outline(recipe, len(classes))
     flops = model.training_flops(train.load(torch.arange(1), None, 0))
     plans = {}

@@ -69,8 +69,9 @@ def inspect(arguments: argparse.Namespace) -> None:
     )
     for file in report["files"]:
         print(
-            f"  {file['path']} ({file['matrix']}): {file['kept']:,} of {file['cells']:,} cells, {file['matched']:,} genes "
-            f"matched, {file['missing']:,} missing, {file['left_out']:,} left out, 0 duplicated"
+            f"  {file['path']} ({file['matrix']}): {file['kept']:,} of {file['cells']:,} cells, "
+            f"{file['matched']:,} genes matched, {file['missing']:,} missing, "
+            f"{file['left_out']:,} left out, 0 duplicated"
         )
     for name, classes in report["obs"].items():
         print(f"  obs {name}: " + ("numbers" if classes is None else f"{classes} classes"))

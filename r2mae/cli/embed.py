@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
     if "genes" in result:
         genes = result["genes"]
         print(
-            f"  of the run's {genes['known']:,} genes {genes['found']:,} found, {genes['missing']:,} missing (as if hidden); "
-            f"{genes['ignored']:,} others ignored"
+            f"  of the run's {genes['known']:,} genes {genes['found']:,} found, "
+            f"{genes['missing']:,} missing (as if hidden); {genes['ignored']:,} others ignored"
         )
 
 

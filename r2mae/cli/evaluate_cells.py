@@ -21,7 +21,7 @@ def imputation(loaded: Any, recipe: Any, arguments: argparse.Namespace) -> None:
     train, held_out = open_training_data(recipe)
     with show_text("imputation") as say:
         found = score_imputation(loaded.model, train, held_out, open_split(recipe, "test"), ratios, say)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "ratio": ratio,
             "scores": {name: score.to_dict() for name, score in scores.items()},

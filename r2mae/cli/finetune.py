@@ -95,6 +95,7 @@ def score_once(path: Path) -> list[str]:
     import numpy as np
 
     from r2mae.cli.show import show
+    from r2mae.datasets.source import with_labels
     from r2mae.evaluation.classification import accuracy_and_f1, predict, truth
     from r2mae.recipe import load_run, open_split
 
@@ -102,7 +103,7 @@ def score_once(path: Path) -> list[str]:
     names: list[str] = loaded.manifest["class_names"]
     if "test" in loaded.folder.read_status() and (path / _PREDICTIONS).is_file():
         return names
-    source = open_split(loaded.recipe, "test")
+    source = with_labels(open_split(loaded.recipe, "test"))
     predicted, labels, skipped = predict(loaded.model, source, progress=show(f"{path}, test"))
     expected = truth(source, labels, loaded.manifest["classes"])
     if skipped:

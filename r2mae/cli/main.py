@@ -99,7 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
     embed.add_argument("data", metavar="DATA", help="train, test, a folder or file of images, or a file of cells")
     out = "FILE.npy, (N, D) float32; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
     embed.add_argument("-o", "--output", required=True, metavar="FILE", help=out)
-    embed.add_argument("--min-overlap", type=_share, default=0.5, metavar="S", help="of cells: share of the run's genes")
+    embed.add_argument(
+        "--min-overlap", type=_share, default=0.5, metavar="S", help="of cells: share of the run's genes"
+    )
 
     export = verb("export", "write a run's model for timm or transformers")
     run(export)
@@ -129,7 +131,9 @@ def _add_data(actions: Any) -> None:
     cells.add_argument("out", metavar="OUT", help="folder of the store; absent")
     cells.add_argument("files", nargs="+", metavar="FILE", help="files, folders or globs")
     cells.add_argument("--matrix", default="X", help="X (default), raw or layers[NAME]: raw counts")
-    cells.add_argument("--genes-by", default="index", metavar="COLUMN", help="of var, what names genes; default: its index")
+    cells.add_argument(
+        "--genes-by", default="index", metavar="COLUMN", help="of var, what names genes; default: its index"
+    )
     cells.add_argument("--min-cells", type=_positive, default=1, metavar="N", help="that a gene is seen in; default 1")
     cells.add_argument("--top-variable", type=_positive, metavar="K", help="the K most variable of these genes")
     cells.add_argument("--gene-list", metavar="FILE", help="these genes, one a line, in this order")

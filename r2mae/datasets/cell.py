@@ -26,7 +26,7 @@ class CellView:
     """How a model wants its cells.
 
     lists: True gives lists, False dense rows.
-    expressed_share: None puts all genes in play; else decoys are drawn so that this share of those in play is expressed.
+    expressed_share: None puts all genes in play; else decoys are drawn, until this share of those in play is expressed.
     """
 
     lists: bool = False
@@ -53,7 +53,10 @@ class Cells:
         known = self.columns >= 0
         self.measured = np.zeros((len(store.meta["files"]), len(genes)), dtype=np.bool_)
         self.measured[:, self.columns[known]] = store.measured()[:, known]
-        self._labels, self.class_names, self.labels_absent = labels or (None, {}, "none. Set data.label_column.")
+        found: Any = labels or (None, {}, "none. Set data.label_column.")
+        self._labels: npt.NDArray[np.int64] | None = found[0]
+        self.class_names: dict[int, str] = found[1]
+        self.labels_absent: str = found[2]
 
     def __len__(self) -> int:
         return len(self.store)
@@ -61,8 +64,7 @@ class Cells:
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
         """(N,) class numbers, -1 for cells without a label; or None."""
-        found: npt.NDArray[np.int64] | None = self._labels
-        return found
+        return self._labels
 
     def name(self, index: int) -> str:
         """What its file calls a cell."""
@@ -143,7 +145,9 @@ class Cells:
         roles = np.where(np.arange(columns.shape[1]) < lengths[:, None], Role.HIDEABLE, Role.ABSENT).astype(np.int8)
         if others:
             free = measured.sum(axis=1) - lengths
-            wanted = np.minimum(np.round(lengths * others).astype(np.int64), np.minimum(free, columns.shape[1] - lengths))
+            wanted = np.minimum(
+                np.round(lengths * others).astype(np.int64), np.minimum(free, columns.shape[1] - lengths)
+            )
             start = np.uint64(stream_start(seed, RandomStream.DECOY))
             draw_decoys(start, positions.numpy(), lengths, wanted, measured, columns, roles)
         return columns, values, roles

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class BuildOptions:
 
     matrix: str = "X"
     values: Values = "counts"
-    genes: GenesSection = GenesSection()
+    genes: GenesSection = field(default_factory=GenesSection)
     min_genes: int = 1
     min_counts: int = 1
 
@@ -73,7 +73,9 @@ def build_store(
     work.mkdir(parents=True, exist_ok=True)
     scans = [_scan(file, work / f"scan_{number}.npz", options, progress) for number, file in enumerate(files)]
     if not any(scan.is_kept.any() for scan in scans):
-        raise InputError(f"{files[0].path} must hold a cell with counts, got {len(files[0])} empty cells. Use other data.")
+        raise InputError(
+            f"{files[0].path} must hold a cell with counts, got {len(files[0])} empty cells. Use other data."
+        )
     genes = _vocabulary(files, scans, options.genes)
     columns = [match_genes(file.path, file.gene_names, genes) for file in files]
     stats = np.zeros((3, len(genes)))
@@ -253,7 +255,7 @@ class _Writer:
 
 
 def _write_obs(work: Path, files: list[CellFile], scans: list[_Scan]) -> dict[str, Any]:
-    """Every column of any file: numbers where all files have numbers, words otherwise; nothing where a file has none."""
+    """Every column of any file: numbers where all files have numbers, words otherwise; none where a file has none."""
     (work / "obs").mkdir(exist_ok=True)
     names = list(dict.fromkeys(str(name) for file in files for name in file.obs.columns))
     return {name: _write_column(work, f"{number}.npy", name, files, scans) for number, name in enumerate(names)}

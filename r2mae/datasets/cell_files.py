@@ -127,14 +127,19 @@ def _gene_names(path: Path, var: Any, genes_by: str) -> list[str]:
 def _open_10x(path: Path, matrix: Any, genes_by: str) -> CellFile:
     import pandas as pd
 
-    features = matrix["features"] if "features" in matrix else matrix
-    columns = {"index": "name" if "name" in features else "gene_names", "gene_ids": "id" if "id" in features else "genes"}
+    features = matrix.get("features", matrix)
+    columns = {
+        "index": "name" if "name" in features else "gene_names",
+        "gene_ids": "id" if "id" in features else "genes",
+    }
     if genes_by not in columns:
         raise InputError(f"{path} must have {genes_by!r} to name its genes by. {did_you_mean(genes_by, columns)}")
     genes = [name.decode() for name in features[columns[genes_by]][:]]
     cells = np.array([name.decode() for name in matrix["barcodes"][:]])
     if tuple(matrix["shape"][:]) != (len(genes), len(cells)):
-        raise InputError(f"{path} must have a shape of {len(genes)} genes x {len(cells)} cells, got {matrix['shape'][:]}.")
+        raise InputError(
+            f"{path} must have a shape of {len(genes)} genes x {len(cells)} cells, got {matrix['shape'][:]}."
+        )
     return CellFile(path, "matrix", genes, cells, pd.DataFrame(index=cells))
 
 
@@ -142,7 +147,9 @@ def _open_mtx(path: Path, genes_by: str) -> CellFile:
     """A 10x folder, read whole: text has no index."""
     folder = path if path.is_dir() else path.parent
     if not any(folder.glob("*matrix.mtx*")):
-        raise InputError(f"{path} must be a folder with matrix.mtx, genes or features, and barcodes, got no matrix.mtx.")
+        raise InputError(
+            f"{path} must be a folder with matrix.mtx, genes or features, and barcodes, got no matrix.mtx."
+        )
     import scanpy
 
     try:
@@ -169,7 +176,10 @@ def _read(file: CellFile, start: int) -> Iterator[tuple[int, sparse.csr_matrix]]
                 for first in range(start, len(file), step):
                     yield first, sparse.csr_matrix(matrix[first : first + step])
                 return
-            by_gene = matrix.attrs.get("encoding-type", matrix.attrs.get("h5sparse_format", "csr")) in ("csc_matrix", "csc")
+            by_gene = matrix.attrs.get("encoding-type", matrix.attrs.get("h5sparse_format", "csr")) in (
+                "csc_matrix",
+                "csc",
+            )
             blocks = _csc_blocks if by_gene else _csr_blocks
             yield from blocks(file, start, matrix["indptr"][:], matrix["data"], matrix["indices"])
     except (OSError, KeyError) as error:
@@ -182,7 +192,9 @@ def _check_pointers(file: CellFile, pointers: Any, lines: int, data: Any, indice
     if damaged or not pointers[-1] == data.shape[0] == indices.shape[0]:
         got = f"{len(pointers)} pointers up to {pointers[-1] if len(pointers) else 0}, {data.shape[0]} values, "
         rule = f"hold {lines} rising rows of a compressed matrix"
-        raise InputError(f"{file.path}: {file.matrix} must {rule}, got {got}{indices.shape[0]} indices. Write it again.")
+        raise InputError(
+            f"{file.path}: {file.matrix} must {rule}, got {got}{indices.shape[0]} indices. Write it again."
+        )
 
 
 def _csr_blocks(
@@ -219,10 +231,10 @@ def _csc_blocks(
             chosen = np.flatnonzero((cells >= first) & (cells < last))
             genes = np.searchsorted(starts, at + chosen, side="right") - 1
             found.append((data[at : at + BLOCK_ENTRIES][chosen], cells[chosen] - first, genes))
-        values, cells, genes = (np.concatenate(part) for part in zip(*found, strict=True)) if found else ([], [], [])
-        band = sparse.coo_matrix((values, (cells, genes)), shape=(last - first, len(file.gene_names)))
+        entries: Any = [np.concatenate(part) for part in zip(*found, strict=True)] if found else ([], [], [])
+        band = sparse.coo_matrix((entries[0], tuple(entries[1:])), shape=(last - first, len(file.gene_names)))
         whole = sparse.csr_matrix(band)
-        if whole.nnz != len(values):
+        if whole.nnz != len(entries[0]):
             raise _duplicate(file, first)
         yield first, whole
         first = last
@@ -230,7 +242,9 @@ def _csc_blocks(
 
 def _block(file: CellFile, first: int, data: Any, indices: Any, starts: Any) -> sparse.csr_matrix:
     _check_indices(file, indices, len(file.gene_names), "genes")
-    block = sparse.csr_matrix((np.asarray(data), np.asarray(indices), starts), shape=(len(starts) - 1, len(file.gene_names)))
+    block = sparse.csr_matrix(
+        (np.asarray(data), np.asarray(indices), starts), shape=(len(starts) - 1, len(file.gene_names))
+    )
     block.sort_indices()
     same = np.flatnonzero(np.diff(block.indices) == 0) + 1
     if len(np.setdiff1d(same, block.indptr)):
@@ -239,9 +253,11 @@ def _block(file: CellFile, first: int, data: Any, indices: Any, starts: Any) -> 
 
 
 def _check_indices(file: CellFile, indices: Any, limit: int, what: str) -> None:
-    if len(indices) and not (0 <= int(np.min(indices)) and int(np.max(indices)) < limit):
+    if len(indices) and not (int(np.min(indices)) >= 0 and int(np.max(indices)) < limit):
         wrong = int(np.max(indices)) if int(np.max(indices)) >= limit else int(np.min(indices))
-        raise InputError(f"{file.path}: {file.matrix} must have indices below its {limit} {what}, got {wrong}. Write it again.")
+        raise InputError(
+            f"{file.path}: {file.matrix} must have indices below its {limit} {what}, got {wrong}. Write it again."
+        )
 
 
 def _duplicate(file: CellFile, first: int) -> InputError:

@@ -35,9 +35,13 @@ def choose_genes(names: list[str], stats: Floats, num_cells: int, section: Genes
         return read_gene_list(section.names)
     kept = np.flatnonzero(stats[0] >= section.min_cells)
     if section.top_variable is not None and section.top_variable < len(kept):
-        kept = np.sort(kept[np.argsort(-excess_variance(stats[:, kept], num_cells), kind="stable")[: section.top_variable]])
+        kept = np.sort(
+            kept[np.argsort(-excess_variance(stats[:, kept], num_cells), kind="stable")[: section.top_variable]]
+        )
     if len(kept) < 2:
-        raise InputError(f"genes.min_cells must leave at least 2 genes, got {len(kept)} at {section.min_cells}. Lower it.")
+        raise InputError(
+            f"genes.min_cells must leave at least 2 genes, got {len(kept)} at {section.min_cells}. Lower it."
+        )
     return [names[index] for index in kept]
 
 
@@ -48,7 +52,7 @@ def excess_variance(stats: Floats, num_cells: int) -> Floats:
     single counts, so that sums in one pass are enough.
     """
     mean = stats[1] / num_cells
-    variance = np.maximum(stats[2] / num_cells - mean**2, 0) * num_cells / max(1, num_cells - 1)
+    variance: Floats = np.maximum(stats[2] / num_cells - mean**2, 0) * num_cells / max(1, num_cells - 1)
     usable = (mean > 0) & (variance > 0)
     score = np.zeros(len(mean))
     if usable.sum() < 3:
@@ -84,7 +88,7 @@ def match_genes(path: Any, have: list[str], want: list[str], least_share: float 
         near = did_you_mean(have[0], want[:20_000]) if found == 0 else ""
         few = f"{', '.join(have[:5])} in the file, {', '.join(want[:5])} in the model"
         raise InputError(
-            f"{path} must have at least {max(least_share, 1 / len(want)):.0%} of the {len(want)} genes, got {found}: {few}. "
-            f"{near} Name genes by another column of var, or use another file."
+            f"{path} must have at least {max(least_share, 1 / len(want)):.0%} of the {len(want)} genes, "
+            f"got {found}: {few}. {near} Name genes by another column of var, or use another file."
         )
     return columns

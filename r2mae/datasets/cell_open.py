@@ -122,7 +122,9 @@ def expand_paths(patterns: list[str], place: Path | None = None) -> list[Path]:
         found = [place] if place.exists() else [Path(path) for path in sorted(glob.glob(str(place)))]
     if not found:
         wanted = patterns or [str(place)]
-        raise InputError(f"{wanted[0]} must exist, or be a glob that matches a file, got nothing there. Check the path.")
+        raise InputError(
+            f"{wanted[0]} must exist, or be a glob that matches a file, got nothing there. Check the path."
+        )
     return list(dict.fromkeys(found))
 
 
@@ -159,7 +161,9 @@ def _opened(paths: tuple[str, ...], matrix: str, values: Any, genes_by: str, sta
     if is_store(place):
         return open_store(place)
     place.parent.mkdir(parents=True, exist_ok=True)
-    return build_store(place, list(map(Path, paths)), BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0)))
+    return build_store(
+        place, list(map(Path, paths)), BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0))
+    )
 
 
 def cache_folder() -> Path:

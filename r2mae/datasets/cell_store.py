@@ -1,14 +1,14 @@
 """A store of cells: one compressed matrix in memory-mapped files, which all processes of a machine share.
 
-    store.json    what it is: genes, files it came from, columns of obs, sizes, fingerprint
-    starts.npy    (N + 1,) int64, where cells begin in the two below
-    genes.npy     (E,) uint16 or uint32, the gene of an entry, rising within a cell
-    values.npy    (E,) uint16 or uint32 counts, or float32 scaled values
-    totals.npy    (N,) float64, sum of a cell
-    names.npy     (N,) bytes, what its file calls a cell
-    file.npy      (N,) int32, which file a cell came from
-    stats.npy     (3, G) float64: cells with the gene, sum, sum of squares
-    obs/<n>.npy   (N,) int32 category codes (-1: none), or float64 numbers
+store.json    what it is: genes, files it came from, columns of obs, sizes, fingerprint
+starts.npy    (N + 1,) int64, where cells begin in the two below
+genes.npy     (E,) uint16 or uint32, the gene of an entry, rising within a cell
+values.npy    (E,) uint16 or uint32 counts, or float32 scaled values
+totals.npy    (N,) float64, sum of a cell
+names.npy     (N,) bytes, what its file calls a cell
+file.npy      (N,) int32, which file a cell came from
+stats.npy     (3, G) float64: cells with the gene, sum, sum of squares
+obs/<n>.npy   (N,) int32 category codes (-1: none), or float64 numbers
 """
 
 import json

@@ -62,7 +62,7 @@ def truth(source: SampleSource, labels: Integers, classes: Sequence[int]) -> Int
 
 
 def head_numbers(labels: Integers, classes: Integers) -> Integers:
-    """Place of each label (N,) among classes (C,), in whatever order these stand; 0 for labels that are none of them."""
+    """Place of each label (N,) among classes (C,), in whatever order these stand; anything for others."""
     order = np.argsort(classes)
     places = np.searchsorted(classes, labels, sorter=order)
     return order[np.minimum(places, len(classes) - 1)]

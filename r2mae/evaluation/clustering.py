@@ -32,9 +32,7 @@ def _clusters(features: npt.NDArray[np.float32]) -> npt.NDArray[np.str_]:
 
     adata = anndata.AnnData(features)
     scanpy.pp.neighbors(adata, n_neighbors=min(_NEIGHBORS, len(features) - 1), use_rep="X", random_state=0)
-    scanpy.tl.leiden(
-        adata, resolution=_RESOLUTION, flavor="igraph", n_iterations=2, directed=False, random_state=0
-    )
+    scanpy.tl.leiden(adata, resolution=_RESOLUTION, flavor="igraph", n_iterations=2, directed=False, random_state=0)
     return np.asarray(adata.obs["leiden"].to_numpy(dtype=str))
 
 

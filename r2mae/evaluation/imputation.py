@@ -66,11 +66,11 @@ class Baselines:
         """(B, 1) whole counts of a cell, by the visible ones."""
         seen = np.where(is_masked, 0, counts).sum(axis=1, dtype=np.float64)
         known = 1 - is_masked @ self.mean_shares
-        return (np.maximum(seen, 1) / np.maximum(known, 1e-8))[:, None]
+        return np.asarray((np.maximum(seen, 1) / np.maximum(known, 1e-8))[:, None])
 
     def gene_mean(self, counts: Values, is_masked: Bools) -> Values:
         """The mean cell, at this cell's size."""
-        return (self.sizes(counts, is_masked) * self.mean_shares).astype(np.float32)
+        return np.asarray(self.sizes(counts, is_masked) * self.mean_shares, dtype=np.float32)
 
     def pca_50(self, counts: Values, is_masked: Bools) -> Values:
         """Probabilistic PCA of log1p counts a 10,000: the posterior mean given visible genes (Tipping, Bishop 1999)."""
@@ -94,7 +94,7 @@ class Baselines:
         pooled = np.stack([self.counts[rows].sum(axis=0) for rows in nearest]).astype(np.float64)
         # One count of the mean cell keeps what no neighbour shows possible.
         shares = (pooled + self.mean_shares) / (pooled.sum(axis=1, keepdims=True) + 1)
-        return (shares * sizes).astype(np.float32)
+        return np.asarray(shares * sizes, dtype=np.float32)
 
 
 def score_imputation(

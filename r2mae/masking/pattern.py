@@ -113,7 +113,7 @@ def _hide(priorities: Tensor, eligible: Tensor, ratios: Tensor) -> Tensor:
 
 
 def build_mask(is_masked: Tensor, is_visible: Tensor | None = None, *, gather: bool = True) -> Mask:
-    """Gather indices for a given is_masked (B, N) bool; all other positions are visible unless is_visible says which."""
+    """Gather indices for is_masked (B, N) bool; all other positions are visible unless is_visible says which."""
     if not gather:
         nothing = is_masked.new_empty(len(is_masked), 0, dtype=torch.int64)
         return Mask(is_masked, nothing, nothing)

@@ -55,9 +55,10 @@ class CellModel(nn.Module):
         if measured is not None:
             known = (measured.to(shares.dtype) @ self.gene_shares)[:, None]
         if is_masked is None:
-            return values.sum(dim=1, keepdim=True).clamp(min=1) / known.clamp(min=_TINY)
+            whole: Tensor = values.sum(dim=1, keepdim=True).clamp(min=1) / known.clamp(min=_TINY)
+            return whole
         hidden = (is_masked * shares).sum(dim=1, keepdim=True)
-        seen = values.masked_fill(is_masked, 0).sum(dim=1, keepdim=True)
+        seen: Tensor = values.masked_fill(is_masked, 0).sum(dim=1, keepdim=True)
         return seen.clamp(min=1) / (known - hidden).clamp(min=_TINY)
 
     def inputs(self, batch: dict[str, Any], is_masked: Tensor | None, sizes: Tensor | None) -> Tensor:

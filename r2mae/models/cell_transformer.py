@@ -36,7 +36,7 @@ class CellTransformer(CellModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(num_genes, gene_shares)
-        self.width = width
+        self.width, self.heads = width, heads
         self.compiled = False
         self.embed_genes = nn.Embedding(num_genes, width)
         self.embed_values = nn.Sequential(nn.Linear(1, width), nn.GELU(), nn.Linear(width, width))
@@ -157,8 +157,9 @@ class MaskedCellTransformer(CellTransformer):
             is_token = F.pad(mask.visible_weight, (1, 0), value=True)[:, None, None]
         for question in self.questions:
             asked = question(asked, latent, is_token)
-        answers = self.decoder_norm(asked) * self.answer_genes(genes)
-        return answers.sum(dim=2) + self.answer_bias(genes)[:, :, 0]
+        answers: Tensor = self.decoder_norm(asked) * self.answer_genes(genes)
+        scores: Tensor = answers.sum(dim=2) + self.answer_bias(genes)[:, :, 0]
+        return scores
 
     def impute(self, values: Tensor, is_masked: Tensor, measured: Tensor | None = None) -> Tensor:
         """(B, G) expected counts of hidden genes, given the visible ones of values (B, G); visible ones as they are."""
@@ -189,7 +190,7 @@ class MaskedCellTransformer(CellTransformer):
     def saved_values(self, num_visible: int) -> Memory:
         """Activations that one usual cell keeps for backward, roughly: decoder tables are not among them."""
         width, seen, asked = self.width, 1 + num_visible, self._asked(num_visible)
-        blocks = [block_saved(seen, width, 4 * width, block.attn.num_heads) for block in self.blocks]
+        blocks = [block_saved(seen, width, 4 * width, self.heads) for _ in self.blocks]
         wide = sum(block.wide for block in blocks) + seen * 3 * width + asked * 4 * width
         narrow = sum(block.narrow for block in blocks) + len(self.questions) * (asked * 8 * width + seen * 3 * width)
         return Memory(wide, narrow)

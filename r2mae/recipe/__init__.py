@@ -5,7 +5,6 @@ from r2mae.recipe.modality import (
     build_model,
     build_outline,
     count_training_samples,
-    is_here,
     open_paths,
     open_split,
     open_training_data,
@@ -14,9 +13,10 @@ from r2mae.recipe.modality import (
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.replay import replay_step
 from r2mae.recipe.run import LoadedRun, load_run
-from r2mae.recipe.tasks import check_table, choose_labelled, find_classes
+from r2mae.recipe.tasks import check_table, choose_labelled, find_classes, open_labelled
 from r2mae.recipe.trainer import choose_accelerator, is_first_process
 from r2mae.recipe.training import Training, build_training
+from r2mae.training.run_folder import is_here
 
 __all__ = [
     "LoadedRun",
@@ -35,6 +35,7 @@ __all__ = [
     "is_here",
     "load_run",
     "make_plan",
+    "open_labelled",
     "open_paths",
     "open_split",
     "open_training_data",

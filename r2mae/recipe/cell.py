@@ -9,9 +9,10 @@ from r2mae.errors import InputError
 from r2mae.schema.cell import CellData
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
-from r2mae.training.run_folder import open_run
+from r2mae.training.run_folder import is_here, open_run
 
 _USUALLY_EXPRESSED = 2_000  # where no data tells
+
 
 def _view(recipe: AnyRecipe) -> Any:
     from r2mae.datasets.cell import CellView
@@ -21,18 +22,21 @@ def _view(recipe: AnyRecipe) -> Any:
 
 
 def open_cell_split(recipe: AnyRecipe, split: str) -> SampleSource:
+    """Cells of a split, as the recipe's model wants them."""
     from r2mae.datasets.cell_open import open_cells
 
     return open_cells(_data(recipe), split, _view(recipe))
 
 
 def open_given_cells(recipe: AnyRecipe, paths: list[str], least_overlap: float = 0.0) -> SampleSource:
+    """All cells of a file that a user names, with the recipe's genes."""
     from r2mae.datasets.cell_open import open_cell_paths
 
     return open_cell_paths(_data(recipe), paths, _view(recipe), least_overlap)
 
 
 def build_masked_cells(recipe: AnyRecipe) -> nn.Module:
+    """The masked model of a pretraining recipe."""
     from r2mae.models.cell_mlp import MaskedCellMLP
     from r2mae.models.cell_transformer import MaskedCellTransformer
 
@@ -48,6 +52,7 @@ def build_masked_cells(recipe: AnyRecipe) -> nn.Module:
 
 
 def build_cell_encoder(recipe: AnyRecipe) -> nn.Module:
+    """The encoder of a fine-tuning recipe."""
     from r2mae.models.cell_mlp import CellMLP
     from r2mae.models.cell_transformer import CellTransformer
 
@@ -84,7 +89,7 @@ def _data(recipe: AnyRecipe) -> CellData:
     Raises: InputError when the recipe wants others.
     """
     data: CellData = recipe.data
-    if recipe.model.init_from is None:
+    if not is_here(recipe.model.init_from):  # nothing to start from, or refused when weights are asked for
         return data
     if data.genes != type(data.genes)(by=data.genes.by):
         raise InputError("data.genes must be left out with model.init_from, whose genes are taken, got other genes.")
@@ -140,8 +145,8 @@ def _start_from(model: nn.Module, source: str) -> nn.Module:
         if found is None or found.shape != tensor.shape:
             got = "nothing" if found is None else str(list(found.shape))
             raise InputError(
-                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(tensor.shape)}, got {got}. "
-                "Set the keys of model as the run has them."
+                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(tensor.shape)}, "
+                f"got {got}. Set the keys of model as the run has them."
             )
     model.load_state_dict({name: weights[name] for name in own})
     return model

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from r2mae.masking.rng import RandomStream, host_bits
 from r2mae.recipe import cell
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.run_folder import is_here
 
 _MOST_SAMPLES = 5_000  # that the theory looks at
 _MOST_VALUES = 100_000_000
@@ -168,14 +168,6 @@ def build_outline(recipe: AnyRecipe, num_classes: int | None = None) -> nn.Modul
     bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
     with torch.device("meta"):
         return build_model(bare, num_classes)
-
-
-def is_here(init_from: str | None) -> bool:
-    """True for weights that lie on this machine's disk; hub ids and runs that have saved nothing yet do not."""
-    if init_from is None:
-        return False
-    path = Path(init_from)
-    return path.exists() and (not (path / "recipe.yaml").exists() or (path / "checkpoints" / "last").exists())
 
 
 def open_split(recipe: AnyRecipe, split: str) -> SampleSource:

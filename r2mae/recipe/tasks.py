@@ -117,7 +117,7 @@ def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.N
 
     Raises: InputError without labels, or when the recipe's num_classes says otherwise.
     """
-    classes = np.unique(require_labels(split))
+    classes = np.unique(require_labels(with_labels(split)))
     wanted = recipe.tune.num_classes
     if wanted is not None and wanted != len(classes):
         raise InputError(

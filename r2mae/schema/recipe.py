@@ -3,8 +3,8 @@
 from typing import Any
 
 from r2mae.errors import InputError, did_you_mean
-from r2mae.schema.document import apply_overrides, load_document
 from r2mae.schema.cell import CellClassifier, CellData
+from r2mae.schema.document import apply_overrides, load_document
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import CellPretrainRecipe, PretrainRecipe
 from r2mae.schema.section import shown, validate

@@ -173,6 +173,14 @@ def open_run(path: str) -> RunFolder:
     return folder
 
 
+def is_here(init_from: str | None) -> bool:
+    """True for weights that lie on this machine's disk; hub ids and runs that have saved nothing yet do not."""
+    if init_from is None:
+        return False
+    path = Path(init_from)
+    return path.exists() and (not (path / "recipe.yaml").exists() or (path / "checkpoints" / "last").exists())
+
+
 def flatten(document: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as {dotted.key: value}."""
     if not isinstance(document, dict):

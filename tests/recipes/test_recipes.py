@@ -9,7 +9,7 @@ from r2mae.errors import InputError
 from r2mae.recipe import build_training
 from r2mae.schema.recipe import load_recipe, recipe_document
 from r2mae.training.run_folder import RunFolder
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_cells
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 # What makes a recipe of any size run on two cores: fewer, smaller blocks, few and small images, one device.
@@ -25,6 +25,9 @@ SMALL_TASK = {
 def small(path):
     """Overrides that make a recipe tiny; backbones shaped by model.arguments stay as they are, and are small."""
     recipe = load_recipe(str(path))
+    if recipe.modality == "cell":
+        shape = {"mlp": ("model.width=16", "model.hidden=16"), "transformer": ("model.width=16", "model.depth=1")}
+        return (*SMALL, *SMALL_TASK[recipe.task], *shape[recipe.model.encoder])
     shape = SMALL_VIT if recipe.model.encoder.startswith("vit_") else ()
     decoder = SMALL_DECODER if shape and recipe.task == "pretrain" else ()
     return (*SMALL, *SMALL_TASK[recipe.task], *shape, *decoder)
@@ -48,7 +51,11 @@ def test_checks(path, monkeypatch):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_runs_two_steps(path, scratch):
-    size = load_recipe(str(path)).data.image_size
+    recipe = load_recipe(str(path))
+    if recipe.modality == "cell":
+        two_steps(load_recipe(str(path), [*small(path), *tiny_cells(scratch, recipe)]))
+        return
+    size = recipe.data.image_size
     for number in range(12):
         file = scratch / "images" / "train" / f"class_{number % 2}" / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +63,19 @@ def test_runs_two_steps(path, scratch):
         Image.fromarray(pixels).save(file)
     recipe = load_recipe(str(path), [*small(path), "data.card=image_folder", f"data.root={scratch / 'images'}",
                                      "data.held_out=0.5"])  # fmt: skip
+    two_steps(recipe)
+
+
+def tiny_cells(folder, recipe):
+    """Settings that point a recipe to forty cells of thirty genes."""
+    cells = make_cells(40, 30, scaled=recipe.data.values == "scaled")
+    cells.write_h5ad(folder / "cells.h5ad")
+    settings = ("test={share: 0.3}", "held_out=0.5", "label_column=kind", "min_class_cells=1", "min_genes=1")
+    genes = () if recipe.model.init_from else ("data.genes={}",)
+    return ("data.card=cell_files", f"data.root={folder / 'cells.h5ad'}", *genes, *(f"data.{one}" for one in settings))
+
+
+def two_steps(recipe):
     folder = RunFolder("runs/run")
     training = build_training(recipe, folder)
     folder.start(recipe_document(recipe))
