@@ -108,7 +108,7 @@ def test_blocks_keep_neighbours_together():
     num, block = 100_000, 64
     positions = torch.arange(20_000)
     shuffled = Stream(num, 0).indices(positions)
-    blocked = Stream(num, 0, block).indices(positions)
+    blocked = Stream(num, 0, block, window_blocks=16).indices(positions)
     window = block * 16  # what is read from disk for this many samples: 16 or 17 runs of 64, not 1,000 places
 
     def blocks_touched(order):
@@ -130,7 +130,7 @@ def test_block_borders_move_every_epoch():
     num, block = 10_000, 64
     together = []
     for epoch in range(4):
-        order = Stream(num, 0, block).indices(torch.arange(num) + epoch * num)
+        order = Stream(num, 0, block, window_blocks=16).indices(torch.arange(num) + epoch * num)
         window = {index: place // (16 * block) for place, index in enumerate(order.tolist())}
         together.append({index for index in range(num - 1) if window[index] != window[index + 1]})
     assert all(len(one & other) < 0.3 * len(one) for one, other in itertools.combinations(together, 2))

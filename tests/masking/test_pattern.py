@@ -222,7 +222,9 @@ def test_unequal_rows_from_sampling_are_padded():
 def test_a_column_is_hidden_in_all_samples_of_a_step():
     def draw(step, columns=None, length=40):
         eligible, drawn = torch.ones(6, length, dtype=torch.bool), ratios(0.3, 6)
-        return sample_mask("column", eligible, drawn, 0, torch.arange(6), (length,), step=step, columns=columns).is_masked
+        return sample_mask(
+            "column", eligible, drawn, 0, torch.arange(6), (length,), step=step, columns=columns
+        ).is_masked
 
     first = draw(0)
     assert (first == first[0]).all()

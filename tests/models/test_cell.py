@@ -1,4 +1,4 @@
-"""Masked models of cells: nothing hidden leaks, hidden is not zero, sizes come from visible genes, likelihoods by hand."""
+"""Masked models of cells: nothing hidden leaks, hidden is not zero, sizes and likelihoods as by hand."""
 
 import numpy as np
 import pytest

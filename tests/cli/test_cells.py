@@ -1,0 +1,176 @@
+"""Cells from the command line: build, pretrain, embed, evaluate, finetune, go on; bad input is one line."""
+
+import json
+
+import anndata
+import numpy as np
+import pytest
+
+from r2mae.cli.main import main
+from tests.conftest import ROOT, make_cells
+
+RECIPE = ROOT / "recipes" / "cell" / "pbmc3k_mlp.yaml"
+SMALL = (
+    "data={root: cells.h5ad, label_column: kind, held_out: 0.2}",
+    "model={encoder: mlp, width: 8, depth: 1, hidden: 16}",
+    "batch={global_samples: 16}",
+    "schedule={steps: 12}",
+    "watch={samples: 20, ratios: [0.3]}",
+    "checkpoint={every_steps: 4}",
+)
+TRANSFORMER = ("model={encoder: transformer, width: 16, depth: 1, heads: 2}", "mask={expressed_share: 0.5}")
+
+
+def settings(*more):
+    return [word for setting in (*SMALL, *more) for word in ("--set", setting)]
+
+
+def said(capsys, *arguments):
+    """stdout of a verb that ends well."""
+    assert main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments):
+    """The one line of a verb that ends badly."""
+    assert main([str(argument) for argument in arguments]) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("r2mae: ")
+    return line
+
+
+@pytest.fixture(scope="module", params=["mlp", "transformer"])
+def trained(request, tmp_path_factory):
+    """A folder with cells.h5ad and a run on them."""
+    folder = tmp_path_factory.mktemp("cells")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        make_cells(200, 40).write_h5ad("cells.h5ad")
+        more = TRANSFORMER if request.param == "transformer" else ()
+        assert main(["pretrain", str(RECIPE), "--name", "run", *settings(*more)]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(trained / "cache"))
+    return trained
+
+
+def test_build_and_inspect(scratch, capsys):
+    make_cells(30, 20).write_h5ad("one.h5ad")
+    make_cells(20, 25, seed=1).write_h5ad("two.h5ad")
+    printed = said(capsys, "data", "build", "cells", "out/store", "*.h5ad")
+    assert "50 cells x 25 genes" in printed
+    report = json.loads(said(capsys, "data", "inspect", "out/store", "--json"))
+    assert [file["missing"] for file in report["files"]] == [5, 0]
+    assert report["obs"] == {"kind": 2, "donor": 3}
+    said(capsys, "pretrain", RECIPE, "--name", "s", *settings("data.root=out/store"))
+    assert "must exist" in refused(capsys, "data", "build", "cells", "out/other", "nope*.h5ad")
+    assert not (scratch / "out" / "other").exists()
+    assert "got no readable store.json" in refused(capsys, "data", "inspect", "out")
+
+
+def test_embed_adds_to_a_copy(here, capsys):
+    printed = said(capsys, "embed", "runs/run", "cells.h5ad", "-o", "out.h5ad")
+    assert "40 genes 40 found, 0 missing (as if hidden); 0 others ignored" in printed
+    before, after = anndata.read_h5ad("cells.h5ad"), anndata.read_h5ad("out.h5ad")
+    assert np.array_equal(before.X.toarray(), after.X.toarray())
+    assert after.obs.equals(before.obs)
+    said(capsys, "embed", "runs/run", "cells.h5ad", "-o", "out.npy")
+    assert np.allclose(np.load("out.npy"), after.obsm["X_r2mae"], atol=1e-5)
+    assert after.obsm["X_r2mae"].std(axis=0).min() > 0
+
+
+def test_embed_of_other_genes(here, capsys):
+    cells = make_cells(20, 60)[:, 15:].copy()
+    cells[:, ::-1].copy().write_h5ad("other.h5ad")
+    printed = said(capsys, "embed", "runs/run", "other.h5ad", "-o", "more.h5ad", "--json")
+    assert json.loads(printed)["genes"] == {"known": 40, "found": 25, "missing": 15, "ignored": 20}
+    line = refused(capsys, "embed", "runs/run", "other.h5ad", "-o", "none.h5ad", "--min-overlap", "0.9")
+    assert "at least 90% of the 40 genes, got 25" in line
+    assert not (here / "none.h5ad").exists()
+    assert "in an existing folder" in refused(capsys, "embed", "runs/run", "cells.h5ad", "-o", "out.csv")
+    assert "must be .npy here" in refused(capsys, "embed", "runs/run", "cells.h5ad", "-o", "cells.h5ad")
+    assert "must be .npy here" in refused(capsys, "embed", "runs/run", "test", "-o", "out.h5ad")
+
+
+def test_evaluate_tasks(here, capsys):
+    for task in ("knn", "linear_probe"):
+        row = json.loads(said(capsys, "evaluate", "runs/run", "--task", task, "--baselines", "--json"))
+        assert set(row["scores"]) == {"pretrained", "untrained", "PCA-50"}
+        assert row["scores"]["PCA-50"]["accuracy"] > 0.7
+    rows = json.loads(said(capsys, "evaluate", "runs/run", "--task", "imputation", "--ratios", "0.3", "--json"))["rows"]
+    assert set(rows[0]["scores"]) == {"run", "gene mean", "PCA-50", "kNN-15"}
+    scores = json.loads(
+        said(capsys, "evaluate", "runs/run", "--task", "clustering", "--baselines", "--umap", "u.png", "--json")
+    )["scores"]
+    assert scores["PCA-50"]["nmi"] > 0.2
+    assert (here / "u.png").stat().st_size > 5000
+    assert "a column 'knd' in obs" in refused(capsys, "evaluate", "runs/run", "--task", "knn", "--label", "knd")
+    by_donor = said(capsys, "evaluate", "runs/run", "--task", "knn", "--label", "donor")
+    assert "knn" in by_donor
+
+
+def test_a_run_is_evaluated_where_its_data_is_gone(here, capsys):
+    (here / "cells.h5ad").rename(here / "gone.h5ad")
+    try:
+        said(capsys, "embed", "runs/run", "gone.h5ad", "-o", "gone.npy")
+        assert "must exist" in refused(capsys, "evaluate", "runs/run", "--task", "knn")
+    finally:
+        (here / "gone.h5ad").rename(here / "cells.h5ad")
+
+
+def test_finetune_keeps_the_runs_genes(here, capsys):
+    recipe = ROOT / "recipes" / "cell" / "pbmc3k_finetune.yaml"
+    shape = json.loads((here / "runs/run/checkpoints/step_12/manifest.json").read_text())["recipe"]["model"]
+    known = {key: shape[key] for key in ("encoder", "width", "depth", "heads", "hidden")} | {"init_from": "runs/run"}
+    more = [f"model={json.dumps(known)}", "repeat={seeds: 1, labels_per_class: [5, all]}", "watch={samples: 20}"]
+    scores = json.loads(
+        said(capsys, "finetune", recipe, "--name", f"tuned_{shape['encoder']}", *settings(*more), "--json")
+    )
+    assert scores["classes"] == ["B", "T"]
+    assert scores["scores"][-1]["accuracy"] > 0.5
+    line = refused(capsys, "finetune", recipe, "--name", "no", *settings(*more, "data.genes.min_cells=3"))
+    assert "data.genes must be left out with model.init_from" in line
+    line = refused(capsys, "finetune", recipe, "--name", "no", *settings(*more, "model.width=32"))
+    assert "must fit the recipe's model" in line
+
+
+def test_a_stopped_run_goes_on_with_its_genes(here, capsys):
+    name = ["--name", "again", *settings("schedule={steps: 8}")]
+    said(capsys, "pretrain", RECIPE, *name)
+    manifest = json.loads((here / "runs/again/checkpoints/step_8/manifest.json").read_text())
+    assert manifest["genes"] == [f"gene_{n}" for n in range(40)]
+
+
+BAD = {
+    "data.values=scaled": "likelihood must be mse for scaled values",
+    "data.matrix=raw": "must have the matrix 'raw', got X",
+    "data.genes.by=id": "must have 'id' in var",
+    "data.genes.min_cells=999": "must leave at least 2 genes, got 0",
+    "data.genes.names=[a]": "names must be at least 2",
+    "data.genes.names=nope.txt": "a text file with a gene a line",
+    "data.test={column: donor}": "must be {share: 0.2}, or",
+    "data.test={column: donr, values: [d0]}": "column 'donr' in obs",
+    "data.min_genes=999": "must hold cells of the train split, got none",
+    "data.root=nope.h5ad": "must exist",
+    "data.label_column=knd": "column 'knd' in obs",
+    "model={encoder: transformer}": "expressed_share must be given for a transformer",
+    "model={encoder: transformer, width: 10}": "width must be divisible by heads",
+    "mask.pattern=block": "pattern must be 'random' or 'column'",
+}
+
+
+@pytest.mark.parametrize("setting", BAD)
+def test_bad_settings_are_one_line(setting, here, capsys):
+    line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(setting))
+    assert BAD[setting] in line
+    assert not (here / "runs" / "bad").exists()
+
+
+def test_a_column_pattern_and_dense_decoys_train(here, capsys):
+    for name, mask in (("columns", "mask={pattern: column}"), ("shares", "mask={expressed_share: 0.5, scope: sample}")):
+        said(capsys, "pretrain", RECIPE, "--name", name, *settings(mask, "schedule={steps: 4}"))
