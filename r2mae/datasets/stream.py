@@ -14,7 +14,7 @@ from torch import Tensor
 from r2mae.masking.rng import RandomStream, bits, host_bits
 
 MAX_SAMPLES = 1 << 40
-_TABLE_ITEMS = 1 << 20
+_TABLE_ITEMS = 1 << 16
 _CHUNK = 1 << 12  # positions that are worked out together: of 64 alone, each would cost 20 times as much
 _ROUNDS = 8  # with 4, places and successors in sets of 8 to 64 are up to a quarter off uniform
 
