@@ -82,7 +82,7 @@ class Stream:
     def indices(self, positions: Tensor) -> Tensor:
         """Sample index of every position, (B,) int64 -> (B,) int64."""
         first, last = (int(positions.min()) // _CHUNK, int(positions.max()) // _CHUNK) if len(positions) else (0, 0)
-        if last - first > 1:
+        if last - first > 1 or self.num_samples < _CHUNK:  # a small epoch is a table anyway
             return self._work_out(positions)
         chunks = torch.cat([_chunk(self, number) for number in range(first, last + 1)])
         return chunks[positions - first * _CHUNK]
