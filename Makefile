@@ -29,6 +29,7 @@ lint: install
 
 bench: install
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
+	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_cells.py build/bench --cells 50000
 
 clean:
 	rm -rf $(VENV) build dist

@@ -49,10 +49,9 @@ def gather_lists(
 
 @numba.njit(cache=True, nogil=True)
 def gather_dense(rows: Array, starts: Array, genes: Array, values: Array, columns: Array, out: Array) -> None:
-    """Fill out (B, M) with rows."""
+    """Add rows to out (B, M), which is all zeros."""
     for b in range(len(rows)):
         row = out[b]
-        row[:] = 0
         for entry in range(starts[rows[b]], starts[rows[b] + 1]):
             column = columns[genes[entry]]
             if column >= 0:
