@@ -5,11 +5,12 @@ known, and so is the size of everything. The second writes block by block, and a
 it came. The folder gets its name when it is whole.
 """
 
+import fcntl
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,23 @@ def build_store(
     files = [open_file(path, options.matrix, options.genes.by) for path in paths]
     for file in files:
         check_unique(file.path, file.gene_names)
+    with _one_at_a_time(out):
+        return _build(out, files, options, progress)
+
+
+@contextmanager
+def _one_at_a_time(out: Path) -> Iterator[None]:
+    """Ranks of a run may want the same store: one builds, the others wait and find it."""
+    lock = out.with_name(f".building_{out.name}.lock")
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _build(out: Path, files: list[CellFile], options: BuildOptions, progress: Progress) -> CellStore:
     fingerprint = _fingerprint(files, options)
     if is_store(out):
         store = open_store(out)
@@ -99,12 +117,7 @@ def build_store(
         leftover.unlink()
     if out.is_dir():
         out.rmdir()
-    try:
-        work.rename(out)
-    except OSError:  # another process was first
-        if not is_store(out):
-            raise
-        shutil.rmtree(work)
+    work.rename(out)
     return open_store(out)
 
 

@@ -1,5 +1,8 @@
 """A store holds what the files hold, whatever stops its making."""
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 
@@ -154,3 +157,16 @@ def test_large_counts_and_many_genes_have_room(tmp_path):
     assert store.values.dtype == np.uint32
     assert dense(store)[2, 3] == 70_000
     assert store.meta["format"] == cell_build.FORMAT
+
+
+def test_ranks_that_want_the_same_store_share_one(tmp_path):
+    make_cells(2000, 300).write_h5ad(tmp_path / "a.h5ad")
+    paths = [tmp_path / "store", [tmp_path / "a.h5ad"]]
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        found = [pool.submit(_fingerprint_of, *paths) for _ in range(3)]
+    assert len({one.result() for one in found}) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5ad", "store"]
+
+
+def _fingerprint_of(out, paths):
+    return build_store(out, paths).fingerprint
