@@ -116,7 +116,7 @@ def test_evaluate_prints_a_line_for_each_count(trained, capfd):
         (("--labels-per-class", "5,,all"), "between commas, got '5,,all'"),
         (("--labels-per-class", "5,-1"), "between commas, got '5,-1'"),
         (("--labels-per-class", "5,9999"), "labels_per_class must be at most "),
-        (("--label-column", "fine"), "data.label_column must be a column of the data, got 'fine' for data without"),
+        (("--label", "fine"), "data.label_column must be a column of the data, got 'fine' for data without"),
     ],
 )
 def test_evaluate_refuses_in_one_line(trained, capfd, options, message):
