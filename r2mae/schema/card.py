@@ -36,6 +36,7 @@ class Card(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "Card":
-        if self.modality == "vision" and not (self.mean and self.std):
-            raise ValueError("must give mean and std of its pixels, got none.")
+        for name in ("mean", "std"):
+            if self.modality == "vision" and not getattr(self, name):
+                raise ValueError(f"{name} must be given, got nothing.")
         return self
