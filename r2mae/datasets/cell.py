@@ -48,7 +48,7 @@ class Cells:
         self.view = view
         self.genes = genes
         self.fingerprint = store.fingerprint
-        self.columns = match_genes(store.path, store.gene_names, genes, least_overlap)
+        self.columns = match_genes(store.place, store.gene_names, genes, least_overlap)
         self.block_samples = BLOCK_CELLS
         known = self.columns >= 0
         self.measured = np.zeros((len(store.meta["files"]), len(genes)), dtype=np.bool_)
@@ -68,7 +68,7 @@ class Cells:
 
     def name(self, index: int) -> str:
         """What its file calls a cell."""
-        return f"{self.store.path}, cell {bytes(self.store.names[index]).decode()}"
+        return f"{self.store.place}, cell {bytes(self.store.names[index]).decode()}"
 
     def known_genes(self) -> npt.NDArray[np.int64]:
         """(N,) how many genes of the model a cell has a count of."""

@@ -39,7 +39,9 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
     is_test = _is_test(store, section)
     rows = np.flatnonzero(is_kept & (is_test if split == "test" else ~is_test))
     if not len(rows):
-        raise InputError(f"{store.path} must hold cells of the {split} split, got none of {len(store)}. Set data.test.")
+        raise InputError(
+            f"{store.place} must hold cells of the {split} split, got none of {len(store)}. Set data.test."
+        )
     return Chosen(cells, rows)
 
 

@@ -44,6 +44,12 @@ class CellStore:
         return len(self.starts) - 1
 
     @property
+    def place(self) -> str:
+        """What a message calls it: the file that it was made of, where there is one."""
+        files = self.meta["files"]
+        return str(files[0]["path"] if len(files) == 1 else self.path)
+
+    @property
     def gene_names(self) -> list[str]:
         """The G genes in order."""
         return list(self.meta["genes"])
@@ -75,14 +81,14 @@ class CellStore:
         known = self.meta["obs"]
         if name not in known:
             near = did_you_mean(name, ["file", *known])
-            raise InputError(f"{self.path} must have a column {name!r} in obs, got {len(known)} others. {near}")
+            raise InputError(f"{self.place} must have a column {name!r} in obs, got {len(known)} others. {near}")
         column = known[name]
         values = np.load(self.path / "obs" / column["file"], mmap_mode="r")
         if column["categories"] is not None:
             return values, list(column["categories"])
         numbers, codes = np.unique(values, return_inverse=True)
         if not np.array_equal(numbers, numbers.round()) or len(numbers) > 10_000:
-            raise InputError(f"{self.path}: column {name!r} must hold classes, got numbers such as {numbers[-1]:g}.")
+            raise InputError(f"{self.place}: column {name!r} must hold classes, got numbers such as {numbers[-1]:g}.")
         return codes.astype(np.int32), [f"{number:g}" for number in numbers]
 
 

@@ -134,7 +134,7 @@ def test_other_files_keep_the_runs_genes(cells, scratch):
     assert np.array_equal(batch["values"][:, 10:].numpy(), other.X.toarray()[:, :30])
     assert batch["measured"][0].tolist() == [gene >= 10 for gene in range(40)]
     assert source.overlap() == {"known": 40, "found": 30, "missing": 10, "ignored": 20}
-    with pytest.raises(InputError, match="at least 80% of the 40 genes, got 30"):
+    with pytest.raises(InputError, match=r"other.h5ad must have at least 80% of the 40 genes, got 30"):
         open_cell_paths(known, ["other.h5ad"], CellView(), least_overlap=0.8)
 
 
