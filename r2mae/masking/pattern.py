@@ -13,6 +13,7 @@ from torch import Tensor
 from r2mae.masking.rng import RandomStream, bits, uniforms
 
 _LAST = torch.iinfo(torch.int64).max
+_MEAN_SPAN = 3.0  # our choice; Joshi et al. 2020 have 3.8 words
 _NUM_BLOCKS = 64  # rectangles tried a sample: at half the smallest block each, they cover any grid many times
 
 
@@ -64,6 +65,7 @@ def sample_mask(
     *,
     step: int = 0,
     columns: Tensor | None = None,
+    units: Tensor | None = None,
     gather: bool = True,
 ) -> Mask:
     """Hide exactly K = round(ratio x eligible) positions of every sample; of decoys, the same share of their own.
@@ -78,10 +80,11 @@ def sample_mask(
         grid: how the N tokens lie, (rows, columns) or (length,); the product is N.
         step: of the optimizer, for patterns that all samples of a step share.
         columns: (B, N) int64, what a position is called in all samples; None: its index.
+        units: (B, N) int64, rising, of which whole unit (a word) a position is a part; None: each is one.
         gather: False leaves out the indices.
     """
     ratios = ratios.to(eligible.device)
-    priorities = PATTERNS[pattern](_Draw(seed, positions, grid, step, columns))
+    priorities = PATTERNS[pattern](_Draw(seed, positions, grid, step, columns, units))
     if eligible.dtype == torch.bool:
         return build_mask(_hide(priorities, eligible, ratios), gather=gather)
     hideable = eligible == Role.HIDEABLE
@@ -149,6 +152,7 @@ class _Draw(NamedTuple):
     grid: tuple[int, ...]
     step: int
     columns: Tensor | None
+    units: Tensor | None
 
 
 def _random(draw: _Draw) -> Tensor:
@@ -164,6 +168,23 @@ def _column(draw: _Draw) -> Tensor:
     step = torch.tensor(draw.step, device=names.device)
     priorities = _untied(bits(draw.seed, RandomStream.COLUMN, step, names), token)
     return priorities.expand(len(draw.positions), -1)
+
+
+def _word(draw: _Draw) -> Tensor:
+    """Whole units in random order; the last one is trimmed at its end, which keeps K exact."""
+    token = _tokens(draw.grid, draw.positions.device)
+    units = token[None] if draw.units is None else draw.units
+    return _untied(bits(draw.seed, RandomStream.MASK, draw.positions[:, None], units), token)
+
+
+def _span(draw: _Draw) -> Tensor:
+    """Spans of neighbours of geometric length, mean `_MEAN_SPAN`, in random order; the last one is trimmed.
+
+    Differs: Joshi et al. 2020 cut lengths at 10 and begin spans at words.
+    """
+    token = _tokens(draw.grid, draw.positions.device)
+    starts = uniforms(draw.seed, RandomStream.MASK, draw.positions[:, None], len(token) + token) < 1 / _MEAN_SPAN
+    return _word(draw._replace(units=starts.cumsum(dim=1)))
 
 
 def _untied(priorities: Tensor, token: Tensor) -> Tensor:
@@ -207,4 +228,10 @@ def _tokens(grid: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 # A pattern gives every token a distinct priority; the K lowest are hidden.
-PATTERNS: dict[str, Callable[[_Draw], Tensor]] = {"random": _random, "block": _block, "column": _column}
+PATTERNS: dict[str, Callable[[_Draw], Tensor]] = {
+    "random": _random,
+    "block": _block,
+    "column": _column,
+    "word": _word,
+    "span": _span,
+}

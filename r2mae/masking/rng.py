@@ -29,6 +29,7 @@ class RandomStream(IntEnum):
     MIX = 8
     COLUMN = 9
     DECOY = 10
+    REPLACE = 11
 
 
 def stream_start(seed: int, stream: int) -> int:

@@ -46,7 +46,7 @@ class Packing:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """Slices of the sequence; made when first asked for, since the kernel needs none."""
-        return tuple(_group(torch.tensor(lengths), self.slots.device) for lengths in _split(self.lengths))
+        return tuple(make_group(torch.tensor(lengths), self.slots.device) for lengths in _split(self.lengths))
 
 
 def build_packing(lengths: Sequence[int], device: torch.device) -> Packing:
@@ -56,7 +56,7 @@ def build_packing(lengths: Sequence[int], device: torch.device) -> Packing:
     starts = F.pad(counts.cumsum(0), (1, 0))
     rows = order.repeat_interleave(counts)
     place = torch.arange(len(rows)) - starts[:-1].repeat_interleave(counts)
-    slots, rows, starts = (_move(part, device) for part in (rows * counts[-1] + place, rows, starts.int()))
+    slots, rows, starts = (move(part, device) for part in (rows * counts[-1] + place, rows, starts.int()))
     return Packing(tuple(counts.tolist()), slots, rows, starts)
 
 
@@ -72,20 +72,21 @@ def _split(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups]
 
 
-def _group(counts: Tensor, device: torch.device) -> Group:
-    samples, length, tokens = len(counts), int(counts[-1]), int(counts.sum())
+def make_group(counts: Tensor, device: torch.device) -> Group:
+    """Samples of these lengths (samples,) together; a length may be 0 where the tokens are queries."""
+    samples, length, tokens = len(counts), int(counts.max()), int(counts.sum())
     if samples * length == tokens:
         return Group(samples, length, tokens, None, None, None)
     place, starts = torch.arange(length), counts.cumsum(0) - counts
     is_token = place < counts[:, None]
     # Padding repeats the sample's last token, so that its values are finite.
-    slots = starts[:, None] + torch.minimum(place, counts[:, None] - 1)
+    slots = (starts[:, None] + torch.minimum(place, counts[:, None] - 1)).clamp(min=0)
     places = is_token.flatten().nonzero()[:, 0]
-    moved = (_move(part, device) for part in (slots.flatten(), places, is_token[:, None, None]))
+    moved = (move(part, device) for part in (slots.flatten(), places, is_token[:, None, None]))
     return Group(samples, length, tokens, *moved)
 
 
-def _move(part: Tensor, device: torch.device) -> Tensor:
+def move(part: Tensor, device: torch.device) -> Tensor:
     """Copied without making anybody wait: from pinned memory to a GPU."""
     return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
 
@@ -122,10 +123,21 @@ class _Collect(torch.autograd.Function):
         return spread.index_copy_(0, places, gradient), None
 
 
+def spread(rows: Tensor, slots: Tensor, places: Any) -> Tensor:
+    """Rows (t, ...) at slots (n,) -> (n, ...); places (t,) are the slots that are no padding."""
+    spread_out: Tensor = _Spread.apply(rows, slots, places)
+    return spread_out
+
+
+def collect(rows: Tensor, places: Tensor) -> Tensor:
+    """Rows (n, ...) at places (t,), all different -> (t, ...)."""
+    collected: Tensor = _Collect.apply(rows, places)
+    return collected
+
+
 def pack(tokens: Tensor, packing: Packing) -> Tensor:
     """(B, L, D) padded -> (T, D)."""
-    packed: Tensor = _Collect.apply(tokens.flatten(0, 1), packing.slots)
-    return packed
+    return collect(tokens.flatten(0, 1), packing.slots)
 
 
 def unpack(tokens: Tensor, packing: Packing) -> Tensor:
@@ -140,37 +152,37 @@ def packed_attention(qkv: Tensor, packing: Packing, *, dropout: float = 0.0, fus
 
     dropout: of attention weights. fused: False computes them one by one, as timm does when so configured.
     """
-    if fused and not dropout and _has_kernel(qkv):
+    if fused and has_kernel(qkv, dropout):
         return _varlen_attention(qkv, packing)
     found = []
     for group, part in zip(packing.groups, qkv.split([group.tokens for group in packing.groups]), strict=True):
-        padded = part if group.slots is None else _Spread.apply(part, group.slots, group.places)
+        padded = part if group.slots is None else spread(part, group.slots, group.places)
         shape = (group.samples, group.length, *qkv.shape[1:])
         query, key, value = padded.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
         with nullcontext() if fused else sdpa_kernel(SDPBackend.MATH):
             attended = F.scaled_dot_product_attention(query, key, value, group.is_token, dropout)
         rows = attended.transpose(1, 2).flatten(2).flatten(0, 1)
-        found.append(rows if group.places is None else _Collect.apply(rows, group.places))
+        found.append(rows if group.places is None else collect(rows, group.places))
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _has_kernel(qkv: Tensor) -> bool:
-    """Whether `varlen_attn` takes these: half precision, here or by autocast, on a GPU since Ampere."""
-    if qkv.device.type != "cuda" or torch.cuda.get_device_capability(qkv.device) < (8, 0):
+def has_kernel(heads: Tensor, dropout: float) -> bool:
+    """Whether `varlen_attn` takes these (..., H, d): half precision, here or by autocast, on a GPU since Ampere."""
+    if dropout or heads.device.type != "cuda" or torch.cuda.get_device_capability(heads.device) < (8, 0):
         return False
-    return _kernel_dtype(qkv) in (torch.float16, torch.bfloat16) and qkv.shape[3] % 8 == 0 and qkv.shape[3] <= 128
+    return kernel_dtype(heads) in (torch.float16, torch.bfloat16) and heads.shape[-1] % 8 == 0 and heads.shape[-1] <= 128
 
 
-def _kernel_dtype(qkv: Tensor) -> torch.dtype:
+def kernel_dtype(heads: Tensor) -> torch.dtype:
     """What autocast would run attention in; it leaves float64 alone."""
-    lowered = torch.is_autocast_enabled("cuda") and qkv.dtype != torch.float64
-    return torch.get_autocast_dtype("cuda") if lowered else qkv.dtype
+    lowered = torch.is_autocast_enabled("cuda") and heads.dtype != torch.float64
+    return torch.get_autocast_dtype("cuda") if lowered else heads.dtype
 
 
 def _varlen_attention(qkv: Tensor, packing: Packing) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    query, key, value = qkv.to(_kernel_dtype(qkv)).unbind(1)
+    query, key, value = qkv.to(kernel_dtype(qkv)).unbind(1)
     starts, length = packing.starts, packing.lengths[-1]
     attended = varlen_attn(query, key, value, starts, starts, length, length)
     assert isinstance(attended, Tensor)

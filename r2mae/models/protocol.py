@@ -51,6 +51,7 @@ class MaskedModel(Encoder, Protocol):
     """A model that predicts hidden positions from visible ones. B samples, N positions, D features.
 
     Invariant, tested for every modality: changing the values of hidden positions changes no prediction.
+    A model may have `hide(batch, mask, seed)`, run on the host: what it wants ready of what stands in hidden places.
     """
 
     grid: tuple[int, ...]  # how the N positions lie: (rows, columns), or (length,) where N may differ by batch

@@ -55,12 +55,14 @@ class MaskedPrediction:
             grid,
             step=step,
             columns=batch.get("columns"),
+            units=batch.get("units"),
             gather=model.gathers,
         )
         is_token = is_token_of(eligible)
         num_tokens = int(is_token.sum())
         num_visible = num_tokens - int((mask.is_masked & is_token).sum())
-        return batch | {"mask": mask, "num_visible": num_visible, "num_tokens": num_tokens}
+        hidden = model.hide(batch, mask, self.seed) if hasattr(model, "hide") else {}
+        return batch | hidden | {"mask": mask, "num_visible": num_visible, "num_tokens": num_tokens}
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Over hidden positions."""

@@ -143,9 +143,9 @@ def wrong_slots(group):
 @pytest.mark.parametrize("defect", [off_by_one_mask, everything_seen, wrong_places, wrong_slots])
 def test_planted_defects_are_seen(defect, monkeypatch):
     monkeypatch.setattr(packed, "_PAIRS_A_GROUP", 10**9)
-    model, sound = make().double(), packed._group
+    model, sound = make().double(), packed.make_group
     check_alone(model, UNEVEN, 1e-6)
-    monkeypatch.setattr(packed, "_group", lambda *args: defect(sound(*args)))
+    monkeypatch.setattr(packed, "make_group", lambda *args: defect(sound(*args)))
     with pytest.raises(AssertionError):
         check_alone(model, UNEVEN, 1e-6)
 
@@ -171,7 +171,7 @@ def kernel_of(shift):
 
 @pytest.mark.parametrize("shift", [0, 1])
 def test_the_kernel_gets_what_it_documents(shift, monkeypatch):
-    monkeypatch.setattr(packed, "_has_kernel", lambda _: True)
+    monkeypatch.setattr(packed, "has_kernel", lambda *_: True)
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", kernel_of(shift))
     model = make({"qk_norm": True}).double()
     if shift == 0:
