@@ -67,7 +67,7 @@ def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
         return {**_parameters(build_outline(recipe, 2)), "classes": 2, "plans": plans}
     train, classes = open_labelled(recipe)[0], find_classes(recipe, open_split(recipe, "train"))
     model: Any = build_outline(recipe, len(classes))
-    flops = model.training_flops(train.load(torch.arange(1), None, 0))
+    flops = model.training_flops(train.load(torch.arange(2) % len(train), None, 0))
     plans = {}
     for count in recipe.repeat.labels_per_class:
         repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})

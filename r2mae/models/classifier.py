@@ -64,11 +64,15 @@ class Classifier(nn.Module):
         self.backbone.compile_blocks()
 
     def training_flops(self, example: dict[str, Any]) -> int:
-        """Floating-point operations of forward and backward for one sample shaped like example's; nothing is run."""
+        """Floating-point operations of forward and backward for a sample of an example of two; nothing is run."""
 
         def batch_of_two() -> tuple[Any, ...]:
-            tensors = {key: value for key, value in example.items() if isinstance(value, Tensor)}
-            return ({key: torch.empty(2, *value.shape[1:], dtype=value.dtype) for key, value in tensors.items()},)
+            return (
+                {
+                    key: torch.zeros_like(value, device="cpu") if isinstance(value, Tensor) else value
+                    for key, value in example.items()
+                },
+            )
 
         return rehearse(self, batch_of_two, Tensor.sum, bf16=False).flops // 2
 

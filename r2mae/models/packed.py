@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
@@ -46,7 +47,7 @@ class Packing:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """Slices of the sequence; made when first asked for, since the kernel needs none."""
-        return tuple(make_group(torch.tensor(lengths), self.slots.device) for lengths in _split(self.lengths))
+        return tuple(make_group(lengths, self.slots.device) for lengths in _split(self.lengths))
 
 
 def build_packing(lengths: Sequence[int], device: torch.device) -> Packing:
@@ -72,18 +73,18 @@ def _split(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups]
 
 
-def make_group(counts: Tensor, device: torch.device) -> Group:
-    """Samples of these lengths (samples,) together; a length may be 0 where the tokens are queries."""
+def make_group(lengths: Sequence[int], device: torch.device) -> Group:
+    """Samples of these lengths together; a length may be 0 where the tokens are queries."""
+    counts = np.asarray(lengths)
     samples, length, tokens = len(counts), int(counts.max()), int(counts.sum())
     if samples * length == tokens:
         return Group(samples, length, tokens, None, None, None)
-    place, starts = torch.arange(length), counts.cumsum(0) - counts
+    place, starts = np.arange(length), counts.cumsum() - counts
     is_token = place < counts[:, None]
     # Padding repeats the sample's last token, so that its values are finite.
-    slots = (starts[:, None] + torch.minimum(place, counts[:, None] - 1)).clamp(min=0)
-    places = is_token.flatten().nonzero()[:, 0]
-    moved = (move(part, device) for part in (slots.flatten(), places, is_token[:, None, None]))
-    return Group(samples, length, tokens, *moved)
+    slots = (starts[:, None] + np.minimum(place, counts[:, None] - 1)).clip(min=0)
+    parts = (slots.ravel(), np.flatnonzero(is_token), is_token[:, None, None])
+    return Group(samples, length, tokens, *(move(torch.from_numpy(part), device) for part in parts))
 
 
 def move(part: Tensor, device: torch.device) -> Tensor:

@@ -44,9 +44,9 @@ class Layout:
         here = torch.empty(num_slots, dtype=torch.int64, device=slots.device)
         here[self.packing.slots] = torch.arange(len(self.packing.slots), device=slots.device)
         tokens, order = here[slots].sort()
-        sorted_counts = torch.from_numpy(counts[self.order])
-        starts = move(F.pad(sorted_counts.cumsum(0), (1, 0)).int(), slots.device)
-        return Asked(tokens, tuple(sorted_counts.tolist()), starts), order
+        in_order = counts[self.order]
+        starts = torch.from_numpy(np.concatenate([[0], np.cumsum(in_order)])).int()
+        return Asked(tokens, tuple(in_order.tolist()), move(starts, slots.device)), order
 
 
 def lay_out(starts: Integers, lengths: Integers, device: torch.device) -> Layout:
@@ -94,7 +94,7 @@ def segment_attention(
         counts = asked.counts
         firsts = np.cumsum([0, *(group.samples for group in groups)])
         asking = [
-            make_group(torch.tensor(counts[first : first + group.samples]), query.device)
+            make_group(counts[first : first + group.samples], query.device)
             for first, group in zip(firsts, groups, strict=False)
         ]
         asked_sizes = [group.tokens for group in asking]

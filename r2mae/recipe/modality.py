@@ -12,7 +12,7 @@ from torch import nn
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, host_bits
-from r2mae.recipe import cell
+from r2mae.recipe import cell, language
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import is_here
@@ -136,6 +136,14 @@ MODALITIES = {
         facts=cell.know_cells,
         with_facts=cell.with_genes,
     ),
+    "language": Modality(
+        language.build_masked_language,
+        language.build_language_encoder,
+        language.open_language_split,
+        language.open_given_texts,
+        facts=language.know_texts,
+        with_facts=language.with_texts,
+    ),
 }
 
 
@@ -198,6 +206,8 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
             raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
         where = f"hub id {card.hub}" if card.hub else f"get it from {card.source}"
         share = 1 - (recipe.data.test.share or 0) if card.modality == "cell" else 1
+        if card.modality == "language" and recipe.task == "pretrain":
+            share = 1 / recipe.data.length  # cards of texts count tokens
         known = round(known * share)
         return known - round(recipe.data.held_out * known), about | {"found": f"not here; {where}"}
     train, held_out = open_training_data(recipe)

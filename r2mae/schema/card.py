@@ -1,6 +1,6 @@
 """Data cards: where a data set comes from, under which licence, and how its splits and columns are named."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,8 +13,9 @@ class Card(Section):
     files: split -> places below root, tried in order: a glob of parquet files, or a folder (ends with `/`).
     roots: folders that are looked for when a recipe gives no root, before the hub.
     hub: a `datasets` id, used when there is no root.
-    num_samples: split -> samples, so that a recipe can be checked where the data is not.
+    num_samples: split -> samples (of texts to pack: tokens), so that a recipe can be checked where the data is not.
     embedded: a data set that an installed library carries; needs no root.
+    text: how its tables are read: encoding, separator, quoting (false: none), columns (names, where there is no header), subset.
     mean, std: of pixels, 0 to 1, by channel.
     """
 
@@ -30,7 +31,8 @@ class Card(Section):
     image_column: str = "image"
     label_column: str | None = "label"
     sha256: dict[str, str] = Field(default_factory=dict)
-    modality: Literal["vision", "cell"] = "vision"
+    modality: Literal["vision", "cell", "language"] = "vision"
+    text: dict[str, Any] = Field(default_factory=dict)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 

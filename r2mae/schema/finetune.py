@@ -14,6 +14,7 @@ class TuneSection(Section):
     layer_decay: the learning rate of an encoder layer is this to the power of its distance from the head.
     class_weights: "balanced" weighs a class by 1 / its training samples (mean weight of a sample: 1); a mapping
     weighs the classes that it names, the others count 1.
+    regression: labels are numbers to predict, not classes.
     """
 
     freeze: bool = False
@@ -23,6 +24,7 @@ class TuneSection(Section):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     num_classes: int | None = Field(default=None, ge=2, le=1 << 20)
+    regression: bool = False
 
     @field_validator("class_weights", mode="after")
     @classmethod
@@ -30,6 +32,12 @@ class TuneSection(Section):
         if isinstance(weights, dict) and not all(weight > 0 for weight in weights.values()):
             raise ValueError(f"must be greater than 0 each, got {weights}.")
         return weights
+
+    @model_validator(mode="after")
+    def _check_regression(self) -> "TuneSection":
+        if self.regression and (self.class_weights is not None or self.num_classes is not None or self.label_smoothing):
+            raise ValueError("must not have class_weights, num_classes or label_smoothing with regression, got one.")
+        return self
 
 
 class RepeatSection(Section):

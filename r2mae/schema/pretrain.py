@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from r2mae.schema.cell import CellData, CellMask, CellModel, check_cell_recipe
+from r2mae.schema.language import LanguageData, LanguageMask, LanguageModel
 from r2mae.schema.mask import MaskSection
 from r2mae.schema.training import DataT, ModelT, Recipe, WatchSection
 
@@ -43,3 +44,9 @@ class CellPretrainRecipe(PretrainRecipe[CellData, CellModel]):
     def _check_cells(self) -> "CellPretrainRecipe":
         check_cell_recipe(self.data, self.model, self.mask)
         return self
+
+
+class LanguagePretrainRecipe(PretrainRecipe[LanguageData, LanguageModel]):
+    """Texts hide tokens: patterns of their own, and a law by default."""
+
+    mask: LanguageMask = LanguageMask()

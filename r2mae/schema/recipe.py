@@ -6,7 +6,8 @@ from r2mae.errors import InputError, did_you_mean
 from r2mae.schema.cell import CellClassifier, CellData
 from r2mae.schema.document import apply_overrides, load_document
 from r2mae.schema.finetune import FinetuneRecipe
-from r2mae.schema.pretrain import CellPretrainRecipe, PretrainRecipe
+from r2mae.schema.language import LanguageClassifier, SentenceData
+from r2mae.schema.pretrain import CellPretrainRecipe, LanguagePretrainRecipe, PretrainRecipe
 from r2mae.schema.section import shown, validate
 from r2mae.schema.training import Recipe
 from r2mae.schema.vision import VisionClassifier, VisionData, VisionModel, VisionTuningData
@@ -15,10 +16,11 @@ AnyRecipe = Recipe[Any, Any]
 
 # A modality is one line a task, beside its files in schema/, datasets/ and models/.
 RECIPES: dict[str, dict[str, type[AnyRecipe]]] = {
-    "pretrain": {"vision": PretrainRecipe[VisionData, VisionModel], "cell": CellPretrainRecipe},
+    "pretrain": {"vision": PretrainRecipe[VisionData, VisionModel], "cell": CellPretrainRecipe, "language": LanguagePretrainRecipe},
     "finetune": {
         "vision": FinetuneRecipe[VisionTuningData, VisionClassifier],
         "cell": FinetuneRecipe[CellData, CellClassifier],
+        "language": FinetuneRecipe[SentenceData, LanguageClassifier],
     },
 }
 

@@ -1,0 +1,240 @@
+"""Where a recipe's texts are: a store, or files that become one in the cache; its tokenizer; labelled sentences."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r2mae.datasets.card import load_card, locate
+from r2mae.datasets.language import PackedRows, Sentences, tokenise_texts
+from r2mae.datasets.source import SampleSource, hold_out
+from r2mae.datasets.text_build import Texts, build_text_store, one_at_a_time
+from r2mae.datasets.text_files import KINDS, cache_folder, check_column, expand_texts, read_pieces, read_table
+from r2mae.datasets.text_store import TextStore, is_text_store, open_text_store
+from r2mae.datasets.tokenizer import BYTES, byte_tokenizer, load_tokenizer, tokenizer_word, train_tokenizer
+from r2mae.errors import InputError
+from r2mae.schema.language import LanguageData, SentenceData, TokenizerTraining
+
+_SAMPLE = 1 << 26  # characters that a tokenizer is trained on
+
+
+def open_rows(section: LanguageData, split: str, *, words: bool = False) -> SampleSource:
+    """Rows of packed text. Split "test" is the card's own, or else what is held out of training.
+
+    Raises: InputError when the data is not there or damaged.
+    """
+    has_test = section.root is None and "test" in load_card(section.card).files
+    store = find_store(section, "test" if split == "test" and has_test else "train")
+    rows = PackedRows(store, section.length, attend=section.attend, words=words)
+    return hold_out(rows, section.held_out)[1] if split == "test" and not has_test else rows
+
+
+def find_store(section: LanguageData, split: str = "train") -> TextStore:
+    """The store of a section: at root, or of its texts, in the cache, built where there is none."""
+    place = _place(section)
+    if place is not None and is_text_store(place):
+        if section.tokenizer is not None:
+            remedy = "Leave data.tokenizer out."
+            raise InputError(f"data.tokenizer must be the store's own, which {place} has, got another. {remedy}")
+        return open_text_store(place)
+    texts = find_texts(section, split)
+    tokenizer = find_tokenizer(section)
+    return _built(cache_folder() / f"{texts.word}_{tokenizer_word(tokenizer)}", texts, tokenizer)
+
+
+def _built(place: Path, texts: Texts, tokenizer: Any) -> TextStore:
+    return open_text_store(place) if is_text_store(place) else build_text_store(place, texts, tokenizer)
+
+
+def _place(section: Any) -> Path | None:
+    return locate(load_card(section.card), section.root)
+
+
+def find_texts(section: LanguageData, split: str = "train") -> Texts:
+    """The texts of a split. Raises: InputError when they are not there."""
+    card = load_card(section.card)
+    options, column = {k: v for k, v in card.text.items() if k != "column"}, section.column
+    if "column" in card.text and column == "text":
+        column = str(card.text["column"])
+    if card.embedded is not None and section.root is None:
+        return Texts([_embedded(card.embedded)], column, section.document)
+    place = _place(section)
+    if place is None and card.hub is not None:
+        return Texts([], column, section.document, options, (card.hub, _hub(card, split)))
+    if place is None:
+        raise InputError("data.root must be given for this card, got nothing. Name a store, a file or a glob.")
+    names = card.files.get(split, ())
+    patterns = [str(place / name) for name in names] if names and place.is_dir() else [str(place)]
+    return Texts(expand_texts(patterns), column, section.document, options)
+
+
+def _hub(card: Any, split: str) -> Any:
+    """A hub data set's split. Raises: InputError when it cannot be had."""
+    import datasets
+
+    wanted = card.splits.get(split, split)
+    try:
+        return datasets.load_dataset(card.hub, card.text.get("subset"), split=wanted)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"data.card must name a hub data set that can be had, got {card.hub}: {first[:160]}.") from None
+
+
+@lru_cache(maxsize=4)
+def _embedded(name: str) -> Path:
+    """The help texts of Python itself, a paragraph of documentation a topic, as a file in the cache."""
+    if name != "pydoc_data.topics":
+        raise InputError(f"card.embedded must be pydoc_data.topics for texts, got {name!r}.")
+    from pydoc_data.topics import topics
+
+    text = "\n\n".join(topics[key] for key in sorted(topics))
+    place = cache_folder() / f"topics_{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
+    with one_at_a_time(place):
+        if not place.is_file():
+            unfinished = place.with_name(f".writing_{place.name}")
+            unfinished.write_text(text)
+            unfinished.replace(place)
+    return place
+
+
+def find_tokenizer(section: Any) -> Any:
+    """The tokenizer that a section names, or that is trained on its texts once and kept.
+
+    Raises: InputError when there is none.
+    """
+    wanted = section.tokenizer
+    if wanted == BYTES:
+        return byte_tokenizer()
+    if wanted is None:
+        raise InputError("data.tokenizer must be a folder, a hub id, a run or {vocab_size: N}, got nothing.")
+    if isinstance(wanted, str):
+        return load_tokenizer(wanted)
+    texts = find_texts(section)
+    place = cache_folder() / f"tokenizer_{wanted.kind}_{wanted.vocab_size}_{texts.word}"
+    return _trained(place, texts, wanted)
+
+
+def _trained(place: Path, texts: Texts, wanted: TokenizerTraining) -> Any:
+    with one_at_a_time(place):
+        if not place.is_dir():
+            tokenizer = train_tokenizer(sample_texts(texts), wanted.kind, wanted.vocab_size)
+            unfinished = place.with_name(f".writing_{place.name}")
+            tokenizer.save_pretrained(unfinished)
+            unfinished.rename(place)
+    return load_tokenizer(str(place))
+
+
+def sample_texts(texts: Texts) -> Any:
+    """Texts in order, up to as many characters as a tokenizer is trained on."""
+    size = 0
+    for piece in texts.pieces():
+        yield piece.text
+        size += len(piece.text)
+        if size > _SAMPLE:
+            return
+
+
+def open_sentences(section: SentenceData, split: str, *, regression: bool = False) -> SampleSource:
+    """Labelled sentences of a split, "train" or "test".
+
+    Raises: InputError when the data is not there or damaged, or a column is missing.
+    """
+    card = load_card(section.card)
+    place = _place(section)
+    if place is None and card.hub is None:
+        raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
+    if place is None:
+        rows, where, word = _hub(card, split), str(card.hub), ""
+    else:
+        names = card.files.get(split, (f"{split}.*",))
+        paths = [path for path in expand_texts([str(place / name) for name in names]) if path.suffix in KINDS]
+        if not paths:
+            raise InputError(f"{place} must hold {' or '.join(names)}, got no table of that name.")
+        rows, where = read_table(paths[0], card.text), str(paths[0])
+        word = hashlib.sha256(paths[0].read_bytes()).hexdigest()
+    label = section.label_column or card.label_column
+    return _sentences(section, rows, where, word, label, regression)
+
+
+def open_given_sentences(section: Any, path: str) -> SampleSource:
+    """All texts of a file that a user names: lines of a .txt, or rows of a table."""
+    (file, *more) = expand_texts([path])
+    if more:
+        raise InputError(f"DATA must be one file, got {1 + len(more)}.")
+    if file.suffix in KINDS:
+        options = load_card(section.card).text
+        return _sentences(section, read_table(file, options), str(file), "", None, False)
+    lines = [piece.text for piece in read_pieces([file], "", "line", {})]
+    return _made(section, [lines], str(file), "", None, {}, None)
+
+
+def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None, regression: bool) -> Sentences:
+    columns = getattr(section, "columns", None) or (section.column,)
+    for column in (*columns, *([label] if label is not None else [])):
+        check_column(rows.column_names, column, where)
+    texts = [_words(rows[column], column, where) for column in columns]
+    if not texts[0]:
+        raise InputError(f"{where} must hold rows, got none.")
+    if label is None:
+        return _made(section, texts, where, word, None, {}, None)
+    found = list(rows[label])
+    if regression:
+        return _made(section, texts, where, word, None, {}, _numbers(found, label, where))
+    missing = next((row for row, value in enumerate(found) if value is None), None)
+    if missing is not None:
+        raise InputError(f"{where}: row {missing} of {label} must be a class, got nothing.")
+    strange = next((value for value in found if isinstance(value, float) and value != int(value)), None)
+    if strange is not None:
+        raise InputError(f"{where}: {label} must hold classes, got {strange}. Set tune.regression: true for numbers.")
+    feature = rows.features[label]
+    if hasattr(feature, "names"):
+        names = {number: str(name) for number, name in enumerate(feature.names)}
+        labels = np.array(found, dtype=np.int64)
+    elif all(isinstance(value, (int, float)) for value in found):
+        labels = np.array(found, dtype=np.int64)
+        names = {int(number): str(int(number)) for number in np.unique(labels)}
+    else:
+        words, labels = np.unique(np.array([str(value) for value in found]), return_inverse=True)
+        # By name, so that splits agree whatever classes each has.
+        numbers = [int(hashlib.sha256(name.encode()).hexdigest()[:12], 16) for name in words.tolist()]
+        labels, names = np.array(numbers)[labels], dict(zip(numbers, words.tolist(), strict=True))
+    if (labels < 0).any():
+        row = int(np.flatnonzero(labels < 0)[0])
+        raise InputError(f"{where}: row {row} of {label} must be a class from 0, got {labels[row]}.")
+    return _made(section, texts, where, word, labels, names, None)
+
+
+def _words(values: Any, column: str, where: str) -> list[str]:
+    texts = list(values)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{where}: row {row} of {column} must be text, got {text!r:.40}.")
+    return texts
+
+
+def _numbers(values: list[Any], label: str, where: str) -> Any:
+    for row, value in enumerate(values):
+        if not isinstance(value, (int, float)) or not np.isfinite(value):
+            raise InputError(f"{where}: row {row} of {label} must be a number, got {value!r}.")
+    return np.array(values, dtype=np.float32)
+
+
+def _made(
+    section: Any, texts: list[list[str]], where: str, word: str, labels: Any, names: dict[int, str], targets: Any
+) -> Sentences:
+    tokenizer = find_tokenizer(section)
+    ids, starts, types = tokenise_texts(tokenizer, texts[0], texts[1] if len(texts) > 1 else None, section.length)
+    fingerprint = hashlib.sha256(f"{word}{tokenizer_word(tokenizer)}{section.length}".encode()).hexdigest()[:16]
+    return Sentences(
+        ids,
+        starts,
+        types,
+        pad=int(tokenizer.pad_token_id),
+        fingerprint=fingerprint,
+        where=where,
+        labels=labels,
+        class_names=names,
+        targets=targets,
+    )

@@ -1,0 +1,163 @@
+"""Texts as others write them: plain text, JSON lines, CSV, TSV, parquet, hub data sets, in pieces that fit in memory.
+
+A piece is a whole document, or a part of one; where reading stopped is two numbers, so that it can go on there.
+"""
+
+import codecs
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from r2mae.errors import InputError, did_you_mean
+
+KINDS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_PLAIN = (".txt", ".text", ".md", "")
+_MOST_PIECE = 1 << 16  # characters after which a long document is given on at its next line
+_SCAN = 1 << 22
+
+
+class Piece(NamedTuple):
+    """Some of a document, and where the next piece begins: file number, and byte (plain text) or row (tables)."""
+
+    text: str
+    is_start: bool
+    is_end: bool
+    file: int
+    at: int
+
+
+def cache_folder() -> Path:
+    """Where stores, tokenizers and tables are kept: $XDG_CACHE_HOME/r2mae/text, by default in ~/.cache. May go."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "r2mae" / "text"
+
+
+def expand_texts(patterns: list[str]) -> list[Path]:
+    """Files of paths, folders and globs, in order. Raises: InputError when there are none, or one is of no known kind."""
+    found: list[Path] = []
+    for pattern in patterns:
+        matches = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
+        inside = [file for path in matches if path.is_dir() for file in sorted(path.iterdir())]
+        found += [path for path in matches if path.is_file()]
+        found += [path for path in inside if path.suffix in (*KINDS, ".txt", ".text")]
+    if not found:
+        raise InputError(f"{patterns[0]} must be files of text, or a glob that matches some, got none. Check the path.")
+    for path in found:
+        if path.suffix not in KINDS and path.suffix not in _PLAIN:
+            known = ", ".join([*KINDS, ".txt"])
+            raise InputError(f"{path} must be of a known kind, got {path.suffix!r}. Known: {known}.")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} must hold text, got an empty file. Leave it out.")
+    return list(dict.fromkeys(found))
+
+
+def read_pieces(
+    paths: list[Path], column: str, document: str, options: dict[str, Any], start: tuple[int, int] = (0, 0)
+) -> Iterator[Piece]:
+    """Documents of files, from where an earlier reading stopped.
+
+    Raises: InputError for invalid UTF-8 (with its byte), missing columns, rows that are no text.
+    """
+    for number, path in enumerate(paths):
+        at = start[1] if number == start[0] else 0
+        if number < start[0]:
+            continue
+        if path.suffix in KINDS:
+            rows = read_table(path, options)
+            yield from _rows(rows, str(path), column, number, at)
+        else:
+            yield from _plain(path, document, options.get("encoding", "utf-8"), number, at)
+
+
+def read_hub(rows: Any, name: str, column: str, start: int = 0) -> Iterator[Piece]:
+    """Documents of a data set of `datasets`."""
+    yield from _rows(rows, name, column, 0, start)
+
+
+def _rows(rows: Any, name: str, column: str, number: int, start: int) -> Iterator[Piece]:
+    check_column(rows.column_names, column, name)
+    for first in range(start, len(rows), 1000):
+        for row, text in enumerate(rows[first : first + 1000][column], first):
+            if not isinstance(text, str):
+                raise InputError(f"{name}: row {row} of {column} must be text, got {type(text).__name__} {text!r:.40}.")
+            yield Piece(text, True, True, number, row + 1)
+
+
+def _plain(path: Path, document: str, encoding: str, number: int, start: int) -> Iterator[Piece]:
+    """A file is one document, or its paragraphs (between empty lines) or its lines are."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(start)
+        held, at, is_start = "", start, start == 0 or document != "file"
+        for raw in file:
+            try:
+                line = raw.decode("utf-8-sig" if at == 0 and encoding == "utf-8" else encoding)
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{path} must be {encoding.upper()}, got byte 0x{raw[error.start]:02x} at offset {at + error.start:,}. "
+                    "Convert it: iconv -f latin1 -t utf-8, or name its encoding."
+                ) from None
+            at += len(raw)
+            if document == "line" or (document == "paragraph" and not line.strip()):
+                text = held if document == "paragraph" else line.rstrip("\n")
+                if text.strip():
+                    yield Piece(text, True, True, number, at)
+                held = ""
+                continue
+            held += line
+            if len(held) > _MOST_PIECE and document == "file" and at < size:
+                yield Piece(held, is_start, False, number, at)
+                held, is_start = "", False
+        if held.strip() or not is_start:
+            yield Piece(held, is_start, True, number, size)
+
+
+def read_table(path: Path, options: dict[str, Any]) -> Any:
+    """Rows of a table, mapped from disk by `datasets`.
+
+    Raises: InputError for invalid UTF-8, and for what cannot be read as what its name says.
+    """
+    import datasets
+
+    kind = KINDS[path.suffix]
+    if kind != "parquet":
+        check_utf8(path)
+    more: dict[str, Any] = {}
+    if kind == "csv":
+        more["sep"] = options.get("separator", "\t" if path.suffix == ".tsv" else ",")
+        if not options.get("quoting", True):
+            more["quoting"] = 3
+        if "columns" in options:
+            more |= {"column_names": list(options["columns"]), "header": None}
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(
+            kind, data_files=[str(path)], split="train", cache_dir=str(cache_folder() / "tables"), **more
+        )
+    except Exception as error:
+        causes = [error.__cause__ or error]
+        first = str(causes[0]).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{path} must be readable as {kind}, got: {first[0][:160].rstrip('.')}.") from None
+
+
+def check_utf8(path: Path) -> None:
+    """Raise InputError naming the first byte that is no UTF-8; constant memory."""
+    decoder, at = codecs.getincrementaldecoder("utf-8")(), 0
+    with path.open("rb") as file:
+        while block := file.read(_SCAN):
+            held = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                byte = error.object[error.start]
+                offset = at - held + error.start
+                raise InputError(f"{path} must be UTF-8, got byte 0x{byte:02x} at offset {offset:,}.") from None
+            at += len(block)
+
+
+def check_column(names: list[str], column: str, where: str) -> None:
+    """Raise InputError unless column is one of names."""
+    if column not in names:
+        raise InputError(f"{where} must have the column {column!r}, got {', '.join(names)}. {did_you_mean(column, names)}")

@@ -1,0 +1,346 @@
+"""What texts bring: models of transformers over a tokenizer, which a checkpoint carries along."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from r2mae.datasets.card import load_card, locate
+from r2mae.datasets.source import SampleSource
+from r2mae.datasets.tokenizer import BYTES, borders, byte_tokenizer
+from r2mae.errors import InputError
+from r2mae.schema.language import LanguageData, TokenizerTraining
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
+from r2mae.training.run_folder import is_here, open_run
+
+# What a recipe calls what transformers' configurations take.
+_SHAPE = {
+    "width": ("hidden_size",),
+    "depth": ("num_hidden_layers",),
+    "heads": ("num_attention_heads",),
+    "hidden": ("intermediate_size",),
+}
+_DROPOUT = {
+    "modernbert": ("embedding_dropout", "mlp_dropout", "attention_dropout"),
+    "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    "roberta": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+}
+
+
+def open_language_split(recipe: AnyRecipe, split: str) -> SampleSource:
+    """Rows of packed text of a pretraining recipe; labelled sentences of a fine-tuning recipe."""
+    from r2mae.datasets.language_open import open_rows, open_sentences
+
+    data = _data(recipe)
+    if recipe.task == "pretrain":
+        return open_rows(data, split, words=recipe.mask.pattern == "word")  # type: ignore[attr-defined]
+    return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
+
+
+def open_given_texts(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
+    """Texts of a file that a user names: each is a sample."""
+    from r2mae.datasets.language_open import open_given_sentences
+
+    if len(paths) != 1:
+        raise InputError(f"DATA must be one file, got {len(paths)}.")
+    return open_given_sentences(_data(recipe), paths[0])
+
+
+def tokenizer_of(recipe: AnyRecipe) -> Any:
+    """The tokenizer of a recipe's texts."""
+    from r2mae.datasets.language_open import find_store, find_tokenizer
+
+    data = _data(recipe)
+    if torch.get_default_device().type == "meta" and _is_remote(data):
+        return find_tokenizer(data.model_copy(update={"tokenizer": BYTES}))  # shapes alone are asked for
+    if isinstance(data, LanguageData) and data.tokenizer is None:
+        return find_store(data).tokenizer
+    return find_tokenizer(data)
+
+
+def _is_remote(data: Any) -> bool:
+    """Whether texts, or a tokenizer by its id, would have to be fetched."""
+    card = load_card(data.card)
+    away = card.embedded is None and locate(card, data.root) is None
+    return away or (isinstance(data.tokenizer, str) and not Path(data.tokenizer).exists())
+
+
+def build_masked_language(recipe: AnyRecipe) -> nn.Module:
+    """The masked language model of a pretraining recipe."""
+    from transformers import AutoModelForMaskedLM
+
+    from r2mae.models.language import MaskedLanguageModel
+
+    section, mask = recipe.model, recipe.mask  # type: ignore[attr-defined]
+    config = language_config(recipe)
+    whole = AutoModelForMaskedLM.from_config(config)
+    model = MaskedLanguageModel(
+        whole,
+        _vocabulary(recipe, config),
+        length=recipe.data.length,
+        replacement=mask.replacement,
+        pooling=section.pooling,
+    )
+    return _filled(model, section.init_from) if section.init_from is not None else model
+
+
+def build_language_encoder(recipe: AnyRecipe) -> nn.Module:
+    """The encoder of a fine-tuning recipe."""
+    from transformers import AutoModelForMaskedLM
+
+    from r2mae.models.language import LanguageEncoder
+
+    section, config = recipe.model, language_config(recipe)
+    base = AutoModelForMaskedLM.from_config(config).base_model
+    model = LanguageEncoder(base, _vocabulary(recipe, config), section.pooling)
+    return _filled(model, section.init_from) if section.init_from is not None else model
+
+
+def know_texts(recipe: AnyRecipe) -> dict[str, Any]:
+    """What a checkpoint says beside its tensors: the tokenizer's files, and transformers' configuration."""
+    from r2mae.datasets.tokenizer import tokenizer_files
+
+    return {
+        "tokenizer": tokenizer_files(tokenizer_of(recipe)),
+        "transformers": language_config(recipe).to_diff_dict(),
+    }
+
+
+def with_texts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+    """The recipe with the tokenizer and configuration of a checkpoint."""
+    place = _kept_tokenizer(manifest)
+    config = {key: value for key, value in manifest["transformers"].items() if key != "transformers_version"}
+    plain = dict.fromkeys([*_SHAPE, "dropout"])
+    return recipe.model_copy(
+        update={
+            "data": _with_tokenizer(recipe.data, str(place)),
+            "model": recipe.model.model_copy(update=plain | {"encoder": config.pop("model_type"), "config": config}),
+        }
+    )
+
+
+def language_config(recipe: AnyRecipe) -> Any:
+    """transformers' configuration of a recipe's model.
+
+    Raises: InputError for entries that transformers does not know, a vocabulary or length beyond the model's.
+    """
+    from transformers import AutoConfig
+
+    section, tokenizer = recipe.model, tokenizer_of(recipe)
+    source = _source_config(section.init_from)
+    first, last = _borders(tokenizer)
+    length = recipe.data.length
+    given: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": first,
+        "eos_token_id": last,
+        "cls_token_id": first,
+        "sep_token_id": last,
+    }
+    offset = tokenizer.pad_token_id + 1 if section.encoder == "roberta" else 0
+    base = AutoConfig.for_model(section.encoder).to_dict()
+    base_length = base["max_position_embeddings"]
+    if length + offset > base_length and source is None:
+        given["max_position_embeddings"] = length + offset
+    strange = next((key for key in section.config if key not in base and key not in ("cls_token_id", "sep_token_id")), None)
+    if strange is not None:
+        raise InputError(f"model.config must hold entries of transformers' {section.encoder}, got {strange!r}.")
+    if isinstance(recipe.data.tokenizer, TokenizerTraining) and tokenizer is byte_tokenizer():
+        given["vocab_size"] = recipe.data.tokenizer.vocab_size
+    given |= section.config
+    for ours, theirs in _SHAPE.items():
+        if getattr(section, ours) is not None:
+            given |= dict.fromkeys(theirs, getattr(section, ours))
+    if section.dropout is not None:
+        given |= dict.fromkeys(_DROPOUT[section.encoder], section.dropout)
+    if source is not None:
+        given = _agree(section, source, given, len(tokenizer))
+    try:
+        config = AutoConfig.for_model(section.encoder, **given)
+    except Exception as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"model must be what transformers can build, got: {first_line[:200]}") from None
+    if config.hidden_size % config.num_attention_heads:
+        raise InputError(
+            f"model.width must be divisible by heads = {config.num_attention_heads}, got {config.hidden_size}."
+        )
+    if length + offset > config.max_position_embeddings:
+        longest = config.max_position_embeddings - offset
+        raise InputError(f"data.length must be {longest} at most, the model's positions, got {length}. Shorten it.")
+    if len(tokenizer) > config.vocab_size:
+        raise InputError(
+            f"data.tokenizer must have {config.vocab_size:,} tokens at most, the model's embedding, "
+            f"got {len(tokenizer):,}. Use the model's own tokenizer."
+        )
+    return config
+
+
+def _agree(section: Any, source: dict[str, Any], given: dict[str, Any], vocabulary: int) -> dict[str, Any]:
+    """The source's configuration, with what the recipe may change: dropout and its own entries, not the shape."""
+    if source["model_type"] != section.encoder:
+        raise InputError(f"model.encoder must be {source['model_type']}, as init_from is, got {section.encoder}.")
+    for ours, theirs in _SHAPE.items():
+        wanted, has = getattr(section, ours), source.get(theirs[0], given.get(theirs[0]))
+        if wanted is not None and has is not None and wanted != has:
+            raise InputError(f"model.{ours} must be {has}, as init_from has, got {wanted}. Leave it out.")
+    shape = {name for names in _SHAPE.values() for name in names} | {"vocab_size", "max_position_embeddings"}
+    own = {key: value for key, value in given.items() if key not in shape}
+    del vocabulary
+    return {key: value for key, value in source.items() if key not in ("model_type", "transformers_version")} | own
+
+
+def _borders(tokenizer: Any) -> tuple[int, int]:
+    found = borders(tokenizer)
+    assert found is not None  # checked when it was loaded
+    return found
+
+
+def _vocabulary(recipe: AnyRecipe, config: Any) -> Any:
+    from r2mae.models.language import Vocabulary
+
+    tokenizer = tokenizer_of(recipe)
+    special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+    # Beyond the tokenizer's words an embedding may have room that no text uses.
+    special |= set(range(len(tokenizer), config.vocab_size))
+    return Vocabulary(config.vocab_size, tokenizer.mask_token_id, tokenizer.pad_token_id, tuple(sorted(special)))
+
+
+def _data(recipe: AnyRecipe) -> Any:
+    """The data section; a tokenizer that is a run's folder becomes the run's tokenizer."""
+    data, source = recipe.data, recipe.data.tokenizer
+    if _is_awaited(recipe.model.init_from):  # found missing when its weights are asked for
+        return data.model_copy(update={"tokenizer": BYTES})
+    if source is None and _is_run(recipe.model.init_from):
+        source = recipe.model.init_from
+    if source is None and recipe.model.init_from is not None and not _is_run(recipe.model.init_from):
+        return _with_tokenizer(data, str(recipe.model.init_from))
+    if isinstance(source, str) and _is_run(source):
+        return _with_tokenizer(data, str(_kept_tokenizer(read_manifest(_checkpoint(source)))))
+    return data
+
+
+def _with_tokenizer(data: Any, place: str) -> Any:
+    from r2mae.datasets.text_store import is_text_store
+
+    root = getattr(data, "root", None)
+    if root is not None and isinstance(data, LanguageData) and is_text_store(Path(root)):
+        return data  # a store has its own
+    return data.model_copy(update={"tokenizer": place})
+
+
+def _kept_tokenizer(manifest: dict[str, Any]) -> Path:
+    from r2mae.datasets.text_files import cache_folder
+    from r2mae.datasets.tokenizer import with_files
+
+    if "tokenizer" not in manifest:
+        raise InputError("data.tokenizer and model.init_from must be runs on texts, got one of another modality.")
+    return with_files(manifest["tokenizer"], cache_folder())
+
+
+def _is_run(source: str | None) -> bool:
+    return source is not None and ((Path(source) / "checkpoints").is_dir() or (Path(source) / "manifest.json").is_file())
+
+
+def _is_local(source: str) -> bool:
+    """No hub id looks like that."""
+    return source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1 or Path(source).exists()
+
+
+def _is_awaited(source: str | None) -> bool:
+    """A run that is still to be trained."""
+    return source is not None and _is_local(source) and not is_here(source)
+
+
+def _checkpoint(source: str) -> Any:
+    if (Path(source) / "manifest.json").is_file():
+        return Path(source)
+    try:
+        found = open_run(source).pointer("last")
+    except InputError as error:
+        raise InputError(f"model.init_from: {error}") from None
+    if found is None:
+        raise InputError(f"model.init_from must hold a checkpoint, got none in {source!r}. Train it first.")
+    return found
+
+
+def _source_config(source: str | None) -> dict[str, Any] | None:
+    """Configuration of what a model starts from; None without, or where it is not here (yet)."""
+    if source is None or _is_awaited(source):
+        return None
+    if _is_run(source):
+        manifest = read_manifest(_checkpoint(source))
+        if "transformers" not in manifest:
+            raise InputError(f"model.init_from must be a run on texts, got {source!r}.")
+        return dict(manifest["transformers"])
+    return dict(_load_config(source).to_diff_dict())
+
+
+def _load_config(source: str) -> Any:
+    from transformers import AutoConfig
+
+    from r2mae.models.text_blocks import RUNNERS
+
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
+    if config.model_type not in RUNNERS:
+        raise InputError(
+            f"model.init_from must be of model_type {', '.join(RUNNERS)}, got {config.model_type!r} in {source!r}."
+        )
+    return config
+
+
+def _filled(model: Any, source: str) -> nn.Module:
+    """A model with the weights of a run, or of a masked language model of transformers.
+
+    Raises: InputError for weights of another shape, or none.
+    """
+    if _is_awaited(source):
+        raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
+    own = model.state_dict()
+    masked = f"whole.{model.base.base_model_prefix}."
+    if _is_run(source):
+        place = _checkpoint(source)
+        weights = {name.removeprefix("model."): part for name, part in load_tensors(place, MODEL, read_manifest(place)).items()}
+        weights = {name.removeprefix("backbone."): part for name, part in weights.items()}
+    else:
+        weights = {f"whole.{name}": part for name, part in _load_whole(source).state_dict().items()}
+    inner = model._prefix()
+    renamed = {}
+    for name, part in weights.items():
+        for theirs in (masked, "base."):
+            if name.startswith(theirs):
+                name = inner + name.removeprefix(theirs)
+                break
+        renamed[name] = part
+    kept = {name: part for name, part in renamed.items() if name in own}
+    for name, part in kept.items():
+        if part.shape != own[name].shape:
+            raise InputError(
+                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(own[name].shape)}, "
+                f"got {list(part.shape)}."
+            )
+    absent = [name for name in own if name.startswith(inner) and name not in kept]
+    if absent:
+        raise InputError(f"model.init_from {source!r} must hold a whole encoder, got no {absent[0]}.")
+    model.load_state_dict(kept, strict=False)
+    return model  # type: ignore[no-any-return]
+
+
+def _load_whole(source: str) -> Any:
+    from transformers import AutoModelForMaskedLM
+
+    from r2mae.interop.quiet import quiet_transformers
+
+    _load_config(source)
+    try:
+        with quiet_transformers():
+            return AutoModelForMaskedLM.from_pretrained(source)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
