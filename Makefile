@@ -17,6 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/r2mae demo --fresh
 	$(BIN)/r2mae demo recipes/cell/pbmc68k_demo.yaml --fresh
+	$(BIN)/r2mae demo recipes/language/topics_demo.yaml --fresh
 
 test: install
 	$(BIN)/python -m pytest
@@ -30,6 +31,7 @@ lint: install
 bench: install
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_cells.py build/bench --cells 50000
+	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_language.py
 
 clean:
 	rm -rf $(VENV) build dist

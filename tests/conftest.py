@@ -68,6 +68,15 @@ def make_cells(num_cells, num_genes, *, scaled=False, seed=0):
     return anndata.AnnData(matrix, obs=obs, var=pd.DataFrame(index=[f"gene_{n}" for n in range(num_genes)]))
 
 
+def make_texts(number):
+    """Sentences of a small grammar, of which words tell about words."""
+    animals, verbs, places = ("cat", "dog", "bird"), ("sat", "slept", "sang"), ("mat", "roof", "tree")
+    return [
+        f"The {animals[n % 3]} number {n} {verbs[n % 3]} on the {places[n % 3]}, as the {animals[n % 3]} does every day."
+        for n in range(number)
+    ]
+
+
 def r2mae(*arguments, cwd=None, timeout=240, check=None, **environment):
     """The console script in a fresh process; check=0 asserts the exit code and shows stderr if it differs."""
     command = [str(Path(sys.executable).with_name("r2mae")), *map(str, arguments)]

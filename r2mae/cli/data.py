@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from r2mae.cli.show import show_counted
+from r2mae.cli.show import show_counted, show_text
 from r2mae.errors import InputError
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """`build cells` or `inspect`."""
-    {"build": build_cells, "inspect": inspect}[arguments.action](arguments)
+    """`build cells`, `build text`, `tokenizer` or `inspect`."""
+    action = {"cells": build_cells, "text": build_text}[arguments.kind] if arguments.action == "build" else None
+    (action or {"tokenizer": make_tokenizer, "inspect": inspect}[arguments.action])(arguments)
 
 
 def build_cells(arguments: argparse.Namespace) -> None:
@@ -40,10 +41,56 @@ def build_cells(arguments: argparse.Namespace) -> None:
     inspect(arguments)
 
 
+def build_text(arguments: argparse.Namespace) -> None:
+    """Build a store of tokens, or go on with it."""
+    from r2mae.datasets.text_build import build_text_store
+    from r2mae.recipe.language import named_tokenizer
+
+    tokenizer = named_tokenizer(arguments.tokenizer)
+    with show_counted("bytes") as progress:
+        build_text_store(Path(arguments.out), _texts(arguments), tokenizer, progress)
+    inspect(arguments)
+
+
+def _texts(arguments: argparse.Namespace) -> Any:
+    import codecs
+
+    from r2mae.datasets.text_build import Texts
+    from r2mae.datasets.text_files import expand_texts
+
+    try:
+        codecs.lookup(arguments.encoding)
+    except LookupError:
+        raise InputError(f"--encoding must be one that Python knows, got {arguments.encoding!r}.") from None
+    options = {} if arguments.encoding == "utf-8" else {"encoding": arguments.encoding}
+    return Texts(expand_texts(arguments.files), arguments.column, arguments.document, options)
+
+
+def make_tokenizer(arguments: argparse.Namespace) -> None:
+    """Train a tokenizer, and write it as transformers does."""
+    from r2mae.datasets.language_open import sample_texts
+    from r2mae.datasets.tokenizer import train_tokenizer
+    from r2mae.interop.folder import check_free, write_folder
+
+    out = Path(arguments.out)
+    check_free(out)
+    if arguments.vocab_size < 300:
+        raise InputError(f"--vocab-size must be 300 at least, got {arguments.vocab_size}.")
+    with show_text("tokenizer") as say:
+        say("training")
+        tokenizer = train_tokenizer(sample_texts(_texts(arguments)), arguments.kind, arguments.vocab_size)
+    write_folder(out, tokenizer.save_pretrained)
+    result = {"tokenizer": str(out), "kind": arguments.kind, "vocab_size": len(tokenizer)}
+    print(json.dumps(result) if arguments.json else f"{out}: {arguments.kind} of {len(tokenizer):,} tokens")
+
+
 def inspect(arguments: argparse.Namespace) -> None:
     """Print what a store holds."""
     from r2mae.datasets.cell_store import open_store
+    from r2mae.datasets.text_store import is_text_store
 
+    if is_text_store(Path(arguments.out)):
+        return inspect_text(arguments)
     store = open_store(Path(arguments.out))
     meta = store.meta
     report: dict[str, Any] = {
@@ -75,3 +122,20 @@ def inspect(arguments: argparse.Namespace) -> None:
         )
     for name, classes in report["obs"].items():
         print(f"  obs {name}: " + ("numbers" if classes is None else f"{classes} classes"))
+
+
+def inspect_text(arguments: argparse.Namespace) -> None:
+    """Print what a store of tokens holds."""
+    from r2mae.datasets.language import PackedRows
+    from r2mae.datasets.text_store import open_text_store
+
+    store = open_text_store(Path(arguments.out))
+    report = {"store": str(store.place), **store.meta}
+    report["utilisation"] = {str(length): PackedRows(store, length).utilisation for length in (128, 512)}
+    if arguments.json:
+        print(json.dumps(report))
+        return
+    print(f"{store.place}: {report['tokens']:,} tokens of {report['documents']:,} documents, {report['dtype']}")
+    print(f"  vocabulary {report['vocab_size']:,}; fingerprint {report['fingerprint']}")
+    for length, share in report["utilisation"].items():
+        print(f"  rows of {length}: {100 * share:.2f} % of positions hold a token")

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+from typing import Any
 
+from r2mae.cli import evaluate_texts
 from r2mae.cli.evaluate import print_scores, score
 from r2mae.cli.pretrain import pretrain
 from r2mae.schema.launch import read_launch
@@ -19,6 +21,8 @@ def run(arguments: argparse.Namespace) -> None:
     from r2mae.recipe import load_run
 
     run = load_run(trained["run"])
+    if run.recipe.modality == "language":
+        return _print_texts(arguments, trained, evaluate_texts.score(run, run.recipe, [0.15, 0.3, 0.5]))
     (row,) = score(run, run.recipe, ["knn", "linear_probe"], [LABELS_PER_CLASS], DRAWS, baselines=True)
     if not arguments.json:
         print_scores([row])
@@ -28,4 +32,13 @@ def run(arguments: argparse.Namespace) -> None:
         "training_seconds": trained["seconds"],
         **row,
     }
+    print(json.dumps(result) if arguments.json else f"demo: {json.dumps(result)}")
+    return None
+
+
+def _print_texts(arguments: argparse.Namespace, trained: dict[str, Any], scores: list[dict[str, Any]]) -> None:
+    """Texts have no labels: hidden tokens of rows that were held out, against answering by frequency."""
+    if not arguments.json:
+        evaluate_texts.print_scores(scores)
+    result = {"run": trained["run"], "training_seconds": trained["seconds"], "scores": scores}
     print(json.dumps(result) if arguments.json else f"demo: {json.dumps(result)}")

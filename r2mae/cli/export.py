@@ -21,13 +21,17 @@ def run(arguments: argparse.Namespace) -> None:
     from r2mae.recipe import export_run, load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint)
+    loader = _LOADERS[arguments.to]
+    if loaded.recipe.modality == "language":
+        kind = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
+        loader = f'AutoModelFor{kind}.from_pretrained("{{0}}"), AutoTokenizer.from_pretrained("{{0}}")'
     difference = export_run(loaded, arguments.to, folder)
     result = {
         "output": str(folder),
         "to": arguments.to,
         "checkpoint_step": loaded.manifest["step"],
         "largest_difference": difference,
-        "load_with": _LOADERS[arguments.to].format(folder),
+        "load_with": loader.format(folder),
     }
     if arguments.json:
         print(json.dumps(result))

@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     evaluate = verb("evaluate", "score a run's frozen encoder on the test split")
     run(evaluate)
-    evaluate.add_argument("--task", choices=("knn", "linear_probe", "imputation", "clustering"), required=True)
+    evaluate.add_argument("--task", choices=("knn", "linear_probe", "imputation", "clustering", "masked"), required=True)
     evaluate.add_argument(
         "--labels-per-class",
         type=_label_counts,
@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="train on N labels a class, or all (default); several give a row each",
     )
     evaluate.add_argument("--label", metavar="COLUMN", help="instead of the recipe's data.label_column")
-    evaluate.add_argument("--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="of imputation: fractions to hide")
+    evaluate.add_argument("--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="of imputation and masked: fractions to hide")
     evaluate.add_argument("--umap", metavar="FILE.png", help="of clustering: also draw the features")
     evaluate.add_argument("--draws", type=_positive, default=10, help="label draws with --labels-per-class")
     evaluate.add_argument("--baselines", action="store_true", help="also score raw input and the untrained encoder")
@@ -108,6 +108,11 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("folder", metavar="DIR", help="absent or empty")
     export.add_argument("--to", choices=("timm", "transformers"), required=True)
 
+    fill = verb("fill", "what a language model puts where a text says [MASK]")
+    run(fill)
+    fill.add_argument("text", metavar="TEXT", help='such as "the [MASK] sat on the mat"')
+    fill.add_argument("--top", type=_positive, default=5, metavar="N", help="tokens a place; default 5")
+
     data = verbs.add_parser("data", help="build what training reads, and say what is in it")
     _add_data(data.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser))
 
@@ -124,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_data(actions: Any) -> None:
-    """`r2mae data build cells | inspect`."""
+    """`r2mae data build cells | build text | tokenizer | inspect`."""
     build = actions.add_parser("build", help="files -> a store that training maps; the same command continues it")
     kinds = build.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=_Parser)
     cells = kinds.add_parser("cells", help=".h5ad, 10x .h5, .mtx folders", description="files of cells -> a store")
@@ -139,9 +144,22 @@ def _add_data(actions: Any) -> None:
     cells.add_argument("--gene-list", metavar="FILE", help="these genes, one a line, in this order")
     cells.add_argument("--min-genes", type=_positive, default=1, metavar="N", help="of a cell; default 1")
     cells.add_argument("--min-counts", type=_positive, default=1, metavar="N", help="of a cell; default 1")
+    text = kinds.add_parser("text", help=".txt, .jsonl, .csv, .tsv, .parquet", description="files of texts -> a store")
+    text.add_argument("out", metavar="OUT", help="folder of the store; absent")
+    text.add_argument("--tokenizer", required=True, metavar="T", help="a folder, a hub id or a run")
+    tokenizer = actions.add_parser("tokenizer", help="train one on texts", description="texts -> a tokenizer's folder")
+    tokenizer.add_argument("out", metavar="OUT", help="folder of the tokenizer; absent")
+    tokenizer.add_argument("--kind", choices=("bpe", "wordpiece"), default="bpe", help="byte-level BPE (default)")
+    tokenizer.add_argument("--vocab-size", type=_positive, default=30_000, metavar="V", help="default 30000")
+    for added in (text, tokenizer):
+        added.add_argument("files", nargs="+", metavar="FILE", help="files, folders or globs")
+        added.add_argument("--column", default="text", metavar="NAME", help="of tables; default text")
+        added.add_argument("--encoding", default="utf-8", metavar="NAME", help="of plain text; default utf-8")
+        of_files = "what of a plain text file is one document; default file"
+        added.add_argument("--document", choices=("file", "paragraph", "line"), default="file", help=of_files)
     inspect = actions.add_parser("inspect", help="what is in a store", description="what is in a store")
     inspect.add_argument("out", metavar="STORE")
-    for added in (cells, inspect):
+    for added in (cells, text, tokenizer, inspect):
         added.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 

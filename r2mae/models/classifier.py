@@ -25,7 +25,9 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone: Encoder = backbone
         self.freeze = freeze
-        self.head = build_head(backbone.width, num_classes, hidden, dropout)
+        make = getattr(backbone, "build_head", None)  # an architecture may have a classifier's head of its own
+        own = make is not None and hidden is None
+        self.head = make(num_classes, dropout) if own else build_head(backbone.width, num_classes, hidden, dropout)
         if freeze:
             backbone.requires_grad_(False)
         self.train()

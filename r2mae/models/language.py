@@ -94,6 +94,22 @@ class LanguageEncoder(nn.Module):
         counts = torch.zeros(len(ids), min(_BAG, self.vocabulary.size), device=ids.device)
         return torch.log1p(counts.scatter_add_(1, ids % counts.shape[1], (~self.is_special[ids]).float()))
 
+    def build_head(self, num_classes: int, dropout: float) -> nn.Sequential:
+        """The head that transformers puts on this architecture for sequences: dropout, map, activation, norm, map."""
+        config, width = self.base.config, self.width
+        parts: list[nn.Module] = [nn.Dropout(dropout)]
+        if config.model_type == "modernbert":
+            parts += [nn.Linear(width, width, bias=config.classifier_bias), nn.GELU()]
+            parts += [nn.LayerNorm(width, eps=config.norm_eps, bias=config.norm_bias)]
+        else:
+            parts += [nn.Linear(width, width), nn.Tanh(), nn.Identity()]
+        last = nn.Linear(width, num_classes)
+        for layer in (parts[1], last):
+            nn.init.trunc_normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        return nn.Sequential(*parts, last)
+
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter."""
         depths, last = {}, len(self.runner.blocks) + 1
@@ -193,7 +209,7 @@ class MaskedLanguageModel(LanguageEncoder):
         return self._transform(self.encode(seen, batch, layout, asked)), slots[order]
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
-        """Loss over hidden tokens; predictions (M,), with targets: "is the likeliest token the hidden one".
+        """Loss over hidden tokens; predictions (M,): the likeliest token at each, row by row.
 
         Predictions are computed where no gradient is: training asks for none.
         """
@@ -201,13 +217,13 @@ class MaskedLanguageModel(LanguageEncoder):
         weight, bias = self._vocabulary_map()
         targets = batch["input_ids"].flatten()[slots]
         loss = vocabulary_loss(features, weight, bias, targets)
-        hits = targets.new_zeros(0, dtype=torch.bool)
+        predictions = targets.new_zeros(0)
         if not torch.is_grad_enabled():
-            hits = vocabulary_top(features, weight, bias)[1][:, 0] == targets
-        return MaskedOutput(LossSum(loss, loss.new_full((), float(len(targets)))), hits)
+            predictions = vocabulary_top(features[slots.argsort()], weight, bias)[1][:, 0]
+        return MaskedOutput(LossSum(loss, loss.new_full((), float(len(targets)))), predictions)
 
     def likeliest(self, batch: dict[str, Any], mask: Mask, count: int) -> tuple[Tensor, Tensor]:
-        """(probabilities, tokens), (M, count) at each hidden position of one row, in the row's order."""
+        """(probabilities, tokens), (M, count) at each hidden position, row by row."""
         features, slots = self.features(batch, mask)
         order = slots.argsort()
         return vocabulary_top(features[order], *self._vocabulary_map(), count)

@@ -11,6 +11,7 @@ from r2mae.interop.folder import write_folder
 from r2mae.interop.model_card import RunFacts, model_card, words
 from r2mae.models.classifier import Classifier
 from r2mae.models.timm_encoder import is_plain_vit
+from r2mae.recipe import language
 from r2mae.recipe.run import LoadedRun
 from r2mae.schema.pretrain import PretrainRecipe
 
@@ -28,6 +29,8 @@ def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
     from r2mae.interop.export_transformers import export_transformers
     from r2mae.models.image_encoder import ImageEncoder
 
+    if loaded.recipe.modality == "language":
+        return language.export_language(loaded, library, folder)
     recipe, model = loaded.recipe, loaded.model.cpu()
     section, image_size = recipe.model, recipe.data.image_size
     tuned: dict[str, Any] = {}

@@ -60,6 +60,15 @@ def tokenizer_of(recipe: AnyRecipe) -> Any:
     return find_tokenizer(data)
 
 
+def named_tokenizer(source: str) -> Any:
+    """The tokenizer at a folder, hub id or run that a user names."""
+    from r2mae.datasets.tokenizer import load_tokenizer
+
+    if _is_run(source):
+        source = str(_kept_tokenizer(read_manifest(_checkpoint(source))))
+    return load_tokenizer(source)
+
+
 def _is_remote(data: Any) -> bool:
     """Whether texts, or a tokenizer by its id, would have to be fetched."""
     card = load_card(data.card)
@@ -344,3 +353,25 @@ def _load_whole(source: str) -> Any:
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
+
+
+def export_language(loaded: Any, library: str, folder: Path) -> float:
+    """Write a run's model and tokenizer for transformers; gives the largest difference of logits.
+
+    Raises: InputError for other libraries, and heads or poolings that transformers does not have.
+    """
+    from r2mae.interop.export_language import export_classifier, export_masked_language
+    from r2mae.interop.folder import write_folder
+
+    recipe, model, tokenizer = loaded.recipe, loaded.model.cpu(), tokenizer_of(loaded.recipe)
+    if library != "transformers":
+        raise InputError("--to must be transformers for texts, got timm.")
+    if recipe.task == "pretrain":
+        return write_folder(folder, lambda to: export_masked_language(model, tokenizer, to))
+    if recipe.tune.hidden is not None:
+        raise InputError("tune.hidden must be null to be exported, since transformers has a head of its own.")
+    pooling, kind = recipe.model.pooling, recipe.model.encoder
+    if kind != "modernbert" and pooling != "cls":
+        raise InputError(f"model.pooling must be cls to be exported as {kind}, as transformers pools it, got {pooling}.")
+    names = loaded.manifest["class_names"]
+    return write_folder(folder, lambda to: export_classifier(model, tokenizer, to, names))

@@ -5,11 +5,12 @@ import pytest
 from PIL import Image
 
 from r2mae.cli.check import inspect
+from r2mae.datasets.tokenizer import train_tokenizer
 from r2mae.errors import InputError
 from r2mae.recipe import build_training
 from r2mae.schema.recipe import load_recipe, recipe_document
 from r2mae.training.run_folder import RunFolder
-from tests.conftest import ROOT, make_cells
+from tests.conftest import ROOT, make_cells, make_texts
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 # What makes a recipe of any size run on two cores: fewer, smaller blocks, few and small images, one device.
@@ -28,6 +29,8 @@ def small(path):
     if recipe.modality == "cell":
         shape = {"mlp": ("model.width=16", "model.hidden=16"), "transformer": ("model.width=16", "model.depth=1")}
         return (*SMALL, *SMALL_TASK[recipe.task], *shape[recipe.model.encoder])
+    if recipe.modality == "language":
+        return (*SMALL, *SMALL_TASK[recipe.task], "model.width=16", "model.depth=2", "model.heads=2", "model.hidden=16")
     shape = SMALL_VIT if recipe.model.encoder.startswith("vit_") else ()
     decoder = SMALL_DECODER if shape and recipe.task == "pretrain" else ()
     return (*SMALL, *SMALL_TASK[recipe.task], *shape, *decoder)
@@ -55,6 +58,9 @@ def test_runs_two_steps(path, scratch):
     if recipe.modality == "cell":
         two_steps(load_recipe(str(path), [*small(path), *tiny_cells(scratch, recipe)]))
         return
+    if recipe.modality == "language":
+        two_steps(load_recipe(str(path), [*small(path), *tiny_texts(scratch, recipe)]))
+        return
     size = recipe.data.image_size
     for number in range(12):
         file = scratch / "images" / "train" / f"class_{number % 2}" / f"{number}.png"
@@ -64,6 +70,21 @@ def test_runs_two_steps(path, scratch):
     recipe = load_recipe(str(path), [*small(path), "data.card=image_folder", f"data.root={scratch / 'images'}",
                                      "data.held_out=0.5"])  # fmt: skip
     two_steps(recipe)
+
+
+def tiny_texts(folder, recipe):
+    """Settings that point a recipe to a few sentences, with labels where it wants some."""
+    texts = make_texts(60)
+    if recipe.task == "pretrain":
+        (folder / "train.txt").write_text("\n".join(texts))
+        tokenizer = "data.tokenizer={vocab_size: 300}"
+        return ("data.card=text_files", f"data.root={folder / 'train.txt'}", tokenizer, "data.length=16", "data.held_out=0.3")
+    rows = ["sentence\tlabel", *(f"{text}\t{number % 2}" for number, text in enumerate(texts))]
+    for split in ("train", "test"):
+        (folder / f"{split}.tsv").write_text("\n".join(rows))
+    train_tokenizer(texts, "bpe", 300).save_pretrained(folder / "tokenizer")
+    where = ("data.card=text_files", f"data.root={folder}", "data.label_column=label", "data.held_out=0.3")
+    return (*where, f"data.tokenizer={folder / 'tokenizer'}")
 
 
 def tiny_cells(folder, recipe):

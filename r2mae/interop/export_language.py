@@ -1,0 +1,86 @@
+"""A language model as a folder that transformers' Auto classes read, tokenizer included."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from r2mae.errors import InputError
+from r2mae.interop.quiet import quiet_transformers
+
+
+def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
+    """Write a `MaskedLanguageModel`; load it back; give the largest difference of logits on random tokens.
+
+    Raises: InputError when what transformers loads computes something else.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    with quiet_transformers():
+        model.whole.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        theirs = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    with torch.no_grad():
+        ids, batch = _random_tokens(model)
+        from r2mae.masking.pattern import build_mask
+
+        features, slots = model.features(batch, build_mask(torch.ones_like(ids, dtype=torch.bool)))
+        ours = model.whole.get_output_embeddings()(features)
+        found = theirs(input_ids=torch.full_like(ids, model.vocabulary.mask)).logits.flatten(0, 1)[slots]
+    return _checked(ours, found)
+
+
+def export_classifier(model: Any, tokenizer: Any, folder: Path, class_names: list[str]) -> float:
+    """Write a `Classifier` of texts for AutoModelForSequenceClassification; give the largest difference of logits.
+
+    Raises: InputError when the head is none that transformers has.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    backbone = model.backbone
+    config = type(backbone.base.config).from_dict(backbone.base.config.to_dict())
+    config.num_labels = len(class_names)
+    if config.model_type == "modernbert":
+        config.classifier_pooling = backbone.pooling
+    config.id2label = dict(enumerate(class_names))
+    config.label2id = {name: number for number, name in enumerate(class_names)}
+    with quiet_transformers():
+        theirs = AutoModelForSequenceClassification.from_config(config)
+        _fill_head(theirs, model)
+        theirs.base_model.load_state_dict(backbone.base.state_dict(), strict=False)
+        theirs.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        ids, batch = _random_tokens(backbone)
+        return _checked(model.eval()(batch), theirs(input_ids=ids).logits)
+
+
+def _fill_head(theirs: Any, model: Any) -> None:
+    """transformers' head with the weights of ours."""
+    kind, head = model.backbone.base.config.model_type, model.head
+    state = head.state_dict()
+    wanted = {
+        "modernbert": {"1": "head.dense", "3": "head.norm", "4": "classifier"},
+        "bert": {"1": "bert.pooler.dense", "4": "classifier"},
+        "roberta": {"1": "classifier.dense", "4": "classifier.out_proj"},
+    }[kind]
+    names = {f"{theirs_}.{part}": f"{ours}.{part}" for ours, theirs_ in wanted.items() for part in ("weight", "bias")}
+    found = {name: state[ours] for name, ours in names.items() if ours in state}
+    theirs.load_state_dict(found, strict=False)
+
+
+def _random_tokens(model: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+    import numpy as np
+
+    ordinary = torch.from_numpy(np.setdiff1d(np.arange(model.vocabulary.size), np.asarray(model.vocabulary.special)))
+    generator = torch.Generator().manual_seed(0)
+    ids = ordinary[torch.randint(len(ordinary), (2, 16), generator=generator)]
+    return ids, {"input_ids": ids, "segment_starts": np.array([0, 16]), "segment_lengths": np.array([16, 16])}
+
+
+def _checked(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    difference = float((ours - theirs).abs().max())
+    if difference > 1e-3 * float(ours.abs().max().clamp(min=1)):
+        raise InputError(f"--to transformers must give a model that computes the same, got logits {difference:.1e} apart.")
+    return difference
