@@ -148,7 +148,7 @@ def _print(result: dict[str, Any]) -> None:
     for row in result["scores"]:
         count, many = row["labels_per_class"], len(row["seeds"])
         print(
-            f"  {count!s:>6} labels a class  {row['accuracy']:.3f}{_spread(row)}, macro F1 {row['macro_f1']:.3f}"
+            f"  {count!s:>6} labels a class  {row['accuracy']:.3f}{_spread(row)}, macro F1 {row['macro_f1']:.3f}, Matthews {row['matthews']:.3f}"
             f", {many} seed{'s' * (many > 1)}"
         )
         if (other := row.get("against")) is not None:

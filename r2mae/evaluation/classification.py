@@ -69,11 +69,11 @@ def head_numbers(labels: Integers, classes: Integers) -> Integers:
 
 
 def accuracy_and_f1(predicted: Integers, expected: Integers) -> dict[str, float]:
-    """Share of right answers, and F1 averaged over classes, of predictions (N,) for labels (N,)."""
-    from sklearn.metrics import f1_score
+    """Share of right answers, F1 averaged over classes, Matthews' correlation, of predictions (N,) for labels (N,)."""
+    from sklearn.metrics import f1_score, matthews_corrcoef
 
     f1 = f1_score(expected, predicted, average="macro", zero_division=0.0)
-    return {"accuracy": float((predicted == expected).mean()), "macro_f1": float(f1)}
+    return {"accuracy": float((predicted == expected).mean()), "macro_f1": float(f1), "matthews": float(matthews_corrcoef(expected, predicted))}
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class SeedScore:
 
     accuracy: float
     macro_f1: float
+    matthews: float
     over_seeds: float | None
     over_items: float | None
     seeds: tuple[float, ...]
@@ -99,8 +100,9 @@ def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
     """One row of a table from the predictions (N,) of every seed."""
     right = np.stack([predicted == expected for predicted in predictions]).astype(np.float64)
     accuracy, over_seeds, over_items = _means(right)
-    f1 = [accuracy_and_f1(predicted, expected)["macro_f1"] for predicted in predictions]
-    return SeedScore(accuracy, float(np.mean(f1)), over_seeds, over_items, tuple(right.mean(axis=1).tolist()))
+    scores = [accuracy_and_f1(predicted, expected) for predicted in predictions]
+    f1, matthews = (float(np.mean([score[name] for score in scores])) for name in ("macro_f1", "matthews"))
+    return SeedScore(accuracy, f1, matthews, over_seeds, over_items, tuple(right.mean(axis=1).tolist()))
 
 
 def compare(ours: list[Integers], theirs: list[Integers], expected: Integers) -> dict[str, float | None]:

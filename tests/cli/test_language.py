@@ -1,0 +1,216 @@
+"""Texts from the command line: tokenizer, store, pretrain, fill, evaluate, export, finetune; bad input is one line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from r2mae.cli.main import main
+from r2mae.recipe import load_run
+from tests.cli.test_cells import refused, said
+from tests.conftest import ROOT, make_texts, r2mae
+
+RECIPE = ROOT / "recipes" / "language" / "gutenberg_tiny.yaml"
+TUNE = ROOT / "recipes" / "language" / "sst2_finetune.yaml"
+SHAPE = "width: 32, depth: 2, heads: 2, hidden: 32"
+SMALL = (
+    "data={root: train.txt, document: line, tokenizer: {vocab_size: 400}, length: 32, held_out: 0.2}",
+    f"model={{encoder: modernbert, {SHAPE}}}",
+    "batch={global_samples: 8}",
+    "optimizer={lr: 3.0e-3}",
+    "schedule={steps: 60}",
+    "watch={samples: 20, ratios: [0.3]}",
+    "checkpoint={every_steps: 20}",
+)
+SMALL_TUNE = (
+    "data={root: '.', card: text_files, label_column: kind, length: 32, held_out: 0.2}",
+    f"model={{init_from: runs/run, encoder: modernbert, {SHAPE}}}",
+    "batch={global_samples: 8}",
+    "optimizer={lr: 2.0e-3}",
+    "schedule={steps: 40}",
+    "repeat={seeds: 2}",
+)
+
+
+def settings(chosen, *more):
+    return [word for setting in (*chosen, *more) for word in ("--set", setting)]
+
+
+def write_sentences(folder):
+    kinds = ("cat", "dog", "bird")
+    for split, numbers in (("train", range(150)), ("test", range(150, 210))):
+        rows = [f"{text}\t{kinds[n % 3]}\t{n % 3}.5" for n, text in zip(numbers, make_texts(210)[numbers[0] :], strict=False)]
+        (folder / f"{split}.tsv").write_text("\n".join(["sentence\tkind\tnumber", *rows]))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with texts, labelled sentences and a run."""
+    folder = tmp_path_factory.mktemp("texts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        (folder / "train.txt").write_text("\n".join(make_texts(300)))
+        write_sentences(folder)
+        assert main(["pretrain", str(RECIPE), "--name", "run", *settings(SMALL)]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(trained / "cache"))
+    return trained
+
+
+def test_tokenizer_store_and_training_from_it(here, capsys):
+    made = json.loads(said(capsys, "data", "tokenizer", "tok", "train.txt", "--vocab-size", 400, "--json"))
+    assert made["vocab_size"] == 400
+    printed = said(capsys, "data", "build", "text", "store", "train.txt", "--tokenizer", "tok", "--document", "line")
+    assert "300 documents" in printed
+    report = json.loads(said(capsys, "data", "inspect", "store", "--json"))
+    assert report["utilisation"]["128"] > 0.99
+    assert said(capsys, "data", "build", "text", "store", "train.txt", "--tokenizer", "tok", "--document", "line")
+    from_store = settings(SMALL, "data={root: store, length: 32, held_out: 0.2}", "schedule.steps=4")
+    said(capsys, "pretrain", RECIPE, "--name", "from_store", "--fresh", *from_store)
+    assert "absent or empty" in refused(capsys, "data", "tokenizer", "tok", "train.txt")
+
+
+def test_training_learns_and_evaluation_says_so(here, capsys):
+    scores = json.loads(said(capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.15,0.5", "--json"))
+    for row in scores["scores"]:
+        assert row["accuracy"] > row["unigram_accuracy"]
+        assert row["loss"] < row["unigram_loss"]
+    again = json.loads(said(capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.15,0.5", "--json"))
+    assert again == scores
+
+
+def test_a_run_needs_neither_texts_nor_tokenizer_files(trained, tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run").symlink_to(trained / "runs" / "run")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    places = json.loads(said(capsys, "fill", "runs/run", "The [MASK] number 7 [MASK] on the mat", "--json"))["places"]
+    assert len(places) == 2
+    assert all(0 < found["probability"] <= 1 for place in places for found in place)
+    assert [place[0]["probability"] >= place[1]["probability"] for place in places] == [True, True]
+
+
+def test_continued_run_is_the_same(here, capsys):
+    """Stopped after 20 steps by a fault, continued: weights bit-identical to the run that never stopped."""
+    whole = load_run("runs/run").model.state_dict()
+    done = r2mae("pretrain", RECIPE, "--name", "cut", *settings(SMALL), cwd=here, R2MAE_NOTHING="1", check=0)
+    assert "finished" in done.stdout + done.stderr
+    for checkpoint in ("step_60",):
+        (here / "runs" / "cut" / "checkpoints" / "last").write_text("step_40")
+        (here / "runs" / "cut" / "checkpoints" / checkpoint).rename(here / "runs" / checkpoint)
+    status = json.loads((here / "runs" / "cut" / "run.json").read_text())
+    (here / "runs" / "cut" / "run.json").write_text(json.dumps(status | {"status": "stopped"}))
+    r2mae("pretrain", RECIPE, "--name", "cut", *settings(SMALL), cwd=here, check=0)
+    found = load_run("runs/cut").model.state_dict()
+    assert all(torch.equal(whole[name], found[name]) for name in whole)
+
+
+def test_export_gives_identical_logits(here, capsys, tmp_path):
+    said(capsys, "export", "runs/run", tmp_path / "out", "--to", "transformers")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "out").eval()
+    ours = load_run("runs/run").model
+    encoded = tokenizer("The [MASK] number 7 sat on the mat", return_tensors="pt")
+    ids = encoded["input_ids"]
+    batch = {"input_ids": ids, "segment_starts": np.array([0]), "segment_lengths": np.array([ids.shape[1]])}
+    from r2mae.masking.pattern import build_mask
+
+    with torch.no_grad():
+        theirs = model(**encoded).logits[0][ids[0] == tokenizer.mask_token_id].softmax(1).topk(5)
+        probabilities, tokens = ours.likeliest(batch, build_mask(ids == tokenizer.mask_token_id), 5)
+        features = AutoModel.from_pretrained(tmp_path / "out").eval()(**encoded).last_hidden_state.mean(1)
+    assert tokens.tolist() == theirs.indices.tolist()
+    assert torch.allclose(probabilities, theirs.values, atol=1e-6)
+    with torch.no_grad():
+        assert torch.allclose(ours.embed(batch), features, atol=1e-5)
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").config.num_labels == 2
+    assert "must be transformers" in refused(capsys, "export", "runs/run", tmp_path / "timm", "--to", "timm")
+    assert not (tmp_path / "timm").exists()
+
+
+@pytest.mark.parametrize("kind", ["modernbert", "bert", "roberta"])
+def test_goes_on_from_a_folder_of_transformers(here, capsys, tmp_path, kind):
+    """Continued pretraining: exported, or anybody's, as long as it is a masked language model."""
+    shape = settings(SMALL, f"model={{encoder: {kind}, {SHAPE}}}", "schedule.steps=2")
+    said(capsys, "pretrain", RECIPE, "--name", f"first_{kind}", "--fresh", *shape)
+    said(capsys, "export", f"runs/first_{kind}", tmp_path / "out", "--to", "transformers")
+    start = settings(
+        SMALL,
+        f"data={{root: train.txt, document: line, tokenizer: {tmp_path / 'out'}, length: 32, held_out: 0.2}}",
+        f"model={{encoder: {kind}, init_from: {tmp_path / 'out'}}}",
+        "schedule.steps=1",
+        "optimizer.lr=1.0e-9",
+    )
+    said(capsys, "pretrain", RECIPE, "--name", f"next_{kind}", "--fresh", *start)
+    before, after = (load_run(f"runs/{name}_{kind}").model.state_dict() for name in ("first", "next"))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_finetune_scores_and_exports(here, capsys, tmp_path):
+    tuned = json.loads(said(capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE), "--json"))
+    (row,) = tuned["scores"]
+    assert row["accuracy"] > 0.9
+    assert row["matthews"] > 0.85
+    assert tuned["classes"] == ["bird", "cat", "dog"]
+    said(capsys, "export", "runs/tuned/labels_all/seed_0", tmp_path / "out", "--to", "transformers")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    with torch.no_grad():
+        logits = model(**tokenizer("The dog number 160 slept on the roof", return_tensors="pt")).logits
+    assert model.config.id2label[int(logits.argmax())] == "dog"
+
+
+def test_frozen_features_and_embed(here, capsys):
+    frozen = settings(SMALL_TUNE, "tune={freeze: true}", "repeat={seeds: 1}")
+    (row,) = json.loads(said(capsys, "finetune", TUNE, "--name", "frozen", *frozen, "--json"))["scores"]
+    assert 0 < row["accuracy"] <= 1
+    said(capsys, "embed", "runs/run", "train.txt", "-o", "out.npy")
+    assert np.load("out.npy").shape == (300, 32)
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "words"),
+    [
+        ("pretrain", ["data.root=nothing.txt"], ["nothing.txt", "files of text"]),
+        ("pretrain", ["data.tokenizer=nowhere/at/all"], ["data.tokenizer", "nowhere/at/all"]),
+        ("pretrain", ["data.tokenizer=null"], ["data.tokenizer", "got nothing"]),
+        ("pretrain", ["model.config={max_position_embeddings: 16}"], ["data.length must be 16 at most", "got 32"]),
+        ("pretrain", ["model.config={nonsense: 1}"], ["model.config", "nonsense"]),
+        ("pretrain", ["mask.replacement=[0.9, 0.2]"], ["mask.replacement", "sum 1"]),
+        ("pretrain", ["model.init_from=runs/absent"], ["model.init_from must exist", "runs/absent"]),
+        ("pretrain", ["model.init_from=runs/run", "model.encoder=bert"], ["model.encoder must be modernbert"]),
+        ("pretrain", ["model.init_from=runs/run", "model.width=64"], ["model.width must be 32", "got 64"]),
+        ("finetune", ["data.columns=[text]"], ["column 'text'", "sentence, kind, number"]),
+        ("finetune", ["data.label_column=number"], ["number", "classes"]),
+        ("finetune", ["data.label_column=none"], ["column 'none'"]),
+        ("finetune", ["tune.num_classes=5"], ["tune.num_classes must be 3"]),
+    ],
+)
+def test_bad_input_is_one_line(here, capsys, verb, more, words):
+    chosen, recipe = (SMALL, RECIPE) if verb == "pretrain" else (SMALL_TUNE, TUNE)
+    if any("init_from" in setting for setting in more):
+        chosen = [one.replace("tokenizer: {vocab_size: 400}, ", "") for one in chosen]
+    line = refused(capsys, verb, recipe, "--name", "bad", "--fresh", *settings(chosen, *more))
+    assert all(word in line for word in words), line
+    assert not (here / "runs" / "bad").exists()
+
+
+def test_a_vocabulary_beyond_the_embedding_is_refused(here, capsys):
+    said(capsys, "data", "tokenizer", "larger", "train.txt", "train.tsv", "--column", "sentence", "--vocab-size", 500)
+    data = "data={root: train.txt, document: line, tokenizer: larger, length: 32, held_out: 0.2}"
+    line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(SMALL, data, "model.init_from=runs/run"))
+    assert "400 tokens at most" in line
+
+
+def test_fill_says_what_it_wants(here, capsys):
+    assert "must hold [MASK]" in refused(capsys, "fill", "runs/run", "nothing asked")
+    assert "32 tokens at most" in refused(capsys, "fill", "runs/run", "word " * 60 + "[MASK]")
+    assert "numbers" in refused(capsys, "theory", "recommend", RECIPE, *settings(SMALL))

@@ -1,0 +1,188 @@
+"""Texts to stores: documents and rows, stopped and continued, damaged files in one line."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from r2mae.datasets import text_build
+from r2mae.datasets.language import PackedRows, tokenise_texts
+from r2mae.datasets.text_build import Texts, build_text_store
+from r2mae.datasets.text_files import cache_folder, expand_texts, read_pieces
+from r2mae.datasets.text_store import open_text_store
+from r2mae.datasets.tokenizer import byte_tokenizer, is_continuation, load_tokenizer, train_tokenizer
+from r2mae.errors import InputError
+from tests.conftest import make_texts
+
+pytestmark = pytest.mark.usefixtures("scratch")
+
+
+@pytest.fixture
+def tokenizer():
+    return train_tokenizer(make_texts(50), "bpe", 300)
+
+
+def texts_of(path, document="file", **options):
+    return "".join(
+        piece.text + ("|" if piece.is_end else "") for piece in read_pieces([path], "text", document, options)
+    )
+
+
+def test_documents_of_plain_text(scratch):
+    path = scratch / "a.txt"
+    path.write_text("one\ntwo\n\nthree\n")
+    assert texts_of(path) == "one\ntwo\n\nthree\n|"
+    assert texts_of(path, "paragraph") == "one\ntwo\n|three\n|"
+    assert texts_of(path, "line") == "one|two|three|"
+
+
+def test_a_long_document_comes_in_pieces(scratch, monkeypatch):
+    monkeypatch.setattr("r2mae.datasets.text_files._MOST_PIECE", 20)
+    path = scratch / "a.txt"
+    path.write_text("".join(f"line {number}\n" for number in range(50)))
+    pieces = list(read_pieces([path], "text", "file", {}))
+    assert len(pieces) > 5
+    assert [piece.is_start for piece in pieces] == [True, *[False] * (len(pieces) - 1)]
+    assert [piece.is_end for piece in pieces] == [*[False] * (len(pieces) - 1), True]
+    assert "".join(piece.text for piece in pieces) == path.read_text()
+    again = list(read_pieces([path], "text", "file", {}, (0, pieces[2].at)))
+    assert again == pieces[3:]
+
+
+def test_tables(scratch):
+    frame = pd.DataFrame({"text": ["first", "second, with a comma"], "n": [1, 2]})
+    frame.to_parquet("a.parquet")
+    frame.to_csv("a.csv", index=False)
+    frame.to_csv("a.tsv", index=False, sep="\t")
+    frame.to_json("a.jsonl", orient="records", lines=True)
+    for name in ("a.parquet", "a.csv", "a.tsv", "a.jsonl"):
+        assert texts_of(scratch / name) == "first|second, with a comma|"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.txt", b"", ["empty file"]),
+        ("a.txt", b"good\nb\xe9d\n", ["UTF-8", "0xe9", "offset 6"]),
+        ("a.csv", b"text\ncaf\xe9\n", ["UTF-8", "0xe9", "offset 8"]),
+        ("a.jsonl", b'{"text": "a"\n{', ["readable as json"]),
+        ("a.csv", b"other\na\n", ["column 'text'", "got other"]),
+        ("a.parquet", b"PAR1 but no", ["readable as parquet"]),
+        ("a.docx", b"x", ["known kind", ".docx"]),
+        ("a.jsonl", b'{"text": 3}\n', ["must be text", "row 0"]),
+    ],
+)
+def test_damaged_files_are_one_line(scratch, tokenizer, name, content, words):
+    (scratch / name).write_bytes(content)
+    with pytest.raises(InputError) as found:
+        build_text_store(scratch / "out", Texts(expand_texts([str(scratch / name)])), tokenizer)
+    assert "\n" not in str(found.value)
+    assert all(word in str(found.value) for word in [name, *words])
+    assert not (scratch / "out").exists()
+
+
+def test_store_holds_all_tokens_in_order(scratch, tokenizer):
+    (scratch / "a.txt").write_text("\n".join(make_texts(5)))
+    (scratch / "b.txt").write_text("a last one")
+    texts = Texts([scratch / "a.txt", scratch / "b.txt"], document="line")
+    store = build_text_store(scratch / "store", texts, tokenizer)
+    wanted = [tokenizer(text)["input_ids"] for text in (*make_texts(5), "a last one")]
+    assert store.tokens.tolist() == sum(wanted, [])
+    assert store.documents.tolist() == np.cumsum([0, *map(len, wanted[:-1])]).tolist()
+    assert build_text_store(scratch / "store", texts, tokenizer).meta == store.meta
+    with pytest.raises(InputError, match="another store"):
+        build_text_store(scratch / "store", texts, byte_tokenizer())
+    assert load_tokenizer(str(store.place / "tokenizer"))("The cat")["input_ids"] == tokenizer("The cat")["input_ids"]
+
+
+def test_a_stopped_build_goes_on(scratch, tokenizer, monkeypatch):
+    """Stopped after every batch in turn, and with half-written bytes behind it: the same store in the end."""
+    for name in "abc":
+        (scratch / f"{name}.txt").write_text("\n".join(make_texts(30)))
+    texts = Texts(expand_texts([str(scratch / "*.txt")]), document="line")
+    whole = build_text_store(scratch / "whole", texts, tokenizer)
+    monkeypatch.setattr(text_build, "_TOGETHER", 1500)
+
+    class Stop(Exception):
+        pass
+
+    def stop(*_):
+        for file in scratch.glob(".building_part_*/tokens.bin"):
+            with file.open("ab") as torn:
+                torn.write(b"torn")
+        raise Stop
+
+    stops = 0
+    while True:
+        try:
+            part = build_text_store(scratch / "part", texts, tokenizer, stop if stops < 8 else lambda *_: None)
+            break
+        except Stop:
+            stops += 1
+    assert stops == 8
+    assert np.array_equal(part.tokens, whole.tokens)
+    assert np.array_equal(part.documents, whole.documents)
+
+
+def test_rows_are_packed(scratch, tokenizer):
+    (scratch / "a.txt").write_text("\n".join(make_texts(40)))
+    store = build_text_store(scratch / "store", Texts([scratch / "a.txt"], document="line"), tokenizer)
+    rows = PackedRows(store, 32, words=True)
+    assert rows.utilisation > 0.99
+    batch = rows.load(torch.arange(len(rows)), None, 0)
+    ids = batch["input_ids"].flatten()
+    total = store.meta["tokens"]
+    assert ids[:total].tolist() == store.tokens.tolist()
+    assert (ids[total:] == tokenizer.pad_token_id).all()
+    assert batch["segment_lengths"].sum() == total
+    borders = set(store.documents.tolist()) | set(range(0, total, 32))
+    assert set(batch["segment_starts"].tolist()) == borders
+    assert len(PackedRows(store, 32, attend="row").load(torch.arange(3), None, 0)["segment_starts"]) == 3
+    some = rows.load(torch.tensor([4, 1]), None, 0)
+    assert torch.equal(some["input_ids"], batch["input_ids"][[4, 1]])
+
+
+def test_words_are_units(tokenizer):
+    for kind in ("bpe", "wordpiece"):
+        made = train_tokenizer(make_texts(50), kind, 300)
+        ids = made("The bird slept unbelievably", add_special_tokens=False)["input_ids"]
+        starts = [not flag for flag in is_continuation(made)[ids]]
+        assert sum(starts[1:]) + 1 == 4, (kind, made.convert_ids_to_tokens(ids))
+
+
+def test_pairs_are_cut_longer_first(tokenizer):
+    ids, starts, types = tokenise_texts(tokenizer, ["a" * 50, "b"], ["c", "d" * 50], 16)
+    assert np.diff(starts).tolist() == [16, 16]
+    assert types is not None
+    assert types[:16].sum() == 2  # "c" and its border
+    assert (ids == tokenizer.sep_token_id).sum() == 4
+
+
+@pytest.mark.parametrize("damage", ["meta", "tokens", "format"])
+def test_damaged_stores_are_refused(scratch, tokenizer, damage):
+    (scratch / "a.txt").write_text("some words")
+    store = build_text_store(scratch / "store", Texts([scratch / "a.txt"]), tokenizer)
+    if damage == "meta":
+        (store.place / "meta.json").write_text("{")
+    elif damage == "tokens":
+        (store.place / "tokens.bin").write_bytes(b"x")
+    else:
+        (store.place / "meta.json").write_text(json.dumps(store.meta | {"format": "other"}))
+    with pytest.raises(InputError, match="Build it again"):
+        open_text_store(store.place)
+
+
+def test_tokenizers_without_mask_or_pad_are_refused(scratch, tokenizer):
+    for name in ("mask_token", "pad_token"):
+        folder = scratch / name
+        tokenizer.save_pretrained(folder)
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        config.pop(name)
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+        with pytest.raises(InputError, match=name.replace("_", " ")):
+            load_tokenizer(str(folder))
+    with pytest.raises(InputError, match="folder or hub id"):
+        load_tokenizer(str(scratch))
+    assert cache_folder().is_relative_to(scratch)
