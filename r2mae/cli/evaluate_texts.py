@@ -41,4 +41,3 @@ def print_scores(scores: list[dict[str, Any]]) -> None:
             f"{row['ratio']:5.2f}  {row['tokens']:7,}  {row['accuracy']:.3f}{half:<9} {row['loss']:6.3f}"
             f"    {row['unigram_accuracy']:27.3f}  {row['unigram_loss']:.3f}"
         )
-

@@ -34,7 +34,9 @@ def fill(loaded: Any, text: str, top: int) -> list[list[dict[str, Any]]]:
 
     model = loaded.model
     if not isinstance(model, MaskedLanguageModel):
-        raise InputError(f"RUN must be a pretraining run on texts, got {loaded.recipe.task} on {loaded.recipe.modality}.")
+        raise InputError(
+            f"RUN must be a pretraining run on texts, got {loaded.recipe.task} on {loaded.recipe.modality}."
+        )
     tokenizer = tokenizer_of(loaded.recipe)
     if tokenizer.mask_token not in text:
         raise InputError(f"TEXT must hold {tokenizer.mask_token} where a token is asked for, got {text[:60]!r}.")

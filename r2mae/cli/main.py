@@ -74,7 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     evaluate = verb("evaluate", "score a run's frozen encoder on the test split")
     run(evaluate)
-    evaluate.add_argument("--task", choices=("knn", "linear_probe", "imputation", "clustering", "masked"), required=True)
+    evaluate.add_argument(
+        "--task", choices=("knn", "linear_probe", "imputation", "clustering", "masked"), required=True
+    )
     evaluate.add_argument(
         "--labels-per-class",
         type=_label_counts,
@@ -83,7 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="train on N labels a class, or all (default); several give a row each",
     )
     evaluate.add_argument("--label", metavar="COLUMN", help="instead of the recipe's data.label_column")
-    evaluate.add_argument("--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="of imputation and masked: fractions to hide")
+    evaluate.add_argument(
+        "--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="of imputation and masked: fractions to hide"
+    )
     evaluate.add_argument("--umap", metavar="FILE.png", help="of clustering: also draw the features")
     evaluate.add_argument("--draws", type=_positive, default=10, help="label draws with --labels-per-class")
     evaluate.add_argument("--baselines", action="store_true", help="also score raw input and the untrained encoder")

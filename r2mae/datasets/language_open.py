@@ -79,7 +79,9 @@ def _hub(card: Any, split: str) -> Any:
         return datasets.load_dataset(card.hub, card.text.get("subset"), split=wanted)
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"data.card must name a hub data set that can be had, got {card.hub}: {first[:160]}.") from None
+        raise InputError(
+            f"data.card must name a hub data set that can be had, got {card.hub}: {first[:160]}."
+        ) from None
 
 
 @lru_cache(maxsize=4)

@@ -83,7 +83,9 @@ def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextS
     if is_text_store(out):
         store = open_text_store(out)
         if store.fingerprint != fingerprint:
-            raise InputError(f"{out} must be absent or of the same texts and tokenizer, got another store. Name another.")
+            raise InputError(
+                f"{out} must be absent or of the same texts and tokenizer, got another store. Name another."
+            )
         return store
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} must be absent or empty, got other files. Name another folder.")

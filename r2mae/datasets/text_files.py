@@ -160,4 +160,6 @@ def check_utf8(path: Path) -> None:
 def check_column(names: list[str], column: str, where: str) -> None:
     """Raise InputError unless column is one of names."""
     if column not in names:
-        raise InputError(f"{where} must have the column {column!r}, got {', '.join(names)}. {did_you_mean(column, names)}")
+        raise InputError(
+            f"{where} must have the column {column!r}, got {', '.join(names)}. {did_you_mean(column, names)}"
+        )

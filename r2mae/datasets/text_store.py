@@ -1,9 +1,9 @@
 """A store of tokenised text: one flat array of tokens, where documents start in it, and the tokenizer.
 
-    meta.json       format, tokens, documents, bytes a token, fingerprint
-    tokens.bin      (T,) uint16 or uint32: [CLS] document [SEP] [CLS] document [SEP] ...
-    documents.bin   (D,) int64, where documents start
-    tokenizer/      as transformers saves it
+meta.json       format, tokens, documents, bytes a token, fingerprint
+tokens.bin      (T,) uint16 or uint32: [CLS] document [SEP] [CLS] document [SEP] ...
+documents.bin   (D,) int64, where documents start
+tokenizer/      as transformers saves it
 """
 
 import json

@@ -73,7 +73,11 @@ def accuracy_and_f1(predicted: Integers, expected: Integers) -> dict[str, float]
     from sklearn.metrics import f1_score, matthews_corrcoef
 
     f1 = f1_score(expected, predicted, average="macro", zero_division=0.0)
-    return {"accuracy": float((predicted == expected).mean()), "macro_f1": float(f1), "matthews": float(matthews_corrcoef(expected, predicted))}
+    return {
+        "accuracy": float((predicted == expected).mean()),
+        "macro_f1": float(f1),
+        "matthews": float(matthews_corrcoef(expected, predicted)),
+    }
 
 
 @dataclass(frozen=True)

@@ -90,5 +90,11 @@ def _score(ratio: float, parts: list[Any]) -> MaskedScore:
         residual = (rows[:, 1] - accuracy * rows[:, 0]) / rows[:, 0].mean()
         half = float(1.96 * residual.std(ddof=1) / np.sqrt(len(rows)))
     return MaskedScore(
-        ratio, int(tokens), float(accuracy), half, float(losses[0] / tokens), float(usual / tokens), float(losses[1] / tokens)
+        ratio,
+        int(tokens),
+        float(accuracy),
+        half,
+        float(losses[0] / tokens),
+        float(usual / tokens),
+        float(losses[1] / tokens),
     )

@@ -82,5 +82,7 @@ def _random_tokens(model: Any) -> tuple[torch.Tensor, dict[str, Any]]:
 def _checked(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     difference = float((ours - theirs).abs().max())
     if difference > 1e-3 * float(ours.abs().max().clamp(min=1)):
-        raise InputError(f"--to transformers must give a model that computes the same, got logits {difference:.1e} apart.")
+        raise InputError(
+            f"--to transformers must give a model that computes the same, got logits {difference:.1e} apart."
+        )
     return difference

@@ -24,7 +24,10 @@ def vocabulary_loss(features: Tensor, weight: Tensor, bias: Tensor | None, targe
         loss: Tensor = _ChunkedLoss.apply(features, weight, bias, targets)
         return loss
     return sum(
-        (F.cross_entropy(logits, wanted, reduction="sum") for logits, wanted in _chunks(features, weight, bias, targets)),
+        (
+            F.cross_entropy(logits, wanted, reduction="sum")
+            for logits, wanted in _chunks(features, weight, bias, targets)
+        ),
         torch.zeros((), dtype=_wide(features), device=features.device),
     )
 

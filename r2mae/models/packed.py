@@ -171,7 +171,9 @@ def has_kernel(heads: Tensor, dropout: float) -> bool:
     """Whether `varlen_attn` takes these (..., H, d): half precision, here or by autocast, on a GPU since Ampere."""
     if dropout or heads.device.type != "cuda" or torch.cuda.get_device_capability(heads.device) < (8, 0):
         return False
-    return kernel_dtype(heads) in (torch.float16, torch.bfloat16) and heads.shape[-1] % 8 == 0 and heads.shape[-1] <= 128
+    return (
+        kernel_dtype(heads) in (torch.float16, torch.bfloat16) and heads.shape[-1] % 8 == 0 and heads.shape[-1] <= 128
+    )
 
 
 def kernel_dtype(heads: Tensor) -> torch.dtype:

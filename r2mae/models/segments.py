@@ -100,7 +100,13 @@ def segment_attention(
         asked_sizes = [group.tokens for group in asking]
     where = layout.places if asked is None else layout.places[asked.tokens]
     parts = zip(
-        groups, asking, key.split(sizes), value.split(sizes), query.split(asked_sizes), where.split(asked_sizes), strict=True
+        groups,
+        asking,
+        key.split(sizes),
+        value.split(sizes),
+        query.split(asked_sizes),
+        where.split(asked_sizes),
+        strict=True,
     )
     found = []
     for group, wanted, keys, values, queries, places in parts:

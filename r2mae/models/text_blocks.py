@@ -106,7 +106,11 @@ def _parts(part: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
 def _project_bert(block: Any, hidden: Tensor, here: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     own = block.attention.self
     split = (own.num_attention_heads, own.attention_head_size)
-    return own.query(here).unflatten(1, split), own.key(hidden).unflatten(1, split), own.value(hidden).unflatten(1, split)
+    return (
+        own.query(here).unflatten(1, split),
+        own.key(hidden).unflatten(1, split),
+        own.value(hidden).unflatten(1, split),
+    )
 
 
 def _finish_bert(block: Any, hidden: Tensor, attended: Tensor) -> Tensor:

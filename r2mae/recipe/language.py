@@ -154,7 +154,9 @@ def language_config(recipe: AnyRecipe) -> Any:
     base_length = base["max_position_embeddings"]
     if length + offset > base_length and source is None:
         given["max_position_embeddings"] = length + offset
-    strange = next((key for key in section.config if key not in base and key not in ("cls_token_id", "sep_token_id")), None)
+    strange = next(
+        (key for key in section.config if key not in base and key not in ("cls_token_id", "sep_token_id")), None
+    )
     if strange is not None:
         raise InputError(f"model.config must hold entries of transformers' {section.encoder}, got {strange!r}.")
     if isinstance(recipe.data.tokenizer, TokenizerTraining) and tokenizer is byte_tokenizer():
@@ -250,7 +252,9 @@ def _kept_tokenizer(manifest: dict[str, Any]) -> Path:
 
 
 def _is_run(source: str | None) -> bool:
-    return source is not None and ((Path(source) / "checkpoints").is_dir() or (Path(source) / "manifest.json").is_file())
+    return source is not None and (
+        (Path(source) / "checkpoints").is_dir() or (Path(source) / "manifest.json").is_file()
+    )
 
 
 def _is_local(source: str) -> bool:
@@ -315,7 +319,9 @@ def _filled(model: Any, source: str) -> nn.Module:
     masked = f"whole.{model.base.base_model_prefix}."
     if _is_run(source):
         place = _checkpoint(source)
-        weights = {name.removeprefix("model."): part for name, part in load_tensors(place, MODEL, read_manifest(place)).items()}
+        weights = {
+            name.removeprefix("model."): part for name, part in load_tensors(place, MODEL, read_manifest(place)).items()
+        }
         weights = {name.removeprefix("backbone."): part for name, part in weights.items()}
     else:
         weights = {f"whole.{name}": part for name, part in _load_whole(source).state_dict().items()}
@@ -372,6 +378,8 @@ def export_language(loaded: Any, library: str, folder: Path) -> float:
         raise InputError("tune.hidden must be null to be exported, since transformers has a head of its own.")
     pooling, kind = recipe.model.pooling, recipe.model.encoder
     if kind != "modernbert" and pooling != "cls":
-        raise InputError(f"model.pooling must be cls to be exported as {kind}, as transformers pools it, got {pooling}.")
+        raise InputError(
+            f"model.pooling must be cls to be exported as {kind}, as transformers pools it, got {pooling}."
+        )
     names = loaded.manifest["class_names"]
     return write_folder(folder, lambda to: export_classifier(model, tokenizer, to, names))

@@ -16,7 +16,11 @@ AnyRecipe = Recipe[Any, Any]
 
 # A modality is one line a task, beside its files in schema/, datasets/ and models/.
 RECIPES: dict[str, dict[str, type[AnyRecipe]]] = {
-    "pretrain": {"vision": PretrainRecipe[VisionData, VisionModel], "cell": CellPretrainRecipe, "language": LanguagePretrainRecipe},
+    "pretrain": {
+        "vision": PretrainRecipe[VisionData, VisionModel],
+        "cell": CellPretrainRecipe,
+        "language": LanguagePretrainRecipe,
+    },
     "finetune": {
         "vision": FinetuneRecipe[VisionTuningData, VisionClassifier],
         "cell": FinetuneRecipe[CellData, CellClassifier],

@@ -19,17 +19,17 @@ SMALL = (
     "data={root: train.txt, document: line, tokenizer: {vocab_size: 400}, length: 32, held_out: 0.2}",
     f"model={{encoder: modernbert, {SHAPE}}}",
     "batch={global_samples: 8}",
-    "optimizer={lr: 3.0e-3}",
-    "schedule={steps: 60}",
+    "optimizer={lr: 1.0e-2, weight_decay: 0.01}",
+    "schedule={steps: 200}",
     "watch={samples: 20, ratios: [0.3]}",
-    "checkpoint={every_steps: 20}",
+    "checkpoint={every_steps: 50}",
 )
 SMALL_TUNE = (
     "data={root: '.', card: text_files, label_column: kind, length: 32, held_out: 0.2}",
     f"model={{init_from: runs/run, encoder: modernbert, {SHAPE}}}",
     "batch={global_samples: 8}",
-    "optimizer={lr: 2.0e-3}",
-    "schedule={steps: 40}",
+    "optimizer={lr: 5.0e-3}",
+    "schedule={steps: 120}",
     "repeat={seeds: 2}",
 )
 
@@ -41,7 +41,10 @@ def settings(chosen, *more):
 def write_sentences(folder):
     kinds = ("cat", "dog", "bird")
     for split, numbers in (("train", range(150)), ("test", range(150, 210))):
-        rows = [f"{text}\t{kinds[n % 3]}\t{n % 3}.5" for n, text in zip(numbers, make_texts(210)[numbers[0] :], strict=False)]
+        rows = [
+            f"{text}\t{kinds[n % 3]}\t{n % 3}.5"
+            for n, text in zip(numbers, make_texts(210)[numbers[0] :], strict=False)
+        ]
         (folder / f"{split}.tsv").write_text("\n".join(["sentence\tkind\tnumber", *rows]))
 
 
@@ -99,12 +102,12 @@ def test_a_run_needs_neither_texts_nor_tokenizer_files(trained, tmp_path, monkey
 
 
 def test_continued_run_is_the_same(here, capsys):
-    """Stopped after 20 steps by a fault, continued: weights bit-identical to the run that never stopped."""
+    """Stopped after 150 steps by a fault, continued: weights bit-identical to the run that never stopped."""
     whole = load_run("runs/run").model.state_dict()
     done = r2mae("pretrain", RECIPE, "--name", "cut", *settings(SMALL), cwd=here, R2MAE_NOTHING="1", check=0)
     assert "finished" in done.stdout + done.stderr
-    for checkpoint in ("step_60",):
-        (here / "runs" / "cut" / "checkpoints" / "last").write_text("step_40")
+    for checkpoint in ("step_200",):
+        (here / "runs" / "cut" / "checkpoints" / "last").write_text("step_150")
         (here / "runs" / "cut" / "checkpoints" / checkpoint).rename(here / "runs" / checkpoint)
     status = json.loads((here / "runs" / "cut" / "run.json").read_text())
     (here / "runs" / "cut" / "run.json").write_text(json.dumps(status | {"status": "stopped"}))

@@ -127,7 +127,7 @@ def test_a_stopped_build_goes_on(scratch, tokenizer, monkeypatch):
 
 
 def test_rows_are_packed(scratch, tokenizer):
-    (scratch / "a.txt").write_text("\n".join(make_texts(40)))
+    (scratch / "a.txt").write_text("\n".join(make_texts(300)))
     store = build_text_store(scratch / "store", Texts([scratch / "a.txt"], document="line"), tokenizer)
     rows = PackedRows(store, 32, words=True)
     assert rows.utilisation > 0.99

@@ -65,7 +65,9 @@ def test_packed_loss_and_gradients_are_transformers_own(kind):
             where = slice(start, start + length)
             seen, hidden = batch["seen_ids"][number : number + 1, where], mask.is_masked[number, where]
             logits = model.whole(input_ids=seen, attention_mask=torch.ones(1, length)).logits[0]
-            theirs = theirs + F.cross_entropy(logits[hidden], batch["input_ids"][number, where][hidden], reduction="sum")
+            theirs = theirs + F.cross_entropy(
+                logits[hidden], batch["input_ids"][number, where][hidden], reduction="sum"
+            )
             count, start = count + int(hidden.sum()), start + length
     theirs.backward()
     wanted = {name: p.grad.clone() for name, p in model.whole.named_parameters() if p.grad is not None}

@@ -78,7 +78,13 @@ def tiny_texts(folder, recipe):
     if recipe.task == "pretrain":
         (folder / "train.txt").write_text("\n".join(texts))
         tokenizer = "data.tokenizer={vocab_size: 300}"
-        return ("data.card=text_files", f"data.root={folder / 'train.txt'}", tokenizer, "data.length=16", "data.held_out=0.3")
+        return (
+            "data.card=text_files",
+            f"data.root={folder / 'train.txt'}",
+            tokenizer,
+            "data.length=16",
+            "data.held_out=0.3",
+        )
     rows = ["sentence\tlabel", *(f"{text}\t{number % 2}" for number, text in enumerate(texts))]
     for split in ("train", "test"):
         (folder / f"{split}.tsv").write_text("\n".join(rows))
