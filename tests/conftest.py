@@ -72,7 +72,7 @@ def make_texts(number):
     """Sentences of a small grammar, of which words tell about words."""
     animals, verbs, places = ("cat", "dog", "bird"), ("sat", "slept", "sang"), ("mat", "roof", "tree")
     return [
-        f"The {animals[n % 3]} number {n} {verbs[n % 3]} on the {places[n % 3]}, as the {animals[n % 3]} does every day."
+        f"The {animals[n % 3]} number {n} {verbs[n % 3]} on the {places[n % 3]}, as the {animals[n % 3]} always does."
         for n in range(number)
     ]
 

@@ -65,8 +65,9 @@ def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
     if card.embedded is None and locate(card, recipe.data.root) is None:
         plans = {str(count): asdict(make_plan(recipe, samples, None)) for count in recipe.repeat.labels_per_class}
         return {**_parameters(build_outline(recipe, 2)), "classes": 2, "plans": plans}
-    train, classes = open_labelled(recipe)[0], find_classes(recipe, open_split(recipe, "train"))
-    model: Any = build_outline(recipe, len(classes))
+    train = open_labelled(recipe)[0]
+    classes = 1 if recipe.tune.regression else len(find_classes(recipe, open_split(recipe, "train")))
+    model: Any = build_outline(recipe, classes)
     flops = model.training_flops(train.load(torch.arange(2) % len(train), None, 0))
     plans = {}
     for count in recipe.repeat.labels_per_class:
@@ -75,7 +76,7 @@ def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
         plan = make_plan(recipe, len(few), None)
         work = flops * plan.steps * recipe.batch.global_samples / 1e15
         plans[str(count)] = asdict(plan) | {"training_pflop": work}
-    return {**_parameters(model), "classes": len(classes), "plans": plans}
+    return {**_parameters(model), "classes": classes, "plans": plans}
 
 
 def _parameters(model: Any) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def inspect(arguments: argparse.Namespace) -> None:
     from r2mae.datasets.text_store import is_text_store
 
     if is_text_store(Path(arguments.out)):
-        return inspect_text(arguments)
+        inspect_text(arguments)
+        return
     store = open_store(Path(arguments.out))
     meta = store.meta
     report: dict[str, Any] = {

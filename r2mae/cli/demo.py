@@ -22,7 +22,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     run = load_run(trained["run"])
     if run.recipe.modality == "language":
-        return _print_texts(arguments, trained, evaluate_texts.score(run, run.recipe, [0.15, 0.3, 0.5]))
+        _print_texts(arguments, trained, evaluate_texts.score(run, run.recipe, [0.15, 0.3, 0.5]))
+        return
     (row,) = score(run, run.recipe, ["knn", "linear_probe"], [LABELS_PER_CLASS], DRAWS, baselines=True)
     if not arguments.json:
         print_scores([row])
@@ -33,7 +34,6 @@ def run(arguments: argparse.Namespace) -> None:
         **row,
     }
     print(json.dumps(result) if arguments.json else f"demo: {json.dumps(result)}")
-    return None
 
 
 def _print_texts(arguments: argparse.Namespace, trained: dict[str, Any], scores: list[dict[str, Any]]) -> None:

@@ -45,7 +45,7 @@ def fill(loaded: Any, text: str, top: int) -> list[list[dict[str, Any]]]:
     if ids.shape[1] > longest:
         raise InputError(f"TEXT must be {longest} tokens at most, as the run's rows, got {ids.shape[1]}. Shorten it.")
     mask = build_mask((ids == tokenizer.mask_token_id).to(loaded.device))
-    batch = {"input_ids": ids.to(loaded.device)}
+    batch: dict[str, Any] = {"input_ids": ids.to(loaded.device)}
     batch |= {"segment_starts": np.array([0]), "segment_lengths": np.array([ids.shape[1]])}
     with torch.no_grad():
         probabilities, tokens = model.likeliest(batch, mask, min(top, model.vocabulary.size))

@@ -13,6 +13,11 @@ from r2mae.schema.recipe import load_recipe
 
 Recipe = FinetuneRecipe[Any, Any]
 _PREDICTIONS = "test_predictions.npy"
+# What is printed of a row, the one with intervals first.
+_SHOWN = {
+    "accuracy": (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("matthews", "Matthews")),
+    "pearson": (("pearson", "Pearson correlation"), ("spearman", "Spearman"), ("squared_error", "squared error")),
+}
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -90,21 +95,27 @@ def single_run(recipe: Recipe, table: Path, count: int | str, number: int) -> tu
 def score_once(path: Path) -> list[str]:
     """Predict the test split with a finished run, unless that was done before; gives the names of its classes.
 
-    Writes test_predictions.npy, (2, N) predicted and true classes, and the scores into run.json.
+    Writes test_predictions.npy, (2, N) predicted and true classes or numbers, and the scores into run.json.
     """
     import numpy as np
 
     from r2mae.cli.show import show
     from r2mae.datasets.source import with_labels
     from r2mae.evaluation.classification import accuracy_and_f1, predict, truth
+    from r2mae.evaluation.regression import correlations, predict_numbers
     from r2mae.recipe import load_run, open_split
 
     loaded = load_run(str(path))
     names: list[str] = loaded.manifest["class_names"]
     if "test" in loaded.folder.read_status() and (path / _PREDICTIONS).is_file():
         return names
-    source = with_labels(open_split(loaded.recipe, "test"))
-    predicted, labels, skipped = predict(loaded.model, source, progress=show(f"{path}, test"))
+    source, progress = with_labels(open_split(loaded.recipe, "test")), show(f"{path}, test")
+    if (target := loaded.manifest.get("target")) is not None:
+        numbers, wanted = predict_numbers(loaded.model, source, target, progress=progress)
+        np.save(path / _PREDICTIONS, np.stack([numbers, wanted]))
+        loaded.folder.write_status(test=correlations(numbers, wanted))
+        return []
+    predicted, labels, skipped = predict(loaded.model, source, progress=progress)
     expected = truth(source, labels, loaded.manifest["classes"])
     if skipped:
         tell(True, f"{path}: skipped {len(skipped)} unreadable test samples, such as {min(skipped)}")
@@ -117,19 +128,20 @@ def _row(paths: list[Path], against: str | None, table: Path) -> dict[str, Any]:
     """Scores of one number of labels; with `against`, differences from the same runs of that table."""
     import numpy as np
 
-    from r2mae.evaluation.classification import compare, summarize
+    from r2mae.evaluation import classification, regression
 
     saved = [np.load(path / _PREDICTIONS) for path in paths]
     expected, predictions = saved[0][1], [predicted for predicted, _ in saved]
     if any(not np.array_equal(truth, expected) for _, truth in saved):
         raise InputError(f"the test split must be the same for all seeds, got others in {paths[0].parent}. Restore it.")
-    row = summarize(predictions, expected).to_dict() | {"runs": [*map(str, paths)]}
+    kind: Any = regression if expected.dtype == np.float64 else classification
+    row: dict[str, Any] = kind.summarize(predictions, expected).to_dict() | {"runs": [*map(str, paths)]}
     if against is None:
         return row
     others = [np.load(Path(against) / path.relative_to(table) / _PREDICTIONS) for path in paths]
     if any(not np.array_equal(truth, expected) for _, truth in others):
         raise InputError(f"--against must have been tested on the same samples, got {against}.")
-    difference = compare(predictions, [predicted for predicted, _ in others], expected)
+    difference = kind.compare(predictions, [predicted for predicted, _ in others], expected)
     return row | {"against": {"table": against, **difference}}
 
 
@@ -144,13 +156,13 @@ def check_against(recipe: Recipe, against: str) -> None:
 
 def _print(result: dict[str, Any]) -> None:
     source = "scratch" if result["init_from"] is None else result["init_from"]
-    print(f"test accuracy from {source}, mean over seeds, with 95 % half-widths")
+    first, *others = _SHOWN["pearson" if "pearson" in result["scores"][0] else "accuracy"]
+    print(f"test {first[1]} from {source}, mean over seeds, with 95 % half-widths")
     for row in result["scores"]:
         count, many = row["labels_per_class"], len(row["seeds"])
-        print(
-            f"  {count!s:>6} labels a class  {row['accuracy']:.3f}{_spread(row)}, macro F1 {row['macro_f1']:.3f}, Matthews {row['matthews']:.3f}"
-            f", {many} seed{'s' * (many > 1)}"
-        )
+        more = "".join(f", {word} {row[name]:.3f}" for name, word in others)
+        shown = f"{row[first[0]]:.3f}{_spread(row)}{more}, {many} seed{'s' * (many > 1)}"
+        print(f"  {count!s:>6} labels a class  {shown}" if first[0] == "accuracy" else f"  {shown}")
         if (other := row.get("against")) is not None:
             print(f"  {'minus ' + other['table']:>28}  {other['difference']:+.3f}{_spread(other)}, paired")
 

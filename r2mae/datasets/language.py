@@ -142,8 +142,7 @@ def tokenise_texts(
     parts: list[list[int]] = []
     kinds: list[list[int]] = []
     for texts in zip(*encoded, strict=True):
-        cut = [*texts] if len(texts) == 1 else _cut_pair(*texts, room)
-        cut[0] = cut[0][: room - sum(map(len, cut[1:]))]
+        cut = [texts[0][:room]] if len(texts) == 1 else _cut_pair(texts[0], texts[1], room)
         parts.append([start, *(token for text in cut for token in (*text, end))])
         kinds.append([0] * (len(cut[0]) + 2) + [1] * (len(parts[-1]) - len(cut[0]) - 2))
     starts = np.cumsum([0, *map(len, parts)])

@@ -1,7 +1,7 @@
 """Texts -> a store of tokens: once, on all cores, in constant memory, continued by the same call where it was stopped.
 
-Tokens are appended in the order of the texts; after each batch `journal.json` says how far it came, and what a stop left
-behind is cut off. The folder gets its name when it is whole.
+Tokens are appended in the order of the texts; after each batch `journal.json` says how far it came, and what a stop
+left behind is cut off. The folder gets its name when it is whole.
 """
 
 import fcntl
@@ -10,11 +10,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.datasets.text_files import Piece, read_hub, read_pieces
 from r2mae.datasets.text_store import (
     DOCUMENTS,
@@ -51,13 +53,17 @@ class Texts(NamedTuple):
 
     @property
     def word(self) -> str:
-        """16 hex digits that change when a file or an option does."""
+        """16 hex digits that change when a file's name or content, or an option does; wherever the files are."""
         known: list[Any] = [self.column, self.document, sorted(self.options.items())]
         if self.hub is not None:
             known += [self.hub[0], self.hub[1]._fingerprint]
-        for path in map(os.path.realpath, self.paths):
-            known.append((path, os.stat(path).st_size, os.stat(path).st_mtime_ns))
+        known += [_known(path, path.stat().st_mtime_ns) for path in self.paths]
         return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1 << 16)
+def _known(path: Path, changed: int) -> str:  # noqa: ARG001 - asked again when the file changes
+    return fingerprint_files(path.parent, [path])
 
 
 def build_text_store(out: Path, texts: Texts, tokenizer: Any, progress: Progress = lambda *_: None) -> TextStore:

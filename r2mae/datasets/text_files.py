@@ -35,7 +35,10 @@ def cache_folder() -> Path:
 
 
 def expand_texts(patterns: list[str]) -> list[Path]:
-    """Files of paths, folders and globs, in order. Raises: InputError when there are none, or one is of no known kind."""
+    """Files of paths, folders and globs, in order.
+
+    Raises: InputError when there are none, or one is of no known kind.
+    """
     found: list[Path] = []
     for pattern in patterns:
         matches = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
@@ -68,7 +71,13 @@ def read_pieces(
             rows = read_table(path, options)
             yield from _rows(rows, str(path), column, number, at)
         else:
-            yield from _plain(path, document, options.get("encoding", "utf-8"), number, at)
+            yield from _plain(path, document, _encoding(path, options), number, at)
+
+
+def _encoding(path: Path, options: dict[str, Any]) -> str:
+    """Of a file: one for all, or by the names of those that differ from UTF-8."""
+    named: str | dict[str, str] = options.get("encoding", "utf-8")
+    return named if isinstance(named, str) else named.get(path.name, "utf-8")
 
 
 def read_hub(rows: Any, name: str, column: str, start: int = 0) -> Iterator[Piece]:
@@ -95,8 +104,9 @@ def _plain(path: Path, document: str, encoding: str, number: int, start: int) ->
             try:
                 line = raw.decode("utf-8-sig" if at == 0 and encoding == "utf-8" else encoding)
             except UnicodeDecodeError as error:
+                byte = f"byte 0x{raw[error.start]:02x} at offset {at + error.start:,}"
                 raise InputError(
-                    f"{path} must be {encoding.upper()}, got byte 0x{raw[error.start]:02x} at offset {at + error.start:,}. "
+                    f"{path} must be {encoding.upper()}, got {byte}. "
                     "Convert it: iconv -f latin1 -t utf-8, or name its encoding."
                 ) from None
             at += len(raw)

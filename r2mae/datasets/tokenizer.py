@@ -1,5 +1,6 @@
 """Tokenizers: found in a folder, on the hub or in a run, or trained; and what a model has to know of one."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -127,10 +128,8 @@ def with_files(files: dict[str, str], folder: Path) -> Path:
         unfinished.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (unfinished / Path(name).name).write_text(text)
-        try:
+        with contextlib.suppress(OSError):  # another process was first
             unfinished.rename(place)
-        except OSError:  # another process was first
-            pass
     return place
 
 

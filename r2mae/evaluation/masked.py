@@ -1,7 +1,7 @@
 """Masked prediction on a fixed grid of ratios: how often the hidden token is named, and how dear it is.
 
-Masks are frozen: they depend on a sample's index and the ratio alone, so runs and laws compare. Hidden tokens all become
-[MASK], whatever the run's replacement was.
+Masks are frozen: they depend on a sample's index and the ratio alone, so runs and laws compare. Hidden tokens all
+become [MASK], whatever the run's replacement was.
 """
 
 from collections.abc import Callable

@@ -30,8 +30,12 @@ def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
     return _checked(ours, found)
 
 
-def export_classifier(model: Any, tokenizer: Any, folder: Path, class_names: list[str]) -> float:
+def export_classifier(
+    model: Any, tokenizer: Any, folder: Path, class_names: list[str], target: dict[str, float] | None = None
+) -> float:
     """Write a `Classifier` of texts for AutoModelForSequenceClassification; give the largest difference of logits.
+
+    target: {"mean", "spread"} of a regression, whose units the exported last map takes on.
 
     Raises: InputError when the head is none that transformers has.
     """
@@ -44,20 +48,22 @@ def export_classifier(model: Any, tokenizer: Any, folder: Path, class_names: lis
         config.classifier_pooling = backbone.pooling
     config.id2label = dict(enumerate(class_names))
     config.label2id = {name: number for number, name in enumerate(class_names)}
+    config.problem_type = "single_label_classification" if target is None else "regression"
+    unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
     with quiet_transformers():
         theirs = AutoModelForSequenceClassification.from_config(config)
-        _fill_head(theirs, model)
+        _fill_head(theirs, model, unit, shift)
         theirs.base_model.load_state_dict(backbone.base.state_dict(), strict=False)
         theirs.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         ids, batch = _random_tokens(backbone)
-        return _checked(model.eval()(batch), theirs(input_ids=ids).logits)
+        return _checked(model.eval()(batch) * unit + shift, theirs(input_ids=ids).logits)
 
 
-def _fill_head(theirs: Any, model: Any) -> None:
-    """transformers' head with the weights of ours."""
+def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
+    """transformers' head with the weights of ours, the last map's output times unit, plus shift."""
     kind, head = model.backbone.base.config.model_type, model.head
     state = head.state_dict()
     wanted = {
@@ -66,7 +72,13 @@ def _fill_head(theirs: Any, model: Any) -> None:
         "roberta": {"1": "classifier.dense", "4": "classifier.out_proj"},
     }[kind]
     names = {f"{theirs_}.{part}": f"{ours}.{part}" for ours, theirs_ in wanted.items() for part in ("weight", "bias")}
-    found = {name: state[ours] for name, ours in names.items() if ours in state}
+    last = wanted[max(wanted)]
+    scaled = {f"{last}.weight": (unit, 0.0), f"{last}.bias": (unit, shift)}
+    found = {
+        name: state[ours] * scaled.get(name, (1.0, 0.0))[0] + scaled.get(name, (1.0, 0.0))[1]
+        for name, ours in names.items()
+        if ours in state
+    }
     theirs.load_state_dict(found, strict=False)
 
 

@@ -10,7 +10,7 @@ from r2mae.models.rehearsal import rehearse
 
 
 class Classifier(nn.Module):
-    """Logits of C classes from the pooled features of an encoder. B samples, D features.
+    """Logits of C classes, or one number, from the pooled features of an encoder. B samples, D features.
 
     backbone: an `Encoder` that is an `nn.Module`.
     hidden: width of a hidden layer in the head; None makes the head one linear map.
@@ -25,9 +25,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone: Encoder = backbone
         self.freeze = freeze
-        make = getattr(backbone, "build_head", None)  # an architecture may have a classifier's head of its own
-        own = make is not None and hidden is None
-        self.head = make(num_classes, dropout) if own else build_head(backbone.width, num_classes, hidden, dropout)
+        own = getattr(backbone, "build_head", None) if hidden is None else None  # some architectures have one
+        self.head = own(num_classes, dropout) if own else build_head(backbone.width, num_classes, hidden, dropout)
         if freeze:
             backbone.requires_grad_(False)
         self.train()

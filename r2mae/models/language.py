@@ -86,7 +86,8 @@ class LanguageEncoder(nn.Module):
         padded = padded.view(*ids.shape, -1)
         if self.pooling == "cls":
             return padded[:, 0]
-        return padded.sum(dim=1) / (ids != self.vocabulary.pad).sum(dim=1, keepdim=True).clamp(min=1)
+        means: Tensor = padded.sum(dim=1) / (ids != self.vocabulary.pad).sum(dim=1, keepdim=True).clamp(min=1)
+        return means
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, F) log1p of how often each token occurs, folded where the vocabulary is large."""
@@ -172,7 +173,7 @@ class MaskedLanguageModel(LanguageEncoder):
         roles = torch.where(special, int(Role.SEEN), int(Role.HIDEABLE)).to(torch.int8)
         return roles.masked_fill(ids == self.vocabulary.pad, int(Role.ABSENT))
 
-    def tokens(self, batch: dict[str, Any]) -> Tensor:
+    def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002
         """Refused: tokens are names, and the theory is of numbers."""
         raise InputError("modality must be of numbers for the linear theory, got language, whose tokens are names.")
 

@@ -112,9 +112,10 @@ def segment_attention(
     for group, wanted, keys, values, queries, places in parts:
         if not wanted.tokens:
             continue
-        heads = [_heads(part, padding) for part, padding in ((queries, wanted), (keys, group), (values, group))]
         mask = group.is_token if window is None else _window(group, wanted, places, window)
-        attended = F.scaled_dot_product_attention(*heads, mask, dropout)
+        attended = F.scaled_dot_product_attention(
+            _heads(queries, wanted), _heads(keys, group), _heads(values, group), mask, dropout
+        )
         rows = attended.transpose(1, 2).flatten(2).flatten(0, 1)
         found.append(rows if wanted.places is None else collect(rows, wanted.places))
     return found[0] if len(found) == 1 else torch.cat(found)
@@ -148,7 +149,7 @@ def _varlen(
     dtype, starts, longest = kernel_dtype(query), packing.starts, packing.lengths[-1]
     asked_starts, most = (starts, longest) if asked is None else (asked.starts, max(asked.counts))
     size = (-1, -1) if window is None else (window, window)
-    heads = (part.to(dtype) for part in (query, key, value))
-    attended = varlen_attn(*heads, asked_starts, starts, most, longest, window_size=size)
+    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    attended = varlen_attn(query, key, value, asked_starts, starts, most, longest, window_size=size)
     assert isinstance(attended, Tensor)
     return attended.flatten(1)

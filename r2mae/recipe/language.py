@@ -381,5 +381,5 @@ def export_language(loaded: Any, library: str, folder: Path) -> float:
         raise InputError(
             f"model.pooling must be cls to be exported as {kind}, as transformers pools it, got {pooling}."
         )
-    names = loaded.manifest["class_names"]
-    return write_folder(folder, lambda to: export_classifier(model, tokenizer, to, names))
+    names, target = loaded.manifest["class_names"], loaded.manifest.get("target")
+    return write_folder(folder, lambda to: export_classifier(model, tokenizer, to, names, target))

@@ -14,6 +14,7 @@ from r2mae.datasets.source import Chosen, SampleSource, root_of, with_labels
 from r2mae.errors import InputError, did_you_mean
 from r2mae.evaluation.classification import head_numbers
 from r2mae.evaluation.features import check_classes, require_labels
+from r2mae.evaluation.regression import require_targets
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.modality import build_model, open_split, open_training_data
 from r2mae.recipe.plan import Plan
@@ -66,10 +67,12 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
 
 
 def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Parts:  # noqa: ARG001 - as for every task
-    """A classifier of the training split's labels, all of them or a few a class."""
+    """A classifier of the training split's labels, all of them or a few a class; or a regression on its numbers."""
     from r2mae.training.judge import Judge
     from r2mae.training.objective import Classification
 
+    if recipe.tune.regression:
+        return _regression_parts(recipe)
     split, (train, held_out) = with_labels(open_split(recipe, "train")), open_labelled(recipe)
     classes = find_classes(recipe, split)
     names = [split.class_names[label] for label in classes.tolist()]
@@ -92,11 +95,37 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
     )
 
 
+def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
+    from r2mae.training.judge import Judge
+    from r2mae.training.objective import Regression
+
+    train, held_out = open_training_data(recipe)
+    targets, watch = require_targets(train), recipe.watch
+    mean, spread = float(targets.mean()), float(targets.std())
+    if not spread > 0:
+        raise InputError(f"data must hold numbers that differ, got {mean:g} for all. Use another label column.")
+    objective = Regression(torch.from_numpy((targets - mean) / spread).float(), recipe.seed)
+    return Parts(
+        build_model(recipe, 1),
+        train,
+        held_out,
+        objective=lambda _: objective,
+        measure=lambda plan: Judge(held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples),
+        layer_decay=recipe.tune.layer_decay,
+        facts={"classes": [0], "class_names": ["value"], "target": {"mean": mean, "spread": spread}},
+    )
+
+
 def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
     """Find what would stop a table of runs half-way, before the first one starts.
 
-    Raises: InputError for missing labels, few-label counts above what there is, a test split with other classes.
+    Raises: InputError for missing labels or numbers, few-label counts above what there is, test classes that training
+    does not have.
     """
+    if recipe.tune.regression:
+        for name in ("train", "test"):
+            require_targets(open_split(recipe, name))
+        return
     split = with_labels(open_split(recipe, "train"))
     check_classes(split, with_labels(open_split(recipe, "test")))
     find_classes(recipe, split)

@@ -65,6 +65,11 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
 
     @model_validator(mode="after")
     def _check_seeds(self) -> "FinetuneRecipe[DataT, ModelT]":
+        if self.tune.regression and self.repeat.labels_per_class != ("all",):
+            raise ValueError(
+                "repeat.labels_per_class must be [all] with tune.regression, since numbers have no classes, "
+                f"got {list(self.repeat.labels_per_class)}."
+            )
         if self.seed + self.repeat.seeds - 1 > MAX_SEED:
             raise ValueError(f"repeat.seeds must end at {MAX_SEED}, got {self.repeat.seeds} from {self.seed}.")
         augment = getattr(self.data, "augment", None)

@@ -1,30 +1,30 @@
-"""Held-out loss and accuracy of a classifier while it is trained."""
+"""Held-out loss, and accuracy of a classifier, while a run learns from labels."""
+
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F  # noqa: N812 - torch's own habit
 
 from r2mae.training.measure import Measure
 from r2mae.training.module import Engine
 
 
 class Judge(Measure):
-    """Plain cross-entropy and the share of right answers, without smoothing, weights or mixing."""
+    """What the run's objective measures (`LabelObjective`), as means over held-out samples."""
 
     def measure(self, trainer: lightning.Trainer, pl_module: Engine, step: int) -> dict[str, float]:
-        """validation/loss and validation/accuracy, over all ranks."""
-        device = pl_module.device
-        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        """validation/loss and what else there is, over all ranks."""
+        device, objective = pl_module.device, pl_module.objective
+        measures: Any = objective.measures  # type: ignore[attr-defined]
+        sums = torch.zeros(len(measures) + 1, dtype=torch.float64, device=device)
         for batch in self.batches(self.held_out, device, trainer.global_rank, trainer.world_size):
-            asked = pl_module.objective.prepare(pl_module.model, batch | {"indices": batch["indices"].cpu()}, step)
+            asked = objective.prepare(pl_module.model, batch | {"indices": batch["indices"].cpu()}, step)
             targets = asked["targets"].to(device)
-            logits = pl_module.model(batch).float()
-            right = (logits.argmax(dim=1) == targets).sum()
-            loss = F.cross_entropy(logits, targets, reduction="sum")
-            sums += torch.stack([loss.double(), right.double(), torch.full_like(loss, len(targets)).double()])
+            sums[:-1] += objective.judge(pl_module.model(batch).float(), targets)  # type: ignore[attr-defined]
+            sums[-1] += len(targets)
         if trainer.world_size > 1:
             dist.all_reduce(sums)
-        loss, right, count = sums.tolist()
-        self.judge(pl_module, loss / count, step)
-        return {"validation/loss": loss / count, "validation/accuracy": right / count}
+        means = (sums[:-1] / sums[-1]).tolist()
+        self.judge(pl_module, means[0], step)
+        return {f"validation/{name}": mean for name, mean in zip(measures, means, strict=True)}

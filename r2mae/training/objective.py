@@ -1,4 +1,4 @@
-"""What a step asks of a model: masked prediction, or classification. The engine knows only `Objective`."""
+"""What a step asks of a model: masked prediction, classes or numbers. The engine knows only `Objective`."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -28,6 +28,16 @@ class Objective(Protocol):
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Summed over what counts in the batch, and how much counts."""
+        ...
+
+
+class LabelObjective(Objective, Protocol):
+    """An objective of labelled samples; `measures` names what is measured on those held out, "loss" first."""
+
+    measures: tuple[str, ...]
+
+    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(measures,) each summed over the samples."""
         ...
 
 
@@ -84,6 +94,7 @@ class Classification:
     seed: int
     label_smoothing: float = 0.0
     weights: Tensor | None = None
+    measures = ("loss", "accuracy")
 
     def prepare(self, model: Any, batch: Batch, step: int) -> Batch:  # noqa: ARG002
         """Look up the labels; a mixed batch asks for its partners' too."""
@@ -101,6 +112,11 @@ class Classification:
             total, count = total + more, count + others
         return LossSum(total, count)
 
+    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Plain cross-entropy and right answers, without smoothing, weights or mixing."""
+        right = (outputs.argmax(dim=1) == targets).sum()
+        return torch.stack([F.cross_entropy(outputs, targets, reduction="sum"), right.float()])
+
     def _summed(self, logits: Tensor, targets: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         weights = None if self.weights is None else self.weights.to(logits.device, logits.dtype)
         losses = F.cross_entropy(
@@ -110,3 +126,28 @@ class Classification:
         if share is not None:
             losses, counts = losses * share.to(losses.dtype), counts * share.to(losses.dtype)
         return losses.sum(), counts.sum()
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Squared error of a head with one output, against targets in units of their own spread.
+
+    targets: (N,) of all samples of the split, by the sample's index, of mean 0 and variance 1 over what trains.
+    """
+
+    targets: Tensor
+    seed: int
+    measures = ("loss",)
+
+    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:  # noqa: ARG002
+        """Look up the targets."""
+        return batch | {"targets": self.targets[batch["indices"]]}
+
+    def loss(self, model: Any, batch: Batch) -> LossSum:
+        """Summed over samples."""
+        total = self.judge(model(batch).float(), batch["targets"])[0]
+        return LossSum(total, total.new_full((), float(len(batch["targets"]))))
+
+    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Squared errors: 1 on average for always answering with the mean."""
+        return F.mse_loss(outputs[:, 0], targets, reduction="sum")[None]

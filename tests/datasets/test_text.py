@@ -89,7 +89,7 @@ def test_store_holds_all_tokens_in_order(scratch, tokenizer):
     texts = Texts([scratch / "a.txt", scratch / "b.txt"], document="line")
     store = build_text_store(scratch / "store", texts, tokenizer)
     wanted = [tokenizer(text)["input_ids"] for text in (*make_texts(5), "a last one")]
-    assert store.tokens.tolist() == sum(wanted, [])
+    assert store.tokens.tolist() == [token for text in wanted for token in text]
     assert store.documents.tolist() == np.cumsum([0, *map(len, wanted[:-1])]).tolist()
     assert build_text_store(scratch / "store", texts, tokenizer).meta == store.meta
     with pytest.raises(InputError, match="another store"):
@@ -105,21 +105,21 @@ def test_a_stopped_build_goes_on(scratch, tokenizer, monkeypatch):
     whole = build_text_store(scratch / "whole", texts, tokenizer)
     monkeypatch.setattr(text_build, "_TOGETHER", 1500)
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(*_):
         for file in scratch.glob(".building_part_*/tokens.bin"):
             with file.open("ab") as torn:
                 torn.write(b"torn")
-        raise Stop
+        raise StopError
 
     stops = 0
     while True:
         try:
             part = build_text_store(scratch / "part", texts, tokenizer, stop if stops < 8 else lambda *_: None)
             break
-        except Stop:
+        except StopError:
             stops += 1
     assert stops == 8
     assert np.array_equal(part.tokens, whole.tokens)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
 
 from r2mae.masking import vocabulary_loss as module
 from r2mae.masking.vocabulary_loss import vocabulary_loss, vocabulary_top

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from transformers import AutoModelForMaskedLM, BertConfig, ModernBertConfig, RobertaConfig
 
 from r2mae.masking.pattern import sample_mask
