@@ -196,7 +196,7 @@ def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None
         labels = np.array(found, dtype=np.int64)
     elif all(isinstance(value, (int, float)) for value in found):
         labels = np.array(found, dtype=np.int64)
-        names = {int(number): str(int(number)) for number in np.unique(labels)}
+        names = {int(value): str(value if isinstance(value, bool) else int(value)) for value in set(found)}
     else:
         words, labels = np.unique(np.array([str(value) for value in found]), return_inverse=True)
         # By name, so that splits agree whatever classes each has.

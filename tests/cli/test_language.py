@@ -42,10 +42,10 @@ def write_sentences(folder):
     kinds = ("cat", "dog", "bird")
     for split, numbers in (("train", range(150)), ("test", range(150, 210))):
         rows = [
-            f"{text}\t{kinds[n % 3]}\t{n % 3}.5"
+            f"{text}\t{kinds[n % 3]}\t{n % 3}.5\tIs it a {kinds[n // 3 % 3]}?\t{kinds[n % 3] == kinds[n // 3 % 3]}"
             for n, text in zip(numbers, make_texts(210)[numbers[0] :], strict=False)
         ]
-        (folder / f"{split}.tsv").write_text("\n".join(["sentence\tkind\tnumber", *rows]))
+        (folder / f"{split}.tsv").write_text("\n".join(["sentence\tkind\tnumber\tquestion\tanswer", *rows]))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
     printed = said(capsys, "data", "build", "text", "store", "train.txt", "--tokenizer", "tok", "--document", "line")
     assert "300 documents" in printed
     report = json.loads(said(capsys, "data", "inspect", "store", "--json"))
-    assert report["utilisation"]["128"] > 0.99
+    assert report["utilisation"]["128"] > 1 - 128 / report["tokens"]  # padding in the last row alone
     assert said(capsys, "data", "build", "text", "store", "train.txt", "--tokenizer", "tok", "--document", "line")
     from_store = settings(SMALL, "data={root: store, length: 32, held_out: 0.2}", "schedule.steps=4")
     said(capsys, "pretrain", RECIPE, "--name", "from_store", "--fresh", *from_store)
@@ -171,6 +171,43 @@ def test_finetune_scores_and_exports(here, capsys, tmp_path):
     assert model.config.id2label[int(logits.argmax())] == "dog"
 
 
+def test_numbers_are_learnt_and_exported_in_their_units(here, capsys, tmp_path):
+    numbers = settings(SMALL_TUNE, "data.label_column=number", "tune={regression: true}")
+    printed = said(capsys, "finetune", TUNE, "--name", "numbers", *numbers)
+    assert "Pearson" in printed
+    again = json.loads(said(capsys, "finetune", TUNE, "--name", "numbers", *numbers, "--json"))
+    (row,) = again["scores"]
+    assert row["pearson"] > 0.9
+    assert row["squared_error"] < 0.25
+    predicted, expected = np.load("runs/numbers/labels_all/seed_0/test_predictions.npy")
+    assert set(expected) == {0.5, 1.5, 2.5}
+    said(capsys, "export", "runs/numbers/labels_all/seed_0", tmp_path / "out", "--to", "transformers")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    assert model.config.problem_type == "regression"
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    with torch.no_grad():
+        given = tokenizer(make_texts(210)[150], return_tensors="pt", truncation=True, max_length=32)
+        assert float(model(**given).logits) == pytest.approx(predicted[0], abs=1e-4)
+    few = settings(SMALL_TUNE, "data.label_column=number", "tune={regression: true}", "repeat={labels_per_class: [5]}")
+    assert "labels_per_class must be [all]" in refused(capsys, "finetune", TUNE, "--name", "bad", *few)
+    words = settings(SMALL_TUNE, "tune={regression: true}")
+    assert "kind must be a number, got 'cat'" in refused(capsys, "finetune", TUNE, "--name", "bad", *words)
+
+
+def test_pairs_of_sentences(here, capsys):
+    """A question about a sentence: what is asked for follows from both, and each pair trains."""
+    pairs = settings(
+        SMALL_TUNE,
+        "data={root: '.', card: text_files, label_column: answer, length: 48, held_out: 0.2}",
+        "data.columns=[sentence, question]",
+        "repeat={seeds: 1}",
+        "schedule={steps: 3}",
+    )
+    result = json.loads(said(capsys, "finetune", TUNE, "--name", "pairs", *pairs, "--json"))
+    assert result["classes"] == ["False", "True"]
+    assert len(np.load("runs/pairs/labels_all/seed_0/test_predictions.npy")[0]) == 60
+
+
 def test_frozen_features_and_embed(here, capsys):
     frozen = settings(SMALL_TUNE, "tune={freeze: true}", "repeat={seeds: 1}")
     (row,) = json.loads(said(capsys, "finetune", TUNE, "--name", "frozen", *frozen, "--json"))["scores"]
@@ -191,7 +228,7 @@ def test_frozen_features_and_embed(here, capsys):
         ("pretrain", ["model.init_from=runs/absent"], ["model.init_from must exist", "runs/absent"]),
         ("pretrain", ["model.init_from=runs/run", "model.encoder=bert"], ["model.encoder must be modernbert"]),
         ("pretrain", ["model.init_from=runs/run", "model.width=64"], ["model.width must be 32", "got 64"]),
-        ("finetune", ["data.columns=[text]"], ["column 'text'", "sentence, kind, number"]),
+        ("finetune", ["data.columns=[text]"], ["column 'text'", "sentence, kind, number, question"]),
         ("finetune", ["data.label_column=number"], ["number", "classes"]),
         ("finetune", ["data.label_column=none"], ["column 'none'"]),
         ("finetune", ["tune.num_classes=5"], ["tune.num_classes must be 3"]),

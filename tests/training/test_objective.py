@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from r2mae.training.objective import Classification
+from r2mae.training.objective import Classification, Regression
 
 
 class Fixed(torch.nn.Module):
@@ -51,3 +51,11 @@ def test_parts_add_up_to_the_whole():
     parts = [loss_of(objective, {key: value[rows] for key, value in batch.items()}) for rows in ([0, 1], [2, 3])]
     torch.testing.assert_close(whole.total, parts[0].total + parts[1].total)
     torch.testing.assert_close(whole.count, parts[0].count + parts[1].count)
+
+
+def test_numbers_are_squared_errors():
+    targets = torch.tensor([2.0, 0.0, 1.0, 1.0, 2.0, 0.0, -1.0])
+    outputs = torch.tensor([[0.5], [1.0], [1.0], [0.0]])
+    found = loss_of(Regression(targets, 0), {"indices": torch.tensor([6, 4, 2, 0]), "logits": outputs})
+    assert float(found.total) == pytest.approx(1.5**2 + 1.0 + 0.0 + 4.0)
+    assert float(found.count) == 4

@@ -1,0 +1,55 @@
+"""Scores of numbers: correlations, their intervals, and what is paired."""
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, spearmanr
+
+from r2mae.errors import InputError
+from r2mae.evaluation.regression import compare, correlations, require_targets, summarize
+
+
+def make(size, noise, seed=0):
+    draw = np.random.default_rng(seed)
+    expected = draw.normal(size=size)
+    return expected, expected + noise * draw.normal(size=size)
+
+
+def test_correlations_are_scipys():
+    expected, predicted = make(50, 1.0)
+    predicted[:10] = 0.5  # ties
+    found = correlations(predicted, expected)
+    assert found["pearson"] == pytest.approx(pearsonr(predicted, expected)[0])
+    assert found["spearman"] == pytest.approx(spearmanr(predicted, expected)[0])
+    assert found["squared_error"] == pytest.approx(((predicted - expected) ** 2).mean())
+    assert correlations(np.ones(50), expected)["pearson"] == 0.0
+
+
+def test_intervals_over_items_cover_the_truth():
+    truth = 1 / np.sqrt(2)  # of equal signal and noise
+    held = 0
+    for seed in range(200):
+        expected, predicted = make(80, 1.0, seed)
+        score = summarize([predicted], expected)
+        held += abs(score.pearson - truth) < score.over_items
+        assert score.over_seeds is None
+    assert held / 200 == pytest.approx(0.94, abs=0.05)
+
+
+def test_differences_are_paired():
+    """Two runs that err alike differ by less than either is sure of."""
+    expected, theirs = make(300, 1.0)
+    ours = [theirs + 0.1 * (expected - theirs)] * 2
+    found = compare(ours, [theirs, theirs], expected)
+    alone = summarize(ours, expected)
+    assert found["difference"] == pytest.approx(
+        correlations(ours[0], expected)["pearson"] - pearsonr(theirs, expected)[0]
+    )
+    assert found["difference"] > 0
+    assert found["over_items"] < alone.over_items / 2
+    assert found["over_seeds"] == 0.0
+    assert alone.seeds[0] == alone.seeds[1] == pytest.approx(alone.pearson)
+
+
+def test_data_without_numbers_is_refused():
+    with pytest.raises(InputError, match=r"tune\.regression must be false"):
+        require_targets(object())
