@@ -1,38 +1,146 @@
-"""A step of masked language modelling, against transformers' own model and collator, interleaved: medians and ratios.
+"""Masked language modelling, whole training loops side by side: r2mae's engine and transformers' Trainer, in turn.
 
-Both train the same BERT (4 layers, width 512, 30,000 tokens, rows of 256) on the same tokens with AdamW; theirs as
-run_mlm does it: DataCollatorForLanguageModeling, logits of all positions, loss where labels are.
+Both train the same BERT (4 layers, width 512, 30,000 tokens, rows of 256) in float32 on the same tokens, Python's own
+help texts; theirs as run_mlm does it: texts grouped into rows, DataCollatorForLanguageModeling, logits everywhere. A
+round is a few steps of each, data, masks, clipping and AdamW included, timed from step to step without the first two.
+"padded" is their loop on one text a row, padded to the longest, counted in tokens that are no padding.
 
-Run: make bench   (part language; CPU, about two minutes; the last line is JSON)
+Run: make bench   (part language; CPU, about four minutes; the last line is JSON; needs accelerate, which Trainer wants)
 """
 
+import contextlib
 import json
+import os
 import statistics
+import tempfile
 import time
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pytorch_lightning as lightning
 import torch
-from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling
+import transformers
 
-from r2mae.datasets.tokenizer import train_tokenizer
-from r2mae.masking.pattern import sample_mask
-from r2mae.models.language import MaskedLanguageModel, Vocabulary
+from r2mae.datasets.language_open import find_store
+from r2mae.datasets.source import load_plain
+from r2mae.recipe import build_training, open_training_data
+from r2mae.schema.recipe import parse_recipe, recipe_document
+from r2mae.training.run_folder import RunFolder
 
-SIZE, LENGTH, ROWS, ROUNDS = 30_000, 256, 8, 7
-SHORT = 40  # mean tokens of a document, where rows are padded or packed
-
-
-def make_model() -> BertForMaskedLM:
-    torch.manual_seed(0)
-    shape = {"hidden_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8, "intermediate_size": 2048}
-    plain = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    return BertForMaskedLM(BertConfig(vocab_size=SIZE, pad_token_id=0, **shape, **plain)).train()
+SIZE, LENGTH, ROWS = 30_000, 256, 8
+ROUNDS, STEPS, WARM_UP = 3, 5, 2
+Loop = Callable[[], list[float]]
 
 
-def saved_bytes(job: Any) -> int:
-    """Bytes that autograd holds at the end of a forward pass, weights left out."""
+def recipe_of(ratio: float, document: str = "file") -> Any:
+    plain = {"vocab_size": SIZE, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    shape = {"width": 512, "depth": 4, "heads": 8, "hidden": 2048}
+    found = {
+        "task": "pretrain",
+        "modality": "language",
+        "data": {
+            "card": "python_topics",
+            "tokenizer": {"kind": "wordpiece", "vocab_size": 8192},
+            "length": LENGTH,
+            "document": document,
+        },
+        "mask": {"ratio": {"fixed": {"ratio": ratio}}, "replacement": [0.8, 0.1]},
+        "model": {"encoder": "bert", "config": plain, **shape},
+        "batch": {"global_samples": ROWS},
+        "optimizer": {"lr": 1e-4, "clip_norm": 1.0},
+        "schedule": {"steps": 10_000},
+    }
+    return parse_recipe(found, "bench")
+
+
+class EnoughError(Exception):
+    """A loop has been timed."""
+
+
+class Ours:
+    """The engine on packed rows."""
+
+    def __init__(self, recipe: Any) -> None:
+        self.recipe = recipe
+        self.rows, _ = open_training_data(recipe)
+
+    def run(self) -> list[float]:
+        """Seconds of each step."""
+        starts: list[float] = []
+
+        class Clock(lightning.Callback):
+            def on_train_batch_start(self, *_: Any) -> None:
+                starts.append(time.perf_counter())
+                if len(starts) > STEPS:
+                    raise EnoughError
+
+        with tempfile.TemporaryDirectory() as place:
+            folder = RunFolder(Path(place) / "run")
+            training = build_training(self.recipe, folder)
+            folder.start(recipe_document(self.recipe))
+            training.trainer.callbacks.insert(0, Clock())
+            with contextlib.suppress(EnoughError):
+                training.run()
+        return [after - before for before, after in zip(starts[WARM_UP:], starts[WARM_UP + 1 :], strict=False)]
+
+    def saved(self) -> int:
+        """Bytes that autograd holds at the end of a forward pass."""
+        with tempfile.TemporaryDirectory() as place:
+            training = build_training(self.recipe, RunFolder(Path(place) / "run"))
+            model: Any = training.module.model
+            batch = load_plain(self.rows, torch.arange(ROWS), torch.device("cpu")) | {"positions": torch.arange(ROWS)}
+            ready = training.module.objective.prepare(model.train(), batch, 0)
+            return saved_bytes(lambda: training.module.objective.loss(model, ready).total)
+
+
+class Theirs:
+    """transformers' Trainer on rows, or on texts that are padded."""
+
+    def __init__(self, recipe: Any, ratio: float, rows: list[list[int]], batch: int) -> None:
+        self.tokenizer = find_store(recipe.data).tokenizer
+        self.collator = transformers.DataCollatorForLanguageModeling(self.tokenizer, mlm_probability=ratio)
+        self.rows, self.batch = [{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows], batch
+        config = recipe.model.config | {"hidden_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8}
+        self.config = transformers.BertConfig(**config, intermediate_size=2048)
+
+    def run(self) -> list[float]:
+        """Seconds of each step."""
+        starts: list[float] = []
+
+        class Clock(transformers.TrainerCallback):
+            def on_step_begin(self, *_: Any, **__: Any) -> None:
+                starts.append(time.perf_counter())
+
+        with tempfile.TemporaryDirectory() as place:
+            options = transformers.TrainingArguments(
+                output_dir=place,
+                max_steps=STEPS + 1,
+                per_device_train_batch_size=self.batch,
+                learning_rate=1e-4,
+                optim="adamw_torch_fused",
+                use_cpu=True,
+                report_to=[],
+                save_strategy="no",
+                logging_strategy="no",
+                disable_tqdm=True,
+            )
+            model, more = transformers.BertForMaskedLM(self.config), {"data_collator": self.collator}
+            trainer = transformers.Trainer(model, options, train_dataset=self.rows, callbacks=[Clock()], **more)
+            trainer.remove_callback(transformers.PrinterCallback)
+            trainer.train()
+        return [after - before for before, after in zip(starts[WARM_UP:], starts[WARM_UP + 1 :], strict=False)]
+
+    def saved(self) -> int:
+        """Bytes that autograd holds at the end of a forward pass."""
+        model = transformers.BertForMaskedLM(self.config).train()
+        batch = self.collator(self.rows[: self.batch])
+        return saved_bytes(lambda: model(**batch).loss)
+
+
+def saved_bytes(job: Callable[[], torch.Tensor]) -> int:
+    """Of tensors that are no parameters, each storage once."""
     storages: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -46,85 +154,43 @@ def saved_bytes(job: Any) -> int:
     return sum(storages.values())
 
 
-class Ours:
-    """r2mae's step, masks included."""
-
-    def __init__(self, lengths: list[int], ids: torch.Tensor, ratio: float) -> None:
-        self.model = MaskedLanguageModel(make_model(), Vocabulary(SIZE, 4, 0, (0, 2, 3, 4)), length=ids.shape[1])
-        self.model.replacement = (0.8, 0.1)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
-        starts = np.cumsum([0, *lengths[:-1]])
-        self.batch: dict[str, Any] = {"input_ids": ids, "positions": torch.arange(len(ids))}
-        self.batch |= {"segment_starts": starts, "segment_lengths": np.array(lengths)}
-        self.ratios = torch.full((len(ids),), ratio, dtype=torch.float64)
-
-    def forward(self) -> torch.Tensor:
-        ids = self.batch["input_ids"]
-        grid, positions = (ids.shape[1],), self.batch["positions"]
-        mask = sample_mask("random", self.model.eligible(self.batch), self.ratios, 0, positions, grid)
-        loss = self.model(self.batch | self.model.hide(self.batch, mask, 0), mask).loss
-        return loss.total / loss.count
-
-
-class Theirs:
-    """transformers' model and collator."""
-
-    def __init__(self, ids: torch.Tensor, ratio: float, lengths: list[int] | None = None) -> None:
-        self.model = make_model()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
-        tokenizer = train_tokenizer(["a few words"], "bpe", 300)
-        tokenizer.add_tokens([f"w{number}" for number in range(SIZE - len(tokenizer))])
-        self.collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=ratio)
-        flat = ids.flatten().tolist()
-        cuts = np.cumsum([0, *(lengths or [ids.shape[1]] * len(ids))])
-        rows = [flat[begin:end] for begin, end in pairwise(cuts)]
-        self.rows = [{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows]
-
-    def forward(self) -> torch.Tensor:
-        loss: torch.Tensor = self.model(**self.collate(self.rows)).loss
-        return loss
-
-
-def step(job: Any) -> None:
-    job.forward().backward()
-    job.optimizer.step()
-    job.optimizer.zero_grad()
-
-
-def compare(title: str, ours: Ours, theirs: Theirs, tokens: int) -> dict[str, float]:
-    times: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for turn in range(ROUNDS + 1):
-        for name, job in (("ours", ours), ("theirs", theirs)):
-            start = time.perf_counter()
-            step(job)
-            if turn:
-                times[name].append(time.perf_counter() - start)
-    ratio = statistics.median(b / a for a, b in zip(times["ours"], times["theirs"], strict=True))
-    memory = saved_bytes(theirs.forward) / saved_bytes(ours.forward)
-    speed = {name: tokens / statistics.median(found) for name, found in times.items()}
+def compare(title: str, ours: Ours, theirs: Theirs, tokens: tuple[float, float]) -> dict[str, float]:
+    """Medians over rounds; tokens: of a step, ours and theirs."""
+    speeds: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for _ in range(ROUNDS):
+        for (name, loop), size in zip((("ours", ours.run), ("theirs", theirs.run)), tokens, strict=True):
+            speeds[name].append(size / statistics.median(loop()))
+    ratio = statistics.median(a / b for a, b in zip(speeds["ours"], speeds["theirs"], strict=True))
+    memory = theirs.saved() / tokens[1] / (ours.saved() / tokens[0])
+    found = {name: round(statistics.median(each)) for name, each in speeds.items()}
     print(
-        f"{title:<34} ours {speed['ours']:8,.0f}  theirs {speed['theirs']:8,.0f} tokens/s  "
-        f"{ratio:5.2f} times; activations {memory:5.2f} times less",
+        f"{title:<26} ours {found['ours']:7,}  theirs {found['theirs']:7,} tokens/s  {ratio:5.2f} times; "
+        f"activations of a token {memory:5.2f} times less",
         flush=True,
     )
-    return {"times": round(ratio, 3), "memory": round(memory, 3), **{k: round(v) for k, v in speed.items()}}
+    return {"times": round(ratio, 3), "memory": round(memory, 3), **found}
 
 
 def main() -> None:
-    torch.manual_seed(1)
-    ids = torch.randint(400, SIZE, (ROWS, LENGTH))
-    found = {}
+    transformers.logging.set_verbosity_error()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    found, size = {}, float(ROWS * LENGTH)
+    print(f"BERT 4 x 512, {SIZE:,} tokens, rows of {LENGTH}, {torch.get_num_threads()} threads, medians of {ROUNDS}")
     for ratio in (0.15, 0.4):
-        whole = [LENGTH] * ROWS
-        found[f"grouped {ratio}"] = compare(
-            f"grouped, ratio {ratio}", Ours(whole, ids, ratio), Theirs(ids, ratio), ids.numel()
-        )
-    draw, lengths = np.random.default_rng(0), []
-    while sum(lengths) < ids.numel():
-        lengths.append(int(min(draw.geometric(1 / SHORT) + 4, LENGTH - sum(lengths) % LENGTH)))
-    title = f"packed against padded, {len(lengths)} texts"
-    for ratio in (0.15,):
-        found["padded"] = compare(title, Ours(lengths, ids, ratio), Theirs(ids, ratio, lengths), ids.numel())
+        recipe = recipe_of(ratio)
+        ours = Ours(recipe)
+        ids = load_plain(ours.rows, torch.arange(ROWS * (STEPS + 1)), torch.device("cpu"))["input_ids"]
+        theirs = Theirs(recipe, ratio, ids.tolist(), ROWS)
+        found[f"grouped {ratio}"] = compare(f"grouped, ratio {ratio}", ours, theirs, (size, size))
+    recipe = recipe_of(0.15, "paragraph")
+    ours, store = Ours(recipe), find_store(recipe.data)
+    cuts = store.documents[: 40 * ROWS * (STEPS + 1)].tolist()
+    texts = [store.tokens[a:b].tolist()[:LENGTH] for a, b in pairwise(cuts)]
+    mean = sum(map(len, texts)) / len(texts)
+    batch = round(size / mean)
+    theirs = Theirs(recipe, 0.15, texts, batch)
+    title = f"packed, padded ({mean:.0f} a text)"
+    found["packed against padded"] = compare(title, ours, theirs, (size, mean * batch))
     print(json.dumps(found))
 
 

@@ -55,9 +55,15 @@ def build_text(arguments: argparse.Namespace) -> None:
 def _texts(arguments: argparse.Namespace) -> Any:
     import codecs
 
+    from r2mae.datasets.language_open import find_texts
     from r2mae.datasets.text_build import Texts
     from r2mae.datasets.text_files import expand_texts
+    from r2mae.schema.language import LanguageData
 
+    if bool(arguments.files) == (arguments.card is not None):
+        raise InputError("FILE or --card must be given, one of them, got both or none.")
+    if arguments.card is not None:
+        return find_texts(LanguageData(card=arguments.card, column=arguments.column, document=arguments.document))
     try:
         codecs.lookup(arguments.encoding)
     except LookupError:

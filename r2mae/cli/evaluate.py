@@ -7,6 +7,7 @@ from typing import Any
 
 from r2mae.cli import evaluate_cells, evaluate_texts
 from r2mae.cli.show import show, show_text
+from r2mae.errors import InputError
 
 COMPONENTS = "PCA-50"  # of log1p counts a 10,000: what cells are compared with, where images have raw input
 Row = dict[str, Any]  # labels_per_class, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
@@ -18,7 +19,7 @@ def run(arguments: argparse.Namespace) -> None:
     from r2mae.recipe import load_run
 
     loaded, task = load_run(arguments.run, arguments.checkpoint), arguments.task
-    recipe = loaded.recipe
+    recipe = loaded.recipe if arguments.data is None else _labelled(loaded, arguments.data)
     if arguments.label is not None:
         data = recipe.data.model_copy(update={"label_column": arguments.label})
         recipe = recipe.model_copy(update={"data": data})
@@ -37,6 +38,22 @@ def run(arguments: argparse.Namespace) -> None:
     about = {"run": arguments.run, "checkpoint_step": loaded.manifest["step"], "task": task, "split": "test"}
     print(json.dumps(about | (plain[0] if len(plain) == 1 else several)))
     return None
+
+
+def _labelled(loaded: Any, path: str) -> Any:
+    """A fine-tuning recipe whose samples are read as the run reads its own: by its tokenizer or genes."""
+    from r2mae.recipe.modality import MODALITIES
+    from r2mae.schema.recipe import load_recipe
+
+    recipe = load_recipe(path, [], task="finetune")
+    if recipe.modality != loaded.recipe.modality:
+        raise InputError(f"--data must be a recipe on {loaded.recipe.modality}, as the run is, got {recipe.modality}.")
+    for name in ("image_size", "channels"):
+        ours, theirs = (getattr(data, name, None) for data in (loaded.recipe.data, recipe.data))
+        if ours != theirs:
+            raise InputError(f"data.{name} of --data must be {ours}, as the run's, got {theirs}. Write it into {path}.")
+    bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
+    return MODALITIES[recipe.modality].with_facts(bare, loaded.manifest)
 
 
 def score(
@@ -65,7 +82,7 @@ def score(
         else np.unique(np.concatenate([draw for few in found for draw in few or ()]))
     )
     hits: list[Hits] = [{} for _ in found]
-    for name, model, kind in encoders(loaded, recipe, baselines):
+    for name, model, kind in encoders(loaded, baselines):
         known = extract_labelled(model, train, chosen, kind=kind, progress=show(f"{name}, train"))
         asked = extract_labelled(model, test, kind=kind, progress=show(f"{name}, test"))
         if name == COMPONENTS:
@@ -80,12 +97,13 @@ def score(
     return [_row(few, row) for few, row in zip(labels_per_class, hits, strict=True)]
 
 
-def encoders(loaded: Any, recipe: Any, baselines: bool) -> Iterator[tuple[str, Any, str]]:
+def encoders(loaded: Any, baselines: bool) -> Iterator[tuple[str, Any, str]]:
     """(name, model, kind of features) of what is scored."""
     from r2mae.recipe import build_model
 
     yield "pretrained", loaded.model, "embed"
     if baselines:
+        recipe = loaded.recipe
         yield "untrained", build_model(recipe, loaded.num_classes).to(loaded.device), "embed"
         simple = {"cell": COMPONENTS, "language": "bag of tokens"}
         yield simple.get(recipe.modality, "raw input"), loaded.model, "baseline"

@@ -56,7 +56,7 @@ def clustering(loaded: Any, recipe: Any, arguments: argparse.Namespace) -> None:
         raise InputError(f"--umap must end in .png, got {arguments.umap!r}.")
     splits = [with_labels(open_split(recipe, split)) for split in ("train", "test")]
     scores = {}
-    for name, model, kind in encoders(loaded, recipe, arguments.baselines):
+    for name, model, kind in encoders(loaded, arguments.baselines):
         parts = [extract_labelled(model, split, kind=kind, progress=show(name)) for split in splits]
         features = np.concatenate([part.features for part in parts])
         if kind == "baseline":

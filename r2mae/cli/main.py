@@ -84,6 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N,N,...",
         help="train on N labels a class, or all (default); several give a row each",
     )
+    evaluate.add_argument(
+        "--data", metavar="RECIPE", help="labelled samples of a fine-tuning recipe, not the run's own"
+    )
     evaluate.add_argument("--label", metavar="COLUMN", help="instead of the recipe's data.label_column")
     evaluate.add_argument(
         "--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="of imputation and masked: fractions to hide"
@@ -156,7 +159,10 @@ def _add_data(actions: Any) -> None:
     tokenizer.add_argument("--kind", choices=("bpe", "wordpiece"), default="bpe", help="byte-level BPE (default)")
     tokenizer.add_argument("--vocab-size", type=_positive, default=30_000, metavar="V", help="default 30000")
     for added in (text, tokenizer):
-        added.add_argument("files", nargs="+", metavar="FILE", help="files, folders or globs")
+        added.add_argument("files", nargs="*", metavar="FILE", help="files, folders or globs")
+        added.add_argument(
+            "--card", metavar="CARD", help="instead of files: a data card, of a hub data set for example"
+        )
         added.add_argument("--column", default="text", metavar="NAME", help="of tables; default text")
         added.add_argument("--encoding", default="utf-8", metavar="NAME", help="of plain text; default utf-8")
         of_files = "what of a plain text file is one document; default file"

@@ -79,6 +79,12 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
     from_store = settings(SMALL, "data={root: store, length: 32, held_out: 0.2}", "schedule.steps=4")
     said(capsys, "pretrain", RECIPE, "--name", "from_store", "--fresh", *from_store)
     assert "absent or empty" in refused(capsys, "data", "tokenizer", "tok", "train.txt")
+    assert "1 documents" in said(
+        capsys, "data", "build", "text", "topics", "--card", "python_topics", "--tokenizer", "tok"
+    )
+    assert "one of them" in refused(
+        capsys, "data", "build", "text", "both", "train.txt", "--card", "a", "--tokenizer", "tok"
+    )
 
 
 def test_training_learns_and_evaluation_says_so(here, capsys):
@@ -212,6 +218,16 @@ def test_frozen_features_and_embed(here, capsys):
     frozen = settings(SMALL_TUNE, "tune={freeze: true}", "repeat={seeds: 1}")
     (row,) = json.loads(said(capsys, "finetune", TUNE, "--name", "frozen", *frozen, "--json"))["scores"]
     assert 0 < row["accuracy"] <= 1
+    text = TUNE.read_text().replace("card: sst2", "card: text_files, root: '.', label_column: kind")
+    (here / "kinds.yaml").write_text(text.replace("runs/gutenberg_tiny", "runs/absent"))
+    probed = said(
+        capsys, "evaluate", "runs/run", "--task", "linear_probe", "--data", "kinds.yaml", "--baselines", "--json"
+    )
+    scores = json.loads(probed)["scores"]
+    assert scores["pretrained"]["accuracy"] > 0.9
+    assert set(scores) == {"pretrained", "untrained", "bag of tokens"}
+    digits = ROOT / "recipes" / "vision" / "digits_finetune.yaml"
+    assert "recipe on language" in refused(capsys, "evaluate", "runs/run", "--task", "knn", "--data", digits)
     said(capsys, "embed", "runs/run", "train.txt", "-o", "out.npy")
     assert np.load("out.npy").shape == (300, 32)
 
