@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from r2mae.datasets.card import load_card, locate
+from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.datasets.language import PackedRows, Sentences, tokenise_texts
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.datasets.text_build import Texts, build_text_store, one_at_a_time
@@ -147,17 +148,35 @@ def open_sentences(section: SentenceData, split: str, *, regression: bool = Fals
     place = _place(section)
     if place is None and card.hub is None:
         raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
-    if place is None:
-        rows, where, word = _hub(card, split), str(card.hub), ""
-    else:
-        names = card.files.get(split, (f"{split}.*",))
-        paths = [path for path in expand_texts([str(place / name) for name in names]) if path.suffix in KINDS]
-        if not paths:
-            raise InputError(f"{place} must hold {' or '.join(names)}, got no table of that name.")
-        rows, where = read_table(paths[0], card.text), str(paths[0])
-        word = hashlib.sha256(paths[0].read_bytes()).hexdigest()
     label = section.label_column or card.label_column
-    return _sentences(section, rows, where, word, label, regression)
+    if place is None:
+        rows = _hub(card, split)
+        return _sentences(section, rows, str(card.hub), rows._fingerprint, label, regression)
+    names = card.files.get(split, (f"{split}.*",))
+    paths = [path for path in expand_texts([str(place / name) for name in names]) if path.suffix in KINDS]
+    kinds = sorted({path.suffix for path in paths})
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "no table"
+        raise InputError(f"{place} must hold {' or '.join(names)}, tables of one kind, got {found}.")
+    stamps = tuple((path.resolve(), path.stat().st_mtime_ns) for path in paths)
+    return _tables(section, tuple(paths), stamps, label, regression)
+
+
+@lru_cache(maxsize=4)
+def _tables(
+    section: SentenceData,
+    paths: tuple[Path, ...],
+    stamps: Any,  # noqa: ARG001 - read anew when a file changes
+    label: str | None,
+    regression: bool,
+) -> Sentences:
+    """A split's sentences, kept as long as the files stay as they are."""
+    import datasets
+
+    parts = [read_table(path, load_card(section.card).text) for path in paths]
+    rows = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+    word = "".join(fingerprint_files(path.parent, [path]) for path in paths)
+    return _sentences(section, rows, str(paths[0]), word, label, regression)
 
 
 def open_given_sentences(section: Any, path: str) -> SampleSource:
@@ -181,7 +200,7 @@ def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None
         raise InputError(f"{where} must hold rows, got none.")
     if label is None:
         return _made(section, texts, where, word, None, {}, None)
-    found = list(rows[label])
+    found = rows[label][:]
     if regression:
         return _made(section, texts, where, word, None, {}, _numbers(found, label, where))
     missing = next((row for row, value in enumerate(found) if value is None), None)
@@ -209,7 +228,7 @@ def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None
 
 
 def _words(values: Any, column: str, where: str) -> list[str]:
-    texts = list(values)
+    texts: list[str] = values[:]
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"{where}: row {row} of {column} must be text, got {text!r:.40}.")
