@@ -85,7 +85,7 @@ import torch
 from r2mae.models import packed
 
 torch.manual_seed(0)
-device, has_kernel = torch.device("cuda"), packed._has_kernel
+device, has_kernel = torch.device("cuda"), packed.has_kernel
 packing = packed.build_packing(torch.randint(20, 80, (256,)).tolist(), device)
 exact = torch.randn(len(packing.slots), 3, 12, 64, device=device)
 weight = torch.randn(len(packing.slots), 768, device=device)
@@ -93,14 +93,14 @@ weight = torch.randn(len(packing.slots), 768, device=device)
 
 def attend(dtype, kernel):
     """Values and gradients; groups when the kernel is not asked."""
-    packed._has_kernel = has_kernel if kernel else lambda _: False
+    packed.has_kernel = has_kernel if kernel else lambda *_: False
     qkv = exact.to(dtype).requires_grad_()
     found = packed.packed_attention(qkv, packing)
     (found * weight).sum().backward()
     return found.detach().float(), qkv.grad.float()
 
 
-assert has_kernel(exact.bfloat16()) and not has_kernel(exact)
+assert has_kernel(exact.bfloat16(), 0.0) and not has_kernel(exact, 0.0)
 reference = attend(torch.float32, False)
 errors = {}
 for name, kernel in {"kernel": True, "groups": False}.items():
@@ -121,6 +121,75 @@ for turn in range(30):
             times[name].append((time.perf_counter() - start) * 1e3)
 medians = {name: round(statistics.median(found), 3) for name, found in times.items()}
 print("packed attention:", json.dumps({"ms": medians, "relative_error_in_bf16": errors, "groups": len(packing.groups)}))
+PY
+
+echo "== texts: the demo recipe in bf16 with compile; kernel against groups; tokens a second of ModernBERT-base"
+text="$PWD/recipes/language/topics_demo.yaml"
+r2mae demo "$text" "${gpu[@]:0:6}" --name text
+r2mae verify-resume "$text" "${gpu[@]}" --set hardware.deterministic=true --kill-at 7,13 --devices 1
+if [ -n "${WIKITEXT:-}" ]; then  # a folder with train.txt and test.txt
+  r2mae pretrain "$PWD/recipes/language/wikitext_small.yaml" --set data.card=text_files --set "data.root=$WIKITEXT/train.txt" \
+    --set log='[csv]'
+  r2mae evaluate runs/wikitext_small --task masked --ratios 0.15,0.3,0.5 --json
+fi
+python3 - <<'PY'
+import json, statistics, time
+import numpy as np
+import torch
+from lightning_fabric.utilities import move_data_to_device
+from transformers import AutoModelForMaskedLM, ModernBertConfig
+from r2mae.law import MaskLaw, UniformRatio
+from r2mae.masking.pattern import sample_mask
+from r2mae.masking.ratio import draw_ratios
+from r2mae.models import segments
+from r2mae.models.language import MaskedLanguageModel, Vocabulary
+
+ROWS, LENGTH, SIZE = 64, 1024, 50368
+torch.manual_seed(0)
+ids = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+model = MaskedLanguageModel(
+    AutoModelForMaskedLM.from_config(ModernBertConfig(vocab_size=SIZE, **ids)),
+    Vocabulary(SIZE, 4, 0, (0, 2, 3, 4)), length=LENGTH, replacement=(0.8, 0.1),
+).cuda()
+draw = np.random.default_rng(0)
+cuts = np.union1d(np.arange(0, ROWS * LENGTH, LENGTH), draw.integers(0, ROWS * LENGTH, 2 * ROWS))
+tokens = torch.randint(5, SIZE, (ROWS, LENGTH))
+plain = {"input_ids": tokens, "positions": torch.arange(ROWS), "segment_starts": cuts,
+         "segment_lengths": np.diff(np.append(cuts, ROWS * LENGTH))}
+
+
+def batch_of(number):
+    ratios = draw_ratios(MaskLaw(UniformRatio(0.15, 0.4)), 0, number, 0.0, plain["positions"])
+    mask = sample_mask("random", model.eligible(plain), ratios, 0, plain["positions"], (LENGTH,))
+    return move_data_to_device(plain | model.hide(plain, mask, 0) | {"mask": mask}, torch.device("cuda"))
+
+
+def loss_of(batch):
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        return model(batch, batch["mask"]).loss
+
+
+batch, kernel = batch_of(0), segments.has_kernel
+by_kernel = loss_of(batch)
+segments.has_kernel = lambda *_: False
+by_groups = loss_of(batch)
+segments.has_kernel = kernel
+gap = abs(float(by_kernel.total / by_groups.total) - 1)
+assert gap < 1e-3, gap
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+model.compile_blocks()
+times = []
+for number in range(40):
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    loss = loss_of(batch_of(number))
+    (loss.total / loss.count).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    torch.cuda.synchronize()
+    times.append(time.perf_counter() - start)
+rate, peak = round(ROWS * LENGTH / statistics.median(times[15:])), torch.cuda.max_memory_allocated() / 2**30
+print("texts:", json.dumps({"tokens_per_second": rate, "peak_gib": peak, "kernel_against_groups": gap}))
 PY
 
 echo "== images a second: ViT-B/16, 224 pixels, 256 a step, bf16, compiled, no input pipeline"

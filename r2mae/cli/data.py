@@ -36,8 +36,7 @@ def build_cells(arguments: argparse.Namespace) -> None:
     except ValidationError as error:
         raise InputError(f"--gene-list {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     options = BuildOptions(arguments.matrix, "counts", genes, arguments.min_genes, arguments.min_counts)
-    with show_counted("cells") as progress:
-        build_store(out, expand_paths(arguments.files), options, progress)
+    build_store(out, expand_paths(arguments.files), options, show_counted("cells"))
     inspect(arguments)
 
 
@@ -47,8 +46,7 @@ def build_text(arguments: argparse.Namespace) -> None:
     from r2mae.recipe.language import named_tokenizer
 
     tokenizer = named_tokenizer(arguments.tokenizer)
-    with show_counted("bytes") as progress:
-        build_text_store(Path(arguments.out), _texts(arguments), tokenizer, progress)
+    build_text_store(Path(arguments.out), _texts(arguments), tokenizer, show_counted())
     inspect(arguments)
 
 

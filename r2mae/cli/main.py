@@ -8,6 +8,8 @@ import sys
 from typing import Any, NoReturn
 
 from r2mae import __version__
+from r2mae.cli.show import show_counted
+from r2mae.datasets.progress import listener
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     embed = verb("embed", "write features of whole samples, nothing hidden")
     run(embed)
-    embed.add_argument("data", metavar="DATA", help="train, test, a folder or file of images, or a file of cells")
+    embed.add_argument("data", metavar="DATA", help="train, test, a folder or file of images, a file of cells or texts")
     out = "FILE.npy, (N, D) float32; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
     embed.add_argument("-o", "--output", required=True, metavar="FILE", help=out)
     embed.add_argument(
@@ -254,6 +256,7 @@ def main(argv: list[str] | None = None) -> int:
             end_with_parent()
             if (code := launch(arguments, words)) is not None:
                 return code
+        listener.set(show_counted())
         importlib.import_module(f"r2mae.cli.{arguments.verb.replace('-', '_')}").run(arguments)
         sys.stdout.flush()
         return 0

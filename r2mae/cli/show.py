@@ -11,16 +11,17 @@ _EVERY_SECONDS = 10
 def show(what: str, unit: str = "samples") -> Callable[[int, int], None]:
     """A callback for (units done, units in all)."""
     start = shown = time.monotonic()
+    unit = f" {unit}" if unit else ""
 
     def progress(done: int, total: int) -> None:
         nonlocal shown
         now = time.monotonic()
         if not sys.stderr.isatty() and now - shown > _EVERY_SECONDS:
             shown, rate = now, done / (now - start)
-            line = f"{what}: {done:,}/{total:,} {unit}, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left"
+            line = f"{what}: {done:,}/{total:,}{unit}, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left"
             print(line, file=sys.stderr, flush=True)
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{what}: {done:,}/{total:,} {unit}" + ("\n" if done == total else ""))
+            sys.stderr.write(f"\r{what}: {done:,}/{total:,}{unit}" + ("\n" if done == total else ""))
             sys.stderr.flush()
 
     return progress
@@ -49,8 +50,7 @@ def show_text(what: str) -> Iterator[Callable[[str], None]]:
             sys.stderr.write("\n")
 
 
-@contextmanager
-def show_counted(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+def show_counted(unit: str = "") -> Callable[[str, int, int], None]:
     """A callback for (what, done, in all) where one thing follows another; each gets a line of its own."""
     current, progress = "", show("")
 
@@ -60,4 +60,4 @@ def show_counted(unit: str) -> Iterator[Callable[[str, int, int], None]]:
             current, progress = what, show(what, unit)
         progress(done, total)
 
-    yield say
+    return say

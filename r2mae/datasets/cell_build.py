@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,11 +23,11 @@ from r2mae.datasets.cell_files import CellFile, Values, open_file
 from r2mae.datasets.cell_genes import check_unique, choose_genes, match_genes
 from r2mae.datasets.cell_store import ARRAYS, FORMAT, META, CellStore, is_store, open_store
 from r2mae.datasets.fingerprint import fingerprint_files
+from r2mae.datasets.progress import Progress, silent
 from r2mae.errors import InputError
 from r2mae.schema.cell import GenesSection
 
 Array = npt.NDArray[Any]
-Progress = Callable[[str, int, int], None]  # what, cells done, cells in all
 _JOURNAL = "journal.json"
 
 
@@ -53,7 +53,7 @@ class _Scan:
 
 
 def build_store(
-    out: Path, paths: list[Path], options: BuildOptions = BuildOptions(), progress: Progress = lambda *_: None
+    out: Path, paths: list[Path], options: BuildOptions = BuildOptions(), progress: Progress = silent
 ) -> CellStore:
     """Build, go on with, or open the finished store of these files and options.
 

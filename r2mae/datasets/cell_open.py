@@ -17,6 +17,7 @@ from r2mae.datasets.cell import Cells, CellView
 from r2mae.datasets.cell_build import BuildOptions, build_store
 from r2mae.datasets.cell_genes import choose_genes
 from r2mae.datasets.cell_store import CellStore, is_store, open_store
+from r2mae.datasets.progress import listener
 from r2mae.datasets.source import Chosen, SampleSource
 from r2mae.datasets.stream import permute
 from r2mae.errors import InputError, did_you_mean
@@ -164,7 +165,10 @@ def _opened(paths: tuple[str, ...], matrix: str, values: Any, genes_by: str, sta
         return open_store(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     return build_store(
-        place, list(map(Path, paths)), BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0))
+        place,
+        list(map(Path, paths)),
+        BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0)),
+        listener.get(),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from r2mae.datasets.card import load_card, locate
 from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.datasets.language import PackedRows, Sentences, tokenise_texts
+from r2mae.datasets.progress import listener
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.datasets.text_build import Texts, build_text_store, one_at_a_time
 from r2mae.datasets.text_files import KINDS, cache_folder, check_column, expand_texts, read_pieces, read_table
@@ -46,7 +47,7 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
 
 
 def _built(place: Path, texts: Texts, tokenizer: Any) -> TextStore:
-    return open_text_store(place) if is_text_store(place) else build_text_store(place, texts, tokenizer)
+    return open_text_store(place) if is_text_store(place) else build_text_store(place, texts, tokenizer, listener.get())
 
 
 def _place(section: Any) -> Path | None:

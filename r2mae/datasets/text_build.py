@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from r2mae.datasets.fingerprint import fingerprint_files
+from r2mae.datasets.progress import Progress, silent
 from r2mae.datasets.text_files import Piece, read_hub, read_pieces
 from r2mae.datasets.text_store import (
     DOCUMENTS,
@@ -31,7 +32,6 @@ from r2mae.datasets.text_store import (
 from r2mae.datasets.tokenizer import borders, tokenizer_word
 from r2mae.errors import InputError
 
-Progress = Callable[[str, int, int], None]  # what, done, in all
 _JOURNAL = "journal.json"
 _TOGETHER = 1 << 22  # characters that are tokenised together, on all cores
 
@@ -66,7 +66,7 @@ def _known(path: Path, changed: int) -> str:  # noqa: ARG001 - asked again when 
     return fingerprint_files(path.parent, [path])
 
 
-def build_text_store(out: Path, texts: Texts, tokenizer: Any, progress: Progress = lambda *_: None) -> TextStore:
+def build_text_store(out: Path, texts: Texts, tokenizer: Any, progress: Progress = silent) -> TextStore:
     """Build, go on with, or open the finished store of these texts and this tokenizer.
 
     Raises: InputError for damaged texts, texts without a token, and a folder that holds something else.
@@ -160,5 +160,8 @@ def _fill(work: Path, texts: Texts, tokenizer: Any, dtype: Any, progress: Progre
             unfinished.write_text(json.dumps(state))
             unfinished.replace(journal)
             done = sum(sizes[: state["file"]]) + state["at"]
-            progress("tokenise", done, sum(sizes)) if sizes else progress("tokenise", state["at"], len(texts.hub[1]))
+            if sizes:
+                progress("bytes tokenised", done, sum(sizes))
+            else:
+                progress("rows tokenised", state["at"], len(texts.hub[1]))
     return state
