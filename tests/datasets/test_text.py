@@ -9,11 +9,14 @@ import torch
 
 from r2mae.datasets import text_build
 from r2mae.datasets.language import PackedRows, tokenise_texts
+from r2mae.datasets.language_open import find_store, open_sentences
+from r2mae.datasets.progress import listener
 from r2mae.datasets.text_build import Texts, build_text_store
 from r2mae.datasets.text_files import cache_folder, expand_texts, read_pieces
 from r2mae.datasets.text_store import open_text_store
 from r2mae.datasets.tokenizer import byte_tokenizer, is_continuation, load_tokenizer, train_tokenizer
 from r2mae.errors import InputError
+from r2mae.schema.language import LanguageData, SentenceData
 from tests.conftest import make_texts
 
 pytestmark = pytest.mark.usefixtures("scratch")
@@ -186,3 +189,49 @@ def test_tokenizers_without_mask_or_pad_are_refused(scratch, tokenizer):
     with pytest.raises(InputError, match="folder or hub id"):
         load_tokenizer(str(scratch))
     assert cache_folder().is_relative_to(scratch)
+
+
+def test_encodings_by_name(scratch, tokenizer):
+    (scratch / "old.txt").write_bytes("caf\xe9".encode("latin-1"))
+    (scratch / "new.txt").write_text("café")
+    options = {"encoding": {"old.txt": "latin-1"}}
+    assert [
+        piece.text for piece in read_pieces([scratch / "old.txt", scratch / "new.txt"], "text", "file", options)
+    ] == [
+        "café",
+        "café",
+    ]
+
+
+def test_an_implicit_build_is_heard_and_known_by_content(scratch, tokenizer):
+    tokenizer.save_pretrained(scratch / "tok")
+    for name in ("here", "there"):
+        (scratch / name).mkdir()
+        (scratch / name / "a.txt").write_text("\n".join(make_texts(20)))
+    heard = []
+    token = listener.set(lambda *what: heard.append(what))
+    try:
+        first = find_store(LanguageData(root="here/a.txt", tokenizer="tok"))
+        size = (scratch / "here" / "a.txt").stat().st_size
+        assert heard == [("bytes tokenised", size, size)]
+        assert find_store(LanguageData(root="there/a.txt", tokenizer="tok")).place == first.place
+        assert len(heard) == 1
+        (scratch / "there" / "a.txt").write_text("other words")
+        assert find_store(LanguageData(root="there/a.txt", tokenizer="tok")).fingerprint != first.fingerprint
+    finally:
+        listener.reset(token)
+
+
+def test_tables_in_several_files(scratch, tokenizer):
+    tokenizer.save_pretrained(scratch / "tok")
+    for number in range(2):
+        pd.DataFrame({"sentence": [f"text {number}"], "kind": [number]}).to_parquet(f"train-{number}.parquet")
+    section = SentenceData(root=".", tokenizer="tok", label_column="kind")
+    card = scratch / "card.yaml"
+    card.write_text("title: t\nsource: s\nlicence: l\nmodality: language\nfiles: {train: ['train*']}\n")
+    section = section.model_copy(update={"card": str(card)})
+    found = open_sentences(section, "train")
+    assert found.labels.tolist() == [0, 1]
+    (scratch / "train.csv").write_text("sentence,kind\na,0\n")
+    with pytest.raises(InputError, match=r"one kind, got \.csv and \.parquet"):
+        open_sentences(section, "train")
