@@ -1,4 +1,4 @@
-"""Files of genomes as others write them: plain, gzip or bgzip, read in blocks; folders that are there whole or not at all."""
+"""Files of sequences as others write them, plain, gzip or bgzip; folders that are there whole or not at all."""
 
 import glob
 import gzip
@@ -17,6 +17,7 @@ from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.errors import InputError
 
 Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
+Heard = Callable[[int], None]  # bytes done of one file
 BLOCK = 1 << 22
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
@@ -74,7 +75,7 @@ def building(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def open_dna(path: Path, progress: Callable[[int], None] = lambda _: None) -> Iterator[BinaryIO]:
+def open_dna(path: Path, progress: Heard = lambda _: None) -> Iterator[BinaryIO]:
     """A file to read, unzipped where it is zipped; progress hears how many bytes of the file were read.
 
     Raises: InputError, while it is read, for files that end early or are damaged.
@@ -103,7 +104,7 @@ def open_dna(path: Path, progress: Callable[[int], None] = lambda _: None) -> It
 class _Told(io.RawIOBase):
     """A file that says how far it was read."""
 
-    def __init__(self, raw: BinaryIO, progress: Callable[[int], None]) -> None:
+    def __init__(self, raw: BinaryIO, progress: Heard) -> None:
         self.raw, self.progress = raw, progress
 
     def readable(self) -> bool:
@@ -116,9 +117,7 @@ class _Told(io.RawIOBase):
         return len(block)
 
 
-def read_fasta(
-    path: Path, table: bytes, progress: Callable[[int], None] = lambda _: None
-) -> Iterator[tuple[str, bytes]]:
+def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> Iterator[tuple[str, bytes]]:
     """(record, codes of some of its bases), in order; a record comes with no bases first.
 
     table: of `bases`, letters to codes.

@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.datasets.bases import GENOME, PLAIN, SOFT_MASK, Codes, N
+from r2mae.datasets.bases import GENOME, PLAIN, SOFT_MASK, N
 from r2mae.datasets.dna_files import Progress, building, cache_folder, read_fasta, source_word, state_word
-from r2mae.datasets.genome_store import BASES, FORMAT, META, UNKNOWN, GenomeStore, is_genome_store, open_genome_store
+from r2mae.datasets.genome_store import (
+    BASES,
+    FORMAT,
+    META,
+    UNKNOWN,
+    GenomeStore,
+    Integers,
+    is_genome_store,
+    open_genome_store,
+)
 from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError
 
@@ -31,7 +40,7 @@ def build_genome_store(
             return store
         with building(out) as work:
             writer = GenomeWriter(work)
-            for number, path in enumerate(paths):
+            for number in range(len(paths)):
                 _add(writer, paths, number, progress, name_by_file)
             writer.finish(source, [str(path) for path in paths])
     return open_genome_store(out)
@@ -85,7 +94,7 @@ class GenomeWriter:
         self.files: dict[str, Path] = {}
         self.total = 0
         self.counts = np.zeros(16, dtype=np.int64)
-        self.runs: list[Codes] = []
+        self.runs: list[Integers] = []
         self.digest = hashlib.sha256()
 
     def begin(self, path: Path, name: str) -> None:
@@ -106,7 +115,7 @@ class GenomeWriter:
         self.counts += np.bincount(array, minlength=16)
         if N in codes or N | SOFT_MASK in codes:
             is_edge = np.diff((array & PLAIN) == N, prepend=False, append=False)
-            self.runs.append(np.flatnonzero(is_edge).reshape(-1, 2) + self.total)
+            self.runs.append(np.flatnonzero(is_edge).reshape(-1, 2).astype(np.int64) + self.total)
         self.total += len(codes)
         self.contigs[-1][1] += len(codes)
 

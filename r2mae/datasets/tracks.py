@@ -1,12 +1,23 @@
 """Values of a genome's bases (conservation scores, say) from bedGraph, wiggle or tables, one float32 a base."""
 
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from r2mae.datasets.dna_files import building, cache_folder, open_dna, state_word
+from r2mae.datasets.genome_store import GenomeStore, Integers
+from r2mae.datasets.text_build import one_at_a_time
+from r2mae.errors import InputError
+
+_VALUES, _META = "values.bin", "meta.json"
+_TOGETHER = 1 << 19  # lines that are read together
+_COLUMNS = {"fixedStep": 1, "variableStep": 2, "table": 3, "bedGraph": 4}
 
 
 @dataclass(frozen=True)
@@ -24,4 +35,185 @@ class Track:
     @cached_property
     def values(self) -> npt.NDArray[np.float32]:
         """(T,)."""
-        return np.memmap(self.place / "values.bin", dtype=np.float32, mode="r", shape=(self.meta["bases"],))
+        return np.memmap(self.place / _VALUES, dtype=np.float32, mode="r", shape=(self.meta["bases"],))
+
+    def fetch(self, genome: GenomeStore, contig: str, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """(stop - start,) values, 0-based, half-open."""
+        offset = genome.contig(contig).offset
+        return np.array(self.values[offset + start : offset + stop])
+
+
+def open_track(path: Path, genome: GenomeStore, aliases: Mapping[str, str] | None = None) -> Track:
+    """Values of a file, kept in the cache along the genome's bases.
+
+    wiggle and bedGraph as the browsers have them; tables of contig, position (from 1) and value between blanks, with or
+    without a line of names. Contigs that the genome lacks are left out and counted in meta["other_contigs"]; what comes
+    twice counts as it came last.
+
+    Args:
+        path: of the file, zipped or not.
+        genome: whose bases.
+        aliases: the genome's name of a contig by the file's.
+
+    Raises: InputError for lines that cannot be read, positions beyond a contig, no contig of the genome.
+    """
+    names = dict(aliases or {})
+    if not path.is_file():
+        raise InputError(f"{path} must be a file of values, got nothing there. Check the path.")
+    word = state_word([path], genome.fingerprint, sorted(names.items()))
+    place = cache_folder() / f"track_{word}"
+    with one_at_a_time(place):
+        if not (place / _META).is_file():
+            with building(place) as work:
+                about = _write(work, path, genome, names) | {"fingerprint": word, "files": [str(path)]}
+                (work / _META).write_text(json.dumps(about))
+    return Track(place, json.loads((place / _META).read_text()))
+
+
+class _Values(NamedTuple):
+    """Values of one contig; (V,) positions from 0."""
+
+    line: int
+    contig: str
+    positions: Integers
+    values: npt.NDArray[np.float32]
+
+
+def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str]) -> dict[str, Any]:
+    bases = len(genome.bases)
+    with (work / _VALUES).open("wb") as file:
+        for at in range(0, bases, _TOGETHER):
+            np.full(min(_TOGETHER, bases - at), np.nan, dtype=np.float32).tofile(file)
+    flat = np.memmap(work / _VALUES, dtype=np.float32, mode="r+", shape=(bases,))
+    others: set[str] = set()
+    has_some = False
+    for part in _read(path):
+        name = aliases.get(part.contig, part.contig)
+        if name not in genome.numbers:
+            others.add(part.contig)
+            continue
+        contig, has_some = genome.contig(name), True
+        wrong = (part.positions < 0) | (part.positions >= contig.length)
+        if wrong.any():
+            raise InputError(
+                f"{path}: positions of {part.contig} must lie within {contig.length:,} bases, as {genome.called} has, "
+                f"got {int(part.positions[wrong][0]) + 1:,} at or after line {part.line:,}."
+            )
+        flat[contig.offset + part.positions] = part.values
+    if not has_some:
+        name = min(others, default="")
+        found = f"{name!r}" if name else "no value"
+        raise InputError(
+            f"{path} must have values of contigs of {genome.called}, got {found}. {genome.near(name)} Give aliases where names differ."
+        )
+    present = sum(int(np.isfinite(flat[at : at + _TOGETHER]).sum()) for at in range(0, bases, _TOGETHER))
+    flat.flush()
+    return {"bases": bases, "values": present, "other_contigs": len(others)}
+
+
+def _read(path: Path) -> Iterator[_Values]:
+    """All values, in the order of the file."""
+    kind, words, held, start = "", {}, [], 1  # type: tuple[str, dict[str, str], list[bytes], int]
+    with open_dna(path) as file:
+        number = 0
+        for number, line in enumerate(file, 1):
+            first = line[:1]
+            if first in b"\n\r#" or line.startswith((b"track", b"browser")):
+                continue
+            if line.startswith((b"fixedStep", b"variableStep")):
+                yield from _parse(path, kind, words, held, start)
+                kind, words, held = *_declared(path, number, line), []
+            else:
+                if not kind:
+                    kind = _guess(path, number, line)
+                    if not _is_number(line.split()[-1]):
+                        continue
+                if not held:
+                    start = number
+                held.append(line)
+                if len(held) == _TOGETHER:
+                    yield from _parse(path, kind, words, held, start)
+                    held = []
+        yield from _parse(path, kind, words, held, start)
+
+
+def _declared(path: Path, number: int, line: bytes) -> tuple[str, dict[str, str]]:
+    kind, *pairs = line.decode(errors="replace").split()
+    words = {"span": "1", "step": "1"} | dict(pair.partition("=")[::2] for pair in pairs)
+    needed = ("chrom", "start") if kind == "fixedStep" else ("chrom",)
+    if not all(words.get(name) for name in needed) or not all(
+        words[name].isdecimal() for name in ("start", "step", "span") if name in words
+    ):
+        raise InputError(f"{path}: line {number:,} must name {' and '.join(needed)}, got {line[:60]!r}.")
+    return kind, words
+
+
+def _guess(path: Path, number: int, line: bytes) -> str:
+    """What a file without a declaration is, by its columns."""
+    kinds = {3: "table", 4: "bedGraph"}
+    if (count := len(line.split())) not in kinds:
+        raise InputError(
+            f"{path}: line {number:,} must be wiggle, bedGraph or a table of contig, position, value, "
+            f"got {count} words: {line[:40]!r}."
+        )
+    return kinds[count]
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], start: int) -> list[_Values]:
+    """Values of lines of one kind. A fixedStep's start moves on in `words`, for lines that follow."""
+    if not held:
+        return []
+    columns = _COLUMNS[kind]
+    try:
+        cells = np.array(b" ".join(held).split()).reshape(len(held), columns)
+        values = cells[:, -1].astype(np.float32)
+        numbers = cells[:, {"variableStep": 0, "table": 1, "bedGraph": 1, "fixedStep": 0}[kind] : -1]
+        places = numbers.astype(np.int64)
+    except ValueError:
+        wrong = next(
+            (
+                number
+                for number, line in enumerate(held)
+                if len(line.split()) != columns or not all(map(_is_number, line.split()[1 if columns > 2 else 0 :]))
+            ),
+            0,
+        )
+        raise InputError(
+            f"{path}: line {start + wrong:,} must be {columns} words of {kind}, numbers where they belong, "
+            f"got {held[wrong][:60]!r}."
+        ) from None
+    if kind == "fixedStep":
+        step = int(words["step"])
+        places = (int(words["start"]) - 1 + step * np.arange(len(held)))[:, None]
+        words["start"] = str(int(words["start"]) + step * len(held))
+    elif kind != "bedGraph":
+        places = places - 1
+    if columns < 3:
+        positions, values = _spread(places[:, 0], np.full(len(held), int(words["span"])), values)
+        return [_Values(start, words["chrom"], positions, values)]
+    spans = places[:, 1] - places[:, 0] if kind == "bedGraph" else np.ones(len(held), dtype=np.int64)
+    if (spans < 1).any():
+        wrong = int(np.flatnonzero(spans < 1)[0])
+        raise InputError(f"{path}: line {start + wrong:,} must end after it starts, got {held[wrong][:60]!r}.")
+    found, edges = [], np.flatnonzero(np.append(True, cells[1:, 0] != cells[:-1, 0]))
+    for first, last in zip(edges, np.append(edges[1:], len(held)), strict=True):
+        part = slice(first, last)
+        positions, some = _spread(places[part, 0], spans[part], values[part])
+        found.append(_Values(start + int(first), cells[first, 0].decode(errors="replace"), positions, some))
+    return found
+
+
+def _spread(
+    starts: Integers, spans: Integers, values: npt.NDArray[np.float32]
+) -> tuple[Integers, npt.NDArray[np.float32]]:
+    """(positions, values) of every base of intervals."""
+    within = np.arange(spans.sum()) - np.repeat(np.cumsum(spans) - spans, spans)
+    return np.repeat(starts, spans) + within, np.repeat(values, spans)

@@ -1,0 +1,342 @@
+"""MAF or aligned FASTA -> an alignment's store, in constant memory; there whole or not at all.
+
+The first pass checks every row and learns species and lengths, so that a damaged file is refused before anything is
+written; the second writes. MAF sorted by the reference, as it mostly is, is written front to back.
+"""
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from r2mae.datasets.alignment_files import Records, Row, block_codes, is_fasta, read_maf, read_records
+from r2mae.datasets.alignment_store import (
+    COVERED,
+    FORMAT,
+    REFERENCE,
+    AlignmentStore,
+    contig_file,
+    is_alignment_store,
+    open_alignment_store,
+)
+from r2mae.datasets.bases import GAP, PLAIN, Codes, N
+from r2mae.datasets.dna_files import Heard, Progress, building, cache_folder, source_word, state_word
+from r2mae.datasets.genome_build import GenomeWriter, file_stem
+from r2mae.datasets.genome_store import META, GenomeStore, Integers
+from r2mae.datasets.intervals import merge
+from r2mae.datasets.text_build import one_at_a_time
+from r2mae.errors import InputError, did_you_mean
+
+_TOGETHER = 1 << 24  # bytes that are written together
+
+
+def build_alignment_store(
+    out: Path,
+    paths: list[Path],
+    reference: str | None = None,
+    genome: GenomeStore | None = None,
+    progress: Progress = lambda *_: None,
+) -> AlignmentStore:
+    """Build, or open the finished store of these files.
+
+    Args:
+        out: folder of the store.
+        paths: MAF, or aligned FASTA, of which each is a contig called like its file.
+        reference: whose bases are positions; None: the first row of the first file.
+        genome: of the reference, whose bases and soft masks are the store's; None: those of the rows, else Ns.
+        progress: hears how far it is.
+
+    Raises: InputError for damaged files, a reference that differs from the genome, a folder that holds something else.
+    """
+    with one_at_a_time(out):
+        source = source_word(paths, reference, genome and genome.fingerprint)
+        if is_alignment_store(out):
+            store = open_alignment_store(out)
+            if store.meta["source"] != source:
+                raise InputError(f"{out} must be absent or of the same files, got another alignment. Name another.")
+            return store
+        with building(out) as work:
+            _build(work, paths, reference, genome, source, progress)
+    return open_alignment_store(out)
+
+
+def open_alignment(
+    paths: list[Path], reference: str | None = None, genome: GenomeStore | None = None
+) -> AlignmentStore:
+    """The store at paths; of files, the one in the cache, built where there is none."""
+    if len(paths) == 1 and paths[0].is_dir():
+        return open_alignment_store(paths[0])
+    place = cache_folder() / f"alignment_{state_word(paths, reference, genome and genome.fingerprint)}"
+    if is_alignment_store(place):
+        return open_alignment_store(place)
+    return build_alignment_store(place, paths, reference, genome)
+
+
+class _Part(NamedTuple):
+    """Some columns of an alignment, all of them bases of the reference."""
+
+    where: str  # what a message calls it
+    contig: str
+    start: int
+    reference: Codes  # (n,) with soft masks
+    species: list[str]  # R
+    codes: Codes  # (R, n)
+
+
+class _Source:
+    """Files, and what the first pass finds: species, contigs and their lengths."""
+
+    def __init__(self, work: Path, paths: list[Path], reference: str | None, progress: Progress) -> None:
+        self.work, self.paths, self.reference, self.progress = work, paths, reference or "", progress
+        self.species: dict[str, int] = {}
+        self.lengths: dict[str, int] = {}
+        self.records: dict[Path, Records] = {}
+        self.counts = {"blocks": 0, "without_reference": 0, "repeated_rows": 0}
+        for number, path in enumerate(paths):
+            if is_fasta(path):
+                self._scan_records(path, self._say("check", number))
+            else:
+                self._scan_maf(path, self._say("check", number))
+        if self.reference not in self.species:
+            near = did_you_mean(self.reference, self.species)
+            raise InputError(f"{paths[0]} must have the reference {self.reference!r} in some block, got none. {near}")
+        names = [self.reference, *(name for name in self.species if name != self.reference)]
+        self.species = {name: column for column, name in enumerate(names)}
+
+    def _say(self, what: str, number: int) -> Heard:
+        sizes = [path.stat().st_size for path in self.paths]
+        return lambda done: self.progress(what, sum(sizes[:number]) + done, sum(sizes))
+
+    def _length(self, path: Path, contig: str, length: int) -> None:
+        known = self.lengths.setdefault(contig, length)
+        if known != length:
+            raise InputError(f"{path}: {contig} must have {known:,} bases, as said before, got {length:,}.")
+
+    def _scan_maf(self, path: Path, say: Heard) -> None:
+        for rows in read_maf(path, say):
+            self.reference = self.reference or rows[0].source.partition(".")[0]
+            self.counts["blocks"] += 1
+            found = [self.species_of(row) for row in rows]
+            self.species |= dict.fromkeys(found, 0)
+            self.counts["repeated_rows"] += len(found) - len(set(found))
+            if self.reference not in found:
+                self.counts["without_reference"] += 1
+                continue
+            row = rows[found.index(self.reference)]
+            self._length(path, self.contig_of(row), row.source_size)
+
+    def _scan_records(self, path: Path, say: Heard) -> None:
+        records = read_records(path, self.work / f"rows_{len(self.records)}", say)
+        self.reference = self.reference or records.names[0]
+        self.species |= dict.fromkeys(records.names, 0)
+        self.records[path] = records
+        self.counts["blocks"] += 1
+        if self.reference not in records.names:
+            near = did_you_mean(self.reference, records.names)
+            raise InputError(f"{path} must have the reference {self.reference!r}, got no such record. {near}")
+        if file_stem(path) in self.lengths:
+            raise InputError(f"{path} must be called like no other contig, got {file_stem(path)} again. Rename it.")
+        row = records.codes()[records.names.index(self.reference)]
+        bases = sum(int(np.count_nonzero(part != GAP)) for part in np.array_split(row, len(row) // _TOGETHER + 1))
+        self._length(path, file_stem(path), bases)
+
+    def species_of(self, row: Row) -> str:
+        """The assembly that a row is of: what its source says before the first dot."""
+        is_reference = row.source == self.reference or row.source.startswith(f"{self.reference}.")
+        return self.reference if is_reference else row.source.partition(".")[0]
+
+    def contig_of(self, row: Row) -> str:
+        """What the reference's row says behind the assembly."""
+        return row.source.removeprefix(f"{self.reference}.")
+
+    def parts(self) -> Iterator[_Part]:
+        """All that is aligned to the reference, in the order of the files."""
+        for number, path in enumerate(self.paths):
+            if path in self.records:
+                yield from self._record_parts(self.records[path])
+            else:
+                for rows in read_maf(path, self._say("write", number)):
+                    found = {self.species_of(row): row for row in reversed(rows)}  # of repeated ones the first
+                    if (row := found.pop(self.reference, None)) is not None:
+                        start, reference, codes = block_codes(path, row, list(found.values()))
+                        where = f"{path}, line {row.line}"
+                        yield _Part(where, self.contig_of(row), start, reference, list(found), codes)
+
+    def _record_parts(self, records: Records) -> Iterator[_Part]:
+        rows, start = records.codes(), 0
+        row = records.names.index(self.reference)
+        others = [name for name in records.names if name != self.reference]
+        width = max(1, _TOGETHER // len(records.names))
+        for at in range(0, records.columns, width):
+            codes = rows[:, at : at + width]
+            codes = codes[:, codes[row] & PLAIN != GAP]
+            rest = np.delete(codes, row, 0) & np.uint8(PLAIN)
+            yield _Part(str(records.path), file_stem(records.path), start, codes[row], others, rest)
+            start += codes.shape[1]
+
+
+def _build(
+    work: Path, paths: list[Path], reference: str | None, genome: GenomeStore | None, word: str, progress: Progress
+) -> None:
+    source = _Source(work, paths, reference, progress)
+    contigs = [_Contig(work, number, *entry, source, genome) for number, entry in enumerate(source.lengths.items())]
+    by_name = {contig.name: contig for contig in contigs}
+    offsets = dict(zip(by_name, np.cumsum([0, *source.lengths.values()]).tolist(), strict=False))
+    covered = array("q")
+    last = contigs[0]
+    for part in source.parts():
+        contig = by_name[part.contig]
+        if contig is not last:
+            last.close()
+            last = contig
+        contig.put(part)
+        start = offsets[part.contig] + part.start
+        if covered and covered[-1] == start:
+            covered[-1] += len(part.reference)
+        else:
+            covered.extend((start, start + len(part.reference)))
+    last.close()
+    spans = np.frombuffer(covered, dtype=np.int64).reshape(-1, 2)
+    runs = merge(spans)
+    runs.tofile(work / COVERED)
+    for records in source.records.values():
+        records.rows.unlink()
+    _write_reference(work, contigs, paths)
+    digest = hashlib.sha256(repr((word, list(source.species))).encode()).hexdigest()[:16]
+    about: dict[str, Any] = {"format": FORMAT, "fingerprint": digest, "source": word}
+    about |= {"files": [str(path) for path in paths], "genome": genome and genome.called}
+    about |= {"species": list(source.species), "contigs": list(source.lengths.items()), **source.counts}
+    about |= {"positions": sum(source.lengths.values()), "covered_runs": len(runs), "covered": _size(runs)}
+    about |= {"covered_twice": _size(spans) - _size(runs)}
+    about |= {
+        "aligned": dict(
+            zip(source.species, np.sum([contig.aligned for contig in contigs], axis=0).tolist(), strict=True)
+        )
+    }
+    (work / META).write_text(json.dumps(about) + "\n")
+
+
+def _size(runs: Integers) -> int:
+    return int((runs[:, 1] - runs[:, 0]).sum())
+
+
+def _write_reference(work: Path, contigs: list["_Contig"], paths: list[Path]) -> None:
+    """The reference, of the letters that came by, as a genome's store."""
+    (work / REFERENCE).mkdir()
+    writer = GenomeWriter(work / REFERENCE)
+    for contig in contigs:
+        contig.fill(contig.length)
+        contig.close()
+        writer.begin(paths[0], contig.name)
+        with contig.bases.open("rb") as file:
+            while codes := file.read(_TOGETHER):
+                writer.add(codes)
+        contig.bases.unlink()
+    writer.finish("", [str(path) for path in paths])
+
+
+class _Contig:
+    """The growing files of a contig: columns, and the reference's bases with soft masks."""
+
+    def __init__(
+        self, work: Path, number: int, name: str, length: int, source: _Source, genome: GenomeStore | None
+    ) -> None:
+        self.name, self.length, self.genome = name, length, genome
+        self.columns = source.species
+        self.aligned = np.zeros(len(source.species), dtype=np.int64)
+        self.bases = work / f"bases_{number}"
+        self.paths = (work / contig_file(number), self.bases)
+        self.files: tuple[BinaryIO, BinaryIO] | None = None
+        self.filled = 0
+        for path in self.paths:
+            path.touch()
+        if genome is not None and genome.contig(name).length != length:
+            raise InputError(
+                f"{source.paths[0]}: {name} must have {genome.contig(name).length:,} bases, as {genome.called} has, "
+                f"got {length:,}. Use the genome that the alignment is of."
+            )
+
+    def put(self, part: _Part) -> None:
+        """Write columns, between what is there and what comes."""
+        start, stop = part.start, part.start + len(part.reference)
+        bases = part.reference if self.genome is None else self._known(part)
+        rows = np.full((len(part.reference), len(self.columns)), GAP, dtype=np.uint8)
+        rows[:, 0] = bases & PLAIN
+        rows[:, [self.columns[name] for name in part.species]] = part.codes.T
+        if start > self.filled:
+            self.fill(start)
+        if start < self.filled:
+            rows, bases = self._merged(start, rows, bases)
+        else:
+            self.aligned += np.count_nonzero(rows < N, axis=0)
+        self._write(start, rows, bases)
+        self.filled = max(self.filled, stop)
+
+    def fill(self, stop: int) -> None:
+        """Up to stop, where no block reaches: the genome's base or N, and gaps."""
+        step = max(1, _TOGETHER // len(self.columns))
+        for at in range(self.filled, stop, step):
+            end = min(at + step, stop)
+            bases = self.genome.fetch(self.name, at, end) if self.genome else np.full(end - at, N, dtype=np.uint8)
+            rows = np.full((end - at, len(self.columns)), GAP, dtype=np.uint8)
+            rows[:, 0] = bases & PLAIN
+            self._write(at, rows, bases)
+        self.filled = max(self.filled, stop)
+
+    def close(self) -> None:
+        """Until the contig comes again."""
+        for file in self.files or ():
+            file.close()
+        self.files = None
+
+    def _open(self) -> tuple[BinaryIO, BinaryIO]:
+        if self.files is None:
+            self.files = (self.paths[0].open("r+b"), self.paths[1].open("r+b"))
+            self._seek(self.filled)
+        return self.files
+
+    def _seek(self, position: int) -> None:
+        columns, bases = self._open()
+        columns.seek(position * len(self.columns))
+        bases.seek(position)
+
+    def _write(self, start: int, rows: Codes, bases: Codes) -> None:
+        columns, letters = self._open()
+        if start != self.filled:
+            self._seek(start)
+        columns.write(rows.data)
+        letters.write(np.ascontiguousarray(bases).data)
+        if start != self.filled:
+            self._seek(max(self.filled, start + len(rows)))
+
+    def _merged(self, start: int, rows: Codes, bases: Codes) -> tuple[Codes, Codes]:
+        """With what an earlier block wrote, which stays; where it had a gap, the later one counts."""
+        columns, letters = self._open()
+        count = min(len(rows), self.filled - start)
+        self._seek(start)
+        old = np.frombuffer(columns.read(count * len(self.columns)), dtype=np.uint8).reshape(count, -1)
+        was = np.frombuffer(letters.read(count), dtype=np.uint8)
+        is_new = old == GAP
+        is_new[:, 0] = old[:, 0] == N
+        self.aligned += np.count_nonzero(is_new & (rows[:count] < N), axis=0)
+        self.aligned += np.count_nonzero(rows[count:] < N, axis=0)
+        rows[:count] = np.where(is_new, rows[:count], old)
+        self._seek(self.filled)
+        return rows, np.concatenate([np.where(was & PLAIN == N, bases[:count], was), bases[count:]])
+
+    def _known(self, part: _Part) -> Codes:
+        """The genome's bases. Raises: InputError where the reference's row says others."""
+        assert self.genome is not None
+        known = self.genome.fetch(self.name, part.start, part.start + len(part.reference))
+        differs = np.flatnonzero((known ^ part.reference) & PLAIN)
+        if len(differs):
+            raise InputError(
+                f"{part.where}: the reference must be as {self.genome.called} has it, got {len(differs):,} of "
+                f"{len(known):,} bases that differ, first at {self.name}:{part.start + int(differs[0]) + 1:,}. "
+                "Use the genome that the alignment is of."
+            )
+        return known
