@@ -133,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_data(actions: Any) -> None:
-    """`r2mae data build cells | build text | tokenizer | inspect`."""
+    """`r2mae data build cells | text | dna | msa, tokenizer, inspect`."""
     build = actions.add_parser("build", help="files -> a store that training maps; the same command continues it")
     kinds = build.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=_Parser)
     cells = kinds.add_parser("cells", help=".h5ad, 10x .h5, .mtx folders", description="files of cells -> a store")
@@ -151,6 +151,15 @@ def _add_data(actions: Any) -> None:
     text = kinds.add_parser("text", help=".txt, .jsonl, .csv, .tsv, .parquet", description="files of texts -> a store")
     text.add_argument("out", metavar="OUT", help="folder of the store; absent")
     text.add_argument("--tokenizer", required=True, metavar="T", help="a folder, a hub id or a run")
+    dna = kinds.add_parser("dna", help="FASTA, plain, gzip or bgzip", description="FASTA -> a genome's store")
+    dna.add_argument("--name-by-file", action="store_true", help="call contigs FILE:CONTIG, where files share names")
+    about = "MAF or aligned FASTA -> a store of what stands at a reference's bases in other species"
+    msa = kinds.add_parser("msa", help=".maf, aligned FASTA, also .gz", description=about)
+    msa.add_argument("--reference", metavar="NAME", help="species or record; default: the first row of the first file")
+    msa.add_argument("--genome", metavar="FASTA", help="of the reference: its bases where no block reaches; or a store")
+    for added in (dna, msa):
+        added.add_argument("out", metavar="OUT", help="folder of the store; absent")
+        added.add_argument("files", nargs="+", metavar="FILE", help="files or globs")
     tokenizer = actions.add_parser("tokenizer", help="train one on texts", description="texts -> a tokenizer's folder")
     tokenizer.add_argument("out", metavar="OUT", help="folder of the tokenizer; absent")
     tokenizer.add_argument("--kind", choices=("bpe", "wordpiece"), default="bpe", help="byte-level BPE (default)")
@@ -163,7 +172,7 @@ def _add_data(actions: Any) -> None:
         added.add_argument("--document", choices=("file", "paragraph", "line"), default="file", help=of_files)
     inspect = actions.add_parser("inspect", help="what is in a store", description="what is in a store")
     inspect.add_argument("out", metavar="STORE")
-    for added in (cells, text, tokenizer, inspect):
+    for added in (cells, text, dna, msa, tokenizer, inspect):
         added.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 

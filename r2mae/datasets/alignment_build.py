@@ -9,7 +9,7 @@ import json
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +19,17 @@ from r2mae.datasets.alignment_store import (
     FORMAT,
     REFERENCE,
     AlignmentStore,
-    contig_file,
     is_alignment_store,
     open_alignment_store,
 )
-from r2mae.datasets.bases import GAP, PLAIN, Codes, N
+from r2mae.datasets.alignment_writer import TOGETHER, AlignedPart, ContigWriter
+from r2mae.datasets.bases import GAP, PLAIN
 from r2mae.datasets.dna_files import Heard, Progress, building, cache_folder, source_word, state_word
 from r2mae.datasets.genome_build import GenomeWriter, file_stem
 from r2mae.datasets.genome_store import META, GenomeStore, Integers
 from r2mae.datasets.intervals import merge
 from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError, did_you_mean
-
-_TOGETHER = 1 << 24  # bytes that are written together
 
 
 def build_alignment_store(
@@ -74,17 +72,6 @@ def open_alignment(
     if is_alignment_store(place):
         return open_alignment_store(place)
     return build_alignment_store(place, paths, reference, genome)
-
-
-class _Part(NamedTuple):
-    """Some columns of an alignment, all of them bases of the reference."""
-
-    where: str  # what a message calls it
-    contig: str
-    start: int
-    reference: Codes  # (n,) with soft masks
-    species: list[str]  # R
-    codes: Codes  # (R, n)
 
 
 class _Source:
@@ -141,7 +128,7 @@ class _Source:
         if file_stem(path) in self.lengths:
             raise InputError(f"{path} must be called like no other contig, got {file_stem(path)} again. Rename it.")
         row = records.codes()[records.names.index(self.reference)]
-        bases = sum(int(np.count_nonzero(part != GAP)) for part in np.array_split(row, len(row) // _TOGETHER + 1))
+        bases = sum(int(np.count_nonzero(part != GAP)) for part in np.array_split(row, len(row) // TOGETHER + 1))
         self._length(path, file_stem(path), bases)
 
     def species_of(self, row: Row) -> str:
@@ -153,7 +140,7 @@ class _Source:
         """What the reference's row says behind the assembly."""
         return row.source.removeprefix(f"{self.reference}.")
 
-    def parts(self) -> Iterator[_Part]:
+    def parts(self) -> Iterator[AlignedPart]:
         """All that is aligned to the reference, in the order of the files."""
         for number, path in enumerate(self.paths):
             if path in self.records:
@@ -164,18 +151,18 @@ class _Source:
                     if (row := found.pop(self.reference, None)) is not None:
                         start, reference, codes = block_codes(path, row, list(found.values()))
                         where = f"{path}, line {row.line}"
-                        yield _Part(where, self.contig_of(row), start, reference, list(found), codes)
+                        yield AlignedPart(where, self.contig_of(row), start, reference, list(found), codes)
 
-    def _record_parts(self, records: Records) -> Iterator[_Part]:
+    def _record_parts(self, records: Records) -> Iterator[AlignedPart]:
         rows, start = records.codes(), 0
         row = records.names.index(self.reference)
         others = [name for name in records.names if name != self.reference]
-        width = max(1, _TOGETHER // len(records.names))
+        width = max(1, TOGETHER // len(records.names))
         for at in range(0, records.columns, width):
             codes = rows[:, at : at + width]
             codes = codes[:, codes[row] & PLAIN != GAP]
             rest = np.delete(codes, row, 0) & np.uint8(PLAIN)
-            yield _Part(str(records.path), file_stem(records.path), start, codes[row], others, rest)
+            yield AlignedPart(str(records.path), file_stem(records.path), start, codes[row], others, rest)
             start += codes.shape[1]
 
 
@@ -183,7 +170,10 @@ def _build(
     work: Path, paths: list[Path], reference: str | None, genome: GenomeStore | None, word: str, progress: Progress
 ) -> None:
     source = _Source(work, paths, reference, progress)
-    contigs = [_Contig(work, number, *entry, source, genome) for number, entry in enumerate(source.lengths.items())]
+    contigs = [
+        ContigWriter(work, number, *entry, source.species, genome)
+        for number, entry in enumerate(source.lengths.items())
+    ]
     by_name = {contig.name: contig for contig in contigs}
     offsets = dict(zip(by_name, np.cumsum([0, *source.lengths.values()]).tolist(), strict=False))
     covered = array("q")
@@ -224,7 +214,7 @@ def _size(runs: Integers) -> int:
     return int((runs[:, 1] - runs[:, 0]).sum())
 
 
-def _write_reference(work: Path, contigs: list["_Contig"], paths: list[Path]) -> None:
+def _write_reference(work: Path, contigs: list[ContigWriter], paths: list[Path]) -> None:
     """The reference, of the letters that came by, as a genome's store."""
     (work / REFERENCE).mkdir()
     writer = GenomeWriter(work / REFERENCE)
@@ -233,110 +223,7 @@ def _write_reference(work: Path, contigs: list["_Contig"], paths: list[Path]) ->
         contig.close()
         writer.begin(paths[0], contig.name)
         with contig.bases.open("rb") as file:
-            while codes := file.read(_TOGETHER):
+            while codes := file.read(TOGETHER):
                 writer.add(codes)
         contig.bases.unlink()
     writer.finish("", [str(path) for path in paths])
-
-
-class _Contig:
-    """The growing files of a contig: columns, and the reference's bases with soft masks."""
-
-    def __init__(
-        self, work: Path, number: int, name: str, length: int, source: _Source, genome: GenomeStore | None
-    ) -> None:
-        self.name, self.length, self.genome = name, length, genome
-        self.columns = source.species
-        self.aligned = np.zeros(len(source.species), dtype=np.int64)
-        self.bases = work / f"bases_{number}"
-        self.paths = (work / contig_file(number), self.bases)
-        self.files: tuple[BinaryIO, BinaryIO] | None = None
-        self.filled = 0
-        for path in self.paths:
-            path.touch()
-        if genome is not None and genome.contig(name).length != length:
-            raise InputError(
-                f"{source.paths[0]}: {name} must have {genome.contig(name).length:,} bases, as {genome.called} has, "
-                f"got {length:,}. Use the genome that the alignment is of."
-            )
-
-    def put(self, part: _Part) -> None:
-        """Write columns, between what is there and what comes."""
-        start, stop = part.start, part.start + len(part.reference)
-        bases = part.reference if self.genome is None else self._known(part)
-        rows = np.full((len(part.reference), len(self.columns)), GAP, dtype=np.uint8)
-        rows[:, 0] = bases & PLAIN
-        rows[:, [self.columns[name] for name in part.species]] = part.codes.T
-        if start > self.filled:
-            self.fill(start)
-        if start < self.filled:
-            rows, bases = self._merged(start, rows, bases)
-        else:
-            self.aligned += np.count_nonzero(rows < N, axis=0)
-        self._write(start, rows, bases)
-        self.filled = max(self.filled, stop)
-
-    def fill(self, stop: int) -> None:
-        """Up to stop, where no block reaches: the genome's base or N, and gaps."""
-        step = max(1, _TOGETHER // len(self.columns))
-        for at in range(self.filled, stop, step):
-            end = min(at + step, stop)
-            bases = self.genome.fetch(self.name, at, end) if self.genome else np.full(end - at, N, dtype=np.uint8)
-            rows = np.full((end - at, len(self.columns)), GAP, dtype=np.uint8)
-            rows[:, 0] = bases & PLAIN
-            self._write(at, rows, bases)
-        self.filled = max(self.filled, stop)
-
-    def close(self) -> None:
-        """Until the contig comes again."""
-        for file in self.files or ():
-            file.close()
-        self.files = None
-
-    def _open(self) -> tuple[BinaryIO, BinaryIO]:
-        if self.files is None:
-            self.files = (self.paths[0].open("r+b"), self.paths[1].open("r+b"))
-            self._seek(self.filled)
-        return self.files
-
-    def _seek(self, position: int) -> None:
-        columns, bases = self._open()
-        columns.seek(position * len(self.columns))
-        bases.seek(position)
-
-    def _write(self, start: int, rows: Codes, bases: Codes) -> None:
-        columns, letters = self._open()
-        if start != self.filled:
-            self._seek(start)
-        columns.write(rows.data)
-        letters.write(np.ascontiguousarray(bases).data)
-        if start != self.filled:
-            self._seek(max(self.filled, start + len(rows)))
-
-    def _merged(self, start: int, rows: Codes, bases: Codes) -> tuple[Codes, Codes]:
-        """With what an earlier block wrote, which stays; where it had a gap, the later one counts."""
-        columns, letters = self._open()
-        count = min(len(rows), self.filled - start)
-        self._seek(start)
-        old = np.frombuffer(columns.read(count * len(self.columns)), dtype=np.uint8).reshape(count, -1)
-        was = np.frombuffer(letters.read(count), dtype=np.uint8)
-        is_new = old == GAP
-        is_new[:, 0] = old[:, 0] == N
-        self.aligned += np.count_nonzero(is_new & (rows[:count] < N), axis=0)
-        self.aligned += np.count_nonzero(rows[count:] < N, axis=0)
-        rows[:count] = np.where(is_new, rows[:count], old)
-        self._seek(self.filled)
-        return rows, np.concatenate([np.where(was & PLAIN == N, bases[:count], was), bases[count:]])
-
-    def _known(self, part: _Part) -> Codes:
-        """The genome's bases. Raises: InputError where the reference's row says others."""
-        assert self.genome is not None
-        known = self.genome.fetch(self.name, part.start, part.start + len(part.reference))
-        differs = np.flatnonzero((known ^ part.reference) & PLAIN)
-        if len(differs):
-            raise InputError(
-                f"{part.where}: the reference must be as {self.genome.called} has it, got {len(differs):,} of "
-                f"{len(known):,} bases that differ, first at {self.name}:{part.start + int(differs[0]) + 1:,}. "
-                "Use the genome that the alignment is of."
-            )
-        return known

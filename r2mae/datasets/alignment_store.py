@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.datasets.bases import Codes
+from r2mae.datasets.bases import GAP, Codes, N
 from r2mae.datasets.genome_store import (
     META,
     Contig,
@@ -91,6 +91,18 @@ class AlignmentStore:
         """(B, length, S) codes from starts (B,) within a contig; all must lie in it."""
         flat, species = self.columns(contig).reshape(-1), len(self.meta["species"])
         return take_rows(flat, starts * species, length * species).reshape(-1, length, species)
+
+    def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
+        """(B, length, S) codes from starts (B,) within contigs of numbers (B,): beyond an end N, and gaps."""
+        found = np.full((len(starts), length, len(self.meta["species"])), GAP, dtype=np.uint8)
+        found[:, :, 0] = N
+        for number in np.unique(numbers):
+            rows = np.flatnonzero(numbers == number)
+            contig = self.contigs[int(number)]
+            places = starts[rows, None] + np.arange(length)
+            row, place = np.nonzero((places >= 0) & (places < contig.length))
+            found[rows[row], place] = self.columns(contig.name)[places[row, place]]
+        return found
 
 
 def contig_file(number: int) -> str:

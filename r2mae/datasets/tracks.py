@@ -103,9 +103,8 @@ def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str])
     if not has_some:
         name = min(others, default="")
         found = f"{name!r}" if name else "no value"
-        raise InputError(
-            f"{path} must have values of contigs of {genome.called}, got {found}. {genome.near(name)} Give aliases where names differ."
-        )
+        near = f"{genome.near(name)} Give aliases where names differ."
+        raise InputError(f"{path} must have values of contigs of {genome.called}, got {found}. {near}")
     present = sum(int(np.isfinite(flat[at : at + _TOGETHER]).sum()) for at in range(0, bases, _TOGETHER))
     flat.flush()
     return {"bases": bases, "values": present, "other_contigs": len(others)}
