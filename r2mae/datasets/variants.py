@@ -274,11 +274,11 @@ def _check_ref(
     there = bases(0)
     fits = (contigs >= 0) & (there == ref)
     wrong = np.flatnonzero(~fits & (contigs >= 0))
-    named = [
-        f"{genome.contigs[int(contigs[row])].name}:{positions[row] + 1} {LETTERS[ref[row]]}>{LETTERS[alt[row]]} "
-        f"where the genome has {LETTERS[there[row]]}"
-        for row in wrong[:_SHOWN]
-    ]
+    named = []
+    for row in wrong[:_SHOWN]:
+        contig, at = genome.contigs[int(contigs[row])], int(positions[row])
+        found = LETTERS[there[row]] if at < contig.length else "no base"
+        named.append(f"{contig.name}:{at + 1} {LETTERS[ref[row]]}>{LETTERS[alt[row]]} where the genome has {found}")
     if len(wrong) > most_wrong * len(known):
         hint = "Use the genome that the variants were called on."
         for shift, words in ((1, "count from 0"), (-1, "be one too high")):
