@@ -1,7 +1,7 @@
 """MAF or aligned FASTA -> an alignment's store, in constant memory; there whole or not at all.
 
-The first pass checks every row and learns species and lengths, so that a damaged file is refused before anything is
-written; the second writes. MAF sorted by the reference, as it mostly is, is written front to back.
+The first pass learns species and lengths, the second checks every row and writes. MAF sorted by the reference, as it
+mostly is, is written front to back.
 """
 
 import hashlib
@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.datasets.alignment_files import Records, Row, block_codes, is_fasta, read_maf, read_records
+from r2mae.datasets.alignment_files import (
+    Records,
+    Row,
+    block_codes,
+    is_fasta,
+    maf_row,
+    read_maf,
+    read_records,
+    scan_maf,
+)
 from r2mae.datasets.alignment_store import (
     COVERED,
     FORMAT,
@@ -104,16 +113,16 @@ class _Source:
             raise InputError(f"{path}: {contig} must have {known:,} bases, as said before, got {length:,}.")
 
     def _scan_maf(self, path: Path, say: Heard) -> None:
-        for rows in read_maf(path, say):
-            self.reference = self.reference or rows[0].source.partition(".")[0]
-            self.counts["blocks"] += 1
-            found = [self.species_of(row) for row in rows]
+        for sources, lines in scan_maf(path, say):
+            self.reference = self.reference or sources[0].partition(b".")[0].decode()
+            found = [self.species_of(source) for source in sources]
             self.species |= dict.fromkeys(found, 0)
+            self.counts["blocks"] += 1
             self.counts["repeated_rows"] += len(found) - len(set(found))
             if self.reference not in found:
                 self.counts["without_reference"] += 1
                 continue
-            row = rows[found.index(self.reference)]
+            row = maf_row(path, *lines[found.index(self.reference)])
             self._length(path, self.contig_of(row), row.source_size)
 
     def _scan_records(self, path: Path, say: Heard) -> None:
@@ -131,14 +140,16 @@ class _Source:
         bases = sum(int(np.count_nonzero(part != GAP)) for part in np.array_split(row, len(row) // TOGETHER + 1))
         self._length(path, file_stem(path), bases)
 
-    def species_of(self, row: Row) -> str:
+    def species_of(self, source: bytes) -> str:
         """The assembly that a row is of: what its source says before the first dot."""
-        is_reference = row.source == self.reference or row.source.startswith(f"{self.reference}.")
-        return self.reference if is_reference else row.source.partition(".")[0]
+        name = source.partition(b".")[0].decode()
+        if name != self.reference and "." in self.reference and f"{source.decode()}.".startswith(f"{self.reference}."):
+            return self.reference
+        return name
 
     def contig_of(self, row: Row) -> str:
         """What the reference's row says behind the assembly."""
-        return row.source.removeprefix(f"{self.reference}.")
+        return row.source.decode().removeprefix(f"{self.reference}.")
 
     def parts(self) -> Iterator[AlignedPart]:
         """All that is aligned to the reference, in the order of the files."""
@@ -147,7 +158,7 @@ class _Source:
                 yield from self._record_parts(self.records[path])
             else:
                 for rows in read_maf(path, self._say("write", number)):
-                    found = {self.species_of(row): row for row in reversed(rows)}  # of repeated ones the first
+                    found = {self.species_of(row.source): row for row in reversed(rows)}  # of repeated ones the first
                     if (row := found.pop(self.reference, None)) is not None:
                         start, reference, codes = block_codes(path, row, list(found.values()))
                         where = f"{path}, line {row.line}"

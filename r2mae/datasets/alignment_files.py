@@ -19,10 +19,10 @@ class Row(NamedTuple):
     """A line of a block: which sequence, where in it, and its letters with gaps."""
 
     line: int
-    source: str
+    source: bytes
     start: int
     size: int
-    strand: str
+    strand: bytes
     source_size: int
     text: bytes
 
@@ -41,56 +41,80 @@ def read_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[list[Row]
 
     Raises: InputError for lines that are no MAF, rows cut off, and rows of one block that differ in length.
     """
-    rows: list[Row] = []
+    for lines in _blocks(path, progress):
+        rows = [maf_row(path, number, line) for number, line in lines]
+        width = len(rows[0].text)
+        for row in rows:
+            if len(row.text) != width:
+                raise InputError(
+                    f"{path}: line {row.line}: row {row.source.decode()} must have {width:,} letters, "
+                    f"as its block has, got {len(row.text):,}. {_CUT}"
+                )
+        yield rows
+
+
+def scan_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[tuple[list[bytes], list[tuple[int, bytes]]]]:
+    """(sources, lines) of blocks in order, all that is wanted before reading them: several times as fast."""
+    for lines in _blocks(path, progress):
+        words = [line.split(None, 2) for _, line in lines]
+        if min(map(len, words)) < 3:
+            for number, line in lines:
+                maf_row(path, number, line)
+        yield [found[1] for found in words], lines
+
+
+def _blocks(path: Path, progress: Heard) -> Iterator[list[tuple[int, bytes]]]:
+    """Numbered lines of the rows of blocks."""
+    rows: list[tuple[int, bytes]] = []
     is_open, is_maf, number = False, False, 0
     with open_dna(path, progress) as file:
         for number, line in enumerate(file, 1):
             kind = line[:1]
             if kind == b"s":
-                if not is_open:
-                    raise InputError(f"{path}: line {number} must follow a line of 'a', got a row outside a block.")
-                rows.append(_row(path, number, line))
-                if len(rows[-1].text) != len(rows[0].text):
-                    raise InputError(
-                        f"{path}: line {number}: row {rows[-1].source} must have {len(rows[0].text):,} letters, "
-                        f"as its block has, got {len(rows[-1].text):,}. {_CUT}"
-                    )
+                rows.append((number, line))
             elif kind == b"a" or not line.strip():
-                yield from _closed(path, number, is_open, rows)
+                if is_open or rows:
+                    yield _closed(path, number, is_open, rows)
                 is_open, is_maf, rows = kind == b"a", is_maf or kind == b"a", []
             elif kind not in _OTHER_LINES:
                 raise InputError(f"{path}: line {number} must be one of MAF's, got {line[:30]!r}.")
-        yield from _closed(path, number, is_open, rows)
+        if is_open or rows:
+            yield _closed(path, number, is_open, rows)
     if not is_maf:
         raise InputError(f"{path} must hold blocks of MAF, or records of FASTA, got neither.")
 
 
-def _closed(path: Path, number: int, is_open: bool, rows: list[Row]) -> list[list[Row]]:
-    if is_open and not rows:
+def _closed(path: Path, number: int, is_open: bool, rows: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    if not is_open:
+        raise InputError(f"{path}: line {rows[0][0]} must follow a line of 'a', got a row outside a block.")
+    if not rows:
         raise InputError(f"{path}: the block before line {number} must have rows, got none. {_CUT}")
-    return [rows] if rows else []
+    return rows
 
 
-def _row(path: Path, number: int, line: bytes) -> Row:
+def maf_row(path: Path, number: int, line: bytes) -> Row:
+    """The row of a line. Raises: InputError for one that is cut off, or lies outside its sequence."""
     words = line.split()
     try:
         _, source, start, size, strand, source_size, text = words
-        row = Row(number, source.decode(), int(start), int(size), strand.decode(), int(source_size), text)
+        row = Row(number, source, int(start), int(size), strand, int(source_size), text)
     except ValueError:
         raise InputError(
             f"{path}: line {number} must be s, source, start, size, strand, source size, letters, "
             f"got {len(words)} words: {line[:40]!r}. {_CUT}"
         ) from None
-    bases = len(text) - text.count(b"-") - text.count(b".")
+    bases = len(text) - text.count(b"-")
+    if bases != row.size:
+        bases -= text.count(b".")
     if bases != row.size:
         raise InputError(
-            f"{path}: line {number}: row {row.source} must have {row.size:,} bases, as its size says, "
+            f"{path}: line {number}: row {source.decode()} must have {row.size:,} bases, as its size says, "
             f"got {bases:,}. {_CUT}"
         )
-    if row.strand not in ("+", "-") or not 0 <= row.start <= row.start + row.size <= row.source_size:
+    if strand not in (b"+", b"-") or not 0 <= row.start <= row.start + row.size <= row.source_size:
         raise InputError(
-            f"{path}: line {number}: row {row.source} must lie on strand + or - within {row.source_size:,} bases, "
-            f"got {row.strand} {row.start:,} to {row.start + row.size:,}."
+            f"{path}: line {number}: row {source.decode()} must lie on strand + or - within {row.source_size:,} bases, "
+            f"got {strand.decode()} {row.start:,} to {row.start + row.size:,}."
         )
     return row
 
@@ -107,14 +131,14 @@ def block_codes(path: Path, reference: Row, others: list[Row]) -> tuple[int, Cod
         row = (reference, *others)[wrong // width]
         letter = chr(row.text[wrong % width])
         raise InputError(
-            f"{path}: line {row.line}: row {row.source} must hold IUPAC letters, "
+            f"{path}: line {row.line}: row {row.source.decode()} must hold IUPAC letters, "
             f"got {letter!r} at column {wrong % width + 1:,}."
         )
     codes: Codes = np.frombuffer(letters, dtype=np.uint8).reshape(1 + len(others), width)
     if reference.size != width:
         codes = codes[:, codes[0] != GAP]
     start = reference.start
-    if reference.strand == "-":
+    if reference.strand == b"-":
         codes = reverse_complement(codes)
         start = reference.source_size - start - reference.size
     return start, codes[0], codes[1:]
