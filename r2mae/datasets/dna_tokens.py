@@ -105,7 +105,7 @@ def make_codec(tokenizer: Any, kmer: int = 1) -> Codec:
         )
     first, last = borders(tokenizer) or (0, 0)
     unknown = vocabulary.get("N", vocabulary.get("n", tokenizer.unk_token_id))
-    kmers = torch.tensor([vocabulary[word] for word in words])
+    kmers = torch.tensor([vocabulary[word] for word in words], device="cpu")  # also where shapes alone are asked for
     pad = tokenizer.pad_token_id
     return Codec(tokenizer, kmer, kmers, first, last, pad, pad if unknown is None else unknown)
 
