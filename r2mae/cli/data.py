@@ -90,8 +90,10 @@ def build_msa(arguments: argparse.Namespace) -> None:
     if arguments.genome is not None:
         is_store = Path(arguments.genome).is_dir()
         genome = open_genome([Path(arguments.genome)] if is_store else expand_dna([arguments.genome]))
+    named = arguments.species or ""
+    species = Path(named).read_text().split() if Path(named).is_file() else [name for name in named.split(",") if name]
     with show_counted("bytes") as progress:
-        build_alignment_store(Path(arguments.out), paths, arguments.reference, genome, progress)
+        build_alignment_store(Path(arguments.out), paths, arguments.reference, genome, progress, species=species)
     inspect(arguments)
 
 

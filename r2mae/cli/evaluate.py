@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from r2mae.cli import evaluate_cells, evaluate_texts
+from r2mae.cli import evaluate_cells, evaluate_dna, evaluate_texts
 from r2mae.cli.show import show, show_text
 
 COMPONENTS = "PCA-50"  # of log1p counts a 10,000: what cells are compared with, where images have raw input
@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> None:
     if task in ("imputation", "clustering"):
         return getattr(evaluate_cells, task)(loaded, recipe, arguments)  # type: ignore[no-any-return]
     if task == "masked":
-        return evaluate_texts.masked(loaded, recipe, arguments)
+        by_modality = evaluate_dna.masked if recipe.modality == "dna" else evaluate_texts.masked
+        return by_modality(loaded, recipe, arguments)
     rows = score(loaded, recipe, [task], arguments.labels_per_class, arguments.draws, arguments.baselines)
     if not arguments.json:
         return print_scores(rows)
@@ -87,7 +88,7 @@ def encoders(loaded: Any, recipe: Any, baselines: bool) -> Iterator[tuple[str, A
     yield "pretrained", loaded.model, "embed"
     if baselines:
         yield "untrained", build_model(recipe, loaded.num_classes).to(loaded.device), "embed"
-        simple = {"cell": COMPONENTS, "language": "bag of tokens"}
+        simple = {"cell": COMPONENTS, "language": "bag of tokens", "dna": "counts of 5-mers"}
         yield simple.get(recipe.modality, "raw input"), loaded.model, "baseline"
 
 

@@ -7,7 +7,7 @@ mostly is, is written front to back.
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ def build_alignment_store(
     reference: str | None = None,
     genome: GenomeStore | None = None,
     progress: Progress = lambda *_: None,
+    *,
+    species: Sequence[str] = (),
 ) -> AlignmentStore:
     """Build, or open the finished store of these files.
 
@@ -56,18 +58,19 @@ def build_alignment_store(
         reference: whose bases are positions; None: the first row of the first file.
         genome: of the reference, whose bases and soft masks are the store's; None: those of the rows, else Ns.
         progress: hears how far it is.
+        species: the others that are kept, in this order; none named: all, as they appear.
 
     Raises: InputError for damaged files, a reference that differs from the genome, a folder that holds something else.
     """
     with one_at_a_time(out):
-        source = source_word(paths, reference, genome and genome.fingerprint)
+        source = source_word(paths, reference, genome and genome.fingerprint, list(species))
         if is_alignment_store(out):
             store = open_alignment_store(out)
             if store.meta["source"] != source:
                 raise InputError(f"{out} must be absent or of the same files, got another alignment. Name another.")
             return store
         with building(out) as work:
-            _build(work, paths, reference, genome, source, progress)
+            _build(work, _Source(work, paths, reference, species, progress), genome, source)
     return open_alignment_store(out)
 
 
@@ -86,7 +89,9 @@ def open_alignment(
 class _Source:
     """Files, and what the first pass finds: species, contigs and their lengths."""
 
-    def __init__(self, work: Path, paths: list[Path], reference: str | None, progress: Progress) -> None:
+    def __init__(
+        self, work: Path, paths: list[Path], reference: str | None, chosen: Sequence[str], progress: Progress
+    ) -> None:
         self.work, self.paths, self.reference, self.progress = work, paths, reference or "", progress
         self.species: dict[str, int] = {}
         self.lengths: dict[str, int] = {}
@@ -100,7 +105,10 @@ class _Source:
         if self.reference not in self.species:
             near = did_you_mean(self.reference, self.species)
             raise InputError(f"{paths[0]} must have the reference {self.reference!r} in some block, got none. {near}")
-        names = [self.reference, *(name for name in self.species if name != self.reference)]
+        if strange := [name for name in chosen if name not in self.species]:
+            near = did_you_mean(strange[0], self.species)
+            raise InputError(f"{paths[0]} must have the species {strange[0]!r} in some block, got none. {near}")
+        names = dict.fromkeys([self.reference, *(chosen or self.species)])
         self.species = {name: column for column, name in enumerate(names)}
 
     def _say(self, what: str, number: int) -> Heard:
@@ -160,6 +168,7 @@ class _Source:
                 for rows in read_maf(path, self._say("write", number)):
                     found = {self.species_of(row.source): row for row in reversed(rows)}  # of repeated ones the first
                     if (row := found.pop(self.reference, None)) is not None:
+                        found = {name: other for name, other in found.items() if name in self.species}
                         start, reference, codes = block_codes(path, row, list(found.values()))
                         where = f"{path}, line {row.line}"
                         yield AlignedPart(where, self.contig_of(row), start, reference, list(found), codes)
@@ -167,20 +176,18 @@ class _Source:
     def _record_parts(self, records: Records) -> Iterator[AlignedPart]:
         rows, start = records.codes(), 0
         row = records.names.index(self.reference)
-        others = [name for name in records.names if name != self.reference]
+        others = [name for name in records.names if name != self.reference and name in self.species]
+        places = [records.names.index(name) for name in others]
         width = max(1, TOGETHER // len(records.names))
         for at in range(0, records.columns, width):
             codes = rows[:, at : at + width]
             codes = codes[:, codes[row] & PLAIN != GAP]
-            rest = np.delete(codes, row, 0) & np.uint8(PLAIN)
+            rest = codes[places] & np.uint8(PLAIN)
             yield AlignedPart(str(records.path), file_stem(records.path), start, codes[row], others, rest)
             start += codes.shape[1]
 
 
-def _build(
-    work: Path, paths: list[Path], reference: str | None, genome: GenomeStore | None, word: str, progress: Progress
-) -> None:
-    source = _Source(work, paths, reference, progress)
+def _build(work: Path, source: _Source, genome: GenomeStore | None, word: str) -> None:
     contigs = [
         ContigWriter(work, number, *entry, source.species, genome)
         for number, entry in enumerate(source.lengths.items())
@@ -206,10 +213,10 @@ def _build(
     runs.tofile(work / COVERED)
     for records in source.records.values():
         records.rows.unlink()
-    _write_reference(work, contigs, paths)
+    _write_reference(work, contigs, source.paths)
     digest = hashlib.sha256(repr((word, list(source.species))).encode()).hexdigest()[:16]
     about: dict[str, Any] = {"format": FORMAT, "fingerprint": digest, "source": word}
-    about |= {"files": [str(path) for path in paths], "genome": genome and genome.called}
+    about |= {"files": [str(path) for path in source.paths], "genome": genome and genome.called}
     about |= {"species": list(source.species), "contigs": list(source.lengths.items()), **source.counts}
     about |= {"positions": sum(source.lengths.values()), "covered_runs": len(runs), "covered": _size(runs)}
     about |= {"covered_twice": _size(spans) - _size(runs)}

@@ -28,6 +28,7 @@ from r2mae.errors import InputError
 
 COVERED, REFERENCE = "covered.bin", "reference"
 FORMAT = "r2mae alignment store 1"
+_MOST_MAPS = 1000  # contigs that are mapped at a time: a process may have 65,530 maps
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class AlignmentStore:
 
     place: Path
     meta: dict[str, Any]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.place, self.meta)  # not what was mapped so far
 
     @property
     def fingerprint(self) -> str:
@@ -77,6 +81,8 @@ class AlignmentStore:
         """(length, S) codes of a whole contig, mapped. Raises: InputError for one that it lacks."""
         if contig not in self._columns:
             found = self.reference.contig(contig)
+            if len(self._columns) > _MOST_MAPS:
+                self._columns.clear()
             path = self.place / contig_file(self.reference.numbers[contig])
             shape = (found.length, len(self.meta["species"]))
             self._columns[contig] = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)

@@ -37,6 +37,9 @@ class GenomeStore:
     place: Path
     meta: dict[str, Any]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.place, self.meta)  # not what was mapped so far
+
     @property
     def fingerprint(self) -> str:
         """Of names, lengths and bases, whatever files they came from."""

@@ -27,6 +27,9 @@ class Track:
     place: Path
     meta: dict[str, Any]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.place, self.meta)  # not what was mapped so far
+
     @property
     def fingerprint(self) -> str:
         """Of the file and the genome."""

@@ -38,6 +38,11 @@ def test_build_msa_and_inspect(scratch, capsys):
     by_store = said(capsys, "data", "build", "dna", "genome", "g.fa")
     assert "6 bases" in by_store
     said(capsys, "data", "build", "msa", "again", "a.maf", "--genome", "genome")
+    (scratch / "names.txt").write_text("mm\n")
+    for named in ("mm", "names.txt"):
+        report = said(capsys, "data", "build", "msa", f"of_{named}", "a.maf", "--species", named, "--json")
+        assert json.loads(report)["species"] == ["hg", "mm"]
+    assert "species 'rn'" in refused(capsys, "data", "build", "msa", "no", "a.maf", "--species", "mm,rn")
     assert "Did you mean hg" in refused(capsys, "data", "build", "msa", "no", "a.maf", "--reference", "hgg")
     (scratch / "g.fa").write_text(">c1\nNACGAa\n")
     assert "differ, first at c1:5" in refused(capsys, "data", "build", "msa", "no", "a.maf", "--genome", "g.fa")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,23 @@ def test_the_reference_may_be_another_species(scratch):
     assert store.species[0] == "rat"
     assert [contig.name for contig in store.contigs] == ["1"]
     assert columns(store, "1")["mus"][5:12] == "ATG-GTC"
+
+
+def test_some_species_are_kept(scratch):
+    path = write(scratch / "a.maf", MAF)
+    store = build_alignment_store(scratch / "out", [path], species=["dog", "mus"])
+    assert store.species == ["ref", "dog", "mus"]
+    whole = open_alignment([path])
+    for name in store.species:
+        assert columns(store, "c1")[name] == columns(whole, "c1")[name]
+    with pytest.raises(InputError, match="species 'dig' .*Did you mean dog"):
+        build_alignment_store(scratch / "no", [path], species=["dig"])
+    fasta = write(scratch / "b.fa", ">man\nAC\n>ape\nAG\n>cat\nTT\n")
+    chosen = build_alignment_store(scratch / "fasta", [fasta], species=["cat"])
+    assert columns(chosen, "b") == {"man": "AC", "cat": "TT"}
+    copy = pickle.loads(pickle.dumps(whole))
+    assert columns(copy, "c1") == columns(whole, "c1")
+    assert len(pickle.dumps(whole)) < 2000
 
 
 def random_maf(folder, draw, *, lengths=(90, 40), blocks=25, shuffled):
