@@ -7,8 +7,7 @@ Windows are drawn at random, 131,072 bases a batch, on both strands, pages warm,
 what the order of training costs. Alignments are synthetic MAF, sorted, a tenth of the letters gaps; aligned bases are
 those of all rows. Rates are by the wall clock; "cpu" ones by the processor's time, for machines that others use too.
 Memory is of a process of its own for each job: "peak" is all that was resident, pages of mapped files included, which
-all processes share and the system takes back when it wants; "own" is the rest ("before": what libraries take). The
-last line is JSON.
+all processes share; "own" is the rest ("before": what libraries take). The last line is JSON.
 """
 
 import argparse

@@ -19,11 +19,10 @@ from r2mae.datasets.genome_store import (
     META,
     Contig,
     GenomeStore,
-    Integers,
     check_inside,
     open_genome_store,
-    take_rows,
 )
+from r2mae.datasets.mapped import MOST_MAPPED, Integers, MappedArray
 from r2mae.errors import InputError
 
 COVERED, REFERENCE = "covered.bin", "reference"
@@ -73,20 +72,23 @@ class AlignmentStore:
         return np.fromfile(self.place / COVERED, dtype=np.int64).reshape(-1, 2)
 
     @cached_property
-    def _columns(self) -> dict[str, Codes]:
-        """Maps that were opened so far."""
+    def _maps(self) -> dict[str, MappedArray]:
+        """Contigs that were opened so far."""
         return {}
+
+    def _mapped(self, contig: str) -> MappedArray:
+        if contig not in self._maps:
+            found = self.reference.contig(contig)
+            if len(self._maps) > _MOST_MAPS:
+                self._maps.clear()
+            path = self.place / contig_file(self.reference.numbers[contig])
+            share = MOST_MAPPED // len(self.contigs)
+            self._maps[contig] = MappedArray(path, np.uint8, found.length * len(self.meta["species"]), share)
+        return self._maps[contig]
 
     def columns(self, contig: str) -> Codes:
         """(length, S) codes of a whole contig, mapped. Raises: InputError for one that it lacks."""
-        if contig not in self._columns:
-            found = self.reference.contig(contig)
-            if len(self._columns) > _MOST_MAPS:
-                self._columns.clear()
-            path = self.place / contig_file(self.reference.numbers[contig])
-            shape = (found.length, len(self.meta["species"]))
-            self._columns[contig] = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
-        return self._columns[contig]
+        return self._mapped(contig).array.reshape(-1, len(self.meta["species"]))
 
     def fetch(self, contig: str, start: int, stop: int) -> Codes:
         """(stop - start, S) codes, 0-based, half-open. Raises: InputError for what is not in the contig."""
@@ -95,8 +97,8 @@ class AlignmentStore:
 
     def take(self, contig: str, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within a contig; all must lie in it."""
-        flat, species = self.columns(contig).reshape(-1), len(self.meta["species"])
-        return take_rows(flat, starts * species, length * species).reshape(-1, length, species)
+        species = len(self.meta["species"])
+        return self._mapped(contig).take(starts * species, length * species).reshape(-1, length, species)
 
     def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within contigs of numbers (B,): beyond an end N, and gaps."""

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from r2mae.datasets.alignment_store import AlignmentStore
 from r2mae.datasets.bases import COMPLEMENT, PLAIN, SOFT_MASK
-from r2mae.datasets.genome_store import GenomeStore, Integers, take_rows
+from r2mae.datasets.genome_store import GenomeStore
 from r2mae.datasets.intervals import intersect, invert, overlap, parse_intervals
+from r2mae.datasets.mapped import Integers
 from r2mae.datasets.source import Batch
 from r2mae.datasets.tracks import Track
 from r2mae.errors import InputError
@@ -140,7 +141,7 @@ class Windows:
             "is_reverse": torch.from_numpy(is_reverse),
         }
         for name, track in self.tracks.items():
-            values = take_rows(track.values, starts, self.length)
+            values = track.take(starts, self.length)
             values[is_reverse] = values[is_reverse, ::-1]
             batch[name] = torch.from_numpy(values)
         if self.alignment is not None:

@@ -15,10 +15,10 @@ from r2mae.datasets.genome_store import (
     META,
     UNKNOWN,
     GenomeStore,
-    Integers,
     is_genome_store,
     open_genome_store,
 )
+from r2mae.datasets.mapped import Integers
 from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from r2mae.datasets.dna_files import open_dna
-from r2mae.datasets.genome_store import GenomeStore, Integers, check_inside
+from r2mae.datasets.genome_store import GenomeStore, check_inside
+from r2mae.datasets.mapped import Integers
 from r2mae.errors import InputError
 
 

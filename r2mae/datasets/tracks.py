@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.datasets.dna_files import building, cache_folder, open_dna, state_word
-from r2mae.datasets.genome_store import GenomeStore, Integers
+from r2mae.datasets.genome_store import GenomeStore
+from r2mae.datasets.mapped import Integers, MappedArray
 from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError
 
@@ -36,9 +37,17 @@ class Track:
         return str(self.meta["fingerprint"])
 
     @cached_property
+    def _mapped(self) -> MappedArray:
+        return MappedArray(self.place / _VALUES, np.float32, self.meta["bases"])
+
+    @property
     def values(self) -> npt.NDArray[np.float32]:
         """(T,)."""
-        return np.memmap(self.place / _VALUES, dtype=np.float32, mode="r", shape=(self.meta["bases"],))
+        return self._mapped.array
+
+    def take(self, starts: Integers, length: int) -> npt.NDArray[np.float32]:
+        """(B, length) values from starts (B,) in the flat array; all must lie in it."""
+        return self._mapped.take(starts, length)
 
     def fetch(self, genome: GenomeStore, contig: str, start: int, stop: int) -> npt.NDArray[np.float32]:
         """(stop - start,) values, 0-based, half-open."""

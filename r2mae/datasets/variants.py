@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from r2mae.datasets.bases import GENOME, LETTERS, PLAIN, Codes, N
 from r2mae.datasets.dna_files import open_dna
-from r2mae.datasets.genome_store import GenomeStore, Integers
+from r2mae.datasets.genome_store import GenomeStore
+from r2mae.datasets.mapped import Integers
 from r2mae.errors import InputError, did_you_mean
 
 _NAMES = {

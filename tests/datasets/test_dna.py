@@ -8,6 +8,7 @@ from r2mae.datasets.bases import GAP, decode, encode, reverse_complement
 from r2mae.datasets.dna import Windows
 from r2mae.datasets.genome_build import open_genome
 from r2mae.datasets.intervals import intersect, invert, merge, overlap, parse_intervals
+from r2mae.datasets.mapped import MappedArray
 from r2mae.datasets.source import StreamDataset, hold_out
 from r2mae.datasets.stream import Stream
 from r2mae.errors import InputError
@@ -158,3 +159,19 @@ def test_interval_arithmetic_is_that_of_sets():
 
 def test_encoding_knows_gaps():
     assert encode("AC-.").tolist() == [0, 1, GAP, GAP]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_rows_are_the_same_mapped_or_read(scratch, dtype):
+    values = np.random.default_rng(0).integers(0, 200, 500).astype(dtype)
+    values.tofile("values.bin")
+    starts = np.array([0, 490, 3, 3, 77])
+    mapped, read = (MappedArray(scratch / "values.bin", dtype, 500, most) for most in (1 << 20, 0))
+    assert mapped.file is None
+    assert read.file is not None
+    for array in (mapped, read):
+        rows = array.take(starts, 10)
+        assert np.array_equal(rows, np.stack([values[start : start + 10] for start in starts]))
+        rows[:] = 0  # a copy: the file stays
+        assert array.take(starts[:0], 10).shape == (0, 10)
+    assert np.array_equal(np.fromfile("values.bin", dtype), values)
