@@ -94,7 +94,9 @@ class GenomeWriter:
         self.files: dict[str, Path] = {}
         self.total = 0
         self.counts = np.zeros(16, dtype=np.int64)
-        self.runs: list[Integers] = []
+        self.unknown = (work / UNKNOWN).open("wb")
+        self.runs = 0
+        self.last_run = np.zeros((0, 2), dtype=np.int64)  # which the next block may go on with
         self.digest = hashlib.sha256()
 
     def begin(self, path: Path, name: str) -> None:
@@ -115,9 +117,17 @@ class GenomeWriter:
         self.counts += np.bincount(array, minlength=16)
         if N in codes or N | SOFT_MASK in codes:
             is_edge = np.diff((array & PLAIN) == N, prepend=False, append=False)
-            self.runs.append(np.flatnonzero(is_edge).reshape(-1, 2).astype(np.int64) + self.total)
+            self._add_runs(np.flatnonzero(is_edge).reshape(-1, 2) + self.total)
         self.total += len(codes)
         self.contigs[-1][1] += len(codes)
+
+    def _add_runs(self, runs: Integers) -> None:
+        if len(self.last_run) and self.last_run[0, 1] == runs[0, 0]:
+            runs[0, 0] = self.last_run[0, 0]
+            self.last_run = runs[:0]
+        self.last_run, done = runs[-1:], np.concatenate([self.last_run, runs[:-1]])
+        self.unknown.write(done.tobytes())
+        self.runs += len(done)
 
     def check_last(self, path: Path) -> None:
         """Raise InputError when the last contig has no bases."""
@@ -127,12 +137,10 @@ class GenomeWriter:
     def finish(self, source: str, files: list[str]) -> None:
         """Write what is known at the end."""
         self.file.close()
-        runs = np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.runs])
-        is_new = np.append(True, runs[1:, 0] != runs[:-1, 1])[: len(runs)]  # blocks cut runs
-        runs = np.stack([runs[is_new, 0], runs[np.append(is_new[1:], True)[: len(runs)], 1]], axis=1)
-        runs.tofile(self.work / UNKNOWN)
+        self.unknown.write(self.last_run.tobytes())
+        self.unknown.close()
         plain = self.counts[:SOFT_MASK] + self.counts[SOFT_MASK:]
-        about = {"format": FORMAT, "bases": self.total, "unknown_runs": len(runs)}
+        about = {"format": FORMAT, "bases": self.total, "unknown_runs": self.runs + len(self.last_run)}
         about |= {"counts": dict(zip("ACGTN", plain.tolist(), strict=False))}
         about |= {"soft_masked": int(self.counts[SOFT_MASK:].sum()), "fingerprint": self.digest.hexdigest()[:16]}
         about |= {"source": source, "files": files, "contigs": self.contigs}

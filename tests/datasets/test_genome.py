@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -50,6 +51,26 @@ def test_every_base_is_kept_wherever_blocks_cut(scratch, monkeypatch, pack, bloc
     assert store.meta["counts"] == {"A": 5, "C": 3, "G": 3, "T": 6, "N": 6}
     assert store.meta["soft_masked"] == 7
     assert store.fingerprint == build_genome_store(scratch / "plain", [write(scratch / "b.fa", FASTA)]).fingerprint
+
+
+def peak(job):
+    """Bytes that a job held at most."""
+    tracemalloc.start()
+    try:
+        job()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_genome(scratch, monkeypatch):
+    monkeypatch.setattr(dna_files, "BLOCK", 1 << 14)
+    peaks = []
+    for size in (1, 8):
+        lines = "".join(f"{'ACgtN' * 12}\n" for _ in range(2000 * size))
+        path = write(scratch / f"{size}.fa.gz", gzip.compress(f">a\n{lines}>b\n{lines}".encode()))
+        peaks.append(peak(lambda path=path, size=size: build_genome_store(scratch / f"out_{size}", [path])))
+    assert peaks[1] < peaks[0] * 1.2, peaks
 
 
 def test_fingerprint_changes_with_a_base_a_mask_and_a_name(scratch):
