@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from r2mae.datasets.mapped import Integers, MappedArray
 from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError
 
+Numbers = npt.NDArray[np.float64]
 _VALUES, _META = "values.bin", "meta.json"
 _TOGETHER = 1 << 19  # lines that are read together
 _COLUMNS = {"fixedStep": 1, "variableStep": 2, "table": 3, "bedGraph": 4}
@@ -128,10 +130,10 @@ def _read(path: Path) -> Iterator[_Values]:
     with open_dna(path) as file:
         number = 0
         for number, line in enumerate(file, 1):
-            first = line[:1]
-            if first in b"\n\r#" or line.startswith((b"track", b"browser")):
+            is_special = line[:1] in b"\n\r#tbfv"
+            if is_special and (line[:1] in b"\n\r#" or line.startswith((b"track", b"browser"))):
                 continue
-            if line.startswith((b"fixedStep", b"variableStep")):
+            if is_special and line.startswith((b"fixedStep", b"variableStep")):
                 yield from _parse(path, kind, words, held, start)
                 kind, words, held = *_declared(path, number, line), []
             else:
@@ -178,53 +180,56 @@ def _is_number(word: bytes) -> bool:
     return True
 
 
-def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], start: int) -> list[_Values]:
+def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], start: int) -> Iterator[_Values]:
     """Values of lines of one kind. A fixedStep's start moves on in `words`, for lines that follow."""
-    if not held:
-        return []
-    columns = _COLUMNS[kind]
+    columns = _COLUMNS[kind] if held else 0
+    if columns > 2:  # each line names its contig
+        for name, group in groupby(held, key=lambda line: line.split(None, 1)[0]):
+            lines = list(group)
+            cells = _numbers(path, kind, [line[len(name) :] for line in lines], columns - 1, start)
+            stops = cells[:, 1] if kind == "bedGraph" else cells[:, 0]
+            starts = cells[:, 0] if kind == "bedGraph" else cells[:, 0] - 1
+            yield _spread(path, start, name.decode(errors="replace"), starts, stops, cells[:, -1])
+            start += len(lines)
+    elif columns:
+        cells, span = _numbers(path, kind, held, columns, start), int(words["span"])
+        starts = cells[:, 0] - 1
+        if kind == "fixedStep":
+            step = int(words["step"])
+            starts = float(words["start"]) - 1 + step * np.arange(len(held), dtype=np.float64)
+            words["start"] = str(int(words["start"]) + step * len(held))
+        yield _spread(path, start, words["chrom"], starts, starts + span, cells[:, -1])
+
+
+def _numbers(path: Path, kind: str, lines: list[bytes], columns: int, start: int) -> Numbers:
+    """(L, columns) of lines. Raises: InputError for the first that does not hold as many numbers."""
     try:
-        cells = np.array(b" ".join(held).split()).reshape(len(held), columns)
-        values = cells[:, -1].astype(np.float32)
-        numbers = cells[:, {"variableStep": 0, "table": 1, "bedGraph": 1, "fixedStep": 0}[kind] : -1]
-        places = numbers.astype(np.int64)
-    except ValueError:
-        wrong = next(
-            (
-                number
-                for number, line in enumerate(held)
-                if len(line.split()) != columns or not all(map(_is_number, line.split()[1 if columns > 2 else 0 :]))
-            ),
-            0,
-        )
-        raise InputError(
-            f"{path}: line {start + wrong:,} must be {columns} words of {kind}, numbers where they belong, "
-            f"got {held[wrong][:60]!r}."
-        ) from None
-    if kind == "fixedStep":
-        step = int(words["step"])
-        places = (int(words["start"]) - 1 + step * np.arange(len(held)))[:, None]
-        words["start"] = str(int(words["start"]) + step * len(held))
-    elif kind != "bedGraph":
-        places = places - 1
-    if columns < 3:
-        positions, values = _spread(places[:, 0], np.full(len(held), int(words["span"])), values)
-        return [_Values(start, words["chrom"], positions, values)]
-    spans = places[:, 1] - places[:, 0] if kind == "bedGraph" else np.ones(len(held), dtype=np.int64)
+        found = np.fromstring(b" ".join(lines), dtype=np.float64, sep=" ")
+        places = found.reshape(len(lines), columns)[:, : columns - 1]
+        if (places == np.floor(places)).all():
+            return found.reshape(len(lines), columns)
+    except (ValueError, DeprecationWarning):  # fewer numbers, since reading stops at what is none
+        pass
+    wrong = next((number for number, line in enumerate(lines) if not _holds(line.split(), columns)), 0)
+    raise InputError(
+        f"{path}: line {start + wrong:,} must be {_COLUMNS[kind]} words of {kind}, numbers where they belong, "
+        f"got {lines[wrong].strip()[:60]!r}."
+    )
+
+
+def _holds(cells: list[bytes], columns: int) -> bool:
+    """Whether words are whole numbers and at last a number."""
+    return len(cells) == columns and all(map(bytes.isdigit, cells[:-1])) and _is_number(cells[-1])
+
+
+def _spread(path: Path, line: int, contig: str, starts: Numbers, stops: Numbers, values: Numbers) -> _Values:
+    """Values of every base of intervals, starts and stops (I,) from 0. Raises: InputError for one that is empty."""
+    spans = (stops - starts).astype(np.int64)
     if (spans < 1).any():
         wrong = int(np.flatnonzero(spans < 1)[0])
-        raise InputError(f"{path}: line {start + wrong:,} must end after it starts, got {held[wrong][:60]!r}.")
-    found, edges = [], np.flatnonzero(np.append(True, cells[1:, 0] != cells[:-1, 0]))
-    for first, last in zip(edges, np.append(edges[1:], len(held)), strict=True):
-        part = slice(first, last)
-        positions, some = _spread(places[part, 0], spans[part], values[part])
-        found.append(_Values(start + int(first), cells[first, 0].decode(errors="replace"), positions, some))
-    return found
-
-
-def _spread(
-    starts: Integers, spans: Integers, values: npt.NDArray[np.float32]
-) -> tuple[Integers, npt.NDArray[np.float32]]:
-    """(positions, values) of every base of intervals."""
+        raise InputError(
+            f"{path}: line {line + wrong:,} must end after it starts, got {starts[wrong]:.0f} to {stops[wrong]:.0f}."
+        )
     within = np.arange(spans.sum()) - np.repeat(np.cumsum(spans) - spans, spans)
-    return np.repeat(starts, spans) + within, np.repeat(values, spans)
+    positions = np.repeat(starts.astype(np.int64), spans) + within
+    return _Values(line, contig, positions, np.repeat(values, spans).astype(np.float32))

@@ -69,11 +69,13 @@ def test_names_of_contigs(scratch, genome):
         ("fixedStep chrom=c1 step=1\n1\n", ["line 1", "chrom and start"]),
         ("fixedStep chrom=c1 start=x step=1\n1\n", ["line 1", "chrom and start"]),
         ("variableStep chrom=c1\n1 2\n1\n", ["line 3", "2 words of variableStep"]),
+        ("c1\t0\t1\t1\nc2\t0\t1\t1\nc2\t1.5\t3\t1\n", ["line 3", "4 words of bedGraph"]),
+        ("fixedStep chrom=c1 start=1 step=1\n1\n2 3\n4\n", ["line 3", "1 words of fixedStep"]),
         ("chr1\t0\t1\t0.5\n", ["contigs of", "'chr1'", "Did you mean c1", "aliases"]),
         ("", ["no value"]),
         ("hello\n", ["line 1", "wiggle, bedGraph", "1 words"]),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_bad_tracks_are_one_line_and_leave_nothing(scratch, genome, text, words):
     (scratch / "bad.wig").write_text(text)
