@@ -19,7 +19,7 @@ from r2mae.errors import InputError
 
 Numbers = npt.NDArray[np.float64]
 _VALUES, _META = "values.bin", "meta.json"
-_TOGETHER = 1 << 19  # lines that are read together
+_TOGETHER = 1 << 19  # lines, and bases, that are looked at together
 _COLUMNS = {"fixedStep": 1, "variableStep": 2, "table": 3, "bedGraph": 4}
 
 
@@ -128,7 +128,6 @@ def _read(path: Path) -> Iterator[_Values]:
     """All values, in the order of the file."""
     kind, words, held, start = "", {}, [], 1  # type: tuple[str, dict[str, str], list[bytes], int]
     with open_dna(path) as file:
-        number = 0
         for number, line in enumerate(file, 1):
             is_special = line[:1] in b"\n\r#tbfv"
             if is_special and (line[:1] in b"\n\r#" or line.startswith((b"track", b"browser"))):
@@ -189,7 +188,7 @@ def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], star
             cells = _numbers(path, kind, [line[len(name) :] for line in lines], columns - 1, start)
             stops = cells[:, 1] if kind == "bedGraph" else cells[:, 0]
             starts = cells[:, 0] if kind == "bedGraph" else cells[:, 0] - 1
-            yield _spread(path, start, name.decode(errors="replace"), starts, stops, cells[:, -1])
+            yield from _spread(path, start, name.decode(errors="replace"), starts, stops, cells[:, -1])
             start += len(lines)
     elif columns:
         cells, span = _numbers(path, kind, held, columns, start), int(words["span"])
@@ -198,7 +197,7 @@ def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], star
             step = int(words["step"])
             starts = float(words["start"]) - 1 + step * np.arange(len(held), dtype=np.float64)
             words["start"] = str(int(words["start"]) + step * len(held))
-        yield _spread(path, start, words["chrom"], starts, starts + span, cells[:, -1])
+        yield from _spread(path, start, words["chrom"], starts, starts + span, cells[:, -1])
 
 
 def _numbers(path: Path, kind: str, lines: list[bytes], columns: int, start: int) -> Numbers:
@@ -222,14 +221,26 @@ def _holds(cells: list[bytes], columns: int) -> bool:
     return len(cells) == columns and all(map(bytes.isdigit, cells[:-1])) and _is_number(cells[-1])
 
 
-def _spread(path: Path, line: int, contig: str, starts: Numbers, stops: Numbers, values: Numbers) -> _Values:
-    """Values of every base of intervals, starts and stops (I,) from 0. Raises: InputError for one that is empty."""
-    spans = (stops - starts).astype(np.int64)
-    if (spans < 1).any():
-        wrong = int(np.flatnonzero(spans < 1)[0])
-        raise InputError(
-            f"{path}: line {line + wrong:,} must end after it starts, got {starts[wrong]:.0f} to {stops[wrong]:.0f}."
-        )
-    within = np.arange(spans.sum()) - np.repeat(np.cumsum(spans) - spans, spans)
-    positions = np.repeat(starts.astype(np.int64), spans) + within
-    return _Values(line, contig, positions, np.repeat(values, spans).astype(np.float32))
+def _spread(path: Path, line: int, contig: str, starts: Numbers, stops: Numbers, values: Numbers) -> Iterator[_Values]:
+    """Values of every base of intervals, starts and stops (I,) from 0, some of them at a time.
+
+    Raises: InputError for an interval that is empty.
+    """
+    if (wrong := np.flatnonzero(stops <= starts)).size:
+        first = int(wrong[0])
+        found = f"{starts[first]:.0f} to {stops[first]:.0f}"
+        raise InputError(f"{path}: line {line + first:,} must end after it starts, got {found}.")
+    pieces = -(-(stops - starts).astype(np.int64) // _TOGETHER)  # of a long interval
+    rows = np.repeat(np.arange(len(starts)), pieces)
+    begins = starts.astype(np.int64)[rows] + _TOGETHER * _count_up(pieces)
+    spans = np.minimum(stops.astype(np.int64)[rows] - begins, _TOGETHER)
+    cuts = np.flatnonzero(np.diff(np.cumsum(spans) // _TOGETHER)) + 1
+    for some in np.split(np.arange(len(rows)), cuts):
+        positions = np.repeat(begins[some], spans[some]) + _count_up(spans[some])
+        yield _Values(line, contig, positions, np.repeat(values[rows[some]], spans[some]).astype(np.float32))
+
+
+def _count_up(counts: Integers) -> Integers:
+    """0 to n - 1 for every n of counts, one after the other."""
+    found: Integers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return found
