@@ -32,6 +32,7 @@ bench: install
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_cells.py build/bench --cells 50000
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_language.py
+	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_dna.py build/bench
 
 clean:
 	rm -rf $(VENV) build dist

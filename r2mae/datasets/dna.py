@@ -181,14 +181,16 @@ def _without(
     firsts: Integers, counts: Integers, stride: int, length: int, runs: Integers, most: int
 ) -> tuple[Integers, Integers]:
     """Runs of windows without those that have more than `most` places in `runs`: memory does not grow with windows."""
-    kept: list[Integers] = []
-    for first, count in zip(firsts.tolist(), counts.tolist(), strict=True):
+    is_whole = overlap(runs, firsts, stride * (counts - 1) + length) <= most
+    kept = [np.stack([firsts[is_whole], counts[is_whole]], axis=1)]
+    for first, count in zip(firsts[~is_whole].tolist(), counts[~is_whole].tolist(), strict=True):
         for at in range(0, count, _TOGETHER):
             starts = first + stride * np.arange(at, min(at + _TOGETHER, count))
             edges = np.diff(overlap(runs, starts, length) <= most, prepend=False, append=False)
             spans = np.flatnonzero(edges).reshape(-1, 2)
             kept.append(np.stack([first + stride * (at + spans[:, 0]), spans[:, 1] - spans[:, 0]], axis=1))
-    found = np.concatenate([np.zeros((0, 2), dtype=np.int64), *kept])
+    found = np.concatenate(kept)
+    found = found[np.argsort(found[:, 0])]
     return found[:, 0], found[:, 1]
 
 

@@ -59,7 +59,7 @@ def intersect(first: Integers, second: Integers) -> Integers:
     return np.stack([starts, np.minimum(first[rows, 1], second[others, 1])], axis=1)
 
 
-def overlap(runs: Integers, starts: Integers, length: int) -> Integers:
+def overlap(runs: Integers, starts: Integers, length: int | Integers) -> Integers:
     """(W,) how many places from starts (W,) on lie in sorted runs (R, 2)."""
     if not len(runs):
         return np.zeros(len(starts), dtype=np.int64)
