@@ -15,7 +15,7 @@ from torch import Tensor
 from r2mae.datasets.alignment_store import AlignmentStore
 from r2mae.datasets.bases import COMPLEMENT, PLAIN, SOFT_MASK
 from r2mae.datasets.genome_store import GenomeStore
-from r2mae.datasets.intervals import intersect, invert, overlap, parse_intervals
+from r2mae.datasets.intervals import count_up, intersect, invert, overlap, parse_intervals
 from r2mae.datasets.mapped import Integers
 from r2mae.datasets.source import Batch
 from r2mae.datasets.tracks import Track
@@ -183,12 +183,20 @@ def _without(
     """Runs of windows without those that have more than `most` places in `runs`: memory does not grow with windows."""
     is_whole = overlap(runs, firsts, stride * (counts - 1) + length) <= most
     kept = [np.stack([firsts[is_whole], counts[is_whole]], axis=1)]
-    for first, count in zip(firsts[~is_whole].tolist(), counts[~is_whole].tolist(), strict=True):
-        for at in range(0, count, _TOGETHER):
-            starts = first + stride * np.arange(at, min(at + _TOGETHER, count))
-            edges = np.diff(overlap(runs, starts, length) <= most, prepend=False, append=False)
-            spans = np.flatnonzero(edges).reshape(-1, 2)
-            kept.append(np.stack([first + stride * (at + spans[:, 0]), spans[:, 1] - spans[:, 0]], axis=1))
+    firsts, counts = firsts[~is_whole], counts[~is_whole]
+    pieces = -(-counts // _TOGETHER)
+    rows = np.repeat(np.arange(len(firsts)), pieces)
+    done = _TOGETHER * count_up(pieces)
+    firsts, counts = firsts[rows] + stride * done, np.minimum(counts[rows] - done, _TOGETHER)
+    cuts = np.flatnonzero(np.diff(np.cumsum(counts) // _TOGETHER)) + 1
+    for some in np.split(np.arange(len(firsts)), cuts):
+        within, piece = count_up(counts[some]), np.repeat(some, counts[some])
+        starts = firsts[piece] + stride * within
+        is_good = overlap(runs, starts, length) <= most
+        follows = is_good[:-1] & is_good[1:] & (piece[:-1] == piece[1:])
+        begins = np.flatnonzero(is_good & ~np.append(False, follows)[: len(is_good)])
+        ends = np.flatnonzero(is_good & ~np.append(follows, False)[: len(is_good)])
+        kept.append(np.stack([starts[begins], ends - begins + 1], axis=1))
     found = np.concatenate(kept)
     found = found[np.argsort(found[:, 0])]
     return found[:, 0], found[:, 1]

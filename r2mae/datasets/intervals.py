@@ -53,8 +53,7 @@ def intersect(first: Integers, second: Integers) -> Integers:
     high = np.searchsorted(second[:, 0], first[:, 1], "left")
     counts = np.maximum(high - low, 0)
     rows = np.repeat(np.arange(len(first)), counts)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    others = low[rows] + within
+    others = low[rows] + count_up(counts)
     starts = np.maximum(first[rows, 0], second[others, 0])
     return np.stack([starts, np.minimum(first[rows, 1], second[others, 1])], axis=1)
 
@@ -71,6 +70,12 @@ def overlap(runs: Integers, starts: Integers, length: int | Integers) -> Integer
         return np.where(run > 0, before[run - 1] + inside, 0)
 
     return up_to(starts + length) - up_to(starts)
+
+
+def count_up(counts: Integers) -> Integers:
+    """0 to n - 1 for every n of counts, one after the other."""
+    found: Integers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return found
 
 
 def _interval(word: str, genome: GenomeStore) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from r2mae.datasets.dna_files import building, cache_folder, open_dna, state_word
 from r2mae.datasets.genome_store import GenomeStore
+from r2mae.datasets.intervals import count_up
 from r2mae.datasets.mapped import Integers, MappedArray
 from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError
@@ -232,15 +233,9 @@ def _spread(path: Path, line: int, contig: str, starts: Numbers, stops: Numbers,
         raise InputError(f"{path}: line {line + first:,} must end after it starts, got {found}.")
     pieces = -(-(stops - starts).astype(np.int64) // _TOGETHER)  # of a long interval
     rows = np.repeat(np.arange(len(starts)), pieces)
-    begins = starts.astype(np.int64)[rows] + _TOGETHER * _count_up(pieces)
+    begins = starts.astype(np.int64)[rows] + _TOGETHER * count_up(pieces)
     spans = np.minimum(stops.astype(np.int64)[rows] - begins, _TOGETHER)
     cuts = np.flatnonzero(np.diff(np.cumsum(spans) // _TOGETHER)) + 1
     for some in np.split(np.arange(len(rows)), cuts):
-        positions = np.repeat(begins[some], spans[some]) + _count_up(spans[some])
+        positions = np.repeat(begins[some], spans[some]) + count_up(spans[some])
         yield _Values(line, contig, positions, np.repeat(values[rows[some]], spans[some]).astype(np.float32))
-
-
-def _count_up(counts: Integers) -> Integers:
-    """0 to n - 1 for every n of counts, one after the other."""
-    found: Integers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return found
