@@ -18,6 +18,7 @@ demo: install
 	$(BIN)/r2mae demo --fresh
 	$(BIN)/r2mae demo recipes/cell/pbmc68k_demo.yaml --fresh
 	$(BIN)/r2mae demo recipes/language/topics_demo.yaml --fresh
+	$(BIN)/r2mae demo recipes/dna/motifs_demo.yaml --fresh
 
 test: install
 	$(BIN)/python -m pytest

@@ -19,6 +19,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     loaded, task = load_run(arguments.run, arguments.checkpoint), arguments.task
     recipe = loaded.recipe
+    if task == "variant_effect":
+        return evaluate_dna.variant_effect(loaded, recipe, arguments)
     if arguments.label is not None:
         data = recipe.data.model_copy(update={"label_column": arguments.label})
         recipe = recipe.model_copy(update={"data": data})

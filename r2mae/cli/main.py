@@ -75,7 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = verb("evaluate", "score a run's frozen encoder on the test split")
     run(evaluate)
     evaluate.add_argument(
-        "--task", choices=("knn", "linear_probe", "imputation", "clustering", "masked"), required=True
+        "--task",
+        choices=("knn", "linear_probe", "imputation", "clustering", "masked", "variant_effect"),
+        required=True,
     )
     evaluate.add_argument(
         "--labels-per-class",
@@ -85,6 +87,17 @@ def build_parser() -> argparse.ArgumentParser:
         help="train on N labels a class, or all (default); several give a row each",
     )
     evaluate.add_argument("--label", metavar="COLUMN", help="instead of the recipe's data.label_column")
+    variant_effect = evaluate.add_argument_group("of variant_effect")
+    scored = "variants, scored by score-variants or not"
+    variant_effect.add_argument("--variants", metavar="FILE", help=scored)
+    of_classes = ("1", "pathogenic, say"), ("0", "benign, say")
+    for name, (default, example) in zip(("--positive", "--negative"), of_classes, strict=True):
+        words = f"values of the label between commas; default {default}; {example}. Other values are left out"
+        variant_effect.add_argument(name, default=default, metavar="WORD,WORD", help=words)
+    track = "bedGraph, wiggle or table: phyloP of the reference, to compare with"
+    variant_effect.add_argument("--phylop", metavar="FILE", help=track)
+    variant_effect.add_argument("--draws-of-variants", type=_positive, default=1000, metavar="N", help="bootstrap")
+    _add_variant_options(variant_effect)
     evaluate.add_argument(
         "--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="of imputation and masked: fractions to hide"
     )
@@ -100,8 +113,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     embed = verb("embed", "write features of whole samples, nothing hidden")
     run(embed)
-    embed.add_argument("data", metavar="DATA", help="train, test, a folder or file of images, or a file of cells")
-    out = "FILE.npy, (N, D) float32; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
+    embed.add_argument(
+        "data", metavar="DATA", help="train, test, a folder or file of images, or a file of cells, texts or DNA"
+    )
+    out = "FILE.npy, (N, D) float32; FILE.parquet; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
     embed.add_argument("-o", "--output", required=True, metavar="FILE", help=out)
     embed.add_argument(
         "--min-overlap", type=_share, default=0.5, metavar="S", help="of cells: share of the run's genes"
@@ -111,6 +126,12 @@ def build_parser() -> argparse.ArgumentParser:
     run(export)
     export.add_argument("folder", metavar="DIR", help="absent or empty")
     export.add_argument("--to", choices=("timm", "transformers"), required=True)
+
+    scores = verb("score-variants", "log-likelihood ratio of ALT against REF; the same command continues it")
+    run(scores)
+    scores.add_argument("variants", metavar="VARIANTS", help=".vcf, .tsv, .csv, each also with .gz, or .parquet")
+    scores.add_argument("-o", "--output", required=True, metavar="FILE", help=".tsv, .csv, .parquet or .vcf")
+    _add_variant_options(scores)
 
     fill = verb("fill", "what a language model puts where a text says [MASK]")
     run(fill)
@@ -130,6 +151,19 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--name", help="of the run folder below runs/")
     demo.add_argument("--fresh", action="store_true", help="set an earlier run aside and start over")
     return parser
+
+
+def _add_variant_options(added: Any) -> None:
+    """How variants are read."""
+    reference = "genome that variants are of, or an alignment for runs on alignments; default: the run's own"
+    added.add_argument("--reference", metavar="FASTA", help=reference)
+    named = "what a table calls contig, position, ref or alt, e.g. position=pos_hg38"
+    added.add_argument("--column", action="append", default=[], metavar="WHAT=NAME", help=named)
+    aliased = "what files call a contig = what the reference does, e.g. chrM=NC_012920.1"
+    added.add_argument("--alias", action="append", default=[], metavar="NAME=CONTIG", help=aliased)
+    added.add_argument("--first", type=int, choices=(0, 1), default=1, help="number of a contig's first base in tables")
+    wrong = "share of variants that may not fit the reference, and are left out; default 0.01"
+    added.add_argument("--most-wrong", type=_share, default=0.01, metavar="S", help=wrong)
 
 
 def _add_data(actions: Any) -> None:

@@ -123,6 +123,8 @@ class DnaTokens:
         self.source = source
         self.codec = codec
         self.fingerprint = source.fingerprint
+        if hasattr(source, "left_out"):
+            self.left_out = source.left_out
 
     def __len__(self) -> int:
         return len(self.source)

@@ -68,7 +68,7 @@ def score_bases(
             bases = batch["bases"].cpu()
             for place, ratio in enumerate(ratios):
                 mask = frozen_mask(model, batch, ratio)
-                logits, (labels, _) = model.logits(batch, mask), model.targets(batch, mask)
+                logits, (labels, _) = model.logits(batch, mask), model.named_targets(batch, mask)
                 loss = F.cross_entropy(logits, labels, reduction="none").double().cpu().numpy()
                 hits = (logits.argmax(dim=1) == labels).double().cpu().numpy()
                 is_hidden = hidden_bases(mask.is_masked.cpu(), bases, kmer)

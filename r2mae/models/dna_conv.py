@@ -158,7 +158,7 @@ class MaskedDnaConv(DnaConv):
         found = self._logits(batch, mask)
         return found.flatten(0, 1) if mask.masked_weight is None else found[mask.masked_weight]
 
-    def targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
+    def named_targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
         """(what is asked for, what each weighs or None), both (M,), row by row."""
         labels = batch.get("labels", batch["bases"]).gather(1, mask.masked)
         weights = batch["weights"].gather(1, mask.masked) if "weights" in batch else None
@@ -168,7 +168,7 @@ class MaskedDnaConv(DnaConv):
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden bases; predictions (M,): the likeliest base at each, row by row."""
-        logits, (labels, weights) = self.logits(batch, mask), self.targets(batch, mask)
+        logits, (labels, weights) = self.logits(batch, mask), self.named_targets(batch, mask)
         return MaskedOutput(weighed_loss(logits, labels, weights), logits.argmax(dim=1))
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:  # noqa: ARG002

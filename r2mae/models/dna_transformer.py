@@ -89,7 +89,7 @@ class MaskedDnaTransformer(_OverBases, MaskedLanguageModel):
         found = F.linear(features[slots.argsort()], *self._vocabulary_map())
         return found if found.dtype == torch.float64 else found.float()
 
-    def targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
+    def named_targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
         """(what is asked for, what each weighs or None), both (M,), row by row."""
         labels = batch.get("labels", batch["input_ids"])[mask.is_masked]
         return labels, batch["weights"][mask.is_masked] if "weights" in batch else None
@@ -98,5 +98,5 @@ class MaskedDnaTransformer(_OverBases, MaskedLanguageModel):
         """As for texts; weighed where a batch has weights."""
         if "weights" not in batch:
             return super().forward(batch, mask)
-        logits, (labels, weights) = self.logits(batch, mask), self.targets(batch, mask)
+        logits, (labels, weights) = self.logits(batch, mask), self.named_targets(batch, mask)
         return MaskedOutput(weighed_loss(logits, labels, weights), logits.argmax(dim=1))

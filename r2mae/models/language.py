@@ -212,6 +212,10 @@ class MaskedLanguageModel(LanguageEncoder):
         asked, order = layout.asked(slots, ids.numel(), counts)
         return self._transform(self.encode(seen, batch, layout, asked)), slots[order]
 
+    def named_targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
+        """(what is asked for, what each weighs or None for all alike), both (M,), row by row."""
+        return batch["input_ids"][mask.is_masked], None
+
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden tokens; predictions (M,): the likeliest token at each, row by row.
 

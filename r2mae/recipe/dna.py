@@ -54,6 +54,20 @@ def codec_of(recipe: AnyRecipe) -> Codec | None:
     return find_codec(str(language.kept_tokenizer(manifest)), section.kmer)
 
 
+def find_reference(recipe: AnyRecipe, given: str | None) -> Any:
+    """The genome's store that variants are of, or the alignment's for a run on one: given, or the run's own.
+
+    Raises: InputError for an alignment of other species than the run's.
+    """
+    from r2mae.datasets.dna_open import find_alignment, find_genome
+
+    data = recipe.data
+    if given is not None:
+        data = data.model_copy(update={"root": given, "card": "genome_files", "name_by_file": False})
+    found = find_alignment(data)
+    return find_genome(data) if found is None else found
+
+
 def _seen(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
     codec = codec_of(recipe)
     return source if codec is None else DnaTokens(source, codec)
@@ -197,3 +211,16 @@ def _start_from(model: nn.Module, source: str) -> nn.Module:
             )
     model.load_state_dict({name: weights[name] for name in own})
     return model
+
+
+def export_dna(loaded: Any, library: str, folder: Path) -> float:
+    """Write a transformer and its tokenizer for transformers; gives the largest difference of logits.
+
+    Raises: InputError for what transformers does not have: convolutions, and other species.
+    """
+    codec = codec_of(loaded.recipe)
+    if codec is None:
+        raise InputError("RUN must be a transformer to be exported, got convolutions, which other libraries lack.")
+    if getattr(loaded.recipe.data, "alignment", None) is not None:
+        raise InputError("RUN must be of a genome to be exported, got an alignment, which other libraries lack.")
+    return language.export_language(loaded, library, folder, codec.tokenizer)

@@ -364,17 +364,20 @@ def _load_whole(source: str) -> Any:
         raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
 
 
-def export_language(loaded: Any, library: str, folder: Path) -> float:
+def export_language(loaded: Any, library: str, folder: Path, tokenizer: Any = None) -> float:
     """Write a run's model and tokenizer for transformers; gives the largest difference of logits.
+
+    tokenizer: None is that of the run's texts.
 
     Raises: InputError for other libraries, and heads or poolings that transformers does not have.
     """
     from r2mae.interop.export_language import export_classifier, export_masked_language
     from r2mae.interop.folder import write_folder
 
-    recipe, model, tokenizer = loaded.recipe, loaded.model.cpu(), tokenizer_of(loaded.recipe)
+    recipe, model = loaded.recipe, loaded.model.cpu()
     if library != "transformers":
-        raise InputError("--to must be transformers for texts, got timm.")
+        raise InputError(f"--to must be transformers for {recipe.modality}, got {library}.")
+    tokenizer = tokenizer_of(recipe) if tokenizer is None else tokenizer
     if recipe.task == "pretrain":
         return write_folder(folder, lambda to: export_masked_language(model, tokenizer, to))
     if recipe.tune.hidden is not None:

@@ -118,7 +118,7 @@ class Uniform(torch.nn.Module):
     def logits(self, batch, mask):
         return torch.zeros(int(mask.is_masked.sum()), 4) + self.weight
 
-    def targets(self, batch, mask):
+    def named_targets(self, batch, mask):
         return batch["bases"][mask.is_masked], None
 
 
