@@ -18,6 +18,7 @@ demo: install
 	$(BIN)/r2mae demo --fresh
 	$(BIN)/r2mae demo recipes/cell/pbmc68k_demo.yaml --fresh
 	$(BIN)/r2mae demo recipes/language/topics_demo.yaml --fresh
+	$(BIN)/r2mae demo recipes/dna/motifs_demo.yaml --fresh
 
 test: install
 	$(BIN)/python -m pytest
@@ -32,6 +33,7 @@ bench: install
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench.py
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_cells.py build/bench --cells 50000
 	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_language.py
+	OMP_WAIT_POLICY=passive $(BIN)/python scripts/bench_dna.py build/bench
 
 clean:
 	rm -rf $(VENV) build dist

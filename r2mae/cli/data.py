@@ -8,10 +8,13 @@ from typing import Any
 from r2mae.cli.show import show_counted, show_text
 from r2mae.errors import InputError
 
+_SHOWN = 30  # contigs that are named
+
 
 def run(arguments: argparse.Namespace) -> None:
-    """`build cells`, `build text`, `tokenizer` or `inspect`."""
-    action = {"cells": build_cells, "text": build_text}[arguments.kind] if arguments.action == "build" else None
+    """`build cells`, `build text`, `build dna`, `build msa`, `tokenizer` or `inspect`."""
+    kinds = {"cells": build_cells, "text": build_text, "dna": build_dna, "msa": build_msa}
+    action = kinds[arguments.kind] if arguments.action == "build" else None
     (action or {"tokenizer": make_tokenizer, "inspect": inspect}[arguments.action])(arguments)
 
 
@@ -70,6 +73,33 @@ def _texts(arguments: argparse.Namespace) -> Any:
     return Texts(expand_texts(arguments.files), arguments.column, arguments.document, options)
 
 
+def build_dna(arguments: argparse.Namespace) -> None:
+    """Build a genome's store."""
+    from r2mae.datasets.dna_files import expand_dna
+    from r2mae.datasets.genome_build import build_genome_store
+
+    paths = expand_dna(arguments.files)
+    build_genome_store(Path(arguments.out), paths, show_counted("bytes"), name_by_file=arguments.name_by_file)
+    inspect(arguments)
+
+
+def build_msa(arguments: argparse.Namespace) -> None:
+    """Build an alignment's store."""
+    from r2mae.datasets.alignment_build import build_alignment_store
+    from r2mae.datasets.dna_files import expand_dna
+    from r2mae.datasets.genome_build import open_genome
+
+    paths, genome = expand_dna(arguments.files), None
+    if arguments.genome is not None:
+        is_store = Path(arguments.genome).is_dir()
+        genome = open_genome([Path(arguments.genome)] if is_store else expand_dna([arguments.genome]))
+    named = arguments.species or ""
+    species = Path(named).read_text().split() if Path(named).is_file() else [name for name in named.split(",") if name]
+    heard = show_counted("bytes")
+    build_alignment_store(Path(arguments.out), paths, arguments.reference, genome, heard, species=species)
+    inspect(arguments)
+
+
 def make_tokenizer(arguments: argparse.Namespace) -> None:
     """Train a tokenizer, and write it as transformers does."""
     from r2mae.datasets.language_open import sample_texts
@@ -90,12 +120,19 @@ def make_tokenizer(arguments: argparse.Namespace) -> None:
 
 def inspect(arguments: argparse.Namespace) -> None:
     """Print what a store holds."""
+    from r2mae.datasets.alignment_store import is_alignment_store
     from r2mae.datasets.cell_store import open_store
+    from r2mae.datasets.genome_store import is_genome_store
     from r2mae.datasets.text_store import is_text_store
 
-    if is_text_store(Path(arguments.out)):
-        inspect_text(arguments)
-        return
+    for is_kind, show_kind in (
+        (is_text_store, inspect_text),
+        (is_genome_store, inspect_genome),
+        (is_alignment_store, inspect_alignment),
+    ):
+        if is_kind(Path(arguments.out)):
+            show_kind(arguments)
+            return
     store = open_store(Path(arguments.out))
     meta = store.meta
     report: dict[str, Any] = {
@@ -144,3 +181,51 @@ def inspect_text(arguments: argparse.Namespace) -> None:
     print(f"  vocabulary {report['vocab_size']:,}; fingerprint {report['fingerprint']}")
     for length, share in report["utilisation"].items():
         print(f"  rows of {length}: {100 * share:.2f} % of positions hold a token")
+
+
+def inspect_genome(arguments: argparse.Namespace) -> None:
+    """Print what a genome's store holds."""
+    from r2mae.datasets.genome_store import open_genome_store
+
+    store = open_genome_store(Path(arguments.out))
+    if arguments.json:
+        print(json.dumps({"store": str(store.place), **store.meta}))
+        return
+    known = store.meta["bases"] - store.meta["counts"]["N"]
+    strong = store.meta["counts"]["C"] + store.meta["counts"]["G"]
+    print(
+        f"{store.place}: {store.meta['bases']:,} bases, contigs: {len(store.contigs):,}, "
+        f"{store.meta['counts']['N']:,} unknown, {store.meta['soft_masked']:,} soft-masked, "
+        f"{strong / max(1, known):.1%} G or C, fingerprint {store.fingerprint}"
+    )
+    _print_contigs(store.contigs)
+
+
+def inspect_alignment(arguments: argparse.Namespace) -> None:
+    """Print what an alignment's store holds."""
+    from r2mae.datasets.alignment_store import open_alignment_store
+
+    store = open_alignment_store(Path(arguments.out))
+    meta = store.meta
+    if arguments.json:
+        print(json.dumps({"store": str(store.place), **meta}))
+        return
+    print(
+        f"{store.place}: {len(store.species):,} species along {meta['positions']:,} bases of {store.species[0]}, "
+        f"{meta['covered']:,} of them in {meta['blocks'] - meta['without_reference']:,} blocks, "
+        f"fingerprint {store.fingerprint}"
+    )
+    print(
+        f"  left out: {meta['without_reference']:,} blocks without the reference, "
+        f"{meta['repeated_rows']:,} further rows of a species; {meta['covered_twice']:,} bases in two blocks"
+    )
+    for name, bases in meta["aligned"].items():
+        print(f"  {name}: {bases:,} bases")
+    _print_contigs(store.contigs)
+
+
+def _print_contigs(contigs: list[Any]) -> None:
+    for contig in contigs[:_SHOWN]:
+        print(f"  contig {contig.name}: {contig.length:,} bases")
+    if len(contigs) > _SHOWN:
+        print(f"  and {len(contigs) - _SHOWN:,} more contigs")

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from r2mae.cli import evaluate_texts
+from r2mae.cli import evaluate_dna, evaluate_texts
 from r2mae.cli.evaluate import print_scores, score
 from r2mae.cli.pretrain import pretrain
 from r2mae.schema.launch import read_launch
@@ -23,6 +23,9 @@ def run(arguments: argparse.Namespace) -> None:
     run = load_run(trained["run"])
     if run.recipe.modality == "language":
         _print_texts(arguments, trained, evaluate_texts.score(run, run.recipe, [0.15, 0.3, 0.5]))
+        return
+    if run.recipe.modality == "dna":
+        evaluate_dna.demo(run, trained, arguments)
         return
     (row,) = score(run, run.recipe, ["knn", "linear_probe"], [LABELS_PER_CLASS], DRAWS, baselines=True)
     if not arguments.json:

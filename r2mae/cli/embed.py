@@ -1,9 +1,10 @@
-"""`r2mae embed`: features of any data, as a .npy file beside a .csv that names its rows, or in a copy of an .h5ad."""
+"""`r2mae embed`: features of any data, as .npy beside a .csv that names its rows, as .parquet, or in an .h5ad."""
 
 import argparse
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from r2mae.errors import InputError
 def run(arguments: argparse.Namespace) -> None:
     """Write (N, D) float32, rows in the order of the data, and as many names and classes."""
     output = Path(arguments.output)
-    if output.suffix not in (".npy", ".h5ad") or not output.parent.is_dir():
-        raise InputError(f"--output must be a .npy or .h5ad file in an existing folder, got {str(output)!r}.")
+    if output.suffix not in (".npy", ".parquet", ".h5ad") or not output.parent.is_dir():
+        raise InputError(f"--output must be a .npy, .parquet or .h5ad file in an existing folder, got {str(output)!r}.")
     from r2mae.evaluation.features import extract
     from r2mae.recipe import load_run, open_paths, open_split
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     is_split, is_cell = arguments.data in ("train", "test"), loaded.recipe.modality == "cell"
     if output.suffix == ".h5ad" and (is_split or not is_cell or Path(arguments.data).resolve() == output.resolve()):
-        raise InputError("--output must be .npy here: .h5ad is for another file of cells, and for runs on cells.")
+        raise InputError(
+            "--output must be .npy or .parquet here: .h5ad is for another file of cells, and for runs on cells."
+        )
     options = {"least_overlap": arguments.min_overlap} if is_cell else {}
     source = (
         open_split(loaded.recipe, arguments.data)
@@ -43,6 +46,8 @@ def run(arguments: argparse.Namespace) -> None:
         from r2mae.interop.anndata import write_features
 
         write_features(Path(arguments.data), output, features, [source.name(row).rsplit(" ", 1)[1] for row in read])
+    elif output.suffix == ".parquet":
+        _write_parquet(output, features, source, read)
     else:
         result["names"] = _write_array(output, features, source, read)
     if is_cell and not is_split:
@@ -53,8 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    where = f", rows named in {result['names']}" if "names" in result else " in obsm['X_r2mae']"
-    print(f"{output}: {len(features)} x {features.shape[1]} float32{where}")
+    where = {".npy": f", rows named in {result.get('names')}", ".parquet": ", with name and class"}
+    where[".h5ad"] = " in obsm['X_r2mae']"
+    print(f"{output}: {len(features)} x {features.shape[1]} float32{where[output.suffix]}")
     if "genes" in result:
         genes = result["genes"]
         print(
@@ -77,11 +83,29 @@ def _write_array(output: Path, features: Any, source: Any, read: list[int]) -> s
     return str(names)
 
 
+def _write_parquet(output: Path, features: Any, source: Any, read: list[int]) -> None:
+    """A row for each sample read: its name, its class where known, its features as a list."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet  # type: ignore[import-untyped]
+
+    names, classes = zip(*_names(source, read), strict=True)
+    values = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1])
+    unfinished = output.with_name(f".writing_{output.name}")
+    parquet.write_table(pa.table({"name": list(names), "class": list(classes), "features": values}), unfinished)
+    unfinished.replace(output)
+
+
 def _write_names(path: Path, source: Any, indices: list[int]) -> None:
     """A line for each sample read: its name, and its class where known."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("name", "class"))
-        for index in indices:
-            label = -1 if source.labels is None else int(source.labels[index])
-            writer.writerow((source.name(index), source.class_names[label] if label >= 0 else ""))
+        writer.writerows(_names(source, indices))
+
+
+def _names(source: Any, indices: list[int]) -> Iterator[tuple[str, str]]:
+    """(name, class or "") of samples."""
+    labels = source.labels
+    for index in indices:
+        label = -1 if labels is None else int(labels[index])
+        yield source.name(index), source.class_names[label] if label >= 0 else ""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from r2mae.cli import evaluate_cells, evaluate_texts
+from r2mae.cli import evaluate_cells, evaluate_dna, evaluate_texts
 from r2mae.cli.show import show, show_text
 from r2mae.errors import InputError
 
@@ -20,13 +20,16 @@ def run(arguments: argparse.Namespace) -> None:
 
     loaded, task = load_run(arguments.run, arguments.checkpoint), arguments.task
     recipe = loaded.recipe if arguments.data is None else _labelled(loaded, arguments.data)
+    if task == "variant_effect":
+        return evaluate_dna.variant_effect(loaded, recipe, arguments)
     if arguments.label is not None:
         data = recipe.data.model_copy(update={"label_column": arguments.label})
         recipe = recipe.model_copy(update={"data": data})
     if task in ("imputation", "clustering"):
         return getattr(evaluate_cells, task)(loaded, recipe, arguments)  # type: ignore[no-any-return]
     if task == "masked":
-        return evaluate_texts.masked(loaded, recipe, arguments)
+        by_modality = evaluate_dna.masked if recipe.modality == "dna" else evaluate_texts.masked
+        return by_modality(loaded, recipe, arguments)
     rows = score(loaded, recipe, [task], arguments.labels_per_class, arguments.draws, arguments.baselines)
     if not arguments.json:
         return print_scores(rows)
@@ -105,7 +108,7 @@ def encoders(loaded: Any, baselines: bool) -> Iterator[tuple[str, Any, str]]:
     if baselines:
         recipe = loaded.recipe
         yield "untrained", build_model(recipe, loaded.num_classes).to(loaded.device), "embed"
-        simple = {"cell": COMPONENTS, "language": "bag of tokens"}
+        simple = {"cell": COMPONENTS, "language": "bag of tokens", "dna": "counts of 5-mers"}
         yield simple.get(recipe.modality, "raw input"), loaded.model, "baseline"
 
 

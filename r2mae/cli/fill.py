@@ -33,7 +33,7 @@ def fill(loaded: Any, text: str, top: int) -> list[list[dict[str, Any]]]:
     from r2mae.recipe.language import tokenizer_of
 
     model = loaded.model
-    if not isinstance(model, MaskedLanguageModel):
+    if loaded.recipe.modality != "language" or not isinstance(model, MaskedLanguageModel):
         raise InputError(
             f"RUN must be a pretraining run on texts, got {loaded.recipe.task} on {loaded.recipe.modality}."
         )

@@ -39,7 +39,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         overrides.append(f"repeat.labels_per_class=[{arguments.labels_per_class}]")
     recipe = load_recipe(arguments.recipe, overrides, task="finetune")
     assert isinstance(recipe, FinetuneRecipe)
-    from r2mae.recipe import check_table, is_first_process
+    from r2mae.datasets.source import root_of
+    from r2mae.recipe import check_table, is_first_process, open_split
     from r2mae.training.checkpoint import write_atomic
     from r2mae.training.run_folder import RunFolder
 
@@ -62,6 +63,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         if writes:
             rows.append({"labels_per_class": count, **_row([path for _, path in runs], arguments.against, table.path)})
             about = {"run": str(table.path), "split": "test", "init_from": recipe.model.init_from, "classes": names}
+            left_out = getattr(root_of(open_split(recipe, "train")), "left_out", None)
+            about |= {} if left_out is None else {"in_test_too": left_out}  # training samples that were left out
             result = about | {"scores": rows}
             write_atomic(table.path / "scores.json", json.dumps(result, indent=1) + "\n")
     tell(writes, f"{table.path}: scores.json holds what follows")
@@ -158,15 +161,17 @@ def _print(result: dict[str, Any]) -> None:
     source = "scratch" if result["init_from"] is None else result["init_from"]
     first, *others = _SHOWN["pearson" if "pearson" in result["scores"][0] else "accuracy"]
     print(f"test {first[1]} from {source}, mean over seeds, with 95 % half-widths")
+    if result.get("in_test_too"):
+        print(f"  {result['in_test_too']:,} training samples were left out, which the test split holds too")
     for row in result["scores"]:
         count, many = row["labels_per_class"], len(row["seeds"])
-        more = "".join(f", {word} {row[name]:.3f}" for name, word in others)
+        more = "".join(f", {word} {row[name]:.3f}{_spread(row, name + '_')}" for name, word in others)
         shown = f"{row[first[0]]:.3f}{_spread(row)}{more}, {many} seed{'s' * (many > 1)}"
         print(f"  {count!s:>6} labels a class  {shown}" if first[0] == "accuracy" else f"  {shown}")
         if (other := row.get("against")) is not None:
             print(f"  {'minus ' + other['table']:>28}  {other['difference']:+.3f}{_spread(other)}, paired")
 
 
-def _spread(found: dict[str, Any]) -> str:
-    words = {"over_seeds": "seeds", "over_items": "test items"}
-    return "".join(f" ± {found[name]:.3f} ({word})" for name, word in words.items() if found[name] is not None)
+def _spread(found: dict[str, Any], of: str = "") -> str:
+    words = {f"{of}over_seeds": "seeds", f"{of}over_items": "test items"}
+    return "".join(f" ± {found[name]:.3f} ({word})" for name, word in words.items() if found.get(name) is not None)

@@ -77,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = verb("evaluate", "score a run's frozen encoder on the test split")
     run(evaluate)
     evaluate.add_argument(
-        "--task", choices=("knn", "linear_probe", "imputation", "clustering", "masked"), required=True
+        "--task",
+        choices=("knn", "linear_probe", "imputation", "clustering", "masked", "variant_effect"),
+        required=True,
     )
     evaluate.add_argument(
         "--labels-per-class",
@@ -90,6 +92,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--data", metavar="RECIPE", help="labelled samples of a fine-tuning recipe, not the run's own"
     )
     evaluate.add_argument("--label", metavar="COLUMN", help="instead of the recipe's data.label_column")
+    variant_effect = evaluate.add_argument_group("of variant_effect")
+    scored = "variants, scored by score-variants or not"
+    variant_effect.add_argument("--variants", metavar="FILE", help=scored)
+    of_classes = ("1", "pathogenic, say"), ("0", "benign, say")
+    for name, (default, example) in zip(("--positive", "--negative"), of_classes, strict=True):
+        words = f"values of the label between commas; default {default}; {example}. Other values are left out"
+        variant_effect.add_argument(name, default=default, metavar="WORD,WORD", help=words)
+    track = "bedGraph, wiggle or table: phyloP of the reference, to compare with"
+    variant_effect.add_argument("--phylop", metavar="FILE", help=track)
+    variant_effect.add_argument("--draws-of-variants", type=_positive, default=1000, metavar="N", help="bootstrap")
+    _add_variant_options(variant_effect)
     evaluate.add_argument(
         "--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="of imputation and masked: fractions to hide"
     )
@@ -105,8 +118,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     embed = verb("embed", "write features of whole samples, nothing hidden")
     run(embed)
-    embed.add_argument("data", metavar="DATA", help="train, test, a folder or file of images, a file of cells or texts")
-    out = "FILE.npy, (N, D) float32; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
+    embed.add_argument(
+        "data", metavar="DATA", help="train, test, a folder or file of images, or a file of cells, texts or DNA"
+    )
+    out = "FILE.npy, (N, D) float32; FILE.parquet; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
     embed.add_argument("-o", "--output", required=True, metavar="FILE", help=out)
     embed.add_argument(
         "--min-overlap", type=_share, default=0.5, metavar="S", help="of cells: share of the run's genes"
@@ -116,6 +131,12 @@ def build_parser() -> argparse.ArgumentParser:
     run(export)
     export.add_argument("folder", metavar="DIR", help="absent or empty")
     export.add_argument("--to", choices=("timm", "transformers"), required=True)
+
+    scores = verb("score-variants", "log-likelihood ratio of ALT against REF; the same command continues it")
+    run(scores)
+    scores.add_argument("variants", metavar="VARIANTS", help=".vcf, .tsv, .csv, each also with .gz, or .parquet")
+    scores.add_argument("-o", "--output", required=True, metavar="FILE", help=".tsv, .csv, .parquet or .vcf")
+    _add_variant_options(scores)
 
     fill = verb("fill", "what a language model puts where a text says [MASK]")
     run(fill)
@@ -137,8 +158,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_variant_options(added: Any) -> None:
+    """How variants are read."""
+    reference = "genome that variants are of, or an alignment for runs on alignments; default: the run's own"
+    added.add_argument("--reference", metavar="FASTA", help=reference)
+    named = "what a table calls contig, position, ref or alt, e.g. position=pos_hg38"
+    added.add_argument("--column", action="append", default=[], metavar="WHAT=NAME", help=named)
+    aliased = "what files call a contig = what the reference does, e.g. chrM=NC_012920.1"
+    added.add_argument("--alias", action="append", default=[], metavar="NAME=CONTIG", help=aliased)
+    added.add_argument("--first", type=int, choices=(0, 1), default=1, help="number of a contig's first base in tables")
+    wrong = "share of variants that may not fit the reference, and are left out; default 0.01"
+    added.add_argument("--most-wrong", type=_share, default=0.01, metavar="S", help=wrong)
+
+
 def _add_data(actions: Any) -> None:
-    """`r2mae data build cells | build text | tokenizer | inspect`."""
+    """`r2mae data build cells | text | dna | msa, tokenizer, inspect`."""
     build = actions.add_parser("build", help="files -> a store that training maps; the same command continues it")
     kinds = build.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=_Parser)
     cells = kinds.add_parser("cells", help=".h5ad, 10x .h5, .mtx folders", description="files of cells -> a store")
@@ -156,6 +190,16 @@ def _add_data(actions: Any) -> None:
     text = kinds.add_parser("text", help=".txt, .jsonl, .csv, .tsv, .parquet", description="files of texts -> a store")
     text.add_argument("out", metavar="OUT", help="folder of the store; absent")
     text.add_argument("--tokenizer", required=True, metavar="T", help="a folder, a hub id or a run")
+    dna = kinds.add_parser("dna", help="FASTA, plain, gzip or bgzip", description="FASTA -> a genome's store")
+    dna.add_argument("--name-by-file", action="store_true", help="call contigs FILE:CONTIG, where files share names")
+    about = "MAF or aligned FASTA -> a store of what stands at a reference's bases in other species"
+    msa = kinds.add_parser("msa", help=".maf, aligned FASTA, also .gz", description=about)
+    msa.add_argument("--reference", metavar="NAME", help="species or record; default: the first row of the first file")
+    msa.add_argument("--genome", metavar="FASTA", help="of the reference: its bases where no block reaches; or a store")
+    msa.add_argument("--species", metavar="NAMES", help="that are kept: between commas, or a file of one a line")
+    for added in (dna, msa):
+        added.add_argument("out", metavar="OUT", help="folder of the store; absent")
+        added.add_argument("files", nargs="+", metavar="FILE", help="files or globs")
     tokenizer = actions.add_parser("tokenizer", help="train one on texts", description="texts -> a tokenizer's folder")
     tokenizer.add_argument("out", metavar="OUT", help="folder of the tokenizer; absent")
     tokenizer.add_argument("--kind", choices=("bpe", "wordpiece"), default="bpe", help="byte-level BPE (default)")
@@ -171,7 +215,7 @@ def _add_data(actions: Any) -> None:
         added.add_argument("--document", choices=("file", "paragraph", "line"), default="file", help=of_files)
     inspect = actions.add_parser("inspect", help="what is in a store", description="what is in a store")
     inspect.add_argument("out", metavar="STORE")
-    for added in (cells, text, tokenizer, inspect):
+    for added in (cells, text, dna, msa, tokenizer, inspect):
         added.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 

@@ -201,9 +201,17 @@ def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None
         raise InputError(f"{where} must hold rows, got none.")
     if label is None:
         return _made(section, texts, where, word, None, {}, None)
-    found = rows[label][:]
     if regression:
-        return _made(section, texts, where, word, None, {}, _numbers(found, label, where))
+        return _made(section, texts, where, word, None, {}, _numbers(rows[label][:], label, where))
+    return _made(section, texts, where, word, *class_numbers(rows, label, where), None)
+
+
+def class_numbers(rows: Any, label: str, where: str) -> tuple[Any, dict[int, str]]:
+    """(numbers (N,), names of the numbers) of a column of classes.
+
+    Raises: InputError for rows without a class, and for numbers that are none.
+    """
+    found = rows[label][:]
     missing = next((row for row, value in enumerate(found) if value is None), None)
     if missing is not None:
         raise InputError(f"{where}: row {missing} of {label} must be a class, got nothing.")
@@ -225,7 +233,7 @@ def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None
     if (labels < 0).any():
         row = int(np.flatnonzero(labels < 0)[0])
         raise InputError(f"{where}: row {row} of {label} must be a class from 0, got {labels[row]}.")
-    return _made(section, texts, where, word, labels, names, None)
+    return labels, names
 
 
 def _words(values: Any, column: str, where: str) -> list[str]:

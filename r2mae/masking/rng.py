@@ -30,6 +30,7 @@ class RandomStream(IntEnum):
     COLUMN = 9
     DECOY = 10
     REPLACE = 11
+    STRAND = 12
 
 
 def stream_start(seed: int, stream: int) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from r2mae.errors import InputError
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import Mask, Role
-from r2mae.masking.rng import RandomStream, bits, uniforms
+from r2mae.masking.replacement import replace_hidden
 from r2mae.masking.vocabulary_loss import vocabulary_loss, vocabulary_top
 from r2mae.models.cost import block_flops, block_saved, linear_flops
 from r2mae.models.protocol import MaskedOutput, Memory
@@ -71,11 +71,16 @@ class LanguageEncoder(nn.Module):
         hidden: Tensor = runner.embed(
             ids.flatten()[slots], layout.places, None if types is None else types.flatten()[slots]
         )
+        hidden = self.enrich(hidden, batch, layout)
         last = len(runner.blocks) - 1
         for number in range(last + 1):
             hidden = runner.block(number, hidden, layout, asked if number == last else None, self.compiled)
         finished: Tensor = runner.finish(hidden)
         return finished
+
+    def enrich(self, hidden: Tensor, batch: dict[str, Any], layout: Layout) -> Tensor:  # noqa: ARG002 - for subclasses
+        """(T, D) embeddings with what else is known of each token: here nothing."""
+        return hidden
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
         """(B, D) features of whole texts: the mean over their tokens, or the first token's."""
@@ -136,7 +141,7 @@ class MaskedLanguageModel(LanguageEncoder):
     length: tokens of a row, N.
     replacement: shares of hidden tokens that become [MASK] and another token; the rest stay as they are.
 
-    Source: Devlin et al. 2019 for the replacement. Differs: other tokens are drawn from those that are not special.
+    Other tokens are drawn from those that are not special.
     """
 
     gathers = True
@@ -173,22 +178,21 @@ class MaskedLanguageModel(LanguageEncoder):
         roles = torch.where(special, int(Role.SEEN), int(Role.HIDEABLE)).to(torch.int8)
         return roles.masked_fill(ids == self.vocabulary.pad, int(Role.ABSENT))
 
-    def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002
+    def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002 - as for every modality
         """Refused: tokens are names, and the theory is of numbers."""
         raise InputError("modality must be of numbers for the linear theory, got language, whose tokens are names.")
 
     def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
         """What the network is given, "seen_ids" (B, N), a function of (seed, position), and counts for the layout."""
-        ids, positions = batch["input_ids"], batch["positions"][:, None]
-        token = torch.arange(ids.shape[1])
-        seen = ids.masked_fill(mask.is_masked, self.vocabulary.mask)
-        to_mask, to_other = self.replacement
-        if to_mask < 1:
-            draws = uniforms(seed, RandomStream.REPLACE, positions, token)
-            others = torch.from_numpy(self.ordinary)
-            picks = (bits(seed, RandomStream.REPLACE, positions, len(token) + token) >> 1) & ((1 << 62) - 1)
-            replaced = torch.where(draws < to_mask + to_other, others[picks % len(others)], ids)
-            seen = torch.where(mask.is_masked & (draws >= to_mask), replaced, seen)
+        seen = replace_hidden(
+            batch["input_ids"],
+            mask.is_masked,
+            self.vocabulary.mask,
+            torch.from_numpy(self.ordinary),
+            self.replacement,
+            seed,
+            batch["positions"],
+        )
         return {"seen_ids": seen, "asked_counts": self._asked_counts(batch, mask)}
 
     @staticmethod
@@ -208,6 +212,10 @@ class MaskedLanguageModel(LanguageEncoder):
         slots = slots.flatten() if mask.masked_weight is None else slots[mask.masked_weight]
         asked, order = layout.asked(slots, ids.numel(), counts)
         return self._transform(self.encode(seen, batch, layout, asked)), slots[order]
+
+    def named_targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
+        """(what is asked for, what each weighs or None for all alike), both (M,), row by row."""
+        return batch["input_ids"][mask.is_masked], None
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden tokens; predictions (M,): the likeliest token at each, row by row.

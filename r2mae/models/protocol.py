@@ -52,6 +52,7 @@ class MaskedModel(Encoder, Protocol):
 
     Invariant, tested for every modality: changing the values of hidden positions changes no prediction.
     A model may have `hide(batch, mask, seed)`, run on the host: what it wants ready of what stands in hidden places.
+    One that predicts names has `named_targets(batch, mask)`: what is asked for and what each weighs, (M,) row by row.
     """
 
     grid: tuple[int, ...]  # how the N positions lie: (rows, columns), or (length,) where N may differ by batch

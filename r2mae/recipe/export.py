@@ -11,7 +11,7 @@ from r2mae.interop.folder import write_folder
 from r2mae.interop.model_card import RunFacts, model_card, words
 from r2mae.models.classifier import Classifier
 from r2mae.models.timm_encoder import is_plain_vit
-from r2mae.recipe import language
+from r2mae.recipe import dna, language
 from r2mae.recipe.run import LoadedRun
 from r2mae.schema.pretrain import PretrainRecipe
 
@@ -31,6 +31,8 @@ def export_run(loaded: LoadedRun, library: Library, folder: Path) -> float:
 
     if loaded.recipe.modality == "language":
         return language.export_language(loaded, library, folder)
+    if loaded.recipe.modality == "dna":
+        return dna.export_dna(loaded, library, folder)
     recipe, model = loaded.recipe, loaded.model.cpu()
     section, image_size = recipe.model, recipe.data.image_size
     tuned: dict[str, Any] = {}

@@ -64,8 +64,8 @@ def named_tokenizer(source: str) -> Any:
     """The tokenizer at a folder, hub id or run that a user names."""
     from r2mae.datasets.tokenizer import load_tokenizer
 
-    if _is_run(source):
-        source = str(_kept_tokenizer(read_manifest(_checkpoint(source))))
+    if is_run(source):
+        source = str(kept_tokenizer(read_manifest(find_checkpoint(source))))
     return load_tokenizer(source)
 
 
@@ -92,7 +92,7 @@ def build_masked_language(recipe: AnyRecipe) -> nn.Module:
         replacement=mask.replacement,
         pooling=section.pooling,
     )
-    return _filled(model, section.init_from) if section.init_from is not None else model
+    return filled(model, section.init_from) if section.init_from is not None else model
 
 
 def build_language_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -104,7 +104,7 @@ def build_language_encoder(recipe: AnyRecipe) -> nn.Module:
     section, config = recipe.model, language_config(recipe)
     base = AutoModelForMaskedLM.from_config(config).base_model
     model = LanguageEncoder(base, _vocabulary(recipe, config), section.pooling)
-    return _filled(model, section.init_from) if section.init_from is not None else model
+    return filled(model, section.init_from) if section.init_from is not None else model
 
 
 def know_texts(recipe: AnyRecipe) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def know_texts(recipe: AnyRecipe) -> dict[str, Any]:
 
 def with_texts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
     """The recipe with the tokenizer and configuration of a checkpoint."""
-    place = _kept_tokenizer(manifest)
+    place = kept_tokenizer(manifest)
     config = {key: value for key, value in manifest["transformers"].items() if key != "transformers_version"}
     plain = dict.fromkeys([*_SHAPE, "dropout"])
     return recipe.model_copy(
@@ -138,7 +138,7 @@ def language_config(recipe: AnyRecipe) -> Any:
     from transformers import AutoConfig
 
     section, tokenizer = recipe.model, tokenizer_of(recipe)
-    source = _source_config(section.init_from)
+    source = source_config(section.init_from)
     first, last = _borders(tokenizer)
     length = recipe.data.length
     given: dict[str, Any] = {
@@ -222,14 +222,14 @@ def _vocabulary(recipe: AnyRecipe, config: Any) -> Any:
 def _data(recipe: AnyRecipe) -> Any:
     """The data section; a tokenizer that is a run's folder becomes the run's tokenizer."""
     data, source = recipe.data, recipe.data.tokenizer
-    if _is_awaited(recipe.model.init_from):  # found missing when its weights are asked for
+    if is_awaited(recipe.model.init_from):  # found missing when its weights are asked for
         return data.model_copy(update={"tokenizer": BYTES})
-    if source is None and _is_run(recipe.model.init_from):
+    if source is None and is_run(recipe.model.init_from):
         source = recipe.model.init_from
-    if source is None and recipe.model.init_from is not None and not _is_run(recipe.model.init_from):
+    if source is None and recipe.model.init_from is not None and not is_run(recipe.model.init_from):
         return _with_tokenizer(data, str(recipe.model.init_from))
-    if isinstance(source, str) and _is_run(source):
-        return _with_tokenizer(data, str(_kept_tokenizer(read_manifest(_checkpoint(source)))))
+    if isinstance(source, str) and is_run(source):
+        return _with_tokenizer(data, str(kept_tokenizer(read_manifest(find_checkpoint(source)))))
     return data
 
 
@@ -242,7 +242,8 @@ def _with_tokenizer(data: Any, place: str) -> Any:
     return data.model_copy(update={"tokenizer": place})
 
 
-def _kept_tokenizer(manifest: dict[str, Any]) -> Path:
+def kept_tokenizer(manifest: dict[str, Any]) -> Path:
+    """The folder of a checkpoint's tokenizer, written to the cache."""
     from r2mae.datasets.text_files import cache_folder
     from r2mae.datasets.tokenizer import with_files
 
@@ -251,7 +252,8 @@ def _kept_tokenizer(manifest: dict[str, Any]) -> Path:
     return with_files(manifest["tokenizer"], cache_folder())
 
 
-def _is_run(source: str | None) -> bool:
+def is_run(source: str | None) -> bool:
+    """Whether a place is a run's folder, or a checkpoint of one."""
     return source is not None and (
         (Path(source) / "checkpoints").is_dir() or (Path(source) / "manifest.json").is_file()
     )
@@ -262,12 +264,13 @@ def _is_local(source: str) -> bool:
     return source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1 or Path(source).exists()
 
 
-def _is_awaited(source: str | None) -> bool:
+def is_awaited(source: str | None) -> bool:
     """A run that is still to be trained."""
     return source is not None and _is_local(source) and not is_here(source)
 
 
-def _checkpoint(source: str) -> Any:
+def find_checkpoint(source: str) -> Any:
+    """The last checkpoint of a run to start from. Raises: InputError where there is none."""
     if (Path(source) / "manifest.json").is_file():
         return Path(source)
     try:
@@ -279,12 +282,12 @@ def _checkpoint(source: str) -> Any:
     return found
 
 
-def _source_config(source: str | None) -> dict[str, Any] | None:
+def source_config(source: str | None) -> dict[str, Any] | None:
     """Configuration of what a model starts from; None without, or where it is not here (yet)."""
-    if source is None or _is_awaited(source):
+    if source is None or is_awaited(source):
         return None
-    if _is_run(source):
-        manifest = read_manifest(_checkpoint(source))
+    if is_run(source):
+        manifest = read_manifest(find_checkpoint(source))
         if "transformers" not in manifest:
             raise InputError(f"model.init_from must be a run on texts, got {source!r}.")
         return dict(manifest["transformers"])
@@ -308,17 +311,17 @@ def _load_config(source: str) -> Any:
     return config
 
 
-def _filled(model: Any, source: str) -> nn.Module:
+def filled(model: Any, source: str) -> nn.Module:
     """A model with the weights of a run, or of a masked language model of transformers.
 
     Raises: InputError for weights of another shape, or none.
     """
-    if _is_awaited(source):
+    if is_awaited(source):
         raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
     own = model.state_dict()
     masked = f"whole.{model.base.base_model_prefix}."
-    if _is_run(source):
-        place = _checkpoint(source)
+    if is_run(source):
+        place = find_checkpoint(source)
         weights = {
             name.removeprefix("model."): part for name, part in load_tensors(place, MODEL, read_manifest(place)).items()
         }
@@ -361,17 +364,20 @@ def _load_whole(source: str) -> Any:
         raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
 
 
-def export_language(loaded: Any, library: str, folder: Path) -> float:
+def export_language(loaded: Any, library: str, folder: Path, tokenizer: Any = None) -> float:
     """Write a run's model and tokenizer for transformers; gives the largest difference of logits.
+
+    tokenizer: None is that of the run's texts.
 
     Raises: InputError for other libraries, and heads or poolings that transformers does not have.
     """
     from r2mae.interop.export_language import export_classifier, export_masked_language
     from r2mae.interop.folder import write_folder
 
-    recipe, model, tokenizer = loaded.recipe, loaded.model.cpu(), tokenizer_of(loaded.recipe)
+    recipe, model = loaded.recipe, loaded.model.cpu()
     if library != "transformers":
-        raise InputError("--to must be transformers for texts, got timm.")
+        raise InputError(f"--to must be transformers for {recipe.modality}, got {library}.")
+    tokenizer = tokenizer_of(recipe) if tokenizer is None else tokenizer
     if recipe.task == "pretrain":
         return write_folder(folder, lambda to: export_masked_language(model, tokenizer, to))
     if recipe.tune.hidden is not None:

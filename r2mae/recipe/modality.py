@@ -12,7 +12,7 @@ from torch import nn
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, host_bits
-from r2mae.recipe import cell, language
+from r2mae.recipe import cell, dna, language
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import is_here
@@ -144,6 +144,14 @@ MODALITIES = {
         facts=language.know_texts,
         with_facts=language.with_texts,
     ),
+    "dna": Modality(
+        dna.build_masked_dna,
+        dna.build_dna_encoder,
+        dna.open_dna_split,
+        dna.open_given_dna,
+        facts=dna.know_dna,
+        with_facts=dna.with_dna,
+    ),
 }
 
 
@@ -208,6 +216,8 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
         share = 1 - (recipe.data.test.share or 0) if card.modality == "cell" else 1
         if card.modality == "language" and recipe.task == "pretrain":
             share = 1 / recipe.data.length  # cards of texts count tokens
+        if card.modality == "dna" and recipe.task == "pretrain":
+            share = 1 / (recipe.data.stride or recipe.data.length)  # cards of genomes count bases
         known = round(known * share)
         return known - round(recipe.data.held_out * known), about | {"found": f"not here; {where}"}
     train, held_out = open_training_data(recipe)

@@ -47,6 +47,7 @@ def build_training(
     Raises: InputError for anything in recipe, data or folder that cannot work.
     """
     from r2mae.training.keeper import Keeper
+    from r2mae.training.learnt import Learnt
     from r2mae.training.measure import check_watchable
     from r2mae.training.progress import Progress
     from r2mae.training.recorder import FlightRecorder
@@ -59,6 +60,7 @@ def build_training(
     callbacks = [
         Progress(recipe.batch.global_samples, plan.log_every_steps),
         parts.measure(plan),
+        *([Learnt(parts.train, str(folder.path))] if hasattr(engine.model, "named_targets") else []),
         *([Trace(folder)] if trace else []),
         Keeper(folder, plan.checkpoint_every_steps, recorder, plan.log_every_steps),
     ]

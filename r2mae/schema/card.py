@@ -13,7 +13,8 @@ class Card(Section):
     files: split -> places below root, tried in order: a glob of parquet files, or a folder (ends with `/`).
     roots: folders that are looked for when a recipe gives no root, before the hub.
     hub: a `datasets` id, used when there is no root.
-    num_samples: split -> samples (of texts to pack: tokens), so that a recipe is checked where the data is not.
+    num_samples: split -> samples (of texts to pack tokens, of genomes bases), so that a recipe can be checked where the
+        data is not.
     embedded: a data set that an installed library carries; needs no root.
     text: how its texts are read: encoding (one, or by name those of files that are not UTF-8), separator, quoting
         (false: none), columns (names, where there is no header), subset.
@@ -32,7 +33,7 @@ class Card(Section):
     image_column: str = "image"
     label_column: str | None = "label"
     sha256: dict[str, str] = Field(default_factory=dict)
-    modality: Literal["vision", "cell", "language"] = "vision"
+    modality: Literal["vision", "cell", "language", "dna"] = "vision"
     text: dict[str, Any] = Field(default_factory=dict)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()

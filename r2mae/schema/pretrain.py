@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from r2mae.schema.cell import CellData, CellMask, CellModel, check_cell_recipe
+from r2mae.schema.dna import DnaData, DnaMask, DnaModel, check_dna_recipe
 from r2mae.schema.language import LanguageData, LanguageMask, LanguageModel
 from r2mae.schema.mask import MaskSection
 from r2mae.schema.training import DataT, ModelT, Recipe, WatchSection
@@ -50,3 +51,14 @@ class LanguagePretrainRecipe(PretrainRecipe[LanguageData, LanguageModel]):
     """Texts hide tokens: patterns of their own, and a law by default."""
 
     mask: LanguageMask = LanguageMask()
+
+
+class DnaPretrainRecipe(PretrainRecipe[DnaData, DnaModel]):
+    """DNA hides bases: patterns of its own, and a law by default."""
+
+    mask: DnaMask = DnaMask()
+
+    @model_validator(mode="after")
+    def _check_dna(self) -> "DnaPretrainRecipe":
+        check_dna_recipe(self.data, self.model)
+        return self

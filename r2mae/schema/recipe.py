@@ -4,10 +4,11 @@ from typing import Any
 
 from r2mae.errors import InputError, did_you_mean
 from r2mae.schema.cell import CellClassifier, CellData
+from r2mae.schema.dna import DnaClassifier, DnaSequenceData
 from r2mae.schema.document import apply_overrides, load_document
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.language import LanguageClassifier, SentenceData
-from r2mae.schema.pretrain import CellPretrainRecipe, LanguagePretrainRecipe, PretrainRecipe
+from r2mae.schema.pretrain import CellPretrainRecipe, DnaPretrainRecipe, LanguagePretrainRecipe, PretrainRecipe
 from r2mae.schema.section import shown, validate
 from r2mae.schema.training import Recipe
 from r2mae.schema.vision import VisionClassifier, VisionData, VisionModel, VisionTuningData
@@ -20,11 +21,13 @@ RECIPES: dict[str, dict[str, type[AnyRecipe]]] = {
         "vision": PretrainRecipe[VisionData, VisionModel],
         "cell": CellPretrainRecipe,
         "language": LanguagePretrainRecipe,
+        "dna": DnaPretrainRecipe,
     },
     "finetune": {
         "vision": FinetuneRecipe[VisionTuningData, VisionClassifier],
         "cell": FinetuneRecipe[CellData, CellClassifier],
         "language": FinetuneRecipe[SentenceData, LanguageClassifier],
+        "dna": FinetuneRecipe[DnaSequenceData, DnaClassifier],
     },
 }
 

@@ -101,7 +101,7 @@ class Recipe(Section, Generic[DataT, ModelT]):
     """One file, nothing inherited."""
 
     task: str
-    modality: Literal["vision", "cell", "language"]
+    modality: Literal["vision", "cell", "language", "dna"]
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     data: DataT
     model: ModelT

@@ -84,3 +84,17 @@ def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
     assert labels.tolist() == list(range(200))
     assert skipped == {"x"}
     assert found.tolist() == model[2](images).argmax(dim=1).tolist()
+
+
+def test_matthews_interval_is_the_bootstraps():
+    from sklearn.metrics import matthews_corrcoef
+
+    draw = np.random.default_rng(3)
+    expected = draw.integers(0, 3, 250)
+    predictions = [np.where(draw.random(250) < 0.6, expected, draw.integers(0, 3, 250)) for _ in range(2)]
+    score = summarize(predictions, expected)
+    rows = draw.integers(0, 250, (400, 250))
+    means = [np.mean([matthews_corrcoef(expected[row], found[row]) for found in predictions]) for row in rows]
+    assert score.matthews_over_items == pytest.approx(1.96 * np.std(means), rel=0.15)
+    assert score.matthews_over_seeds > 0
+    assert summarize(predictions[:1], expected).matthews_over_seeds is None

@@ -29,6 +29,9 @@ def small(path):
     if recipe.modality == "cell":
         shape = {"mlp": ("model.width=16", "model.hidden=16"), "transformer": ("model.width=16", "model.depth=1")}
         return (*SMALL, *SMALL_TASK[recipe.task], *shape[recipe.model.encoder])
+    if recipe.modality == "dna":
+        blocks = () if recipe.model.encoder == "conv" else ("model.heads=2", "model.hidden=16")
+        return (*SMALL, *SMALL_TASK[recipe.task], "model.width=16", "model.depth=2", *blocks)
     if recipe.modality == "language":
         return (*SMALL, *SMALL_TASK[recipe.task], "model.width=16", "model.depth=2", "model.heads=2", "model.hidden=16")
     shape = SMALL_VIT if recipe.model.encoder.startswith("vit_") else ()
@@ -61,6 +64,9 @@ def test_runs_two_steps(path, scratch):
     if recipe.modality == "language":
         two_steps(load_recipe(str(path), [*small(path), *tiny_texts(scratch, recipe)]))
         return
+    if recipe.modality == "dna":
+        two_steps(load_recipe(str(path), [*small(path), *tiny_dna(scratch, recipe)]))
+        return
     size = recipe.data.image_size
     for number in range(12):
         file = scratch / "images" / "train" / f"class_{number % 2}" / f"{number}.png"
@@ -91,6 +97,30 @@ def tiny_texts(folder, recipe):
     train_tokenizer(texts, "bpe", 300).save_pretrained(folder / "tokenizer")
     where = ("data.card=text_files", f"data.root={folder}", "data.label_column=label", "data.held_out=0.3")
     return (*where, f"data.tokenizer={folder / 'tokenizer'}")
+
+
+def tiny_dna(folder, recipe):
+    """Settings that point a recipe to a short genome, to two aligned ones, or to a few labelled sequences."""
+    letters = "".join(np.random.default_rng(0).choice(list("ACGTacgt"), 1200))
+    if recipe.task == "finetune":
+        rows = ["sequence,label", *(f"{letters[n : n + 40 + n % 3]},{n % 2}" for n in range(60))]
+        for split, part in (("train", rows), ("test", [rows[0], *(row[1:] for row in rows[1:])])):
+            (folder / f"{split}.csv").write_text("\n".join(part) + "\n")
+        return "data.card=sequence_files", f"data.root={folder}", "data.label_column=label", "data.held_out=0.3"
+    (folder / "genome.fa").write_text(f">one\n{letters}\n")
+    where = (
+        *("data.card=genome_files", "data.length=32", "data.stride=null", "data.held_out=0.3"),
+        *("data.exclude=[]", "data.name_by_file=false", "data.test=[one:1001-1200]"),
+    )
+    if recipe.data.alignment is None:
+        return (*where, f"data.root={folder / 'genome.fa'}")
+    (folder / "two.maf").write_text(
+        "##maf version=1\na score=1\n" + "".join(f"s {name}.one 0 1200 + 1200 {letters}\n" for name in ("me", "you"))
+    )
+    (folder / "track.wig").write_text("fixedStep chrom=one start=1 step=1\n" + "0.5\n" * 1200)
+    wanted = {"phylop": recipe.data.tracks.phylop, "phastcons": recipe.data.tracks.phastcons}
+    tracks = ", ".join(f"{name}: {folder / 'track.wig'}" for name, given in wanted.items() if given)
+    return (*where, f"data.root={folder / 'two.maf'}", "data.alignment={reference: me}", f"data.tracks={{{tracks}}}")
 
 
 def tiny_cells(folder, recipe):

@@ -1,0 +1,58 @@
+"""Bases as numbers: 0 A, 1 C, 2 G, 3 T (or U), 4 N and every other IUPAC letter, 5 a gap; plus 8 where soft-masked."""
+
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.uint8]
+A, C, G, T, N, GAP = range(6)
+SOFT_MASK = 8
+PLAIN = 7  # code & PLAIN is the base without its soft mask
+LETTERS = "ACGTN-"
+BLANKS = b"\n\r\t "
+_ILLEGAL = 0xFF
+
+
+def _table(*, soft_mask: int, gap: bool) -> bytes:
+    """For bytes.translate: a letter's code, 255 for what is none."""
+    table = bytearray([_ILLEGAL]) * 256
+    for letter in "ACGTURYKMSWBDHVN":
+        code = "ACGT".find(letter.replace("U", "T"))
+        table[ord(letter)] = N if code < 0 else code
+        table[ord(letter.lower())] = table[ord(letter)] | soft_mask
+    if gap:
+        table[ord("-")] = table[ord(".")] = GAP
+    return bytes(table)
+
+
+GENOME, ALIGNED, SOFT_ALIGNED = (
+    _table(soft_mask=SOFT_MASK, gap=False),
+    _table(soft_mask=0, gap=True),
+    _table(soft_mask=SOFT_MASK, gap=True),
+)
+
+# A base's partner on the other strand; N, gaps and soft masks stay.
+COMPLEMENT: Codes = np.array([3, 2, 1, 0, 4, 5, 6, 7, 11, 10, 9, 8, 12, 13, 14, 15], dtype=np.uint8)
+
+
+def first_illegal(codes: bytes) -> int:
+    """Where translated letters hold one that is none; -1 where all are known."""
+    return codes.find(_ILLEGAL)
+
+
+def encode(letters: str) -> Codes:
+    """(N,) codes of letters, gaps and soft masks too. Raises: ValueError for a letter that is none."""
+    codes = letters.encode().translate(SOFT_ALIGNED)
+    if (at := first_illegal(codes)) >= 0:
+        raise ValueError(f"letter {letters[at]!r} at {at}")
+    return np.frombuffer(codes, dtype=np.uint8)
+
+
+def decode(codes: Codes) -> str:
+    """Letters of codes (N,); soft-masked ones in lower case."""
+    text = bytes(LETTERS + "??", "ascii")
+    return codes.tobytes().translate((text + text.lower()).ljust(256, b"?")).decode()
+
+
+def reverse_complement(codes: Codes, axis: int = -1) -> Codes:
+    """The same bases as the other strand reads them, along an axis."""
+    return np.flip(COMPLEMENT[codes], axis)

@@ -1,0 +1,164 @@
+"""Files of sequences as others write them, plain, gzip or bgzip; folders that are there whole or not at all."""
+
+import glob
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from r2mae.datasets.bases import BLANKS, first_illegal
+from r2mae.datasets.fingerprint import fingerprint_files
+from r2mae.errors import InputError
+
+Heard = Callable[[int], None]  # bytes done of one file
+BLOCK = 1 << 22
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+def cache_folder() -> Path:
+    """Where stores of files are kept: $XDG_CACHE_HOME/r2mae/dna, by default below ~/.cache. May be deleted."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "r2mae" / "dna"
+
+
+def expand_dna(patterns: list[str]) -> list[Path]:
+    """Files of paths and globs, in order. Raises: InputError when one matches nothing, or an empty file."""
+    found: list[Path] = []
+    for pattern in patterns:
+        matches = [Path(path) for path in sorted(glob.glob(pattern)) if os.path.isfile(path)]
+        if not matches:
+            raise InputError(f"{pattern} must be a file, or a glob that matches some, got none. Check the path.")
+        found += matches
+    for path in found:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} must hold sequences, got an empty file. Leave it out.")
+    return list(dict.fromkeys(found))
+
+
+def source_word(paths: list[Path], *options: Any) -> str:
+    """16 hex digits over names and contents of files (of large ones size and both ends), and options."""
+    words = [fingerprint_files(path.parent, [path]) for path in paths]
+    return hashlib.sha256(repr((words, options)).encode()).hexdigest()[:16]
+
+
+def state_word(paths: list[Path], *options: Any) -> str:
+    """16 hex digits that change when a file is written or an option changes, without reading the files."""
+    known = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in map(os.path.realpath, paths)]
+    return hashlib.sha256(repr((known, options)).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def building(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` when all went well and is gone otherwise.
+
+    Raises: InputError when out holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} must be absent or empty, got other files. Name another folder.")
+    work = out.with_name(f".building_{out.name}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+        if out.is_dir():
+            out.rmdir()
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def open_dna(path: Path, progress: Heard = lambda _: None) -> Iterator[BinaryIO]:
+    """A file to read, unzipped where it is zipped; progress hears how many bytes of the file were read.
+
+    Raises: InputError, while it is read, for files that end early or are damaged.
+    """
+    with path.open("rb") as raw:
+        start = raw.read(18)
+        is_zipped = start[:2] == b"\x1f\x8b"
+        if is_zipped and start[12:14] == b"BC":
+            raw.seek(-min(len(_BGZF_END), path.stat().st_size), os.SEEK_END)
+            if raw.read() != _BGZF_END:
+                raise InputError(f"{path} must be a whole bgzip file, got one without its last block. Fetch it again.")
+        raw.seek(0)
+        told = _Told(raw, progress)
+        try:
+            yield io.BufferedReader(gzip.GzipFile(fileobj=told) if is_zipped else told, BLOCK)  # type: ignore[arg-type, type-var]
+        except EOFError:
+            raise InputError(
+                f"{path} must be a whole gzip file, got its end after byte {raw.tell():,}. Fetch it again."
+            ) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(
+                f"{path} must be gzip all through, got {error} near byte {raw.tell():,}. Fetch it again."
+            ) from None
+
+
+class _Told(io.RawIOBase):
+    """A file that says how far it was read."""
+
+    def __init__(self, raw: BinaryIO, progress: Heard) -> None:
+        self.raw, self.progress = raw, progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self.raw.read(len(buffer))
+        buffer[: len(block)] = block
+        self.progress(self.raw.tell())
+        return len(block)
+
+
+def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> Iterator[tuple[str, bytes]]:
+    """(record, codes of some of its bases), in order; a record comes with no bases first.
+
+    table: of `bases`, letters to codes.
+    Raises: InputError for letters that are none, with record and offset, and for what is no FASTA.
+    """
+    with open_dna(path, progress) as file:
+        name, done, rest, last = "", 0, b"", b"\n"
+        while block := file.read(BLOCK):
+            block, rest, at = rest + block, b"", 0
+            while at >= 0:
+                mark = block.find(b">", at)
+                body = block[at : mark if mark >= 0 else None]
+                codes = body.translate(table, BLANKS)
+                if codes and not name:
+                    raise InputError(f"{path} must begin with '>', as FASTA does, got {body.strip()[:20]!r}.")
+                if (wrong := first_illegal(codes)) >= 0 or (mark >= 0 and (body[-1:] or last) != b"\n"):
+                    letter = chr(body.translate(None, BLANKS)[wrong]) if wrong >= 0 else ">"
+                    place = done + (wrong if wrong >= 0 else len(codes))
+                    hint = " Gaps belong to alignments: r2mae data build msa." if letter in "-." else ""
+                    raise InputError(
+                        f"{path}: record {name} must hold IUPAC letters, got {letter!r} at base {place + 1:,}.{hint}"
+                    )
+                if codes:
+                    done += len(codes)
+                    yield name, codes
+                if mark < 0:
+                    break
+                end = block.find(b"\n", mark)
+                if end < 0:
+                    rest = block[mark:]
+                    break
+                name, done = _name(path, block[mark + 1 : end], name), 0
+                yield name, b""
+                at = end + 1
+            last = b"\n" if rest else block[-1:]
+        if rest:
+            yield _name(path, rest[1:], name), b""
+
+
+def _name(path: Path, header: bytes, after: str) -> str:
+    words = header.split()
+    if not words:
+        where = f"after record {after}" if after else "at the top"
+        raise InputError(f"{path}: every record must have a name, got '>' alone {where}.")
+    return words[0].decode(errors="replace")

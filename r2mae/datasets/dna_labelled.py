@@ -1,0 +1,180 @@
+"""Labelled sequences as batches, of tables and FASTA: each a sample, shorter ones padded.
+
+B sequences, N bases of the longest.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from r2mae.datasets.bases import GENOME, Codes, first_illegal
+from r2mae.datasets.card import load_card, locate
+from r2mae.datasets.dna_files import expand_dna, open_dna
+from r2mae.datasets.dna_tokens import PADDING
+from r2mae.datasets.language_open import class_numbers
+from r2mae.datasets.source import Batch, SampleSource
+from r2mae.datasets.text_files import KINDS, check_column, read_table
+from r2mae.errors import InputError
+from r2mae.schema.dna import DnaSequenceData
+
+Integers = npt.NDArray[np.int64]
+_FASTA = (".fa", ".fasta", ".fna")
+
+
+class Sequences:
+    """A `SampleSource` of sequences: codes (T,) end to end, starts (N + 1,).
+
+    `load` gives "bases" (B, N) int64 and, where sequences of the source differ, "lengths" (B,).
+    left_out: training sequences that the test split holds too.
+    """
+
+    labels_absent = "none. Set data.label_column."
+
+    def __init__(
+        self,
+        codes: Codes,
+        starts: Integers,
+        *,
+        fingerprint: str,
+        where: str,
+        labels: Integers | None = None,
+        class_names: dict[int, str] | None = None,
+        left_out: int = 0,
+    ) -> None:
+        self.codes, self.starts = codes, starts
+        self.fingerprint, self.where = fingerprint, where
+        self.labels, self.class_names = labels, class_names or {}
+        self.left_out = left_out
+        self.is_even = len(set(np.diff(starts).tolist())) <= 1
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def name(self, index: int) -> str:
+        """What a message calls a sequence."""
+        return f"{self.where}, row {index}"
+
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:  # noqa: ARG002 - nothing is random
+        """Sequences at indices (B,), padded to the longest of them."""
+        rows = indices.numpy()
+        begins, lengths = self.starts[rows], self.starts[rows + 1] - self.starts[rows]
+        place = np.arange(int(lengths.max()))
+        found = self.codes[np.minimum(begins[:, None] + place, len(self.codes) - 1)]
+        bases = torch.from_numpy(np.where(place < lengths[:, None], found, PADDING).astype(np.int64))
+        batch: Batch = {"bases": bases, "indices": indices, "skipped": ()}
+        return batch if self.is_even else batch | {"lengths": torch.from_numpy(lengths)}
+
+
+def open_sequences(section: DnaSequenceData, split: str) -> SampleSource:
+    """Labelled sequences of a split, "train" or "test"; training leaves out what the test split holds too.
+
+    Raises: InputError when the data is not there or damaged, or a column is missing.
+    """
+    card = load_card(section.card)
+    place = locate(card, section.root)
+    if place is None:
+        raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
+    files = {name: _find(place, card.files.get(name, (f"{name}.*",))) for name in ("train", "test")}
+    label = section.label_column or card.label_column
+    if split == "test":
+        return _read(section, files["test"], label)
+    held = set(_letters(section, files["test"], None)[0])
+    return _read(section, files["train"], label, held)
+
+
+def open_given_sequences(section: Any, paths: list[str]) -> SampleSource:
+    """All sequences of a file that a user names, without labels."""
+    (file, *more) = expand_dna(paths)
+    if more:
+        raise InputError(f"DATA must be one file, got {1 + len(more)}.")
+    return _read(section, file, None)
+
+
+def _find(place: Path, names: tuple[str, ...]) -> Path:
+    found = [path for name in names for path in sorted(place.glob(name)) if _kind(path)]
+    if not found:
+        raise InputError(f"{place} must hold {' or '.join(names)}, got no table or FASTA of that name.")
+    return found[0]
+
+
+def _kind(path: Path) -> str:
+    """ "fasta", "table", or nothing for other files."""
+    if path.name.removesuffix(".gz").endswith(_FASTA):
+        return "fasta"
+    return "table" if path.suffix in KINDS else ""
+
+
+def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozenset()) -> Sequences:  # type: ignore[assignment]
+    texts, labels, names = _letters(section, path, label)
+    kept = [row for row, text in enumerate(texts) if text not in held]
+    if not kept:
+        raise InputError(f"{path} must hold sequences that the test split does not, got none.")
+    most = section.length
+    cut = [_middle(texts[row], most) for row in kept]
+    starts = np.cumsum([0, *map(len, cut)])
+    codes = np.frombuffer(b"".join(cut), dtype=np.uint8)
+    word = hashlib.sha256(codes.tobytes() + starts.tobytes() + repr((path.name, label)).encode()).hexdigest()
+    return Sequences(
+        codes,
+        starts,
+        fingerprint=word[:16],
+        where=str(path),
+        labels=None if labels is None else labels[kept],
+        class_names=names,
+        left_out=len(texts) - len(kept),
+    )
+
+
+def _middle(codes: bytes, most: int) -> bytes:
+    start = max(0, len(codes) - most) // 2
+    return codes[start : start + most]
+
+
+def _letters(section: Any, path: Path, label: str | None) -> tuple[list[bytes], Integers | None, dict[int, str]]:
+    """(codes of every sequence of a file, class numbers or None, names of classes)."""
+    rows: Any = _Records(path) if _kind(path) == "fasta" else read_table(path, load_card(section.card).text)
+    column = getattr(section, "column", "sequence") if _kind(path) == "table" else "sequence"
+    wanted = label if _kind(path) == "table" else label and "label"
+    for name in (column, *([] if wanted is None else [wanted])):
+        check_column(rows.column_names, name, str(path))
+    found = []
+    for row, text in enumerate(rows[column]):
+        if not isinstance(text, str) or not text:
+            raise InputError(f"{path}: row {row} of {column} must be a sequence, got {text!r:.40}.")
+        codes = text.upper().encode(errors="replace").translate(GENOME)
+        if (wrong := first_illegal(codes)) >= 0:
+            raise InputError(
+                f"{path}: row {row} of {column} must hold IUPAC letters, got {text[wrong]!r} at base {wrong + 1:,}."
+            )
+        found.append(codes)
+    if not found:
+        raise InputError(f"{path} must hold sequences, got none.")
+    if wanted is None:
+        return found, None, {}
+    return found, *class_numbers(rows, wanted, str(path))
+
+
+class _Records:
+    """Records of a FASTA as a table: sequence, and label, the last word of a header of several."""
+
+    column_names = ("sequence", "label")
+    features: dict[str, Any] = {"label": None}  # noqa: RUF012 - never changed
+
+    def __init__(self, path: Path) -> None:
+        with open_dna(path) as file:
+            parts = file.read().decode(errors="replace").split(">")
+        if parts[0].strip() or len(parts) < 2:
+            raise InputError(f"{path} must begin with '>', as FASTA does, got {parts[0].strip()[:20]!r}.")
+        split = [part.partition("\n") for part in parts[1:]]
+        self.columns: dict[str, list[Any]] = {
+            "sequence": ["".join(body.split()) for _, _, body in split],
+            "label": [head.split()[-1] if len(head.split()) > 1 else None for head, _, _ in split],
+        }
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return self.columns[name]

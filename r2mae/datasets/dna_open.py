@@ -1,0 +1,98 @@
+"""Where a recipe's genome or alignment is: a store, or files that become one in the cache; windows of its splits."""
+
+from pathlib import Path
+
+from r2mae.datasets.alignment_build import open_alignment
+from r2mae.datasets.alignment_store import AlignmentStore
+from r2mae.datasets.card import load_card, locate
+from r2mae.datasets.dna import Windows
+from r2mae.datasets.dna_files import expand_dna
+from r2mae.datasets.dna_simulated import simulated_fasta
+from r2mae.datasets.genome_build import open_genome
+from r2mae.datasets.genome_store import GenomeStore
+from r2mae.datasets.source import SampleSource, hold_out
+from r2mae.datasets.tracks import open_track
+from r2mae.errors import InputError
+from r2mae.schema.dna import DnaData
+
+
+def open_windows(section: DnaData, split: str) -> SampleSource:
+    """Windows of a split: "test" is what data.test names, or else what is held out of training.
+
+    Raises: InputError when the data is not there or damaged, or a split holds no window.
+    """
+    if section.test and split == "test":
+        return _windows(section, include=section.test, exclude=section.exclude)
+    windows = _windows(section, include=section.include, exclude=(*section.exclude, *section.test))
+    return hold_out(windows, section.held_out)[1] if split == "test" else windows
+
+
+def open_given_windows(section: DnaData, paths: list[str]) -> SampleSource:
+    """All windows of files, or of a store, that a user names."""
+    given = section.model_copy(update={"include": (), "exclude": (), "test": (), "card": "genome_files"})
+    if len(paths) != 1:
+        raise InputError(f"DATA must be one file, store or glob, got {len(paths)}.")
+    return _windows(given.model_copy(update={"root": paths[0], "tracks": type(section.tracks)()}))
+
+
+def _windows(section: DnaData, *, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Windows:
+    alignment = find_alignment(section)
+    genome = find_genome(section) if alignment is None else alignment.reference
+    given = {"phylop": section.tracks.phylop, "phastcons": section.tracks.phastcons}
+    tracks = {
+        name: open_track(Path(path), genome, aliases=section.tracks.aliases)
+        for name, path in given.items()
+        if path is not None
+    }
+    return Windows(
+        genome,
+        section.length,
+        stride=section.stride,
+        least_known=section.least_known,
+        include=include,
+        exclude=exclude,
+        both_strands=section.both_strands,
+        alignment=alignment,
+        least_aligned=0.0 if section.alignment is None else section.alignment.least_aligned,
+        tracks=tracks,
+    )
+
+
+def find_genome(section: DnaData) -> GenomeStore:
+    """The genome of a section without an alignment."""
+    return open_genome(_paths(section), name_by_file=section.name_by_file)
+
+
+def find_alignment(section: DnaData) -> AlignmentStore | None:
+    """The alignment of a section; None for one that has none.
+
+    Raises: InputError when it has another number of species than the section says.
+    """
+    given = section.alignment
+    if given is None:
+        return None
+    genome = None if given.genome is None else open_genome(expand_dna([given.genome]))
+    found = open_alignment(_paths(section), given.reference, genome)
+    if given.species not in (None, len(found.species)):
+        raise InputError(
+            f"data.alignment.species must be {len(found.species)}, as {found.called} has, got {given.species}."
+        )
+    return found
+
+
+def _paths(section: DnaData) -> list[Path]:
+    """The store's folder, or files."""
+    card = load_card(section.card)
+    if card.embedded is not None and section.root is None:
+        return [simulated_fasta()]
+    place = locate(card, section.root)
+    if place is None:
+        raise InputError("data.root must be given for this card, got nothing. Name a store, a file or a glob.")
+    if not place.is_dir():
+        return expand_dna([str(place)])
+    if (place / "meta.json").is_file():
+        return [place]
+    names = card.files.get("train", ())
+    if not names:
+        raise InputError(f"data.root must be a store, a file or a glob, got the folder {str(place)!r}.")
+    return expand_dna([str(place / name) for name in names])

@@ -1,0 +1,293 @@
+"""Variants of single bases from VCF or tables, checked against the genome that they are of."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from r2mae.datasets.bases import GENOME, LETTERS, PLAIN, Codes, N
+from r2mae.datasets.dna_files import open_dna
+from r2mae.datasets.genome_store import GenomeStore
+from r2mae.datasets.mapped import Integers
+from r2mae.errors import InputError, did_you_mean
+
+_NAMES = {
+    "contig": ("contig", "chrom", "#chrom", "chromosome", "chr", "seqname"),
+    "position": ("position", "pos"),
+    "ref": ("ref", "reference", "reference_allele"),
+    "alt": ("alt", "alternate", "alternate_allele"),
+}
+_TABLES = {".tsv": "\t", ".txt": "\t", ".csv": ",", ".parquet": ""}
+_SHOWN = 5  # mismatches that are named
+
+
+@dataclass(frozen=True)
+class Variants:
+    """V single-base variants, in the order of their file."""
+
+    called: str
+    contigs: Integers  # (V,) numbers of the genome's contigs
+    positions: Integers  # (V,) from 0 within the contig
+    ref: Codes  # (V,) 0-3
+    alt: Codes  # (V,) 0-3
+    rows: Integers  # (V,) which record of the file, from 0
+    alleles: Integers  # (V,) which of the record's ALTs, from 0
+    table: Any  # (V rows) pandas: all columns of the file, as they stand there
+    skipped: dict[str, int]  # alleles left out, by why
+    mismatches: list[str]  # the first five whose REF is not the genome's
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """(V,) values of a column, or of a key of a VCF's INFO ("" where a record lacks it).
+
+        Raises: InputError naming the columns there are.
+        """
+        if name in self.table.columns:
+            return np.asarray(self.table[name])
+        keys: set[str] = set()
+        if "INFO" in self.table.columns:
+            found = self.table["INFO"].str.extract(rf"(?:^|;){re.escape(name)}=([^;]*)")[0]
+            if found.notna().any():
+                return np.asarray(found.fillna(""))
+            keys = set(re.findall(r"(?:^|;)([^=;]+)=", ";".join(self.table["INFO"].head(100))))
+        known = [*self.table.columns, *sorted(keys)]
+        raise InputError(f"{self.called} must have a column {name!r}, got none so named. {did_you_mean(name, known)}")
+
+
+def read_variants(
+    path: Path,
+    genome: GenomeStore,
+    *,
+    columns: Mapping[str, str] | None = None,
+    first: int = 1,
+    aliases: Mapping[str, str] | None = None,
+    most_wrong: float = 0.01,
+) -> Variants:
+    """Single-base variants of a VCF, TSV, CSV (zipped or not) or parquet file.
+
+    Left out and counted: symbolic alleles, longer ones, letters other than ACGT, records without a position, and, up to
+    a share of most_wrong, contigs that the genome lacks and REFs that differ from it.
+
+    Args:
+        path: of the file.
+        genome: that the variants are of.
+        columns: what a table calls contig, position, ref and alt, where not as usual. A table of a genome with one
+            contig needs no column of it.
+        first: the number of a contig's first base in tables, 0 or 1.
+        aliases: the genome's name of a contig by the file's.
+        most_wrong: share of single-base variants that may be misplaced.
+
+    Raises: InputError for damaged files, missing columns, no variant left, and more than most_wrong misplaced.
+    """
+    is_vcf = path.name.removesuffix(".gz").removesuffix(".bgz").endswith(".vcf")
+    table = _read_vcf(path) if is_vcf else _read_table(path)
+    names = _find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
+    positions, is_placed = _positions(path, table[names["position"]], 1 if is_vcf else first)
+    alts = table[names["alt"]].fillna("").astype(str).str.upper().str.split(",")
+    counts = alts.str.len().to_numpy()
+    rows = np.repeat(np.arange(len(table)), counts)
+    alleles = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    ref = table[names["ref"]].fillna("").astype(str).str.upper().to_numpy(dtype="U")[rows]
+    alt = alts.explode().to_numpy(dtype="U")
+    skipped, keep = _sort_out(ref, alt, is_placed[rows])
+    rows, alleles = rows[keep], alleles[keep]
+    ref_codes, alt_codes = _codes(ref[keep]), _codes(alt[keep])
+    contigs = np.zeros(len(rows), dtype=np.int64)
+    if "contig" in names:
+        contigs = _contigs(path, table[names["contig"]], rows, genome, dict(aliases or {}), most_wrong)
+    positions = positions[rows]
+    fits, mismatches = _check_ref(path, genome, contigs, positions, ref_codes, alt_codes, most_wrong)
+    skipped |= {"contig": int((contigs < 0).sum()), "mismatch": int((~fits & (contigs >= 0)).sum())}
+    if not fits.any():
+        told = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count) or "no record"
+        raise InputError(f"{path} must hold variants of single bases, got none: {told}.")
+    chosen = np.flatnonzero(fits)
+    rows, alleles = rows[chosen], alleles[chosen]
+    return Variants(
+        str(path),
+        contigs[chosen],
+        positions[chosen],
+        ref_codes[chosen],
+        alt_codes[chosen],
+        rows,
+        alleles,
+        table.iloc[rows].reset_index(drop=True),
+        {why: count for why, count in skipped.items() if count},
+        mismatches,
+    )
+
+
+def _read_vcf(path: Path) -> Any:
+    """The eight fixed columns of a VCF, as words."""
+    _check_there(path)
+    with open_dna(path) as file:
+        for line in file:
+            if not line.startswith(b"##"):
+                break
+        else:
+            line = b""
+        names = line.decode(errors="replace").lstrip("#").split()[:8]
+        if not line.startswith(b"#CHROM") or len(names) < 5:
+            raise InputError(f"{path} must have a line of '#CHROM POS ID REF ALT', got {line[:40]!r}.")
+        table = _pandas(path, file, sep="\t", header=None, names=names, usecols=range(len(names)), dtype=str, quoting=3)
+    cut = np.flatnonzero(table[names[4]].isna())
+    if len(cut):
+        raise InputError(
+            f"{path}: record {cut[0] + 1:,} must have {len(names)} columns, got fewer. The file may be cut off: "
+            "fetch it again."
+        )
+    return table.fillna("")
+
+
+def _read_table(path: Path) -> Any:
+    """A table with its types; alleles and contigs are words whatever they look like."""
+    _check_there(path)
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if suffix not in _TABLES:
+        known = ", ".join([".vcf", *_TABLES])
+        raise InputError(f"{path} must be of a known kind, got {suffix!r}. Known, also with .gz: {known}.")
+    if suffix == ".parquet":
+        import pandas as pd
+
+        try:
+            return pd.read_parquet(path)
+        except Exception as error:
+            raise InputError(f"{path} must be readable as parquet, got: {_line(error)}.") from None
+    words = {name: str for names in _NAMES.values() for name in (*names, *map(str.upper, names))}
+    words = {name: kind for name, kind in words.items() if name.lower() not in _NAMES["position"]}
+    with open_dna(path) as file:
+        return _pandas(path, file, sep=_TABLES[suffix], dtype=words, low_memory=False)
+
+
+def _pandas(path: Path, file: Any, **options: Any) -> Any:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(file, **options)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=options.get("names"), dtype=str)
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} must be a table, got: {_line(error)}.") from None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path} must be a file of variants, got nothing there. Check the path.")
+
+
+def _find_columns(path: Path, table: Any, given: dict[str, str], one_contig: bool) -> dict[str, str]:
+    """What the table calls contig, position, ref and alt."""
+    strange = [name for name in given if name not in _NAMES]
+    if strange:
+        raise InputError(f"columns must name {', '.join(_NAMES)}, got {strange[0]!r}.")
+    lower = {str(name).lower(): str(name) for name in reversed(list(table.columns))}
+    found = {}
+    for what, usual in _NAMES.items():
+        name = given.get(what) or next((lower[word] for word in usual if word in lower), None)
+        if name is None and what == "contig" and one_contig:
+            continue
+        if name is None or name not in table.columns:
+            wanted = repr(name) if name else " or ".join(usual[:2])
+            known = did_you_mean(name or what, table.columns)
+            raise InputError(f"{path} must have a column of the {what}, {wanted}, got none so named. {known}")
+        found[what] = name
+    return found
+
+
+def _positions(path: Path, column: Any, first: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """(positions from 0 (R,), whether there is one (R,))."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    strange = np.isnan(numbers) & column.notna().to_numpy() | (numbers != np.floor(numbers)) & ~np.isnan(numbers)
+    if strange.any():
+        row = int(np.flatnonzero(strange)[0])
+        raise InputError(f"{path}: record {row + 1:,} must have a whole number as position, got {column.iloc[row]!r}.")
+    is_placed = numbers >= first
+    return np.where(is_placed, numbers - first, 0).astype(np.int64), is_placed
+
+
+def _sort_out(
+    ref: npt.NDArray[Any], alt: npt.NDArray[Any], is_placed: npt.NDArray[np.bool_]
+) -> tuple[dict[str, int], Integers]:
+    """(alleles left out, by why; which alleles are of a single base)."""
+    odd = np.array([re.search(r"[<>\[\]*.]", word) is not None or not word for word in np.unique(alt)], dtype=np.bool_)
+    is_symbolic = odd[np.unique(alt, return_inverse=True)[1]] if len(alt) else odd
+    is_long = ~is_symbolic & ((np.char.str_len(ref) != 1) | (np.char.str_len(alt) != 1))
+    is_single = ~is_symbolic & ~is_long
+    is_plain = is_single & np.isin(ref, list("ACGT")) & np.isin(alt, list("ACGT")) & (ref != alt)
+    skipped = {"symbolic": is_symbolic, "indel": is_long, "letter": is_single & ~is_plain}
+    skipped |= {"position": is_plain & ~is_placed}
+    return {why: int(flags.sum()) for why, flags in skipped.items()}, np.flatnonzero(is_plain & is_placed)
+
+
+def _codes(letters: npt.NDArray[Any]) -> Codes:
+    return np.frombuffer("".join(letters.tolist()).encode().translate(GENOME), dtype=np.uint8)
+
+
+def _contigs(
+    path: Path, column: Any, rows: Integers, genome: GenomeStore, aliases: dict[str, str], most_wrong: float
+) -> Integers:
+    """(V,) numbers of contigs, -1 for those that the genome lacks."""
+    import pandas as pd
+
+    codes, names = pd.factorize(column.fillna("").astype(str).to_numpy()[rows])
+    numbers = [genome.numbers.get(aliases.get(name, name), -1) for name in names.tolist()]
+    found: Integers = np.array([*numbers, 0], dtype=np.int64)[codes]
+    wrong = np.flatnonzero(found < 0)
+    if len(wrong) > most_wrong * len(rows):
+        name = names[codes[wrong[0]]]
+        raise InputError(
+            f"{path}: contigs must be those of {genome.called}, got {len(wrong):,} of {len(rows):,} variants "
+            f"elsewhere, first {name!r} in record {rows[wrong[0]] + 1:,}. {genome.near(name)} "
+            "Give aliases where names differ."
+        )
+    return found
+
+
+def _check_ref(
+    path: Path,
+    genome: GenomeStore,
+    contigs: Integers,
+    positions: Integers,
+    ref: Codes,
+    alt: Codes,
+    most_wrong: float,
+) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """(which variants have the genome's base as REF (V,), the first five that do not, in words)."""
+    known = np.flatnonzero(contigs >= 0)
+
+    def bases(shift: int) -> Codes:
+        found = np.full(len(contigs), N, dtype=np.uint8)
+        found[known] = genome.take_padded(contigs[known], positions[known] + shift, 1)[:, 0] & PLAIN
+        return found
+
+    there = bases(0)
+    fits = (contigs >= 0) & (there == ref)
+    wrong = np.flatnonzero(~fits & (contigs >= 0))
+    named = []
+    for row in wrong[:_SHOWN]:
+        contig, at = genome.contigs[int(contigs[row])], int(positions[row])
+        found = LETTERS[there[row]] if at < contig.length else "no base"
+        named.append(f"{contig.name}:{at + 1} {LETTERS[ref[row]]}>{LETTERS[alt[row]]} where the genome has {found}")
+    if len(wrong) > most_wrong * len(known):
+        hint = "Use the genome that the variants were called on."
+        for shift, words in ((1, "count from 0"), (-1, "be one too high")):
+            share = float((bases(shift)[known] == ref[known]).mean())
+            if share > max(0.9, float(fits[known].mean())):
+                hint = f"One base {'on' if shift > 0 else 'back'}, {share:.1%} agree: positions seem to {words}."
+        raise InputError(
+            f"{path}: REF must be the base of {genome.called}, got {len(wrong):,} of {len(known):,} that differ: "
+            f"{'; '.join(named)}. {hint}"
+        )
+    return fits, named

@@ -1,0 +1,226 @@
+"""What DNA brings: windows and sequences, convolutions of our own, transformers as for texts."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from torch import nn
+
+from r2mae.datasets.dna_tokens import Codec, DnaTokens, find_codec
+from r2mae.datasets.source import SampleSource
+from r2mae.errors import InputError
+from r2mae.recipe import language
+from r2mae.schema.dna import DnaEncoder
+from r2mae.schema.language import LanguageEncoder, SentenceData
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
+
+_CONV_WIDTH, _CONV_DEPTH = 128, 12
+
+
+def open_dna_split(recipe: AnyRecipe, split: str) -> SampleSource:
+    """Windows of a pretraining recipe; labelled sequences of a fine-tuning recipe."""
+    from r2mae.datasets.dna_labelled import open_sequences
+    from r2mae.datasets.dna_open import open_windows
+
+    is_pretraining = recipe.task == "pretrain"
+    return _seen(recipe, open_windows(recipe.data, split) if is_pretraining else open_sequences(recipe.data, split))
+
+
+def open_given_dna(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
+    """Windows of a file that a user names, or its sequences, as the recipe's task has them."""
+    from r2mae.datasets.dna_labelled import open_given_sequences
+    from r2mae.datasets.dna_open import open_given_windows
+
+    is_pretraining = recipe.task == "pretrain"
+    return _seen(
+        recipe, open_given_windows(recipe.data, paths) if is_pretraining else open_given_sequences(recipe.data, paths)
+    )
+
+
+def codec_of(recipe: AnyRecipe) -> Codec | None:
+    """How a recipe's model reads bases as tokens; None for convolutions."""
+    section: DnaEncoder = recipe.model
+    source = section.init_from
+    if section.encoder == "conv":
+        return None
+    if section.tokenizer is not None or source is None or language.is_awaited(source):
+        return find_codec(section.tokenizer, section.kmer)
+    if not language.is_run(source):
+        return find_codec(str(source), section.kmer)
+    manifest = read_manifest(language.find_checkpoint(source))
+    if manifest.get("kmer") != section.kmer:
+        raise InputError(f"model.kmer must be {manifest.get('kmer')}, as {source!r} has, got {section.kmer}.")
+    return find_codec(str(language.kept_tokenizer(manifest)), section.kmer)
+
+
+def find_reference(recipe: AnyRecipe, given: str | None) -> Any:
+    """The genome's store that variants are of, or the alignment's for a run on one: given, or the run's own.
+
+    Raises: InputError for an alignment of other species than the run's.
+    """
+    from r2mae.datasets.dna_open import find_alignment, find_genome
+
+    data = recipe.data
+    if given is not None:
+        data = data.model_copy(update={"root": given, "card": "genome_files", "name_by_file": False})
+    found = find_alignment(data)
+    return find_genome(data) if found is None else found
+
+
+def _seen(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
+    codec = codec_of(recipe)
+    return source if codec is None else DnaTokens(source, codec)
+
+
+def _num_others(recipe: AnyRecipe) -> int:
+    """Species beside the reference."""
+    from r2mae.datasets.dna_open import find_alignment
+
+    given = getattr(recipe.data, "alignment", None)
+    if given is None:
+        return 0
+    if given.species is not None:
+        return int(given.species) - 1
+    found = find_alignment(recipe.data)
+    assert found is not None
+    return len(found.species) - 1
+
+
+def _conv_shape(recipe: AnyRecipe) -> dict[str, Any]:
+    section: DnaEncoder = recipe.model
+    return {
+        "width": section.width or _CONV_WIDTH,
+        "depth": section.depth or _CONV_DEPTH,
+        "kernel": section.kernel,
+        "dilations": section.dilations,
+        "dropout": section.dropout or 0.0,
+    }
+
+
+def build_masked_dna(recipe: AnyRecipe) -> nn.Module:
+    """The masked model of a pretraining recipe."""
+    from r2mae.masking.conservation import Conservation
+    from r2mae.models.dna_conv import MaskedDnaConv
+    from r2mae.models.dna_transformer import MaskedDnaTransformer
+
+    section = recipe.model
+    asked = None if section.loss.is_plain else Conservation(**section.loss.model_dump())
+    shared = {"replacement": recipe.mask.replacement, "conservation": asked, "num_others": _num_others(recipe)}  # type: ignore[attr-defined]
+    codec = codec_of(recipe)
+    if codec is None:
+        model: nn.Module = MaskedDnaConv(length=recipe.data.length, **shared, **_conv_shape(recipe))
+        return model if section.init_from is None else _start_from(model, section.init_from)
+    from transformers import AutoModelForMaskedLM
+
+    config = _config(recipe, codec)
+    whole = AutoModelForMaskedLM.from_config(config)
+    bases = tuple(codec.kmers.tolist()) if codec.kmer == 1 else None
+    length = recipe.data.length // codec.kmer + 2
+    model = MaskedDnaTransformer(
+        whole, _vocabulary(codec, config), length=length, bases=bases, pooling=section.pooling, **shared
+    )
+    return model if section.init_from is None else language.filled(model, section.init_from)
+
+
+def build_dna_encoder(recipe: AnyRecipe) -> nn.Module:
+    """The encoder of a fine-tuning recipe."""
+    from r2mae.models.dna_conv import DnaConv
+    from r2mae.models.dna_transformer import DnaTransformer
+
+    section, codec = recipe.model, codec_of(recipe)
+    if codec is None:
+        model: nn.Module = DnaConv(**_conv_shape(recipe))
+        return model if section.init_from is None else _start_from(model, section.init_from)
+    from transformers import AutoModelForMaskedLM
+
+    config = _config(recipe, codec)
+    base = AutoModelForMaskedLM.from_config(config).base_model
+    model = DnaTransformer(base, _vocabulary(codec, config), pooling=section.pooling)
+    return model if section.init_from is None else language.filled(model, section.init_from)
+
+
+def know_dna(recipe: AnyRecipe) -> dict[str, Any]:
+    """What a checkpoint says beside its tensors: tokenizer and configuration, how many species, what was left out."""
+    from r2mae.datasets.tokenizer import tokenizer_files
+
+    facts: dict[str, Any] = {"species": 1 + _num_others(recipe)}
+    codec = codec_of(recipe)
+    if codec is not None:
+        config = _config(recipe, codec).to_diff_dict()
+        facts |= {"kmer": codec.kmer, "tokenizer": tokenizer_files(codec.tokenizer), "transformers": config}
+    return facts
+
+
+def with_dna(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+    """The recipe with the tokenizer, configuration and number of species of a checkpoint."""
+    data, model = recipe.data, recipe.model
+    if getattr(data, "alignment", None) is not None:
+        known = data.alignment.model_copy(update={"species": manifest["species"]})
+        data = data.model_copy(update={"alignment": known})
+    if "transformers" in manifest:
+        config = {key: value for key, value in manifest["transformers"].items() if key != "transformers_version"}
+        plain: dict[str, Any] = dict.fromkeys(("width", "depth", "heads", "hidden", "dropout"))
+        plain |= {"encoder": config.pop("model_type"), "config": config, "kmer": manifest["kmer"]}
+        plain["tokenizer"] = str(language.kept_tokenizer(manifest))
+        model = model.model_copy(update=plain)
+    return recipe.model_copy(update={"data": data, "model": model})
+
+
+def _config(recipe: AnyRecipe, codec: Codec) -> Any:
+    """transformers' configuration, as a recipe of texts would have it."""
+    from r2mae.datasets.dna_files import cache_folder
+    from r2mae.datasets.tokenizer import tokenizer_files, with_files
+
+    section = recipe.model
+    shape = {name: getattr(section, name) for name in LanguageEncoder.model_fields}
+    place = with_files(tokenizer_files(codec.tokenizer), cache_folder())
+    length = recipe.data.length // codec.kmer + 2
+    data = SentenceData.model_construct(card="text_files", root=str(Path.cwd()), tokenizer=str(place), length=length)
+    return language.language_config(SimpleNamespace(data=data, model=SimpleNamespace(**shape)))  # type: ignore[arg-type]
+
+
+def _vocabulary(codec: Codec, config: Any) -> Any:
+    """All but known bases is special: never hidden, never put in a hidden place."""
+    from r2mae.models.language import Vocabulary
+
+    special = tuple(sorted({*range(config.vocab_size)} - {*codec.kmers.tolist()}))
+    return Vocabulary(config.vocab_size, codec.tokenizer.mask_token_id, codec.pad, special)
+
+
+def _start_from(model: nn.Module, source: str) -> nn.Module:
+    """Fill convolutions from a run: the encoder, and the head where both have one.
+
+    Raises: InputError for a run of another shape, and for what is no run.
+    """
+    if language.is_awaited(source):
+        raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
+    if not language.is_run(source):
+        raise InputError(f"model.init_from must be a run for encoder conv, got {source!r}. Name another encoder.")
+    folder = language.find_checkpoint(source)
+    tensors = load_tensors(folder, MODEL, read_manifest(folder))
+    weights = {name.removeprefix("model.").removeprefix("backbone."): tensor for name, tensor in tensors.items()}
+    own = model.state_dict()
+    for name, tensor in own.items():
+        found = weights.get(name)
+        if found is None or found.shape != tensor.shape:
+            got = "nothing" if found is None else str(list(found.shape))
+            raise InputError(
+                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(tensor.shape)}, "
+                f"got {got}. Set the keys of model as the run has them."
+            )
+    model.load_state_dict({name: weights[name] for name in own})
+    return model
+
+
+def export_dna(loaded: Any, library: str, folder: Path) -> float:
+    """Write a transformer and its tokenizer for transformers; gives the largest difference of logits.
+
+    Raises: InputError for what transformers does not have: convolutions, and other species.
+    """
+    codec = codec_of(loaded.recipe)
+    if codec is None:
+        raise InputError("RUN must be a transformer to be exported, got convolutions, which other libraries lack.")
+    if getattr(loaded.recipe.data, "alignment", None) is not None:
+        raise InputError("RUN must be of a genome to be exported, got an alignment, which other libraries lack.")
+    return language.export_language(loaded, library, folder, codec.tokenizer)

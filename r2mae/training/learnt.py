@@ -1,0 +1,71 @@
+"""Says in plain words when a masked model of names (tokens, bases) has learnt nothing."""
+
+import sys
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+
+from r2mae.datasets.source import SampleSource
+from r2mae.masking.pattern import Role, build_mask
+from r2mae.training.module import Engine
+
+_NEAR = 0.01  # of the order-0 entropy
+_ROWS = 256  # that are counted
+
+
+def order_0_entropy(model: Any, source: SampleSource) -> float:
+    """Nats a name, of how frequent names are among those of a source that may be hidden; up to 256 rows are counted."""
+    rows = torch.linspace(0, len(source) - 1, min(_ROWS, len(source)), dtype=torch.float64).long()
+    counts = torch.zeros(0, dtype=torch.float64)
+    for part in rows.split(32):
+        batch = source.load(part, None, 0)
+        eligible = model.eligible(batch)
+        is_hideable = eligible if eligible.dtype == torch.bool else eligible == Role.HIDEABLE
+        found = torch.bincount(model.named_targets(batch, build_mask(is_hideable))[0], minlength=len(counts)).double()
+        counts = found + torch.nn.functional.pad(counts, (0, len(found) - len(counts)))
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * shares.log()).sum())
+
+
+class Learnt(lightning.Callback):
+    """Compares the held-out loss with the order-0 entropy, once a tenth of training is over and at the end.
+
+    Held-out targets are all hidden, so a loss near the entropy means that visible names told nothing: a loss of
+    training would not show it, where some targets stay in sight. Comes after `Watch`.
+    """
+
+    def __init__(self, train: SampleSource, called: str) -> None:
+        self.train = train
+        self.called = called
+        self.entropy: float | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Engine,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Look at the first measurement after a tenth, and at the last one."""
+        step, last = pl_module.steps_done, pl_module.num_steps
+        is_measured = pl_module.report is not None and pl_module.validated_step == step > 0
+        if not is_measured or 10 * step < last or (self.entropy is not None and step < last):
+            return
+        if not trainer.is_global_zero:
+            return
+        self.entropy = order_0_entropy(pl_module.model, self.train)
+        for logger in trainer.loggers:
+            logger.log_metrics({"validation/order_0_loss": self.entropy}, step)
+        loss = pl_module.validation_loss
+        assert loss is not None
+        if loss > (1 - _NEAR) * self.entropy:
+            so_far = "" if step == last else " so far"
+            print(
+                f"{self.called}: this run has learnt nothing{so_far}: at step {step} of {last} its held-out loss is "
+                f"{loss:.4f}, and {self.entropy:.4f} is what names cost by how frequent they are alone. "
+                "Look at optimizer.lr, mask.ratio and the data.",
+                file=sys.stderr,
+                flush=True,
+            )

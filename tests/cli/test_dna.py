@@ -1,0 +1,274 @@
+"""DNA from the command line: pretrain, evaluate, score-variants, embed, finetune, export; bad input is one line."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from r2mae.cli.main import main
+from r2mae.datasets.dna_tokens import nucleotide_tokenizer
+from r2mae.recipe import load_run
+from tests.cli.test_cells import refused, said
+from tests.conftest import ROOT
+
+RECIPE = ROOT / "recipes" / "dna" / "motifs_demo.yaml"
+TUNE = ROOT / "recipes" / "dna" / "gue_finetune.yaml"
+SHAPES = {
+    "conv": "width: 16, depth: 2, kernel: 3, dilations: [1, 2]",
+    "modernbert": "width: 64, depth: 3, heads: 4, hidden: 96",
+}
+WIDTHS = {"conv": 16, "modernbert": 64}
+STEPS = {"conv": 60, "modernbert": 150}
+LONGER = {
+    "conv": (),
+    "modernbert": (
+        "schedule={steps: 150, warmup_steps: 30}",
+        "optimizer={lr: 2.0e-3, clip_norm: 1.0}",
+        "batch={global_samples: 32}",
+    ),
+}
+SMALL = (
+    "data={root: genome.fa, length: 64, test: ['one:3001-4000'], held_out: 0.1}",
+    "batch={global_samples: 8}",
+    "optimizer={lr: 1.0e-2, weight_decay: 0.01}",
+    "schedule={steps: 60}",
+    "watch={samples: 20, ratios: [0.15]}",
+    "checkpoint={every_steps: 30}",
+)
+SMALL_TUNE = (
+    "data={root: '.', card: sequence_files, label_column: kind, length: 64, held_out: 0.2}",
+    "batch={global_samples: 8}",
+    "optimizer={lr: 5.0e-3}",
+    "schedule={steps: 60}",
+    "repeat={seeds: 2}",
+    "tune={}",
+)
+
+
+def settings(chosen, *more):
+    return [word for setting in (*chosen, *more) for word in ("--set", setting)]
+
+
+def model(kind, init_from="null"):
+    return f"model={{encoder: {kind}, init_from: {init_from}, {SHAPES[kind]}}}"
+
+
+def write_genome(folder):
+    """A genome that is easy: ACGT over and over, a tenth of its bases random."""
+    draw = np.random.default_rng(0)
+    letters = np.array(list("ACGT"))[np.arange(4000) % 4]
+    letters = np.where(draw.random(4000) < 0.1, draw.choice(list("ACGT"), 4000), letters)
+    text = "".join(letters)
+    (folder / "genome.fa").write_text(f">one\n{text}\n")
+    return text
+
+
+def write_variants(folder, text):
+    """Pathogenic ones spoil a base of the pattern, benign ones mend one."""
+    draw, rows = np.random.default_rng(1), []
+    for place in draw.permutation(np.arange(3000, 4000))[:400]:
+        ref, usual = text[place], "ACGT"[place % 4]
+        alt = usual if ref != usual else draw.choice([letter for letter in "ACGT" if letter != ref])
+        rows.append((place + 1, ref, alt, "benign" if ref != usual else "pathogenic"))
+    rows += [(10, text[9], "<DEL>", "benign"), (20, text[19:21], text[19], "pathogenic")]
+    rows = sorted(rows)
+    body = "".join(f"{at},{ref},{alt},{kind}\n" for at, ref, alt, kind in rows)
+    (folder / "variants.csv").write_text("pos,ref,alt,kind\n" + body)
+    lines = "".join(f"one\t{at}\t.\t{ref}\t{alt}\t.\t.\tKIND={kind}\n" for at, ref, alt, kind in rows)
+    (folder / "variants.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + lines
+    )
+
+
+def write_sequences(folder):
+    draw = np.random.default_rng(2)
+    for split, number in (("train", 120), ("test", 60)):
+        rows = []
+        for n in range(number):
+            body = draw.choice(list("ACGT"), 60)
+            if n % 2:
+                body[20:28] = list("TATATATA")
+            rows.append(f"{''.join(body)},{('other', 'box')[n % 2]}")
+        if split == "test":
+            rows.append((folder / "train.csv").read_text().splitlines()[1])  # one that training holds
+        (folder / f"{split}.csv").write_text("sequence,kind\n" + "\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def trained(request, tmp_path_factory):
+    """A folder with a genome, variants, labelled sequences and a run."""
+    folder = tmp_path_factory.mktemp("dna")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        write_variants(folder, write_genome(folder))
+        write_sequences(folder)
+        kind = request.param
+        assert main(["pretrain", str(RECIPE), "--name", "run", *settings(SMALL, model(kind), *LONGER[kind])]) == 0
+    return folder, kind
+
+
+@pytest.fixture
+def here(trained, monkeypatch):
+    monkeypatch.chdir(trained[0])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(trained[0] / "cache"))
+    return trained[1]
+
+
+def test_masked_beats_counts_of_bases(here, capsys):
+    found = json.loads(said(capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.1", "--json"))
+    (score,) = found["scores"]
+    assert score["bases"] == 15 * 6  # windows of 64 in the 1,000 bases of the test interval
+    assert score["loss"] < score["order_0_loss"] - 0.3
+    assert "contexts of 4 + 4" in said(capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.1")
+
+
+def test_scores_to_a_table_and_to_a_vcf(here, capsys):
+    found = json.loads(said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "scores.tsv", "--json"))
+    assert found["variants"] == 400
+    assert found["skipped"] == {"symbolic": 1, "indel": 1}
+    table = pd.read_csv("scores.tsv", sep="\t")
+    assert list(table.columns) == ["contig", "position", "ref", "alt", "R2MAE", "pos", "kind"]
+    assert table[table.kind == "benign"]["R2MAE"].mean() > table[table.kind == "pathogenic"]["R2MAE"].mean() + 1
+    said(capsys, "score-variants", "runs/run", "variants.vcf", "-o", "scores.vcf")
+    lines = Path("scores.vcf").read_text().splitlines()
+    assert lines[1].startswith("##INFO=<ID=R2MAE,Number=A,Type=Float")
+    records = [line.split("\t") for line in lines if not line.startswith("#")]
+    assert len(records) == 402
+    scored = [float(record[7].rpartition("R2MAE=")[2]) for record in records if "R2MAE" in record[7]]
+    assert np.allclose(scored, table["R2MAE"], rtol=1e-4, atol=1e-5)
+    assert not [name for name in os.listdir() if name.startswith((".scoring", ".writing"))]
+
+
+def test_variant_effect_of_scored_and_of_bare_files(here, capsys):
+    said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "scored.tsv")
+    classes = ("--label", "kind", "--positive", "pathogenic", "--negative", "benign", "--draws-of-variants", 100)
+    words = ("evaluate", "runs/run", "--task", "variant_effect", *classes)
+    Path("phylop.bedGraph").write_text("one\t0\t3500\t0.5\none\t3500\t3900\t1.5\n")
+    found = [
+        json.loads(said(capsys, *words, "--variants", name, "--phylop", "phylop.bedGraph", "--json"))
+        for name in ("scored.tsv", "variants.csv")
+    ]
+    assert found[0]["scores"]["run"]["auroc"]["value"] == pytest.approx(found[1]["scores"]["run"]["auroc"]["value"])
+    assert found[0]["scores"]["run"]["auroc"]["low"] > 0.8
+    assert set(found[0]["scores"]) == {"run", "transversion", "phyloP"}
+    assert found[0]["variants"]["positive"] + found[0]["variants"]["negative"] == 400
+    assert found[0]["phylop_missing"] > 0
+    assert "AUROC" in said(capsys, *words, "--variants", "scored.tsv")
+
+
+def test_embed_windows_of_a_genome(here, capsys):
+    said(capsys, "embed", "runs/run", "genome.fa", "-o", "windows.npy")
+    assert np.load("windows.npy").shape == (62, WIDTHS[here])
+    assert Path("windows.csv").read_text().splitlines()[1].endswith('one:1-64",')
+    said(capsys, "embed", "runs/run", "test", "-o", "windows.parquet")
+    table = pd.read_parquet("windows.parquet")
+    assert len(table) == 15
+    assert len(table.features[0]) == WIDTHS[here]
+    assert table.name[0].endswith("one:3,001-3,064")
+
+
+def test_finetune_and_probe_from_the_run(here, capsys):
+    start = model(here, "runs/run")
+    found = json.loads(said(capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE, start), "--json"))
+    (row,) = found["scores"]
+    assert found["in_test_too"] == 1
+    if here == "conv":  # blocks want more than 120 sequences
+        assert row["accuracy"] > 0.7
+        assert 0 < row["matthews_over_items"] < 0.5
+    single = "runs/tuned/labels_all/seed_0"
+    assert load_run(single).recipe.model.encoder == here
+    probe = said(capsys, "evaluate", single, "--task", "linear_probe", "--baselines", "--json")
+    assert "counts of 5-mers" in json.loads(probe)["scores"]
+    said(capsys, "embed", single, "test.csv", "-o", "sequences.npy")
+    assert np.load("sequences.npy").shape == (61, WIDTHS[here])
+    assert "1 training samples were left out" in said(
+        capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE, start)
+    )
+
+
+def test_a_run_goes_on_with_the_same_command(here, capsys):
+    words = ("pretrain", RECIPE, "--name", "run", *settings(SMALL, model(here), *LONGER[here]))
+    assert json.loads(said(capsys, *words, "--json"))["step"] == STEPS[here]
+    assert "data.length" in refused(capsys, *words, "--set", "data.length=32")
+
+
+REFUSED = [
+    (("score-variants", "runs/run", "variants.csv", "-o", "x.txt"), "--output must be a .tsv, .csv, .parquet or .vcf"),
+    (("score-variants", "runs/run", "variants.csv", "-o", "x.vcf"), "for VARIANTS that are no VCF"),
+    (("score-variants", "runs/run", "variants.csv", "-o", "variants.csv"), "must not be VARIANTS itself"),
+    (("score-variants", "runs/run", "nope.csv", "-o", "x.tsv"), "must be a file of variants"),
+    (("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--reference", "nope.fa"), "nope.fa must"),
+    (("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--alias", "a"), "--alias must be two words"),
+    (("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--first", "0"), "REF must be the base of"),
+    (("evaluate", "runs/run", "--task", "variant_effect"), "--variants must be given"),
+    (("evaluate", "runs/run", "--task", "variant_effect", "--variants", "variants.csv"), "--label must be given"),
+    (
+        ("evaluate", "runs/run", "--task", "variant_effect", "--variants", "variants.csv", "--label", "kind"),
+        "--positive must be values of kind, got 1. Known: benign, pathogenic.",
+    ),
+    (
+        ("evaluate", "runs/run", "--task", "variant_effect", "--variants", "variants.csv", "--label", "kin"),
+        "must have a column 'kin'",
+    ),
+    (("evaluate", "runs/run", "--task", "knn"), "data must have labels for this task"),
+    (("embed", "runs/run", "nope.fa", "-o", "x.npy"), "nope.fa must be a file, or a glob"),
+    (("embed", "runs/run", "genome.fa", "-o", "x.txt"), "--output must be a .npy, .parquet or .h5ad file"),
+    (("export", "runs/run", "out", "--to", "timm"), "must be "),
+    (("fill", "runs/run", "ACGT"), "RUN must be a pretraining run on texts"),
+    (("reconstruct", "runs/run"), "must be"),
+    (("theory", "recommend", str(RECIPE)), "modality must be of numbers for the linear theory, got dna"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), REFUSED, ids=[" ".join(words)[:60] for words, _ in REFUSED])
+def test_bad_input_is_one_line(here, capsys, words, line):
+    assert line in refused(capsys, *words)
+    assert not [name for name in os.listdir() if name.startswith("x.")]
+
+
+def test_a_masked_language_model_of_transformers_is_continued_and_scored(here, capsys):
+    """Its own tokenizer, in lower case and another order, is taken along."""
+    if here == "conv":
+        assert "must be a run for encoder conv" in refused(
+            capsys, "pretrain", RECIPE, "--name", "other", *settings(SMALL, model("conv", "runs"))
+        )
+        return
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, PreTrainedTokenizerFast
+
+    words = ["[MASK]", "t", "g", "c", "a", "[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+    inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    names = {name: f"[{name.split('_')[0].upper()}]" for name in ("mask_token", "pad_token", "cls_token", "sep_token")}
+    PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]", **names).save_pretrained("released")
+    config = BertConfig(
+        vocab_size=9, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, pad_token_id=5
+    )
+    AutoModelForMaskedLM.from_config(config).save_pretrained("released")
+    start = "model={encoder: bert, init_from: released}"
+    said(capsys, "pretrain", RECIPE, "--name", "continued", *settings(SMALL, start))
+    loaded = load_run("runs/continued")
+    assert loaded.model.bases.tolist() == [4, 3, 2, 1]
+    said(capsys, "score-variants", "runs/continued", "variants.csv", "-o", "continued.tsv")
+    assert nucleotide_tokenizer().get_vocab() != loaded.manifest["tokenizer"]
+    wrong = settings(SMALL, "model={encoder: bert, init_from: released, kmer: 4}")
+    assert "must have a token for each of" in refused(capsys, "pretrain", RECIPE, "--name", "no", *wrong)
+
+
+def test_export_to_transformers(here, capsys):
+    """A folder that Auto classes read, its tokenizer included; convolutions are refused."""
+    if here == "conv":
+        assert "got convolutions" in refused(capsys, "export", "runs/run", "out", "--to", "transformers")
+        return
+    said(capsys, "export", "runs/run", "out", "--to", "transformers")
+    tokenizer, model = AutoTokenizer.from_pretrained("out"), AutoModelForMaskedLM.from_pretrained("out").eval()
+    text = "ACGTACG[MASK]ACGTACGT"
+    encoded = tokenizer(text, return_tensors="pt")
+    place = encoded["input_ids"][0].tolist().index(tokenizer.mask_token_id)
+    named = model(**encoded).logits[0, place].argmax()
+    assert tokenizer.convert_ids_to_tokens(int(named)) == "T"

@@ -1,0 +1,76 @@
+"""The word about runs that have learnt nothing: for whom, when, and against what."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from r2mae.training.learnt import Learnt, order_0_entropy
+from tests.evaluation.test_base_counts import Source, Uniform
+
+SHARES = np.array([0.7, 0.1, 0.1, 0.1])
+ENTROPY = float(-(SHARES * np.log(SHARES)).sum())
+
+
+def source():
+    bases = np.random.default_rng(0).choice(4, (300, 64), p=SHARES)
+    bases[:, :5] = 4  # unknown ones do not count
+    return Source(bases)
+
+
+def test_entropy_is_of_what_may_be_hidden():
+    assert order_0_entropy(Uniform(), source()) == pytest.approx(ENTROPY, rel=0.01)
+
+
+def at(step, loss, capsys, callback=None, num_steps=100):
+    """What is said when the held-out loss was measured at step."""
+    callback = callback or Learnt(source(), "runs/x")
+    logged = []
+    logger = SimpleNamespace(log_metrics=lambda metrics, step: logged.append((metrics, step)))
+    engine = SimpleNamespace(
+        steps_done=step,
+        num_steps=num_steps,
+        report=object(),
+        validated_step=step,
+        validation_loss=loss,
+        model=Uniform(),
+    )
+    callback.on_train_batch_end(SimpleNamespace(is_global_zero=True, loggers=[logger]), engine, None, None, 0)
+    return capsys.readouterr().err, logged
+
+
+def test_it_speaks_after_a_tenth_and_at_the_end(capsys):
+    near, far = ENTROPY * 0.999, ENTROPY * 0.95
+    assert at(9, near, capsys) == ("", [])
+    said, logged = at(10, near, capsys)
+    assert said.startswith("runs/x: this run has learnt nothing so far: at step 10 of 100 its held-out loss is")
+    assert len(said.splitlines()) == 1
+    assert logged[0][0]["validation/order_0_loss"] == pytest.approx(ENTROPY, rel=0.01)
+    callback = Learnt(source(), "runs/x")
+    assert at(20, far, capsys, callback)[0] == ""
+    assert at(30, near, capsys, callback)[0] == ""  # said once
+    assert "learnt nothing: at step 100 of 100" in at(100, near, capsys, callback)[0]
+    assert at(100, far, capsys)[0] == ""
+
+
+def test_it_waits_for_a_measurement(capsys):
+    callback, engine = Learnt(source(), "runs/x"), SimpleNamespace(
+        steps_done=50, num_steps=100, report=object(), validated_step=40, validation_loss=ENTROPY, model=Uniform()
+    )  # fmt: skip
+    callback.on_train_batch_end(SimpleNamespace(is_global_zero=True, loggers=[]), engine, None, None, 0)
+    assert callback.entropy is None
+
+
+def test_language_models_too():
+    from tests.models.test_language import make, make_batch
+
+    class Rows:
+        def __len__(self):
+            return 6
+
+        def load(self, indices, positions, seed):
+            return {"input_ids": make_batch()["input_ids"][indices]}
+
+    found = order_0_entropy(make("bert"), Rows())
+    assert 3 < found < np.log(116)
+    assert isinstance(found, float)
