@@ -9,7 +9,7 @@ from torch import nn
 from r2mae.datasets.dna_tokens import Codec, DnaTokens, find_codec
 from r2mae.datasets.source import SampleSource
 from r2mae.errors import InputError
-from r2mae.recipe import language
+from r2mae.recipe import language, language_source
 from r2mae.schema.dna import DnaEncoder
 from r2mae.schema.language import LanguageEncoder, SentenceData
 from r2mae.schema.recipe import AnyRecipe
@@ -44,14 +44,14 @@ def codec_of(recipe: AnyRecipe) -> Codec | None:
     source = section.init_from
     if section.encoder == "conv":
         return None
-    if section.tokenizer is not None or source is None or language.is_awaited(source):
+    if section.tokenizer is not None or source is None or language_source.is_awaited(source):
         return find_codec(section.tokenizer, section.kmer)
-    if not language.is_run(source):
+    if not language_source.is_run(source):
         return find_codec(str(source), section.kmer)
-    manifest = read_manifest(language.find_checkpoint(source))
+    manifest = read_manifest(language_source.find_checkpoint(source))
     if manifest.get("kmer") != section.kmer:
         raise InputError(f"model.kmer must be {manifest.get('kmer')}, as {source!r} has, got {section.kmer}.")
-    return find_codec(str(language.kept_tokenizer(manifest)), section.kmer)
+    return find_codec(str(language_source.kept_tokenizer(manifest)), section.kmer)
 
 
 def find_reference(recipe: AnyRecipe, given: str | None) -> Any:
@@ -120,7 +120,7 @@ def build_masked_dna(recipe: AnyRecipe) -> nn.Module:
     model = MaskedDnaTransformer(
         whole, _vocabulary(codec, config), length=length, bases=bases, pooling=section.pooling, **shared
     )
-    return model if section.init_from is None else language.filled(model, section.init_from)
+    return model if section.init_from is None else language_source.filled(model, section.init_from)
 
 
 def build_dna_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -137,7 +137,7 @@ def build_dna_encoder(recipe: AnyRecipe) -> nn.Module:
     config = _config(recipe, codec)
     base = AutoModelForMaskedLM.from_config(config).base_model
     model = DnaTransformer(base, _vocabulary(codec, config), pooling=section.pooling)
-    return model if section.init_from is None else language.filled(model, section.init_from)
+    return model if section.init_from is None else language_source.filled(model, section.init_from)
 
 
 def know_dna(recipe: AnyRecipe) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def with_dna(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
         config = {key: value for key, value in manifest["transformers"].items() if key != "transformers_version"}
         plain: dict[str, Any] = dict.fromkeys(("width", "depth", "heads", "hidden", "dropout"))
         plain |= {"encoder": config.pop("model_type"), "config": config, "kmer": manifest["kmer"]}
-        plain["tokenizer"] = str(language.kept_tokenizer(manifest))
+        plain["tokenizer"] = str(language_source.kept_tokenizer(manifest))
         model = model.model_copy(update=plain)
     return recipe.model_copy(update={"data": data, "model": model})
 
@@ -193,11 +193,11 @@ def _start_from(model: nn.Module, source: str) -> nn.Module:
 
     Raises: InputError for a run of another shape, and for what is no run.
     """
-    if language.is_awaited(source):
+    if language_source.is_awaited(source):
         raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
-    if not language.is_run(source):
+    if not language_source.is_run(source):
         raise InputError(f"model.init_from must be a run for encoder conv, got {source!r}. Name another encoder.")
-    folder = language.find_checkpoint(source)
+    folder = language_source.find_checkpoint(source)
     tensors = load_tensors(folder, MODEL, read_manifest(folder))
     weights = {name.removeprefix("model.").removeprefix("backbone."): tensor for name, tensor in tensors.items()}
     own = model.state_dict()

@@ -10,10 +10,10 @@ from r2mae.datasets.card import load_card, locate
 from r2mae.datasets.source import SampleSource
 from r2mae.datasets.tokenizer import BYTES, borders, byte_tokenizer
 from r2mae.errors import InputError
+from r2mae.recipe.language_source import filled, find_checkpoint, is_awaited, is_run, kept_tokenizer, source_config
 from r2mae.schema.language import LanguageData, TokenizerTraining
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
-from r2mae.training.run_folder import is_here, open_run
+from r2mae.training.checkpoint import read_manifest
 
 # What a recipe calls what transformers' configurations take.
 _SHAPE = {
@@ -240,128 +240,6 @@ def _with_tokenizer(data: Any, place: str) -> Any:
     if root is not None and isinstance(data, LanguageData) and is_text_store(Path(root)):
         return data  # a store has its own
     return data.model_copy(update={"tokenizer": place})
-
-
-def kept_tokenizer(manifest: dict[str, Any]) -> Path:
-    """The folder of a checkpoint's tokenizer, written to the cache."""
-    from r2mae.datasets.text_files import cache_folder
-    from r2mae.datasets.tokenizer import with_files
-
-    if "tokenizer" not in manifest:
-        raise InputError("data.tokenizer and model.init_from must be runs on texts, got one of another modality.")
-    return with_files(manifest["tokenizer"], cache_folder())
-
-
-def is_run(source: str | None) -> bool:
-    """Whether a place is a run's folder, or a checkpoint of one."""
-    return source is not None and (
-        (Path(source) / "checkpoints").is_dir() or (Path(source) / "manifest.json").is_file()
-    )
-
-
-def _is_local(source: str) -> bool:
-    """No hub id looks like that."""
-    return source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1 or Path(source).exists()
-
-
-def is_awaited(source: str | None) -> bool:
-    """A run that is still to be trained."""
-    return source is not None and _is_local(source) and not is_here(source)
-
-
-def find_checkpoint(source: str) -> Any:
-    """The last checkpoint of a run to start from. Raises: InputError where there is none."""
-    if (Path(source) / "manifest.json").is_file():
-        return Path(source)
-    try:
-        found = open_run(source).pointer("last")
-    except InputError as error:
-        raise InputError(f"model.init_from: {error}") from None
-    if found is None:
-        raise InputError(f"model.init_from must hold a checkpoint, got none in {source!r}. Train it first.")
-    return found
-
-
-def source_config(source: str | None) -> dict[str, Any] | None:
-    """Configuration of what a model starts from; None without, or where it is not here (yet)."""
-    if source is None or is_awaited(source):
-        return None
-    if is_run(source):
-        manifest = read_manifest(find_checkpoint(source))
-        if "transformers" not in manifest:
-            raise InputError(f"model.init_from must be a run on texts, got {source!r}.")
-        return dict(manifest["transformers"])
-    return dict(_load_config(source).to_diff_dict())
-
-
-def _load_config(source: str) -> Any:
-    from transformers import AutoConfig
-
-    from r2mae.models.text_blocks import RUNNERS
-
-    try:
-        config = AutoConfig.from_pretrained(source)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
-    if config.model_type not in RUNNERS:
-        raise InputError(
-            f"model.init_from must be of model_type {', '.join(RUNNERS)}, got {config.model_type!r} in {source!r}."
-        )
-    return config
-
-
-def filled(model: Any, source: str) -> nn.Module:
-    """A model with the weights of a run, or of a masked language model of transformers.
-
-    Raises: InputError for weights of another shape, or none.
-    """
-    if is_awaited(source):
-        raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
-    own = model.state_dict()
-    masked = f"whole.{model.base.base_model_prefix}."
-    if is_run(source):
-        place = find_checkpoint(source)
-        weights = {
-            name.removeprefix("model."): part for name, part in load_tensors(place, MODEL, read_manifest(place)).items()
-        }
-        weights = {name.removeprefix("backbone."): part for name, part in weights.items()}
-    else:
-        weights = {f"whole.{name}": part for name, part in _load_whole(source).state_dict().items()}
-    inner = model._prefix()
-    renamed = {}
-    for name, part in weights.items():
-        for theirs in (masked, "base."):
-            if name.startswith(theirs):
-                name = inner + name.removeprefix(theirs)
-                break
-        renamed[name] = part
-    kept = {name: part for name, part in renamed.items() if name in own}
-    for name, part in kept.items():
-        if part.shape != own[name].shape:
-            raise InputError(
-                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(own[name].shape)}, "
-                f"got {list(part.shape)}."
-            )
-    absent = [name for name in own if name.startswith(inner) and name not in kept]
-    if absent:
-        raise InputError(f"model.init_from {source!r} must hold a whole encoder, got no {absent[0]}.")
-    model.load_state_dict(kept, strict=False)
-    return model  # type: ignore[no-any-return]
-
-
-def _load_whole(source: str) -> Any:
-    from transformers import AutoModelForMaskedLM
-
-    from r2mae.interop.quiet import quiet_transformers
-
-    _load_config(source)
-    try:
-        with quiet_transformers():
-            return AutoModelForMaskedLM.from_pretrained(source)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
 
 
 def export_language(loaded: Any, library: str, folder: Path, tokenizer: Any = None) -> float:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from r2mae.cli.main import build_parser
+from r2mae.cli.parser import build_parser
 from tests.conftest import r2mae
 
 
