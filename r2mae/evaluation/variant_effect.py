@@ -34,7 +34,9 @@ class SiteScorer:
     On CPUs the model becomes one of float64: in float32 a score depended on its batch by up to 2e-6.
     """
 
-    def __init__(self, model: Any, codec: Codec | None, places: Any, length: int, batch_size: int | None = None) -> None:
+    def __init__(
+        self, model: Any, codec: Codec | None, places: Any, length: int, batch_size: int | None = None
+    ) -> None:
         on_cpu = next(model.parameters()).device.type == "cpu"
         self.model, self.codec, self.places = model.eval().double() if on_cpu else model.eval(), codec, places
         self.length = length
