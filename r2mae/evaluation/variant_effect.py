@@ -22,6 +22,7 @@ from r2mae.masking.pattern import build_mask
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+_CPU_WINDOWS, _GPU_WINDOWS = 16, 256  # of a batch; more of them leave a CPU's cache
 _SITE = 32  # bytes of a site's four scores
 _TRANSITIONS = 2  # codes of A and G, and of C and T, lie this far apart
 
@@ -33,10 +34,13 @@ class SiteScorer:
     On CPUs the model becomes one of float64: in float32 a score depended on its batch by up to 2e-6.
     """
 
-    def __init__(self, model: Any, codec: Codec | None, places: Any, length: int, batch_size: int = 64) -> None:
+    def __init__(
+        self, model: Any, codec: Codec | None, places: Any, length: int, batch_size: int | None = None
+    ) -> None:
         on_cpu = next(model.parameters()).device.type == "cpu"
         self.model, self.codec, self.places = model.eval().double() if on_cpu else model.eval(), codec, places
-        self.length, self.batch_size = length, batch_size
+        self.length = length
+        self.batch_size = batch_size or (_CPU_WINDOWS if on_cpu else _GPU_WINDOWS)
         self.has_others = hasattr(places, "species")
 
     def score(self, contigs: Integers, positions: Integers) -> Floats:
