@@ -58,11 +58,17 @@ def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
 
     import torch
 
-    from r2mae.datasets.card import load_card, locate
-    from r2mae.recipe import build_outline, choose_labelled, find_classes, make_plan, open_labelled, open_split
+    from r2mae.recipe import (
+        build_outline,
+        choose_labelled,
+        find_classes,
+        is_data_here,
+        make_plan,
+        open_labelled,
+        open_split,
+    )
 
-    card = load_card(recipe.data.card)
-    if card.embedded is None and locate(card, recipe.data.root) is None:
+    if not is_data_here(recipe):
         plans = {str(count): asdict(make_plan(recipe, samples, None)) for count in recipe.repeat.labels_per_class}
         return {**_parameters(build_outline(recipe, 2)), "classes": 2, "plans": plans}
     train = open_labelled(recipe)[0]

@@ -1,4 +1,4 @@
-"""`r2mae embed`: features of any data, as .npy beside a .csv that names its rows, as .parquet, or in an .h5ad."""
+"""`r2mae embed`: features of any data, as .npy beside a .names.csv of its rows, as .parquet, or in an .h5ad."""
 
 import argparse
 import csv
@@ -17,6 +17,9 @@ def run(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     if output.suffix not in (".npy", ".parquet", ".h5ad") or not output.parent.is_dir():
         raise InputError(f"--output must be a .npy, .parquet or .h5ad file in an existing folder, got {str(output)!r}.")
+    given = Path(arguments.data).resolve()
+    if given in (output.resolve(), output.with_suffix(".names.csv").resolve()):
+        raise InputError(f"--output must not write over DATA, got {str(output)!r}. Name another file.")
     from r2mae.evaluation.features import extract
     from r2mae.recipe import load_run, open_paths, open_split
 
@@ -73,7 +76,7 @@ def _write_array(output: Path, features: Any, source: Any, read: list[int]) -> s
     """The array, and beside it the names of its rows; both get their names when they are whole."""
     import numpy as np
 
-    names = output.with_suffix(".csv")
+    names = output.with_suffix(".names.csv")
     unfinished, unfinished_names = (path.with_name(f".writing_{path.name}") for path in (output, names))
     # numpy appends .npy to names without it; ours ends in it.
     np.save(unfinished, features)

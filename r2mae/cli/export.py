@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     loader = _LOADERS[arguments.to]
-    if loaded.recipe.modality == "language":
+    if loaded.recipe.modality in ("language", "dna"):
         kind = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
         loader = f'AutoModelFor{kind}.from_pretrained("{{0}}"), AutoTokenizer.from_pretrained("{{0}}")'
     difference = export_run(loaded, arguments.to, folder)
@@ -36,5 +36,5 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"{folder}: step {result['checkpoint_step']}; features differ by {difference:.1e} at most")
+    print(f"{folder}: step {result['checkpoint_step']}; outputs differ by {difference:.1e} at most")
     print(f"  {result['load_with']}")

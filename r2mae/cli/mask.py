@@ -10,18 +10,20 @@ from r2mae.schema.recipe import load_recipe
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print masks as JSON, or drawn: `#` hidden, `.` visible."""
+    """Print masks as JSON, or drawn: `#` hidden, `.` visible, blank what never is hidden."""
     steps = parse_range("--steps", arguments.steps)
     offsets = parse_range("--positions", arguments.positions)
     recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
-    from r2mae.recipe import build_outline, count_training_samples, make_plan
+    from r2mae.recipe import build_outline, is_data_here, make_plan, open_training_data
 
+    if not is_data_here(recipe):
+        raise InputError("data must be here for its masks to be shown, got a card whose data is not. Name data.root.")
     model: Any = build_outline(recipe)
-    samples, _ = count_training_samples(recipe)
-    plan = make_plan(recipe, samples, math.prod(model.grid))
+    train, _ = open_training_data(recipe)
+    plan = make_plan(recipe, len(train), math.prod(model.grid))
     _check_within("--steps", steps, plan.steps)
     _check_within("--positions", offsets, recipe.batch.global_samples)
-    shown = [_step(recipe, model.grid, plan, step, offsets) for step in steps]
+    shown = [_step(recipe, model, train, plan, step, offsets) for step in steps]
     if arguments.json:
         print(json.dumps({"grid": list(model.grid), "steps": shown}))
         return
@@ -29,40 +31,46 @@ def run(arguments: argparse.Namespace) -> None:
         _draw(step, model.grid)
 
 
-def _step(recipe: Any, grid: tuple[int, ...], plan: Any, step: int, offsets: range) -> dict[str, Any]:
+def _step(recipe: Any, model: Any, train: Any, plan: Any, step: int, offsets: range) -> dict[str, Any]:
+    """What the engine would draw: the very samples of a step, and of each what may and what would be hidden."""
     import torch
 
+    from r2mae.datasets.source import StreamDataset, block_samples
     from r2mae.datasets.stream import Stream
-    from r2mae.masking.pattern import sample_mask
-    from r2mae.masking.ratio import draw_ratios
+    from r2mae.masking.pattern import Role
+    from r2mae.training.objective import MaskedPrediction
 
-    positions = step * recipe.batch.global_samples + torch.tensor(offsets)
-    ratios = draw_ratios(recipe.mask.law, recipe.seed, step, step / plan.steps, positions)
-    eligible = torch.ones(len(positions), math.prod(grid), dtype=torch.bool)
-    mask = sample_mask(recipe.mask.pattern, eligible, ratios, recipe.seed, positions, grid)
-    indices = Stream(plan.train_samples, recipe.seed).indices(positions)
+    positions = [step * recipe.batch.global_samples + offset for offset in offsets]
+    batch = StreamDataset(train, Stream(len(train), recipe.seed, block_samples(train))).__getitems__(positions)
+    if "error" in batch:
+        raise InputError(batch["error"])
+    objective = MaskedPrediction(recipe.mask.law, recipe.mask.pattern, recipe.seed, plan.steps)
+    mask, roles = objective.prepare(model, batch, step)["mask"], model.eligible(batch)
+    may = roles if roles.dtype == torch.bool else roles >= int(Role.HIDEABLE)
     samples = [
         {
-            "position": int(positions[row]),
-            "index": int(indices[row]),
-            "ratio": float(ratios[row]),
+            "position": position,
+            "index": int(batch["indices"][row]),
+            "ratio": float(mask.is_masked[row].sum() / may[row].sum().clamp(min=1)),
             "masked": mask.is_masked[row].nonzero()[:, 0].tolist(),
+            "never": (~may[row]).nonzero()[:, 0].tolist(),
         }
-        for row in range(len(positions))
+        for row, position in enumerate(positions)
     ]
-    return {"step": step, "samples": samples}
+    return {"step": step, "tokens": may.shape[1], "samples": samples}
 
 
 def _draw(step: dict[str, Any], grid: tuple[int, ...]) -> None:
-    rows, columns = (1, *grid)[-2:]
+    columns = grid[-1] if len(grid) > 1 else step["tokens"]
     for sample in step["samples"]:
-        hidden = set(sample["masked"])
+        hidden, never = set(sample["masked"]), set(sample["never"])
         print(
             f"step {step['step']}  position {sample['position']}  sample {sample['index']}  "
-            f"ratio {sample['ratio']:.4f}  hidden {len(hidden)} of {rows * columns}"
+            f"ratio {sample['ratio']:.4f}  hidden {len(hidden)} of {step['tokens'] - len(never)}"
         )
-        for row in range(rows):
-            print("  " + "".join("#" if row * columns + column in hidden else "." for column in range(columns)))
+        signs = "".join("#" if n in hidden else " " if n in never else "." for n in range(step["tokens"]))
+        for first in range(0, len(signs), columns):
+            print("  " + signs[first : first + columns])
 
 
 def parse_range(option: str, text: str) -> range:

@@ -194,7 +194,9 @@ def _add_data(actions: Any) -> None:
         added.add_argument("files", nargs="+", metavar="FILE", help="files or globs")
     tokenizer = actions.add_parser("tokenizer", help="train one on texts", description="texts -> a tokenizer's folder")
     tokenizer.add_argument("out", metavar="OUT", help="folder of the tokenizer; absent")
-    tokenizer.add_argument("--kind", choices=("bpe", "wordpiece"), default="bpe", help="byte-level BPE (default)")
+    tokenizer.add_argument(
+        "--kind", choices=("bpe", "wordpiece"), default="bpe", help="byte-level BPE (default), or lower-cased WordPiece"
+    )
     tokenizer.add_argument("--vocab-size", type=_positive, default=30_000, metavar="V", help="default 30000")
     for added in (text, tokenizer):
         added.add_argument("files", nargs="*", metavar="FILE", help="files, folders or globs")

@@ -13,7 +13,7 @@ from r2mae.datasets.language import PackedRows, Sentences, tokenise_texts
 from r2mae.datasets.progress import listener
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.datasets.text_build import Texts, build_text_store, one_at_a_time
-from r2mae.datasets.text_files import KINDS, cache_folder, check_column, expand_texts, read_pieces, read_table
+from r2mae.datasets.text_files import KINDS, cache_folder, check_column, check_utf8, expand_texts, read_table
 from r2mae.datasets.text_store import TextStore, is_text_store, open_text_store
 from r2mae.datasets.tokenizer import BYTES, byte_tokenizer, load_tokenizer, tokenizer_word, train_tokenizer
 from r2mae.errors import InputError
@@ -37,10 +37,12 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
     """The store of a section: at root, or of its texts, in the cache, built where there is none."""
     place = _place(section)
     if place is not None and is_text_store(place):
-        if section.tokenizer is not None:
+        store, wanted = open_text_store(place), section.tokenizer
+        same = isinstance(wanted, str) and tokenizer_word(load_tokenizer(wanted)) == tokenizer_word(store.tokenizer)
+        if wanted is not None and not same:
             remedy = "Leave data.tokenizer out."
             raise InputError(f"data.tokenizer must be the store's own, which {place} has, got another. {remedy}")
-        return open_text_store(place)
+        return store
     texts = find_texts(section, split)
     tokenizer = find_tokenizer(section)
     return _built(cache_folder() / f"{texts.word}_{tokenizer_word(tokenizer)}", texts, tokenizer)
@@ -68,7 +70,8 @@ def find_texts(section: LanguageData, split: str = "train") -> Texts:
     if place is None:
         raise InputError("data.root must be given for this card, got nothing. Name a store, a file or a glob.")
     names = card.files.get(split, ())
-    patterns = [str(place / name) for name in names] if names and place.is_dir() else [str(place)]
+    by_name = names and place.is_dir() and (section.root is None or any(any(place.glob(name)) for name in names))
+    patterns = [str(place / name) for name in names] if by_name else [str(place)]
     return Texts(expand_texts(patterns), column, section.document, options)
 
 
@@ -111,6 +114,9 @@ def find_tokenizer(section: Any) -> Any:
     wanted = section.tokenizer
     if wanted == BYTES:
         return byte_tokenizer()
+    place = _place(section) if wanted is None and isinstance(section, LanguageData) else None
+    if place is not None and is_text_store(place):
+        return open_text_store(place).tokenizer
     if wanted is None:
         raise InputError("data.tokenizer must be a folder, a hub id, a run or {vocab_size: N}, got nothing.")
     if isinstance(wanted, str):
@@ -188,7 +194,11 @@ def open_given_sentences(section: Any, path: str) -> SampleSource:
     if file.suffix in KINDS:
         options = load_card(section.card).text
         return _sentences(section, read_table(file, options), str(file), "", None, False)
-    lines = [piece.text for piece in read_pieces([file], "", "line", {})]
+    check_utf8(file)
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
+    if empty is not None:
+        raise InputError(f"{file}: line {empty} must be text, got nothing. Take it out, as rows are named by lines.")
     return _made(section, [lines], str(file), "", None, {}, None)
 
 

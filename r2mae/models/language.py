@@ -43,7 +43,7 @@ class LanguageEncoder(nn.Module):
     def __init__(self, base: Any, vocabulary: Vocabulary, pooling: Pooling = "mean") -> None:
         super().__init__()
         self.vocabulary, self.pooling = vocabulary, pooling
-        is_special = torch.zeros(vocabulary.size, dtype=torch.bool)
+        is_special = torch.zeros(vocabulary.size, dtype=torch.bool, device="cpu")  # values, on meta too
         is_special[torch.tensor(vocabulary.special, device="cpu")] = True
         self.register_buffer("is_special", is_special, persistent=False)
         self._runner: Any = None

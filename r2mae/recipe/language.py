@@ -1,5 +1,6 @@
 """What texts bring: models of transformers over a tokenizer, which a checkpoint carries along."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def language_config(recipe: AnyRecipe) -> Any:
         "cls_token_id": first,
         "sep_token_id": last,
     }
-    offset = tokenizer.pad_token_id + 1 if section.encoder == "roberta" else 0
+    offset = _offset(section.encoder, tokenizer)
     base = AutoConfig.for_model(section.encoder).to_dict()
     base_length = base["max_position_embeddings"]
     if length + offset > base_length and source is None:
@@ -201,6 +202,11 @@ def _agree(section: Any, source: dict[str, Any], given: dict[str, Any], vocabula
     own = {key: value for key, value in given.items() if key not in shape}
     del vocabulary
     return {key: value for key, value in source.items() if key not in ("model_type", "transformers_version")} | own
+
+
+def _offset(encoder: str, tokenizer: Any) -> int:
+    """Positions that an architecture does not count from."""
+    return int(tokenizer.pad_token_id) + 1 if encoder == "roberta" else 0
 
 
 def _borders(tokenizer: Any) -> tuple[int, int]:
@@ -255,7 +261,9 @@ def export_language(loaded: Any, library: str, folder: Path, tokenizer: Any = No
     recipe, model = loaded.recipe, loaded.model.cpu()
     if library != "transformers":
         raise InputError(f"--to must be transformers for {recipe.modality}, got {library}.")
-    tokenizer = tokenizer_of(recipe) if tokenizer is None else tokenizer
+    tokenizer = copy.deepcopy(tokenizer_of(recipe) if tokenizer is None else tokenizer)
+    config = (model.base if recipe.task == "pretrain" else model.backbone.base).config
+    tokenizer.model_max_length = config.max_position_embeddings - _offset(config.model_type, tokenizer)
     if recipe.task == "pretrain":
         return write_folder(folder, lambda to: export_masked_language(model, tokenizer, to))
     if recipe.tune.hidden is not None:

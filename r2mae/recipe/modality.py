@@ -199,6 +199,14 @@ def open_paths(recipe: AnyRecipe, paths: list[str], **options: Any) -> SampleSou
     return MODALITIES[recipe.modality].open_paths(recipe, paths, **options)
 
 
+def is_data_here(recipe: AnyRecipe) -> bool:
+    """Whether a recipe's data can be read without fetching it from a hub."""
+    from r2mae.datasets.card import load_card, locate
+
+    card = load_card(recipe.data.card)
+    return card.embedded is not None or locate(card, recipe.data.root) is not None
+
+
 def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
     """(samples that train, what is known of the data); a hub data set is counted by its card, not fetched.
 
@@ -208,7 +216,7 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
 
     card = load_card(recipe.data.card)
     about = {"title": card.title, "licence": card.licence}
-    if card.embedded is None and locate(card, recipe.data.root) is None:
+    if not is_data_here(recipe):
         known = card.num_samples.get("train")
         if known is None:
             raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")

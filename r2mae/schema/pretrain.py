@@ -47,10 +47,17 @@ class CellPretrainRecipe(PretrainRecipe[CellData, CellModel]):
         return self
 
 
+class TextWatchSection(PretrainWatchSection):
+    """Texts are measured at the ratios that are usual for them."""
+
+    ratios: tuple[float, ...] = Field(default=(0.15, 0.3, 0.5), min_length=1, max_length=16)
+
+
 class LanguagePretrainRecipe(PretrainRecipe[LanguageData, LanguageModel]):
     """Texts hide tokens: patterns of their own, and a law by default."""
 
     mask: LanguageMask = LanguageMask()
+    watch: TextWatchSection = TextWatchSection()
 
 
 class DnaPretrainRecipe(PretrainRecipe[DnaData, DnaModel]):

@@ -44,7 +44,7 @@ def test_transformers(run, batch, tmp_path, capfd):
     out = tmp_path / "out"
     out.mkdir()  # empty is as good as absent
     assert main(["export", "runs/run", "--to", "transformers", str(out)]) == 0
-    assert "features differ by" in capfd.readouterr().out
+    assert "outputs differ by" in capfd.readouterr().out
     encoder = ViTModel.from_pretrained(out, add_pooling_layer=False).eval()
     features = encoder(run.model.pixels(batch)).last_hidden_state[:, 1:].mean(dim=1)
     assert (features - run.model.embed(batch)).abs().max() < 1e-6

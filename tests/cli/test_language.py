@@ -200,6 +200,34 @@ def test_numbers_are_learnt_and_exported_in_their_units(here, capsys, tmp_path):
     assert "kind must be a number, got 'cat'" in refused(capsys, "finetune", TUNE, "--name", "bad", *words)
 
 
+def test_masks_are_those_of_training(here, capsys):
+    """Border tokens are never hidden, and the share is of the others."""
+    shown = json.loads(said(capsys, "mask", RECIPE, *settings(SMALL), "--steps", "0:2", "--positions", "0:8", "--json"))
+    for step in shown["steps"]:
+        for sample in step["samples"]:
+            assert sample["never"]
+            assert not set(sample["masked"]) & set(sample["never"])
+            assert 0.15 <= len(sample["masked"]) / (32 - len(sample["never"])) <= 0.42
+    assert "#" in said(capsys, "mask", RECIPE, *settings(SMALL), "--steps", "0:1")
+
+
+def test_a_run_from_a_store_embeds_and_overwrites_nothing(here, capsys):
+    said(capsys, "data", "tokenizer", "mine", "train.txt", "--vocab-size", 400)
+    said(capsys, "data", "build", "text", "kept", "train.txt", "--tokenizer", "mine", "--document", "line")
+    start = settings(SMALL, "data={root: kept, tokenizer: mine, length: 32, held_out: 0.2}", "schedule.steps=2")
+    said(capsys, "pretrain", RECIPE, "--name", "kept_run", "--fresh", *start)
+    (here / "table.csv").write_text("text,label\nThe cat,1\nThe dog,0\n")
+    said(capsys, "embed", "runs/kept_run", "table.csv", "-o", "table.npy")
+    assert (here / "table.csv").read_text().startswith("text,label")
+    assert np.load("table.npy").shape == (2, 32)
+    (here / "gap.txt").write_text("one\n\nthree\n")
+    assert "line 2 must be text" in refused(capsys, "embed", "runs/kept_run", "gap.txt", "-o", "gap.npy")
+    other = settings(SMALL, "data={root: kept, tokenizer: tok, length: 32, held_out: 0.2}")
+    said(capsys, "data", "tokenizer", "tok_other", "train.txt", "--vocab-size", 350)
+    other = [word.replace("tokenizer: tok,", "tokenizer: tok_other,") for word in other]
+    assert "the store's own" in refused(capsys, "pretrain", RECIPE, "--name", "bad", *other)
+
+
 def test_pairs_of_sentences(here, capsys):
     """A question about a sentence: what is asked for follows from both, and each pair trains."""
     pairs = settings(

@@ -63,7 +63,7 @@ def test_mask_shows_what_training_hides(answer, capfd):
         mask = module.objective.prepare(module.model, batch, step["step"])["mask"]
         for row, sample in enumerate(step["samples"]):
             assert sample["masked"] == mask.is_masked[row].nonzero()[:, 0].tolist()
-            assert sample["index"] == int(module.dataset.stream.indices(batch["positions"])[row])
+            assert sample["index"] == int(batch["indices"][row])  # as trace.jsonl has it
     assert main(["mask", str(DEMO), *overrides(), "--steps", "0:1", "--positions", "0:1"]) == 0
     drawn = capfd.readouterr().out
     assert drawn.count("#") + drawn.count(".") - 1 == 16  # one point belongs to the printed ratio
@@ -151,7 +151,7 @@ def test_embed(answer, tmp_path):
     assert names == [["name", "class"], *([f"digit {row}", str(source.labels[row])] for row in range(360))]
     Image.fromarray(source.load(torch.tensor([3]), None, 0)["images"][0, 0].numpy()).save(tmp_path / "three.png")
     answer("embed", "runs/run", tmp_path / "three.png", "-o", tmp_path / "one.npy")
-    assert (tmp_path / "one.csv").read_text() == f"name,class\n{tmp_path / 'three.png'},\n"
+    assert (tmp_path / "one.names.csv").read_text() == f"name,class\n{tmp_path / 'three.png'},\n"
     np.testing.assert_allclose(np.load(tmp_path / "one.npy")[0], features[3], atol=1e-5)
     assert [path.name for path in tmp_path.glob(".*")] == []
 
