@@ -20,8 +20,9 @@ demo: install
 	$(BIN)/r2mae demo recipes/language/topics_demo.yaml --fresh
 	$(BIN)/r2mae demo recipes/dna/motifs_demo.yaml --fresh
 
+# Two workers of a thread each: what a machine with two cores does fastest.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

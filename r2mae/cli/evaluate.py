@@ -55,6 +55,9 @@ def _labelled(loaded: Any, path: str) -> Any:
         ours, theirs = (getattr(data, name, None) for data in (loaded.recipe.data, recipe.data))
         if ours != theirs:
             raise InputError(f"data.{name} of --data must be {ours}, as the run's, got {theirs}. Write it into {path}.")
+    longest = getattr(getattr(getattr(loaded.model, "base", None), "config", None), "max_position_embeddings", None)
+    if longest is not None and recipe.data.length > longest:
+        raise InputError(f"data.length of --data must be {longest} at most, as the run's, got {recipe.data.length}.")
     bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
     return MODALITIES[recipe.modality].with_facts(bare, loaded.manifest)
 

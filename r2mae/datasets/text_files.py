@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.errors import InputError, did_you_mean
 
 KINDS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
@@ -91,27 +92,31 @@ def _rows(rows: Any, name: str, column: str, number: int, start: int) -> Iterato
         for row, text in enumerate(rows[first : first + 1000][column], first):
             if not isinstance(text, str):
                 raise InputError(f"{name}: row {row} of {column} must be text, got {type(text).__name__} {text!r:.40}.")
-            yield Piece(text, True, True, number, row + 1)
+            if text.strip():
+                yield Piece(text, True, True, number, row + 1)
 
 
 def _plain(path: Path, document: str, encoding: str, number: int, start: int) -> Iterator[Piece]:
     """A file is one document, or its paragraphs (between empty lines) or its lines are."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if start and start >= size:  # all of it was given before
+            return
         file.seek(start)
         held, at, is_start = "", start, start == 0 or document != "file"
         for raw in file:
             try:
-                line = raw.decode("utf-8-sig" if at == 0 and encoding == "utf-8" else encoding)
+                line = raw.decode(encoding)
             except UnicodeDecodeError as error:
                 byte = f"byte 0x{raw[error.start]:02x} at offset {at + error.start:,}"
                 raise InputError(
                     f"{path} must be {encoding.upper()}, got {byte}. "
                     "Convert it: iconv -f latin1 -t utf-8, or name its encoding."
                 ) from None
+            line = line.removeprefix("\ufeff") if at == 0 else line
             at += len(raw)
             if document == "line" or (document == "paragraph" and not line.strip()):
-                text = held if document == "paragraph" else line.rstrip("\n")
+                text = held if document == "paragraph" else line.rstrip("\r\n")
                 if text.strip():
                     yield Piece(text, True, True, number, at)
                 held = ""
@@ -136,6 +141,7 @@ def read_table(path: Path, options: dict[str, Any]) -> Any:
         check_utf8(path)
     more: dict[str, Any] = {}
     if kind == "csv":
+        more["index_col"] = False  # a field more than the header has must not shift the columns
         more["sep"] = options.get("separator", "\t" if path.suffix == ".tsv" else ",")
         if not options.get("quoting", True):
             more["quoting"] = 3
@@ -143,13 +149,16 @@ def read_table(path: Path, options: dict[str, Any]) -> Any:
             more |= {"column_names": list(options["columns"]), "header": None}
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(
-            kind, data_files=[str(path)], split="train", cache_dir=str(cache_folder() / "tables"), **more
-        )
+        return datasets.load_dataset(kind, data_files=[str(path)], split="train", cache_dir=str(_tables(path)), **more)
     except Exception as error:
         causes = [error.__cause__ or error]
         first = str(causes[0]).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{path} must be readable as {kind}, got: {first[0][:160].rstrip('.')}.") from None
+
+
+def _tables(path: Path) -> Path:
+    """Where `datasets` keeps what it made of a file: by content, since it looks at times alone."""
+    return cache_folder() / "tables" / fingerprint_files(path.parent, [path])
 
 
 def check_utf8(path: Path) -> None:

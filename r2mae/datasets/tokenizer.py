@@ -15,7 +15,7 @@ from r2mae.errors import InputError
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 BYTES = "bytes"  # the name of `byte_tokenizer`
-_BYTE_SPACE = "Ġ"  # byte-level BPE writes a space so
+_BYTE_SPACES = "ĠĊĉč"  # byte-level BPE writes space, newline, tab and carriage return so
 
 
 @lru_cache(maxsize=8)
@@ -34,6 +34,9 @@ def load_tokenizer(source: str) -> Any:
             f"data.tokenizer must be a tokenizer's folder or hub id, got {source!r}: {first[:160].rstrip('.')}."
         ) from None
     check_tokenizer(found, source)
+    # A saved tokenizer may cut or pad all that it is given.
+    found.backend_tokenizer.no_truncation()
+    found.backend_tokenizer.no_padding()
     return found
 
 
@@ -102,9 +105,9 @@ def is_continuation(tokenizer: Any) -> npt.NDArray[np.bool_]:
     """(V,) which tokens go on with the word before them: for whole-word masks."""
     words = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     special = set(tokenizer.all_special_ids)
-    pieces = any(word.startswith("##") for word in words)
+    pieces = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece"
     found = [
-        word.startswith("##") if pieces else bool(word) and word[0].isalnum() and not word.startswith(_BYTE_SPACE)
+        word.startswith("##") if pieces else bool(word) and word[0].isalnum() and word[0] not in _BYTE_SPACES
         for word in words
     ]
     return np.array([flag and number not in special for number, flag in enumerate(found)])

@@ -91,7 +91,8 @@ class LanguageEncoder(nn.Module):
         padded = padded.view(*ids.shape, -1)
         if self.pooling == "cls":
             return padded[:, 0]
-        means: Tensor = padded.sum(dim=1) / (ids != self.vocabulary.pad).sum(dim=1, keepdim=True).clamp(min=1)
+        counts = torch.bincount(layout.packing.slots // ids.shape[1], minlength=len(ids))
+        means: Tensor = padded.sum(dim=1) / counts[:, None].clamp(min=1)
         return means
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:

@@ -118,6 +118,8 @@ def segment_attention(
         )
         rows = attended.transpose(1, 2).flatten(2).flatten(0, 1)
         found.append(rows if wanted.places is None else collect(rows, wanted.places))
+    if not found:  # nothing is asked for
+        return query.flatten(1)
     return found[0] if len(found) == 1 else torch.cat(found)
 
 

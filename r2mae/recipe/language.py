@@ -11,7 +11,15 @@ from r2mae.datasets.card import load_card, locate
 from r2mae.datasets.source import SampleSource
 from r2mae.datasets.tokenizer import BYTES, borders, byte_tokenizer
 from r2mae.errors import InputError
-from r2mae.recipe.language_source import filled, find_checkpoint, is_awaited, is_run, kept_tokenizer, source_config
+from r2mae.recipe.language_source import (
+    BORDER_IDS,
+    filled,
+    find_checkpoint,
+    is_awaited,
+    is_run,
+    kept_tokenizer,
+    source_config,
+)
 from r2mae.schema.language import LanguageData, TokenizerTraining
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import read_manifest
@@ -155,9 +163,7 @@ def language_config(recipe: AnyRecipe) -> Any:
     base_length = base["max_position_embeddings"]
     if length + offset > base_length and source is None:
         given["max_position_embeddings"] = length + offset
-    strange = next(
-        (key for key in section.config if key not in base and key not in ("cls_token_id", "sep_token_id")), None
-    )
+    strange = next((key for key in section.config if key not in base and key not in BORDER_IDS), None)
     if strange is not None:
         raise InputError(f"model.config must hold entries of transformers' {section.encoder}, got {strange!r}.")
     if isinstance(recipe.data.tokenizer, TokenizerTraining) and tokenizer is byte_tokenizer():

@@ -9,6 +9,8 @@ from r2mae.errors import InputError
 from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
 from r2mae.training.run_folder import is_here, open_run
 
+BORDER_IDS = ("cls_token_id", "sep_token_id")
+
 
 def kept_tokenizer(manifest: dict[str, Any]) -> Path:
     """The folder of a checkpoint's tokenizer, written to the cache."""
@@ -59,7 +61,9 @@ def source_config(source: str | None) -> dict[str, Any] | None:
         if "transformers" not in manifest:
             raise InputError(f"model.init_from must be a run on texts, got {source!r}.")
         return dict(manifest["transformers"])
-    return dict(_load_config(source).to_diff_dict())
+    config = _load_config(source)
+    known = type(config)().to_dict()  # released files name entries that transformers has long forgotten
+    return {key: value for key, value in config.to_diff_dict().items() if key in known or key in BORDER_IDS}
 
 
 def _load_config(source: str) -> Any:
@@ -126,7 +130,12 @@ def _load_whole(source: str) -> Any:
     _load_config(source)
     try:
         with quiet_transformers():
-            return AutoModelForMaskedLM.from_pretrained(source)
+            model, found = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True)
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
+    inner = f"{model.base_model_prefix}."
+    missing = sorted(key for key in found["missing_keys"] if key.startswith(inner) and ".pooler." not in key)
+    if missing:
+        raise InputError(f"model.init_from {source!r} must hold a whole encoder, got no {missing[0]}.")
+    return model

@@ -93,8 +93,8 @@ def test_embed_of_other_genes(here, capsys):
     assert "at least 90% of the 40 genes, got 25" in line
     assert not (here / "none.h5ad").exists()
     assert "in an existing folder" in refused(capsys, "embed", "runs/run", "cells.h5ad", "-o", "out.csv")
-    assert "must be .npy here" in refused(capsys, "embed", "runs/run", "cells.h5ad", "-o", "cells.h5ad")
-    assert "must be .npy here" in refused(capsys, "embed", "runs/run", "test", "-o", "out.h5ad")
+    assert "must not write over DATA" in refused(capsys, "embed", "runs/run", "cells.h5ad", "-o", "cells.h5ad")
+    assert "must be .npy or .parquet here" in refused(capsys, "embed", "runs/run", "test", "-o", "out.h5ad")
 
 
 def test_evaluate_tasks(here, capsys):

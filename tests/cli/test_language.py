@@ -298,3 +298,25 @@ def test_fill_says_what_it_wants(here, capsys):
     assert "must hold [MASK]" in refused(capsys, "fill", "runs/run", "nothing asked")
     assert "32 tokens at most" in refused(capsys, "fill", "runs/run", "word " * 60 + "[MASK]")
     assert "numbers" in refused(capsys, "theory", "recommend", RECIPE, *settings(SMALL))
+
+
+def test_released_files_name_what_is_forgotten_and_hold_all_weights(here, capsys, tmp_path):
+    """Unknown entries of a configuration are left out; tensors that are not there are missed, not made up."""
+    from safetensors.torch import load_file, save_file
+
+    shape = settings(SMALL, f"model={{encoder: bert, {SHAPE}}}", "schedule.steps=1")
+    said(capsys, "pretrain", RECIPE, "--name", "plain_bert", "--fresh", *shape)
+    said(capsys, "export", "runs/plain_bert", tmp_path / "out", "--to", "transformers")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    old = config | {"gradient_checkpointing": False, "position_embedding_type": "absolute"}
+    (tmp_path / "out" / "config.json").write_text(json.dumps(old))
+    data = f"data={{root: train.txt, document: line, tokenizer: {tmp_path / 'out'}, length: 32, held_out: 0.2}}"
+    start = settings(SMALL, data, f"model={{encoder: bert, init_from: {tmp_path / 'out'}}}", "schedule.steps=1")
+    said(capsys, "pretrain", RECIPE, "--name", "from_old", "--fresh", *start)
+    assert load_run("runs/from_old").model.width == 32
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    fewer = {name: tensor for name, tensor in weights.items() if "layer.1." not in name}
+    save_file(fewer, tmp_path / "out" / "model.safetensors", metadata={"format": "pt"})
+    line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *start)
+    assert "must hold a whole encoder" in line
+    assert "layer.1." in line

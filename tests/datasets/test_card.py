@@ -30,7 +30,7 @@ def test_shipped_cards_load_from_anywhere(name, tmp_path, monkeypatch):
         ("digit", ["'digit'", "Did you mean digits?"]),
         ("imagenet", ["Did you mean imagenet1k or ", "image_folder?"]),
         ("cifar100", ["Did you mean cifar10?"]),
-        ("zzz", ["Known: baron_mouse1, brca1, cell_files"]),
+        ("zzz", ["Known: baron_mouse1, books_and_wikitext, brca1"]),
         ("", ["got ''", "Known:"]),
         ("..", ["Known:"]),
         ("missing/card.yaml", ["'missing/card.yaml'"]),

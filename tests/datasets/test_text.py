@@ -235,3 +235,42 @@ def test_tables_in_several_files(scratch, tokenizer):
     (scratch / "train.csv").write_text("sentence,kind\na,0\n")
     with pytest.raises(InputError, match=r"one kind, got \.csv and \.parquet"):
         open_sentences(section, "train")
+
+
+def test_a_build_stopped_at_a_files_end_adds_nothing(scratch, tokenizer):
+    """The place after a file's last piece is its size: read on from there, it has no further document."""
+    (scratch / "a.txt").write_text("some words")
+    (piece,) = read_pieces([scratch / "a.txt"], "text", "file", {})
+    assert list(read_pieces([scratch / "a.txt"], "text", "file", {}, (0, piece.at))) == []
+
+
+def test_tokenizers_neither_cut_nor_pad(scratch, tokenizer):
+    tokenizer.backend_tokenizer.enable_truncation(8)
+    tokenizer.backend_tokenizer.enable_padding(length=8)
+    tokenizer.save_pretrained(scratch / "cutting")
+    (scratch / "a.txt").write_text("\n".join(make_texts(20)))
+    store = build_text_store(scratch / "store", Texts([scratch / "a.txt"]), load_tokenizer(str(scratch / "cutting")))
+    assert store.meta["tokens"] > 100
+    assert tokenizer.pad_token_id not in store.tokens
+
+
+def test_lines_end_words_and_signs_do_not_make_wordpieces():
+    made = train_tokenizer(["## heading\nsome text\n", *make_texts(50)], "bpe", 400)
+    ids = made("cat\nran ##", add_special_tokens=False)["input_ids"]
+    words = made.convert_ids_to_tokens(ids)
+    flags = is_continuation(made)[ids]
+    assert not flags[[number for number, word in enumerate(words) if word[0] in "ĠĊ"]].any()
+    assert is_continuation(made)[made.convert_tokens_to_ids("a")]
+
+
+def test_tables_of_old_time_and_new_content_are_read_anew(scratch):
+    import os
+
+    for content in ("text\nfirst\n", "text\nother\n"):
+        (scratch / "a.csv").write_text(content)
+        os.utime(scratch / "a.csv", (1_700_000_000, 1_700_000_000))
+        assert texts_of(scratch / "a.csv") == content.splitlines()[1] + "|"
+    (scratch / "b.csv").write_text("text,label\na,b\n\n \n")
+    assert texts_of(scratch / "b.csv") == "a|"
+    (scratch / "c.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
+    assert texts_of(scratch / "c.txt", "line") == "one|two|"

@@ -79,7 +79,7 @@ def test_bad_settings(call, scratch, settings, words):
         (["mask", DEMO, "--steps", "5:2"], ["--steps must be A:B"]),
         (["mask", DEMO, "--steps", "0:100000"], ["--steps must end at 800"]),
         (["reconstruct", "runs/none", "--ratios", "75"], ["--ratios"]),
-        (["embed", "runs/none", "test", "-o", "x.txt"], ["--output must be a .npy or .h5ad file"]),
+        (["embed", "runs/none", "test", "-o", "x.txt"], ["--output must be a .npy, .parquet or .h5ad file"]),
         (["check", DEMO, "--set", "seed"], ["--set must look like key.subkey=value"]),
     ],
 )
