@@ -225,9 +225,15 @@ def class_numbers(rows: Any, label: str, where: str) -> tuple[Any, dict[int, str
     missing = next((row for row, value in enumerate(found) if value is None), None)
     if missing is not None:
         raise InputError(f"{where}: row {missing} of {label} must be a class, got nothing.")
-    strange = next((value for value in found if isinstance(value, float) and value != int(value)), None)
+    strange = next((value for value in found if isinstance(value, float) and not value.is_integer()), None)
     if strange is not None:
         raise InputError(f"{where}: {label} must hold classes, got {strange}. Set tune.regression: true for numbers.")
+    listed = next((row for row, value in enumerate(found) if isinstance(value, (list, dict))), None)
+    if listed is not None:
+        raise InputError(f"{where}: row {listed} of {label} must be a class, got {found[listed]!r:.40}.")
+    huge = next((v for v in found if isinstance(v, (int, float)) and not -(1 << 62) < v < 1 << 62), None)
+    if huge is not None:
+        raise InputError(f"{where}: {label} must hold classes below 2^62, got {huge}.")
     feature = rows.features[label]
     if hasattr(feature, "names"):
         names = {number: str(name) for number, name in enumerate(feature.names)}

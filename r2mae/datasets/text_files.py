@@ -43,7 +43,7 @@ def expand_texts(patterns: list[str]) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         matches = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
-        inside = [file for path in matches if path.is_dir() for file in sorted(path.iterdir())]
+        inside = [file for path in matches if path.is_dir() for file in sorted(path.iterdir()) if file.is_file()]
         found += [path for path in matches if path.is_file()]
         found += [path for path in inside if path.suffix in (*KINDS, ".txt", ".text")]
     if not found:

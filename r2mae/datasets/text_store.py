@@ -62,6 +62,13 @@ def open_text_store(place: Path) -> TextStore:
         meta = json.loads((place / META).read_text())
         known = meta["format"] == FORMAT
         sizes = {TOKENS: meta["tokens"] * np.dtype(meta["dtype"]).itemsize, DOCUMENTS: meta["documents"] * 8}
+        counts = [meta[name] for name in ("tokens", "documents", "vocab_size")]
+        if not all(isinstance(count, int) and count > 0 for count in counts) or not isinstance(
+            meta["fingerprint"], str
+        ):
+            raise ValueError
+        if meta["dtype"] not in ("uint16", "uint32"):
+            raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{place} must be a store of text, got no readable {META}. Build it again.") from None
     if not known:

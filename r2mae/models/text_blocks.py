@@ -26,7 +26,8 @@ class BertRunner:
 
     def embed(self, ids: Tensor, places: Tensor, types: Tensor | None) -> Tensor:
         """(T, D) of token ids, places in their segments and kinds of segment (T,)."""
-        types = torch.zeros_like(ids) if types is None else types
+        known = self.embeddings.token_type_embeddings.num_embeddings  # released RoBERTas tell no second text
+        types = torch.zeros_like(ids) if types is None else types.clamp(max=known - 1)
         embedded: Tensor = self.embeddings(
             input_ids=ids[None], position_ids=places[None] + self.offset, token_type_ids=types[None]
         )[0]

@@ -175,7 +175,7 @@ def language_config(recipe: AnyRecipe) -> Any:
     if section.dropout is not None:
         given |= dict.fromkeys(_DROPOUT[section.encoder], section.dropout)
     if source is not None:
-        given = _agree(section, source, given, len(tokenizer))
+        given = _agree(section, source, given)
     try:
         config = AutoConfig.for_model(section.encoder, **given)
     except Exception as error:
@@ -196,7 +196,7 @@ def language_config(recipe: AnyRecipe) -> Any:
     return config
 
 
-def _agree(section: Any, source: dict[str, Any], given: dict[str, Any], vocabulary: int) -> dict[str, Any]:
+def _agree(section: Any, source: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The source's configuration, with what the recipe may change: dropout and its own entries, not the shape."""
     if source["model_type"] != section.encoder:
         raise InputError(f"model.encoder must be {source['model_type']}, as init_from is, got {section.encoder}.")
@@ -205,8 +205,10 @@ def _agree(section: Any, source: dict[str, Any], given: dict[str, Any], vocabula
         if wanted is not None and has is not None and wanted != has:
             raise InputError(f"model.{ours} must be {has}, as init_from has, got {wanted}. Leave it out.")
     shape = {name for names in _SHAPE.values() for name in names} | {"vocab_size", "max_position_embeddings"}
+    strange = next((key for key, value in section.config.items() if key in shape and source.get(key) != value), None)
+    if strange is not None:
+        raise InputError(f"model.config.{strange} must be left out with init_from, whose shape is taken, got a value.")
     own = {key: value for key, value in given.items() if key not in shape}
-    del vocabulary
     return {key: value for key, value in source.items() if key not in ("model_type", "transformers_version")} | own
 
 
@@ -269,6 +271,8 @@ def export_language(loaded: Any, library: str, folder: Path, tokenizer: Any = No
         raise InputError(f"--to must be transformers for {recipe.modality}, got {library}.")
     tokenizer = copy.deepcopy(tokenizer_of(recipe) if tokenizer is None else tokenizer)
     config = (model.base if recipe.task == "pretrain" else model.backbone.base).config
+    if getattr(config, "type_vocab_size", 1) > 1:  # pairs were trained with types
+        tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
     tokenizer.model_max_length = config.max_position_embeddings - _offset(config.model_type, tokenizer)
     if recipe.task == "pretrain":
         return write_folder(folder, lambda to: export_masked_language(model, tokenizer, to))

@@ -272,6 +272,11 @@ def test_frozen_features_and_embed(here, capsys):
         ("pretrain", ["model.init_from=runs/absent"], ["model.init_from must exist", "runs/absent"]),
         ("pretrain", ["model.init_from=runs/run", "model.encoder=bert"], ["model.encoder must be modernbert"]),
         ("pretrain", ["model.init_from=runs/run", "model.width=64"], ["model.width must be 32", "got 64"]),
+        (
+            "pretrain",
+            ["model.init_from=runs/run", "model.config={num_hidden_layers: 1}"],
+            ["num_hidden_layers", "left out"],
+        ),
         ("finetune", ["data.columns=[text]"], ["column 'text'", "sentence, kind, number, question"]),
         ("finetune", ["data.label_column=number"], ["number", "classes"]),
         ("finetune", ["data.label_column=none"], ["column 'none'"]),

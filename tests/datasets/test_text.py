@@ -163,7 +163,7 @@ def test_pairs_are_cut_longer_first(tokenizer):
     assert (ids == tokenizer.sep_token_id).sum() == 4
 
 
-@pytest.mark.parametrize("damage", ["meta", "tokens", "format"])
+@pytest.mark.parametrize("damage", ["meta", "tokens", "format", "counts", "dtype"])
 def test_damaged_stores_are_refused(scratch, tokenizer, damage):
     (scratch / "a.txt").write_text("some words")
     store = build_text_store(scratch / "store", Texts([scratch / "a.txt"]), tokenizer)
@@ -172,7 +172,8 @@ def test_damaged_stores_are_refused(scratch, tokenizer, damage):
     elif damage == "tokens":
         (store.place / "tokens.bin").write_bytes(b"x")
     else:
-        (store.place / "meta.json").write_text(json.dumps(store.meta | {"format": "other"}))
+        wrong = {"format": {"format": "other"}, "counts": {"tokens": "abc"}, "dtype": {"dtype": "float16"}}[damage]
+        (store.place / "meta.json").write_text(json.dumps(store.meta | wrong))
     with pytest.raises(InputError, match="Build it again"):
         open_text_store(store.place)
 
@@ -232,6 +233,11 @@ def test_tables_in_several_files(scratch, tokenizer):
     section = section.model_copy(update={"card": str(card)})
     found = open_sentences(section, "train")
     assert found.labels.tolist() == [0, 1]
+    for value, words in ((float("inf"), "classes"), (2.0**70, "below"), ([1, 2], "must be a class")):
+        pd.DataFrame({"sentence": ["a", "b"], "kind": [value, value]}).to_parquet("train-0.parquet")
+        pd.DataFrame({"sentence": ["a"], "kind": [value]}).to_parquet("train-1.parquet")
+        with pytest.raises(InputError, match=words):
+            open_sentences(section, "train")
     (scratch / "train.csv").write_text("sentence,kind\na,0\n")
     with pytest.raises(InputError, match=r"one kind, got \.csv and \.parquet"):
         open_sentences(section, "train")
