@@ -91,7 +91,8 @@ class LanguageEncoder(nn.Module):
         padded = padded.view(*ids.shape, -1)
         if self.pooling == "cls":
             return padded[:, 0]
-        counts = torch.bincount(layout.packing.slots // ids.shape[1], minlength=len(ids))
+        rows = layout.packing.slots // ids.shape[1]
+        counts = padded.new_zeros(len(ids)).index_add(0, rows, padded.new_ones(len(rows)))
         means: Tensor = padded.sum(dim=1) / counts[:, None].clamp(min=1)
         return means
 

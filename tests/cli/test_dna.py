@@ -164,7 +164,7 @@ def test_variant_effect_of_scored_and_of_bare_files(here, capsys):
 def test_embed_windows_of_a_genome(here, capsys):
     said(capsys, "embed", "runs/run", "genome.fa", "-o", "windows.npy")
     assert np.load("windows.npy").shape == (62, WIDTHS[here])
-    assert Path("windows.csv").read_text().splitlines()[1].endswith('one:1-64",')
+    assert Path("windows.names.csv").read_text().splitlines()[1].endswith('one:1-64",')
     said(capsys, "embed", "runs/run", "test", "-o", "windows.parquet")
     table = pd.read_parquet("windows.parquet")
     assert len(table) == 15
