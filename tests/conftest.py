@@ -37,11 +37,6 @@ def overrides(*more):
     return [part for setting in (*TINY, *more) for part in ("--set", setting)]
 
 
-def pytest_collection_modifyitems(items):
-    """Tests that fork come first: once other tests have started autograd's threads, forks cannot train."""
-    items.sort(key=lambda item: "faults/test_saving" not in item.nodeid)
-
-
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
     """A working folder of its own: runs/ appears there, and so does the cache."""
