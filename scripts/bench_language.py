@@ -25,7 +25,8 @@ import transformers
 
 from r2mae.datasets.language_open import find_store
 from r2mae.datasets.source import load_plain
-from r2mae.recipe import build_training, open_training_data
+from r2mae.recipe.modality import open_training_data
+from r2mae.recipe.training import build_training
 from r2mae.schema.recipe import parse_recipe, recipe_document
 from r2mae.training.run_folder import RunFolder
 

@@ -28,7 +28,8 @@ from r2mae.evaluation.imputation import compare, score_imputation
 from r2mae.metrics.interval import mean_interval
 from r2mae.metrics.knn import knn_predict
 from r2mae.metrics.linear_probe import linear_probe_predict
-from r2mae.recipe import build_model, load_run, open_paths, open_split, open_training_data
+from r2mae.recipe.modality import build_model, open_paths, open_split, open_training_data
+from r2mae.recipe.run import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data" / "single_cell"

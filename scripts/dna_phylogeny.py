@@ -75,8 +75,8 @@ def main():
     from r2mae.cli.main import main as r2mae
     from r2mae.evaluation.variant_effect import SiteScorer
     from r2mae.metrics.ranking import rank_scores
-    from r2mae.recipe import load_run
     from r2mae.recipe.dna import codec_of, find_reference
+    from r2mae.recipe.run import load_run
 
     first = COLUMNS - TEST
     contig = "simulated"  # an aligned FASTA is one contig, called as the file

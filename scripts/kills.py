@@ -20,7 +20,7 @@ import pytorch_lightning  # noqa: F401
 import timm  # noqa: F401
 
 from r2mae.cli.main import main as r2mae
-from r2mae.recipe import build_training  # noqa: F401
+from r2mae.recipe.training import build_training  # noqa: F401
 from r2mae.training import keeper, progress, trace, watch  # noqa: F401
 from r2mae.training.checkpoint import MANIFEST, read_manifest
 from r2mae.training.run_folder import RunFolder

@@ -25,7 +25,8 @@ def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
     Raises: InputError with the first thing that cannot work.
     """
     recipe = load_recipe(path, overrides)
-    from r2mae.recipe import count_training_samples, is_here
+    from r2mae.recipe.modality import count_training_samples
+    from r2mae.training.run_folder import is_here
 
     samples, data = count_training_samples(recipe)
     source = recipe.model.init_from
@@ -38,7 +39,8 @@ def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
 def _inspect_pretraining(recipe: Any, samples: int) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from r2mae.recipe import build_outline, make_plan
+    from r2mae.recipe.modality import build_outline
+    from r2mae.recipe.plan import make_plan
 
     model: Any = build_outline(recipe)
     plan = make_plan(recipe, samples, math.prod(model.grid))
@@ -58,15 +60,9 @@ def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
 
     import torch
 
-    from r2mae.recipe import (
-        build_outline,
-        choose_labelled,
-        find_classes,
-        is_data_here,
-        make_plan,
-        open_labelled,
-        open_split,
-    )
+    from r2mae.recipe.modality import build_outline, is_data_here, open_split
+    from r2mae.recipe.plan import make_plan
+    from r2mae.recipe.tasks import choose_labelled, find_classes, open_labelled
 
     if not is_data_here(recipe):
         plans = {str(count): asdict(make_plan(recipe, samples, None)) for count in recipe.repeat.labels_per_class}

@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> None:
     trained = pretrain(arguments)
     if not read_launch().is_first:
         return
-    from r2mae.recipe import load_run
+    from r2mae.recipe.run import load_run
 
     run = load_run(trained["run"])
     if run.recipe.modality == "language":

@@ -21,7 +21,8 @@ def run(arguments: argparse.Namespace) -> None:
     if given in (output.resolve(), output.with_suffix(".names.csv").resolve()):
         raise InputError(f"--output must not write over DATA, got {str(output)!r}. Name another file.")
     from r2mae.evaluation.features import extract
-    from r2mae.recipe import load_run, open_paths, open_split
+    from r2mae.recipe.modality import open_paths, open_split
+    from r2mae.recipe.run import load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     is_split, is_cell = arguments.data in ("train", "test"), loaded.recipe.modality == "cell"

@@ -16,7 +16,7 @@ Hits = dict[str, dict[str, Any]]  # {encoder: {task: (draws, M) bool}}
 
 def run(arguments: argparse.Namespace) -> None:
     """Score, and print a table or JSON."""
-    from r2mae.recipe import load_run
+    from r2mae.recipe.run import load_run
 
     loaded, task = load_run(arguments.run, arguments.checkpoint), arguments.task
     recipe = loaded.recipe if arguments.data is None else _labelled(loaded, arguments.data)
@@ -75,7 +75,7 @@ def score(
     from r2mae.evaluation.features import LabelledFeatures, check_classes, extract_labelled, require_labels
     from r2mae.evaluation.probe import probe_hits
     from r2mae.metrics.few_label import few_label_draws
-    from r2mae.recipe import open_split
+    from r2mae.recipe.modality import open_split
 
     train, test = with_labels(open_split(recipe, "train")), with_labels(open_split(recipe, "test"))
     check_classes(train, test)
@@ -105,7 +105,7 @@ def score(
 
 def encoders(loaded: Any, baselines: bool) -> Iterator[tuple[str, Any, str]]:
     """(name, model, kind of features) of what is scored."""
-    from r2mae.recipe import build_model
+    from r2mae.recipe.modality import build_model
 
     yield "pretrained", loaded.model, "embed"
     if baselines:

@@ -16,7 +16,7 @@ def imputation(loaded: Any, recipe: Any, arguments: argparse.Namespace) -> None:
     if getattr(recipe.data, "values", None) != "counts" or recipe.task != "pretrain":
         raise InputError(f"{arguments.run} must be a pretraining run on counts of cells for imputation, got another.")
     from r2mae.evaluation.imputation import compare, score_imputation
-    from r2mae.recipe import open_split, open_training_data
+    from r2mae.recipe.modality import open_split, open_training_data
 
     train, held_out = open_training_data(recipe)
     with show_text("imputation") as say:
@@ -50,7 +50,7 @@ def clustering(loaded: Any, recipe: Any, arguments: argparse.Namespace) -> None:
     from r2mae.datasets.source import with_labels
     from r2mae.evaluation.clustering import cluster_scores, save_umap
     from r2mae.evaluation.features import LabelledFeatures, extract_labelled
-    from r2mae.recipe import open_split
+    from r2mae.recipe.modality import open_split
 
     if arguments.umap is not None and Path(arguments.umap).suffix != ".png":
         raise InputError(f"--umap must end in .png, got {arguments.umap!r}.")

@@ -24,7 +24,7 @@ def masked(loaded: Any, recipe: Any, arguments: argparse.Namespace) -> None:
 def score(loaded: Any, recipe: Any, ratios: list[float]) -> list[dict[str, Any]]:
     """A row a ratio, on the test split: what the recipe names, or what was held out of training."""
     from r2mae.evaluation.masked_bases import score_bases
-    from r2mae.recipe import open_split, open_training_data
+    from r2mae.recipe.modality import open_split, open_training_data
 
     if recipe.task != "pretrain":
         raise InputError(f"--task masked must be asked of a pretraining run, got {loaded.folder.name}.")

@@ -23,7 +23,7 @@ def score(loaded: Any, recipe: Any, ratios: list[float]) -> list[dict[str, Any]]
     """A row a ratio, on the test split: the card's, or what was held out of training."""
     from r2mae.evaluation.masked import count_tokens, score_masked
     from r2mae.models.language import MaskedLanguageModel
-    from r2mae.recipe import open_split, open_training_data
+    from r2mae.recipe.modality import open_split, open_training_data
 
     if not isinstance(loaded.model, MaskedLanguageModel):
         raise InputError(f"--task masked must be asked of a pretraining run on texts, got {loaded.folder.name}.")

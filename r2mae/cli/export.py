@@ -18,7 +18,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the folder; say how to load it."""
     folder = Path(arguments.folder)
     check_free(folder)  # before anything is loaded
-    from r2mae.recipe import export_run, load_run
+    from r2mae.recipe.export import export_run
+    from r2mae.recipe.run import load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     loader = _LOADERS[arguments.to]

@@ -9,7 +9,7 @@ from r2mae.errors import InputError
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the likeliest tokens of every hidden place."""
-    from r2mae.recipe import load_run
+    from r2mae.recipe.run import load_run
 
     places = fill(load_run(arguments.run, arguments.checkpoint), arguments.text, arguments.top)
     if arguments.json:

@@ -40,7 +40,9 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = load_recipe(arguments.recipe, overrides, task="finetune")
     assert isinstance(recipe, FinetuneRecipe)
     from r2mae.datasets.source import root_of
-    from r2mae.recipe import check_table, is_first_process, open_split
+    from r2mae.recipe.modality import open_split
+    from r2mae.recipe.tasks import check_table
+    from r2mae.recipe.trainer import is_first_process
     from r2mae.training.checkpoint import write_atomic
     from r2mae.training.run_folder import RunFolder
 
@@ -106,7 +108,8 @@ def score_once(path: Path) -> list[str]:
     from r2mae.datasets.source import with_labels
     from r2mae.evaluation.classification import accuracy_and_f1, predict, truth
     from r2mae.evaluation.regression import correlations, predict_numbers
-    from r2mae.recipe import load_run, open_split
+    from r2mae.recipe.modality import open_split
+    from r2mae.recipe.run import load_run
 
     loaded = load_run(str(path))
     names: list[str] = loaded.manifest["class_names"]

@@ -14,7 +14,8 @@ def run(arguments: argparse.Namespace) -> None:
     steps = parse_range("--steps", arguments.steps)
     offsets = parse_range("--positions", arguments.positions)
     recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
-    from r2mae.recipe import build_outline, is_data_here, make_plan, open_training_data
+    from r2mae.recipe.modality import build_outline, is_data_here, open_training_data
+    from r2mae.recipe.plan import make_plan
 
     if not is_data_here(recipe):
         raise InputError("data must be here for its masks to be shown, got a card whose data is not. Name data.root.")

@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Read the data, ask the theory, print; draw and write where asked."""
     from r2mae.advice import check_picture_path, draw_advice, recommend
     from r2mae.cli.show import show
-    from r2mae.recipe import read_tokens
+    from r2mae.recipe.modality import read_tokens
 
     recipe: Any = load_recipe(arguments.recipe, arguments.set, task="pretrain")
     beside = Path(arguments.recipe).with_name(f"{Path(arguments.recipe).stem}_{arguments.write}.yaml")

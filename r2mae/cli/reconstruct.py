@@ -16,7 +16,8 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     from r2mae.datasets.source import load_plain
-    from r2mae.recipe import load_run, open_paths, open_training_data
+    from r2mae.recipe.modality import open_paths, open_training_data
+    from r2mae.recipe.run import load_run
     from r2mae.training.pictures import save_pictures
     from r2mae.training.watch import frozen_mask
 

@@ -7,7 +7,7 @@ from typing import Any
 
 def run(arguments: argparse.Namespace) -> None:
     """Repeat the step and print what was found."""
-    from r2mae.recipe import replay_step
+    from r2mae.recipe.replay import replay_step
 
     report = replay_step(arguments.run, arguments.step)
     if arguments.json:

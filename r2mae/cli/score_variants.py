@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--output must not be VARIANTS itself, got {str(output)!r}. Name another.")
     if output.suffix == ".vcf" and not is_vcf(arguments.variants):
         raise InputError("--output must be a .tsv, .csv or .parquet file for VARIANTS that are no VCF, got .vcf.")
-    from r2mae.recipe import load_run
+    from r2mae.recipe.run import load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     variants, places = open_variants(loaded, arguments, arguments.variants)

@@ -19,7 +19,8 @@ def train_run(recipe: AnyRecipe, path: Path, arguments: argparse.Namespace, *, f
 
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """
-    from r2mae.recipe import build_training, is_first_process
+    from r2mae.recipe.trainer import is_first_process
+    from r2mae.recipe.training import build_training
     from r2mae.training.run_folder import RunFolder, commit, versions
 
     folder = RunFolder(path)

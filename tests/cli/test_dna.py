@@ -11,7 +11,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from r2mae.cli.main import main
 from r2mae.datasets.dna_tokens import nucleotide_tokenizer
-from r2mae.recipe import load_run
+from r2mae.recipe.run import load_run
 from tests.cli.test_cells import refused, said
 from tests.conftest import ROOT
 

@@ -8,7 +8,9 @@ import torch
 from transformers import ViTMAEForPreTraining, ViTModel
 
 from r2mae.cli.main import main
-from r2mae.recipe import build_model, export_run, load_run
+from r2mae.recipe.export import export_run
+from r2mae.recipe.modality import build_model
+from r2mae.recipe.run import load_run
 from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO, ROOT, TINY, overrides
 from tests.training.runs import train

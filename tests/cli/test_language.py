@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from r2mae.cli.main import main
-from r2mae.recipe import load_run
+from r2mae.recipe.run import load_run
 from tests.cli.test_cells import refused, said
 from tests.conftest import ROOT, make_texts, r2mae
 

@@ -7,7 +7,7 @@ from r2mae.datasets.source import Part, batch_labels
 from r2mae.datasets.vision import open_image_paths
 from r2mae.errors import InputError
 from r2mae.evaluation.features import check_classes, extract, extract_labelled
-from r2mae.recipe import build_model, open_split
+from r2mae.recipe.modality import build_model, open_split
 from r2mae.schema.recipe import load_recipe
 from r2mae.schema.vision import VisionData
 from tests.conftest import DEMO

@@ -20,7 +20,9 @@ from r2mae.interop.weights import load_initial_weights
 from r2mae.models.masked_backbone import MaskedBackbone
 from r2mae.models.timm_encoder import create_encoder
 from r2mae.models.vision import MaskedAutoencoder
-from r2mae.recipe import build_model, export_run, load_run
+from r2mae.recipe.export import export_run
+from r2mae.recipe.modality import build_model
+from r2mae.recipe.run import load_run
 from r2mae.schema.recipe import load_recipe
 from r2mae.training.checkpoint import save
 from tests.conftest import DEMO, TINY

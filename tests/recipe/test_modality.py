@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from r2mae.errors import InputError
-from r2mae.recipe import build_model, count_training_samples, open_paths
+from r2mae.recipe.modality import build_model, count_training_samples, open_paths
 from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from r2mae.recipe import make_plan
+from r2mae.recipe.plan import make_plan
 from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 

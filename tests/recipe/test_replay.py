@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from r2mae.cli.main import main
 from r2mae.errors import InputError
-from r2mae.recipe import replay_step
+from r2mae.recipe.replay import replay_step
 from r2mae.training.checkpoint import MODEL, OPTIMIZER, read_manifest, save
 from tests.training.runs import prepare, train
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from r2mae.errors import InputError
-from r2mae.recipe import load_run
+from r2mae.recipe.run import load_run
 from tests.training.runs import train, weights
 
 

@@ -2,7 +2,8 @@
 
 from safetensors.torch import load_file
 
-from r2mae.recipe import build_training, is_first_process
+from r2mae.recipe.trainer import is_first_process
+from r2mae.recipe.training import build_training
 from r2mae.schema.recipe import load_recipe, recipe_document
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, TINY

@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 
 from r2mae.masking.pattern import build_mask
-from r2mae.recipe import build_model
+from r2mae.recipe.modality import build_model
 from r2mae.schema.recipe import load_recipe
 from r2mae.training.pictures import save_pictures
 from tests.conftest import DEMO

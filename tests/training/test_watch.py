@@ -5,7 +5,7 @@ from PIL import Image
 
 from r2mae.datasets.source import Part
 from r2mae.errors import InputError
-from r2mae.recipe import open_training_data
+from r2mae.recipe.modality import open_training_data
 from r2mae.schema.recipe import load_recipe
 from r2mae.training.measure import check_watchable
 from r2mae.training.watch import frozen_mask
