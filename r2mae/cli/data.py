@@ -54,21 +54,16 @@ def build_text(arguments: argparse.Namespace) -> None:
 
 
 def _texts(arguments: argparse.Namespace) -> Any:
-    import codecs
-
     from r2mae.datasets.language_open import find_texts
     from r2mae.datasets.text_build import Texts
-    from r2mae.datasets.text_files import expand_texts
+    from r2mae.datasets.text_files import check_encoding, expand_texts
     from r2mae.schema.language import LanguageData
 
     if bool(arguments.files) == (arguments.card is not None):
         raise InputError("FILE or --card must be given, one of them, got both or none.")
     if arguments.card is not None:
         return find_texts(LanguageData(card=arguments.card, column=arguments.column, document=arguments.document))
-    try:
-        codecs.lookup(arguments.encoding)
-    except LookupError:
-        raise InputError(f"--encoding must be one that Python knows, got {arguments.encoding!r}.") from None
+    check_encoding(arguments.encoding)
     options = {} if arguments.encoding == "utf-8" else {"encoding": arguments.encoding}
     return Texts(expand_texts(arguments.files), arguments.column, arguments.document, options)
 

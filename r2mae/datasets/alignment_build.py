@@ -33,13 +33,13 @@ from r2mae.datasets.alignment_store import (
 )
 from r2mae.datasets.alignment_writer import TOGETHER, AlignedPart, ContigWriter
 from r2mae.datasets.bases import GAP, PLAIN
-from r2mae.datasets.dna_files import Heard, building, cache_folder, source_word, state_word
+from r2mae.datasets.building import building, one_at_a_time
+from r2mae.datasets.dna_files import Heard, cache_folder, source_word, state_word
 from r2mae.datasets.genome_build import GenomeWriter, file_stem
 from r2mae.datasets.genome_store import META, GenomeStore
 from r2mae.datasets.intervals import merge
 from r2mae.datasets.mapped import Integers
 from r2mae.datasets.progress import Progress, listener, silent
-from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError, did_you_mean
 
 

@@ -5,12 +5,9 @@ known, and so is the size of everything. The second writes block by block, and a
 it came. The folder gets its name when it is whole.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from r2mae.datasets.building import building, one_at_a_time
 from r2mae.datasets.cell_files import CellFile, Values, open_file
 from r2mae.datasets.cell_genes import check_unique, choose_genes, match_genes
 from r2mae.datasets.cell_store import ARRAYS, FORMAT, META, CellStore, is_store, open_store
@@ -62,20 +60,8 @@ def build_store(
     files = [open_file(path, options.matrix, options.genes.by) for path in paths]
     for file in files:
         check_unique(file.path, file.gene_names)
-    with _one_at_a_time(out):
+    with one_at_a_time(out):
         return _build(out, files, options, progress)
-
-
-@contextmanager
-def _one_at_a_time(out: Path) -> Iterator[None]:
-    """Ranks of a run may want the same store: one builds, the others wait and find it."""
-    lock = out.with_name(f".building_{out.name}.lock")
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
 
 
 def _build(out: Path, files: list[CellFile], options: BuildOptions, progress: Progress) -> CellStore:
@@ -85,10 +71,12 @@ def _build(out: Path, files: list[CellFile], options: BuildOptions, progress: Pr
         if store.fingerprint != fingerprint:
             raise InputError(f"{out} must be absent or of the same files and options, got another store. Name another.")
         return store
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} must be absent or empty, got other files. Name another folder.")
-    work = out.with_name(f".building_{out.name}_{fingerprint}")
-    work.mkdir(parents=True, exist_ok=True)
+    with building(out, fingerprint) as work:
+        _fill(work, files, options, fingerprint, progress)
+    return open_store(out)
+
+
+def _fill(work: Path, files: list[CellFile], options: BuildOptions, fingerprint: str, progress: Progress) -> None:
     scans = [_scan(file, work / f"scan_{number}.npz", options, progress) for number, file in enumerate(files)]
     if not any(scan.is_kept.any() for scan in scans):
         raise InputError(
@@ -115,10 +103,6 @@ def _build(out: Path, files: list[CellFile], options: BuildOptions, progress: Pr
     (work / META).write_text(json.dumps(meta))
     for leftover in (*work.glob("scan_*.npz"), work / _JOURNAL):
         leftover.unlink()
-    if out.is_dir():
-        out.rmdir()
-    work.rename(out)
-    return open_store(out)
 
 
 def _fingerprint(files: list[CellFile], options: BuildOptions) -> str:

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import io
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,26 +50,6 @@ def state_word(paths: list[Path], *options: Any) -> str:
     """16 hex digits that change when a file is written or an option changes, without reading the files."""
     known = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in map(os.path.realpath, paths)]
     return hashlib.sha256(repr((known, options)).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def building(out: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `out` when all went well and is gone otherwise.
-
-    Raises: InputError when out holds something.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} must be absent or empty, got other files. Name another folder.")
-    work = out.with_name(f".building_{out.name}")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        yield work
-        if out.is_dir():
-            out.rmdir()
-        work.rename(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from r2mae.datasets.dna_files import expand_dna, open_dna
 from r2mae.datasets.dna_tokens import PADDING
 from r2mae.datasets.language_open import class_numbers
 from r2mae.datasets.source import Batch, SampleSource
-from r2mae.datasets.text_files import KINDS, check_column, read_table
+from r2mae.datasets.text_files import check_column, kind_of, read_table
 from r2mae.errors import InputError
 from r2mae.schema.dna import DnaSequenceData
 
@@ -106,7 +106,7 @@ def _kind(path: Path) -> str:
     """ "fasta", "table", or nothing for other files."""
     if path.name.removesuffix(".gz").endswith(_FASTA):
         return "fasta"
-    return "table" if path.suffix in KINDS else ""
+    return "table" if kind_of(path) is not None else ""
 
 
 def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozenset()) -> Sequences:  # type: ignore[assignment]

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.datasets.bases import Codes, decode, encode, reverse_complement
+from r2mae.datasets.building import one_at_a_time
 from r2mae.datasets.dna_files import cache_folder
-from r2mae.datasets.text_build import one_at_a_time
 
 NAME = "simulated"  # of its contig
 # Made up; no one of them holds another, or its other strand.

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from r2mae.datasets.bases import GENOME, PLAIN, SOFT_MASK, N
-from r2mae.datasets.dna_files import building, cache_folder, read_fasta, source_word, state_word
+from r2mae.datasets.building import building, one_at_a_time
+from r2mae.datasets.dna_files import cache_folder, read_fasta, source_word, state_word
 from r2mae.datasets.genome_store import (
     BASES,
     FORMAT,
@@ -20,7 +21,6 @@ from r2mae.datasets.genome_store import (
 )
 from r2mae.datasets.mapped import Integers
 from r2mae.datasets.progress import Progress, listener, silent
-from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError
 
 

@@ -138,18 +138,28 @@ def tokenise_texts(
     encode = tokenizer.backend_tokenizer.encode_batch_fast
     encoded = [[found.ids for found in encode(texts, add_special_tokens=False)] for texts in pairs]
     start, end = borders(tokenizer) or (0, 0)
-    room = length - 1 - len(pairs)
+    between = [] if second is None else _between(tokenizer, end)
+    room = length - 2 - len(between)
     parts: list[list[int]] = []
     kinds: list[list[int]] = []
     for texts in zip(*encoded, strict=True):
-        cut = [texts[0][:room]] if len(texts) == 1 else _cut_pair(texts[0], texts[1], room)
-        parts.append([start, *(token for text in cut for token in (*text, end))])
-        kinds.append([0] * (len(cut[0]) + 2) + [1] * (len(parts[-1]) - len(cut[0]) - 2))
+        cut = [texts[0][:room], []] if len(texts) == 1 else _cut_pair(texts[0], texts[1], room)
+        parts.append([start, *cut[0], *between, *cut[1], end])
+        kinds.append([0] * (1 + len(cut[0]) + len(between)) + [1] * (len(cut[1]) + 1))
     starts = np.cumsum([0, *map(len, parts)])
     ids = np.fromiter((token for part in parts for token in part), dtype=np.int32, count=int(starts[-1]))
     if second is None:
         return ids, starts, None
     return ids, starts, np.fromiter((kind for part in kinds for kind in part), dtype=np.int8, count=int(starts[-1]))
+
+
+def _between(tokenizer: Any, end: int) -> list[int]:
+    """The special tokens between two texts of a pair, as the tokenizer joins them: one, or RoBERTa's two."""
+    joined = tokenizer.backend_tokenizer.encode("a", "b")
+    sides = joined.sequence_ids
+    if 0 not in sides or 1 not in sides:
+        return [end]
+    return joined.ids[len(sides) - sides[::-1].index(0) : sides.index(1)] or [end]
 
 
 def _cut_pair(first: list[int], second: list[int], room: int) -> list[list[int]]:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from r2mae.datasets.building import one_at_a_time
 from r2mae.datasets.card import load_card, locate
 from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.datasets.language import PackedRows, Sentences, tokenise_texts
 from r2mae.datasets.progress import listener
 from r2mae.datasets.source import SampleSource, hold_out
-from r2mae.datasets.text_build import Texts, build_text_store, one_at_a_time
-from r2mae.datasets.text_files import KINDS, cache_folder, check_column, check_utf8, expand_texts, read_table
+from r2mae.datasets.text_build import Texts, build_text_store
+from r2mae.datasets.text_files import cache_folder, check_column, check_utf8, expand_texts, kind_of, read_table
 from r2mae.datasets.text_store import TextStore, is_text_store, open_text_store
 from r2mae.datasets.tokenizer import BYTES, byte_tokenizer, load_tokenizer, tokenizer_word, train_tokenizer
 from r2mae.errors import InputError
@@ -160,8 +161,8 @@ def open_sentences(section: SentenceData, split: str, *, regression: bool = Fals
         rows = _hub(card, split)
         return _sentences(section, rows, str(card.hub), rows._fingerprint, label, regression)
     names = card.files.get(split, (f"{split}.*",))
-    paths = [path for path in expand_texts([str(place / name) for name in names]) if path.suffix in KINDS]
-    kinds = sorted({path.suffix for path in paths})
+    paths = [path for path in expand_texts([str(place / name) for name in names]) if kind_of(path) is not None]
+    kinds = sorted({path.suffix.lower() for path in paths})
     if len(kinds) != 1:
         found = " and ".join(kinds) or "no table"
         raise InputError(f"{place} must hold {' or '.join(names)}, tables of one kind, got {found}.")
@@ -191,7 +192,7 @@ def open_given_sentences(section: Any, path: str) -> SampleSource:
     (file, *more) = expand_texts([path])
     if more:
         raise InputError(f"DATA must be one file, got {1 + len(more)}.")
-    if file.suffix in KINDS:
+    if kind_of(file) is not None:
         options = load_card(section.card).text
         return _sentences(section, read_table(file, options), str(file), "", None, False)
     check_utf8(file)

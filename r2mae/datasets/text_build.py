@@ -4,18 +4,17 @@ Tokens are appended in the order of the texts; after each batch `journal.json` s
 left behind is cut off. The folder gets its name when it is whole.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from r2mae.datasets.building import building, one_at_a_time
 from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.datasets.progress import Progress, silent
 from r2mae.datasets.text_files import Piece, read_hub, read_pieces
@@ -75,15 +74,6 @@ def build_text_store(out: Path, texts: Texts, tokenizer: Any, progress: Progress
         return _build(out, texts, tokenizer, progress)
 
 
-@contextmanager
-def one_at_a_time(out: Path) -> Iterator[None]:
-    """Ranks of a run may want the same: one builds, the others wait and find it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.with_name(f".building_{out.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextStore:
     fingerprint = hashlib.sha256(f"{texts.word}{tokenizer_word(tokenizer)}".encode()).hexdigest()[:16]
     if is_text_store(out):
@@ -93,23 +83,26 @@ def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextS
                 f"{out} must be absent or of the same texts and tokenizer, got another store. Name another."
             )
         return store
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} must be absent or empty, got other files. Name another folder.")
-    work = out.with_name(f".building_{out.name}_{fingerprint}")
-    work.mkdir(parents=True, exist_ok=True)
+    with building(out, fingerprint) as work:
+        _write(work, texts, tokenizer, fingerprint, progress)
+    return open_text_store(out)
+
+
+def _write(work: Path, texts: Texts, tokenizer: Any, fingerprint: str, progress: Progress) -> None:
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
     state = _fill(work, texts, tokenizer, dtype, progress)
     if not state["documents"]:
         raise InputError("data must hold text, got files without a word.")
     tokenizer.save_pretrained(work / TOKENIZER)
     about = {"format": FORMAT, "tokens": state["tokens"], "documents": state["documents"], "dtype": dtype.name}
-    about |= {"vocab_size": len(tokenizer), "fingerprint": fingerprint, "files": [path.name for path in texts.paths]}
+    about |= {
+        "vocab_size": len(tokenizer),
+        "tokenizer": tokenizer_word(tokenizer),
+        "fingerprint": fingerprint,
+        "files": [path.name for path in texts.paths],
+    }
     (work / META).write_text(json.dumps(about, indent=1) + "\n")
     (work / _JOURNAL).unlink()
-    if out.is_dir():
-        out.rmdir()
-    work.rename(out)
-    return open_text_store(out)
 
 
 def _batch(pieces: Iterator[Piece]) -> list[Piece]:

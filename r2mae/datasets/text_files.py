@@ -4,6 +4,7 @@ A piece is a whole document, or a part of one; where reading stopped is two numb
 """
 
 import codecs
+import csv
 import glob
 import os
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.errors import InputError, did_you_mean
 
-KINDS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_KINDS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 _PLAIN = (".txt", ".text", ".md", "")
 _MOST_PIECE = 1 << 16  # characters after which a long document is given on at its next line
 _SCAN = 1 << 22
@@ -29,6 +30,11 @@ class Piece(NamedTuple):
     at: int
 
 
+def kind_of(path: Path) -> str | None:
+    """What `datasets` calls a table of this name; None for plain text, and for all else."""
+    return _KINDS.get(path.suffix.lower())
+
+
 def cache_folder() -> Path:
     """Where stores, tokenizers and tables are kept: $XDG_CACHE_HOME/r2mae/text, by default in ~/.cache. May go."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -42,15 +48,16 @@ def expand_texts(patterns: list[str]) -> list[Path]:
     """
     found: list[Path] = []
     for pattern in patterns:
-        matches = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
+        literal = Path(pattern)  # a[1].txt is a file's name where there is such a file
+        matches = [literal] if literal.exists() else [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
         inside = [file for path in matches if path.is_dir() for file in sorted(path.iterdir()) if file.is_file()]
         found += [path for path in matches if path.is_file()]
-        found += [path for path in inside if path.suffix in (*KINDS, ".txt", ".text")]
+        found += [path for path in inside if kind_of(path) is not None or path.suffix.lower() in (".txt", ".text")]
     if not found:
         raise InputError(f"{patterns[0]} must be files of text, or a glob that matches some, got none. Check the path.")
     for path in found:
-        if path.suffix not in KINDS and path.suffix not in _PLAIN:
-            known = ", ".join([*KINDS, ".txt"])
+        if kind_of(path) is None and path.suffix.lower() not in _PLAIN:
+            known = ", ".join([*_KINDS, ".txt"])
             raise InputError(f"{path} must be of a known kind, got {path.suffix!r}. Known: {known}.")
         if path.stat().st_size == 0:
             raise InputError(f"{path} must hold text, got an empty file. Leave it out.")
@@ -68,11 +75,23 @@ def read_pieces(
         at = start[1] if number == start[0] else 0
         if number < start[0]:
             continue
-        if path.suffix in KINDS:
+        if kind_of(path) is not None:
             rows = read_table(path, options)
             yield from _rows(rows, str(path), column, number, at)
         else:
             yield from _plain(path, document, _encoding(path, options), number, at)
+
+
+def check_encoding(name: str) -> None:
+    """Raise InputError unless Python reads text of this encoding line by line."""
+    try:
+        known = "\n".encode(name) == b"\n"
+    except LookupError:
+        known = False
+    if not known:
+        raise InputError(
+            f"--encoding must be of text whose line ends are one byte, got {name!r}. Convert: iconv -t utf-8."
+        )
 
 
 def _encoding(path: Path, options: dict[str, Any]) -> str:
@@ -136,24 +155,35 @@ def read_table(path: Path, options: dict[str, Any]) -> Any:
     """
     import datasets
 
-    kind = KINDS[path.suffix]
+    kind = kind_of(path)
+    assert kind is not None
     if kind != "parquet":
         check_utf8(path)
-    more: dict[str, Any] = {}
-    if kind == "csv":
-        more["index_col"] = False  # a field more than the header has must not shift the columns
-        more["sep"] = options.get("separator", "\t" if path.suffix == ".tsv" else ",")
-        if not options.get("quoting", True):
-            more["quoting"] = 3
-        if "columns" in options:
-            more |= {"column_names": list(options["columns"]), "header": None}
+    more = _csv_options(path, options) if kind == "csv" else {}
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is said in our line
     try:
         return datasets.load_dataset(kind, data_files=[str(path)], split="train", cache_dir=str(_tables(path)), **more)
     except Exception as error:
         causes = [error.__cause__ or error]
         first = str(causes[0]).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{path} must be readable as {kind}, got: {first[0][:160].rstrip('.')}.") from None
+
+
+def _csv_options(path: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """How pandas is to read a CSV. Raises: InputError for a header that has a name twice."""
+    separator = str(options.get("separator", "\t" if path.suffix.lower() == ".tsv" else ","))
+    # Fields beyond the header's must not shift the columns; "NA" and "null" are words, only nothing is nothing.
+    found: dict[str, Any] = {"index_col": False, "sep": separator, "keep_default_na": False, "na_values": [""]}
+    quoting = csv.QUOTE_MINIMAL if options.get("quoting", True) else csv.QUOTE_NONE
+    if "columns" in options:
+        return found | {"quoting": quoting, "column_names": list(options["columns"]), "header": None}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, delimiter=separator, quoting=quoting), [])  # type: ignore[arg-type]
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path} must name each column once, got {twice!r} twice. Rename one.")
+    return found | {"quoting": quoting}
 
 
 def _tables(path: Path) -> Path:

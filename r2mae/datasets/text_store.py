@@ -1,6 +1,6 @@
 """A store of tokenised text: one flat array of tokens, where documents start in it, and the tokenizer.
 
-meta.json       format, tokens, documents, bytes a token, fingerprint
+meta.json       format, tokens, documents, bytes a token, fingerprint, word of the tokenizer
 tokens.bin      (T,) uint16 or uint32: [CLS] document [SEP] [CLS] document [SEP] ...
 documents.bin   (D,) int64, where documents start
 tokenizer/      as transformers saves it
@@ -45,10 +45,13 @@ class TextStore:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokenizer that made the tokens."""
-        from r2mae.datasets.tokenizer import load_tokenizer
+        """The tokenizer that made the tokens. Raises: InputError for another one."""
+        from r2mae.datasets.tokenizer import load_tokenizer, tokenizer_word
 
-        return load_tokenizer(str(self.place / TOKENIZER))
+        found = load_tokenizer(str(self.place / TOKENIZER))
+        if tokenizer_word(found) != self.meta.get("tokenizer"):
+            raise InputError(f"{self.place / TOKENIZER} must be what made the tokens, got another. Build it again.")
+        return found
 
 
 def is_text_store(place: Path) -> bool:

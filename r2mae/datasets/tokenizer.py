@@ -5,12 +5,14 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.datasets.hub import check_source
 from r2mae.errors import InputError
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
@@ -26,6 +28,7 @@ def load_tokenizer(source: str) -> Any:
     """
     from transformers import AutoTokenizer
 
+    check_source(source, "data.tokenizer")
     try:
         found = AutoTokenizer.from_pretrained(source)
     except Exception as error:
@@ -67,12 +70,14 @@ def byte_tokenizer() -> Any:
 def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
     """Byte-level BPE or WordPiece of texts, as transformers' fast tokenizer with BERT's special tokens.
 
+    The same texts give the same tokens with the same numbers. All texts are held in memory.
+
     Raises: InputError when texts hold nothing.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    special = list(SPECIAL.values())
+    texts, special = list(texts), list(SPECIAL.values())
     if kind == "bpe":
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -88,8 +93,14 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
+        first = special + _inner_letters(tokenizer, texts)  # else numbered, and ties broken, by a random hash
+        trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=first, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
+    if kind == "wordpiece":
+        trained = tokenizer
+        tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token=SPECIAL["unk"]))
+        for part in ("normalizer", "pre_tokenizer", "decoder"):
+            setattr(tokenizer, part, getattr(trained, part))
     if tokenizer.get_vocab_size() <= len(special):
         raise InputError("a tokenizer must be trained on texts with words, got none.")
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -99,6 +110,18 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
     )
     names = {f"{name}_token": word for name, word in SPECIAL.items()}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False)
+
+
+def _inner_letters(tokenizer: Any, texts: list[str]) -> list[str]:
+    """ "##" and each letter that follows another in a word, sorted."""
+    pairs: set[tuple[str, str]] = set()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        pairs.update(pairwise(normal))
+    split = tokenizer.pre_tokenizer.pre_tokenize_str
+    return sorted(
+        {f"##{second}" for first, second in pairs if [word for word, _ in split(first + second)] == [first + second]}
+    )
 
 
 def is_continuation(tokenizer: Any) -> npt.NDArray[np.bool_]:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.datasets.dna_files import building, cache_folder, open_dna, state_word
+from r2mae.datasets.building import building, one_at_a_time
+from r2mae.datasets.dna_files import cache_folder, open_dna, state_word
 from r2mae.datasets.genome_store import GenomeStore
 from r2mae.datasets.intervals import count_up
 from r2mae.datasets.mapped import Integers, MappedArray
-from r2mae.datasets.text_build import one_at_a_time
 from r2mae.errors import InputError
 
 Numbers = npt.NDArray[np.float64]

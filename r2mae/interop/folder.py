@@ -32,8 +32,16 @@ def write_folder(folder: Path, write: Callable[[Path], Result]) -> Result:
     temporary.mkdir(parents=True)
     try:
         result = write(temporary)
+        open_files(temporary)
         temporary.rename(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return result
+
+
+def open_files(folder: Path) -> None:
+    """Let all who may read a folder read its files: safetensors writes them for their owner alone."""
+    readable = folder.stat().st_mode & 0o666
+    for file in folder.iterdir():
+        file.chmod(readable)

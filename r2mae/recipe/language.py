@@ -13,6 +13,7 @@ from r2mae.datasets.tokenizer import BYTES, borders, byte_tokenizer
 from r2mae.errors import InputError
 from r2mae.recipe.language_source import (
     BORDER_IDS,
+    check_same_words,
     filled,
     find_checkpoint,
     is_awaited,
@@ -36,6 +37,12 @@ _DROPOUT = {
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     "roberta": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
 }
+
+_FIXED = (
+    "is_decoder",
+    "add_cross_attention",
+    "classifier_activation",
+)  # models here are encoders with heads of their own
 
 
 def open_language_split(recipe: AnyRecipe, split: str) -> SampleSource:
@@ -87,13 +94,13 @@ def _is_remote(data: Any) -> bool:
 
 def build_masked_language(recipe: AnyRecipe) -> nn.Module:
     """The masked language model of a pretraining recipe."""
-    from transformers import AutoModelForMaskedLM
-
     from r2mae.models.language import MaskedLanguageModel
 
     section, mask = recipe.model, recipe.mask  # type: ignore[attr-defined]
     config = language_config(recipe)
-    whole = AutoModelForMaskedLM.from_config(config)
+    whole = _from_config(config)
+    if section.init_from is not None:
+        check_same_words(tokenizer_of(recipe), section.init_from)
     model = MaskedLanguageModel(
         whole,
         _vocabulary(recipe, config),
@@ -106,14 +113,28 @@ def build_masked_language(recipe: AnyRecipe) -> nn.Module:
 
 def build_language_encoder(recipe: AnyRecipe) -> nn.Module:
     """The encoder of a fine-tuning recipe."""
-    from transformers import AutoModelForMaskedLM
-
     from r2mae.models.language import LanguageEncoder
 
     section, config = recipe.model, language_config(recipe)
-    base = AutoModelForMaskedLM.from_config(config).base_model
-    model = LanguageEncoder(base, _vocabulary(recipe, config), section.pooling)
+    if section.init_from is not None:
+        check_same_words(tokenizer_of(recipe), section.init_from)
+    model = LanguageEncoder(_from_config(config).base_model, _vocabulary(recipe, config), section.pooling)
     return filled(model, section.init_from) if section.init_from is not None else model
+
+
+def _from_config(config: Any) -> Any:
+    """A model of a configuration. Raises: InputError where transformers cannot build it."""
+    from transformers import AutoModelForMaskedLM
+
+    try:
+        return AutoModelForMaskedLM.from_config(config)
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RuntimeError) as error:
+        raise _unbuildable(error) from None
+
+
+def _unbuildable(error: Exception) -> InputError:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return InputError(f"model must be what transformers can build, got: {first[:200]}")
 
 
 def know_texts(recipe: AnyRecipe) -> dict[str, Any]:
@@ -166,6 +187,9 @@ def language_config(recipe: AnyRecipe) -> Any:
     strange = next((key for key in section.config if key not in base and key not in BORDER_IDS), None)
     if strange is not None:
         raise InputError(f"model.config must hold entries of transformers' {section.encoder}, got {strange!r}.")
+    fixed = next((key for key in _FIXED if section.config.get(key, base.get(key)) != base.get(key)), None)
+    if fixed is not None:
+        raise InputError(f"model.config.{fixed} must be left out, since it has no use here, got a value.")
     if isinstance(recipe.data.tokenizer, TokenizerTraining) and tokenizer is byte_tokenizer():
         given["vocab_size"] = recipe.data.tokenizer.vocab_size
     given |= section.config
@@ -179,15 +203,16 @@ def language_config(recipe: AnyRecipe) -> Any:
     try:
         config = AutoConfig.for_model(section.encoder, **given)
     except Exception as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"model must be what transformers can build, got: {first_line[:200]}") from None
-    if config.hidden_size % config.num_attention_heads:
-        raise InputError(
-            f"model.width must be divisible by heads = {config.num_attention_heads}, got {config.hidden_size}."
-        )
+        raise _unbuildable(error) from None
+    step = config.num_attention_heads * (2 if section.encoder == "modernbert" else 1)  # rotary positions turn pairs
+    if config.hidden_size % step:
+        raise InputError(f"model.width must be divisible by {step}, got {config.hidden_size}. Heads share it.")
     if length + offset > config.max_position_embeddings:
         longest = config.max_position_embeddings - offset
         raise InputError(f"data.length must be {longest} at most, the model's positions, got {length}. Shorten it.")
+    for key, number in config.to_dict().items():
+        if key.endswith("_token_id") and isinstance(number, int) and not -1 <= number < config.vocab_size:
+            raise InputError(f"model.config.{key} must be below the vocabulary's {config.vocab_size:,}, got {number}.")
     if len(tokenizer) > config.vocab_size:
         raise InputError(
             f"data.tokenizer must have {config.vocab_size:,} tokens at most, the model's embedding, "

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from r2mae.datasets.hub import check_source
 from r2mae.errors import InputError
 from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
 from r2mae.training.run_folder import is_here, open_run
@@ -66,11 +67,34 @@ def source_config(source: str | None) -> dict[str, Any] | None:
     return {key: value for key, value in config.to_diff_dict().items() if key in known or key in BORDER_IDS}
 
 
+def check_same_words(tokenizer: Any, source: str) -> None:
+    """Raise InputError where a number is another token for the tokenizer than for what a model starts from."""
+    from r2mae.datasets.tokenizer import load_tokenizer
+
+    if is_awaited(source):
+        return
+    if is_run(source):
+        theirs = load_tokenizer(str(kept_tokenizer(read_manifest(find_checkpoint(source)))))
+    else:
+        try:
+            theirs = load_tokenizer(source)
+        except InputError:  # weights alone
+            return
+    count = min(len(tokenizer), len(theirs))
+    for ours, wanted in zip(*(words.convert_ids_to_tokens(range(count)) for words in (tokenizer, theirs)), strict=True):
+        if ours != wanted:
+            raise InputError(
+                f"data.tokenizer must be that of model.init_from {source!r}, got another: {ours!r} stands where "
+                f"it has {wanted!r}. Leave data.tokenizer out."
+            )
+
+
 def _load_config(source: str) -> Any:
     from transformers import AutoConfig
 
     from r2mae.models.text_blocks import RUNNERS
 
+    check_source(source, "model.init_from")
     try:
         config = AutoConfig.from_pretrained(source)
     except Exception as error:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
+from r2mae.interop.folder import open_files
 
 FORMAT = 1
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "manifest.json"
@@ -36,6 +37,7 @@ def save(path: Path, weights: dict[str, Tensor], moments: dict[str, Tensor], des
         manifest = {"format": FORMAT, **description, "sha256": hashes}
         hashes[MANIFEST] = _own_hash(manifest)
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
+        open_files(temporary)
         for file in temporary.iterdir():
             _flush(file)
         _flush(temporary)

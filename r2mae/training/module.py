@@ -144,7 +144,7 @@ class Engine(lightning.LightningModule):
             dist.all_reduce(self._sums)
         summands = self.trainer.world_size * self.trainer.accumulate_grad_batches
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        torch._foreach_mul_(gradients, summands * self.per_device_samples / self._sums[1])
+        torch._foreach_mul_(gradients, summands * self.per_device_samples / _one_at_least(self._sums[1]))
 
     def configure_gradient_clipping(
         self,
@@ -180,7 +180,7 @@ class Engine(lightning.LightningModule):
         visible, tokens = self._tokens
         self.report = StepReport(
             step=self.steps_done + 1,
-            loss=self._sums[0] / self._sums[1],
+            loss=self._sums[0] / _one_at_least(self._sums[1]),
             num_visible=visible,
             mask_ratio=1 - visible / tokens if tokens else None,
             lr=self.learning_rate.at(self.steps_done),
@@ -242,3 +242,8 @@ def _follow_the_parent(worker: int) -> None:  # noqa: ARG001
             report(kind, error, where)
 
     sys.excepthook = ignore_lost_parent
+
+
+def _one_at_least(count: Tensor) -> Tensor:
+    """Hidden positions to divide by; 1 where a step had none to hide, whose loss and gradients are 0 then."""
+    return count.where(count != 0, 1)

@@ -268,6 +268,10 @@ def test_frozen_features_and_embed(here, capsys):
         ("pretrain", ["data.tokenizer=null"], ["data.tokenizer", "got nothing"]),
         ("pretrain", ["model.config={max_position_embeddings: 16}"], ["data.length must be 16 at most", "got 32"]),
         ("pretrain", ["model.config={nonsense: 1}"], ["model.config", "nonsense"]),
+        ("pretrain", ["model.config={hidden_activation: nonsense}"], ["transformers can build", "nonsense"]),
+        ("pretrain", ["model.config={pad_token_id: 99999}"], ["model.config.pad_token_id", "99999"]),
+        ("pretrain", ["model.config={classifier_activation: silu}"], ["model.config.classifier_activation"]),
+        ("pretrain", ["model.heads=32"], ["model.width must be divisible by 64", "got 32"]),
         ("pretrain", ["mask.replacement=[0.9, 0.2]"], ["mask.replacement", "sum 1"]),
         ("pretrain", ["model.init_from=runs/absent"], ["model.init_from must exist", "runs/absent"]),
         ("pretrain", ["model.init_from=runs/run", "model.encoder=bert"], ["model.encoder must be modernbert"]),
@@ -297,6 +301,10 @@ def test_a_vocabulary_beyond_the_embedding_is_refused(here, capsys):
     data = "data={root: train.txt, document: line, tokenizer: larger, length: 32, held_out: 0.2}"
     line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(SMALL, data, "model.init_from=runs/run"))
     assert "400 tokens at most" in line
+    said(capsys, "data", "tokenizer", "other", "train.tsv", "--column", "question", "--vocab-size", 400)
+    data = data.replace("larger", "other")
+    line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(SMALL, data, "model.init_from=runs/run"))
+    assert "must be that of model.init_from" in line
 
 
 def test_fill_says_what_it_wants(here, capsys):

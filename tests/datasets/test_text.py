@@ -1,6 +1,9 @@
 """Texts to stores: documents and rows, stopped and continued, damaged files in one line."""
 
+import copy
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,7 +15,7 @@ from r2mae.datasets.language import PackedRows, tokenise_texts
 from r2mae.datasets.language_open import find_store, open_sentences
 from r2mae.datasets.progress import listener
 from r2mae.datasets.text_build import Texts, build_text_store
-from r2mae.datasets.text_files import cache_folder, expand_texts, read_pieces
+from r2mae.datasets.text_files import cache_folder, check_encoding, expand_texts, read_pieces
 from r2mae.datasets.text_store import open_text_store
 from r2mae.datasets.tokenizer import byte_tokenizer, is_continuation, load_tokenizer, train_tokenizer
 from r2mae.errors import InputError
@@ -75,6 +78,7 @@ def test_tables(scratch):
         ("a.parquet", b"PAR1 but no", ["readable as parquet"]),
         ("a.docx", b"x", ["known kind", ".docx"]),
         ("a.jsonl", b'{"text": 3}\n', ["must be text", "row 0"]),
+        ("a.csv", b"text,text\na,b\n", ["name each column once", "'text' twice"]),
     ],
 )
 def test_damaged_files_are_one_line(scratch, tokenizer, name, content, words):
@@ -83,7 +87,32 @@ def test_damaged_files_are_one_line(scratch, tokenizer, name, content, words):
         build_text_store(scratch / "out", Texts(expand_texts([str(scratch / name)])), tokenizer)
     assert "\n" not in str(found.value)
     assert all(word in str(found.value) for word in [name, *words])
-    assert not (scratch / "out").exists()
+    assert [path.name for path in scratch.iterdir() if path.is_file() or "building" in path.name] == [name]
+
+
+def test_names_are_taken_as_they_are(scratch):
+    """Brackets, capital endings; words that pandas takes for nothing; encodings whose lines can be told apart."""
+    (scratch / "a[1].txt").write_text("one")
+    (scratch / "B.TXT").write_text("two")
+    (scratch / "c.CSV").write_text("text\nNA\nnull\n")
+    assert expand_texts([str(scratch / "a[1].txt")]) == [scratch / "a[1].txt"]
+    assert [path.name for path in expand_texts([str(scratch)])] == ["B.TXT", "a[1].txt", "c.CSV"]
+    assert [piece.text for piece in read_pieces([scratch / "c.CSV"], "text", "file", {})] == ["NA", "null"]
+    check_encoding("latin-1")
+    for name in ("utf-16", "rot13", "nonsense"):
+        with pytest.raises(InputError, match=name):
+            check_encoding(name)
+
+
+def test_wordpiece_is_a_function_of_its_texts():
+    """Another process has another hash, by which tokenizers would number letters and break ties."""
+    words = "from r2mae.datasets.tokenizer import *; "
+    words += "print(tokenizer_word(train_tokenizer(['low lower newest', 'Déjà vu, widest'], 'wordpiece', 300)))"
+    found = {
+        subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
+    }
+    assert len(found) == 1
 
 
 def test_store_holds_all_tokens_in_order(scratch, tokenizer):
@@ -163,7 +192,19 @@ def test_pairs_are_cut_longer_first(tokenizer):
     assert (ids == tokenizer.sep_token_id).sum() == 4
 
 
-@pytest.mark.parametrize("damage", ["meta", "tokens", "format", "counts", "dtype"])
+def test_pairs_are_joined_as_the_tokenizer_joins_them(tokenizer):
+    from tokenizers import processors
+
+    roberta = copy.deepcopy(tokenizer)
+    roberta.backend_tokenizer.post_processor = processors.RobertaProcessing(
+        ("[SEP]", tokenizer.sep_token_id), ("[CLS]", tokenizer.cls_token_id)
+    )
+    for joins in (tokenizer, roberta):
+        ids, _, _ = tokenise_texts(joins, ["one two"], ["three"], 64)
+        assert ids.tolist() == joins("one two", "three")["input_ids"]
+
+
+@pytest.mark.parametrize("damage", ["meta", "tokens", "format", "counts", "dtype", "tokenizer"])
 def test_damaged_stores_are_refused(scratch, tokenizer, damage):
     (scratch / "a.txt").write_text("some words")
     store = build_text_store(scratch / "store", Texts([scratch / "a.txt"]), tokenizer)
@@ -171,11 +212,14 @@ def test_damaged_stores_are_refused(scratch, tokenizer, damage):
         (store.place / "meta.json").write_text("{")
     elif damage == "tokens":
         (store.place / "tokens.bin").write_bytes(b"x")
+    elif damage == "tokenizer":
+        byte_tokenizer().save_pretrained(store.place / "tokenizer")
+        load_tokenizer.cache_clear()
     else:
         wrong = {"format": {"format": "other"}, "counts": {"tokens": "abc"}, "dtype": {"dtype": "float16"}}[damage]
         (store.place / "meta.json").write_text(json.dumps(store.meta | wrong))
     with pytest.raises(InputError, match="Build it again"):
-        open_text_store(store.place)
+        open_text_store(store.place).tokenizer  # noqa: B018 - read when asked for
 
 
 def test_tokenizers_without_mask_or_pad_are_refused(scratch, tokenizer):

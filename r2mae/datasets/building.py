@@ -1,0 +1,60 @@
+"""Folders that are built once, by one process, and have their name only when they are whole."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from r2mae.errors import InputError
+
+
+@contextmanager
+def one_at_a_time(out: Path) -> Iterator[None]:
+    """Ranks of a run may want the same: one builds, the others wait and find it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = out.with_name(f".building_{out.name}.lock")
+    while True:
+        with lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file.fileno(), lock):
+                continue  # who held it has taken it away
+            try:
+                yield
+            finally:
+                lock.unlink()
+            return
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def building(out: Path, word: str = "") -> Iterator[Path]:
+    """A folder to fill, which becomes `out` when all went well.
+
+    word: of all that it is made of. With one, what a stop leaves behind is found again by the next call, to go on with;
+    without, and wherever the input is at fault, nothing is left.
+
+    Raises: InputError when out holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} must be absent or empty, got other files. Name another folder.")
+    work = out.with_name(f".building_{out.name}_{word}" if word else f".building_{out.name}")
+    if not word:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        yield work
+        if out.is_dir():
+            out.rmdir()
+        work.rename(out)
+    except BaseException as error:
+        if not word or isinstance(error, InputError):
+            shutil.rmtree(work, ignore_errors=True)
+        raise
