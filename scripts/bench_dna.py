@@ -7,7 +7,8 @@ Windows are drawn at random, 131,072 bases a batch, on both strands, pages warm,
 what the order of training costs. Alignments are synthetic MAF, sorted, a tenth of the letters gaps; aligned bases are
 those of all rows. Rates are by the wall clock; "cpu" ones by the processor's time, for machines that others use too.
 Memory is of a process of its own for each job: "peak" is all that was resident, pages of mapped files included, which
-all processes share; "own" is the rest ("before": what libraries take). The last line is JSON.
+all processes share; "own" is the rest ("before": what libraries take). Training is of a ModernBERT over bases,
+whole loops of the engine and of transformers' Trainer in turn (see loops.py). The last line is JSON.
 """
 
 import argparse
@@ -22,16 +23,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from loops import Ours, Theirs, compare
 
 from r2mae.datasets.alignment_build import build_alignment_store
 from r2mae.datasets.alignment_store import open_alignment_store
 from r2mae.datasets.dna import Windows
+from r2mae.datasets.dna_tokens import nucleotide_tokenizer
 from r2mae.datasets.genome_build import build_genome_store
 from r2mae.datasets.genome_store import open_genome_store
 from r2mae.datasets.stream import Stream
+from r2mae.recipe.modality import build_model
+from r2mae.schema.recipe import parse_recipe
 
 ROUNDS, SECONDS, TOGETHER = 3, 1.5, 1 << 17
 LINE, CONTIG = 60, 50_000_000
+WINDOW, ROWS = 512, 8
 
 
 def make_fasta(path: Path, bases: int) -> None:
@@ -175,6 +181,26 @@ def bench_alignment(work: Path, aligned: int, species: int, width: int) -> dict[
     return found
 
 
+def bench_training(genome: Path) -> dict[str, float]:
+    """Tokens a second, against transformers' Trainer on the same model and windows."""
+    shape = {"width": 256, "depth": 4, "heads": 4, "hidden": 512}
+    found = {
+        "task": "pretrain",
+        "modality": "dna",
+        "data": {"root": str(genome), "length": WINDOW, "least_known": 0.9},
+        "mask": {"ratio": {"fixed": {"ratio": 0.15}}, "replacement": [0.8, 0.1]},
+        "model": {"encoder": "modernbert", **shape},
+        "batch": {"global_samples": ROWS},
+        "optimizer": {"lr": 1e-4, "clip_norm": 1.0},
+        "schedule": {"steps": 10_000},
+    }
+    recipe = parse_recipe(found, "bench")
+    ours, tokens = Ours(recipe), float(ROWS * (WINDOW + 2))
+    config = build_model(recipe).base.config  # type: ignore[union-attr]
+    theirs = Theirs(config, nucleotide_tokenizer(), 0.15, ours.ids(), ROWS)
+    return compare("ModernBERT over bases", ours, theirs, (tokens, tokens))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path, help="folder for files, as large as the genome twice")
@@ -193,6 +219,7 @@ def main() -> None:
             for species, width in ((5, 200), (30, 200), (30, 30))
         ],
     }
+    results["training"] = bench_training(given.work / "genome")
     print(f"before: {results['before']}")
     for name, found in results["genome"].items():
         print(f"genome, {name}: {found}")
