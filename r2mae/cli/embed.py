@@ -31,6 +31,10 @@ def run(arguments: argparse.Namespace) -> None:
             "--output must be .npy or .parquet here: .h5ad is for another file of cells, and for runs on cells."
         )
     options = {"least_overlap": arguments.min_overlap} if is_cell else {}
+    if arguments.column is not None:
+        if is_split or loaded.recipe.modality not in ("language", "dna"):
+            raise InputError("--column must be given for a table of texts or sequences alone, got other data.")
+        options = {"column": arguments.column}
     source = (
         open_split(loaded.recipe, arguments.data)
         if is_split

@@ -115,6 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     out = "FILE.npy, (N, D) float32; FILE.parquet; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
     embed.add_argument("-o", "--output", required=True, metavar="FILE", help=out)
+    embed.add_argument("--column", metavar="NAME", help="of a table of texts or sequences; by default the recipe's")
     embed.add_argument(
         "--min-overlap", type=_share, default=0.5, metavar="S", help="of cells: share of the run's genes"
     )

@@ -27,15 +27,17 @@ def open_dna_split(recipe: AnyRecipe, split: str) -> SampleSource:
     return _seen(recipe, open_windows(recipe.data, split) if is_pretraining else open_sequences(recipe.data, split))
 
 
-def open_given_dna(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
+def open_given_dna(recipe: AnyRecipe, paths: list[str], column: str | None = None) -> SampleSource:
     """Windows of a file that a user names, or its sequences, as the recipe's task has them."""
     from r2mae.datasets.dna_labelled import open_given_sequences
     from r2mae.datasets.dna_open import open_given_windows
 
-    is_pretraining = recipe.task == "pretrain"
-    return _seen(
-        recipe, open_given_windows(recipe.data, paths) if is_pretraining else open_given_sequences(recipe.data, paths)
-    )
+    if recipe.task == "pretrain":
+        if column is not None:
+            raise InputError("--column must be left out for a pretraining run, which reads genomes, got a value.")
+        return _seen(recipe, open_given_windows(recipe.data, paths))
+    data = recipe.data if column is None else recipe.data.model_copy(update={"column": column})
+    return _seen(recipe, open_given_sequences(data, paths))
 
 
 def codec_of(recipe: AnyRecipe) -> Codec | None:

@@ -55,13 +55,16 @@ def open_language_split(recipe: AnyRecipe, split: str) -> SampleSource:
     return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
 
 
-def open_given_texts(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
+def open_given_texts(recipe: AnyRecipe, paths: list[str], column: str | None = None) -> SampleSource:
     """Texts of a file that a user names: each is a sample."""
     from r2mae.datasets.language_open import open_given_sentences
 
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, got {len(paths)}.")
-    return open_given_sentences(_data(recipe), paths[0])
+    data = _data(recipe)
+    if column is not None:
+        data = data.model_copy(update={"column": column, "columns": (column,)})
+    return open_given_sentences(data, paths[0])
 
 
 def tokenizer_of(recipe: AnyRecipe) -> Any:

@@ -194,7 +194,8 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
 def open_paths(recipe: AnyRecipe, paths: list[str], **options: Any) -> SampleSource:
     """Samples that a user names on the command line, read as the recipe reads its own.
 
-    options: of cells, least_overlap, the share of the run's genes that a file must have.
+    options: of cells, least_overlap, the share of the run's genes that a file must have; of texts and of labelled
+        sequences, column, where a table has them under another name than the recipe's.
     """
     return MODALITIES[recipe.modality].open_paths(recipe, paths, **options)
 

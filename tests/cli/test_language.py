@@ -258,6 +258,10 @@ def test_frozen_features_and_embed(here, capsys):
     assert "recipe on language" in refused(capsys, "evaluate", "runs/run", "--task", "knn", "--data", digits)
     said(capsys, "embed", "runs/run", "train.txt", "-o", "out.npy")
     assert np.load("out.npy").shape == (300, 32)
+    assert "column 'text'" in refused(capsys, "embed", "runs/run", "train.tsv", "-o", "out.npy")
+    said(capsys, "embed", "runs/run", "train.tsv", "--column", "sentence", "-o", "out.npy")
+    assert np.load("out.npy").shape[1] == 32
+    assert "--column" in refused(capsys, "embed", "runs/run", "test", "--column", "sentence", "-o", "out.npy")
 
 
 @pytest.mark.parametrize(
