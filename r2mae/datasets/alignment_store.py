@@ -7,10 +7,8 @@ reference/        the reference as a genome's store
 """
 
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +20,7 @@ from r2mae.datasets.genome_store import (
     check_inside,
     open_genome_store,
 )
-from r2mae.datasets.mapped import MOST_MAPPED, Integers, MappedArray
+from r2mae.datasets.mapped import MOST_MAPPED, Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
 
 COVERED, REFERENCE = "covered.bin", "reference"
@@ -30,26 +28,8 @@ FORMAT = "r2mae alignment store 1"
 _MOST_MAPS = 1000  # contigs that are mapped at a time: a process may have 65,530 maps
 
 
-@dataclass(frozen=True)
-class AlignmentStore:
-    """A finished store, mapped. S species, the reference first."""
-
-    place: Path
-    meta: dict[str, Any]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.place, self.meta)  # not what was mapped so far
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the reference's bases, the species and the files."""
-        return str(self.meta["fingerprint"])
-
-    @property
-    def called(self) -> str:
-        """What a message calls it: the file that it was made of, where there is one."""
-        files = self.meta["files"]
-        return str(files[0] if len(files) == 1 else self.place)
+class AlignmentStore(MappedStore):
+    """A finished store, mapped. S species, the reference first; its fingerprint is of bases, species and files."""
 
     @property
     def species(self) -> list[str]:

@@ -6,15 +6,14 @@ unknown.bin   (R, 2) int64: from where to where there are only Ns
 """
 
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from r2mae.datasets.bases import Codes, N
-from r2mae.datasets.mapped import Integers, MappedArray
+from r2mae.datasets.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError, did_you_mean
 
 META, BASES, UNKNOWN = "meta.json", "bases.bin", "unknown.bin"
@@ -29,26 +28,8 @@ class Contig(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True)
-class GenomeStore:
-    """A finished store, mapped."""
-
-    place: Path
-    meta: dict[str, Any]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.place, self.meta)  # not what was mapped so far
-
-    @property
-    def fingerprint(self) -> str:
-        """Of names, lengths and bases, whatever files they came from."""
-        return str(self.meta["fingerprint"])
-
-    @property
-    def called(self) -> str:
-        """What a message calls it: the file that it was made of, where there is one."""
-        files = self.meta["files"]
-        return str(files[0] if len(files) == 1 else self.place)
+class GenomeStore(MappedStore):
+    """A finished store, mapped. Its fingerprint is of names, lengths and bases, whatever files they came from."""
 
     @cached_property
     def contigs(self) -> list[Contig]:

@@ -1,6 +1,7 @@
-"""A flat array in a file, of which rows are read at random by every process of a machine."""
+"""Stores of flat arrays in files, of which rows are read at random by every process of a machine."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,28 @@ import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
 MOST_MAPPED = 1 << 29  # bytes
+
+
+@dataclass(frozen=True)
+class MappedStore:
+    """A finished folder of arrays; meta is what its meta.json says, fingerprint and files among it."""
+
+    place: Path
+    meta: dict[str, Any]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.place, self.meta)  # not what was mapped so far
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that it was made of."""
+        return str(self.meta["fingerprint"])
+
+    @property
+    def called(self) -> str:
+        """What a message calls it: the file that it was made of, where there is one."""
+        files = self.meta["files"]
+        return str(files[0] if len(files) == 1 else self.place)
 
 
 class MappedArray:

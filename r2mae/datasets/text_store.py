@@ -7,7 +7,6 @@ tokenizer/      as transformers saves it
 """
 
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.datasets.mapped import MappedStore
 from r2mae.errors import InputError
 
 META, TOKENS, DOCUMENTS, TOKENIZER = "meta.json", "tokens.bin", "documents.bin", "tokenizer"
 FORMAT = "r2mae text store 1"
 
 
-@dataclass(frozen=True)
-class TextStore:
-    """A finished store, mapped."""
-
-    place: Path
-    meta: dict[str, Any]
-
-    @property
-    def fingerprint(self) -> str:
-        """Of texts, tokenizer and options."""
-        return str(self.meta["fingerprint"])
+class TextStore(MappedStore):
+    """A finished store, mapped. Its fingerprint is of texts, tokenizer and options."""
 
     @cached_property
     def tokens(self) -> npt.NDArray[np.unsignedinteger[Any]]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +14,7 @@ from r2mae.datasets.building import building, one_at_a_time
 from r2mae.datasets.dna_files import cache_folder, open_dna, state_word
 from r2mae.datasets.genome_store import GenomeStore
 from r2mae.datasets.intervals import count_up
-from r2mae.datasets.mapped import Integers, MappedArray
+from r2mae.datasets.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
 
 Numbers = npt.NDArray[np.float64]
@@ -24,20 +23,8 @@ _TOGETHER = 1 << 19  # lines, and bases, that are looked at together
 _COLUMNS = {"fixedStep": 1, "variableStep": 2, "table": 3, "bedGraph": 4}
 
 
-@dataclass(frozen=True)
-class Track:
+class Track(MappedStore):
     """Values along the flat array of a genome's bases, mapped; nan where there is none."""
-
-    place: Path
-    meta: dict[str, Any]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.place, self.meta)  # not what was mapped so far
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the file and the genome."""
-        return str(self.meta["fingerprint"])
 
     @cached_property
     def _mapped(self) -> MappedArray:

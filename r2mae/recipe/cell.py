@@ -6,10 +6,11 @@ from torch import nn
 
 from r2mae.datasets.source import SampleSource
 from r2mae.errors import InputError
+from r2mae.recipe.start import filled_whole, find_checkpoint
 from r2mae.schema.cell import CellData
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
-from r2mae.training.run_folder import is_here, open_run
+from r2mae.training.checkpoint import read_manifest
+from r2mae.training.run_folder import is_here
 
 _USUALLY_EXPRESSED = 2_000  # where no data tells
 
@@ -48,7 +49,7 @@ def build_masked_cells(recipe: AnyRecipe) -> nn.Module:
     else:
         shape |= {"heads": section.heads, "decoder_depth": section.decoder_depth, "likelihood": section.likelihood}
         model = MaskedCellTransformer(genes, shares, typical_length=typical, expressed_share=share, **shape)
-    return model if section.init_from is None else _start_from(model, section.init_from)
+    return model if section.init_from is None else filled_whole(model, section.init_from)
 
 
 def build_cell_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -63,7 +64,7 @@ def build_cell_encoder(recipe: AnyRecipe) -> nn.Module:
         model: nn.Module = CellMLP(genes, shares, hidden=section.hidden, **shape)
     else:
         model = CellTransformer(genes, shares, heads=section.heads, **shape)
-    return model if section.init_from is None else _start_from(model, section.init_from)
+    return model if section.init_from is None else filled_whole(model, section.init_from)
 
 
 def know_cells(recipe: AnyRecipe) -> dict[str, Any]:
@@ -93,17 +94,10 @@ def _data(recipe: AnyRecipe) -> CellData:
         return data
     if data.genes != type(data.genes)(by=data.genes.by):
         raise InputError("data.genes must be left out with model.init_from, whose genes are taken, got other genes.")
-    manifest = read_manifest(_checkpoint(recipe.model.init_from))
+    manifest = read_manifest(find_checkpoint(recipe.model.init_from))
     if "genes" not in manifest:
         raise InputError(f"model.init_from must be a run on cells, got {recipe.model.init_from!r}.")
     return _with_names(data, manifest["genes"])
-
-
-def _checkpoint(source: str) -> Any:
-    try:
-        return open_run(source).pointer("last")
-    except InputError as error:
-        raise InputError(f"model.init_from: {error}") from None
 
 
 def _know_genes(recipe: AnyRecipe) -> tuple[int, Any, int]:
@@ -129,24 +123,3 @@ def _know_genes(recipe: AnyRecipe) -> tuple[int, Any, int]:
         num_genes = len(vocabulary(data))
         shares, typical = mean_cell(data)
     return num_genes, shares, min(num_genes, typical)
-
-
-def _start_from(model: nn.Module, source: str) -> nn.Module:
-    """Fill a model of cells from a run: encoder, and decoder where both have one.
-
-    Raises: InputError for a run of another shape.
-    """
-    folder = _checkpoint(source)
-    tensors = load_tensors(folder, MODEL, read_manifest(folder))
-    weights = {name.removeprefix("model.").removeprefix("backbone."): tensor for name, tensor in tensors.items()}
-    own = model.state_dict()
-    for name, tensor in own.items():
-        found = weights.get(name)
-        if found is None or found.shape != tensor.shape:
-            got = "nothing" if found is None else str(list(found.shape))
-            raise InputError(
-                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(tensor.shape)}, "
-                f"got {got}. Set the keys of model as the run has them."
-            )
-    model.load_state_dict({name: weights[name] for name in own})
-    return model

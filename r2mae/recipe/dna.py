@@ -10,10 +10,11 @@ from r2mae.datasets.dna_tokens import Codec, DnaTokens, find_codec
 from r2mae.datasets.source import SampleSource
 from r2mae.errors import InputError
 from r2mae.recipe import language, language_source
+from r2mae.recipe.start import filled_whole, find_checkpoint, is_awaited, is_run
 from r2mae.schema.dna import DnaEncoder
 from r2mae.schema.language import LanguageEncoder, SentenceData
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
+from r2mae.training.checkpoint import read_manifest
 
 _CONV_WIDTH, _CONV_DEPTH = 128, 12
 
@@ -46,11 +47,11 @@ def codec_of(recipe: AnyRecipe) -> Codec | None:
     source = section.init_from
     if section.encoder == "conv":
         return None
-    if section.tokenizer is not None or source is None or language_source.is_awaited(source):
+    if section.tokenizer is not None or source is None or is_awaited(source):
         return find_codec(section.tokenizer, section.kmer)
-    if not language_source.is_run(source):
+    if not is_run(source):
         return find_codec(str(source), section.kmer)
-    manifest = read_manifest(language_source.find_checkpoint(source))
+    manifest = read_manifest(find_checkpoint(source))
     if manifest.get("kmer") != section.kmer:
         raise InputError(f"model.kmer must be {manifest.get('kmer')}, as {source!r} has, got {section.kmer}.")
     return find_codec(str(language_source.kept_tokenizer(manifest)), section.kmer)
@@ -195,24 +196,11 @@ def _start_from(model: nn.Module, source: str) -> nn.Module:
 
     Raises: InputError for a run of another shape, and for what is no run.
     """
-    if language_source.is_awaited(source):
+    if is_awaited(source):
         raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
-    if not language_source.is_run(source):
+    if not is_run(source):
         raise InputError(f"model.init_from must be a run for encoder conv, got {source!r}. Name another encoder.")
-    folder = language_source.find_checkpoint(source)
-    tensors = load_tensors(folder, MODEL, read_manifest(folder))
-    weights = {name.removeprefix("model.").removeprefix("backbone."): tensor for name, tensor in tensors.items()}
-    own = model.state_dict()
-    for name, tensor in own.items():
-        found = weights.get(name)
-        if found is None or found.shape != tensor.shape:
-            got = "nothing" if found is None else str(list(found.shape))
-            raise InputError(
-                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(tensor.shape)}, "
-                f"got {got}. Set the keys of model as the run has them."
-            )
-    model.load_state_dict({name: weights[name] for name in own})
-    return model
+    return filled_whole(model, source)
 
 
 def export_dna(loaded: Any, library: str, folder: Path) -> float:

@@ -15,12 +15,10 @@ from r2mae.recipe.language_source import (
     BORDER_IDS,
     check_same_words,
     filled,
-    find_checkpoint,
-    is_awaited,
-    is_run,
     kept_tokenizer,
     source_config,
 )
+from r2mae.recipe.start import find_checkpoint, is_awaited, is_run
 from r2mae.schema.language import LanguageData, TokenizerTraining
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import read_manifest

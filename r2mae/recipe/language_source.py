@@ -7,8 +7,8 @@ from torch import nn
 
 from r2mae.datasets.hub import check_source
 from r2mae.errors import InputError
-from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
-from r2mae.training.run_folder import is_here, open_run
+from r2mae.recipe.start import find_checkpoint, is_awaited, is_run, run_weights
+from r2mae.training.checkpoint import read_manifest
 
 BORDER_IDS = ("cls_token_id", "sep_token_id")
 
@@ -21,36 +21,6 @@ def kept_tokenizer(manifest: dict[str, Any]) -> Path:
     if "tokenizer" not in manifest:
         raise InputError("data.tokenizer and model.init_from must be runs on texts, got one of another modality.")
     return with_files(manifest["tokenizer"], cache_folder())
-
-
-def is_run(source: str | None) -> bool:
-    """Whether a place is a run's folder, or a checkpoint of one."""
-    return source is not None and (
-        (Path(source) / "checkpoints").is_dir() or (Path(source) / "manifest.json").is_file()
-    )
-
-
-def _is_local(source: str) -> bool:
-    """No hub id looks like that."""
-    return source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1 or Path(source).exists()
-
-
-def is_awaited(source: str | None) -> bool:
-    """A run that is still to be trained."""
-    return source is not None and _is_local(source) and not is_here(source)
-
-
-def find_checkpoint(source: str) -> Any:
-    """The last checkpoint of a run to start from. Raises: InputError where there is none."""
-    if (Path(source) / "manifest.json").is_file():
-        return Path(source)
-    try:
-        found = open_run(source).pointer("last")
-    except InputError as error:
-        raise InputError(f"model.init_from: {error}") from None
-    if found is None:
-        raise InputError(f"model.init_from must hold a checkpoint, got none in {source!r}. Train it first.")
-    return found
 
 
 def source_config(source: str | None) -> dict[str, Any] | None:
@@ -117,11 +87,7 @@ def filled(model: Any, source: str) -> nn.Module:
     own = model.state_dict()
     masked = f"whole.{model.base.base_model_prefix}."
     if is_run(source):
-        place = find_checkpoint(source)
-        weights = {
-            name.removeprefix("model."): part for name, part in load_tensors(place, MODEL, read_manifest(place)).items()
-        }
-        weights = {name.removeprefix("backbone."): part for name, part in weights.items()}
+        weights = run_weights(source)
     else:
         weights = {f"whole.{name}": part for name, part in _load_whole(source).state_dict().items()}
     inner = model._prefix()

@@ -1,0 +1,65 @@
+"""Runs that models start from, `model.init_from`."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from r2mae.errors import InputError
+from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
+from r2mae.training.run_folder import is_here, open_run
+
+
+def is_run(source: str | None) -> bool:
+    """Whether a place is a run's folder, or a checkpoint of one."""
+    return source is not None and (
+        (Path(source) / "checkpoints").is_dir() or (Path(source) / "manifest.json").is_file()
+    )
+
+
+def _is_local(source: str) -> bool:
+    """No hub id looks like that."""
+    return source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1 or Path(source).exists()
+
+
+def is_awaited(source: str | None) -> bool:
+    """A run that is still to be trained."""
+    return source is not None and _is_local(source) and not is_here(source)
+
+
+def find_checkpoint(source: str) -> Any:
+    """The last checkpoint of a run to start from. Raises: InputError where there is none."""
+    if (Path(source) / "manifest.json").is_file():
+        return Path(source)
+    try:
+        found = open_run(source).pointer("last")
+    except InputError as error:
+        raise InputError(f"model.init_from: {error}") from None
+    if found is None:
+        raise InputError(f"model.init_from must hold a checkpoint, got none in {source!r}. Train it first.")
+    return found
+
+
+def run_weights(source: str) -> dict[str, Tensor]:
+    """Tensors of a run's last checkpoint, by the names that its model gives them, whether it is fine-tuned or not."""
+    place = find_checkpoint(source)
+    tensors = load_tensors(place, MODEL, read_manifest(place))
+    return {name.removeprefix("model.").removeprefix("backbone."): tensor for name, tensor in tensors.items()}
+
+
+def filled_whole(model: nn.Module, source: str) -> nn.Module:
+    """A model with all its weights from a run, which may have more: encoders start from masked models.
+
+    Raises: InputError for a run of another shape.
+    """
+    weights, own = run_weights(source), model.state_dict()
+    for name, tensor in own.items():
+        found = weights.get(name)
+        if found is None or found.shape != tensor.shape:
+            got = "nothing" if found is None else str(list(found.shape))
+            raise InputError(
+                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(tensor.shape)}, "
+                f"got {got}. Set the keys of model as the run has them."
+            )
+    model.load_state_dict({name: weights[name] for name in own})
+    return model
