@@ -15,7 +15,7 @@ from r2mae.datasets.progress import listener
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.datasets.text_build import Texts, build_text_store
 from r2mae.datasets.text_files import cache_folder, check_column, check_utf8, expand_texts, kind_of, read_table
-from r2mae.datasets.text_store import TextStore, is_text_store, open_text_store
+from r2mae.datasets.text_store import FORMAT, TextStore, is_text_store, open_text_store
 from r2mae.datasets.tokenizer import BYTES, byte_tokenizer, load_tokenizer, tokenizer_word, train_tokenizer
 from r2mae.errors import InputError
 from r2mae.schema.language import LanguageData, SentenceData, TokenizerTraining
@@ -46,7 +46,8 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
         return store
     texts = find_texts(section, split)
     tokenizer = find_tokenizer(section)
-    return _built(cache_folder() / f"{texts.word}_{tokenizer_word(tokenizer)}", texts, tokenizer)
+    name = f"{texts.word}_{tokenizer_word(tokenizer)}_{FORMAT.split()[-1]}"  # stores of other versions are not opened
+    return _built(cache_folder() / name, texts, tokenizer)
 
 
 def _built(place: Path, texts: Texts, tokenizer: Any) -> TextStore:

@@ -18,7 +18,7 @@ from r2mae.datasets.mapped import MappedStore
 from r2mae.errors import InputError
 
 META, TOKENS, DOCUMENTS, TOKENIZER = "meta.json", "tokens.bin", "documents.bin", "tokenizer"
-FORMAT = "r2mae text store 1"
+FORMAT = "r2mae text store 2"
 
 
 class TextStore(MappedStore):
