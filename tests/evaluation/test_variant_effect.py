@@ -48,10 +48,14 @@ def make_variants(places):
     genome = getattr(places, "reference", places)
     flat = draw.integers(0, len(genome.bases), NUM)
     flat[:3] = 0, len(genome.bases) - 1, 5  # ends of contigs
+    return variants_at(genome, flat, draw.integers(1, 4, NUM))
+
+
+def variants_at(genome, flat, turns):
     contigs = np.searchsorted(genome.offsets, flat, "right") - 1
     ref = np.array(genome.bases[flat]) & 7
-    alt = ((ref + draw.integers(1, 4, NUM)) % 4).astype(np.uint8)
-    nothing = {"rows": np.arange(NUM), "alleles": np.zeros(NUM, dtype=int), "table": pd.DataFrame(), "skipped": {}}
+    alt = ((ref + turns) % 4).astype(np.uint8)
+    nothing = {"rows": np.arange(len(flat)), "alleles": np.zeros(len(flat), dtype=int), "table": pd.DataFrame(), "skipped": {}}
     return Variants("x", contigs, flat - genome.offsets[contigs], ref, alt, **nothing, mismatches=[])
 
 
@@ -113,6 +117,18 @@ def test_scores_are_those_of_a_brute_force_loop(kind, genome):
     variants = make_variants(genome)
     scores = score_variants(SiteScorer(model, codec, genome, LENGTH, batch_size=7), variants)
     wanted = [brute(model, codec, genome, variants, number) for number in range(NUM)]
+    assert np.abs(scores - wanted).max() < 1e-6
+    assert scores.std() > 1e-3
+
+
+def test_ten_thousand_scores_are_those_of_a_brute_force_loop(scratch):
+    """All SNVs of 3,334 bases but two."""
+    letters = "".join(np.random.default_rng(3).choice(list("ACGT"), 3_334))
+    (scratch / "long.fa").write_text(f">one\n{letters[:2000]}\n>two\n{letters[2000:]}\n")
+    places, model = open_genome([scratch / "long.fa"]), conv(0)
+    variants = variants_at(places, np.arange(10_000) // 3, np.arange(10_000) % 3 + 1)
+    scores = score_variants(SiteScorer(model, None, places, LENGTH), variants)
+    wanted = [brute(model, None, places, variants, number) for number in range(10_000)]
     assert np.abs(scores - wanted).max() < 1e-6
     assert scores.std() > 1e-3
 
