@@ -16,7 +16,7 @@ import torch
 from loops import ROUNDS, STEPS, Ours, Theirs, compare
 
 from r2mae.datasets.language_open import find_store
-from r2mae.recipe.language import language_config
+from r2mae.recipe.language_config import language_config
 from r2mae.schema.recipe import parse_recipe
 
 SIZE, LENGTH, ROWS = 30_000, 256, 8

@@ -30,7 +30,7 @@ def fill(loaded: Any, text: str, top: int) -> list[list[dict[str, Any]]]:
 
     from r2mae.masking.pattern import build_mask
     from r2mae.models.language import MaskedLanguageModel
-    from r2mae.recipe.language import tokenizer_of
+    from r2mae.recipe.language_config import tokenizer_of
 
     model = loaded.model
     if loaded.recipe.modality != "language" or not isinstance(model, MaskedLanguageModel):

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from r2mae.datasets.building import building, one_at_a_time
-from r2mae.datasets.cell_files import CellFile, Values, open_file
+from r2mae.datasets.cell_blocks import CellFile, Values
+from r2mae.datasets.cell_files import open_file
 from r2mae.datasets.cell_genes import check_unique, choose_genes, match_genes
 from r2mae.datasets.cell_store import ARRAYS, FORMAT, META, CellStore, is_store, open_store
 from r2mae.datasets.fingerprint import fingerprint_files

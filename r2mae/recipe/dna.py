@@ -10,6 +10,7 @@ from r2mae.datasets.dna_tokens import Codec, DnaTokens, find_codec
 from r2mae.datasets.source import SampleSource
 from r2mae.errors import InputError
 from r2mae.recipe import language, language_source
+from r2mae.recipe.language_config import language_config
 from r2mae.recipe.start import filled_whole, find_checkpoint, is_awaited, is_run
 from r2mae.schema.dna import DnaEncoder
 from r2mae.schema.language import LanguageEncoder, SentenceData
@@ -180,7 +181,7 @@ def _config(recipe: AnyRecipe, codec: Codec) -> Any:
     place = with_files(tokenizer_files(codec.tokenizer), cache_folder())
     length = recipe.data.length // codec.kmer + 2
     data = SentenceData.model_construct(card="text_files", root=str(Path.cwd()), tokenizer=str(place), length=length)
-    return language.language_config(SimpleNamespace(data=data, model=SimpleNamespace(**shape)))  # type: ignore[arg-type]
+    return language_config(SimpleNamespace(data=data, model=SimpleNamespace(**shape)))  # type: ignore[arg-type]
 
 
 def _vocabulary(codec: Codec, config: Any) -> Any:

@@ -6,7 +6,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from r2mae.datasets import cell_build, cell_files
+from r2mae.datasets import cell_blocks, cell_build
 from r2mae.datasets.cell import Cells, CellView
 from r2mae.datasets.cell_build import BuildOptions, build_store
 from r2mae.datasets.cell_store import open_store
@@ -18,7 +18,7 @@ from tests.conftest import make_cells
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Two files that share 20 of 30 and 25 genes."""
-    monkeypatch.setattr(cell_files, "BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(cell_blocks, "BLOCK_ENTRIES", 100)
     one, two = make_cells(40, 30), make_cells(30, 35, seed=1)[:, 10:].copy()
     two.obs["age"] = np.arange(30)
     one.write_h5ad(tmp_path / "one.h5ad")

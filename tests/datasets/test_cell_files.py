@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import io, sparse
 
-from r2mae.datasets import cell_files
+from r2mae.datasets import cell_blocks
 from r2mae.datasets.cell_files import open_file
 from r2mae.errors import InputError
 from tests.conftest import make_cells
@@ -35,7 +35,7 @@ def counts():
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
 @pytest.mark.parametrize("block", [7, 60, 10_000])
 def test_kinds_of_matrices_agree(kind, block, counts, tmp_path, monkeypatch):
-    monkeypatch.setattr(cell_files, "BLOCK_ENTRIES", block)
+    monkeypatch.setattr(cell_blocks, "BLOCK_ENTRIES", block)
     path = write(tmp_path / "a.h5ad", kind(counts), layers={"more": kind(counts * 2)})
     assert np.array_equal(whole(path), counts)
     assert np.array_equal(whole(path, matrix="layers[more]"), counts * 2)

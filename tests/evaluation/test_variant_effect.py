@@ -55,7 +55,12 @@ def variants_at(genome, flat, turns):
     contigs = np.searchsorted(genome.offsets, flat, "right") - 1
     ref = np.array(genome.bases[flat]) & 7
     alt = ((ref + turns) % 4).astype(np.uint8)
-    nothing = {"rows": np.arange(len(flat)), "alleles": np.zeros(len(flat), dtype=int), "table": pd.DataFrame(), "skipped": {}}
+    nothing = {
+        "rows": np.arange(len(flat)),
+        "alleles": np.zeros(len(flat), dtype=int),
+        "table": pd.DataFrame(),
+        "skipped": {},
+    }
     return Variants("x", contigs, flat - genome.offsets[contigs], ref, alt, **nothing, mismatches=[])
 
 
