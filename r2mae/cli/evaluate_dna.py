@@ -79,18 +79,27 @@ def variant_effect(loaded: Any, recipe: Any, arguments: argparse.Namespace) -> N
     variants, places = score_variants.open_variants(loaded, arguments, arguments.variants)
     is_positive, kept = _classes(variants, arguments)
     scores, missing = _all_scores(loaded, variants, places, arguments)
+    import numpy as np
+
     from r2mae.metrics.ranking import rank_scores
 
+    unscored = kept & np.isnan(scores["run"])
+    kept, is_positive = kept & ~unscored, is_positive & ~unscored
+    if not is_positive.any() or not (kept & ~is_positive).any():
+        raise InputError("--positive and --negative must both be of scored variants, got none of one of them.")
     chosen = {name: values[kept] for name, values in scores.items()}
     found = rank_scores(chosen, is_positive[kept], draws=arguments.draws_of_variants)
     counts = {"positive": int(is_positive.sum()), "negative": int(kept.sum() - is_positive.sum())}
-    counts |= {"other": int(len(kept) - kept.sum())}
+    counts |= {"other": int(len(kept) - kept.sum() - unscored.sum()), "unscored": int(unscored.sum())}
     about = {"run": arguments.run, "checkpoint_step": loaded.manifest["step"], "task": "variant_effect"}
     about |= {"label": arguments.label, "variants": counts, "skipped": variants.skipped, "phylop_missing": missing}
     if arguments.json:
         print(json.dumps(about | {"scores": found}))
         return
-    print(f"{counts['positive']:,} positive, {counts['negative']:,} negative, {counts['other']:,} others left out")
+    print(
+        f"{counts['positive']:,} positive, {counts['negative']:,} negative, {counts['other']:,} others left out", end=""
+    )
+    print(f", {counts['unscored']:,} without a score" if counts["unscored"] else "")
     print(f"{'':<14}{'AUROC, 95 % of bootstrap':<36}{'AUPRC':<26}run - this: AUROC")
     for name, row in found.items():
         cells = [_range(row["auroc"]), _range(row["auprc"])]
@@ -128,9 +137,8 @@ def _all_scores(loaded: Any, variants: Any, places: Any, arguments: argparse.Nam
     from r2mae.datasets.tracks import open_track
     from r2mae.evaluation.variant_effect import is_transversion
 
-    try:
-        ratios = variants.column(score_variants.NAME).astype(np.float64)
-    except (InputError, ValueError):
+    ratios = score_variants.given_scores(loaded, variants, places)
+    if ratios is None:
         ratios = score_variants.score(loaded, variants, places)
     scores = {"run": -ratios, "transversion": is_transversion(variants).astype(np.float64)}
     if arguments.phylop is None:

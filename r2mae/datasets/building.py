@@ -11,13 +11,21 @@ from r2mae.errors import InputError
 
 
 @contextmanager
-def one_at_a_time(out: Path) -> Iterator[None]:
-    """Ranks of a run may want the same: one builds, the others wait and find it."""
+def one_at_a_time(out: Path, *, wait: bool = True) -> Iterator[None]:
+    """Ranks of a run may want the same: one builds, the others wait and find it.
+
+    Raises: InputError where another is at it and nobody is to wait, and for a place without a name.
+    """
+    if not out.name:
+        raise InputError(f"{out} must have a name of its own, got none. Name a file or folder in it.")
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = out.with_name(f".building_{out.name}.lock")
     while True:
         with lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise InputError(f"{out} must be written by one process, got another at it. Wait for that.") from None
             if not _is_at(file.fileno(), lock):
                 continue  # who held it has taken it away
             try:

@@ -1,8 +1,9 @@
 """Variants of single bases from VCF or tables, checked against the genome that they are of."""
 
+import csv
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ class Variants:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def take(self, rows: Integers) -> "Variants":
+        """Some of them."""
+        some = {name: getattr(self, name)[rows] for name in ("contigs", "positions", "ref", "alt", "rows", "alleles")}
+        return replace(self, **some, table=self.table.iloc[rows].reset_index(drop=True))
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """(V,) values of a column, or of a key of a VCF's INFO ("" where a record lacks it).
@@ -89,15 +95,15 @@ def read_variants(
     table = _read_vcf(path) if is_vcf else _read_table(path)
     names = _find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
     positions, is_placed = _positions(path, table[names["position"]], 1 if is_vcf else first)
-    alts = table[names["alt"]].fillna("").astype(str).str.upper().str.split(",")
-    counts = alts.str.len().to_numpy()
+    alts = _words(table[names["alt"]]).str.upper().str.split(",")
+    counts = alts.str.len().to_numpy(dtype=np.int64)
     rows = np.repeat(np.arange(len(table)), counts)
     alleles = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    ref = table[names["ref"]].fillna("").astype(str).str.upper().to_numpy(dtype="U")[rows]
-    alt = alts.explode().to_numpy(dtype="U")
+    ref = _words(table[names["ref"]]).str.upper().iloc[rows].reset_index(drop=True)
+    alt = alts.explode().reset_index(drop=True)
     skipped, keep = _sort_out(ref, alt, is_placed[rows])
     rows, alleles = rows[keep], alleles[keep]
-    ref_codes, alt_codes = _codes(ref[keep]), _codes(alt[keep])
+    ref_codes, alt_codes = _codes(ref.iloc[keep]), _codes(alt.iloc[keep])
     contigs = np.zeros(len(rows), dtype=np.int64)
     if "contig" in names:
         contigs = _contigs(path, table[names["contig"]], rows, genome, dict(aliases or {}), most_wrong)
@@ -133,8 +139,8 @@ def _read_vcf(path: Path) -> Any:
         else:
             line = b""
         names = line.decode(errors="replace").lstrip("#").split()[:8]
-        if not line.startswith(b"#CHROM") or len(names) < 5:
-            raise InputError(f"{path} must have a line of '#CHROM POS ID REF ALT', got {line[:40]!r}.")
+        if not line.startswith(b"#CHROM") or len(names) < 5 or len({*names}) < len(names):
+            raise InputError(f"{path} must have a line of '#CHROM POS ID REF ALT', each once, got {line[:60]!r}.")
         table = _pandas(path, file, sep="\t", header=None, names=names, usecols=range(len(names)), dtype=str, quoting=3)
     cut = np.flatnonzero(table[names[4]].isna())
     if len(cut):
@@ -146,7 +152,7 @@ def _read_vcf(path: Path) -> Any:
 
 
 def _read_table(path: Path) -> Any:
-    """A table with its types; alleles and contigs are words whatever they look like."""
+    """A table whose cells are words as they stand there; parquet has types."""
     _check_there(path)
     suffix = Path(path.name.removesuffix(".gz")).suffix
     if suffix not in _TABLES:
@@ -159,10 +165,15 @@ def _read_table(path: Path) -> Any:
             return pd.read_parquet(path)
         except Exception as error:
             raise InputError(f"{path} must be readable as parquet, got: {_line(error)}.") from None
-    words = {name: str for names in _NAMES.values() for name in (*names, *map(str.upper, names))}
-    words = {name: kind for name, kind in words.items() if name.lower() not in _NAMES["position"]}
+    separator = _TABLES[suffix]
+    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL  # a lone quote must not swallow rows
     with open_dna(path) as file:
-        return _pandas(path, file, sep=_TABLES[suffix], dtype=words, low_memory=False)
+        return _pandas(path, file, sep=separator, dtype=str, keep_default_na=False, quoting=quoting)
+
+
+def _words(column: Any) -> Any:
+    """A column of words, "" where there is none."""
+    return column.astype(object).where(column.notna(), "").astype(str)
 
 
 def _pandas(path: Path, file: Any, **options: Any) -> Any:
@@ -208,8 +219,10 @@ def _positions(path: Path, column: Any, first: int) -> tuple[Integers, npt.NDArr
     """(positions from 0 (R,), whether there is one (R,))."""
     import pandas as pd
 
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    strange = np.isnan(numbers) & column.notna().to_numpy() | (numbers != np.floor(numbers)) & ~np.isnan(numbers)
+    words = _words(column)
+    numbers = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64)
+    is_given = (words.str.strip() != "").to_numpy()
+    strange = (np.isnan(numbers) & is_given) | (numbers != np.floor(numbers)) & ~np.isnan(numbers)
     if strange.any():
         row = int(np.flatnonzero(strange)[0])
         raise InputError(f"{path}: record {row + 1:,} must have a whole number as position, got {column.iloc[row]!r}.")
@@ -217,22 +230,19 @@ def _positions(path: Path, column: Any, first: int) -> tuple[Integers, npt.NDArr
     return np.where(is_placed, numbers - first, 0).astype(np.int64), is_placed
 
 
-def _sort_out(
-    ref: npt.NDArray[Any], alt: npt.NDArray[Any], is_placed: npt.NDArray[np.bool_]
-) -> tuple[dict[str, int], Integers]:
+def _sort_out(ref: Any, alt: Any, is_placed: npt.NDArray[np.bool_]) -> tuple[dict[str, int], Integers]:
     """(alleles left out, by why; which alleles are of a single base)."""
-    odd = np.array([re.search(r"[<>\[\]*.]", word) is not None or not word for word in np.unique(alt)], dtype=np.bool_)
-    is_symbolic = odd[np.unique(alt, return_inverse=True)[1]] if len(alt) else odd
-    is_long = ~is_symbolic & ((np.char.str_len(ref) != 1) | (np.char.str_len(alt) != 1))
+    is_symbolic = (alt.str.contains(r"[<>\[\]*.]", regex=True) | (alt == "")).to_numpy(dtype=np.bool_)
+    is_long = ~is_symbolic & ((ref.str.len() != 1) | (alt.str.len() != 1)).to_numpy(dtype=np.bool_)
     is_single = ~is_symbolic & ~is_long
-    is_plain = is_single & np.isin(ref, list("ACGT")) & np.isin(alt, list("ACGT")) & (ref != alt)
+    is_plain = is_single & (ref.isin(list("ACGT")) & alt.isin(list("ACGT")) & (ref != alt)).to_numpy(dtype=np.bool_)
     skipped = {"symbolic": is_symbolic, "indel": is_long, "letter": is_single & ~is_plain}
     skipped |= {"position": is_plain & ~is_placed}
     return {why: int(flags.sum()) for why, flags in skipped.items()}, np.flatnonzero(is_plain & is_placed)
 
 
-def _codes(letters: npt.NDArray[Any]) -> Codes:
-    return np.frombuffer("".join(letters.tolist()).encode().translate(GENOME), dtype=np.uint8)
+def _codes(letters: Any) -> Codes:
+    return np.frombuffer("".join(letters).encode().translate(GENOME), dtype=np.uint8)
 
 
 def _contigs(
@@ -241,7 +251,7 @@ def _contigs(
     """(V,) numbers of contigs, -1 for those that the genome lacks."""
     import pandas as pd
 
-    codes, names = pd.factorize(column.fillna("").astype(str).to_numpy()[rows])
+    codes, names = pd.factorize(_words(column).to_numpy()[rows])
     numbers = [genome.numbers.get(aliases.get(name, name), -1) for name in names.tolist()]
     found: Integers = np.array([*numbers, 0], dtype=np.int64)[codes]
     wrong = np.flatnonzero(found < 0)

@@ -31,28 +31,43 @@ class SiteScorer:
     """Log-likelihoods of the four bases at hidden sites, the mean of both strands.
 
     places: a genome's or an alignment's store; what a window lacks at a contig's end is N. codec: of a transformer.
+    both_strands: False for a model that was only shown the forward one.
     On CPUs the model becomes one of float64: in float32 a score depended on its batch by up to 2e-6.
     """
 
     def __init__(
-        self, model: Any, codec: Codec | None, places: Any, length: int, batch_size: int | None = None
+        self,
+        model: Any,
+        codec: Codec | None,
+        places: Any,
+        length: int,
+        batch_size: int | None = None,
+        *,
+        both_strands: bool = True,
     ) -> None:
         on_cpu = next(model.parameters()).device.type == "cpu"
         self.model, self.codec, self.places = model.eval().double() if on_cpu else model.eval(), codec, places
-        self.length = length
+        self.length, self.both_strands = length, both_strands
         self.batch_size = batch_size or (_CPU_WINDOWS if on_cpu else _GPU_WINDOWS)
         self.has_others = hasattr(places, "species")
 
     def score(self, contigs: Integers, positions: Integers) -> Floats:
-        """(U, 4) nats for A, C, G, T of the forward strand at positions (U,) of contigs of numbers (U,)."""
+        """(U, 4) nats for A, C, G, T of the forward strand at positions (U,) of contigs of numbers (U,).
+
+        nan where another base of the site's k-mer is unknown; on one strand alone, the other one counts.
+        """
         middle = self.length // 2
         parts = []
         for first in range(0, len(contigs), self.batch_size):
             rows = slice(first, first + self.batch_size)
             codes = self.places.take_padded(contigs[rows], positions[rows] - middle, self.length) & PLAIN
             forward = self._strand(codes, middle)
-            reverse = self._strand(COMPLEMENT[codes[:, ::-1]], self.length - 1 - middle)
-            parts.append((forward + reverse[:, ::-1]) / 2)
+            if not self.both_strands:
+                parts.append(forward)
+                continue
+            reverse = self._strand(COMPLEMENT[codes[:, ::-1]], self.length - 1 - middle)[:, ::-1]
+            one = np.where(np.isnan(forward), reverse, forward)
+            parts.append((one + np.where(np.isnan(reverse), one, reverse)) / 2)
         return np.concatenate(parts) if parts else np.zeros((0, 4))
 
     def _strand(self, codes: npt.NDArray[np.uint8], site: int) -> Floats:
@@ -73,6 +88,8 @@ class SiteScorer:
         with torch.no_grad():
             likely = self.model.logits(batch, mask).log_softmax(dim=1).gather(1, tokens.to(device))
         found: Floats = likely.double().cpu().numpy()
+        if self.codec is not None:
+            found[(tokens == self.codec.unknown).all(dim=1).cpu().numpy()] = np.nan
         return found
 
 
@@ -126,7 +143,7 @@ def _read_journal(journal: Path | None, key: str, step: int) -> Floats:
 
 
 def scoring_key(manifest: dict[str, Any], places: Any, variants: Variants, length: int) -> str:
-    """Changes when a checkpoint, the genome or the sites do."""
+    """Changes when a checkpoint (its recipe included), the genome or the sites do."""
     words = [json.dumps(manifest, sort_keys=True), places.fingerprint, str(length)]
     sites = variants.contigs.tobytes() + variants.positions.tobytes()
     return hashlib.sha256("\n".join(words).encode() + sites).hexdigest()[:16]
