@@ -3,6 +3,7 @@
 B windows, N bases of each, S species of an alignment with the reference.
 """
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,15 +15,18 @@ from torch import Tensor
 
 from r2mae.datasets.alignment_store import AlignmentStore
 from r2mae.datasets.bases import COMPLEMENT, PLAIN, SOFT_MASK
+from r2mae.datasets.fingerprint import fingerprint_array
 from r2mae.datasets.genome_store import GenomeStore
-from r2mae.datasets.intervals import count_up, intersect, invert, overlap, parse_intervals
+from r2mae.datasets.intervals import count_up, intersect, invert, merge, overlap, parse_intervals
 from r2mae.datasets.mapped import Integers
-from r2mae.datasets.source import Batch
+from r2mae.datasets.source import HELD_OUT_KEY, Batch
+from r2mae.datasets.stream import permute
 from r2mae.datasets.tracks import Track
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, bits
 
 _TOGETHER = 1 << 20  # windows that are looked at together
+_BLOCK = 64  # neighbours that are held out together where windows overlap
 
 
 class Windows:
@@ -94,7 +98,7 @@ class Windows:
             )
         self.firsts, self.ends = firsts, np.cumsum(counts)
         self.left_out = in_all - len(self)  # windows with too few known or aligned bases
-        words = [genome.fingerprint, length, self.stride, least_known, list(include), list(exclude)]
+        words = [genome.fingerprint, length, self.stride, least_known, fingerprint_array(regions)]
         words += [alignment.fingerprint, least_aligned] if alignment is not None else []
         words += [(name, track.fingerprint) for name, track in self.tracks.items()]
         self.fingerprint = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
@@ -125,6 +129,33 @@ class Windows:
         (number,), (start,) = self.places(np.array([index]))
         contig = self.genome.contigs[int(number)].name
         return f"{self.genome.called}, {contig}:{start + 1:,}-{start + self.length:,}"
+
+    def hold_out(self, share: float) -> tuple["Windows", "Windows"] | None:
+        """(windows that train, windows held out), no base in both, where windows overlap; None where they do not.
+
+        Blocks of neighbours are held out; windows that touch one but are in none are left out.
+        Raises: InputError when either part would be empty.
+        """
+        if self.stride >= self.length:
+            return None
+        size = min(_BLOCK, max(1, round(share * len(self))))
+        blocks = -(-len(self) // size)
+        chosen = permute(torch.arange(blocks), blocks, HELD_OUT_KEY)[: max(1, round(share * blocks))].sort().values
+        wanted = np.stack([chosen.numpy() * size, np.minimum((chosen.numpy() + 1) * size, len(self))], axis=1)
+        runs = np.stack([np.append(0, self.ends[:-1]), self.ends], axis=1)
+        pieces = intersect(runs, wanted)
+        firsts, counts = self.starts(pieces[:, 0]), pieces[:, 1] - pieces[:, 0]
+        taken = merge(np.stack([firsts, firsts + self.stride * (counts - 1) + self.length], axis=1))
+        rest = _without(self.firsts, np.diff(self.ends, prepend=0), self.stride, self.length, taken, 0)
+        if not len(rest[0]):
+            raise InputError(f"data.held_out must leave windows that touch none of it, got {share}. Lower it.")
+        return self._some(*rest), self._some(firsts, counts)
+
+    def _some(self, firsts: Integers, counts: Integers) -> "Windows":
+        """These windows alone."""
+        found = copy.copy(self)
+        found.firsts, found.ends = firsts, np.cumsum(counts)
+        return found
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Windows at indices (B,), forward where there are no positions."""

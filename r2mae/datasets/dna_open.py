@@ -71,11 +71,20 @@ def find_alignment(section: DnaData) -> AlignmentStore | None:
     given = section.alignment
     if given is None:
         return None
-    genome = None if given.genome is None else open_genome(expand_dna([given.genome]))
+    genome = None
+    if given.genome is not None:
+        place = Path(given.genome)
+        genome = open_genome([place] if place.is_dir() else expand_dna([given.genome]))
     found = open_alignment(_paths(section), given.reference, genome)
     if given.species not in (None, len(found.species)):
         raise InputError(
             f"data.alignment.species must be {len(found.species)}, as {found.called} has, got {given.species}."
+        )
+    if given.names is not None and given.names != tuple(found.species):
+        at = next(n for n, pair in enumerate(zip(given.names, found.species, strict=False)) if pair[0] != pair[1])
+        raise InputError(
+            f"{found.called} must have the run's species in the run's order, {given.names[at]!r} as number {at + 1}, "
+            f"got {found.species[at]!r}. Build a store so: r2mae data build msa --species {','.join(given.names[1:])}."
         )
     return found
 

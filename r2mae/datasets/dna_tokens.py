@@ -129,6 +129,11 @@ class DnaTokens:
     def __len__(self) -> int:
         return len(self.source)
 
+    def hold_out(self, share: float) -> "tuple[DnaTokens, DnaTokens] | None":
+        """As the source's own, where that has one."""
+        found = self.source.hold_out(share) if hasattr(self.source, "hold_out") else None
+        return None if found is None else (DnaTokens(found[0], self.codec), DnaTokens(found[1], self.codec))
+
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Samples at indices (B,)."""
         return self.codec.encode(self.source.load(indices, positions, seed))

@@ -10,6 +10,8 @@ from r2mae.datasets.genome_store import GenomeStore, check_inside
 from r2mae.datasets.mapped import Integers
 from r2mae.errors import InputError
 
+_DIGITS = 18
+
 
 def parse_intervals(words: Sequence[str], genome: GenomeStore) -> Integers:
     """(I, 2) from where to where in the flat array, in order, of "chr1", "chr1:START-STOP" or FILE.bed[.gz].
@@ -103,7 +105,9 @@ def _read_bed(path: Path, genome: GenomeStore) -> list[tuple[int, int]]:
             if len(words) < 3 or not (words[1].isdecimal() and words[2].isdecimal()):
                 raise InputError(f"{path}: line {number} must be contig, start, stop, got {line[:40]!r}.")
             contig = genome.contig(words[0])
-            start, stop = int(words[1]), int(words[2])
+            start, stop = (int(word[:_DIGITS]) for word in words[1:3])  # more digits than any contig has
             check_inside(f"{path}, line {number}", words[0], contig.length, start, stop)
             found.append((contig.offset + start, contig.offset + stop))
+    if not found:
+        raise InputError(f"{path} must name an interval, got none. Leave it out.")
     return found

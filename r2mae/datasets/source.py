@@ -11,7 +11,7 @@ from r2mae.datasets.stream import Stream, permute
 from r2mae.errors import InputError
 
 Batch = dict[str, Any]  # tensors with a leading B, "positions" (B,) and "indices" (B,) among them
-_HELD_OUT_KEY = 0x51D  # fixed: which samples are held out does not depend on a run's seed
+HELD_OUT_KEY = 0x51D  # fixed: which samples are held out does not depend on a run's seed
 
 
 class SampleSource(Protocol):
@@ -83,11 +83,11 @@ class Part:
         offsets, size = indices + self.start, len(self.source)
         block = self.block_samples
         if block is None or size < 2 * block:
-            return permute(offsets, size, _HELD_OUT_KEY)
+            return permute(offsets, size, HELD_OUT_KEY)
         # A shorter remainder stays last, which is where samples are held out.
         whole = size // block
         inside = offsets < whole * block
-        offsets[inside] = permute(offsets[inside] // block, whole, _HELD_OUT_KEY) * block + offsets[inside] % block
+        offsets[inside] = permute(offsets[inside] // block, whole, HELD_OUT_KEY) * block + offsets[inside] % block
         return offsets
 
     def _whole(self, indices: Tensor) -> Tensor:
@@ -161,11 +161,15 @@ def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
     return labels[indices]
 
 
-def hold_out(source: SampleSource, share: float) -> tuple[Part, Part]:
+def hold_out(source: SampleSource, share: float) -> tuple[SampleSource, SampleSource]:
     """Split a source into a training part and a held-out part of round(share * N) samples.
 
+    A source whose samples overlap says itself how, by a `hold_out(share)` that does not give None.
     Raises: InputError when either part would be empty.
     """
+    apart: tuple[SampleSource, SampleSource] | None = source.hold_out(share) if hasattr(source, "hold_out") else None
+    if apart is not None:
+        return apart
     size = len(source) - round(share * len(source))
     if not 0 < size < len(source):
         remedy = "Use more data or another share."

@@ -53,8 +53,10 @@ def codec_of(recipe: AnyRecipe) -> Codec | None:
     if not is_run(source):
         return find_codec(str(source), section.kmer)
     manifest = read_manifest(find_checkpoint(source))
-    if manifest.get("kmer") != section.kmer:
-        raise InputError(f"model.kmer must be {manifest.get('kmer')}, as {source!r} has, got {section.kmer}.")
+    if "kmer" not in manifest:
+        raise InputError(f"model.init_from must be a transformer's run for {section.encoder}, got {source!r}.")
+    if manifest["kmer"] != section.kmer:
+        raise InputError(f"model.kmer must be {manifest['kmer']}, as {source!r} has, got {section.kmer}.")
     return find_codec(str(language_source.kept_tokenizer(manifest)), section.kmer)
 
 
@@ -68,6 +70,8 @@ def find_reference(recipe: AnyRecipe, given: str | None) -> Any:
     data = recipe.data
     if given is not None:
         data = data.model_copy(update={"root": given, "card": "genome_files", "name_by_file": False})
+        if data.alignment is not None:
+            data = data.model_copy(update={"alignment": data.alignment.model_copy(update={"genome": None})})
     found = find_alignment(data)
     return find_genome(data) if found is None else found
 
@@ -79,16 +83,21 @@ def _seen(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
 
 def _num_others(recipe: AnyRecipe) -> int:
     """Species beside the reference."""
-    from r2mae.datasets.dna_open import find_alignment
-
     given = getattr(recipe.data, "alignment", None)
     if given is None:
         return 0
-    if given.species is not None:
-        return int(given.species) - 1
+    return int(given.species) - 1 if given.species is not None else len(_species(recipe)) - 1
+
+
+def _species(recipe: AnyRecipe) -> list[str]:
+    """Those of a recipe's alignment, the reference first; none without one."""
+    from r2mae.datasets.dna_open import find_alignment
+
+    if getattr(recipe.data, "alignment", None) is None:
+        return []
     found = find_alignment(recipe.data)
     assert found is not None
-    return len(found.species) - 1
+    return found.species
 
 
 def _conv_shape(recipe: AnyRecipe) -> dict[str, Any]:
@@ -114,7 +123,7 @@ def build_masked_dna(recipe: AnyRecipe) -> nn.Module:
     codec = codec_of(recipe)
     if codec is None:
         model: nn.Module = MaskedDnaConv(length=recipe.data.length, **shared, **_conv_shape(recipe))
-        return model if section.init_from is None else _start_from(model, section.init_from)
+        return model if section.init_from is None else _start_from(model, recipe)
     from transformers import AutoModelForMaskedLM
 
     config = _config(recipe, codec)
@@ -135,7 +144,7 @@ def build_dna_encoder(recipe: AnyRecipe) -> nn.Module:
     section, codec = recipe.model, codec_of(recipe)
     if codec is None:
         model: nn.Module = DnaConv(**_conv_shape(recipe))
-        return model if section.init_from is None else _start_from(model, section.init_from)
+        return model if section.init_from is None else _start_from(model, recipe)
     from transformers import AutoModelForMaskedLM
 
     config = _config(recipe, codec)
@@ -145,10 +154,10 @@ def build_dna_encoder(recipe: AnyRecipe) -> nn.Module:
 
 
 def know_dna(recipe: AnyRecipe) -> dict[str, Any]:
-    """What a checkpoint says beside its tensors: tokenizer and configuration, how many species, what was left out."""
+    """What a checkpoint says beside its tensors: tokenizer and configuration, and an alignment's species."""
     from r2mae.datasets.tokenizer import tokenizer_files
 
-    facts: dict[str, Any] = {"species": 1 + _num_others(recipe)}
+    facts: dict[str, Any] = {"species": _species(recipe)}
     codec = codec_of(recipe)
     if codec is not None:
         config = _config(recipe, codec).to_diff_dict()
@@ -157,10 +166,11 @@ def know_dna(recipe: AnyRecipe) -> dict[str, Any]:
 
 
 def with_dna(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
-    """The recipe with the tokenizer, configuration and number of species of a checkpoint."""
+    """The recipe with the tokenizer, configuration and species of a checkpoint."""
     data, model = recipe.data, recipe.model
     if getattr(data, "alignment", None) is not None:
-        known = data.alignment.model_copy(update={"species": manifest["species"]})
+        names = tuple(manifest["species"])
+        known = data.alignment.model_copy(update={"species": len(names), "names": names})
         data = data.model_copy(update={"alignment": known})
     if "transformers" in manifest:
         config = {key: value for key, value in manifest["transformers"].items() if key != "transformers_version"}
@@ -192,15 +202,28 @@ def _vocabulary(codec: Codec, config: Any) -> Any:
     return Vocabulary(config.vocab_size, codec.tokenizer.mask_token_id, codec.pad, special)
 
 
-def _start_from(model: nn.Module, source: str) -> nn.Module:
+def _start_from(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
     """Fill convolutions from a run: the encoder, and the head where both have one.
 
-    Raises: InputError for a run of another shape, and for what is no run.
+    Raises: InputError for a run of another shape, dilations that no weight shows among it, and for what is no run.
     """
+    section: DnaEncoder = recipe.model
+    source = str(section.init_from)
     if is_awaited(source):
         raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
     if not is_run(source):
         raise InputError(f"model.init_from must be a run for encoder conv, got {source!r}. Name another encoder.")
+    manifest = read_manifest(find_checkpoint(source))
+    known = manifest["recipe"]["model"].get("dilations")
+    if known is not None and list(known) != list(section.dilations):
+        raise InputError(f"model.dilations must be {known}, as {source!r} has, got {list(section.dilations)}.")
+    names = manifest.get("species")
+    if isinstance(names, list) and bool(names) != bool(_num_others(recipe)):
+        kinds = ("a genome", "an alignment")
+        raise InputError(
+            f"model.init_from must be a run on {kinds[not names]}, as the recipe's data, got one on "
+            f"{kinds[bool(names)]} in {source!r}."
+        )
     return filled_whole(model, source)
 
 

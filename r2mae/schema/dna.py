@@ -17,12 +17,14 @@ class AlignmentSection(Section):
 
     reference: the species whose bases are hidden; a store knows its own. genome: FASTA of the reference, for positions
         outside all blocks. species: how many rows there are, the reference among them; where the data is not here,
-        nothing else tells. least_aligned: share of a window that blocks must reach.
+        nothing else tells. names: of the species, in the order of the store, where it has to be that; a run knows those
+        that it was trained on. least_aligned: share of a window that blocks must reach.
     """
 
     reference: str | None = None
     genome: str | None = None
     species: int | None = Field(default=None, ge=2, le=1000)
+    names: tuple[str, ...] | None = None
     least_aligned: float = Field(default=0.0, ge=0, le=1)
 
 

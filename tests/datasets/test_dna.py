@@ -97,6 +97,34 @@ def test_what_is_held_out_shares_no_base(scratch):
     assert train.fingerprint != test.fingerprint != Windows(genome, 16, stride=1, include=held).fingerprint
 
 
+@pytest.mark.parametrize("stride", [3, 5])
+@pytest.mark.parametrize("sizes", [[400], [100, 7, 300, 61]])
+def test_windows_that_overlap_are_held_out_with_their_neighbours(scratch, stride, sizes):
+    windows = Windows(make_genome(scratch, sizes)[0], 8, stride=stride)
+    parts = hold_out(windows, 0.1)
+    covered = []
+    for part in parts:
+        places = all_windows(part)
+        assert set(places) < set(all_windows(windows))
+        covered.append({(name, at) for name, start in places for at in range(start, start + 8)})
+    assert not covered[0] & covered[1]
+    assert 0.05 < len(parts[1]) / len(windows) < 0.25
+    assert len(parts[0]) > 0.5 * len(windows)
+    assert len(hold_out(Windows(windows.genome, 8), 0.1)[1]) == round(0.1 * len(Windows(windows.genome, 8)))
+
+
+def test_the_fingerprint_is_of_the_intervals_not_of_their_file(scratch):
+    genome, _ = make_genome(scratch, [400])
+    found = []
+    for line in ("c0 0 80", "c0 80 160", "c0 0 80"):
+        (scratch / "held.bed").write_text(line + "\n")
+        found.append(Windows(genome, 8, exclude=["held.bed"]).fingerprint)
+    assert found[0] == found[2] != found[1]
+    (scratch / "held.bed").write_text("# nothing\n")
+    with pytest.raises(InputError, match="must name an interval"):
+        Windows(genome, 8, exclude=["held.bed"])
+
+
 def test_windows_go_through_the_stream(scratch):
     genome, _ = make_genome(scratch, [2000])
     train, test = hold_out(Windows(genome, 16), 0.2)
