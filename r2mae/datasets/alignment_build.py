@@ -33,7 +33,7 @@ from r2mae.datasets.alignment_store import (
 )
 from r2mae.datasets.alignment_writer import TOGETHER, AlignedPart, ContigWriter
 from r2mae.datasets.bases import GAP, PLAIN
-from r2mae.datasets.building import building, one_at_a_time
+from r2mae.datasets.building import building, one_at_a_time, open_kept
 from r2mae.datasets.dna_files import Heard, cache_folder, source_word, state_word
 from r2mae.datasets.genome_build import GenomeWriter, file_stem
 from r2mae.datasets.genome_store import META, GenomeStore
@@ -83,9 +83,9 @@ def open_alignment(
     if len(paths) == 1 and paths[0].is_dir():
         return open_alignment_store(paths[0])
     place = cache_folder() / f"alignment_{state_word(paths, reference, genome and genome.fingerprint)}"
-    if is_alignment_store(place):
-        return open_alignment_store(place)
-    return build_alignment_store(place, paths, reference, genome, listener.get())
+    return open_kept(
+        place, open_alignment_store, lambda: build_alignment_store(place, paths, reference, genome, listener.get())
+    )
 
 
 class _Source:
@@ -124,7 +124,7 @@ class _Source:
 
     def _scan_maf(self, path: Path, say: Heard) -> None:
         for sources, lines in scan_maf(path, say):
-            self.reference = self.reference or sources[0].partition(b".")[0].decode()
+            self.reference = self.reference or _text(sources[0]).partition(".")[0]
             found = [self.species_of(source) for source in sources]
             self.species |= dict.fromkeys(found, 0)
             self.counts["blocks"] += 1
@@ -152,14 +152,15 @@ class _Source:
 
     def species_of(self, source: bytes) -> str:
         """The assembly that a row is of: what its source says before the first dot."""
-        name = source.partition(b".")[0].decode()
-        if name != self.reference and "." in self.reference and f"{source.decode()}.".startswith(f"{self.reference}."):
+        text = _text(source)
+        name = text.partition(".")[0]
+        if name != self.reference and "." in self.reference and f"{text}.".startswith(f"{self.reference}."):
             return self.reference
         return name
 
     def contig_of(self, row: Row) -> str:
         """What the reference's row says behind the assembly."""
-        return row.source.decode().removeprefix(f"{self.reference}.")
+        return _text(row.source).removeprefix(f"{self.reference}.")
 
     def parts(self) -> Iterator[AlignedPart]:
         """All that is aligned to the reference, in the order of the files."""
@@ -247,3 +248,8 @@ def _write_reference(work: Path, contigs: list[ContigWriter], paths: list[Path])
                 writer.add(codes)
         contig.bases.unlink()
     writer.finish("", [str(path) for path in paths])
+
+
+def _text(source: bytes) -> str:
+    """A name in a file of any encoding."""
+    return source.decode(errors="backslashreplace")

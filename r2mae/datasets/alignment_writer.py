@@ -55,7 +55,7 @@ class ContigWriter:
         if start > self.filled:
             self.fill(start)
         if start < self.filled:
-            rows, bases = self._merged(start, rows, bases)
+            rows, bases = self._merged(part, rows, bases)
         else:
             self.aligned += np.count_nonzero(rows < N, axis=0)
         self._write(start, rows, bases)
@@ -98,13 +98,23 @@ class ContigWriter:
         if start != self.filled:
             self._seek(max(self.filled, start + len(rows)))
 
-    def _merged(self, start: int, rows: Codes, bases: Codes) -> tuple[Codes, Codes]:
-        """With what an earlier block wrote, which stays; where it had a gap, the later one counts."""
-        columns, letters = self._open()
+    def _merged(self, part: AlignedPart, rows: Codes, bases: Codes) -> tuple[Codes, Codes]:
+        """With what an earlier block wrote, which stays; where it had a gap, the later one counts.
+
+        Raises: InputError where the reference's rows of the two say different bases.
+        """
+        start, (columns, letters) = part.start, self._open()
         count = min(len(rows), self.filled - start)
         self._seek(start)
         old = np.frombuffer(columns.read(count * len(self.columns)), dtype=np.uint8).reshape(count, -1)
         was = np.frombuffer(letters.read(count), dtype=np.uint8)
+        now = bases[:count]
+        differs = np.flatnonzero(((was ^ now) & PLAIN > 0) & (was & PLAIN < N) & (now & PLAIN < N))
+        if len(differs):
+            raise InputError(
+                f"{part.where}: the reference must be as an earlier block has it, got another base at "
+                f"{self.name}:{start + int(differs[0]) + 1:,}. Take one of the blocks out."
+            )
         is_new = old == GAP
         is_new[:, 0] = old[:, 0] == N
         self.aligned += np.count_nonzero(is_new & (rows[:count] < N), axis=0)

@@ -3,11 +3,14 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from r2mae.errors import InputError
+
+Store = TypeVar("Store")
 
 
 @contextmanager
@@ -66,3 +69,13 @@ def building(out: Path, word: str = "") -> Iterator[Path]:
         if not word or isinstance(error, InputError):
             shutil.rmtree(work, ignore_errors=True)
         raise
+
+
+def open_kept(place: Path, open_it: Callable[[Path], Store], build: Callable[[], Store]) -> Store:
+    """What is in the cache; built where there is none, or one that is damaged or of another format."""
+    if place.exists():
+        try:
+            return open_it(place)
+        except InputError:
+            shutil.rmtree(place, ignore_errors=True)
+    return build()

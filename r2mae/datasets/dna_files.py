@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from r2mae.datasets.bases import BLANKS, first_illegal
-from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.errors import InputError
 
 Heard = Callable[[int], None]  # bytes done of one file
@@ -30,7 +29,10 @@ def expand_dna(patterns: list[str]) -> list[Path]:
     """Files of paths and globs, in order. Raises: InputError when one matches nothing, or an empty file."""
     found: list[Path] = []
     for pattern in patterns:
-        matches = [Path(path) for path in sorted(glob.glob(pattern)) if os.path.isfile(path)]
+        literal = os.path.isfile(pattern)  # genome[1].fa is a file's name where there is such a file
+        matches = [
+            Path(path) for path in ([pattern] if literal else sorted(glob.glob(pattern))) if os.path.isfile(path)
+        ]
         if not matches:
             raise InputError(f"{pattern} must be a file, or a glob that matches some, got none. Check the path.")
         found += matches
@@ -41,14 +43,18 @@ def expand_dna(patterns: list[str]) -> list[Path]:
 
 
 def source_word(paths: list[Path], *options: Any) -> str:
-    """16 hex digits over names and contents of files (of large ones size and both ends), and options."""
-    words = [fingerprint_files(path.parent, [path]) for path in paths]
+    """16 hex digits over names and whole contents of files, and options."""
+    words = []
+    for path in paths:
+        with path.open("rb") as file:
+            words.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
     return hashlib.sha256(repr((words, options)).encode()).hexdigest()[:16]
 
 
 def state_word(paths: list[Path], *options: Any) -> str:
     """16 hex digits that change when a file is written or an option changes, without reading the files."""
-    known = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in map(os.path.realpath, paths)]
+    found = [(path, os.stat(path)) for path in map(os.path.realpath, paths)]
+    known = [(path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino) for path, now in found]
     return hashlib.sha256(repr((known, options)).encode()).hexdigest()[:16]
 
 

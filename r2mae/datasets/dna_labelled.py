@@ -4,6 +4,7 @@ B sequences, N bases of the longest.
 """
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def _letters(section: Any, path: Path, label: str | None) -> tuple[list[bytes], 
     for row, text in enumerate(rows[column]):
         if not isinstance(text, str) or not text:
             raise InputError(f"{path}: row {row} of {column} must be a sequence, got {text!r:.40}.")
-        codes = text.upper().encode(errors="replace").translate(GENOME)
+        codes = text.encode("ascii", errors="replace").upper().translate(GENOME)
         if (wrong := first_illegal(codes)) >= 0:
             raise InputError(
                 f"{path}: row {row} of {column} must hold IUPAC letters, got {text[wrong]!r} at base {wrong + 1:,}."
@@ -167,7 +168,7 @@ class _Records:
 
     def __init__(self, path: Path) -> None:
         with open_dna(path) as file:
-            parts = file.read().decode(errors="replace").split(">")
+            parts = re.split(r"^>", file.read().decode(errors="replace"), flags=re.MULTILINE)
         if parts[0].strip() or len(parts) < 2:
             raise InputError(f"{path} must begin with '>', as FASTA does, got {parts[0].strip()[:20]!r}.")
         split = [part.partition("\n") for part in parts[1:]]

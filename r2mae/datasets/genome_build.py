@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from r2mae.datasets.bases import GENOME, PLAIN, SOFT_MASK, N
-from r2mae.datasets.building import building, one_at_a_time
+from r2mae.datasets.building import building, one_at_a_time, open_kept
 from r2mae.datasets.dna_files import cache_folder, read_fasta, source_word, state_word
 from r2mae.datasets.genome_store import (
     BASES,
@@ -52,9 +52,9 @@ def open_genome(paths: list[Path], *, name_by_file: bool = False) -> GenomeStore
     if len(paths) == 1 and paths[0].is_dir():
         return open_genome_store(paths[0])
     place = cache_folder() / f"genome_{state_word(paths, name_by_file)}"
-    if is_genome_store(place):
-        return open_genome_store(place)
-    return build_genome_store(place, paths, listener.get(), name_by_file=name_by_file)
+    return open_kept(
+        place, open_genome_store, lambda: build_genome_store(place, paths, listener.get(), name_by_file=name_by_file)
+    )
 
 
 def _add(writer: "GenomeWriter", paths: list[Path], number: int, progress: Progress, name_by_file: bool) -> None:

@@ -107,14 +107,17 @@ def open_genome_store(place: Path) -> GenomeStore:
     """Map a store. Raises: InputError for one that is damaged or of another kind."""
     try:
         meta = json.loads((place / META).read_text())
-        found, size = meta["format"], meta["bases"]
+        found, sizes = meta["format"], ((BASES, meta["bases"]), (UNKNOWN, 16 * meta["unknown_runs"]))
+        adds_up = sum(length for _, length, _ in meta["contigs"]) == meta["bases"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{place} must be a genome's store, got no readable {META}. Build one: r2mae data build dna."
         ) from None
     if found != FORMAT:
         raise InputError(f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again.")
-    for name, wanted in ((BASES, size), (UNKNOWN, 16 * meta["unknown_runs"])):
+    if not adds_up:
+        raise InputError(f"{place / META} must have contigs of all bases, got others. Build it again.")
+    for name, wanted in sizes:
         held = (place / name).stat().st_size if (place / name).is_file() else 0
         if held != wanted:
             raise InputError(f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.datasets.building import one_at_a_time
+from r2mae.datasets.building import one_at_a_time, open_kept
 from r2mae.datasets.card import load_card, locate
 from r2mae.datasets.fingerprint import fingerprint_files
 from r2mae.datasets.language import PackedRows, Sentences, tokenise_texts
@@ -51,7 +51,7 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
 
 
 def _built(place: Path, texts: Texts, tokenizer: Any) -> TextStore:
-    return open_text_store(place) if is_text_store(place) else build_text_store(place, texts, tokenizer, listener.get())
+    return open_kept(place, open_text_store, lambda: build_text_store(place, texts, tokenizer, listener.get()))
 
 
 def _place(section: Any) -> Path | None:

@@ -1,6 +1,9 @@
 """Values of a genome's bases (conservation scores, say) from bedGraph, wiggle or tables, one float32 a base."""
 
+import hashlib
 import json
+import math
+import shutil
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import groupby
@@ -12,7 +15,7 @@ import numpy.typing as npt
 
 from r2mae.datasets.building import building, one_at_a_time
 from r2mae.datasets.dna_files import cache_folder, open_dna, state_word
-from r2mae.datasets.genome_store import GenomeStore
+from r2mae.datasets.genome_store import GenomeStore, check_inside
 from r2mae.datasets.intervals import count_up
 from r2mae.datasets.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
@@ -41,7 +44,9 @@ class Track(MappedStore):
 
     def fetch(self, genome: GenomeStore, contig: str, start: int, stop: int) -> npt.NDArray[np.float32]:
         """(stop - start,) values, 0-based, half-open."""
-        offset = genome.contig(contig).offset
+        found = genome.contig(contig)
+        check_inside(self.called, contig, found.length, start, stop)
+        offset = found.offset
         return np.array(self.values[offset + start : offset + stop])
 
 
@@ -65,20 +70,36 @@ def open_track(path: Path, genome: GenomeStore, aliases: Mapping[str, str] | Non
     word = state_word([path], genome.fingerprint, sorted(names.items()))
     place = cache_folder() / f"track_{word}"
     with one_at_a_time(place):
-        if not (place / _META).is_file():
+        if (found := _kept(place)) is None:
+            shutil.rmtree(place, ignore_errors=True)
             with building(place) as work:
-                about = _write(work, path, genome, names) | {"fingerprint": word, "files": [str(path)]}
+                about = _write(work, path, genome, names) | {"files": [str(path)]}
+                with (work / _VALUES).open("rb") as file:  # by content: files may be touched, and moved
+                    about["fingerprint"] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
                 (work / _META).write_text(json.dumps(about))
-    return Track(place, json.loads((place / _META).read_text()))
+            found = _kept(place)
+    assert found is not None
+    return found
 
 
-class _Values(NamedTuple):
-    """Values of one contig; (V,) positions from 0."""
+def _kept(place: Path) -> Track | None:
+    """What is in the cache; None where it is not there, or not whole."""
+    try:
+        meta = json.loads((place / _META).read_text())
+        is_whole = (place / _VALUES).stat().st_size == 4 * meta["bases"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Track(place, meta) if is_whole else None
+
+
+class _Intervals(NamedTuple):
+    """Intervals of one contig from one line on: starts and stops (I,) from 0, and values (I,)."""
 
     line: int
     contig: str
-    positions: Integers
-    values: npt.NDArray[np.float32]
+    starts: Numbers
+    stops: Numbers
+    values: Numbers
 
 
 def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str]) -> dict[str, Any]:
@@ -95,13 +116,15 @@ def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str])
             others.add(part.contig)
             continue
         contig, has_some = genome.contig(name), True
-        wrong = (part.positions < 0) | (part.positions >= contig.length)
-        if wrong.any():
+        wrong = np.flatnonzero((part.starts < 0) | (part.stops > contig.length))
+        if len(wrong):
+            got = max(part.starts[wrong[0]] + 1, part.stops[wrong[0]]) if part.starts[wrong[0]] >= 0 else 0
             raise InputError(
                 f"{path}: positions of {part.contig} must lie within {contig.length:,} bases, as {genome.called} has, "
-                f"got {int(part.positions[wrong][0]) + 1:,} at or after line {part.line:,}."
+                f"got {got:,.0f} at or after line {part.line:,}."
             )
-        flat[contig.offset + part.positions] = part.values
+        for positions, values in _spread(part):
+            flat[contig.offset + positions] = values
     if not has_some:
         name = min(others, default="")
         found = f"{name!r}" if name else "no value"
@@ -112,21 +135,23 @@ def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str])
     return {"bases": bases, "values": present, "other_contigs": len(others)}
 
 
-def _read(path: Path) -> Iterator[_Values]:
+def _read(path: Path) -> Iterator[_Intervals]:
     """All values, in the order of the file."""
+    if path.name.removesuffix(".gz").endswith(".bed"):
+        raise InputError(f"{path} must have a value for each interval, got a BED file. Use bedGraph.")
     kind, words, held, start = "", {}, [], 1  # type: tuple[str, dict[str, str], list[bytes], int]
     with open_dna(path) as file:
         for number, line in enumerate(file, 1):
             is_special = line[:1] in b"\n\r#tbfv"
-            if is_special and (line[:1] in b"\n\r#" or line.startswith((b"track", b"browser"))):
+            if is_special and (line[:1] in b"\n\r#" or line.split()[0] in (b"track", b"browser")):
                 continue
-            if is_special and line.startswith((b"fixedStep", b"variableStep")):
+            if is_special and line.split()[0] in (b"fixedStep", b"variableStep"):
                 yield from _parse(path, kind, words, held, start)
                 kind, words, held = *_declared(path, number, line), []
             else:
                 if not kind:
                     kind = _guess(path, number, line)
-                    if not _is_number(line.split()[-1]):
+                    if not any(map(_is_number, line.split()[1:])):  # names of columns
                         continue
                 if not held:
                     start = number
@@ -142,9 +167,13 @@ def _declared(path: Path, number: int, line: bytes) -> tuple[str, dict[str, str]
     words = {"span": "1", "step": "1"} | dict(pair.partition("=")[::2] for pair in pairs)
     needed = ("chrom", "start") if kind == "fixedStep" else ("chrom",)
     if not all(words.get(name) for name in needed) or not all(
-        words[name].isdecimal() for name in ("start", "step", "span") if name in words
+        words[name].isdecimal() and int(words[name][:18]) > 0 for name in ("start", "step", "span") if name in words
     ):
-        raise InputError(f"{path}: line {number:,} must name {' and '.join(needed)}, got {line[:60]!r}.")
+        raise InputError(
+            f"{path}: line {number:,} must name {' and '.join(needed)}, numbers from 1, got {line[:60]!r}."
+        )
+    if kind == "fixedStep" and int(words["span"]) > int(words["step"]):
+        raise InputError(f"{path}: line {number:,} must have a span of its step at most, got {line[:60]!r}.")
     return kind, words
 
 
@@ -167,7 +196,7 @@ def _is_number(word: bytes) -> bool:
     return True
 
 
-def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], start: int) -> Iterator[_Values]:
+def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], start: int) -> Iterator[_Intervals]:
     """Values of lines of one kind. A fixedStep's start moves on in `words`, for lines that follow."""
     columns = _COLUMNS[kind] if held else 0
     if columns > 2:  # each line names its contig
@@ -176,7 +205,7 @@ def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], star
             cells = _numbers(path, kind, [line[len(name) :] for line in lines], columns - 1, start)
             stops = cells[:, 1] if kind == "bedGraph" else cells[:, 0]
             starts = cells[:, 0] if kind == "bedGraph" else cells[:, 0] - 1
-            yield from _spread(path, start, name.decode(errors="replace"), starts, stops, cells[:, -1])
+            yield _checked(path, _Intervals(start, name.decode(errors="replace"), starts, stops, cells[:, -1]))
             start += len(lines)
     elif columns:
         cells, span = _numbers(path, kind, held, columns, start), int(words["span"])
@@ -185,16 +214,18 @@ def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], star
             step = int(words["step"])
             starts = float(words["start"]) - 1 + step * np.arange(len(held), dtype=np.float64)
             words["start"] = str(int(words["start"]) + step * len(held))
-        yield from _spread(path, start, words["chrom"], starts, starts + span, cells[:, -1])
+        yield _checked(path, _Intervals(start, words["chrom"], starts, starts + span, cells[:, -1]))
 
 
 def _numbers(path: Path, kind: str, lines: list[bytes], columns: int, start: int) -> Numbers:
     """(L, columns) of lines. Raises: InputError for the first that does not hold as many numbers."""
     try:
         found = np.fromstring(b" ".join(lines), dtype=np.float64, sep=" ")
-        places = found.reshape(len(lines), columns)[:, : columns - 1]
-        if (places == np.floor(places)).all():
-            return found.reshape(len(lines), columns)
+        cells = found.reshape(len(lines), columns)
+        places = cells[:, : columns - 1]
+        is_good = bool((places == np.floor(places)).all()) and not np.isinf(cells).any()
+        if is_good and _words_a_line(lines, columns):
+            return cells
     except (ValueError, DeprecationWarning):  # fewer numbers, since reading stops at what is none
         pass
     wrong = next((number for number, line in enumerate(lines) if not _holds(line.split(), columns)), 0)
@@ -204,25 +235,37 @@ def _numbers(path: Path, kind: str, lines: list[bytes], columns: int, start: int
     )
 
 
+def _words_a_line(lines: list[bytes], columns: int) -> bool:
+    """Whether each line has as many words: their number in all may be right where two lines are wrong."""
+    if columns == 1:  # of a genome there are billions: none may hold a blank, or be one
+        text = b"".join(lines)
+        return b" " not in text and b"\t" not in text and min(map(len, lines)) > 1
+    return all(len(line.split()) == columns for line in lines)
+
+
 def _holds(cells: list[bytes], columns: int) -> bool:
     """Whether words are whole numbers and at last a number."""
-    return len(cells) == columns and all(map(bytes.isdigit, cells[:-1])) and _is_number(cells[-1])
+    is_number = len(cells) == columns and all(map(bytes.isdigit, cells[:-1])) and _is_number(cells[-1])
+    return is_number and not math.isinf(float(cells[-1]))
 
 
-def _spread(path: Path, line: int, contig: str, starts: Numbers, stops: Numbers, values: Numbers) -> Iterator[_Values]:
-    """Values of every base of intervals, starts and stops (I,) from 0, some of them at a time.
-
-    Raises: InputError for an interval that is empty.
-    """
-    if (wrong := np.flatnonzero(stops <= starts)).size:
+def _checked(path: Path, part: _Intervals) -> _Intervals:
+    """Raise InputError for an interval that is empty."""
+    if (wrong := np.flatnonzero(part.stops <= part.starts)).size:
         first = int(wrong[0])
-        found = f"{starts[first]:.0f} to {stops[first]:.0f}"
-        raise InputError(f"{path}: line {line + first:,} must end after it starts, got {found}.")
-    pieces = -(-(stops - starts).astype(np.int64) // _TOGETHER)  # of a long interval
+        found = f"{part.starts[first]:.0f} to {part.stops[first]:.0f}"
+        raise InputError(f"{path}: line {part.line + first:,} must end after it starts, got {found}.")
+    return part
+
+
+def _spread(part: _Intervals) -> Iterator[tuple[Integers, npt.NDArray[np.float32]]]:
+    """(positions (V,), values (V,)) of every base of intervals, some of them at a time."""
+    starts, stops = part.starts.astype(np.int64), part.stops.astype(np.int64)
+    pieces = -(-(stops - starts) // _TOGETHER)  # of a long interval
     rows = np.repeat(np.arange(len(starts)), pieces)
-    begins = starts.astype(np.int64)[rows] + _TOGETHER * count_up(pieces)
-    spans = np.minimum(stops.astype(np.int64)[rows] - begins, _TOGETHER)
+    begins = starts[rows] + _TOGETHER * count_up(pieces)
+    spans = np.minimum(stops[rows] - begins, _TOGETHER)
     cuts = np.flatnonzero(np.diff(np.cumsum(spans) // _TOGETHER)) + 1
     for some in np.split(np.arange(len(rows)), cuts):
         positions = np.repeat(begins[some], spans[some]) + count_up(spans[some])
-        yield _Values(line, contig, positions, np.repeat(values[rows[some]], spans[some]).astype(np.float32))
+        yield positions, np.repeat(part.values[rows[some]], spans[some]).astype(np.float32)

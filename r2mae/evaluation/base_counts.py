@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from r2mae.datasets.source import SampleSource
+from r2mae.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 SIDE = 4  # bases to each side at most
@@ -29,6 +30,8 @@ def count_contexts(
     scale = 4 ** torch.arange(size - 1, -1, -1)
     for rows in torch.arange(len(source)).split(256):
         bases = source.load(rows, None, 0)["bases"]
+        if bases.shape[1] < size:
+            raise InputError(f"data.length must be {size} at least to count contexts, got {bases.shape[1]}.")
         words = bases.unfold(1, size, 1).flatten(0, 1)
         words = words[(words < 4).all(dim=1)]
         for strand in (words, 3 - words.flip(1)):

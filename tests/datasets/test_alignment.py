@@ -76,7 +76,9 @@ def test_blocks_become_columns(scratch):
 
 
 def test_the_reference_may_be_another_species(scratch):
-    store = open_alignment([write(scratch / "a.maf", MAF)], "rat")
+    with pytest.raises(InputError, match="as an earlier block has it, got another base at 1:10"):
+        open_alignment([write(scratch / "bad.maf", MAF)], "rat")
+    store = open_alignment([write(scratch / "a.maf", MAF.replace("9 3 + 50 GTC", "9 3 + 50 TCC"))], "rat")
     assert store.species[0] == "rat"
     assert [contig.name for contig in store.contigs] == ["1"]
     assert columns(store, "1")["mus"][5:12] == "ATG-GTC"

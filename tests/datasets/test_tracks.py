@@ -65,7 +65,14 @@ def test_names_of_contigs(scratch, genome):
         ("c1\t0\t1\t0.5\nc1\t1\t2\n", ["line 2", "4 words of bedGraph"]),
         ("c1\t0\t1\t0.5\nc1\t3\t2\t1\n", ["line 2", "end after it starts"]),
         ("c1\t0\t9\t0.5\n", ["c1", "within 8 bases", "got 9", "line 1"]),
-        ("fixedStep chrom=c1 start=0 step=1\n1\n", ["c1", "within 8 bases", "got 0"]),
+        ("fixedStep chrom=c1 start=0 step=1\n1\n", ["line 1", "numbers from 1"]),
+        ("fixedStep chrom=c1 start=1 step=0\n1\n2\n", ["line 1", "numbers from 1"]),
+        ("fixedStep chrom=c1 start=1 step=1 span=2\n1\n2\n", ["line 1", "a span of its step at most"]),
+        ("fixedStep chrom=c1 start=1 step=1\n1 2\n3 4\n \n\t\n", ["line 2", "1 words of fixedStep"]),
+        ("c1\t0\t1\nc1\t1\t2\t3\t4\n", ["words of table"]),
+        ("c1\t0\t1\tinf\n", ["line 1", "inf"]),
+        ("c1\t0\t1\tx\n", ["line 1", "x"]),
+        ("c1\t0\t1000000000000000\t1\n", ["within 8 bases"]),
         ("fixedStep chrom=c1 step=1\n1\n", ["line 1", "chrom and start"]),
         ("fixedStep chrom=c1 start=x step=1\n1\n", ["line 1", "chrom and start"]),
         ("variableStep chrom=c1\n1 2\n1\n", ["line 3", "2 words of variableStep"]),
@@ -75,7 +82,7 @@ def test_names_of_contigs(scratch, genome):
         ("", ["no value"]),
         ("hello\n", ["line 1", "wiggle, bedGraph", "1 words"]),
     ],
-    ids=range(13),
+    ids=range(20),
 )
 def test_bad_tracks_are_one_line_and_leave_nothing(scratch, genome, text, words):
     (scratch / "bad.wig").write_text(text)
