@@ -144,6 +144,67 @@ def test_scores_to_a_table_and_to_a_vcf(here, capsys):
     assert not [name for name in os.listdir() if name.startswith((".scoring", ".writing"))]
 
 
+def test_a_vcf_is_scored_record_by_record_and_anew(here, capsys):
+    """A record that is commented out, a blank line, scores of an earlier time, bytes of another encoding."""
+    lines = Path("variants.vcf").read_text().splitlines()
+    lines[5] = "#" + lines[5]
+    lines.insert(8, "  ")
+    lines.insert(1, '##INFO=<ID=R2MAE,Number=A,Type=Float,Description="old">')
+    old = lines[10].split("\t")
+    lines[10] = "\t".join([*old[:7], f"{old[7]};R2MAE=99"])
+    Path("odd.vcf").write_bytes("\n".join([*lines[:1], "##who=caf\xe9", *lines[1:], ""]).encode("latin-1"))
+    said(capsys, "score-variants", "runs/run", "variants.vcf", "-o", "plain.vcf")
+    said(capsys, "score-variants", "runs/run", "odd.vcf", "-o", "scored.vcf")
+    found = Path("scored.vcf").read_bytes().decode("latin-1").splitlines()
+    assert "##who=caf\xe9" in found
+    assert sum(line.startswith("##INFO=<ID=R2MAE") for line in found) == 1
+    known = {tuple(line.split("\t")[:5]): line for line in Path("plain.vcf").read_text().splitlines() if line[0] != "#"}
+    records = [line for line in found if line.strip() and line[0] != "#"]
+    assert len(records) == len(known) - 1
+    assert all(known[tuple(line.split("\t")[:5])] == line for line in records)
+
+
+def test_scores_of_something_else_are_refused(here, capsys):
+    said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "mine.csv")
+    table = pd.read_csv("mine.csv")
+    classes = ("--label", "kind", "--positive", "pathogenic", "--negative", "benign", "--draws-of-variants", 10)
+    words = ("evaluate", "runs/run", "--task", "variant_effect", *classes, "--variants", "theirs.csv")
+    table.assign(R2MAE=table["R2MAE"] - 0.1).to_csv("theirs.csv", index=False)
+    assert "must be this run's scores" in refused(capsys, *words)
+    table.assign(R2MAE="x").to_csv("theirs.csv", index=False)
+    assert "must hold numbers" in refused(capsys, *words)
+    os.mkdir("folder.tsv")
+    assert "got the folder" in refused(capsys, "score-variants", "runs/run", "variants.csv", "-o", "folder.tsv")
+    os.rmdir("folder.tsv")
+
+
+def test_an_alignment_keeps_its_species_in_order(here, capsys):
+    draw = np.random.default_rng(5)
+    text = Path("genome.fa").read_text().split()[1][:2000]
+
+    def write(name, *species):
+        rows = "".join(f"s {each}.one 0 2000 + 2000 {text if each == 'man' else other}\n" for each in species)
+        Path(name).write_text(f"##maf version=1\na score=1\n{rows}")
+
+    other = "".join(draw.choice(list("ACGT"), 2000))
+    write("one.maf", "man", "ape", "dog")
+    write("two.maf", "man", "dog", "ape")
+    data = "data={root: one.maf, alignment: {reference: man}, length: 64}"
+    start = (*settings(SMALL, model(here), "schedule.steps=1", "schedule.warmup_steps=0"), "--set", data)
+    said(capsys, "pretrain", RECIPE, "--name", "aligned", "--fresh", *start)
+    Path("v.csv").write_text(f"pos,ref,alt\n100,{text[99]},{'A' if text[99] != 'A' else 'C'}\n")
+    words = ("score-variants", "runs/aligned", "v.csv", "-o", "v.tsv", "--reference")
+    assert "'ape' as number 2, got 'dog'" in refused(capsys, *words, "two.maf")
+    said(capsys, *words, "one.maf")
+    if here == "conv":
+        start = settings(SMALL, model(here, "runs/aligned"), "schedule.steps=1")
+        line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *start)
+        assert "must be a run on a genome" in line
+        other = model(here, "runs/run").replace("dilations: [1", "dilations: [5")
+        assert other != model(here, "runs/run")
+        assert "model.dilations must be" in refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(SMALL, other))
+
+
 def test_variant_effect_of_scored_and_of_bare_files(here, capsys):
     said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "scored.tsv")
     classes = ("--label", "kind", "--positive", "pathogenic", "--negative", "benign", "--draws-of-variants", 100)
