@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
     if is_cell and not is_split:
         result["genes"] = source.overlap()  # type: ignore[attr-defined]
     result["skipped_samples"] = sorted(skipped)
+    if note := getattr(source, "note", ""):
+        print(f"left out: {note}", file=sys.stderr)
     if skipped:
         print(f"{len(skipped)} unreadable samples stand for a neighbour, the first {min(skipped)}", file=sys.stderr)
     if arguments.json:

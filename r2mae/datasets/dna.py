@@ -111,6 +111,12 @@ class Windows:
         """No classes."""
         return {}
 
+    @property
+    def note(self) -> str:
+        """What of the genome no window reads; "" where that is tails of contigs alone."""
+        parts = {"sequences shorter than a window": self.too_short, "windows with too few known bases": self.left_out}
+        return ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+
     def starts(self, rows: Integers) -> Integers:
         """(B,) where windows begin in the genome's flat array."""
         part = np.searchsorted(self.ends, rows, "right")

@@ -125,6 +125,7 @@ class DnaTokens:
         self.fingerprint = source.fingerprint
         if hasattr(source, "left_out"):
             self.left_out = source.left_out
+        self.note = getattr(source, "note", "")
 
     def __len__(self) -> int:
         return len(self.source)

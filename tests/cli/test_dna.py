@@ -202,7 +202,9 @@ def test_an_alignment_keeps_its_species_in_order(here, capsys):
         assert "must be a run on a genome" in line
         other = model(here, "runs/run").replace("dilations: [1", "dilations: [5")
         assert other != model(here, "runs/run")
-        assert "model.dilations must be" in refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(SMALL, other))
+        assert "model.dilations must be" in refused(
+            capsys, "pretrain", RECIPE, "--name", "bad", *settings(SMALL, other)
+        )
 
 
 def test_variant_effect_of_scored_and_of_bare_files(here, capsys):
@@ -225,6 +227,11 @@ def test_variant_effect_of_scored_and_of_bare_files(here, capsys):
 def test_embed_windows_of_a_genome(here, capsys):
     said(capsys, "embed", "runs/run", "genome.fa", "-o", "windows.npy")
     assert np.load("windows.npy").shape == (62, WIDTHS[here])
+    letters = Path("genome.fa").read_text().split()[1][:200]
+    Path("odd.fa").write_text(f">a\n{letters}{'N' * 100}\n>b\nACGT\n")
+    assert main(["embed", "runs/run", "odd.fa", "-o", "odd.npy"]) == 0
+    left = capsys.readouterr().err
+    assert "left out: 1 sequences shorter than a window, 1 windows with too few known bases" in left
     assert Path("windows.names.csv").read_text().splitlines()[1].endswith('one:1-64",')
     said(capsys, "embed", "runs/run", "test", "-o", "windows.parquet")
     table = pd.read_parquet("windows.parquet")
