@@ -20,6 +20,7 @@ def run(arguments: argparse.Namespace) -> None:
     given = Path(arguments.data).resolve()
     if given in (output.resolve(), output.with_suffix(".names.csv").resolve()):
         raise InputError(f"--output must not write over DATA, got {str(output)!r}. Name another file.")
+    from r2mae.datasets.source import root_of
     from r2mae.evaluation.features import extract
     from r2mae.recipe.modality import open_paths, open_split
     from r2mae.recipe.run import load_run
@@ -53,7 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     if output.suffix == ".h5ad":
         from r2mae.interop.anndata import write_features
 
-        write_features(Path(arguments.data), output, features, [source.name(row).rsplit(" ", 1)[1] for row in read])
+        write_features(
+            Path(arguments.data), output, features, [root_of(source).name(row).rsplit(" ", 1)[1] for row in read]
+        )
     elif output.suffix == ".parquet":
         _write_parquet(output, features, source, read)
     else:
@@ -114,8 +117,11 @@ def _write_names(path: Path, source: Any, indices: list[int]) -> None:
 
 
 def _names(source: Any, indices: list[int]) -> Iterator[tuple[str, str]]:
-    """(name, class or "") of samples."""
-    labels = source.labels
+    """(name, class or "") of samples, whose indices are those of the whole source where this is a part."""
+    from r2mae.datasets.source import root_of
+
+    whole = root_of(source)
+    labels = whole.labels
     for index in indices:
         label = -1 if labels is None else int(labels[index])
-        yield source.name(index), source.class_names[label] if label >= 0 else ""
+        yield whole.name(index), whole.class_names[label] if label >= 0 else ""

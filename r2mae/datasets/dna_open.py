@@ -80,6 +80,10 @@ def find_alignment(section: DnaData) -> AlignmentStore | None:
         raise InputError(
             f"data.alignment.species must be {len(found.species)}, as {found.called} has, got {given.species}."
         )
+    if given.reference not in (None, found.species[0]):
+        raise InputError(
+            f"data.alignment.reference must be {found.species[0]}, as {found.called} has, got {given.reference}."
+        )
     if given.names is not None and given.names != tuple(found.species):
         at = next(n for n, pair in enumerate(zip(given.names, found.species, strict=False)) if pair[0] != pair[1])
         raise InputError(

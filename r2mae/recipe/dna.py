@@ -1,5 +1,6 @@
 """What DNA brings: windows and sequences, convolutions of our own, transformers as for texts."""
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from r2mae.datasets.dna_tokens import Codec, DnaTokens, find_codec
-from r2mae.datasets.source import SampleSource
+from r2mae.datasets.source import Part, SampleSource
 from r2mae.errors import InputError
 from r2mae.recipe import language, language_source
 from r2mae.recipe.language_config import language_config
@@ -77,8 +78,15 @@ def find_reference(recipe: AnyRecipe, given: str | None) -> Any:
 
 
 def _seen(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
+    """With tokens, for transformers; a part stays a part, of the whole with tokens."""
     codec = codec_of(recipe)
-    return source if codec is None else DnaTokens(source, codec)
+    if codec is None:
+        return source
+    if isinstance(source, Part):
+        part = copy.copy(source)
+        part.source = _seen(recipe, source.source)
+        return part
+    return DnaTokens(source, codec)
 
 
 def _num_others(recipe: AnyRecipe) -> int:

@@ -60,10 +60,17 @@ class LanguagePretrainRecipe(PretrainRecipe[LanguageData, LanguageModel]):
     watch: TextWatchSection = TextWatchSection()
 
 
+class DnaWatchSection(PretrainWatchSection):
+    """DNA is measured within its default law."""
+
+    ratios: tuple[float, ...] = Field(default=(0.05, 0.15, 0.3), min_length=1, max_length=16)
+
+
 class DnaPretrainRecipe(PretrainRecipe[DnaData, DnaModel]):
     """DNA hides bases: patterns of its own, and a law by default."""
 
     mask: DnaMask = DnaMask()
+    watch: DnaWatchSection = DnaWatchSection()
 
     @model_validator(mode="after")
     def _check_dna(self) -> "DnaPretrainRecipe":

@@ -240,6 +240,17 @@ def test_embed_windows_of_a_genome(here, capsys):
     assert table.name[0].endswith("one:3,001-3,064")
 
 
+@pytest.mark.parametrize("stride", [64, 32])
+def test_embed_what_is_held_out_where_no_test_split_is_named(here, capsys, stride):
+    data = f"data={{root: genome.fa, length: 64, stride: {stride}, held_out: 0.1}}"
+    start = (*settings(SMALL, model(here), "schedule.steps=1", "schedule.warmup_steps=0"), "--set", data)
+    said(capsys, "pretrain", RECIPE, "--name", "plain", "--fresh", *start)
+    said(capsys, "embed", "runs/plain", "test", "-o", "held.parquet")
+    table = pd.read_parquet("held.parquet")
+    assert 5 <= len(table) < 20
+    assert len({*table.name}) == len(table)
+
+
 def test_finetune_and_probe_from_the_run(here, capsys):
     start = model(here, "runs/run")
     found = json.loads(said(capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE, start), "--json"))
