@@ -172,9 +172,9 @@ def test_other_data_is_refused_on_continuation(call, scratch):
 
 
 def test_faults_of_ours_leave_no_traceback_on_the_screen(call, scratch, monkeypatch):
-    import r2mae.recipe
+    from r2mae.recipe.training import Training
 
-    monkeypatch.setattr(r2mae.recipe.Training, "run", lambda self: 1 / 0)
+    monkeypatch.setattr(Training, "run", lambda self: 1 / 0)
     code, lines = call("pretrain", DEMO, *overrides(), "--name", "x")
     assert code == 1
     assert "fault in r2mae: ZeroDivisionError" in lines[-1]
