@@ -44,4 +44,5 @@ def open_files(folder: Path) -> None:
     """Let all who may read a folder read its files: safetensors writes them for their owner alone."""
     readable = folder.stat().st_mode & 0o666
     for file in folder.iterdir():
-        file.chmod(readable)
+        if file.is_file():
+            file.chmod(readable)
