@@ -70,7 +70,8 @@ def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
     train = open_labelled(recipe)[0]
     classes = 1 if recipe.tune.regression else len(find_classes(recipe, open_split(recipe, "train")))
     model: Any = build_outline(recipe, classes)
-    flops = model.training_flops(train.load(torch.arange(2) % len(train), None, 0))
+    rows = torch.arange(2) % len(train)
+    flops = model.training_flops(train.load(rows, rows, 0))  # positions: as training reads them
     plans = {}
     for count in recipe.repeat.labels_per_class:
         repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})

@@ -3,11 +3,10 @@
 import argparse
 import csv
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from r2mae.cli.samples import SPLITS, names_of, open_samples, tell_left_out
 from r2mae.cli.show import show
 from r2mae.errors import InputError
 
@@ -22,25 +21,15 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--output must not write over DATA, got {str(output)!r}. Name another file.")
     from r2mae.datasets.source import root_of
     from r2mae.evaluation.features import extract
-    from r2mae.recipe.modality import open_paths, open_split
     from r2mae.recipe.run import load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint)
-    is_split, is_cell = arguments.data in ("train", "test"), loaded.recipe.modality == "cell"
+    is_split, is_cell = arguments.data in SPLITS, loaded.recipe.modality == "cell"
     if output.suffix == ".h5ad" and (is_split or not is_cell or Path(arguments.data).resolve() == output.resolve()):
         raise InputError(
             "--output must be .npy or .parquet here: .h5ad is for another file of cells, and for runs on cells."
         )
-    options = {"least_overlap": arguments.min_overlap} if is_cell else {}
-    if arguments.column is not None:
-        if is_split or loaded.recipe.modality not in ("language", "dna"):
-            raise InputError("--column must be given for a table of texts or sequences alone, got other data.")
-        options = {"column": arguments.column}
-    source = (
-        open_split(loaded.recipe, arguments.data)
-        if is_split
-        else open_paths(loaded.recipe, [arguments.data], **options)
-    )
+    source = open_samples(loaded, arguments)
     skipped: set[str] = set()
     read: list[int] = []
     features = extract(
@@ -64,10 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     if is_cell and not is_split:
         result["genes"] = source.overlap()  # type: ignore[attr-defined]
     result["skipped_samples"] = sorted(skipped)
-    if note := getattr(source, "note", ""):
-        print(f"left out: {note}", file=sys.stderr)
-    if skipped:
-        print(f"{len(skipped)} unreadable samples stand for a neighbour, the first {min(skipped)}", file=sys.stderr)
+    tell_left_out(source, skipped)
     if arguments.json:
         print(json.dumps(result))
         return
@@ -101,7 +87,7 @@ def _write_parquet(output: Path, features: Any, source: Any, read: list[int]) ->
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet  # type: ignore[import-untyped]
 
-    names, classes = zip(*_names(source, read), strict=True)
+    names, classes = zip(*names_of(source, read), strict=True)
     values = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1])
     unfinished = output.with_name(f".writing_{output.name}")
     parquet.write_table(pa.table({"name": list(names), "class": list(classes), "features": values}), unfinished)
@@ -113,15 +99,4 @@ def _write_names(path: Path, source: Any, indices: list[int]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("name", "class"))
-        writer.writerows(_names(source, indices))
-
-
-def _names(source: Any, indices: list[int]) -> Iterator[tuple[str, str]]:
-    """(name, class or "") of samples, whose indices are those of the whole source where this is a part."""
-    from r2mae.datasets.source import root_of
-
-    whole = root_of(source)
-    labels = whole.labels
-    for index in indices:
-        label = -1 if labels is None else int(labels[index])
-        yield whole.name(index), whole.class_names[label] if label >= 0 else ""
+        writer.writerows(names_of(source, indices))

@@ -109,16 +109,18 @@ def build_parser() -> argparse.ArgumentParser:
     reconstruct.add_argument("--ratios", default="0.25,0.5,0.75", metavar="P,P,P", help="fractions to hide")
 
     embed = verb("embed", "write features of whole samples, nothing hidden")
-    run(embed)
-    embed.add_argument(
-        "data", metavar="DATA", help="train, test, a folder or file of images, or a file of cells, texts or DNA"
-    )
+    predict = verb("predict", "write what a fine-tuned run says of samples: classes and probabilities, or numbers")
+    for reading in (embed, predict):
+        run(reading)
+        where = "train, test, a folder or file of images, or a file of cells, texts or DNA"
+        reading.add_argument("data", metavar="DATA", help=where)
+        named = "of a table of texts or sequences; by default the recipe's"
+        reading.add_argument("--column", metavar="NAME", help=named)
+        shared = "of cells: share of the run's genes"
+        reading.add_argument("--min-overlap", type=_share, default=0.5, metavar="S", help=shared)
     out = "FILE.npy, (N, D) float32; FILE.parquet; or FILE.h5ad, a copy of DATA with obsm[X_r2mae]"
     embed.add_argument("-o", "--output", required=True, metavar="FILE", help=out)
-    embed.add_argument("--column", metavar="NAME", help="of a table of texts or sequences; by default the recipe's")
-    embed.add_argument(
-        "--min-overlap", type=_share, default=0.5, metavar="S", help="of cells: share of the run's genes"
-    )
+    predict.add_argument("-o", "--output", required=True, metavar="FILE", help=".csv, .tsv or .parquet, a row a sample")
 
     export = verb("export", "write a run's model for timm or transformers")
     run(export)

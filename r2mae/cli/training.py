@@ -71,7 +71,8 @@ def _train(training: Any, folder: Any, writes: bool, earlier_seconds: float) -> 
     if writes:
         folder.write_status(step=step, metrics=metrics)
     tell(writes, f"{folder.path}: finished at step {step} in {entries['seconds']} s")
-    return {"run": str(folder.path), "step": step, "skipped_samples": len(skipped)} | entries | {"metrics": metrics}
+    status: dict[str, Any] = folder.read_status()
+    return {"run": str(folder.path)} | status
 
 
 def run_path(name: str) -> Path:

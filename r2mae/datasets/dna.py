@@ -169,7 +169,7 @@ class Windows:
         starts, count = self.starts(rows), len(rows)
         is_reverse = np.zeros(count, dtype=np.bool_)
         if positions is not None and self.both_strands:
-            is_reverse = bits(seed, RandomStream.STRAND, positions, torch.zeros_like(positions)).numpy() % 2 == 1
+            is_reverse = draw_strands(positions, seed)
         codes = self.genome.take(starts, self.length)
         codes[is_reverse] = COMPLEMENT[codes[is_reverse, ::-1]]
         batch: Batch = {
@@ -196,6 +196,13 @@ class Windows:
             found[is_here] = self.alignment.take(name, starts[is_here], self.length)[:, :, 1:]
         found[is_reverse] = COMPLEMENT[found[is_reverse, ::-1]]
         return found
+
+
+def draw_strands(positions: Tensor, seed: int) -> npt.NDArray[np.bool_]:
+    """Whether each position (B,) of the stream reads the other strand: half do."""
+    drawn = bits(seed, RandomStream.STRAND, positions, torch.zeros_like(positions))
+    is_other: npt.NDArray[np.bool_] = (drawn % 2 == 1).numpy()
+    return is_other
 
 
 def _regions(genome: GenomeStore, include: Sequence[str], exclude: Sequence[str]) -> Integers:

@@ -13,24 +13,27 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from r2mae.datasets.bases import GENOME, Codes, first_illegal
+from r2mae.datasets.bases import COMPLEMENT, GENOME, Codes, first_illegal
 from r2mae.datasets.card import load_card, locate
+from r2mae.datasets.dna import draw_strands
 from r2mae.datasets.dna_files import expand_dna, open_dna
 from r2mae.datasets.dna_tokens import PADDING
 from r2mae.datasets.language_open import class_numbers
+from r2mae.datasets.mapped import Integers
 from r2mae.datasets.source import Batch, SampleSource
 from r2mae.datasets.text_files import check_column, kind_of, read_table
 from r2mae.errors import InputError
 from r2mae.schema.dna import DnaSequenceData
 
-Integers = npt.NDArray[np.int64]
 _FASTA = (".fa", ".fasta", ".fna")
 
 
 class Sequences:
     """A `SampleSource` of sequences: codes (T,) end to end, starts (N + 1,).
 
-    `load` gives "bases" (B, N) int64 and, where sequences of the source differ, "lengths" (B,).
+    `load` gives "bases" (B, N) int64 and, where sequences of the source differ, "lengths" (B,). With both_strands and
+    positions half of them, by a hash of their position, come as the other strand reads them; without positions the
+    other strand comes beside, as "other_strand", a batch of the same.
     left_out: training sequences that the test split holds too.
     """
 
@@ -46,11 +49,13 @@ class Sequences:
         labels: Integers | None = None,
         class_names: dict[int, str] | None = None,
         left_out: int = 0,
+        both_strands: bool = False,
     ) -> None:
         self.codes, self.starts = codes, starts
         self.fingerprint, self.where = fingerprint, where
         self.labels, self.class_names = labels, class_names or {}
         self.left_out = left_out
+        self.both_strands = both_strands
         self.is_even = len(set(np.diff(starts).tolist())) <= 1
 
     def __len__(self) -> int:
@@ -60,15 +65,25 @@ class Sequences:
         """What a message calls a sequence."""
         return f"{self.where}, row {index}"
 
-    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:  # noqa: ARG002 - nothing is random
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Sequences at indices (B,), padded to the longest of them."""
         rows = indices.numpy()
-        begins, lengths = self.starts[rows], self.starts[rows + 1] - self.starts[rows]
-        place = np.arange(int(lengths.max()))
-        found = self.codes[np.minimum(begins[:, None] + place, len(self.codes) - 1)]
-        bases = torch.from_numpy(np.where(place < lengths[:, None], found, PADDING).astype(np.int64))
-        batch: Batch = {"bases": bases, "indices": indices, "skipped": ()}
-        return batch if self.is_even else batch | {"lengths": torch.from_numpy(lengths)}
+        is_reverse = np.zeros(len(rows), dtype=np.bool_)
+        if positions is not None and self.both_strands:
+            is_reverse = draw_strands(positions, seed)
+        batch = self._read(rows, is_reverse)
+        if positions is None and self.both_strands:
+            batch["other_strand"] = self._read(rows, ~is_reverse)
+        return batch | {"indices": indices, "skipped": ()}
+
+    def _read(self, rows: Integers, is_reverse: npt.NDArray[np.bool_]) -> Batch:
+        begins, lengths = self.starts[rows, None], np.diff(self.starts)[rows, None]
+        place, turned = np.arange(int(lengths.max())), is_reverse[:, None]
+        is_inside = place < lengths
+        found = self.codes[np.where(is_inside, begins + np.where(turned, lengths - 1 - place, place), 0)]
+        found = np.where(turned, COMPLEMENT[found], found)
+        batch: Batch = {"bases": torch.from_numpy(np.where(is_inside, found, PADDING).astype(np.int64))}
+        return batch if self.is_even else batch | {"lengths": torch.from_numpy(lengths[:, 0])}
 
 
 def open_sequences(section: DnaSequenceData, split: str) -> SampleSource:
@@ -128,6 +143,7 @@ def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozen
         labels=None if labels is None else labels[kept],
         class_names=names,
         left_out=len(texts) - len(kept),
+        both_strands=section.both_strands,
     )
 
 

@@ -69,6 +69,8 @@ class Codec:
             ids[:, 1:-1].masked_fill_(torch.arange(num_words) >= torch.from_numpy(lengths)[:, None], self.pad)
         ids[torch.arange(len(ids)), torch.from_numpy(lengths) + 1] = self.last
         starts = np.arange(len(ids)) * ids.shape[1]
+        if "other_strand" in batch:
+            batch = batch | {"other_strand": self.encode(batch["other_strand"])}
         return batch | {"input_ids": ids, "segment_starts": starts, "segment_lengths": lengths + 2}
 
     def candidates(self, bases: Tensor, sites: Tensor) -> tuple[Tensor, Tensor]:

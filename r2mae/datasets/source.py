@@ -146,8 +146,13 @@ class Chosen(Part):
 
 def load_plain(source: SampleSource, rows: Tensor, device: torch.device) -> Batch:
     """Samples at rows (B,) as evaluation sees them, without augmentation, on a device."""
-    batch = source.load(rows, None, 0)
-    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    return _on(device, source.load(rows, None, 0))
+
+
+def _on(device: torch.device, batch: Batch) -> Batch:
+    """A batch, and batches within it, with their tensors on a device."""
+    moved = {key: value.to(device) for key, value in batch.items() if isinstance(value, Tensor)}
+    return batch | moved | {key: _on(device, value) for key, value in batch.items() if isinstance(value, dict)}
 
 
 def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:

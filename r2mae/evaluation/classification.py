@@ -6,43 +6,28 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
-from r2mae.datasets.source import SampleSource, batch_labels, load_plain
+from r2mae.datasets.source import SampleSource, batch_labels
 from r2mae.errors import InputError
+from r2mae.evaluation.features import extract
 from r2mae.metrics.interval import mean_interval
 
 Integers = npt.NDArray[np.int64]
 
 
 def predict(
-    model: nn.Module,
-    source: SampleSource,
-    batch_size: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    model: nn.Module, source: SampleSource, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Integers, Integers, set[str]]:
     """(predicted classes (N,), labels (N,) of what was read, names of unreadable samples) of a source.
 
-    No augmentation; a neighbour stands in for an unreadable sample, with its own label. The model is left in
-    evaluation mode.
+    No augmentation; a neighbour stands in for an unreadable sample, with its own label.
     """
-    device = next(model.parameters()).device
-    model.eval()
-    parts: list[Integers] = []
     labels: list[Integers] = []
     skipped: set[str] = set()
-    done = 0
-    with torch.no_grad():
-        for indices in torch.arange(len(source)).split(batch_size):
-            batch = load_plain(source, indices, device)
-            parts.append(model(batch).argmax(dim=1).cpu().numpy())
-            labels.append(batch_labels(source, batch))
-            skipped.update(batch.get("skipped", ()))
-            done += len(indices)
-            if progress is not None:
-                progress(done, len(source))
-    return np.concatenate(parts), np.concatenate(labels), skipped
+    options: Any = {"skipped": skipped, "on_batch": lambda batch: labels.append(batch_labels(source, batch))}
+    logits = extract(model, source, "forward", progress=progress, **options)
+    return logits.argmax(axis=1), np.concatenate(labels), skipped
 
 
 def truth(source: SampleSource, labels: Integers, classes: Sequence[int]) -> Integers:

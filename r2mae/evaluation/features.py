@@ -26,7 +26,7 @@ class LabelledFeatures:
 def extract(
     model: nn.Module,
     source: SampleSource,
-    kind: Literal["embed", "baseline"] = "embed",
+    kind: Literal["embed", "baseline", "forward"] = "embed",
     batch_size: int = 256,
     rows: npt.NDArray[np.int64] | None = None,
     skipped: set[str] | None = None,
@@ -35,7 +35,8 @@ def extract(
 ) -> Features:
     """Features (N, D) float32 of all samples or of some rows, in that order, nothing hidden, no augmentation.
 
-    kind: "embed" asks the encoder, "baseline" gives the raw input as the model would see it.
+    kind: "embed" asks the encoder, "baseline" gives the raw input as the model would see it, "forward" the answers of
+    a `Classifier`.
     skipped: takes the names of unreadable samples, for which a neighbour stands in. on_batch: is shown each
     batch, of which "indices" name the samples that were read.
     """
@@ -48,7 +49,7 @@ def extract(
     with torch.no_grad():
         for indices in wanted.split(batch_size):
             batch = load_plain(source, indices, device)
-            parts.append(getattr(model, kind)(batch).float().cpu().numpy())
+            parts.append((model if kind == "forward" else getattr(model, kind))(batch).float().cpu().numpy())
             done += len(indices)
             if on_batch is not None:
                 on_batch(batch)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
-from r2mae.datasets.source import SampleSource, load_plain, root_of
+from r2mae.datasets.source import SampleSource, root_of
 from r2mae.errors import InputError
+from r2mae.evaluation.features import extract
 from r2mae.metrics.interval import mean_interval
 
 Floats = npt.NDArray[np.float64]
@@ -32,18 +32,11 @@ def predict_numbers(
     model: nn.Module,
     source: SampleSource,
     target: dict[str, float],
-    batch_size: int = 256,
-    progress: Callable[[int, int], None] = lambda *_: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Floats, Floats]:
     """(predicted, true numbers), (N,) each. target: {"mean", "spread"} of what was trained on."""
-    device, parts, done = next(model.parameters()).device, [], 0
-    model.eval()
-    with torch.no_grad():
-        for indices in torch.arange(len(source)).split(batch_size):
-            parts.append(model(load_plain(source, indices, device))[:, 0].double().cpu().numpy())
-            done += len(indices)
-            progress(done, len(source))
-    return np.concatenate(parts) * target["spread"] + target["mean"], require_targets(source).astype(np.float64)
+    found = extract(model, source, "forward", progress=progress)[:, 0].astype(np.float64)
+    return found * target["spread"] + target["mean"], require_targets(source).astype(np.float64)
 
 
 def correlations(predicted: Floats, expected: Floats) -> dict[str, float]:

@@ -3,6 +3,7 @@
 Shapes: B windows, N positions, S species, the reference among them.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,6 +33,12 @@ class Columns(nn.Module):
         weight = self.project.weight
         features: Tensor = self.project((others[..., None] == letters).flatten(-2).to(weight.dtype))
         return features
+
+
+def over_strands(embed: Callable[[dict[str, Any]], Tensor], batch: dict[str, Any]) -> Tensor:
+    """(B, D) features of a batch; where it brings the other strand, the mean of both."""
+    features, other = embed(batch), batch.get("other_strand")
+    return features if other is None else (features + embed(other)) / 2
 
 
 def word_counts(bases: Tensor, length: int = _WORD) -> Tensor:

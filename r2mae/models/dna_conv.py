@@ -14,7 +14,17 @@ from r2mae.masking.conservation import Conservation
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import Mask
 from r2mae.masking.replacement import replace_hidden
-from r2mae.models.dna import MASKED, NUM_BASES, NUM_LETTERS, PADDING, UNKNOWN, Columns, weighed, word_counts
+from r2mae.models.dna import (
+    MASKED,
+    NUM_BASES,
+    NUM_LETTERS,
+    PADDING,
+    UNKNOWN,
+    Columns,
+    over_strands,
+    weighed,
+    word_counts,
+)
 from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.rehearsal import Rehearsal, rehearse
 
@@ -81,7 +91,10 @@ class DnaConv(nn.Module):
         return finished if is_inside is None else finished * is_inside
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) means over bases, nothing hidden."""
+        """(B, D) means over bases, and over strands where a batch has both; nothing hidden."""
+        return over_strands(self._means, batch)
+
+    def _means(self, batch: dict[str, Any]) -> Tensor:
         bases = batch["bases"]
         means: Tensor = self.encode(bases, batch).sum(dim=1) / (bases != PADDING).sum(dim=1, keepdim=True)
         return means

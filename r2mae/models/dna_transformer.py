@@ -12,7 +12,7 @@ from torch import Tensor
 from r2mae.errors import InputError
 from r2mae.masking.conservation import Conservation
 from r2mae.masking.pattern import Mask
-from r2mae.models.dna import OTHER_LETTERS, Columns, weighed, word_counts
+from r2mae.models.dna import OTHER_LETTERS, Columns, over_strands, weighed, word_counts
 from r2mae.models.dna_conv import weighed_loss
 from r2mae.models.language import LanguageEncoder, MaskedLanguageModel, Vocabulary
 from r2mae.models.protocol import MaskedOutput
@@ -33,6 +33,10 @@ class _OverBases(LanguageEncoder):
         others = F.pad(batch["others"], (0, 0, 1, 1), value=OTHER_LETTERS)
         seen: Tensor = self.columns(others.flatten(0, 1)[layout.packing.slots])
         return hidden + seen
+
+    def embed(self, batch: dict[str, Any]) -> Tensor:
+        """(B, D) features of whole sequences, the mean over strands where a batch has both."""
+        return over_strands(super().embed, batch)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1024) log1p of how often each word of 5 bases occurs."""

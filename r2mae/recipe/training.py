@@ -60,7 +60,7 @@ def build_training(
     callbacks = [
         Progress(recipe.batch.global_samples, plan.log_every_steps),
         parts.measure(plan),
-        *([Learnt(parts.train, str(folder.path))] if hasattr(engine.model, "named_targets") else []),
+        *([Learnt(parts.train, folder, plan.warmup_steps)] if hasattr(engine.model, "named_targets") else []),
         *([Trace(folder)] if trace else []),
         Keeper(folder, plan.checkpoint_every_steps, recorder, plan.log_every_steps),
     ]

@@ -69,6 +69,8 @@ class DnaSequenceData(Section):
     """Labelled sequences of a card, or at root: .csv, .tsv, .parquet, or .fa whose headers end in the class.
 
     column: that holds the sequences. length: bases; longer ones are cut at both ends alike.
+    both_strands: training reads half of all, drawn anew every time, as reverse complements; whatever is measured or
+        predicted, of the mean of both strands' features. For labels that do not depend on the strand.
     Training sequences that the test split holds too, letter by letter, are left out.
     """
 
@@ -77,6 +79,7 @@ class DnaSequenceData(Section):
     column: str = "sequence"
     label_column: str | None = None
     length: int = Field(default=512, ge=8, le=HUGE_LENGTH)
+    both_strands: bool = False
     held_out: float = Field(default=0.05, gt=0, lt=1)
 
 

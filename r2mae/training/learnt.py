@@ -9,6 +9,7 @@ import torch
 from r2mae.datasets.source import SampleSource
 from r2mae.masking.pattern import Role, build_mask
 from r2mae.training.module import Engine
+from r2mae.training.run_folder import RunFolder
 
 _NEAR = 0.01  # of the order-0 entropy
 _ROWS = 256  # that are counted
@@ -29,15 +30,17 @@ def order_0_entropy(model: Any, source: SampleSource) -> float:
 
 
 class Learnt(lightning.Callback):
-    """Compares the held-out loss with the order-0 entropy, once a tenth of training is over and at the end.
+    """Compares held-out loss and order-0 entropy, once a tenth of training and warm-up are over, and at the end.
 
     Held-out targets are all hidden, so a loss near the entropy means that visible names told nothing: a loss of
-    training would not show it, where some targets stay in sight. Comes after `Watch`.
+    training would not show it, where some targets stay in sight. Comes after `Watch`. What it finds stands in run.json
+    as "learnt_nothing".
     """
 
-    def __init__(self, train: SampleSource, called: str) -> None:
+    def __init__(self, train: SampleSource, folder: RunFolder, warmup_steps: int) -> None:
         self.train = train
-        self.called = called
+        self.folder = folder
+        self.warmup_steps = warmup_steps
         self.entropy: float | None = None
 
     def on_train_batch_end(
@@ -48,10 +51,11 @@ class Learnt(lightning.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """Look at the first measurement after a tenth, and at the last one."""
+        """Look at the first measurement after a tenth and warm-up, and at the last one."""
         step, last = pl_module.steps_done, pl_module.num_steps
         is_measured = pl_module.report is not None and pl_module.validated_step == step > 0
-        if not is_measured or 10 * step < last or (self.entropy is not None and step < last):
+        is_early = 10 * step < last or (step <= self.warmup_steps and step < last)
+        if not is_measured or is_early or (self.entropy is not None and step < last):
             return
         if not trainer.is_global_zero:
             return
@@ -60,11 +64,13 @@ class Learnt(lightning.Callback):
             logger.log_metrics({"validation/order_0_loss": self.entropy}, step)
         loss = pl_module.validation_loss
         assert loss is not None
-        if loss > (1 - _NEAR) * self.entropy:
+        learnt_nothing = loss > (1 - _NEAR) * self.entropy
+        self.folder.write_status(learnt_nothing=learnt_nothing)
+        if learnt_nothing:
             so_far = "" if step == last else " so far"
             print(
-                f"{self.called}: this run has learnt nothing{so_far}: at step {step} of {last} its held-out loss is "
-                f"{loss:.4f}, and {self.entropy:.4f} is what names cost by how frequent they are alone. "
+                f"{self.folder.path}: this run has learnt nothing{so_far}: at step {step} of {last} its held-out loss "
+                f"is {loss:.4f}, and {self.entropy:.4f} is what names cost by how frequent they are alone. "
                 "Look at optimizer.lr, mask.ratio and the data.",
                 file=sys.stderr,
                 flush=True,

@@ -4,6 +4,7 @@ import json
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 
 from r2mae.cli.main import main
@@ -133,6 +134,9 @@ def test_finetune_keeps_the_runs_genes(here, capsys):
     )
     assert scores["classes"] == ["B", "T"]
     assert scores["scores"][-1]["accuracy"] > 0.5
+    run = f"runs/tuned_{shape['encoder']}/labels_all/seed_0"
+    told = json.loads(said(capsys, "predict", run, "cells.h5ad", "-o", "types.csv", "--json"))
+    assert sum(told["classes"].values()) == told["samples"] == len(pd.read_csv("types.csv"))
     line = refused(capsys, "finetune", recipe, "--name", "no", *settings(*more, "data.genes.min_cells=3"))
     assert "data.genes must be left out with model.init_from" in line
     line = refused(capsys, "finetune", recipe, "--name", "no", *settings(*more, "model.width=32"))

@@ -265,6 +265,18 @@ def test_finetune_and_probe_from_the_run(here, capsys):
     assert "counts of 5-mers" in json.loads(probe)["scores"]
     said(capsys, "embed", single, "test.csv", "-o", "sequences.npy")
     assert np.load("sequences.npy").shape == (61, WIDTHS[here])
+    said(capsys, "predict", single, "test.csv", "-o", "classes.csv")
+    predicted = np.load(f"{single}/test_predictions.npy")[0]
+    names = np.array(["box", "other"])
+    assert pd.read_csv("classes.csv").predicted_class.tolist() == names[predicted].tolist()
+    said(capsys, "finetune", TUNE, "--name", "both", *settings(SMALL_TUNE, start, "data.both_strands=true"))
+    said(capsys, "predict", "runs/both/labels_all/seed_0", "test.csv", "-o", "forward.csv")
+    turned = pd.read_csv("test.csv")
+    turned["sequence"] = [text[::-1].translate(str.maketrans("ACGT", "TGCA")) for text in turned["sequence"]]
+    turned.to_csv("turned.csv", index=False)
+    said(capsys, "predict", "runs/both/labels_all/seed_0", "turned.csv", "-o", "reverse.csv")
+    forward, reverse = (pd.read_csv(name)["p(box)"] for name in ("forward.csv", "reverse.csv"))
+    np.testing.assert_allclose(forward, reverse, atol=1e-5)
     assert "1 training samples were left out" in said(
         capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE, start)
     )

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -129,6 +130,43 @@ def test_scores_are_those_of_the_saved_model(call):
     predicted, expected = np.load("runs/one/labels_5/seed_0/test_predictions.npy")
     assert np.array_equal(logits.argmax(dim=1).numpy(), predicted)
     assert np.array_equal(expected, test.labels)
+
+
+def test_predictions_are_the_saved_models(call, capfd, pretrained):
+    assert call(*settings(), "--name", "one")[0] == 0
+    run, test = "runs/one/labels_5/seed_0", load_run("runs/one/labels_5/seed_0")
+    capfd.readouterr()
+    assert main(["predict", run, "test", "-o", "said.csv", "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    rows = pd.read_csv("said.csv", dtype={"class": str, "predicted_class": str})
+    classes = [str(digit) for digit in range(10)]
+    assert [*rows] == ["name", "class", "predicted_class", *(f"p({name})" for name in classes)]
+    predicted, expected = np.load(f"{run}/test_predictions.npy")
+    assert rows["predicted_class"].astype(int).tolist() == predicted.tolist()
+    assert rows["class"].astype(int).tolist() == expected.tolist()
+    assert rows["name"].tolist() == [f"digit {row}" for row in range(360)]
+    assert result["samples"] == 360
+    assert result["classes"] == {name: (rows["predicted_class"] == name).sum() for name in classes}
+    source = open_split(test.recipe, "test")
+    with torch.no_grad():
+        shares = test.model(source.load(torch.arange(9), None, 0)).double().softmax(dim=1)
+    np.testing.assert_allclose(rows.iloc[:9, 3:].to_numpy(float), shares.numpy(), rtol=1e-4)
+    Image.fromarray(source.load(torch.tensor([3]), None, 0)["images"][0, 0].numpy()).save("three.png")
+    assert main(["predict", run, "three.png", "-o", "one.parquet"]) == 0
+    one = pd.read_parquet("one.parquet")
+    assert [*one] == ["name", "predicted_class", *(f"p({name})" for name in classes)]  # nothing is known of it
+    np.testing.assert_allclose(one.iloc[0, 2:].to_numpy(float), shares[3].numpy(), atol=1e-5)
+    assert not [*Path().glob(".writing*")]
+    for words, message in (
+        (["runs/digits_demo", "test", "-o", "no.csv"], "RUN must be a fine-tuned run"),
+        ([run, "test", "-o", "no.npy"], "--output must be a .csv, .tsv or .parquet file"),
+        ([run, "three.csv", "-o", "three.csv"], "--output must not write over DATA"),
+        ([run, "test", "-o", "no.csv", "--column", "x"], "--column must be given for a table"),
+    ):
+        capfd.readouterr()
+        assert main(["predict", *words]) == 2
+        assert message in capfd.readouterr().err
+        assert not Path("no.csv").exists()
 
 
 def test_a_table_is_no_run(call, capfd):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
@@ -187,6 +188,10 @@ def test_numbers_are_learnt_and_exported_in_their_units(here, capsys, tmp_path):
     assert row["squared_error"] < 0.25
     predicted, expected = np.load("runs/numbers/labels_all/seed_0/test_predictions.npy")
     assert set(expected) == {0.5, 1.5, 2.5}
+    said(capsys, "predict", "runs/numbers/labels_all/seed_0", "test", "-o", tmp_path / "said.tsv")
+    answers = pd.read_csv(tmp_path / "said.tsv", sep="\t")
+    assert [*answers] == ["name", "predicted"]
+    np.testing.assert_allclose(answers["predicted"], predicted, rtol=1e-5)
     said(capsys, "export", "runs/numbers/labels_all/seed_0", tmp_path / "out", "--to", "transformers")
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     assert model.config.problem_type == "regression"

@@ -89,3 +89,21 @@ def test_gue_duplicates_are_those_that_were_counted_by_hand(name, left_out, scra
     assert train.left_out == left_out  # 43 test rows of prom_core_all, two of which are one
     held = {row.tobytes() for row in test.load(torch.arange(len(test)), None, 0)["bases"].numpy()}
     assert not any(row.tobytes() in held for row in train.load(torch.arange(len(train)), None, 0)["bases"].numpy())
+
+
+def test_both_strands_by_position_and_side_by_side_where_nothing_is_drawn(tables):
+    train = open_sequences(section(both_strands=True), "train")
+    rows = torch.arange(200) % len(train)
+    as_they_stand = open_sequences(section(), "train").load(rows, rows, 0)
+    drawn, again = (train.load(rows, torch.arange(200), 0) for _ in range(2))
+    assert "other_strand" not in drawn
+    assert torch.equal(drawn["bases"], again["bases"])
+    turned = (drawn["bases"] != as_they_stand["bases"]).any(dim=1)
+    assert 60 < turned.sum() < 140
+    plain = train.load(rows[:3], None, 0)
+    assert torch.equal(plain["bases"], as_they_stand["bases"][:3])
+    # ACGTA, ACGN and GGGGG: the shorter one keeps its padding behind it
+    assert plain["other_strand"]["bases"].tolist() == [[3, 0, 1, 2, 3], [4, 1, 2, 3, 6], [1, 1, 1, 1, 1]]
+    assert plain["other_strand"]["lengths"].tolist() == [5, 4, 5]
+    other = train.load(rows, None, 0)["other_strand"]["bases"]
+    assert torch.equal(drawn["bases"][turned], other[turned])

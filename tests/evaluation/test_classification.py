@@ -80,7 +80,7 @@ def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
         def forward(self, batch):
             return self.inner(batch["images"])
 
-    found, labels, skipped = predict(Takes().train(), Source(), batch_size=64)
+    found, labels, skipped = predict(Takes().train(), Source())
     assert labels.tolist() == list(range(200))
     assert skipped == {"x"}
     assert found.tolist() == model[2](images).argmax(dim=1).tolist()

@@ -163,6 +163,21 @@ def test_a_sequence_does_not_depend_on_the_padding_of_its_batch():
     assert torch.allclose(together[0], model.embed({"bases": bases[:1]})[0], atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", MODELS)
+def test_features_over_both_strands_do_not_depend_on_the_strand(kind):
+    model, bases = MODELS[kind](), torch.tensor([[0, 0, 1, 2, 2, 1, 3, 4], [3, 1, 1, 1, 0, 6, 6, 6]])
+    turned = torch.tensor([[4, 0, 2, 1, 1, 2, 3, 3], [3, 2, 2, 2, 0, 6, 6, 6]])
+    found = []
+    for one, other in ((bases, turned), (turned, bases)):
+        batch = {"bases": one, "lengths": torch.tensor([8, 5])}
+        batch |= {"other_strand": {"bases": other, "lengths": torch.tensor([8, 5])}}
+        batch = find_codec(None, 1).encode(batch) if kind == "transformer" else batch
+        found.append(model.embed(batch))
+        single = {key: value for key, value in batch.items() if key != "other_strand"}
+        assert not torch.allclose(model.embed(single), found[-1], atol=1e-6)
+    torch.testing.assert_close(*found)
+
+
 def test_receptive_field_grows_with_dilations():
     model = DnaConv(width=8, depth=3, kernel=3, dilations=(1, 2, 4)).eval()
     bases = torch.zeros(1, LENGTH, dtype=torch.int64)

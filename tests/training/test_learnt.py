@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from r2mae.training.learnt import Learnt, order_0_entropy
+from r2mae.training.run_folder import RunFolder
 from tests.evaluation.test_base_counts import Source, Uniform
 
 SHARES = np.array([0.7, 0.1, 0.1, 0.1])
@@ -22,9 +23,19 @@ def test_entropy_is_of_what_may_be_hidden():
     assert order_0_entropy(Uniform(), source()) == pytest.approx(ENTROPY, rel=0.01)
 
 
+def learnt(warmup_steps=0):
+    return Learnt(source(), RunFolder("runs/x"), warmup_steps)
+
+
+@pytest.fixture(autouse=True)
+def folder(scratch):
+    (scratch / "runs" / "x").mkdir(parents=True)
+    return RunFolder("runs/x")
+
+
 def at(step, loss, capsys, callback=None, num_steps=100):
     """What is said when the held-out loss was measured at step."""
-    callback = callback or Learnt(source(), "runs/x")
+    callback = callback or learnt()
     logged = []
     logger = SimpleNamespace(log_metrics=lambda metrics, step: logged.append((metrics, step)))
     engine = SimpleNamespace(
@@ -39,22 +50,31 @@ def at(step, loss, capsys, callback=None, num_steps=100):
     return capsys.readouterr().err, logged
 
 
-def test_it_speaks_after_a_tenth_and_at_the_end(capsys):
+def test_it_speaks_after_a_tenth_and_at_the_end(capsys, folder):
     near, far = ENTROPY * 0.999, ENTROPY * 0.95
     assert at(9, near, capsys) == ("", [])
     said, logged = at(10, near, capsys)
     assert said.startswith("runs/x: this run has learnt nothing so far: at step 10 of 100 its held-out loss is")
     assert len(said.splitlines()) == 1
     assert logged[0][0]["validation/order_0_loss"] == pytest.approx(ENTROPY, rel=0.01)
-    callback = Learnt(source(), "runs/x")
+    callback = learnt()
     assert at(20, far, capsys, callback)[0] == ""
     assert at(30, near, capsys, callback)[0] == ""  # said once
     assert "learnt nothing: at step 100 of 100" in at(100, near, capsys, callback)[0]
+    assert folder.read_status()["learnt_nothing"] is True
     assert at(100, far, capsys)[0] == ""
+    assert folder.read_status()["learnt_nothing"] is False
+
+
+def test_it_waits_for_the_end_of_warm_up(capsys):
+    near, callback = ENTROPY * 0.999, learnt(warmup_steps=30)
+    assert at(20, near, capsys, callback)[0] == at(30, near, capsys, callback)[0] == ""
+    assert "learnt nothing so far: at step 40" in at(40, near, capsys, callback)[0]
+    assert "learnt nothing: at step 8 of 8" in at(8, near, capsys, learnt(warmup_steps=8), num_steps=8)[0]
 
 
 def test_it_waits_for_a_measurement(capsys):
-    callback, engine = Learnt(source(), "runs/x"), SimpleNamespace(
+    callback, engine = learnt(), SimpleNamespace(
         steps_done=50, num_steps=100, report=object(), validated_step=40, validation_loss=ENTROPY, model=Uniform()
     )  # fmt: skip
     callback.on_train_batch_end(SimpleNamespace(is_global_zero=True, loggers=[]), engine, None, None, 0)

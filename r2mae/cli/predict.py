@@ -1,0 +1,80 @@
+"""`r2mae predict`: what a fine-tuned run says of any data, a row a sample, to a table."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from r2mae.cli.samples import names_of, open_samples, tell_left_out
+from r2mae.cli.show import show
+from r2mae.errors import InputError
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write name, known class, and the likeliest class and the probability of each, or the number predicted."""
+    output = Path(arguments.output)
+    if output.suffix not in (*_SEPARATORS, ".parquet") or not output.parent.is_dir():
+        raise InputError(f"--output must be a .csv, .tsv or .parquet file in an existing folder, got {str(output)!r}.")
+    if output.resolve() == Path(arguments.data).resolve():
+        raise InputError(f"--output must not write over DATA, got {str(output)!r}. Name another file.")
+    from r2mae.evaluation.features import extract
+    from r2mae.recipe.run import load_run
+
+    loaded = load_run(arguments.run, arguments.checkpoint)
+    if loaded.recipe.task != "finetune":
+        raise InputError(f"RUN must be a fine-tuned run, got a pretraining run in {arguments.run}. Use r2mae embed.")
+    source = open_samples(loaded, arguments)
+    skipped: set[str] = set()
+    read: list[int] = []
+    answers = extract(
+        loaded.model,
+        source,
+        "forward",
+        skipped=skipped,
+        on_batch=lambda batch: read.extend(batch["indices"].tolist()),
+        progress=show("predict"),
+    )
+    names, classes = zip(*names_of(source, read), strict=True)
+    columns: dict[str, Any] = {"name": names} | ({"class": classes} if any(classes) else {})
+    told = _numbers(loaded, answers) if "target" in loaded.manifest else _classes(loaded, answers)
+    write_table(output, columns | told)
+    tell_left_out(source, skipped)
+    result: dict[str, Any] = {"output": str(output), "samples": len(answers), "skipped_samples": sorted(skipped)}
+    if "predicted_class" in told:
+        found = told["predicted_class"].tolist()
+        result["classes"] = {name: found.count(name) for name in loaded.manifest["class_names"]}
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    counts = ", ".join(f"{count:,} {name}" for name, count in result.get("classes", {}).items())
+    print(f"{output}: {len(answers):,} samples{counts and ': '}{counts}")
+
+
+def _classes(loaded: Any, logits: Any) -> dict[str, Any]:
+    """The likeliest class (N,) and a column of probabilities (N,) for each class."""
+    import numpy as np
+    from scipy.special import softmax
+
+    names, shares = loaded.manifest["class_names"], softmax(logits.astype(np.float64), axis=1)
+    likeliest = np.array(names, dtype=object)[shares.argmax(axis=1)]
+    return {"predicted_class": likeliest} | {f"p({name})": shares[:, place] for place, name in enumerate(names)}
+
+
+def _numbers(loaded: Any, answers: Any) -> dict[str, Any]:
+    """Predicted numbers (N,) in the units of the labels."""
+    target = loaded.manifest["target"]
+    return {"predicted": answers[:, 0].astype("float64") * target["spread"] + target["mean"]}
+
+
+def write_table(output: Path, columns: dict[str, Any]) -> None:
+    """Columns (N,) as .csv, .tsv or .parquet; the file gets its name when it is whole."""
+    import pandas as pd
+
+    unfinished, table = output.with_name(f".writing_{output.name}"), pd.DataFrame(columns)
+    if output.suffix == ".parquet":
+        table.to_parquet(unfinished, index=False)
+    else:
+        table.to_csv(unfinished, sep=_SEPARATORS[output.suffix], index=False, float_format="%.6g")
+    unfinished.replace(output)
