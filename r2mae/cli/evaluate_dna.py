@@ -18,7 +18,7 @@ def masked(loaded: Any, recipe: Any, arguments: argparse.Namespace) -> None:
         about = {"run": arguments.run, "checkpoint_step": loaded.manifest["step"], "task": "masked", "split": "test"}
         print(json.dumps(about | {"scores": scores}))
         return
-    print_scores(scores)
+    print_scores(scores, recipe.model.kmer)
 
 
 def score(loaded: Any, recipe: Any, ratios: list[float]) -> list[dict[str, Any]]:
@@ -34,9 +34,10 @@ def score(loaded: Any, recipe: Any, ratios: list[float]) -> list[dict[str, Any]]
     return [row.to_dict() for row in found]
 
 
-def print_scores(scores: list[dict[str, Any]]) -> None:
-    """A line a ratio."""
-    print("nats a hidden base   run  contexts of 4 + 4  bases alone   run - contexts   accuracy")
+def print_scores(scores: list[dict[str, Any]], kmer: int = 1) -> None:
+    """A line a ratio. kmer: bases of one of the model's tokens."""
+    of = f" of a {kmer}-mer" if kmer > 1 else ""
+    print(f"nats a hidden base   run  contexts of 4 + 4  bases alone   run - contexts   accuracy{of}")
     for row in scores:
         half = "" if row["half_width"] is None else f" ± {row['half_width']:.4f}"
         print(

@@ -56,6 +56,9 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     if fresh and writes:
         table.set_aside()
     rows, names = _earlier_rows(table.path, recipe), []
+    train = root_of(open_split(recipe, "train")) if writes else None
+    if note := getattr(train, "note", ""):
+        tell(writes, f"{table.path}: left out {note}")
     for count in recipe.repeat.labels_per_class:
         runs = [single_run(recipe, table.path, count, seed) for seed in range(recipe.repeat.seeds)]
         for single, path in runs:
@@ -65,7 +68,7 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         if writes:
             rows.append({"labels_per_class": count, **_row([path for _, path in runs], arguments.against, table.path)})
             about = {"run": str(table.path), "split": "test", "init_from": recipe.model.init_from, "classes": names}
-            left_out = getattr(root_of(open_split(recipe, "train")), "left_out", None)
+            left_out = getattr(train, "left_out", None)
             about |= {} if left_out is None else {"in_test_too": left_out}  # training samples that were left out
             result = about | {"scores": rows}
             write_atomic(table.path / "scores.json", json.dumps(result, indent=1) + "\n")

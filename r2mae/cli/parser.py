@@ -130,7 +130,13 @@ def build_parser() -> argparse.ArgumentParser:
     scores = verb("score-variants", "log-likelihood ratio of ALT against REF; the same command continues it")
     run(scores)
     scores.add_argument("variants", metavar="VARIANTS", help=".vcf, .tsv, .csv, each also with .gz, or .parquet")
-    scores.add_argument("-o", "--output", required=True, metavar="FILE", help=".tsv, .csv, .parquet or .vcf")
+    scores.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help=".tsv, .csv or .vcf, each also with .gz (bgzip), or .parquet",
+    )
     _add_variant_options(scores)
 
     fill = verb("fill", "what a language model puts where a text says [MASK]")

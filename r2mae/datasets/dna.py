@@ -131,10 +131,10 @@ class Windows:
         return contigs, starts - self.genome.offsets[contigs]
 
     def name(self, index: int) -> str:
-        """What a message calls a window."""
+        """Where a window lies, as samtools writes it: chr1:1001-1512, from 1, both ends within."""
         (number,), (start,) = self.places(np.array([index]))
         contig = self.genome.contigs[int(number)].name
-        return f"{self.genome.called}, {contig}:{start + 1:,}-{start + self.length:,}"
+        return f"{contig}:{start + 1}-{start + self.length}"
 
     def hold_out(self, share: float) -> tuple["Windows", "Windows"] | None:
         """(windows that train, windows held out), no base in both, where windows overlap; None where they do not.

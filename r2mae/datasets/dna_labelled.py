@@ -6,7 +6,7 @@ B sequences, N bases of the longest.
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,8 @@ class Sequences:
     `load` gives "bases" (B, N) int64 and, where sequences of the source differ, "lengths" (B,). With both_strands and
     positions half of them, by a hash of their position, come as the other strand reads them; without positions the
     other strand comes beside, as "other_strand", a batch of the same.
-    left_out: training sequences that the test split holds too.
+    left_out: training sequences that the test split holds too. names: of FASTA records. note:
+    what of the sequences is not read, in words.
     """
 
     labels_absent = "none. Set data.label_column."
@@ -50,12 +51,16 @@ class Sequences:
         class_names: dict[int, str] | None = None,
         left_out: int = 0,
         both_strands: bool = False,
+        names: list[str] | None = None,
+        note: str = "",
     ) -> None:
         self.codes, self.starts = codes, starts
         self.fingerprint, self.where = fingerprint, where
         self.labels, self.class_names = labels, class_names or {}
         self.left_out = left_out
         self.both_strands = both_strands
+        self.names = names
+        self.note = note
         self.is_even = len(set(np.diff(starts).tolist())) <= 1
 
     def __len__(self) -> int:
@@ -63,7 +68,7 @@ class Sequences:
 
     def name(self, index: int) -> str:
         """What a message calls a sequence."""
-        return f"{self.where}, row {index}"
+        return f"{self.where}, row {index}" if self.names is None else self.names[index]
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Sequences at indices (B,), padded to the longest of them."""
@@ -99,7 +104,7 @@ def open_sequences(section: DnaSequenceData, split: str) -> SampleSource:
     label = section.label_column or card.label_column
     if split == "test":
         return _read(section, files["test"], label)
-    held = set(_letters(section, files["test"], None)[0])
+    held = set(_letters(section, files["test"], None).texts)
     return _read(section, files["train"], label, held)
 
 
@@ -126,12 +131,13 @@ def _kind(path: Path) -> str:
 
 
 def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozenset()) -> Sequences:  # type: ignore[assignment]
-    texts, labels, names = _letters(section, path, label)
+    texts, labels, class_names, names = _letters(section, path, label)
     kept = [row for row, text in enumerate(texts) if text not in held]
     if not kept:
         raise InputError(f"{path} must hold sequences that the test split does not, got none.")
     most = section.length
     cut = [_middle(texts[row], most) for row in kept]
+    long = sum(len(texts[row]) > most for row in kept)
     starts = np.cumsum([0, *map(len, cut)])
     codes = np.frombuffer(b"".join(cut), dtype=np.uint8)
     word = hashlib.sha256(codes.tobytes() + starts.tobytes() + repr((path.name, label)).encode()).hexdigest()
@@ -141,9 +147,11 @@ def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozen
         fingerprint=word[:16],
         where=str(path),
         labels=None if labels is None else labels[kept],
-        class_names=names,
+        class_names=class_names,
         left_out=len(texts) - len(kept),
         both_strands=section.both_strands,
+        names=None if names is None else [names[row] for row in kept],
+        note=f"both ends of {long:,} sequences longer than {most:,} bases" if long else "",
     )
 
 
@@ -152,8 +160,16 @@ def _middle(codes: bytes, most: int) -> bytes:
     return codes[start : start + most]
 
 
-def _letters(section: Any, path: Path, label: str | None) -> tuple[list[bytes], Integers | None, dict[int, str]]:
-    """(codes of every sequence of a file, class numbers or None, names of classes)."""
+class _File(NamedTuple):
+    """Codes of every sequence of a file, class numbers or None, names of classes, names of records or None."""
+
+    texts: list[bytes]
+    labels: Integers | None
+    class_names: dict[int, str]
+    names: list[str] | None
+
+
+def _letters(section: Any, path: Path, label: str | None) -> _File:
     rows: Any = _Records(path) if _kind(path) == "fasta" else read_table(path, load_card(section.card).text)
     column = getattr(section, "column", "sequence") if _kind(path) == "table" else "sequence"
     wanted = label if _kind(path) == "table" else label and "label"
@@ -171,9 +187,9 @@ def _letters(section: Any, path: Path, label: str | None) -> tuple[list[bytes], 
         found.append(codes)
     if not found:
         raise InputError(f"{path} must hold sequences, got none.")
-    if wanted is None:
-        return found, None, {}
-    return found, *class_numbers(rows, wanted, str(path))
+    names = getattr(rows, "names", None)
+    labels, class_names = (None, {}) if wanted is None else class_numbers(rows, wanted, str(path))
+    return _File(found, labels, class_names, names)
 
 
 class _Records:
@@ -188,6 +204,7 @@ class _Records:
         if parts[0].strip() or len(parts) < 2:
             raise InputError(f"{path} must begin with '>', as FASTA does, got {parts[0].strip()[:20]!r}.")
         split = [part.partition("\n") for part in parts[1:]]
+        self.names = [(head.split() or [f"record {number}"])[0] for number, (head, _, _) in enumerate(split)]
         self.columns: dict[str, list[Any]] = {
             "sequence": ["".join(body.split()) for _, _, body in split],
             "label": [head.split()[-1] if len(head.split()) > 1 else None for head, _, _ in split],

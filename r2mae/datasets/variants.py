@@ -1,6 +1,5 @@
 """Variants of single bases from VCF or tables, checked against the genome that they are of."""
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,18 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.datasets.bases import GENOME, LETTERS, PLAIN, Codes, N
-from r2mae.datasets.dna_files import open_dna
 from r2mae.datasets.genome_store import GenomeStore
 from r2mae.datasets.mapped import Integers
+from r2mae.datasets.variant_files import find_columns, kind_of, read_records, words_of
 from r2mae.errors import InputError, did_you_mean
 
-_NAMES = {
-    "contig": ("contig", "chrom", "#chrom", "chromosome", "chr", "seqname"),
-    "position": ("position", "pos"),
-    "ref": ("ref", "reference", "reference_allele"),
-    "alt": ("alt", "alternate", "alternate_allele"),
-}
-_TABLES = {".tsv": "\t", ".txt": "\t", ".csv": ",", ".parquet": ""}
 _SHOWN = 5  # mismatches that are named
 
 
@@ -38,6 +30,7 @@ class Variants:
     rows: Integers  # (V,) which record of the file, from 0
     alleles: Integers  # (V,) which of the record's ALTs, from 0
     table: Any  # (V rows) pandas: all columns of the file, as they stand there
+    names: dict[str, str]  # what the file calls contig, position, ref and alt
     skipped: dict[str, int]  # alleles left out, by why
     mismatches: list[str]  # the first five whose REF is not the genome's
 
@@ -86,20 +79,19 @@ def read_variants(
         columns: what a table calls contig, position, ref and alt, where not as usual. A table of a genome with one
             contig needs no column of it.
         first: the number of a contig's first base in tables, 0 or 1.
-        aliases: the genome's name of a contig by the file's.
+        aliases: the genome's name of a contig by the file's. With or without "chr" a contig is found by itself.
         most_wrong: share of single-base variants that may be misplaced.
 
     Raises: InputError for damaged files, missing columns, no variant left, and more than most_wrong misplaced.
     """
-    is_vcf = path.name.removesuffix(".gz").removesuffix(".bgz").endswith(".vcf")
-    table = _read_vcf(path) if is_vcf else _read_table(path)
-    names = _find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
+    is_vcf, table = kind_of(path) == ".vcf", read_records(path)
+    names = find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
     positions, is_placed = _positions(path, table[names["position"]], 1 if is_vcf else first)
-    alts = _words(table[names["alt"]]).str.upper().str.split(",")
+    alts = words_of(table[names["alt"]]).str.upper().str.split(",")
     counts = alts.str.len().to_numpy(dtype=np.int64)
     rows = np.repeat(np.arange(len(table)), counts)
     alleles = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    ref = _words(table[names["ref"]]).str.upper().iloc[rows].reset_index(drop=True)
+    ref = words_of(table[names["ref"]]).str.upper().iloc[rows].reset_index(drop=True)
     alt = alts.explode().reset_index(drop=True)
     skipped, keep = _sort_out(ref, alt, is_placed[rows])
     rows, alleles = rows[keep], alleles[keep]
@@ -124,102 +116,17 @@ def read_variants(
         rows,
         alleles,
         table.iloc[rows].reset_index(drop=True),
+        names,
         {why: count for why, count in skipped.items() if count},
         mismatches,
     )
-
-
-def _read_vcf(path: Path) -> Any:
-    """The eight fixed columns of a VCF, as words."""
-    _check_there(path)
-    with open_dna(path) as file:
-        for line in file:
-            if not line.startswith(b"##"):
-                break
-        else:
-            line = b""
-        names = line.decode(errors="replace").lstrip("#").split()[:8]
-        if not line.startswith(b"#CHROM") or len(names) < 5 or len({*names}) < len(names):
-            raise InputError(f"{path} must have a line of '#CHROM POS ID REF ALT', each once, got {line[:60]!r}.")
-        table = _pandas(path, file, sep="\t", header=None, names=names, usecols=range(len(names)), dtype=str, quoting=3)
-    cut = np.flatnonzero(table[names[4]].isna())
-    if len(cut):
-        raise InputError(
-            f"{path}: record {cut[0] + 1:,} must have {len(names)} columns, got fewer. The file may be cut off: "
-            "fetch it again."
-        )
-    return table.fillna("")
-
-
-def _read_table(path: Path) -> Any:
-    """A table whose cells are words as they stand there; parquet has types."""
-    _check_there(path)
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix not in _TABLES:
-        known = ", ".join([".vcf", *_TABLES])
-        raise InputError(f"{path} must be of a known kind, got {suffix!r}. Known, also with .gz: {known}.")
-    if suffix == ".parquet":
-        import pandas as pd
-
-        try:
-            return pd.read_parquet(path)
-        except Exception as error:
-            raise InputError(f"{path} must be readable as parquet, got: {_line(error)}.") from None
-    separator = _TABLES[suffix]
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL  # a lone quote must not swallow rows
-    with open_dna(path) as file:
-        return _pandas(path, file, sep=separator, dtype=str, keep_default_na=False, quoting=quoting)
-
-
-def _words(column: Any) -> Any:
-    """A column of words, "" where there is none."""
-    return column.astype(object).where(column.notna(), "").astype(str)
-
-
-def _pandas(path: Path, file: Any, **options: Any) -> Any:
-    import pandas as pd
-
-    try:
-        return pd.read_csv(file, **options)
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame(columns=options.get("names"), dtype=str)
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} must be a table, got: {_line(error)}.") from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
-
-
-def _check_there(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path} must be a file of variants, got nothing there. Check the path.")
-
-
-def _find_columns(path: Path, table: Any, given: dict[str, str], one_contig: bool) -> dict[str, str]:
-    """What the table calls contig, position, ref and alt."""
-    strange = [name for name in given if name not in _NAMES]
-    if strange:
-        raise InputError(f"columns must name {', '.join(_NAMES)}, got {strange[0]!r}.")
-    lower = {str(name).lower(): str(name) for name in reversed(list(table.columns))}
-    found = {}
-    for what, usual in _NAMES.items():
-        name = given.get(what) or next((lower[word] for word in usual if word in lower), None)
-        if name is None and what == "contig" and one_contig:
-            continue
-        if name is None or name not in table.columns:
-            wanted = repr(name) if name else " or ".join(usual[:2])
-            known = did_you_mean(name or what, table.columns)
-            raise InputError(f"{path} must have a column of the {what}, {wanted}, got none so named. {known}")
-        found[what] = name
-    return found
 
 
 def _positions(path: Path, column: Any, first: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
     """(positions from 0 (R,), whether there is one (R,))."""
     import pandas as pd
 
-    words = _words(column)
+    words = words_of(column)
     numbers = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64)
     is_given = (words.str.strip() != "").to_numpy()
     strange = (np.isnan(numbers) & is_given) | (numbers != np.floor(numbers)) & ~np.isnan(numbers)
@@ -251,8 +158,8 @@ def _contigs(
     """(V,) numbers of contigs, -1 for those that the genome lacks."""
     import pandas as pd
 
-    codes, names = pd.factorize(_words(column).to_numpy()[rows])
-    numbers = [genome.numbers.get(aliases.get(name, name), -1) for name in names.tolist()]
+    codes, names = pd.factorize(words_of(column).to_numpy()[rows])
+    numbers = [_number(genome, aliases.get(name, name)) for name in names.tolist()]
     found: Integers = np.array([*numbers, 0], dtype=np.int64)[codes]
     wrong = np.flatnonzero(found < 0)
     if len(wrong) > most_wrong * len(rows):
@@ -263,6 +170,13 @@ def _contigs(
             "Give aliases where names differ."
         )
     return found
+
+
+def _number(genome: GenomeStore, name: str) -> int:
+    """Of a contig as it is called, or with or without "chr"; -1 for one that the genome lacks."""
+    bare = name.removeprefix("chr")
+    others = (f"chr{name}", bare, *(("MT", "chrM", "M") if bare in ("M", "MT") else ()))
+    return next((genome.numbers[word] for word in (name, *others) if word in genome.numbers), -1)
 
 
 def _check_ref(
@@ -292,6 +206,8 @@ def _check_ref(
         named.append(f"{contig.name}:{at + 1} {LETTERS[ref[row]]}>{LETTERS[alt[row]]} where the genome has {found}")
     if len(wrong) > most_wrong * len(known):
         hint = "Use the genome that the variants were called on."
+        if 2 * sum(words.endswith(f" {LETTERS[N]}") for words in named) > len(named):
+            hint = "Most of them are N there: use a genome that is not masked by Ns."
         for shift, words in ((1, "count from 0"), (-1, "be one too high")):
             share = float((bases(shift)[known] == ref[known]).mean())
             if share > max(0.9, float(fits[known].mean())):

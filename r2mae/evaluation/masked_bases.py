@@ -25,8 +25,8 @@ class BaseScore:
     """At one ratio, in nats a base: the run's loss, that of counted contexts, and that of counting bases alone.
 
     count_loss: of the best of five count models, chosen on these very sites. difference: the run's - count_loss, and
-    half_width, 95 % over windows (normal approximation); None for one window. accuracy: of the run's first guess, a
-    token.
+    half_width, 95 % over windows (normal approximation); None for one window. accuracy: of the run's first guess, of a
+    base or, with k-mers, of a whole one.
     """
 
     ratio: float

@@ -45,6 +45,8 @@ def test_shorter_sequences_are_padded_and_say_so(tables):
     cut = open_sequences(section(length=8), "train")
     assert cut.load(torch.tensor([3]), None, 0)["bases"].tolist() == [[1] * 8]
     assert cut.fingerprint != train.fingerprint
+    assert (cut.note, train.note) == ("both ends of 1 sequences longer than 8 bases", "")
+    assert train.name(1).endswith("train.csv, row 1")
 
 
 def test_fasta_headers_end_in_the_class(tables):
@@ -54,6 +56,7 @@ def test_fasta_headers_end_in_the_class(tables):
     train = open_sequences(section(), "train")
     assert [train.class_names[label] for label in train.labels] == ["enhancer", "other"]
     assert train.load(torch.tensor([0]), None, 0)["bases"].tolist() == [[0, 1, 2, 3, 0]]
+    assert [train.name(0), train.name(1)] == ["a", "b"]
     given = open_given_sequences(section(), ["train.fa.gz"])
     assert given.labels is None
     assert len(given) == 2

@@ -189,6 +189,19 @@ def test_beyond_the_end_there_is_no_base(scratch, genome):
         read_variants(scratch / "a.tsv", genome)
 
 
+def test_masked_genomes_are_named(scratch, genome):
+    (scratch / "a.tsv").write_text(table([("c1", 5, "G", "C")]))
+    with pytest.raises(InputError, match=r"c1:5 G>C where the genome has N\. Most of them are N there: use a genome"):
+        read_variants(scratch / "a.tsv", genome)
+
+
+def test_contigs_are_found_with_and_without_chr(scratch):
+    (scratch / "g.fa").write_text(">chr1\nAC\n>2\nGT\n>MT\nTT\n")
+    genome = open_genome([scratch / "g.fa"])
+    (scratch / "a.tsv").write_text(table([("1", 1, "A", "C"), ("chr2", 1, "G", "C"), ("chrM", 1, "T", "C")]))
+    assert read_variants(scratch / "a.tsv", genome).contigs.tolist() == [0, 1, 2]
+
+
 def test_a_few_misplaced_ones_are_left_out_and_counted(scratch, genome):
     rows = [*true_rows(genome), ("c1", 1, "G", "C"), ("gone", 1, "A", "C")]
     (scratch / "a.tsv").write_text(table(rows))

@@ -59,6 +59,7 @@ def variants_at(genome, flat, turns):
         "rows": np.arange(len(flat)),
         "alleles": np.zeros(len(flat), dtype=int),
         "table": pd.DataFrame(),
+        "names": {},
         "skipped": {},
     }
     return Variants("x", contigs, flat - genome.offsets[contigs], ref, alt, **nothing, mismatches=[])
@@ -160,7 +161,13 @@ def test_the_other_strand_says_the_same(genome, scratch, letters):
     # An odd window has its site in the middle whichever way it is read.
     first = variants.contigs == 0
     scores = score_variants(SiteScorer(model, None, genome, LENGTH - 1), variants)[first]
-    nothing = {"rows": variants.rows[first], "alleles": variants.alleles[first], "table": None, "skipped": {}}
+    nothing = {
+        "rows": variants.rows[first],
+        "alleles": variants.alleles[first],
+        "table": None,
+        "names": {},
+        "skipped": {},
+    }
     mirrored = Variants(
         "x", variants.contigs[first], 179 - variants.positions[first], 3 - variants.ref[first], 3 - variants.alt[first],
         **nothing, mismatches=[],
@@ -196,5 +203,5 @@ def test_a_journal_is_continued_wherever_it_was_torn(torn, genome, tmp_path, mon
 def test_transversions():
     nothing = {name: np.zeros(4, dtype=int) for name in ("contigs", "positions", "rows", "alleles")}
     ref, alt = np.array([0, 1, 0, 2], dtype=np.uint8), np.array([2, 3, 1, 3], dtype=np.uint8)  # A>G C>T A>C G>T
-    variants = Variants("x", ref=ref, alt=alt, **nothing, table=None, skipped={}, mismatches=[])
+    variants = Variants("x", ref=ref, alt=alt, **nothing, table=None, names={}, skipped={}, mismatches=[])
     assert is_transversion(variants).tolist() == [False, False, True, True]
