@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.datasets.bases import ALIGNED, GAP, SOFT_ALIGNED, Codes, first_illegal, reverse_complement
-from r2mae.datasets.dna_files import Heard, open_dna, read_fasta
+from r2mae.datasets.dna_files import Heard, open_dna, read_fasta, read_lines
 from r2mae.errors import InputError
 
 _CUT = "The file may be cut off: fetch it again."
@@ -30,9 +30,9 @@ class Row(NamedTuple):
 def is_fasta(path: Path) -> bool:
     """Whether a file begins as FASTA does."""
     with open_dna(path) as file:
-        for line in file:
-            if line.strip():
-                return line.startswith(b">")
+        while block := file.read(1 << 12):
+            if block.strip():
+                return block.lstrip().startswith(b">")
     return False
 
 
@@ -68,7 +68,7 @@ def _blocks(path: Path, progress: Heard) -> Iterator[list[tuple[int, bytes]]]:
     rows: list[tuple[int, bytes]] = []
     is_open, is_maf, number = False, False, 0
     with open_dna(path, progress) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in read_lines(path, file):
             kind = line[:1]
             if kind == b"s":
                 rows.append((number, line))

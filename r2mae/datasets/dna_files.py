@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from r2mae.datasets.bases import BLANKS, first_illegal
+from r2mae.datasets.kinds import kind_of_path
 from r2mae.errors import InputError
 
 Heard = Callable[[int], None]  # bytes done of one file
 BLOCK = 1 << 22
+_LINE_ENDS = (b"\n", b"\r")
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
@@ -33,6 +35,11 @@ def expand_dna(patterns: list[str]) -> list[Path]:
         matches = [
             Path(path) for path in ([pattern] if literal else sorted(glob.glob(pattern))) if os.path.isfile(path)
         ]
+        if not matches and os.path.isdir(pattern):
+            raise InputError(
+                f"{pattern} must be a file, or a glob that matches some, got {kind_of_path(Path(pattern))}. "
+                f"Name the files, as {os.path.join(pattern, '*.fa.gz')} does."
+            )
         if not matches:
             raise InputError(f"{pattern} must be a file, or a glob that matches some, got none. Check the path.")
         found += matches
@@ -101,6 +108,18 @@ class _Told(io.RawIOBase):
         return len(block)
 
 
+def read_lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """(number from 1, line) of an open file. Raises: InputError where lines end as old Macs had it."""
+    first = file.readline()
+    if b"\r" in first.rstrip():
+        raise InputError(
+            f"{path} must have lines that end in \\n, got \\r alone, as old Macs had it. Convert it: tr '\\r' '\\n'."
+        )
+    if first:
+        yield 1, first
+        yield from enumerate(file, 2)
+
+
 def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> Iterator[tuple[str, bytes]]:
     """(record, codes of some of its bases), in order; a record comes with no bases first.
 
@@ -116,8 +135,9 @@ def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> It
                 body = block[at : mark if mark >= 0 else None]
                 codes = body.translate(table, BLANKS)
                 if codes and not name:
-                    raise InputError(f"{path} must begin with '>', as FASTA does, got {body.strip()[:20]!r}.")
-                if (wrong := first_illegal(codes)) >= 0 or (mark >= 0 and (body[-1:] or last) != b"\n"):
+                    hint = " Alignments are read with data.alignment." if body.lstrip().startswith(b"##maf") else ""
+                    raise InputError(f"{path} must begin with '>', as FASTA does, got {body.strip()[:20]!r}.{hint}")
+                if (wrong := first_illegal(codes)) >= 0 or (mark >= 0 and (body[-1:] or last) not in _LINE_ENDS):
                     letter = chr(body.translate(None, BLANKS)[wrong]) if wrong >= 0 else ">"
                     place = done + (wrong if wrong >= 0 else len(codes))
                     hint = " Gaps belong to alignments: r2mae data build msa." if letter in "-." else ""
@@ -129,7 +149,7 @@ def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> It
                     yield name, codes
                 if mark < 0:
                     break
-                end = block.find(b"\n", mark)
+                end = _line_end(block, mark)
                 if end < 0:
                     rest = block[mark:]
                     break
@@ -139,6 +159,13 @@ def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> It
             last = b"\n" if rest else block[-1:]
         if rest:
             yield _name(path, rest[1:], name), b""
+
+
+def _line_end(block: bytes, start: int) -> int:
+    """Where a line ends: at \\n, or, as old Macs had it, at \\r alone; -1 where it goes on beyond the block."""
+    end = block.find(b"\n", start)
+    alone = block.find(b"\r", start, end if end >= 0 else None)
+    return alone if alone >= 0 else end
 
 
 def _name(path: Path, header: bytes, after: str) -> str:

@@ -23,6 +23,8 @@ from r2mae.datasets.mapped import Integers
 from r2mae.datasets.progress import Progress, listener, silent
 from r2mae.errors import InputError
 
+_BY_FILE = "Call contigs FILE:CONTIG: --name-by-file, or data.name_by_file: true."
+
 
 def build_genome_store(
     out: Path, paths: list[Path], progress: Progress = silent, *, name_by_file: bool = False
@@ -40,7 +42,7 @@ def build_genome_store(
                 raise InputError(f"{out} must be absent or of the same files, got another genome. Name another.")
             return store
         with building(out) as work:
-            writer = GenomeWriter(work)
+            writer = GenomeWriter(work, "" if name_by_file else _BY_FILE)
             for number in range(len(paths)):
                 _add(writer, paths, number, progress, name_by_file)
             writer.finish(source, [str(path) for path in paths])
@@ -88,8 +90,9 @@ def file_stem(path: Path) -> str:
 class GenomeWriter:
     """Appends contigs to a store's files, and knows what there is to say of them."""
 
-    def __init__(self, work: Path) -> None:
-        self.work = work
+    def __init__(self, work: Path, remedy: str = "") -> None:
+        """remedy: for a name that comes in two files; where there is none, these are to be renamed."""
+        self.work, self.remedy = work, remedy
         self.file = (work / BASES).open("wb")
         self.contigs: list[list[Any]] = []
         self.files: dict[str, Path] = {}
@@ -103,9 +106,11 @@ class GenomeWriter:
     def begin(self, path: Path, name: str) -> None:
         """A contig. Raises: InputError when there is one of its name."""
         if name in self.files:
-            where = f"in {self.files[name]} too" if self.files[name] != path else "twice"
-            hint = " Name contigs by file: --name-by-file." if self.files[name] != path else " Rename one."
-            raise InputError(f"{path}: record {name} must be named once, got it {where}.{hint}")
+            where, hint = "twice", "Rename one."
+            if (other := self.files[name]) != path:
+                where = f"in {other} too"
+                hint = self.remedy or "Files that hold records of one name must be called apart: rename one."
+            raise InputError(f"{path}: record {name} must be named once, got it {where}. {hint}")
         self.files[name] = path
         self.contigs.append([name, 0, self.total])
         self.digest.update(f">{name}\n".encode())

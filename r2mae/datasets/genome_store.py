@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from r2mae.datasets.bases import Codes, N
+from r2mae.datasets.kinds import ALIGNMENT, GENOME, kind_of_path
 from r2mae.datasets.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError, did_you_mean
 
@@ -110,9 +111,7 @@ def open_genome_store(place: Path) -> GenomeStore:
         found, sizes = meta["format"], ((BASES, meta["bases"]), (UNKNOWN, 16 * meta["unknown_runs"]))
         adds_up = sum(length for _, length, _ in meta["contigs"]) == meta["bases"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{place} must be a genome's store, got no readable {META}. Build one: r2mae data build dna."
-        ) from None
+        raise InputError(f"{place} must be {GENOME}, {_got(place)}") from None
     if found != FORMAT:
         raise InputError(f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again.")
     if not adds_up:
@@ -122,3 +121,11 @@ def open_genome_store(place: Path) -> GenomeStore:
         if held != wanted:
             raise InputError(f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again.")
     return GenomeStore(place, meta)
+
+
+def _got(place: Path) -> str:
+    """What a folder is instead, and the remedy, as the end of a message."""
+    kind = kind_of_path(place)
+    if kind == ALIGNMENT:
+        return f"got {kind}. Its genome is {place / 'reference'}; with data.alignment: {{}} all of it is read."
+    return f"got {'a damaged one' if kind == GENOME else kind}. Build one: r2mae data build dna."

@@ -14,6 +14,7 @@ from r2mae.datasets.bases import COMPLEMENT, decode, encode, reverse_complement
 from r2mae.datasets.dna_files import expand_dna
 from r2mae.datasets.genome_build import build_genome_store, file_stem, open_genome
 from r2mae.datasets.genome_store import open_genome_store
+from r2mae.datasets.kinds import kind_of_path
 from r2mae.errors import InputError
 from tests.conftest import SHARED
 
@@ -51,6 +52,15 @@ def test_every_base_is_kept_wherever_blocks_cut(scratch, monkeypatch, pack, bloc
     assert store.meta["counts"] == {"A": 5, "C": 3, "G": 3, "T": 6, "N": 6}
     assert store.meta["soft_masked"] == 7
     assert store.fingerprint == build_genome_store(scratch / "plain", [write(scratch / "b.fa", FASTA)]).fingerprint
+
+
+@pytest.mark.parametrize("block", [1 << 22, 7, 1])
+@pytest.mark.parametrize("ends", [b"\r", b"\r\n", b"\r\r\n"])
+def test_lines_of_other_systems(scratch, monkeypatch, block, ends):
+    monkeypatch.setattr(dna_files, "BLOCK", block)
+    wanted = build_genome_store(scratch / "unix", [write(scratch / "a.fa", FASTA.replace(b"\r", b""))])
+    other = write(scratch / "b.fa", FASTA.replace(b"\r", b"").replace(b"\n", ends))
+    assert build_genome_store(scratch / "other", [other]).fingerprint == wanted.fingerprint
 
 
 def peak(job):
@@ -124,6 +134,11 @@ def test_files_that_share_names_need_names_by_file(scratch):
     store = build_genome_store(scratch / "out", paths, name_by_file=True)
     assert [contig.name for contig in store.contigs] == ["x:X", "y:X"]
     assert decode(store.fetch("y:X", 0, 2)) == "GT"
+    (scratch / "more").mkdir()
+    paths.append(write(scratch / "more" / "x.fa", b">X\nAC\n"))
+    with pytest.raises(InputError, match=r"more/x.fa: record x:X .*/x.fa too. .*called apart: rename one") as found:
+        build_genome_store(scratch / "both", paths, name_by_file=True)
+    assert "--name-by-file" not in str(found.value)
     assert file_stem(scratch / "a.b.msa.fasta.gz") == "a.b"
 
 
@@ -180,6 +195,25 @@ def test_what_is_not_in_a_contig_is_refused_or_padded(scratch):
             store.fetch("a", start, stop)
     padded = store.take_padded(np.array([0, 1, 1]), np.array([-2, -1, 3]), 4)
     assert [decode(row) for row in padded] == ["NNAC", "NGGT", "TNNN"]
+
+
+def test_other_files_are_named(scratch):
+    (scratch / "folder").mkdir()
+    for name, words in (("folder", "got a folder that is no store. Name the files"), ("none.fa", "got none")):
+        with pytest.raises(InputError, match=f"{name} must be a file, or a glob that matches some, {words}"):
+            expand_dna([name])
+    with pytest.raises(InputError, match=r"begin with '>'.*Alignments are read with data.alignment"):
+        open_genome([write(scratch / "a.maf", b"##maf version=1\na\ns a.b 0 1 + 1 A\n")])
+    (scratch / "folder" / "meta.json").write_text("[1]")
+    kinds = {"a.maf": "a MAF file", "none.fa": "nothing", "folder": "a folder with a meta.json that says no kind"}
+    for name, data, kind in (
+        ("a.fa.gz", PACKED, "a FASTA file"),
+        ("cut.gz", PACKED[:15], "a file"),
+        ("torn.gz", PACKED[:12] + b"\xff" * 9, "a file"),
+    ):
+        write(scratch / name, data)
+        kinds[name] = kind
+    assert all(kind_of_path(scratch / name).startswith(kind) for name, kind in kinds.items())
 
 
 @pytest.mark.parametrize("damage", ["meta", "bases", "unknown", "format"])
