@@ -17,7 +17,7 @@ from r2mae.datasets.alignment_store import AlignmentStore
 from r2mae.datasets.bases import COMPLEMENT, PLAIN, SOFT_MASK
 from r2mae.datasets.fingerprint import fingerprint_array
 from r2mae.datasets.genome_store import GenomeStore
-from r2mae.datasets.intervals import count_up, intersect, invert, merge, overlap, parse_intervals
+from r2mae.datasets.intervals import choose_parts, count_up, intersect, invert, merge, overlap, parse_intervals
 from r2mae.datasets.mapped import Integers
 from r2mae.datasets.source import HELD_OUT_KEY, Batch
 from r2mae.datasets.stream import permute
@@ -76,7 +76,7 @@ class Windows:
         self.tracks = dict(tracks or {})
         if self.alignment is not None:
             _check_same(genome, self.alignment, include)
-        regions = _regions(genome, include, exclude)
+        regions = choose_parts(genome, include, exclude)
         sizes = regions[:, 1] - regions[:, 0]
         if not len(regions) or sizes.max() < length:
             longest = int(sizes.max()) if len(regions) else 0
@@ -203,15 +203,6 @@ def draw_strands(positions: Tensor, seed: int) -> npt.NDArray[np.bool_]:
     drawn = bits(seed, RandomStream.STRAND, positions, torch.zeros_like(positions))
     is_other: npt.NDArray[np.bool_] = (drawn % 2 == 1).numpy()
     return is_other
-
-
-def _regions(genome: GenomeStore, include: Sequence[str], exclude: Sequence[str]) -> Integers:
-    """(R, 2) parts of contigs, in order."""
-    contigs = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
-    regions = intersect(contigs, parse_intervals(include, genome)) if include else contigs
-    if exclude:
-        regions = intersect(regions, invert(parse_intervals(exclude, genome), len(genome.bases)))
-    return regions
 
 
 def _count(regions: Integers, length: int, stride: int) -> tuple[Integers, Integers]:

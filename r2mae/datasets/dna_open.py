@@ -1,6 +1,7 @@
 """Where a recipe's genome or alignment is: a store, or files that become one in the cache; windows of its splits."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from r2mae.datasets.alignment_build import open_alignment
 from r2mae.datasets.alignment_store import AlignmentStore
@@ -10,6 +11,8 @@ from r2mae.datasets.dna_files import expand_dna
 from r2mae.datasets.dna_simulated import simulated_fasta
 from r2mae.datasets.genome_build import open_genome
 from r2mae.datasets.genome_store import GenomeStore
+from r2mae.datasets.intervals import choose_parts
+from r2mae.datasets.kinds import FOLDER, kind_of_path
 from r2mae.datasets.source import SampleSource, hold_out
 from r2mae.datasets.tracks import open_track
 from r2mae.errors import InputError
@@ -21,10 +24,8 @@ def open_windows(section: DnaData, split: str) -> SampleSource:
 
     Raises: InputError when the data is not there or damaged, or a split holds no window.
     """
-    if section.test and split == "test":
-        return _windows(section, include=section.test, exclude=section.exclude)
-    windows = _windows(section, include=section.include, exclude=(*section.exclude, *section.test))
-    return hold_out(windows, section.held_out)[1] if split == "test" else windows
+    windows = _windows(section, split)
+    return hold_out(windows, section.held_out)[1] if split == "test" and not section.test else windows
 
 
 def open_given_windows(section: DnaData, paths: list[str]) -> SampleSource:
@@ -32,30 +33,66 @@ def open_given_windows(section: DnaData, paths: list[str]) -> SampleSource:
     given = section.model_copy(update={"include": (), "exclude": (), "test": (), "card": "genome_files"})
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, store or glob, got {len(paths)}.")
-    return _windows(given.model_copy(update={"root": paths[0], "tracks": type(section.tracks)()}))
+    return _windows(given.model_copy(update={"root": paths[0], "tracks": type(section.tracks)()}), "train")
 
 
-def _windows(section: DnaData, *, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Windows:
+def _windows(section: DnaData, split: str) -> Windows:
     alignment = find_alignment(section)
     genome = find_genome(section) if alignment is None else alignment.reference
+    parts, *taken = _parts(section, split)
     given = {"phylop": section.tracks.phylop, "phastcons": section.tracks.phastcons}
     tracks = {
         name: open_track(Path(path), genome, aliases=section.tracks.aliases)
         for name, path in given.items()
         if path is not None
     }
-    return Windows(
-        genome,
-        section.length,
-        stride=section.stride,
-        least_known=section.least_known,
-        include=include,
-        exclude=exclude,
-        both_strands=section.both_strands,
-        alignment=alignment,
-        least_aligned=0.0 if section.alignment is None else section.alignment.least_aligned,
-        tracks=tracks,
-    )
+    try:
+        return Windows(
+            genome,
+            section.length,
+            stride=section.stride,
+            least_known=section.least_known,
+            include=parts.words,
+            exclude=[word for part in taken for word in part.words],
+            both_strands=section.both_strands,
+            alignment=alignment,
+            least_aligned=0.0 if section.alignment is None else section.alignment.least_aligned,
+            tracks=tracks,
+        )
+    except InputError:
+        _check_left(section.length, genome, parts, taken)
+        raise
+
+
+class _Part(NamedTuple):
+    """Parts of a genome, and the key that names them."""
+
+    key: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.key} [{', '.join(self.words)}]"
+
+
+def _parts(section: DnaData, split: str) -> list[_Part]:
+    """What a split is of, and what is taken out of that."""
+    include, exclude, test = (_Part(f"data.{key}", getattr(section, key)) for key in ("include", "exclude", "test"))
+    return [test, exclude] if split == "test" and test.words else [include, exclude, test]
+
+
+def _check_left(length: int, genome: GenomeStore, parts: _Part, taken: list[_Part]) -> None:
+    """Raise InputError that names the key which leaves no window's length of parts that have it."""
+    whole, out, was_enough = str(parts) if parts.words else genome.called, list[str](), False
+    for part in (_Part("", ()), *taken):
+        out += part.words
+        left = choose_parts(genome, parts.words, out)
+        longest = int((left[:, 1] - left[:, 0]).max(initial=0))
+        window = f"a window of data.length, {length:,} bases"
+        if was_enough and longest < length:
+            raise InputError(f"{part} must leave {window}, in {whole}, got {longest:,} at most. Name less in it.")
+        if parts.words and not out and longest < length:
+            raise InputError(f"{parts} must hold {window}, got {longest:,} at most. Name longer parts.")
+        was_enough = longest >= length
 
 
 def find_genome(section: DnaData) -> GenomeStore:
@@ -103,9 +140,13 @@ def _paths(section: DnaData) -> list[Path]:
         raise InputError("data.root must be given for this card, got nothing. Name a store, a file or a glob.")
     if not place.is_dir():
         return expand_dna([str(place)])
-    if (place / "meta.json").is_file():
+    if any((place / name).is_file() for name in ("meta.json", "store.json")):
         return [place]
     names = card.files.get("train", ())
     if not names:
-        raise InputError(f"data.root must be a store, a file or a glob, got the folder {str(place)!r}.")
+        kind = "" if kind_of_path(place) == FOLDER else f", {kind_of_path(place)}"
+        raise InputError(
+            f"data.root must be a store, a file or a glob, got the folder {str(place)!r}{kind}. "
+            "Name the store, or the files in it."
+        )
     return expand_dna([str(place / name) for name in names])

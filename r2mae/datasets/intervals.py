@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from r2mae.datasets.dna_files import open_dna
+from r2mae.datasets.dna_files import open_dna, read_lines
 from r2mae.datasets.genome_store import GenomeStore, check_inside
 from r2mae.datasets.mapped import Integers
 from r2mae.errors import InputError
@@ -30,6 +30,15 @@ def parse_intervals(words: Sequence[str], genome: GenomeStore) -> Integers:
         else:
             found.append(_interval(word, genome))
     return merge(np.array(found, dtype=np.int64).reshape(-1, 2))
+
+
+def choose_parts(genome: GenomeStore, include: Sequence[str], exclude: Sequence[str]) -> Integers:
+    """(R, 2) parts of contigs, in order: those included, or all where none are, without what is excluded."""
+    contigs = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
+    parts = intersect(contigs, parse_intervals(include, genome)) if include else contigs
+    if exclude:
+        parts = intersect(parts, invert(parse_intervals(exclude, genome), len(genome.bases)))
+    return parts
 
 
 def merge(intervals: Integers) -> Integers:
@@ -98,7 +107,7 @@ def _read_bed(path: Path, genome: GenomeStore) -> list[tuple[int, int]]:
         raise InputError(f"{path} must be a BED file, got nothing there. Check the path.")
     found = []
     with open_dna(path) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in read_lines(path, file):
             words = line.decode(errors="replace").split()
             if not words or words[0] in ("track", "browser") or words[0].startswith("#"):
                 continue

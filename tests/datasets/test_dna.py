@@ -8,12 +8,14 @@ import torch
 
 from r2mae.datasets.bases import GAP, decode, encode, reverse_complement
 from r2mae.datasets.dna import Windows
+from r2mae.datasets.dna_open import open_windows
 from r2mae.datasets.genome_build import open_genome
 from r2mae.datasets.intervals import intersect, invert, merge, overlap, parse_intervals
 from r2mae.datasets.mapped import MappedArray
 from r2mae.datasets.source import StreamDataset, hold_out
 from r2mae.datasets.stream import Stream
 from r2mae.errors import InputError
+from r2mae.schema.dna import DnaData
 
 pytestmark = pytest.mark.usefixtures("scratch")
 
@@ -169,6 +171,35 @@ def test_intervals_in_words_and_in_bed(scratch):
     (scratch / "bad.bed").write_text("b\t0\t10\nb\tx\t20\n")
     with pytest.raises(InputError, match=r"bad.bed: line 2 .*contig, start, stop"):
         parse_intervals(["bad.bed"], genome)
+
+
+def test_a_bed_file_of_old_macs_is_refused(scratch):
+    genome, _ = make_genome(scratch, [400])
+    (scratch / "some.bed").write_bytes(b"c0\t0\t10\rc0\t90\t120\r")
+    with pytest.raises(InputError, match=r"some.bed must have lines that end in .n, got .r alone"):
+        parse_intervals(["some.bed"], genome)
+
+
+@pytest.mark.parametrize(
+    ("settings", "split", "words"),
+    [
+        ({"include": ["c0"], "test": ["c0"]}, "train", ["data.test [c0]", "in data.include [c0], got 0 at most"]),
+        ({"test": ["c0", "c1"]}, "train", ["data.test [c0, c1]", "genome.fa, got 0"]),
+        ({"include": ["c0"], "exclude": ["c0"]}, "train", ["data.exclude [c0]", "in data.include [c0], got 0"]),
+        ({"exclude": ["c1"], "test": ["c0:1-395"]}, "train", ["data.test [c0:1-395]", "genome.fa, got 5 at most"]),
+        ({"exclude": ["c1"], "test": ["c1"]}, "test", ["data.exclude [c1]", "in data.test [c1], got 0 at most"]),
+        ({"include": ["c0:1-7"], "test": ["c1"]}, "train", ["data.include [c0:1-7] must hold a window", "got 7"]),
+        ({"test": ["c0:1-7"]}, "test", ["data.test [c0:1-7] must hold a window", "8 bases, got 7"]),
+        ({"length": 401}, "train", ["data.length must be at most the longest", "400, got 401"]),
+    ],
+)
+def test_the_key_that_leaves_nothing_is_named(scratch, settings, split, words):
+    make_genome(scratch, [400, 300])
+    listed = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    section = DnaData(**{"root": "genome.fa", "length": 8} | listed)
+    with pytest.raises(InputError) as found:
+        open_windows(section, split)
+    assert all(word in str(found.value) for word in words), str(found.value)
 
 
 def test_interval_arithmetic_is_that_of_sets():
