@@ -15,7 +15,6 @@ import numpy as np
 
 from r2mae.datasets.alignment_files import (
     Records,
-    Row,
     block_codes,
     is_fasta,
     maf_row,
@@ -23,6 +22,7 @@ from r2mae.datasets.alignment_files import (
     read_records,
     scan_maf,
 )
+from r2mae.datasets.alignment_names import SourceNames, hint_for
 from r2mae.datasets.alignment_store import (
     COVERED,
     FORMAT,
@@ -62,6 +62,7 @@ def build_alignment_store(
         progress: hears how far it is.
         species: the others that are kept, in this order; none named: all, as they appear.
 
+    A row of MAF is of the species that its source says before the first dot; reference and species may hold dots.
     Raises: InputError for damaged files, a reference that differs from the genome, a folder that holds something else.
     """
     with one_at_a_time(out):
@@ -95,6 +96,8 @@ class _Source:
         self, work: Path, paths: list[Path], reference: str | None, chosen: Sequence[str], progress: Progress
     ) -> None:
         self.work, self.paths, self.reference, self.progress = work, paths, reference or "", progress
+        self.names = SourceNames([self.reference, *chosen])
+        self.alike: tuple[str, str] | None = None
         self.species: dict[str, int] = {}
         self.lengths: dict[str, int] = {}
         self.records: dict[Path, Records] = {}
@@ -124,16 +127,18 @@ class _Source:
 
     def _scan_maf(self, path: Path, say: Heard) -> None:
         for sources, lines in scan_maf(path, say):
-            self.reference = self.reference or _text(sources[0]).partition(".")[0]
-            found = [self.species_of(source) for source in sources]
+            found = [self.names.species_of(source) for source in sources]
+            self.reference = self.reference or found[0]
             self.species |= dict.fromkeys(found, 0)
             self.counts["blocks"] += 1
-            self.counts["repeated_rows"] += len(found) - len(set(found))
+            if repeated := len(found) - len(set(found)):
+                self.counts["repeated_rows"] += repeated
+                self.alike = self.alike or self.names.alike(sources)
             if self.reference not in found:
                 self.counts["without_reference"] += 1
                 continue
             row = maf_row(path, *lines[found.index(self.reference)])
-            self._length(path, self.contig_of(row), row.source_size)
+            self._length(path, self.names.contig_of(row.source), row.source_size)
 
     def _scan_records(self, path: Path, say: Heard) -> None:
         records = read_records(path, self.work / f"rows_{len(self.records)}", say)
@@ -150,17 +155,21 @@ class _Source:
         bases = sum(int(np.count_nonzero(part != GAP)) for part in np.array_split(row, len(row) // TOGETHER + 1))
         self._length(path, file_stem(path), bases)
 
-    def species_of(self, source: bytes) -> str:
-        """The assembly that a row is of: what its source says before the first dot."""
-        text = _text(source)
-        name = text.partition(".")[0]
-        if name != self.reference and "." in self.reference and f"{text}.".startswith(f"{self.reference}."):
-            return self.reference
-        return name
-
-    def contig_of(self, row: Row) -> str:
-        """What the reference's row says behind the assembly."""
-        return _text(row.source).removeprefix(f"{self.reference}.")
+    def check_contigs(self, genome: GenomeStore) -> None:
+        """Raise InputError unless a genome has the reference's contigs, as long as the files say."""
+        of_files = set(map(file_stem, self.records))
+        for name, length in self.lengths.items():
+            if name not in genome.numbers:
+                near = "An aligned FASTA is called like its contig." if name in of_files else ""
+                raise InputError(
+                    f"{genome.called} must have the contig {name!r} of {self.reference} in {self.paths[0]}, "
+                    f"got none so named. {near or hint_for(name, self.reference, genome)}"
+                )
+            if (held := genome.contig(name).length) != length:
+                raise InputError(
+                    f"{name} must have {held:,} bases, as {genome.called} has, got {length:,} in the alignment. "
+                    "Use the genome that the alignment is of."
+                )
 
     def parts(self) -> Iterator[AlignedPart]:
         """All that is aligned to the reference, in the order of the files."""
@@ -169,12 +178,13 @@ class _Source:
                 yield from self._record_parts(self.records[path])
             else:
                 for rows in read_maf(path, self._say("write", number)):
-                    found = {self.species_of(row.source): row for row in reversed(rows)}  # of repeated ones the first
+                    # Of a species that comes twice the first row counts.
+                    found = {self.names.species_of(row.source): row for row in reversed(rows)}
                     if (row := found.pop(self.reference, None)) is not None:
                         found = {name: other for name, other in found.items() if name in self.species}
                         start, reference, codes = block_codes(path, row, list(found.values()))
                         where = f"{path}, line {row.line}"
-                        yield AlignedPart(where, self.contig_of(row), start, reference, list(found), codes)
+                        yield AlignedPart(where, self.names.contig_of(row.source), start, reference, list(found), codes)
 
     def _record_parts(self, records: Records) -> Iterator[AlignedPart]:
         rows, start = records.codes(), 0
@@ -191,6 +201,8 @@ class _Source:
 
 
 def _build(work: Path, source: _Source, genome: GenomeStore | None, word: str) -> None:
+    if genome is not None:
+        source.check_contigs(genome)
     contigs = [
         ContigWriter(work, number, *entry, source.species, genome)
         for number, entry in enumerate(source.lengths.items())
@@ -222,7 +234,7 @@ def _build(work: Path, source: _Source, genome: GenomeStore | None, word: str) -
     about |= {"files": [str(path) for path in source.paths], "genome": genome and genome.called}
     about |= {"species": list(source.species), "contigs": list(source.lengths.items()), **source.counts}
     about |= {"positions": sum(source.lengths.values()), "covered_runs": len(runs), "covered": _size(runs)}
-    about |= {"covered_twice": _size(spans) - _size(runs)}
+    about |= {"covered_twice": _size(spans) - _size(runs), "alike": source.alike}
     about |= {
         "aligned": dict(
             zip(source.species, np.sum([contig.aligned for contig in contigs], axis=0).tolist(), strict=True)
@@ -248,8 +260,3 @@ def _write_reference(work: Path, contigs: list[ContigWriter], paths: list[Path])
                 writer.add(codes)
         contig.bases.unlink()
     writer.finish("", [str(path) for path in paths])
-
-
-def _text(source: bytes) -> str:
-    """A name in a file of any encoding."""
-    return source.decode(errors="backslashreplace")

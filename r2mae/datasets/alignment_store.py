@@ -20,6 +20,7 @@ from r2mae.datasets.genome_store import (
     check_inside,
     open_genome_store,
 )
+from r2mae.datasets.kinds import ALIGNMENT, GENOME, kind_of_path
 from r2mae.datasets.mapped import MOST_MAPPED, Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
 
@@ -50,6 +51,26 @@ class AlignmentStore(MappedStore):
     def covered(self) -> Integers:
         """(R, 2) runs with a block of the alignment, in the reference's flat array, in order."""
         return np.fromfile(self.place / COVERED, dtype=np.int64).reshape(-1, 2)
+
+    @property
+    def share(self) -> float:
+        """Of the reference's bases, those that some block reaches."""
+        return float(self.meta["covered"] / self.meta["positions"])
+
+    @property
+    def doubt(self) -> str:
+        """What may be wrong with the species' names, and the remedy; "" where nothing is."""
+        pair = self.meta.get("alike")  # stores of earlier versions have none
+        if pair:
+            name = pair[0].partition(".")[0]
+            wanted = ",".join(".".join(source.split(".")[:2]) for source in pair)
+            return f"{pair[0]} and {pair[1]} count as one species, {name}; if these are two: --species {wanted},..."
+        for contig in self.contigs:
+            version, dot, rest = contig.name.partition(".")
+            if dot and version.isdecimal():  # as in GCA_000001405.15.chr1
+                whole = f"{self.species[0]}.{version}"
+                return f"contig {contig.name} is of {self.species[0]}; if it is {rest} of {whole}: --reference {whole}"
+        return ""
 
     @cached_property
     def _maps(self) -> dict[str, MappedArray]:
@@ -109,9 +130,10 @@ def open_alignment_store(place: Path) -> AlignmentStore:
         meta = json.loads((place / META).read_text())
         found, runs, species = meta["format"], meta["covered_runs"], len(meta["species"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{place} must be an alignment's store, got no readable {META}. Build one: r2mae data build msa."
-        ) from None
+        kind = kind_of_path(place)
+        more = " A genome alone is read without data.alignment." if kind == GENOME else ""
+        got = "a damaged one" if kind == ALIGNMENT else kind
+        raise InputError(f"{place} must be {ALIGNMENT}, got {got}. Build one: r2mae data build msa.{more}") from None
     if found != FORMAT:
         raise InputError(f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again.")
     store = AlignmentStore(place, meta)

@@ -39,11 +39,6 @@ class ContigWriter:
         self.filled = 0
         for path in self.paths:
             path.touch()
-        if genome is not None and genome.contig(name).length != length:
-            raise InputError(
-                f"{name} must have {genome.contig(name).length:,} bases, as {genome.called} has, "
-                f"got {length:,} in the alignment. Use the genome that the alignment is of."
-            )
 
     def put(self, part: AlignedPart) -> None:
         """Write columns, between what is there and what comes."""

@@ -101,6 +101,66 @@ def test_some_species_are_kept(scratch):
     assert len(pickle.dumps(whole)) < 2000
 
 
+DOTTED = """##maf version=1
+a
+s GCA_1.1.chr1 0 4 + 6 ACGT
+s GCA_2.1.chr1 0 4 + 9 ACGA
+s GCA_2.3.chr1 0 4 + 9 ACGC
+s mus          5 4 + 9 TTTT
+"""
+
+
+def test_a_source_without_a_dot_is_species_and_contig(scratch):
+    store = build_alignment_store(scratch / "out", [write(scratch / "a.maf", MAF.replace("ref.c2", "ref"))])
+    assert store.species == ["ref", "mus", "rat", "dog"]
+    assert [contig[:2] for contig in store.contigs] == [("c1", 12), ("ref", 4)]
+    assert columns(store, "ref")["mus"] == "GTC-"
+    genome = open_genome([write(scratch / "g.fa", ">c1\nTTACGTNAGTTG\n>c2\nGGCA\n")])
+    with pytest.raises(InputError, match=r"g.fa must have the contig 'ref' .*write ref.CONTIG there. .*c1"):
+        build_alignment_store(scratch / "no", [scratch / "a.maf"], genome=genome)
+    assert not (scratch / "no").exists()
+
+
+def test_species_that_are_named_may_hold_dots(scratch):
+    path = write(scratch / "a.maf", DOTTED)
+    cut = build_alignment_store(scratch / "cut", [path])
+    assert cut.species == ["GCA_1", "GCA_2", "mus"]
+    assert cut.meta["repeated_rows"] == 1
+    assert "--species GCA_2.1,GCA_2.3" in cut.doubt
+    named = ["GCA_1.1", "GCA_2.3", "GCA_2.1", "mus"]
+    for options in ({"species": named}, {"reference": "GCA_1.1", "species": named[1:]}):
+        store = build_alignment_store(scratch / f"out_{len(options)}", [path], **options)
+        assert store.species == named
+        assert list(columns(store, "chr1").values()) == ["ACGTNN", "ACGC--", "ACGA--", "TTTT--"]
+        assert store.meta["repeated_rows"] == 0
+        assert store.doubt == ""
+    alone = write(scratch / "b.maf", "\n".join(DOTTED.splitlines()[:4]) + "\n")
+    assert "if it is chr1 of GCA_1.1: --reference GCA_1.1" in open_alignment([alone]).doubt
+    assert open_alignment([alone], "GCA_1.1").doubt == ""
+    assert open_alignment([write(scratch / "c.maf", MAF)]).doubt == ""
+
+
+@pytest.mark.parametrize(("source", "contig"), [("GCA_1.1.chr1", "chr1"), ("NC_913.3", "NC_913.3")])
+def test_a_genome_tells_where_names_were_cut(scratch, source, contig):
+    path = write(scratch / "a.maf", f"##maf version=1\na\ns {source} 0 4 + 6 ACGT\ns mus.x 0 4 + 9 ACGA\n")
+    genome = open_genome([write(scratch / "g.fa", f">{contig}\nACGTAC\n")])
+    whole = source.removesuffix(f".{contig}")
+    with pytest.raises(InputError, match=f"Where '{whole}' is the species, name it as the reference"):
+        build_alignment_store(scratch / "out", [path], genome=genome)
+    store = build_alignment_store(scratch / "out", [path], whole, genome)
+    assert columns(store, contig) == {whole: "ACGTAC", "mus": "ACGA--"}
+
+
+def test_lines_as_old_macs_end_them(scratch):
+    with pytest.raises(InputError, match=r"a.maf must have lines that end in .n, got .r alone.* tr '"):
+        build_alignment_store(scratch / "out", [write(scratch / "a.maf", MAF.replace("\n", "\r"))])
+    store = open_alignment([write(scratch / "b.fa", ">man\rAC\rGT\r>ape\rAC\r-T\r")])
+    assert columns(store, "b") == {"man": "ACGT", "ape": "AC-T"}
+    assert build_alignment_store(scratch / "dos", [write(scratch / "c.maf", MAF.replace("\n", "\r\n"))]).species == [
+        "ref", "mus", "rat", "dog",
+    ]  # fmt: skip
+
+
 def random_maf(folder, draw, *, lengths=(90, 40), blocks=25, shuffled):
     """A file of random blocks, and the columns that they mean, where blocks that come first count."""
     letters = {f"c{number}": draw.choice(list("ACGTacgt"), size) for number, size in enumerate(lengths)}
@@ -183,6 +243,9 @@ def test_aligned_fasta(scratch, monkeypatch):
     assert sorted(path.name for path in store.place.iterdir()) == [
         "contig_0.bin", "contig_1.bin", "covered.bin", "meta.json", "reference",
     ]  # fmt: skip
+    genome = open_genome([write(scratch / "g.fa", ">other\nACGTTA\n")])
+    with pytest.raises(InputError, match=r"g.fa must have the contig 'gene_1' of man .*called like its contig"):
+        build_alignment_store(scratch / "no", [first], genome=genome)
     by_ape = build_alignment_store(scratch / "ape", [first, second], "ape")
     assert columns(by_ape, "gene_1")["man"] == "AG-TTA"
 
@@ -244,6 +307,17 @@ def test_a_store_is_of_its_files(scratch):
         build_alignment_store(scratch / "out", [path], "rat")
     assert open_alignment([scratch / "out"]).fingerprint == store.fingerprint
     assert open_alignment([path]).place.is_relative_to(scratch / "cache")
+
+
+def test_another_kind_of_store_is_named(scratch):
+    genome = open_genome([write(scratch / "g.fa", ">c1\nACGT\n")]).place
+    alignment = open_alignment([write(scratch / "a.maf", MAF)]).place
+    with pytest.raises(InputError, match=r"must be an alignment's store, got a genome's .*without data.alignment"):
+        open_alignment([genome])
+    with pytest.raises(InputError, match="must be a genome's store, got an alignment's .*Its genome is .*/reference;"):
+        open_genome([alignment])
+    assert open_genome([alignment / "reference"]).contigs == open_alignment([alignment]).contigs
+    assert open_alignment([alignment]).share == 12 / 16
 
 
 @pytest.mark.parametrize("damage", ["meta.json", "contig_1.bin", "covered.bin", "reference/bases.bin", "format"])

@@ -1,0 +1,61 @@
+"""What a source in MAF says: a species, and a contig of it."""
+
+from collections.abc import Iterable
+
+from r2mae.datasets.genome_store import GenomeStore
+
+
+class SourceNames:
+    """Sources as species: what stands before the first dot, or the whole word where there is none.
+
+    known: species that were named whole; those with dots are looked for first, the longest of them first of all.
+    """
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self.dotted = sorted((name for name in known if "." in name), key=len, reverse=True)
+
+    def species_of(self, source: bytes) -> str:
+        """The assembly that a row is of."""
+        text = as_text(source)
+        if self.dotted:
+            for name in self.dotted:
+                if text.startswith(name) and text[len(name) : len(name) + 1] in ("", "."):
+                    return name
+        return text.partition(".")[0]
+
+    def contig_of(self, source: bytes) -> str:
+        """What a source says behind the assembly; where that is nothing, the contig is called like it."""
+        return as_text(source).removeprefix(f"{self.species_of(source)}.")
+
+    def alike(self, sources: Iterable[bytes]) -> tuple[str, str] | None:
+        """Two sources of one species whose names may have been cut at a dot of their own: GCA_1.1.chr1, GCA_1.2.chr1.
+
+        None where no species comes twice with other words between its first two dots.
+        """
+        seen: dict[str, tuple[str, str]] = {}
+        for source in sources:
+            first, _, rest = as_text(source).partition(".")
+            second, dot, _ = rest.partition(".")
+            if not dot or self.species_of(source) != first:
+                continue
+            word, other = seen.setdefault(first, (second, as_text(source)))
+            if word != second:
+                return other, as_text(source)
+        return None
+
+
+def hint_for(contig: str, reference: str, genome: GenomeStore) -> str:
+    """A remedy where rows of a reference say a contig that its genome lacks: names were cut at another dot, or none."""
+    words = f"{reference}.{contig}".split(".")
+    for cut in range(reference.count(".") + 2, len(words) + 1):
+        species = ".".join(words[:cut])
+        if ".".join(words[cut:]) in genome.numbers or species in genome.numbers:
+            return f"Where {species!r} is the species, name it as the reference."
+    if contig == reference:
+        return f"Rows say no contig: write {contig}.CONTIG there. {genome.near(contig)}"
+    return genome.near(contig)
+
+
+def as_text(source: bytes) -> str:
+    """A name in a file of any encoding."""
+    return source.decode(errors="backslashreplace")
