@@ -29,11 +29,27 @@ def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
     from r2mae.training.run_folder import is_here
 
     samples, data = count_training_samples(recipe)
+    data |= _inspect_alignment(recipe)
     source = recipe.model.init_from
     if source is not None:
         data |= {"init_from": f"{source}: {'fits' if is_here(source) else 'not here, not looked at'}"}
     inspect_task = _inspect_finetuning if recipe.task == "finetune" else _inspect_pretraining
     return {"recipe": recipe_document(recipe), "data": data} | inspect_task(recipe, samples)
+
+
+def _inspect_alignment(recipe: Any) -> dict[str, Any]:
+    """Of DNA with other species, whose data is here: how many, and how much of the reference blocks reach."""
+    from r2mae.recipe.modality import is_data_here
+
+    if getattr(recipe.data, "alignment", None) is None or not is_data_here(recipe):
+        return {}
+    from r2mae.datasets.dna_open import find_alignment
+
+    found = find_alignment(recipe.data)
+    assert found is not None
+    reached = f"blocks reach {found.share:.1%} of {found.meta['positions']:,} bases of {found.species[0]}"
+    doubt = f"; {found.doubt}" if found.doubt else ""
+    return {"covered_share": found.share, "alignment": f"{len(found.species):,} species; {reached}{doubt}"}
 
 
 def _inspect_pretraining(recipe: Any, samples: int) -> dict[str, Any]:
@@ -142,6 +158,8 @@ def _print(path: str, report: dict[str, Any]) -> None:
     print(f"# {path}\n{write_document(report['recipe']).rstrip()}\n")
     print(f"data         {report['data']['title']}")
     print(f"             {report['data']['found']}; licence: {report['data']['licence']}")
+    if "alignment" in report["data"]:
+        print(f"             {report['data']['alignment']}")
     if "init_from" in report["data"]:
         print(f"starts from  {report['data']['init_from']}")
     print(f"parameters   {report['parameters']['all']:,} ({report['parameters']['trained']:,} trained)")

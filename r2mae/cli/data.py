@@ -2,6 +2,10 @@
 
 import argparse
 import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,23 @@ def run(arguments: argparse.Namespace) -> None:
     """`build cells`, `build text`, `build dna`, `build msa`, `tokenizer` or `inspect`."""
     kinds = {"cells": build_cells, "text": build_text, "dna": build_dna, "msa": build_msa}
     action = kinds[arguments.kind] if arguments.action == "build" else None
-    (action or {"tokenizer": make_tokenizer, "inspect": inspect}[arguments.action])(arguments)
+    with _stopped_by_sigterm():
+        (action or {"tokenizer": make_tokenizer, "inspect": inspect}[arguments.action])(arguments)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends a build as Ctrl-C does, which takes away what is half-written; exit code 143."""
+
+    def stop(number: int, _: object) -> None:
+        print(f"r2mae: stopped by signal {number}", file=sys.stderr, flush=True)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def build_cells(arguments: argparse.Namespace) -> None:
@@ -115,20 +135,18 @@ def make_tokenizer(arguments: argparse.Namespace) -> None:
 
 def inspect(arguments: argparse.Namespace) -> None:
     """Print what a store holds."""
-    from r2mae.datasets.alignment_store import is_alignment_store
+    from r2mae.datasets import kinds
     from r2mae.datasets.cell_store import open_store
-    from r2mae.datasets.genome_store import is_genome_store
-    from r2mae.datasets.text_store import is_text_store
 
-    for is_kind, show_kind in (
-        (is_text_store, inspect_text),
-        (is_genome_store, inspect_genome),
-        (is_alignment_store, inspect_alignment),
-    ):
-        if is_kind(Path(arguments.out)):
-            show_kind(arguments)
-            return
-    store = open_store(Path(arguments.out))
+    place = Path(arguments.out)
+    kind = kinds.kind_of_path(place)
+    shown = {kinds.TEXT: inspect_text, kinds.GENOME: inspect_genome, kinds.ALIGNMENT: inspect_alignment}
+    if kind in shown:
+        shown[kind](arguments)
+        return
+    if kind != kinds.CELLS:
+        raise InputError(f"{place} must be a store, got {kind}. {kinds.remedy_for(kind)}")
+    store = open_store(place)
     meta = store.meta
     report: dict[str, Any] = {
         "store": str(store.path),
@@ -203,17 +221,19 @@ def inspect_alignment(arguments: argparse.Namespace) -> None:
     store = open_alignment_store(Path(arguments.out))
     meta = store.meta
     if arguments.json:
-        print(json.dumps({"store": str(store.place), **meta}))
+        print(json.dumps({"store": str(store.place), **meta, "covered_share": store.share}))
         return
     print(
         f"{store.place}: {len(store.species):,} species along {meta['positions']:,} bases of {store.species[0]}, "
-        f"{meta['covered']:,} of them in {meta['blocks'] - meta['without_reference']:,} blocks, "
+        f"{meta['covered']:,} of them in {meta['blocks'] - meta['without_reference']:,} blocks ({store.share:.1%}), "
         f"fingerprint {store.fingerprint}"
     )
     print(
         f"  left out: {meta['without_reference']:,} blocks without the reference, "
         f"{meta['repeated_rows']:,} further rows of a species; {meta['covered_twice']:,} bases in two blocks"
     )
+    if store.doubt:
+        print(f"  {store.doubt}")
     for name, bases in meta["aligned"].items():
         print(f"  {name}: {bases:,} bases")
     _print_contigs(store.contigs)

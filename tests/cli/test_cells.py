@@ -71,7 +71,7 @@ def test_build_and_inspect(scratch, capsys):
     said(capsys, "pretrain", RECIPE, "--name", "s", *settings("data.root=out/store"))
     assert "must exist" in refused(capsys, "data", "build", "cells", "out/other", "nope*.h5ad")
     assert not (scratch / "out" / "other").exists()
-    assert "got no readable store.json" in refused(capsys, "data", "inspect", "out")
+    assert "out must be a store, got a folder that is no store" in refused(capsys, "data", "inspect", "out")
 
 
 def test_embed_adds_to_a_copy(here, capsys):

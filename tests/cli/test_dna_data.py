@@ -1,11 +1,15 @@
 """Genomes and alignments from the command line: built, looked at, refused in one line."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from tests.cli.test_cells import refused, said
-from tests.conftest import SHARED
+from tests.conftest import ROOT, SHARED, make_cells
 
 pytestmark = pytest.mark.usefixtures("scratch")
 MAF = "##maf version=1\na\ns hg.c1 1 4 + 6 ACgT\ns mm.x 0 3 + 9 A-TT\n"
@@ -31,10 +35,12 @@ def test_build_msa_and_inspect(scratch, capsys):
     (scratch / "a.maf").write_text(MAF)
     (scratch / "g.fa").write_text(">c1\nNACGTa\n")
     built = said(capsys, "data", "build", "msa", "out", "a.maf", "--genome", "g.fa", "--reference", "hg")
-    assert "out: 2 species along 6 bases of hg, 4 of them in 1 blocks" in built
+    assert "out: 2 species along 6 bases of hg, 4 of them in 1 blocks (66.7%), fingerprint" in built
     assert "mm: 3 bases" in built
     assert said(capsys, "data", "inspect", "out") == built
-    assert json.loads(said(capsys, "data", "inspect", "out", "--json"))["species"] == ["hg", "mm"]
+    report = json.loads(said(capsys, "data", "inspect", "out", "--json"))
+    assert report["species"] == ["hg", "mm"]
+    assert round(report["covered_share"], 3) == 0.667
     by_store = said(capsys, "data", "build", "dna", "genome", "g.fa")
     assert "6 bases" in by_store
     said(capsys, "data", "build", "msa", "again", "a.maf", "--genome", "genome")
@@ -56,6 +62,112 @@ def test_a_damaged_genome_is_one_line(scratch, capsys):
     message = refused(capsys, "data", "build", "dna", "out", "x.fa")
     assert "x.fa: record c1 must hold IUPAC letters, got '!' at base 7." in message
     assert not (scratch / "out").exists()
+
+
+GENOME_RECIPE = ROOT / "recipes" / "dna" / "motifs_demo.yaml"
+
+
+def checked(*settings):
+    """Words of `check` for a small recipe on data of one's own."""
+    data = "data={root: g.fa, length: 8}"
+    small = (data, "model={encoder: conv, width: 8, depth: 2}", "batch.global_samples=2", *settings)
+    return ["check", GENOME_RECIPE, *(word for setting in small for word in ("--set", setting))]
+
+
+@pytest.fixture
+def stores(scratch, capsys):
+    """A store of every kind, a run's folder, a folder, and files."""
+    letters = "".join("ACGT"[number * number % 7 % 4] for number in range(200))
+    (scratch / "g.fa").write_text(f">c1\n{letters}\n")
+    (scratch / "a.maf").write_text(
+        f"##maf version=1\na\ns hg.c1 0 150 + 200 {letters[:150]}\ns mm.x 0 3 + 9 ACG{'-' * 147}\n"
+    )
+    said(capsys, "data", "build", "dna", "genome", "g.fa")
+    said(capsys, "data", "build", "msa", "alignment", "a.maf")
+    make_cells(20, 10).write_h5ad("cells.h5ad")
+    said(capsys, "data", "build", "cells", "cells", "cells.h5ad")
+    (scratch / "text").mkdir()
+    (scratch / "text" / "meta.json").write_text('{"format": "r2mae text store 2", "tokens": 3}')
+    (scratch / "run").mkdir()
+    (scratch / "run" / "run.json").write_text("{}")
+    (scratch / "folder").mkdir()
+    return scratch
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("g.fa", "must be a store, got a FASTA file. Build one of it: r2mae data build dna."),
+        ("a.maf", "must be a store, got a MAF file. Build one of it: r2mae data build msa."),
+        ("folder", "must be a store, got a folder that is no store. Stores are built of files: r2mae data build"),
+        ("run", "must be a store, got a run. What it was trained on stands in its recipe.yaml"),
+        ("none", "must be a store, got nothing. Check the path."),
+        ("text", "must be a store of text"),
+    ],
+)
+def test_inspect_names_what_is_no_store(stores, capsys, name, words):
+    assert f"{name} {words}" in refused(capsys, "data", "inspect", name)
+
+
+@pytest.mark.parametrize(
+    ("root", "of_genome", "of_alignment"),
+    [
+        ("text", "got a store of text. Build one: r2mae data build dna", "got a store of text. Build one"),
+        ("cells", "got a store of cells. Build one: r2mae data build dna", "got a store of cells. Build one"),
+        ("genome", None, "got a genome's store. Build one: r2mae data build msa. A genome alone is read without data."),
+        ("alignment", "got an alignment's store. Its genome is alignment/reference; with data.alignment: {}", None),
+        ("run", "got the folder 'run', a run. Name the store", "got the folder 'run', a run"),
+        ("folder", "got the folder 'folder'. Name the store", "got the folder 'folder'."),
+    ],
+)
+def test_a_recipe_is_told_what_its_root_is(stores, capsys, root, of_genome, of_alignment):
+    for words, more in ((of_genome, ()), (of_alignment, ("data.alignment={}",))):
+        arguments = checked(f"data.root={root}", *more)
+        if words is None:
+            printed = said(capsys, *arguments)
+            assert ("2 species; blocks reach 75.0% of 200 bases of hg" in printed) == bool(more)
+        else:
+            assert words in refused(capsys, *arguments)
+
+
+STOPPED = """
+import sys, time
+from r2mae.datasets import alignment_build, genome_build
+
+def slowly(read):
+    def parts(*arguments):
+        for number, part in enumerate(read(*arguments)):
+            yield part
+            if number == 1:
+                open("half", "w").close()
+                time.sleep(60)
+    return parts
+
+genome_build.read_fasta = slowly(genome_build.read_fasta)
+alignment_build.read_maf = slowly(alignment_build.read_maf)
+from r2mae.cli.main import main
+raise SystemExit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("kind", "file"), [("dna", "g.fa"), ("msa", "a.maf")])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_stopped_build_starts_again(scratch, capsys, kind, file, number, code):
+    (scratch / "g.fa").write_text(">c1\nACGT\n>c2\nAC\n")
+    (scratch / "a.maf").write_text(MAF + "\na\ns hg.c1 5 1 + 6 A\n\na\ns hg.c2 0 1 + 6 A\n")
+    command = ["data", "build", kind, "made/out", file]
+    process = subprocess.Popen([sys.executable, "-c", STOPPED, *command], stderr=subprocess.PIPE, text=True)
+    while not (scratch / "half").exists() and process.poll() is None:
+        time.sleep(0.01)
+    assert (scratch / "made" / ".building_out").is_dir()
+    process.send_signal(number)
+    line = process.communicate(timeout=30)[1].strip()
+    assert process.returncode == code, line
+    if number != signal.SIGKILL:  # who is killed so takes nothing away
+        assert line.splitlines()[-1] == f"r2mae: {'interrupted' if code == 130 else 'stopped by signal 15'}"
+        assert list((scratch / "made").iterdir()) == []
+    said(capsys, *command)
+    assert [path.name for path in (scratch / "made").iterdir()] == ["out"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
