@@ -197,7 +197,7 @@ def _add_data(actions: Any) -> None:
     msa = kinds.add_parser("msa", help=".maf, aligned FASTA, also .gz", description=about)
     msa.add_argument("--reference", metavar="NAME", help="species or record; default: the first row of the first file")
     msa.add_argument("--genome", metavar="FASTA", help="of the reference: its bases where no block reaches; or a store")
-    msa.add_argument("--species", metavar="NAMES", help="that are kept: between commas, or a file of one a line")
+    msa.add_argument("--species", metavar="NAMES", help="kept, between commas or in a file; name all with dots")
     for added in (dna, msa):
         added.add_argument("out", metavar="OUT", help="folder of the store; absent")
         added.add_argument("files", nargs="+", metavar="FILE", help="files or globs")

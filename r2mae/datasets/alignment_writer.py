@@ -1,7 +1,8 @@
 """The growing files of an alignment's contig: written front to back where parts come in order, in place otherwise."""
 
+import os
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -36,7 +37,8 @@ class ContigWriter:
         self.bases = work / f"bases_{number}"
         self.paths = (work / contig_file(number), self.bases)
         self.files: tuple[BinaryIO, BinaryIO] | None = None
-        self.filled = 0
+        self.filled = self.kept = 0  # positions in the files, and those of them that a journal knows
+        self.changed = work / f"changed_{number}"  # there when something behind self.kept was written again
         for path in self.paths:
             path.touch()
 
@@ -50,6 +52,8 @@ class ContigWriter:
         if start > self.filled:
             self.fill(start)
         if start < self.filled:
+            if start < self.kept:
+                self.changed.touch()
             rows, bases = self._merged(part, rows, bases)
         else:
             self.aligned += np.count_nonzero(rows < N, axis=0)
@@ -66,6 +70,23 @@ class ContigWriter:
             rows[:, 0] = bases & PLAIN
             self._write(at, rows, bases)
         self.filled = max(self.filled, stop)
+
+    def state(self) -> dict[str, Any]:
+        """What a journal has to know; what it speaks of is on the disk."""
+        for path in self.paths:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        return {"filled": self.filled, "aligned": self.aligned.tolist()}
+
+    def settle(self) -> None:
+        """The journal knows all."""
+        self.kept = self.filled
+        self.changed.unlink(missing_ok=True)
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """As a journal has it; what was written after it is written over."""
+        self.filled = self.kept = state["filled"]
+        self.aligned = np.array(state["aligned"], dtype=np.int64)
 
     def close(self) -> None:
         """Until the contig comes again."""

@@ -17,15 +17,15 @@ from r2mae.datasets.alignment_store import AlignmentStore
 from r2mae.datasets.bases import COMPLEMENT, PLAIN, SOFT_MASK
 from r2mae.datasets.fingerprint import fingerprint_array
 from r2mae.datasets.genome_store import GenomeStore
-from r2mae.datasets.intervals import choose_parts, count_up, intersect, invert, merge, overlap, parse_intervals
+from r2mae.datasets.intervals import choose_parts, intersect, invert, merge, parse_intervals
 from r2mae.datasets.mapped import Integers
 from r2mae.datasets.source import HELD_OUT_KEY, Batch
 from r2mae.datasets.stream import permute
 from r2mae.datasets.tracks import Track
+from r2mae.datasets.window_runs import count_windows, without
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, bits
 
-_TOGETHER = 1 << 20  # windows that are looked at together
 _BLOCK = 64  # neighbours that are held out together where windows overlap
 
 
@@ -84,13 +84,13 @@ class Windows:
                 f"data.length must be at most the longest sequence of {genome.called}, {longest:,}, got {length:,}."
             )
         self.too_short = int((sizes < length).sum())  # sequences that hold no window
-        firsts, counts = _count(regions, length, self.stride)
+        firsts, counts = count_windows(regions, length, self.stride)
         limits = [(genome.unknown, 1 - least_known)]
         if alignment is not None and least_aligned > 0:
             limits.append((invert(alignment.covered, len(genome.bases)), 1 - least_aligned))
         in_all = int(counts.sum())
         for runs, share in limits:
-            firsts, counts = _without(firsts, counts, self.stride, length, runs, int(share * length + 1e-9))
+            firsts, counts = without(firsts, counts, self.stride, length, runs, int(share * length + 1e-9))
         if not len(firsts):
             raise InputError(
                 f"{genome.called} must hold windows with {least_known:.0%} known and {least_aligned:.0%} aligned "
@@ -152,7 +152,7 @@ class Windows:
         pieces = intersect(runs, wanted)
         firsts, counts = self.starts(pieces[:, 0]), pieces[:, 1] - pieces[:, 0]
         taken = merge(np.stack([firsts, firsts + self.stride * (counts - 1) + self.length], axis=1))
-        rest = _without(self.firsts, np.diff(self.ends, prepend=0), self.stride, self.length, taken, 0)
+        rest = without(self.firsts, np.diff(self.ends, prepend=0), self.stride, self.length, taken, 0)
         if not len(rest[0]):
             raise InputError(f"data.held_out must leave windows that touch none of it, got {share}. Lower it.")
         return self._some(*rest), self._some(firsts, counts)
@@ -203,38 +203,6 @@ def draw_strands(positions: Tensor, seed: int) -> npt.NDArray[np.bool_]:
     drawn = bits(seed, RandomStream.STRAND, positions, torch.zeros_like(positions))
     is_other: npt.NDArray[np.bool_] = (drawn % 2 == 1).numpy()
     return is_other
-
-
-def _count(regions: Integers, length: int, stride: int) -> tuple[Integers, Integers]:
-    """(where runs of windows begin (R,), how many there are (R,)), of regions long enough."""
-    counts = (regions[:, 1] - regions[:, 0] - length) // stride + 1
-    is_long = regions[:, 1] - regions[:, 0] >= length
-    return regions[is_long, 0], counts[is_long]
-
-
-def _without(
-    firsts: Integers, counts: Integers, stride: int, length: int, runs: Integers, most: int
-) -> tuple[Integers, Integers]:
-    """Runs of windows without those that have more than `most` places in `runs`: memory does not grow with windows."""
-    is_whole = overlap(runs, firsts, stride * (counts - 1) + length) <= most
-    kept = [np.stack([firsts[is_whole], counts[is_whole]], axis=1)]
-    firsts, counts = firsts[~is_whole], counts[~is_whole]
-    pieces = -(-counts // _TOGETHER)
-    rows = np.repeat(np.arange(len(firsts)), pieces)
-    done = _TOGETHER * count_up(pieces)
-    firsts, counts = firsts[rows] + stride * done, np.minimum(counts[rows] - done, _TOGETHER)
-    cuts = np.flatnonzero(np.diff(np.cumsum(counts) // _TOGETHER)) + 1
-    for some in np.split(np.arange(len(firsts)), cuts):
-        within, piece = count_up(counts[some]), np.repeat(some, counts[some])
-        starts = firsts[piece] + stride * within
-        is_good = overlap(runs, starts, length) <= most
-        follows = is_good[:-1] & is_good[1:] & (piece[:-1] == piece[1:])
-        begins = np.flatnonzero(is_good & ~np.append(False, follows)[: len(is_good)])
-        ends = np.flatnonzero(is_good & ~np.append(follows, False)[: len(is_good)])
-        kept.append(np.stack([starts[begins], ends - begins + 1], axis=1))
-    found = np.concatenate(kept)
-    found = found[np.argsort(found[:, 0])]
-    return found[:, 0], found[:, 1]
 
 
 def _check_same(genome: GenomeStore, alignment: AlignmentStore, include: Sequence[str]) -> None:

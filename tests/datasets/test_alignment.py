@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from r2mae.datasets import alignment_build, alignment_writer
+from r2mae.datasets import alignment_build, alignment_source, alignment_writer
 from r2mae.datasets.alignment_build import build_alignment_store, open_alignment
 from r2mae.datasets.alignment_store import open_alignment_store
 from r2mae.datasets.bases import GAP, N, decode, reverse_complement
@@ -210,6 +210,75 @@ def test_overlapping_and_unordered_blocks(scratch, monkeypatch, shuffled, togeth
             assert decode(store.reference.fetch(contig.name, 0, contig.length)) == "".join(real)
         filled = {name: int(sum((row[:, n] < N).sum() for row in wanted.values())) for n, name in enumerate(order)}
         assert {name: store.meta["aligned"].get(name, 0) for name in order} == filled
+
+
+def blocks(draw, contig, starts, length=900):
+    """MAF of blocks of up to 40 bases of one sequence at starts, three other species beside it, some gaps."""
+    text = "".join(np.random.default_rng(len(contig)).choice(list("ACGT"), length))
+    rows = ["##maf version=1"]
+    for start in starts:
+        size = int(min(draw.integers(5, 40), length - start))
+        rows += ["", "a score=1", f"s ref.{contig} {start} {size} + {length} {text[start : start + size]}"]
+        for name in draw.permutation(["mus", "rat", "dog"])[:2]:
+            other = "".join(draw.choice(list("ACGT-"), size))
+            rows.append(f"s {name}.x 0 {size - other.count('-')} + 5000 {other}")
+    return "\n".join([*rows, ""])
+
+
+@pytest.mark.parametrize("overlap", [False, True], ids=["in order", "over what is written"])
+@pytest.mark.parametrize("stop_at", range(1, 60, 4))
+def test_a_stopped_build_goes_on_behind_the_last_file(scratch, monkeypatch, overlap, stop_at):
+    """Stopped at any block of either pass, then continued: the same store, and no finished file is read again."""
+    draw = np.random.default_rng(7)
+    later = range(450 - 300 * overlap, 850, 60)
+    texts = [blocks(draw, "c1", range(0, 440, 60)), blocks(draw, "c1", later), blocks(draw, "chr2", range(0, 800, 200))]
+    paths = [write(scratch / f"{number}.maf", text) for number, text in enumerate(texts)]
+    wanted = build_alignment_store(scratch / "whole", paths)
+    seen, passes = [], {"scan_maf": alignment_source.scan_maf, "read_maf": alignment_source.read_maf}
+
+    def stopping(name):
+        def parts(path, *more):
+            for part in passes[name](path, *more):
+                seen.append((name, path.name))
+                if len(seen) == stop_at:
+                    raise KeyboardInterrupt
+                yield part
+
+        return parts
+
+    for name in passes:
+        monkeypatch.setattr(alignment_source, name, stopping(name))
+    total = 2 * sum(text.count("a score") for text in texts)
+    if stop_at < total:
+        with pytest.raises(KeyboardInterrupt):
+            build_alignment_store(scratch / "out", paths)
+    before, seen[:] = list(seen), []
+    found = build_alignment_store(scratch / "out", paths)
+    assert found.meta == wanted.meta
+    for contig in ("c1", "chr2"):
+        assert columns(found, contig) == columns(wanted, contig)
+        assert decode(found.reference.fetch(contig, 0, 900)) == decode(wanted.reference.fetch(contig, 0, 900))
+    assert np.array_equal(found.covered, wanted.covered)
+    assert {path.name for path in (scratch / "out").rglob("*")} == {p.name for p in (scratch / "whole").rglob("*")}
+    finished = {entry for entry in before if entry != before[-1]}
+    again = finished & {*seen}
+    assert not again or (overlap and again <= {("read_maf", "0.maf")})
+
+
+def test_a_build_that_was_stopped_at_its_end_is_finished(scratch, monkeypatch):
+    path = write(scratch / "a.maf", MAF)
+
+    class Stops(alignment_build.GenomeWriter):
+        def finish(self, *_):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment_build, "GenomeWriter", Stops)
+        with pytest.raises(KeyboardInterrupt):
+            build_alignment_store(scratch / "out", [path])
+    store = build_alignment_store(scratch / "out", [path])
+    assert decode(store.reference.fetch("c1", 0, 12)) == "NNACgTNAGTTN"
+    assert [path.name for path in scratch.glob(".building*")] == []
 
 
 def test_a_genome_fills_what_no_block_reaches(scratch):

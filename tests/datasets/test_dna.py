@@ -43,7 +43,7 @@ def all_windows(windows):
 @pytest.mark.parametrize("stride", [1, 3, 8, 20])
 @pytest.mark.parametrize("least_known", [0.0, 0.6, 1.0])
 def test_windows_are_those_of_a_plain_loop(scratch, monkeypatch, stride, least_known):
-    monkeypatch.setattr("r2mae.datasets.dna._TOGETHER", 16)
+    monkeypatch.setattr("r2mae.datasets.window_runs._TOGETHER", 16)
     genome, records = make_genome(scratch, [100, 7, 8, 61])
     windows = Windows(genome, 8, stride=stride, least_known=least_known)
     wanted = [
