@@ -191,7 +191,9 @@ def _add_data(actions: Any) -> None:
     text = kinds.add_parser("text", help=".txt, .jsonl, .csv, .tsv, .parquet", description="files of texts -> a store")
     text.add_argument("out", metavar="OUT", help="folder of the store; absent")
     text.add_argument("--tokenizer", required=True, metavar="T", help="a folder, a hub id or a run")
-    dna = kinds.add_parser("dna", help="FASTA, plain, gzip or bgzip", description="FASTA -> a genome's store")
+    dna = kinds.add_parser(
+        "dna", help="FASTA, also .gz; tables of sequences", description="sequences -> a genome's store"
+    )
     dna.add_argument("--name-by-file", action="store_true", help="call contigs FILE:CONTIG, where files share names")
     about = "MAF or aligned FASTA -> a store of what stands at a reference's bases in other species"
     msa = kinds.add_parser("msa", help=".maf, aligned FASTA, also .gz", description=about)

@@ -13,18 +13,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from r2mae.datasets.bases import COMPLEMENT, GENOME, Codes, first_illegal
+from r2mae.datasets.bases import COMPLEMENT, PLAIN, Codes
 from r2mae.datasets.card import load_card, locate
 from r2mae.datasets.dna import draw_strands
 from r2mae.datasets.dna_files import expand_dna, open_dna
 from r2mae.datasets.dna_tokens import PADDING
 from r2mae.datasets.language_open import class_numbers
 from r2mae.datasets.mapped import Integers
+from r2mae.datasets.sequence_tables import COLUMN, is_table, row_codes
 from r2mae.datasets.source import Batch, SampleSource
-from r2mae.datasets.text_files import check_column, kind_of, read_table
+from r2mae.datasets.text_files import check_column, read_table
 from r2mae.errors import InputError
 from r2mae.schema.dna import DnaSequenceData
 
+_BARE = bytes(code if code > 15 else code & PLAIN for code in range(256))  # for translate: no soft masks
 _FASTA = (".fa", ".fasta", ".fna")
 
 
@@ -127,7 +129,7 @@ def _kind(path: Path) -> str:
     """ "fasta", "table", or nothing for other files."""
     if path.name.removesuffix(".gz").endswith(_FASTA):
         return "fasta"
-    return "table" if kind_of(path) is not None else ""
+    return "table" if is_table(path) else ""
 
 
 def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozenset()) -> Sequences:  # type: ignore[assignment]
@@ -171,20 +173,11 @@ class _File(NamedTuple):
 
 def _letters(section: Any, path: Path, label: str | None) -> _File:
     rows: Any = _Records(path) if _kind(path) == "fasta" else read_table(path, load_card(section.card).text)
-    column = getattr(section, "column", "sequence") if _kind(path) == "table" else "sequence"
+    column = getattr(section, "column", COLUMN) if _kind(path) == "table" else COLUMN
     wanted = label if _kind(path) == "table" else label and "label"
     for name in (column, *([] if wanted is None else [wanted])):
         check_column(rows.column_names, name, str(path))
-    found = []
-    for row, text in enumerate(rows[column]):
-        if not isinstance(text, str) or not text:
-            raise InputError(f"{path}: row {row} of {column} must be a sequence, got {text!r:.40}.")
-        codes = text.encode("ascii", errors="replace").upper().translate(GENOME)
-        if (wrong := first_illegal(codes)) >= 0:
-            raise InputError(
-                f"{path}: row {row} of {column} must hold IUPAC letters, got {text[wrong]!r} at base {wrong + 1:,}."
-            )
-        found.append(codes)
+    found = [codes.translate(_BARE) for codes in row_codes(path, column, rows[column])]
     if not found:
         raise InputError(f"{path} must hold sequences, got none.")
     names = getattr(rows, "names", None)
@@ -195,7 +188,7 @@ def _letters(section: Any, path: Path, label: str | None) -> _File:
 class _Records:
     """Records of a FASTA as a table: sequence, and label, the last word of a header of several."""
 
-    column_names = ("sequence", "label")
+    column_names = (COLUMN, "label")
     features: dict[str, Any] = {"label": None}  # noqa: RUF012 - never changed
 
     def __init__(self, path: Path) -> None:
@@ -206,7 +199,7 @@ class _Records:
         split = [part.partition("\n") for part in parts[1:]]
         self.names = [(head.split() or [f"record {number}"])[0] for number, (head, _, _) in enumerate(split)]
         self.columns: dict[str, list[Any]] = {
-            "sequence": ["".join(body.split()) for _, _, body in split],
+            COLUMN: ["".join(body.split()) for _, _, body in split],
             "label": [head.split()[-1] if len(head.split()) > 1 else None for head, _, _ in split],
         }
 

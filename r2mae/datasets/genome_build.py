@@ -1,4 +1,4 @@
-"""FASTA -> a genome's store: once, in one pass, in constant memory; there whole or not at all."""
+"""FASTA or tables of sequences -> a genome's store: in one pass, in constant memory; there whole or not at all."""
 
 import hashlib
 import json
@@ -21,6 +21,7 @@ from r2mae.datasets.genome_store import (
 )
 from r2mae.datasets.mapped import Integers
 from r2mae.datasets.progress import Progress, listener, silent
+from r2mae.datasets.sequence_tables import is_table, read_rows
 from r2mae.errors import InputError
 
 _BY_FILE = "Call contigs FILE:CONTIG: --name-by-file, or data.name_by_file: true."
@@ -67,7 +68,7 @@ def _add(writer: "GenomeWriter", paths: list[Path], number: int, progress: Progr
     def say(done: int) -> None:
         progress("read", before + done, sum(sizes))
 
-    for record, codes in read_fasta(path, GENOME, say):
+    for record, codes in read_rows(path) if is_table(path) else read_fasta(path, GENOME, say):
         name = f"{file_stem(path)}:{record}" if name_by_file else record
         if not codes:
             writer.check_last(path)
@@ -75,7 +76,7 @@ def _add(writer: "GenomeWriter", paths: list[Path], number: int, progress: Progr
         else:
             writer.add(codes)
     if len(writer.contigs) == contigs:
-        raise InputError(f"{path} must hold sequences, got a FASTA without a record. Leave it out.")
+        raise InputError(f"{path} must hold sequences, got no record. Leave it out.")
     writer.check_last(path)
 
 

@@ -40,7 +40,8 @@ class TracksSection(Section):
 
 
 class DnaData(Section):
-    """A genome of a card, or at root: a store, or FASTA files or a glob of them; with `alignment`, an alignment.
+    """A genome of a card, or at root: a store, or FASTA files, tables of sequences or a glob of them; with `alignment`,
+    an alignment. Of tables every row of the column "sequence" is a contig, called FOLDER/FILE/ROW.
 
     length, stride: bases of a window, and from one to the next; null: length, so that windows do not overlap.
     least_known: share of a window's bases that are no N.

@@ -105,7 +105,7 @@ def test_complements():
         (b">a\nAC>b\nAC\n", ["record a", "'>'", "base 3"]),
         (b"ACGT\n", ["begin with '>'", "ACGT"]),
         (b"", ["empty file"]),
-        (b"\n\n", ["without a record"]),
+        (b"\n\n", ["got no record"]),
         (b">a\n>b\nACGT\n", ["record a", "must hold bases"]),
         (b">a\nACGT\n>b", ["record b", "must hold bases"]),
         (b">\nACGT\n", ["name", "at the top"]),
@@ -243,3 +243,19 @@ def test_real_genomes_are_as_another_reader_has_them():
             found = store.fetch(f"{file_stem(path)}:{name.split()[0]}", 0, len(letters))
             assert decode(found) == letters.translate(str.maketrans("KSY", "NNN"))
     assert store.meta["counts"]["N"] == 20_197
+
+
+def test_rows_of_tables_are_contigs(scratch):
+    for folder, text in (("a", "sequence,label\nACgtN,1\nGGG,0\n"), ("b", "sequence\nTTTT\n")):
+        (scratch / folder).mkdir()
+        (scratch / folder / "train.csv").write_text(text)
+    genome = open_genome(expand_dna(["*/train.csv"]))
+    assert [contig.name for contig in genome.contigs] == ["a/train/0", "a/train/1", "b/train/0"]
+    assert decode(genome.fetch("a/train/0", 0, 5)) == "ACgtN"
+    assert decode(genome.fetch("b/train/0", 0, 4)) == "TTTT"
+    (scratch / "b" / "train.csv").write_text("seq\nTTTT\n")
+    with pytest.raises(InputError, match="must have the column 'sequence', got seq"):
+        open_genome(expand_dna(["b/train.csv"]))
+    (scratch / "b" / "train.csv").write_text("sequence\nTTTT\nACXT\n")
+    with pytest.raises(InputError, match="row 1 of sequence must hold IUPAC letters, got 'X' at base 3"):
+        open_genome(expand_dna(["b/train.csv"]))
