@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends a build as Ctrl-C does, which takes away what is half-written; exit code 143."""
+    """SIGTERM ends a build as Ctrl-C does: what cannot be gone on with is taken away; exit code 143."""
 
     def stop(number: int, _: object) -> None:
         print(f"r2mae: stopped by signal {number}", file=sys.stderr, flush=True)

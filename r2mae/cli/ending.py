@@ -24,6 +24,8 @@ _OF_A_PEER = ("closed by peer", "connection reset", "connection refused", "broke
 _FULL_OR_FORBIDDEN = (
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,
+    errno.EISDIR,
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,

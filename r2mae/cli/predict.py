@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from r2mae.cli.samples import names_of, open_samples, tell_left_out
-from r2mae.cli.show import show
+from r2mae.cli.samples import ask, check_apart, check_output, names_of, open_samples, tell_left_out
+from r2mae.datasets.building import whole
 from r2mae.errors import InputError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -15,33 +15,21 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 def run(arguments: argparse.Namespace) -> None:
     """Write name, known class, and the likeliest class and the probability of each, or the number predicted."""
     output = Path(arguments.output)
-    if output.suffix not in (*_SEPARATORS, ".parquet") or not output.parent.is_dir():
-        raise InputError(f"--output must be a .csv, .tsv or .parquet file in an existing folder, got {str(output)!r}.")
-    if output.resolve() == Path(arguments.data).resolve():
-        raise InputError(f"--output must not write over DATA, got {str(output)!r}. Name another file.")
-    from r2mae.evaluation.features import extract
+    check_output(output, (*_SEPARATORS, ".parquet"), arguments)
     from r2mae.recipe.run import load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     if loaded.recipe.task != "finetune":
         raise InputError(f"RUN must be a fine-tuned run, got a pretraining run in {arguments.run}. Use r2mae embed.")
+    check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
-    skipped: set[str] = set()
-    read: list[int] = []
-    answers = extract(
-        loaded.model,
-        source,
-        "forward",
-        skipped=skipped,
-        on_batch=lambda batch: read.extend(batch["indices"].tolist()),
-        progress=show("predict"),
-    )
+    answers, read, unreadable = ask(loaded, source, "forward", "predict")
     names, classes = zip(*names_of(source, read), strict=True)
     columns: dict[str, Any] = {"name": names} | ({"class": classes} if any(classes) else {})
     told = _numbers(loaded, answers) if "target" in loaded.manifest else _classes(loaded, answers)
     write_table(output, columns | told)
-    tell_left_out(source, skipped)
-    result: dict[str, Any] = {"output": str(output), "samples": len(answers), "skipped_samples": sorted(skipped)}
+    tell_left_out(source, unreadable)
+    result: dict[str, Any] = {"output": str(output), "samples": len(answers), "skipped_samples": unreadable}
     if "predicted_class" in told:
         found = told["predicted_class"].tolist()
         result["classes"] = {name: found.count(name) for name in loaded.manifest["class_names"]}
@@ -72,9 +60,9 @@ def write_table(output: Path, columns: dict[str, Any]) -> None:
     """Columns (N,) as .csv, .tsv or .parquet; the file gets its name when it is whole."""
     import pandas as pd
 
-    unfinished, table = output.with_name(f".writing_{output.name}"), pd.DataFrame(columns)
-    if output.suffix == ".parquet":
-        table.to_parquet(unfinished, index=False)
-    else:
-        table.to_csv(unfinished, sep=_SEPARATORS[output.suffix], index=False, float_format="%.6g")
-    unfinished.replace(output)
+    table = pd.DataFrame(columns)
+    with whole(output) as unfinished:
+        if output.suffix == ".parquet":
+            table.to_parquet(unfinished, index=False)
+        else:
+            table.to_csv(unfinished, sep=_SEPARATORS[output.suffix], index=False, float_format="%.6g")

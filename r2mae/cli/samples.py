@@ -1,13 +1,17 @@
 """Samples that a verb reads for a run: a split of its recipe, or a file that a user names."""
 
 import argparse
+import glob
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+from r2mae.cli.show import show
 from r2mae.errors import InputError
 
 SPLITS = ("train", "test")
+_SPLIT_NAMES = (*SPLITS, "dev", "valid")  # as files of data sets are called
 
 
 def open_samples(loaded: Any, arguments: argparse.Namespace) -> Any:
@@ -21,10 +25,49 @@ def open_samples(loaded: Any, arguments: argparse.Namespace) -> Any:
     if modality == "cell":
         options["least_overlap"] = arguments.min_overlap
     if arguments.column is not None:
-        if data in SPLITS or modality not in ("language", "dna"):
+        is_fasta = Path(data.removesuffix(".gz")).suffix.lower() in (".fa", ".fasta", ".fna")
+        if data in SPLITS or is_fasta or modality not in ("language", "dna"):
             raise InputError("--column must be given for a table of texts or sequences alone, got other data.")
         options = {"column": arguments.column}
     return open_split(loaded.recipe, data) if data in SPLITS else open_paths(loaded.recipe, [data], **options)
+
+
+def check_output(output: Path, kinds: tuple[str, ...], arguments: argparse.Namespace) -> None:
+    """Raise InputError unless a file of one of these endings can be written there, and is none of DATA."""
+    if output.suffix not in kinds or not output.parent.is_dir() or output.is_dir():
+        known = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+        raise InputError(f"--output must be a {known} file in an existing folder, got {str(output)!r}.")
+    if arguments.data not in SPLITS:
+        given = {Path(arguments.data), *map(Path, glob.glob(arguments.data))}
+        if output.resolve() in {path.resolve() for path in given}:
+            raise InputError(f"--output must not write over DATA, got {str(output)!r}. Name another file.")
+
+
+def check_apart(output: Path, loaded: Any, arguments: argparse.Namespace) -> None:
+    """Raise InputError for an output that would be, or become, a split of the run's own data."""
+    root = getattr(loaded.recipe.data, "root", None)
+    if arguments.data not in SPLITS or root is None or not output.stem.startswith(_SPLIT_NAMES):
+        return
+    place = Path(root).resolve()
+    if output.resolve().is_relative_to(place if place.is_dir() else place.parent):
+        raise InputError(f"--output must not be a split of the data in {root}, got {str(output)!r}. Rename it.")
+
+
+def ask(loaded: Any, source: Any, kind: str, title: str) -> tuple[Any, list[int], list[str]]:
+    """(answers (N, D) of a run's model, which samples they are of (N,), names of those that could not be read).
+
+    kind: of `extract`. What could not be read has no row; others count as indices of the whole source.
+    """
+    import numpy as np
+
+    from r2mae.datasets.source import root_of, rows_in_root
+    from r2mae.evaluation.features import extract
+
+    read: list[int] = []
+    heard: Any = {"on_batch": lambda batch: read.extend(batch["indices"].tolist()), "progress": show(title)}
+    found, asked = extract(loaded.model, source, kind, **heard), rows_in_root(source)  # type: ignore[arg-type]
+    is_own = np.array(read) == asked
+    return found[is_own], asked[is_own].tolist(), sorted({root_of(source).name(row) for row in asked[~is_own].tolist()})
 
 
 def names_of(source: Any, read: Iterable[int]) -> Iterator[tuple[str, str]]:
@@ -38,9 +81,10 @@ def names_of(source: Any, read: Iterable[int]) -> Iterator[tuple[str, str]]:
         yield whole.name(index), whole.class_names[label] if label >= 0 else ""
 
 
-def tell_left_out(source: Any, skipped: set[str]) -> None:
+def tell_left_out(source: Any, unreadable: list[str]) -> None:
     """Say on stderr what a source leaves out, and which samples could not be read."""
     if note := getattr(source, "note", ""):
         print(f"left out: {note}", file=sys.stderr)
-    if skipped:
-        print(f"{len(skipped)} unreadable samples stand for a neighbour, the first {min(skipped)}", file=sys.stderr)
+    if unreadable:
+        more = ", ..." if len(unreadable) > 3 else ""
+        print(f"left out: {len(unreadable):,} unreadable samples, {', '.join(unreadable[:3])}{more}", file=sys.stderr)

@@ -4,8 +4,10 @@ The first pass learns species and lengths, the second checks every row and write
 mostly is, is written front to back. A build of MAF that was stopped goes on behind the last file that it had finished.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 from array import array
 from collections.abc import Sequence
@@ -93,9 +95,10 @@ class _Build:
     def __init__(self, work: Path, source: AlignmentSource, genome: GenomeStore | None, word: str) -> None:
         self.work, self.source, self.genome, self.word = work, source, genome, word
         self.done: dict[str, Any] = {"scanned": 0, "written": 0}
-        if (journal := work / _JOURNAL).is_file():
-            self.done = json.loads(journal.read_text())
-            source.go_on(self.done["found"])
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):  # none, or one that a power cut has hit
+            found = json.loads((work / _JOURNAL).read_text())
+            source.go_on(found["found"])
+            self.done = found
         self.contigs: dict[str, ContigWriter] = {}
         self.covered = array("q")
 
@@ -152,7 +155,10 @@ class _Build:
     def _note(self, **entries: Any) -> None:
         self.done |= entries
         unfinished = self.work / f"{_JOURNAL}.new"
-        unfinished.write_text(json.dumps(self.done))
+        with unfinished.open("w") as file:
+            file.write(json.dumps(self.done))
+            file.flush()
+            os.fsync(file.fileno())
         unfinished.replace(self.work / _JOURNAL)
         for contig in self.contigs.values():
             contig.settle()

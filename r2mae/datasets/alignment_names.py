@@ -12,6 +12,7 @@ class SourceNames:
     """
 
     def __init__(self, known: Iterable[str] = ()) -> None:
+        self.versions: dict[bytes, tuple[bytes, bytes]] = {}  # of species: a number between two dots, its source
         self.dotted = sorted((name for name in known if "." in name), key=len, reverse=True)
 
     def species_of(self, source: bytes) -> str:
@@ -27,20 +28,20 @@ class SourceNames:
         """What a source says behind the assembly; where that is nothing, the contig is called like it."""
         return as_text(source).removeprefix(f"{self.species_of(source)}.")
 
-    def alike(self, sources: Iterable[bytes]) -> tuple[str, str] | None:
+    def alike(self, sources: Iterable[bytes], *, repeated: bool) -> tuple[str, str] | None:
         """Two sources of one species whose names may have been cut at a dot of their own: GCA_1.1.chr1, GCA_1.2.chr1.
 
-        None where no species comes twice with other words between its first two dots.
+        repeated: whether some species comes twice among the sources of this block, which only other words between its
+        first two dots can tell apart; else other numbers there do, in this block or one before.
         """
-        seen: dict[str, tuple[str, str]] = {}
+        seen = {} if repeated else self.versions
         for source in sources:
-            first, _, rest = as_text(source).partition(".")
-            second, dot, _ = rest.partition(".")
-            if not dot or self.species_of(source) != first:
+            first, *rest = source.split(b".", 2)
+            if len(rest) < 2 or not (repeated or rest[0].isdigit()) or self.species_of(source) != as_text(first):
                 continue
-            word, other = seen.setdefault(first, (second, as_text(source)))
-            if word != second:
-                return other, as_text(source)
+            word, other = seen.setdefault(first, (rest[0], source))
+            if word != rest[0]:
+                return as_text(other), as_text(source)
         return None
 
 

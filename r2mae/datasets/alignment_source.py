@@ -84,9 +84,9 @@ class AlignmentSource:
             self.reference = self.reference or found[0]
             self.species |= dict.fromkeys(found, 0)
             self.counts["blocks"] += 1
-            if repeated := len(found) - len(set(found)):
-                self.counts["repeated_rows"] += repeated
-                self.alike = self.alike or self.names.alike(sources)
+            repeated = len(found) - len(set(found))
+            self.counts["repeated_rows"] += repeated
+            self.alike = self.alike or self.names.alike(sources, repeated=repeated > 0)
             if self.reference not in found:
                 self.counts["without_reference"] += 1
                 continue

@@ -1,7 +1,9 @@
 """Folders that are built once, by one process, and have their name only when they are whole."""
 
 import fcntl
+import glob
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,8 +59,10 @@ def building(out: Path, word: str = "") -> Iterator[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} must be absent or empty, got other files. Name another folder.")
     work = out.with_name(f".building_{out.name}_{word}" if word else f".building_{out.name}")
-    if not word:
-        shutil.rmtree(work, ignore_errors=True)
+    for left in out.parent.glob(f".building_{glob.escape(out.name)}*"):  # of other files, or that cannot go on
+        rest = left.name.removeprefix(f".building_{out.name}")
+        if left.is_dir() and (left != work or not word) and re.fullmatch("(_[0-9a-f]{16})?", rest):
+            shutil.rmtree(left, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     try:
         yield work
@@ -68,6 +72,18 @@ def building(out: Path, word: str = "") -> Iterator[Path]:
     except BaseException as error:
         if not word or isinstance(error, InputError):
             shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file to write, which becomes `path` when all went well, and is taken away when not."""
+    unfinished = path.with_name(f".writing_{path.name}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
         raise
 
 

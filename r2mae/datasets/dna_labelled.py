@@ -27,17 +27,18 @@ from r2mae.errors import InputError
 from r2mae.schema.dna import DnaSequenceData
 
 _BARE = bytes(code if code > 15 else code & PLAIN for code in range(256))  # for translate: no soft masks
+_PARTNERS = COMPLEMENT.tobytes().ljust(256, b"\0")  # for translate: of plain codes
 _FASTA = (".fa", ".fasta", ".fna")
 
 
 class Sequences:
     """A `SampleSource` of sequences: codes (T,) end to end, starts (N + 1,).
 
-    `load` gives "bases" (B, N) int64 and, where sequences of the source differ, "lengths" (B,). With both_strands and
-    positions half of them, by a hash of their position, come as the other strand reads them; without positions the
-    other strand comes beside, as "other_strand", a batch of the same.
-    left_out: training sequences that the test split holds too. names: of FASTA records. note:
-    what of the sequences is not read, in words.
+    `load` gives "bases" (B, N) int64, of longer ones the `most` in the middle, and, where lengths differ, "lengths"
+    (B,). With both_strands and positions half of them, by a hash of their position, come as the other strand reads
+    them; without positions the other strand comes beside, as "other_strand", a batch of the same.
+    left_out: training sequences that the test split holds too. names: of FASTA records. note: what of the sequences is
+    not read, in words.
     """
 
     labels_absent = "none. Set data.label_column."
@@ -46,6 +47,7 @@ class Sequences:
         self,
         codes: Codes,
         starts: Integers,
+        most: int,
         *,
         fingerprint: str,
         where: str,
@@ -56,14 +58,15 @@ class Sequences:
         names: list[str] | None = None,
         note: str = "",
     ) -> None:
-        self.codes, self.starts = codes, starts
+        self.codes, self.starts, self.most = codes, starts, most
         self.fingerprint, self.where = fingerprint, where
         self.labels, self.class_names = labels, class_names or {}
         self.left_out = left_out
         self.both_strands = both_strands
         self.names = names
         self.note = note
-        self.is_even = len(set(np.diff(starts).tolist())) <= 1
+        sizes = np.minimum(np.diff(starts), most)
+        self.shortest, self.is_even = int(sizes.min()), int(sizes.min()) == int(sizes.max())
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -84,8 +87,11 @@ class Sequences:
         return batch | {"indices": indices, "skipped": ()}
 
     def _read(self, rows: Integers, is_reverse: npt.NDArray[np.bool_]) -> Batch:
-        begins, lengths = self.starts[rows, None], np.diff(self.starts)[rows, None]
-        place, turned = np.arange(int(lengths.max())), is_reverse[:, None]
+        turned, wholes = is_reverse[:, None], (self.starts[rows + 1] - self.starts[rows])[:, None]
+        lengths = np.minimum(wholes, self.most)
+        # The middle as each strand has it: where an odd number is cut away, one base apart.
+        begins = self.starts[rows, None] + (wholes - lengths + turned) // 2
+        place = np.arange(int(lengths.max()))
         is_inside = place < lengths
         found = self.codes[np.where(is_inside, begins + np.where(turned, lengths - 1 - place, place), 0)]
         found = np.where(turned, COMPLEMENT[found], found)
@@ -106,7 +112,8 @@ def open_sequences(section: DnaSequenceData, split: str) -> SampleSource:
     label = section.label_column or card.label_column
     if split == "test":
         return _read(section, files["test"], label)
-    held = set(_letters(section, files["test"], None).texts)
+    texts = _letters(section, files["test"], None).texts
+    held = {_middle(text, section.length) for text in (*texts, *(map(_turned, texts) if section.both_strands else ()))}
     return _read(section, files["train"], label, held)
 
 
@@ -115,6 +122,8 @@ def open_given_sequences(section: Any, paths: list[str]) -> SampleSource:
     (file, *more) = expand_dna(paths)
     if more:
         raise InputError(f"DATA must be one file, got {1 + len(more)}.")
+    if not _kind(file):
+        raise InputError(f"{file} must be .csv, .tsv, .jsonl, .parquet or FASTA, got {file.suffix!r}. Rename it.")
     return _read(section, file, None)
 
 
@@ -127,25 +136,26 @@ def _find(place: Path, names: tuple[str, ...]) -> Path:
 
 def _kind(path: Path) -> str:
     """ "fasta", "table", or nothing for other files."""
-    if path.name.removesuffix(".gz").endswith(_FASTA):
+    if path.name.lower().removesuffix(".gz").endswith(_FASTA):
         return "fasta"
     return "table" if is_table(path) else ""
 
 
 def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozenset()) -> Sequences:  # type: ignore[assignment]
     texts, labels, class_names, names = _letters(section, path, label)
-    kept = [row for row, text in enumerate(texts) if text not in held]
+    kept = [row for row, text in enumerate(texts) if _middle(text, section.length) not in held]
     if not kept:
         raise InputError(f"{path} must hold sequences that the test split does not, got none.")
     most = section.length
-    cut = [_middle(texts[row], most) for row in kept]
-    long = sum(len(texts[row]) > most for row in kept)
-    starts = np.cumsum([0, *map(len, cut)])
-    codes = np.frombuffer(b"".join(cut), dtype=np.uint8)
-    word = hashlib.sha256(codes.tobytes() + starts.tobytes() + repr((path.name, label)).encode()).hexdigest()
+    chosen = [texts[row] for row in kept]
+    long = sum(len(text) > most for text in chosen)
+    starts = np.cumsum([0, *map(len, chosen)])
+    codes = np.frombuffer(b"".join(chosen), dtype=np.uint8)
+    word = hashlib.sha256(codes.tobytes() + starts.tobytes() + repr((path.name, label, most)).encode()).hexdigest()
     return Sequences(
         codes,
         starts,
+        most,
         fingerprint=word[:16],
         where=str(path),
         labels=None if labels is None else labels[kept],
@@ -160,6 +170,11 @@ def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozen
 def _middle(codes: bytes, most: int) -> bytes:
     start = max(0, len(codes) - most) // 2
     return codes[start : start + most]
+
+
+def _turned(codes: bytes) -> bytes:
+    """As the other strand reads it."""
+    return codes[::-1].translate(_PARTNERS)
 
 
 class _File(NamedTuple):

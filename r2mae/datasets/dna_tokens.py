@@ -122,6 +122,12 @@ class DnaTokens:
     """A `SampleSource` of bases with their tokens beside them."""
 
     def __init__(self, source: SampleSource, codec: Codec) -> None:
+        """Raises: InputError where a sequence is shorter than a token."""
+        if (shortest := getattr(source, "shortest", codec.kmer)) < codec.kmer:
+            raise InputError(
+                f"{source.where} must hold sequences of {codec.kmer} bases at least, one token, got {shortest}. "  # type: ignore[attr-defined]
+                "Take shorter ones out."
+            )
         self.source = source
         self.codec = codec
         self.fingerprint = source.fingerprint

@@ -11,7 +11,7 @@ FASTA, MAF = "a FASTA file", "a MAF file"
 RUN, FOLDER, NOTHING = "a run", "a folder that is no store", "nothing"
 _OF_FORMATS = {"r2mae genome": GENOME, "r2mae alignment": ALIGNMENT, "r2mae text": TEXT}
 _REMEDIES = {
-    FASTA: "Build one of it: r2mae data build dna.",
+    FASTA: "Build one of it: r2mae data build dna, or msa where it is aligned.",
     MAF: "Build one of it: r2mae data build msa.",
     RUN: "What it was trained on stands in its recipe.yaml, as data.root.",
     NOTHING: "Check the path.",

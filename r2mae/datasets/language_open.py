@@ -197,7 +197,7 @@ def open_given_sentences(section: Any, path: str) -> SampleSource:
         options = load_card(section.card).text
         return _sentences(section, read_table(file, options), str(file), "", None, False)
     check_utf8(file)
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    lines = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")  # \r\n is \n by then
     empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
     if empty is not None:
         raise InputError(f"{file}: line {empty} must be text, got nothing. Take it out, as rows are named by lines.")

@@ -58,6 +58,13 @@ def root_of(source: SampleSource) -> SampleSource:
     return source
 
 
+def rows_in_root(source: SampleSource) -> npt.NDArray[np.int64]:
+    """(N,) all samples of a source in its order, as indices of the whole one."""
+    rows = torch.arange(len(source))
+    found: npt.NDArray[np.int64] = (source._whole(rows) if isinstance(source, Part) else rows).numpy()
+    return found
+
+
 def with_labels(source: SampleSource) -> SampleSource:
     """The samples that have a label, where some have none (-1); otherwise the source itself."""
     labels = source.labels

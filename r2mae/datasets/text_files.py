@@ -165,6 +165,8 @@ def read_table(path: Path, options: dict[str, Any]) -> Any:
     try:
         return datasets.load_dataset(kind, data_files=[str(path)], split="train", cache_dir=str(_tables(path)), **more)
     except Exception as error:
+        if "corresponds to no data" in str(error):
+            raise InputError(f"{path} must hold rows, got none. Leave it out.") from None
         causes = [error.__cause__ or error]
         first = str(causes[0]).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{path} must be readable as {kind}, got: {first[0][:160].rstrip('.')}.") from None

@@ -78,7 +78,7 @@ def _read_table(path: Path) -> Any:
     separator = TABLES[suffix]
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL  # a lone quote must not swallow rows
     with open_dna(path) as file:
-        return _pandas(path, file, sep=separator, dtype=str, keep_default_na=False, quoting=quoting)
+        return _pandas(path, file, sep=separator, dtype=str, keep_default_na=False, quoting=quoting, index_col=False)
 
 
 def words_of(column: Any) -> Any:

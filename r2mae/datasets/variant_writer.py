@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.datasets.bases import decode
+from r2mae.datasets.building import whole
 from r2mae.datasets.dna_files import open_dna
 from r2mae.datasets.genome_store import GenomeStore
-from r2mae.datasets.variant_files import SCORE, TABLES, is_zipped, kind_of
+from r2mae.datasets.variant_files import SCORE, is_zipped, kind_of
 from r2mae.datasets.variants import Variants
 from r2mae.errors import InputError
 
@@ -43,23 +44,21 @@ def write_scores(
     output: Path, variants: Variants, scores: npt.NDArray[np.float64], genome: GenomeStore, about: str
 ) -> None:
     """Scores (V,), nan for none, in a file that gets its name when it is whole. about: what a score is, in words."""
-    unfinished = output.with_name(f".writing_{output.name}")
-    if kind_of(output) == ".parquet":
-        _table(variants, scores, genome).to_parquet(unfinished, index=False)
-    else:
+    with whole(output) as unfinished:
+        if kind_of(output) == ".parquet":
+            _table(variants, scores, genome).to_parquet(unfinished, index=False)
+            return
         with unfinished.open("wb") as raw:
             file: Any = io.BufferedWriter(_Bgzip(raw), _BLOCK) if is_zipped(output) else raw  # type: ignore[type-var]
             text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
             if kind_of(output) == ".vcf":
                 _write_vcf(text, variants, scores, about)
-            else:
-                quoting = csv.QUOTE_MINIMAL
-                if kind_of(output) != ".csv" and kind_of(Path(variants.called)) != ".csv":
-                    quoting = csv.QUOTE_NONE  # cells of a .tsv, as they stand there
-                found = _table(variants, scores, genome)
-                found.to_csv(text, sep=TABLES[kind_of(output)], index=False, quoting=quoting)
+            elif kind_of(output) == ".csv":
+                _table(variants, scores, genome).to_csv(text, index=False)
+            else:  # cells as they stand there, without quotes, which nothing reads in a .tsv
+                found = _table(variants, scores, genome).replace(r"[\t\r\n]", " ", regex=True)
+                found.to_csv(text, sep="\t", index=False, quoting=csv.QUOTE_NONE)
             text.close()
-    unfinished.replace(output)
 
 
 def _table(variants: Variants, scores: npt.NDArray[np.float64], genome: GenomeStore) -> Any:
@@ -70,9 +69,9 @@ def _table(variants: Variants, scores: npt.NDArray[np.float64], genome: GenomeSt
     columns: dict[str, Any] = {"contig": names[variants.contigs], "position": variants.positions + 1}
     columns |= {name: list(decode(getattr(variants, name))) for name in ("ref", "alt")}
     found = pd.DataFrame(columns | {SCORE: scores})
-    said = {*found.columns, *variants.names.values()}
-    rest = variants.table[[name for name in variants.table.columns if name not in said]]
-    return pd.concat([found, rest], axis=1)
+    rest = variants.table[[name for name in variants.table.columns if name not in {SCORE, *variants.names.values()}]]
+    given = {name: f"{name}_given" for name in rest.columns if name in found.columns}  # which say something else
+    return pd.concat([found, rest.rename(columns=given)], axis=1)
 
 
 def _write_vcf(file: Any, variants: Variants, scores: npt.NDArray[np.float64], about: str) -> None:

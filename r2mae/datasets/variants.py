@@ -16,6 +16,7 @@ from r2mae.datasets.variant_files import find_columns, kind_of, read_records, wo
 from r2mae.errors import InputError, did_you_mean
 
 _SHOWN = 5  # mismatches that are named
+_MOST = 1e12  # of a position
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ def read_variants(
     names = find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
     positions, is_placed = _positions(path, table[names["position"]], 1 if is_vcf else first)
     alts = words_of(table[names["alt"]]).str.upper().str.split(",")
+    if len(alts) and alts.iloc[-1] == [""]:
+        raise InputError(
+            f"{path}: the last record must have an ALT, got none. The file may be cut off: fetch it again."
+        )
     counts = alts.str.len().to_numpy(dtype=np.int64)
     rows = np.repeat(np.arange(len(table)), counts)
     alleles = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -127,8 +132,9 @@ def _positions(path: Path, column: Any, first: int) -> tuple[Integers, npt.NDArr
     import pandas as pd
 
     words = words_of(column)
-    numbers = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64)
+    numbers = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64, copy=True)
     is_given = (words.str.strip() != "").to_numpy()
+    numbers[~np.isfinite(numbers) | (np.abs(numbers) > _MOST)] = np.nan
     strange = (np.isnan(numbers) & is_given) | (numbers != np.floor(numbers)) & ~np.isnan(numbers)
     if strange.any():
         row = int(np.flatnonzero(strange)[0])

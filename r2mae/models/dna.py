@@ -41,8 +41,14 @@ def over_strands(embed: Callable[[dict[str, Any]], Tensor], batch: dict[str, Any
     return features if other is None else (features + embed(other)) / 2
 
 
+def baseline(batch: dict[str, Any]) -> Tensor:
+    """(B, 1024) log1p of how often each word of 5 bases occurs, on both strands where a batch brings the other."""
+    counts = word_counts(batch["bases"])
+    return torch.log1p(counts + (word_counts(batch["other_strand"]["bases"]) if "other_strand" in batch else 0))
+
+
 def word_counts(bases: Tensor, length: int = _WORD) -> Tensor:
-    """(B, 4^length) log1p of how often each word of known bases occurs in bases (B, N)."""
+    """(B, 4^length) how often each word of known bases occurs in bases (B, N)."""
     counts = torch.zeros(len(bases), NUM_BASES**length, device=bases.device)
     if bases.shape[1] < length:
         return counts
@@ -50,7 +56,7 @@ def word_counts(bases: Tensor, length: int = _WORD) -> Tensor:
     is_known = (words < NUM_BASES).all(dim=2)
     scale = NUM_BASES ** torch.arange(length - 1, -1, -1, device=bases.device)
     numbers = (words.clamp(max=NUM_BASES - 1) * scale).sum(dim=2)
-    return torch.log1p(counts.scatter_add_(1, numbers, is_known.float()))
+    return counts.scatter_add_(1, numbers, is_known.float())
 
 
 def weighed(conservation: Conservation | None, batch: dict[str, Any], seed: int) -> dict[str, Tensor]:

@@ -21,9 +21,9 @@ from r2mae.models.dna import (
     PADDING,
     UNKNOWN,
     Columns,
+    baseline,
     over_strands,
     weighed,
-    word_counts,
 )
 from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.rehearsal import Rehearsal, rehearse
@@ -101,7 +101,7 @@ class DnaConv(nn.Module):
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1024) log1p of how often each word of 5 bases occurs."""
-        return word_counts(batch["bases"])
+        return baseline(batch)
 
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from r2mae.errors import InputError
 from r2mae.masking.conservation import Conservation
 from r2mae.masking.pattern import Mask
-from r2mae.models.dna import OTHER_LETTERS, Columns, over_strands, weighed, word_counts
+from r2mae.models.dna import OTHER_LETTERS, Columns, baseline, over_strands, weighed
 from r2mae.models.dna_conv import weighed_loss
 from r2mae.models.language import LanguageEncoder, MaskedLanguageModel, Vocabulary
 from r2mae.models.protocol import MaskedOutput
@@ -40,7 +40,7 @@ class _OverBases(LanguageEncoder):
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1024) log1p of how often each word of 5 bases occurs."""
-        return word_counts(batch["bases"])
+        return baseline(batch)
 
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter."""

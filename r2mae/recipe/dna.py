@@ -73,8 +73,10 @@ def find_reference(recipe: AnyRecipe, given: str | None) -> Any:
         data = data.model_copy(update={"root": given, "card": "genome_files", "name_by_file": False})
         if data.alignment is not None:
             data = data.model_copy(update={"alignment": data.alignment.model_copy(update={"genome": None})})
-    found = find_alignment(data)
-    return find_genome(data) if found is None else found
+    try:
+        return find_genome(data) if data.alignment is None else find_alignment(data)
+    except InputError as error:
+        raise InputError(str(error) if given is None else str(error).replace("data.root", "--reference")) from None
 
 
 def _seen(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
@@ -243,6 +245,11 @@ def export_dna(loaded: Any, library: str, folder: Path) -> float:
     codec = codec_of(loaded.recipe)
     if codec is None:
         raise InputError("RUN must be a transformer to be exported, got convolutions, which other libraries lack.")
+    if loaded.recipe.task == "finetune" and loaded.recipe.data.both_strands:
+        raise InputError(
+            "RUN must read one strand to be exported, got data.both_strands, whose answers other libraries would not "
+            "give. Fine-tune without it."
+        )
     if getattr(loaded.recipe.data, "alignment", None) is not None:
         raise InputError("RUN must be of a genome to be exported, got an alignment, which other libraries lack.")
     return language.export_language(loaded, library, folder, codec.tokenizer)

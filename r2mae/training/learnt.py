@@ -1,5 +1,6 @@
 """Says in plain words when a masked model of names (tokens, bases) has learnt nothing."""
 
+import math
 import sys
 from typing import Any
 
@@ -12,12 +13,16 @@ from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
 
 _NEAR = 0.01  # of the order-0 entropy
-_ROWS = 256  # that are counted
+_ROWS, _NAMES = 256, 1 << 20  # that are counted: as many rows, or more until they hold as many names
 
 
 def order_0_entropy(model: Any, source: SampleSource) -> float:
-    """Nats a name, of how frequent names are among those of a source that may be hidden; up to 256 rows are counted."""
-    rows = torch.linspace(0, len(source) - 1, min(_ROWS, len(source)), dtype=torch.float64).long()
+    """Nats a name, of how frequent names are among those of a source that may be hidden: a million of them, about.
+
+    Source: Miller 1955, for names that are too rare to be counted.
+    """
+    wanted = max(_ROWS, _NAMES // math.prod(model.grid))
+    rows = torch.linspace(0, len(source) - 1, min(wanted, len(source)), dtype=torch.float64).long()
     counts = torch.zeros(0, dtype=torch.float64)
     for part in rows.split(32):
         batch = source.load(part, None, 0)
@@ -26,7 +31,7 @@ def order_0_entropy(model: Any, source: SampleSource) -> float:
         found = torch.bincount(model.named_targets(batch, build_mask(is_hideable))[0], minlength=len(counts)).double()
         counts = found + torch.nn.functional.pad(counts, (0, len(found) - len(counts)))
     shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * shares.log()).sum())
+    return float(-(shares * shares.log()).sum() + (len(shares) - 1) / (2 * counts.sum()))
 
 
 class Learnt(lightning.Callback):
@@ -59,7 +64,7 @@ class Learnt(lightning.Callback):
             return
         if not trainer.is_global_zero:
             return
-        self.entropy = order_0_entropy(pl_module.model, self.train)
+        self.entropy = self.entropy or order_0_entropy(pl_module.model, self.train)
         for logger in trainer.loggers:
             logger.log_metrics({"validation/order_0_loss": self.entropy}, step)
         loss = pl_module.validation_loss

@@ -7,6 +7,7 @@ import fcntl
 import json
 import shutil
 import subprocess
+import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ from r2mae.schema.section import shown
 from r2mae.training.checkpoint import write_atomic
 
 _LOCK = ".lock"
+_STATUS = threading.Lock()  # of run.json
 # What may differ when a run is continued: where it runs and what it logs, never what it learns.
 _FREE_KEYS = ("hardware", "log", "batch.per_device_samples", "data.on_bad_sample", "training")
 _PACKAGES = (
@@ -147,9 +149,10 @@ class RunFolder:
             raise InputError(f"{file} must be JSON, got something else. Delete it.") from None
 
     def write_status(self, **entries: Any) -> None:
-        """Merge entries into run.json."""
-        status = self.read_status() | entries | {"updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        write_atomic(self.path / "run.json", json.dumps(status, indent=1, ensure_ascii=False) + "\n")
+        """Merge entries into run.json; checkpoints are written by a thread, which says so here too."""
+        with _STATUS:
+            status = self.read_status() | entries | {"updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+            write_atomic(self.path / "run.json", json.dumps(status, indent=1, ensure_ascii=False) + "\n")
 
 
 def saved_step(path: Path) -> int:

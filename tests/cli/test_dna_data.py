@@ -97,7 +97,10 @@ def stores(scratch, capsys):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("g.fa", "must be a store, got a FASTA file. Build one of it: r2mae data build dna."),
+        (
+            "g.fa",
+            "must be a store, got a FASTA file. Build one of it: r2mae data build dna, or msa where it is aligned.",
+        ),
         ("a.maf", "must be a store, got a MAF file. Build one of it: r2mae data build msa."),
         ("folder", "must be a store, got a folder that is no store. Stores are built of files: r2mae data build"),
         ("run", "must be a store, got a run. What it was trained on stands in its recipe.yaml"),

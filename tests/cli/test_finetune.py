@@ -162,6 +162,8 @@ def test_predictions_are_the_saved_models(call, capfd, pretrained):
         ([run, "test", "-o", "no.npy"], "--output must be a .csv, .tsv or .parquet file"),
         ([run, "three.csv", "-o", "three.csv"], "--output must not write over DATA"),
         ([run, "test", "-o", "no.csv", "--column", "x"], "--column must be given for a table"),
+        ([run, "thr*.png", "-o", "runs"], "--output must be a .csv, .tsv or .parquet file in an existing folder"),
+        ([run, "sai*.csv", "-o", "said.csv"], "--output must not write over DATA"),
     ):
         capfd.readouterr()
         assert main(["predict", *words]) == 2
@@ -341,7 +343,7 @@ def test_folders_name_classes_in_their_order_and_the_test_split_follows(call, pr
     assert lines[0].split("class ")[-1][0] in "abqz"
 
 
-def test_unreadable_images_bring_nobody_elses_label_or_split(call, pretrained):
+def test_unreadable_images_bring_nobody_elses_label_or_split(call, capfd, pretrained):
     data = letters(pretrained / "bad", train="ab", test="ab")
     for split in ("train", "test"):
         (pretrained / "bad" / split / "a" / "5.png").write_bytes(b"no image")
@@ -351,6 +353,14 @@ def test_unreadable_images_bring_nobody_elses_label_or_split(call, pretrained):
     assert any("skipped 1 unreadable test samples" in line and "a/5.png" in line for line in lines)
     _, expected = np.load("runs/bad/labels_3/seed_0/test_predictions.npy")
     assert expected.tolist() == [0] * 5 + [1] * 7  # the stand-in is b/0.png, and counts as b
+    for verb, output in (("predict", "bad.csv"), ("embed", "bad.parquet")):
+        capfd.readouterr()
+        assert main([verb, "runs/bad/labels_3/seed_0", "test", "-o", output, "--json"]) == 0
+        said = capfd.readouterr()
+        assert json.loads(said.out)["samples"] == 11  # nothing stands in for what could not be read
+        assert "left out: 1 unreadable samples, " in said.err
+        assert "a/5.png" in said.err
+    assert pd.read_csv("bad.csv")["name"].str.contains("a/5.png").sum() == 0
 
 
 def test_parts_find_stand_ins_among_themselves(pretrained):

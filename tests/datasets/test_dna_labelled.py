@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from r2mae.datasets.dna_labelled import open_given_sequences, open_sequences
+from r2mae.datasets.dna_tokens import DnaTokens, find_codec
 from r2mae.errors import InputError
 from r2mae.schema.dna import DnaSequenceData
 from tests.conftest import SHARED
@@ -95,6 +96,7 @@ def test_gue_duplicates_are_those_that_were_counted_by_hand(name, left_out, scra
 
 
 def test_both_strands_by_position_and_side_by_side_where_nothing_is_drawn(tables):
+    (tables / "train.csv").write_text(TRAIN.replace("GGGGG", "GGGGC"))
     train = open_sequences(section(both_strands=True), "train")
     rows = torch.arange(200) % len(train)
     as_they_stand = open_sequences(section(), "train").load(rows, rows, 0)
@@ -105,8 +107,37 @@ def test_both_strands_by_position_and_side_by_side_where_nothing_is_drawn(tables
     assert 60 < turned.sum() < 140
     plain = train.load(rows[:3], None, 0)
     assert torch.equal(plain["bases"], as_they_stand["bases"][:3])
-    # ACGTA, ACGN and GGGGG: the shorter one keeps its padding behind it
-    assert plain["other_strand"]["bases"].tolist() == [[3, 0, 1, 2, 3], [4, 1, 2, 3, 6], [1, 1, 1, 1, 1]]
+    # ACGTA, ACGN and GGGGC: the shorter one keeps its padding behind it
+    assert plain["other_strand"]["bases"].tolist() == [[3, 0, 1, 2, 3], [4, 1, 2, 3, 6], [2, 1, 1, 1, 1]]
     assert plain["other_strand"]["lengths"].tolist() == [5, 4, 5]
     other = train.load(rows, None, 0)["other_strand"]["bases"]
     assert torch.equal(drawn["bases"][turned], other[turned])
+
+
+def test_both_strands_are_cut_to_the_same_middle_and_held_apart(tables):
+    """An odd number of bases too many; and training leaves out what the test split reads the other way."""
+    forward, turned = "ACCGTTAGCAA", "TTGCTAACGGT"
+    (tables / "train.csv").write_text(f"sequence,label\n{forward},1\nCC{turned[1:-1]}CC,0\nGGGGGGGGGG,1\n")
+    (tables / "test.csv").write_text(f"sequence,label\n{forward},1\nACGTACG,0\n")
+    (tables / "given.csv").write_text(f"sequence\n{forward}\n{turned}\n")
+    batch = open_given_sequences(section(length=8, both_strands=True), ["given.csv"]).load(
+        torch.tensor([0, 1]), None, 0
+    )
+    assert torch.equal(batch["bases"][0], batch["other_strand"]["bases"][1])
+    assert torch.equal(batch["bases"][1], batch["other_strand"]["bases"][0])
+    assert open_sequences(section(length=8, both_strands=True), "train").left_out == 2
+    assert open_sequences(section(length=8), "train").left_out == 1
+
+
+def test_sequences_shorter_than_a_token_are_refused(tables):
+    with pytest.raises(InputError, match=r"test\.csv must hold sequences of 6 bases at least, one token, got 5"):
+        DnaTokens(open_sequences(section(), "test"), find_codec(None, 6))
+
+
+def test_files_of_another_kind_are_refused(tables):
+    (tables / "s.txt").write_text("ACGT\n")
+    with pytest.raises(InputError, match=r"s\.txt must be \.csv, \.tsv, \.jsonl, \.parquet or FASTA, got '\.txt'"):
+        open_given_sequences(section(), ["s.txt"])
+    (tables / "empty.csv").write_text("sequence,label\n")
+    with pytest.raises(InputError, match=r"empty\.csv must hold rows, got none"):
+        open_given_sequences(section(), ["empty.csv"])

@@ -161,11 +161,14 @@ def true_rows(genome, shift=0):
         ("a.vcf", lambda g: HEAD + RECORDS[0] + "\nc1\t2\t.\tC", ["record 2", "cut off"]),
         ("a.vcf", lambda g: HEAD, ["single bases", "no record"]),
         ("a.vcf", lambda g: HEAD + RECORDS[0].replace("\t1\t", "\tone\t"), ["record 1", "whole number", "'one'"]),
+        ("a.tsv", lambda g: table([("c1", 1, "A", "C")]) + "c1\t2", ["last record", "ALT", "cut off"]),
+        ("a.tsv", lambda g: table([("c1", "inf", "A", "C")]), ["record 1", "whole number", "'inf'"]),
+        ("a.tsv", lambda g: table([("c1", "1e19", "A", "C")]), ["record 1", "whole number", "'1e19'"]),
         ("a.parquet", lambda g: "PAR1 but no", ["readable as parquet"]),
         ("a.docx", lambda g: "x", ["known kind", ".docx"]),
         ("a.bcf.gz", lambda g: "x", ["known kind", ".bcf"]),
     ],
-    ids=range(19),
+    ids=range(22),
 )  # fmt: skip
 def test_bad_variants_are_one_line(scratch, genome, name, text, words):
     (scratch / name).write_text(text(genome))

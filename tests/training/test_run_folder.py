@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -119,3 +120,18 @@ def test_one_command_at_a_time(tmp_path):
     folder.start(document())  # the same process may
     del folder
     assert ask(f"RunFolder({str(tmp_path / 'table' / 'run')!r}).lock()") == (0, "")
+
+
+def test_threads_write_its_status_together(tmp_path):
+    """As the thread that saves checkpoints and the one that trains do: nothing half-written, nothing lost."""
+    folder = RunFolder(tmp_path)
+
+    def write(name):
+        for number in range(100):
+            folder.write_status(**{f"{name}_{number}": number})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcd"))
+    assert {key: value for key, value in folder.read_status().items() if key != "updated"} == {
+        f"{name}_{number}": number for name in "abcd" for number in range(100)
+    }
