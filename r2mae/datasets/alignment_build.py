@@ -27,7 +27,7 @@ from r2mae.datasets.alignment_store import (
     open_alignment_store,
 )
 from r2mae.datasets.alignment_writer import TOGETHER, ContigWriter
-from r2mae.datasets.building import building, one_at_a_time, open_kept
+from r2mae.datasets.building import building, one_at_a_time, open_kept, whole
 from r2mae.datasets.dna_files import cache_folder, source_word, state_word
 from r2mae.datasets.genome_build import GenomeWriter
 from r2mae.datasets.genome_store import META, GenomeStore
@@ -137,7 +137,7 @@ class _Build:
                 self.covered.extend((start, start + len(part.reference)))
         if last is not None:
             last.close()
-        with (self.work / _SPANS).open("wb") as file:
+        with whole(self.work / _SPANS) as unfinished, unfinished.open("wb") as file:
             self.covered.tofile(file)
         states = {name: contig.state() for name, contig in self.contigs.items()}
         self._note(written=number + 1, contigs=states, spans=len(self.covered))
@@ -154,12 +154,10 @@ class _Build:
 
     def _note(self, **entries: Any) -> None:
         self.done |= entries
-        unfinished = self.work / f"{_JOURNAL}.new"
-        with unfinished.open("w") as file:
+        with whole(self.work / _JOURNAL) as unfinished, unfinished.open("w") as file:
             file.write(json.dumps(self.done))
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(self.work / _JOURNAL)
         for contig in self.contigs.values():
             contig.settle()
 
