@@ -18,7 +18,7 @@ SMALL = ("batch={global_samples: 4}", "schedule={steps: 2}", "hardware={accelera
 SMALL_VIT = ("model.width=32", "model.depth=1", "model.heads=2")
 SMALL_DECODER = ("model.decoder_depth=1", "model.decoder_width=16", "model.decoder_heads=2")
 SMALL_TASK = {
-    "pretrain": ("watch={samples: 8, knn: false, linear_probe: false}",),
+    "pretrain": ("watch={samples: 8, knn: false, linear_probe: false}", "model.init_from=null"),
     "finetune": ("watch={samples: 8}", "repeat={seeds: 1, labels_per_class: [2]}", "model.init_from=null"),
 }
 
