@@ -159,7 +159,10 @@ def test_a_stopped_build_starts_again(scratch, capsys, kind, file, number, code)
     (scratch / "g.fa").write_text(">c1\nACGT\n>c2\nAC\n")
     (scratch / "a.maf").write_text(MAF + "\na\ns hg.c1 5 1 + 6 A\n\na\ns hg.c2 0 1 + 6 A\n")
     command = ["data", "build", kind, "made/out", file]
-    process = subprocess.Popen([sys.executable, "-c", STOPPED, *command], stderr=subprocess.PIPE, text=True)
+    words = [sys.executable, "-c", STOPPED, *command]
+    # Tests that run in the background ignore SIGINT, and so would their children.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **heard)
     while not (scratch / "half").exists() and process.poll() is None:
         time.sleep(0.01)
     (left,) = (path.name for path in (scratch / "made").glob(".building_out*") if path.is_dir())
