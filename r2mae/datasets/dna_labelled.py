@@ -18,7 +18,7 @@ from r2mae.datasets.card import load_card, locate
 from r2mae.datasets.dna import draw_strands
 from r2mae.datasets.dna_files import expand_dna, open_dna
 from r2mae.datasets.dna_tokens import PADDING
-from r2mae.datasets.language_open import class_numbers
+from r2mae.datasets.language_open import class_numbers, real_numbers
 from r2mae.datasets.mapped import Integers
 from r2mae.datasets.sequence_tables import COLUMN, is_table, row_codes
 from r2mae.datasets.source import Batch, SampleSource
@@ -37,6 +37,7 @@ class Sequences:
     `load` gives "bases" (B, N) int64, of longer ones the `most` in the middle, and, where lengths differ, "lengths"
     (B,). With both_strands and positions half of them, by a hash of their position, come as the other strand reads
     them; without positions the other strand comes beside, as "other_strand", a batch of the same.
+    targets: (N,) numbers to predict, where labels are no classes.
     left_out: training sequences that the test split holds too. names: of FASTA records. note: what of the sequences is
     not read, in words.
     """
@@ -52,6 +53,7 @@ class Sequences:
         fingerprint: str,
         where: str,
         labels: Integers | None = None,
+        targets: npt.NDArray[np.float32] | None = None,
         class_names: dict[int, str] | None = None,
         left_out: int = 0,
         both_strands: bool = False,
@@ -61,6 +63,7 @@ class Sequences:
         self.codes, self.starts, self.most = codes, starts, most
         self.fingerprint, self.where = fingerprint, where
         self.labels, self.class_names = labels, class_names or {}
+        self.targets = targets
         self.left_out = left_out
         self.both_strands = both_strands
         self.names = names
@@ -99,9 +102,10 @@ class Sequences:
         return batch if self.is_even else batch | {"lengths": torch.from_numpy(lengths[:, 0])}
 
 
-def open_sequences(section: DnaSequenceData, split: str) -> SampleSource:
+def open_sequences(section: DnaSequenceData, split: str, *, regression: bool = False) -> SampleSource:
     """Labelled sequences of a split, "train" or "test"; training leaves out what the test split holds too.
 
+    regression: labels are numbers, not classes.
     Raises: InputError when the data is not there or damaged, or a column is missing.
     """
     card = load_card(section.card)
@@ -111,10 +115,10 @@ def open_sequences(section: DnaSequenceData, split: str) -> SampleSource:
     files = {name: _find(place, card.files.get(name, (f"{name}.*",))) for name in ("train", "test")}
     label = section.label_column or card.label_column
     if split == "test":
-        return _read(section, files["test"], label)
+        return _read(section, files["test"], label, regression=regression)
     texts = _letters(section, files["test"], None).texts
     held = {_middle(text, section.length) for text in (*texts, *(map(_turned, texts) if section.both_strands else ()))}
-    return _read(section, files["train"], label, held)
+    return _read(section, files["train"], label, held, regression=regression)
 
 
 def open_given_sequences(section: Any, paths: list[str]) -> SampleSource:
@@ -141,8 +145,15 @@ def _kind(path: Path) -> str:
     return "table" if is_table(path) else ""
 
 
-def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozenset()) -> Sequences:  # type: ignore[assignment]
-    texts, labels, class_names, names = _letters(section, path, label)
+def _read(
+    section: Any,
+    path: Path,
+    label: str | None,
+    held: set[bytes] = frozenset(),  # type: ignore[assignment]
+    *,
+    regression: bool = False,
+) -> Sequences:
+    texts, labels, targets, class_names, names = _letters(section, path, label, regression=regression)
     kept = [row for row, text in enumerate(texts) if _middle(text, section.length) not in held]
     if not kept:
         raise InputError(f"{path} must hold sequences that the test split does not, got none.")
@@ -159,6 +170,7 @@ def _read(section: Any, path: Path, label: str | None, held: set[bytes] = frozen
         fingerprint=word[:16],
         where=str(path),
         labels=None if labels is None else labels[kept],
+        targets=None if targets is None else targets[kept],
         class_names=class_names,
         left_out=len(texts) - len(kept),
         both_strands=section.both_strands,
@@ -178,15 +190,16 @@ def _turned(codes: bytes) -> bytes:
 
 
 class _File(NamedTuple):
-    """Codes of every sequence of a file, class numbers or None, names of classes, names of records or None."""
+    """Codes of every sequence of a file, class numbers or numbers or neither, names of classes and of records."""
 
     texts: list[bytes]
     labels: Integers | None
+    targets: npt.NDArray[np.float32] | None
     class_names: dict[int, str]
     names: list[str] | None
 
 
-def _letters(section: Any, path: Path, label: str | None) -> _File:
+def _letters(section: Any, path: Path, label: str | None, *, regression: bool = False) -> _File:
     rows: Any = _Records(path) if _kind(path) == "fasta" else read_table(path, load_card(section.card).text)
     column = getattr(section, "column", COLUMN) if _kind(path) == "table" else COLUMN
     wanted = label if _kind(path) == "table" else label and "label"
@@ -196,8 +209,22 @@ def _letters(section: Any, path: Path, label: str | None) -> _File:
     if not found:
         raise InputError(f"{path} must hold sequences, got none.")
     names = getattr(rows, "names", None)
-    labels, class_names = (None, {}) if wanted is None else class_numbers(rows, wanted, str(path))
-    return _File(found, labels, class_names, names)
+    if wanted is None:
+        return _File(found, None, None, {}, names)
+    if regression:
+        return _File(
+            found, None, real_numbers([_number(value) for value in rows[wanted]], wanted, str(path)), {}, names
+        )
+    labels, class_names = class_numbers(rows, wanted, str(path))
+    return _File(found, labels, None, class_names, names)
+
+
+def _number(value: Any) -> Any:
+    """A header of FASTA holds words."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 class _Records:

@@ -133,6 +133,8 @@ class DnaTokens:
         self.fingerprint = source.fingerprint
         if hasattr(source, "left_out"):
             self.left_out = source.left_out
+        if hasattr(source, "targets"):
+            self.targets = source.targets
         self.note = getattr(source, "note", "")
 
     def __len__(self) -> int:

@@ -214,7 +214,7 @@ def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None
     if label is None:
         return _made(section, texts, where, word, None, {}, None)
     if regression:
-        return _made(section, texts, where, word, None, {}, _numbers(rows[label][:], label, where))
+        return _made(section, texts, where, word, None, {}, real_numbers(rows[label][:], label, where))
     return _made(section, texts, where, word, *class_numbers(rows, label, where), None)
 
 
@@ -262,7 +262,8 @@ def _words(values: Any, column: str, where: str) -> list[str]:
     return texts
 
 
-def _numbers(values: list[Any], label: str, where: str) -> Any:
+def real_numbers(values: list[Any], label: str, where: str) -> Any:
+    """(N,) float32 of a column of numbers. Raises: InputError for others."""
     for row, value in enumerate(values):
         if not isinstance(value, (int, float)) or not np.isfinite(value):
             raise InputError(f"{where}: row {row} of {label} must be a number, got {value!r}.")

@@ -128,7 +128,7 @@ def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str])
     if not has_some:
         name = min(others, default="")
         found = f"{name!r}" if name else "no value"
-        near = f"{genome.near(name)} Give aliases where names differ."
+        near = f"{genome.near(name)} Where names differ, give aliases: {name} = NAME."
         raise InputError(f"{path} must have values of contigs of {genome.called}, got {found}. {near}")
     present = sum(int(np.isfinite(flat[at : at + _TOGETHER]).sum()) for at in range(0, bases, _TOGETHER))
     flat.flush()

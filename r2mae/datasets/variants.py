@@ -173,7 +173,7 @@ def _contigs(
         raise InputError(
             f"{path}: contigs must be those of {genome.called}, got {len(wrong):,} of {len(rows):,} variants "
             f"elsewhere, first {name!r} in record {rows[wrong[0]] + 1:,}. {genome.near(name)} "
-            "Give aliases where names differ."
+            f"Where names differ: --alias {name}=NAME."
         )
     return found
 

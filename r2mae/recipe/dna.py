@@ -26,8 +26,10 @@ def open_dna_split(recipe: AnyRecipe, split: str) -> SampleSource:
     from r2mae.datasets.dna_labelled import open_sequences
     from r2mae.datasets.dna_open import open_windows
 
-    is_pretraining = recipe.task == "pretrain"
-    return _seen(recipe, open_windows(recipe.data, split) if is_pretraining else open_sequences(recipe.data, split))
+    if recipe.task == "pretrain":
+        return _seen(recipe, open_windows(recipe.data, split))
+    regression = recipe.tune.regression  # type: ignore[attr-defined]
+    return _seen(recipe, open_sequences(recipe.data, split, regression=regression))
 
 
 def open_given_dna(recipe: AnyRecipe, paths: list[str], column: str | None = None) -> SampleSource:
@@ -55,7 +57,10 @@ def codec_of(recipe: AnyRecipe) -> Codec | None:
         return find_codec(str(source), section.kmer)
     manifest = read_manifest(find_checkpoint(source))
     if "kmer" not in manifest:
-        raise InputError(f"model.init_from must be a transformer's run for {section.encoder}, got {source!r}.")
+        raise InputError(
+            f"model.init_from must be a transformer's run for model.encoder {section.encoder}, got {source!r}, "
+            f"whose model is {_shape(manifest)}."
+        )
     if manifest["kmer"] != section.kmer:
         raise InputError(f"model.kmer must be {manifest['kmer']}, as {source!r} has, got {section.kmer}.")
     return find_codec(str(language_source.kept_tokenizer(manifest)), section.kmer)
@@ -234,7 +239,17 @@ def _start_from(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
             f"model.init_from must be a run on {kinds[not names]}, as the recipe's data, got one on "
             f"{kinds[bool(names)]} in {source!r}."
         )
+    own, shape = manifest["recipe"]["model"], _conv_shape(recipe)
+    if any(own.get(name) not in (None, shape[name]) for name in ("width", "depth", "kernel")):
+        raise InputError(f"model must have the shape of {source!r}, {_shape(manifest)}.")
     return filled_whole(model, source)
+
+
+def _shape(manifest: dict[str, Any]) -> str:
+    """The keys of a run's model that another recipe has to say again."""
+    own = manifest["recipe"]["model"]
+    names = ("encoder", "width", "depth", "kernel", "dilations", "kmer")
+    return ", ".join(f"{name}: {own[name]}" for name in names if own.get(name) is not None)
 
 
 def export_dna(loaded: Any, library: str, folder: Path) -> float:

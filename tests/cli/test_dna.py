@@ -293,6 +293,24 @@ def test_finetune_and_probe_from_the_run(here, capsys):
     )
 
 
+def test_numbers_are_learnt_of_sequences(here, capsys, tmp_path):
+    draw = np.random.default_rng(0)
+    rows = ["".join(draw.choice(list("ACGT"), 48, p=[0.5 - share, share, share, 0.5 - share])) for share in
+            draw.uniform(0.05, 0.45, 400)]  # fmt: skip
+    for name, part in (("train", rows[:300]), ("test", rows[300:])):
+        table = pd.DataFrame({"sequence": part, "content": [sum(map(text.count, "GC")) / 48 for text in part]})
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    data = f"data={{root: {tmp_path}, length: 48, label_column: content, held_out: 0.1}}"
+    more = (data, "tune={regression: true}", "schedule={steps: 150, warmup_steps: 10}")
+    words = ("finetune", TUNE, "--name", "numbers", "--fresh", *settings(SMALL_TUNE, model(here, "runs/run"), *more))
+    (row,) = json.loads(said(capsys, *words, "--json"))["scores"]
+    assert row["pearson"] > 0.9
+    single = "runs/numbers/labels_all/seed_0"
+    said(capsys, "predict", single, tmp_path / "test.csv", "-o", "content.csv")
+    predicted, _ = np.load(f"{single}/test_predictions.npy")
+    np.testing.assert_allclose(pd.read_csv("content.csv")["predicted"], predicted, rtol=1e-5)
+
+
 def test_a_run_goes_on_with_the_same_command(here, capsys):
     words = ("pretrain", RECIPE, "--name", "run", *settings(SMALL, model(here), *LONGER[here]))
     assert json.loads(said(capsys, *words, "--json"))["step"] == STEPS[here]
