@@ -144,7 +144,7 @@ def true_rows(genome, shift=0):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.tsv", lambda g: table([("chr1", 1, "A", "C")]), ["1 of 1 variants", "'chr1'", "record 1", "--alias chr1=NAME"]),
+        ("a.tsv", lambda g: table([("chr1", 1, "A", "C")]), ["1 of 1 variants", "'chr1'", "record 1", "chr1=NAME"]),
         ("a.tsv", lambda g: table(true_rows(g, -1)[1:]), ["REF", "One base on, 100.0% agree", "count from 0"]),
         ("a.tsv", lambda g: table(true_rows(g, 1)), ["REF", "One base back, 100.0% agree", "one too high"]),
         ("a.tsv", lambda g: table([("c1", n, "A", "C") for n in (1, 2, 3, 4, 5, 7, 8, 30)]),
