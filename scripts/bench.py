@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from r2mae.datasets.stream import MicroBatches, Stream
+from r2mae.data.stream import MicroBatches, Stream
 from r2mae.law import MaskLaw, UniformRatio
 from r2mae.masking.pattern import Mask, sample_mask
 from r2mae.masking.ratio import draw_ratios
-from r2mae.models.timm_encoder import create_encoder
-from r2mae.models.vision import MaskedAutoencoder
+from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
+from r2mae.modalities.vision.models.timm_encoder import create_encoder
 from r2mae.training.writer import CheckpointWriter
 
 ROUNDS = 15

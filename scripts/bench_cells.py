@@ -24,9 +24,9 @@ import h5py
 import numpy as np
 import torch
 
-from r2mae.datasets.cell import BLOCK_CELLS, Cells, CellView
-from r2mae.datasets.cell_build import build_store
-from r2mae.datasets.stream import Stream
+from r2mae.data.stream import Stream
+from r2mae.modalities.cell.data.build import build_store
+from r2mae.modalities.cell.data.cells import BLOCK_CELLS, Cells, CellView
 
 BATCHES, SECONDS, ROUNDS = (64, 256, 512), 2.0, 3
 STRETCHES = 100
@@ -137,7 +137,7 @@ def resident() -> dict[str, float]:
 
 def shared_pages(store_path: Path) -> dict[str, float]:
     """MB of a process that has read the whole store, alone and beside another one."""
-    from r2mae.datasets.cell_store import open_store
+    from r2mae.modalities.cell.data.store import open_store
 
     def read_all() -> float:
         store = open_store(store_path)

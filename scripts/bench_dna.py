@@ -25,15 +25,15 @@ import numpy as np
 import torch
 from loops import Ours, Theirs, compare
 
-from r2mae.datasets.alignment_build import build_alignment_store
-from r2mae.datasets.alignment_store import open_alignment_store
-from r2mae.datasets.dna import Windows
-from r2mae.datasets.dna_tokens import nucleotide_tokenizer
-from r2mae.datasets.genome_build import build_genome_store
-from r2mae.datasets.genome_store import open_genome_store
-from r2mae.datasets.stream import Stream
-from r2mae.recipe.modality import build_model
-from r2mae.schema.recipe import parse_recipe
+from r2mae.data.stream import Stream
+from r2mae.modalities.dna.alignment.build import build_alignment_store
+from r2mae.modalities.dna.alignment.store import open_alignment_store
+from r2mae.modalities.dna.genome.build import build_genome_store
+from r2mae.modalities.dna.genome.store import open_genome_store
+from r2mae.modalities.dna.genome.windows import Windows
+from r2mae.modalities.dna.tokens import nucleotide_tokenizer
+from r2mae.recipe.assembly import build_model
+from r2mae.recipe.load import parse_recipe
 
 ROUNDS, SECONDS, TOGETHER = 3, 1.5, 1 << 17
 LINE, CONTIG = 60, 50_000_000

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from loops import ROUNDS, STEPS, Ours, Theirs, compare
 
-from r2mae.datasets.language_open import find_store
-from r2mae.recipe.language_config import language_config
-from r2mae.schema.recipe import parse_recipe
+from r2mae.modalities.language.assembly import model_config
+from r2mae.modalities.language.splits import find_store
+from r2mae.modalities.language.tokenizer import recipe_tokenizer
+from r2mae.recipe.load import parse_recipe
 
 SIZE, LENGTH, ROWS = 30_000, 256, 8
 
@@ -50,7 +51,7 @@ def main() -> None:
     for ratio in (0.15, 0.4):
         recipe = recipe_of(ratio)
         ours, tokenizer = Ours(recipe), find_store(recipe.data).tokenizer
-        theirs = Theirs(language_config(recipe), tokenizer, ratio, ours.ids(), ROWS)
+        theirs = Theirs(model_config(recipe, recipe_tokenizer(recipe)), tokenizer, ratio, ours.ids(), ROWS)
         found[f"grouped {ratio}"] = compare(f"grouped, ratio {ratio}", ours, theirs, (size, size))
     recipe = recipe_of(0.15, "paragraph")
     ours, store = Ours(recipe), find_store(recipe.data)
@@ -58,7 +59,7 @@ def main() -> None:
     texts = [store.tokens[a:b].tolist()[:LENGTH] for a, b in pairwise(cuts)]
     mean = sum(map(len, texts)) / len(texts)
     batch = round(size / mean)
-    theirs = Theirs(language_config(recipe), store.tokenizer, 0.15, texts, batch)
+    theirs = Theirs(model_config(recipe, recipe_tokenizer(recipe)), store.tokenizer, 0.15, texts, batch)
     title = f"packed, padded ({mean:.0f} a text)"
     found["packed against padded"] = compare(title, ours, theirs, (size, mean * batch))
     print(json.dumps(found))

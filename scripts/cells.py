@@ -24,11 +24,11 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from r2mae.evaluation.features import extract
-from r2mae.evaluation.imputation import compare, score_imputation
 from r2mae.metrics.interval import mean_interval
 from r2mae.metrics.knn import knn_predict
 from r2mae.metrics.linear_probe import linear_probe_predict
-from r2mae.recipe.modality import build_model, open_paths, open_split, open_training_data
+from r2mae.modalities.cell.imputation import compare, score_imputation
+from r2mae.recipe.assembly import build_model, open_paths, open_split, open_training_data
 from r2mae.recipe.run import load_run
 
 ROOT = Path(__file__).resolve().parent.parent

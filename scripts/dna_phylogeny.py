@@ -73,9 +73,9 @@ def main():
     os.chdir(folder)
     reference, leaves, is_slow = simulate(Path())
     from r2mae.cli.main import main as r2mae
-    from r2mae.evaluation.variant_effect import SiteScorer
     from r2mae.metrics.ranking import rank_scores
-    from r2mae.recipe.dna import codec_of, find_reference
+    from r2mae.modalities.dna.assembly import codec_of, find_reference
+    from r2mae.modalities.dna.variants.scoring import SiteScorer
     from r2mae.recipe.run import load_run
 
     first = COLUMNS - TEST

@@ -142,7 +142,7 @@ from r2mae.law import MaskLaw, UniformRatio
 from r2mae.masking.pattern import sample_mask
 from r2mae.masking.ratio import draw_ratios
 from r2mae.models import segments
-from r2mae.models.language import MaskedLanguageModel, Vocabulary
+from r2mae.models.masked_language import MaskedLanguageModel, Vocabulary
 
 ROWS, LENGTH, SIZE = 64, 1024, 50368
 torch.manual_seed(0)
@@ -200,8 +200,8 @@ from lightning_fabric.utilities import move_data_to_device
 from r2mae.law import FixedRatio, MaskLaw, UniformRatio
 from r2mae.masking.pattern import sample_mask
 from r2mae.masking.ratio import draw_ratios
-from r2mae.models.timm_encoder import create_encoder
-from r2mae.models.vision import MaskedAutoencoder
+from r2mae.modalities.vision.models.timm_encoder import create_encoder
+from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 
 encoder = create_encoder("vit_base_patch16_224", image_size=224, channels=3)
 model = MaskedAutoencoder(encoder, decoder_depth=8, decoder_width=512, decoder_heads=16, normalize_targets=True,

@@ -16,8 +16,8 @@ import pytorch_lightning as lightning
 import torch
 import transformers
 
-from r2mae.datasets.source import load_plain
-from r2mae.recipe.modality import open_training_data
+from r2mae.data.source import load_plain
+from r2mae.recipe.assembly import open_training_data
 from r2mae.recipe.training import build_training
 from r2mae.schema.recipe import recipe_document
 from r2mae.training.run_folder import RunFolder

@@ -5,8 +5,17 @@ import json
 import math
 from typing import Any
 
+from r2mae.cli.arguments import add_set
+from r2mae.recipe.load import load_recipe
 from r2mae.schema.document import write_document
-from r2mae.schema.recipe import load_recipe, recipe_document
+from r2mae.schema.recipe import recipe_document
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`RECIPE ...`, `--set` and `--full`."""
+    parser.add_argument("recipe", nargs="+", metavar="RECIPE", help="recipe files")
+    add_set(parser)
+    parser.add_argument("--full", action="store_true", help="also print the whole resolved recipe and every level")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -25,11 +34,10 @@ def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
     Raises: InputError with the first thing that cannot work.
     """
     recipe = load_recipe(path, overrides)
-    from r2mae.recipe.modality import count_training_samples
+    from r2mae.recipe.assembly import count_training_samples
     from r2mae.training.run_folder import is_here
 
     samples, data = count_training_samples(recipe)
-    data |= _inspect_alignment(recipe)
     source = recipe.model.init_from
     if source is not None:
         data |= {"init_from": f"{source}: {'fits' if is_here(source) else 'not here, not looked at'}"}
@@ -37,25 +45,10 @@ def inspect(path: str, overrides: list[str]) -> dict[str, Any]:
     return {"recipe": recipe_document(recipe), "data": data} | inspect_task(recipe, samples)
 
 
-def _inspect_alignment(recipe: Any) -> dict[str, Any]:
-    """Of DNA with other species, whose data is here: how many, and how much of the reference blocks reach."""
-    from r2mae.recipe.modality import is_data_here
-
-    if getattr(recipe.data, "alignment", None) is None or not is_data_here(recipe):
-        return {}
-    from r2mae.datasets.dna_open import find_alignment
-
-    found = find_alignment(recipe.data)
-    assert found is not None
-    reached = f"blocks reach {found.share:.1%} of {found.meta['positions']:,} bases of {found.species[0]}"
-    doubt = f"; {found.doubt}" if found.doubt else ""
-    return {"covered_share": found.share, "alignment": f"{len(found.species):,} species; {reached}{doubt}"}
-
-
 def _inspect_pretraining(recipe: Any, samples: int) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from r2mae.recipe.modality import build_outline
+    from r2mae.recipe.assembly import build_outline
     from r2mae.recipe.plan import make_plan
 
     model: Any = build_outline(recipe)
@@ -76,7 +69,7 @@ def _inspect_finetuning(recipe: Any, samples: int) -> dict[str, Any]:
 
     import torch
 
-    from r2mae.recipe.modality import build_outline, is_data_here, open_split
+    from r2mae.recipe.assembly import build_outline, is_data_here, open_split
     from r2mae.recipe.plan import make_plan
     from r2mae.recipe.tasks import choose_labelled, find_classes, open_labelled
 

@@ -1,47 +1,57 @@
 """`r2mae demo`: the whole way on real data in a minute: pretrain, probe with few labels, compare."""
 
-import argparse
 import json
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from r2mae.cli import evaluate_dna, evaluate_texts
-from r2mae.cli.evaluate import print_scores, score
+from r2mae.cli.arguments import add_set, add_training
+from r2mae.cli.evaluate import PROBES, print_scores, score
 from r2mae.cli.pretrain import pretrain
 from r2mae.schema.launch import read_launch
+from r2mae.wing import LoadedRun, Task
 
 LABELS_PER_CLASS = 10
 DRAWS = 10
 
 
-def run(arguments: argparse.Namespace) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """`RECIPE`, a demo that r2mae brings by default."""
+    text = "a recipe file, or a name that r2mae recipe list shows; default digits_demo"
+    parser.add_argument("recipe", nargs="?", default="digits_demo", metavar="RECIPE", help=text)
+    add_set(parser)
+    add_training(parser)
+
+
+def run(arguments: Namespace) -> None:
     """Pretrain a recipe; last line `demo: {json}`."""
     trained = pretrain(arguments)
     if not read_launch().is_first:
         return
     from r2mae.recipe.run import load_run
 
-    run = load_run(trained["run"])
-    if run.recipe.modality == "language":
-        _print_texts(arguments, trained, evaluate_texts.score(run, run.recipe, [0.15, 0.3, 0.5]))
-        return
-    if run.recipe.modality == "dna":
-        evaluate_dna.demo(run, trained, arguments)
-        return
-    (row,) = score(run, run.recipe, ["knn", "linear_probe"], [LABELS_PER_CLASS], DRAWS, baselines=True)
+    loaded = load_run(trained["run"])
+    result = {"run": trained["run"], "training_seconds": trained["seconds"]}
+    demo = loaded.wing.demo
+    result |= _probe(loaded, arguments) if demo is None else _show(demo, loaded, arguments)
+    print(json.dumps(result) if arguments.json else f"demo: {json.dumps(result)}")
+
+
+def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
+    """kNN and linear probe with few labels, against simple features and no training."""
+    options = Namespace(labels_per_class=[LABELS_PER_CLASS], draws=DRAWS, baselines=True)
+    (row,) = score(loaded, loaded.recipe, list(PROBES), options)
     if not arguments.json:
         print_scores([row])
-        print(f"numbers over training, and pictures where data has some: {trained['run']}/metrics.csv, pictures/")
-    result = {
-        "run": trained["run"],
-        "training_seconds": trained["seconds"],
-        **row,
-    }
-    print(json.dumps(result) if arguments.json else f"demo: {json.dumps(result)}")
+        folder = loaded.folder.path
+        print(f"numbers over training, and pictures where data has some: {folder}/metrics.csv, pictures/")
+    return row
 
 
-def _print_texts(arguments: argparse.Namespace, trained: dict[str, Any], scores: list[dict[str, Any]]) -> None:
-    """Texts have no labels: hidden tokens of rows that were held out, against answering by frequency."""
+def _show(task: Task, loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
+    """The task that the modality shows instead of probes, with its default options."""
+    parser = ArgumentParser()
+    task.add_arguments(parser)
+    result = task.run(loaded, loaded.recipe, parser.parse_args([]))
     if not arguments.json:
-        evaluate_texts.print_scores(scores)
-    result = {"run": trained["run"], "training_seconds": trained["seconds"], "scores": scores}
-    print(json.dumps(result) if arguments.json else f"demo: {json.dumps(result)}")
+        task.show(result)
+    return result

@@ -1,38 +1,46 @@
-"""`r2mae export`: a run's model as a folder that timm or transformers reads."""
+"""`r2mae export`: a run's model as a folder that another library reads."""
 
-import argparse
 import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
-from r2mae.interop.folder import check_free
-
-_LOADERS = {
-    "timm": 'timm.create_model("local-dir:{}", pretrained=True).eval()',
-    "transformers": (
-        'ViTMAEForPreTraining.from_pretrained("{0}"), ViTModel.from_pretrained("{0}", add_pooling_layer=False)'
-    ),
-}
+from r2mae.cli.arguments import add_run, wing_of_run
+from r2mae.data.folder import check_free
+from r2mae.errors import InputError
 
 
-def run(arguments: argparse.Namespace) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """`RUN` and `DIR`."""
+    add_run(parser)
+    parser.add_argument("folder", metavar="DIR", help="absent or empty")
+
+
+def add_run_arguments(parser: ArgumentParser, words: Sequence[str]) -> None:
+    """`--to`, with the libraries that the named run can be written for."""
+    wing = wing_of_run(words)
+    known = f"one of {', '.join(wing.exports)}" if wing and wing.exports else "such as transformers"
+    parser.add_argument("--to", required=True, metavar="LIBRARY", help=known)
+
+
+def run(arguments: Namespace) -> None:
     """Write the folder; say how to load it."""
     folder = Path(arguments.folder)
     check_free(folder)  # before anything is loaded
-    from r2mae.recipe.export import export_run
     from r2mae.recipe.run import load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint)
-    loader = _LOADERS[arguments.to]
-    if loaded.recipe.modality in ("language", "dna"):
-        kind = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
-        loader = f'AutoModelFor{kind}.from_pretrained("{{0}}"), AutoTokenizer.from_pretrained("{{0}}")'
-    difference = export_run(loaded, arguments.to, folder)
+    export = loaded.wing.exports.get(arguments.to)
+    if export is None:
+        known = ", ".join(loaded.wing.exports) or "nothing, since other libraries lack its models"
+        raise InputError(f"--to must be {known} for runs on {loaded.recipe.modality}, got {arguments.to}.")
+    difference = export.write(loaded, folder)
     result = {
         "output": str(folder),
         "to": arguments.to,
         "checkpoint_step": loaded.manifest["step"],
         "largest_difference": difference,
-        "load_with": loader.format(folder),
+        "load_with": export.load_with(loaded).format(folder),
     }
     if arguments.json:
         print(json.dumps(result))

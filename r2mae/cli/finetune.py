@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from r2mae.cli.arguments import add_recipe, add_training
 from r2mae.cli.training import run_path, tell, train_run
 from r2mae.errors import InputError
+from r2mae.options import positive
+from r2mae.recipe.load import load_recipe
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.launch import read_launch
-from r2mae.schema.recipe import load_recipe
 
 Recipe = FinetuneRecipe[Any, Any]
 _PREDICTIONS = "test_predictions.npy"
@@ -18,6 +20,16 @@ _SHOWN = {
     "accuracy": (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("matthews", "Matthews")),
     "pearson": (("pearson", "Pearson correlation"), ("spearman", "Spearman"), ("squared_error", "squared error")),
 }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`RECIPE` and what is repeated."""
+    add_recipe(parser)
+    add_training(parser)
+    parser.add_argument("--seeds", type=positive, metavar="N", help="runs with N seeds; overrides repeat.seeds")
+    few = "few-label runs; overrides repeat.labels_per_class"
+    parser.add_argument("--labels-per-class", metavar="N,N,all", help=few)
+    parser.add_argument("--against", metavar="TABLE", help="paired differences from another folder of the same runs")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -39,8 +51,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         overrides.append(f"repeat.labels_per_class=[{arguments.labels_per_class}]")
     recipe = load_recipe(arguments.recipe, overrides, task="finetune")
     assert isinstance(recipe, FinetuneRecipe)
-    from r2mae.datasets.source import root_of
-    from r2mae.recipe.modality import open_split
+    from r2mae.data.source import root_of
+    from r2mae.recipe.assembly import open_split
     from r2mae.recipe.tasks import check_table
     from r2mae.recipe.trainer import is_first_process
     from r2mae.training.checkpoint import write_atomic
@@ -107,11 +119,11 @@ def score_once(path: Path) -> list[str]:
     """
     import numpy as np
 
-    from r2mae.cli.show import show
-    from r2mae.datasets.source import with_labels
+    from r2mae.data.source import with_labels
     from r2mae.evaluation.classification import accuracy_and_f1, predict, truth
     from r2mae.evaluation.regression import correlations, predict_numbers
-    from r2mae.recipe.modality import open_split
+    from r2mae.progress import show
+    from r2mae.recipe.assembly import open_split
     from r2mae.recipe.run import load_run
 
     loaded = load_run(str(path))

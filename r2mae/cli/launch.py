@@ -34,7 +34,7 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
     """
     if arguments.verb not in _TASKS:
         return None
-    from r2mae.schema.recipe import load_recipe
+    from r2mae.recipe.load import load_recipe
 
     here = read_launch()
     hardware = load_recipe(arguments.recipe, arguments.set, task=_TASKS[arguments.verb]).hardware

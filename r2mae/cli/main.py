@@ -1,38 +1,118 @@
-"""`r2mae`: runs the verb that the command line names."""
+"""`r2mae`: runs the command that the command line names."""
 
 import importlib
 import os
 import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 
-from r2mae.cli.parser import build_parser
-from r2mae.cli.show import show_counted
-from r2mae.datasets.progress import listener
+from r2mae import __version__
+from r2mae.cli.arguments import Parser, add_json, add_run
 
+COMMANDS = {
+    "pretrain": "train a recipe; the same command continues it",
+    "finetune": "train a classifier on an encoder; the same command continues it",
+    "check": "show what a recipe means and costs; train nothing",
+    "mask": "show what would be hidden",
+    "theory": "predict what a mask-ratio law costs, before training",
+    "evaluate": "score a run's frozen encoder on the test split",
+    "embed": "write features of whole samples, nothing hidden",
+    "predict": "write what a fine-tuned run says of samples: classes and probabilities, or numbers",
+    "export": "write a run's model for another library",
+    "data": "build what training reads, and say what is in it",
+    "recipe": "list and show the recipes that r2mae brings",
+    "demo": "pretrain on real data in under a minute, then compare with simple features and no training",
+    "verify-resume": "kill a recipe's short runs, continue them elsewhere, and compare with unkilled ones",
+    "replay": "repeat a step that was not finite, and name the module where it began",
+}
 _TRAINING = ("pretrain", "finetune", "demo")
+_MISTAKE = 2
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; give its exit code."""
+    """Run one command; give its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    arguments = build_parser().parse_args(words)
     # OpenMP threads that spin while they wait make every small operation wait for the scheduler as soon as another
     # process wants a core: 3.1 ms became 17.6 ms (4,352 x 64 x 256 linear map and GELU, 2 cores, one of them busy).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    arguments = Namespace(json=False)
     try:
+        run, arguments = _parse(words)
         if arguments.verb in _TRAINING:
             from r2mae.cli.launch import end_with_parent, launch
 
             end_with_parent()
             if (code := launch(arguments, words)) is not None:
                 return code
+        from r2mae.progress import listener, show_counted
+
         listener.set(show_counted())
-        importlib.import_module(f"r2mae.cli.{arguments.verb.replace('-', '_')}").run(arguments)
+        run(arguments)
         sys.stdout.flush()
         return 0
     except (Exception, KeyboardInterrupt) as error:
         from r2mae.cli.ending import end
 
         return end(error, arguments)
+
+
+def _parse(words: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
+    """(what runs, its arguments); only the module of the command that is named is imported."""
+    name, *rest = words or [""]
+    if name in COMMANDS:
+        module = importlib.import_module(f"r2mae.cli.{name.replace('-', '_')}")
+        parser = _command(name, COMMANDS[name])
+        module.add_arguments(parser)
+        if hasattr(module, "add_run_arguments"):  # options that depend on the run that is named
+            module.add_run_arguments(parser, rest)
+        return module.run, parser.parse_args(rest, Namespace(verb=name))
+    wing_command = _parse_wing_verb(name, rest)
+    if wing_command is not None:
+        return wing_command
+    _overview().parse_args(words)  # --help, --version, or a mistake: ends the process
+    raise SystemExit(_MISTAKE)
+
+
+def _parse_wing_verb(name: str, rest: list[str]) -> tuple[Callable[[Namespace], None], Namespace] | None:
+    """A command that one modality has; None where none has it."""
+    from r2mae.modalities import find_verb
+
+    if not name or name.startswith("-"):
+        return None
+    verb = find_verb(name)
+    if verb is None:
+        return None
+    parser = _command(name, verb.help)
+    add_run(parser)
+    verb.add_arguments(parser)
+
+    def run(arguments: Namespace) -> None:
+        from r2mae.cli.wing_verb import run_verb
+
+        run_verb(name, verb, arguments)
+
+    return run, parser.parse_args(rest, Namespace(verb=name))
+
+
+def _command(name: str, text: str) -> Parser:
+    parser = Parser(prog=f"r2mae {name}", description=text)
+    if name not in ("data", "theory", "recipe"):  # their actions have it
+        add_json(parser)
+    return parser
+
+
+def _overview() -> Parser:
+    """`r2mae --help`: a line for each command; neither torch nor a wing is imported."""
+    from r2mae.modalities import VERBS
+
+    parser = Parser(prog="r2mae", description="Masked pretraining with random mask ratios.")
+    parser.add_argument("--version", action="version", version=f"r2mae {__version__}")
+    commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND", parser_class=Parser)
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    for name, (wing, text) in VERBS.items():
+        commands.add_parser(name, help=f"{text} ({wing})")
+    return parser
 
 
 if __name__ == "__main__":

@@ -5,8 +5,16 @@ import json
 import math
 from typing import Any
 
+from r2mae.cli.arguments import add_recipe
 from r2mae.errors import InputError
-from r2mae.schema.recipe import load_recipe
+from r2mae.recipe.load import load_recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`RECIPE`, `--steps` and `--positions`."""
+    add_recipe(parser)
+    parser.add_argument("--steps", default="0:3", metavar="A:B", help="optimizer steps")
+    parser.add_argument("--positions", default="0:2", metavar="A:B", help="samples of each step, from 0")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -14,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     steps = parse_range("--steps", arguments.steps)
     offsets = parse_range("--positions", arguments.positions)
     recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
-    from r2mae.recipe.modality import build_outline, is_data_here, open_training_data
+    from r2mae.recipe.assembly import build_outline, is_data_here, open_training_data
     from r2mae.recipe.plan import make_plan
 
     if not is_data_here(recipe):
@@ -36,8 +44,8 @@ def _step(recipe: Any, model: Any, train: Any, plan: Any, step: int, offsets: ra
     """What the engine would draw: the very samples of a step, and of each what may and what would be hidden."""
     import torch
 
-    from r2mae.datasets.source import StreamDataset, block_samples
-    from r2mae.datasets.stream import Stream
+    from r2mae.data.source import StreamDataset, block_samples
+    from r2mae.data.stream import Stream
     from r2mae.masking.pattern import Role
     from r2mae.training.objective import MaskedPrediction
 

@@ -5,11 +5,30 @@ import json
 from pathlib import Path
 from typing import Any
 
-from r2mae.cli.samples import ask, check_apart, check_output, names_of, open_samples, tell_left_out
-from r2mae.datasets.building import whole
+from r2mae.cli.samples import (
+    add_data,
+    add_data_options,
+    ask,
+    check_apart,
+    check_output,
+    names_of,
+    open_samples,
+    tell_left_out,
+)
+from r2mae.data.building import whole
 from r2mae.errors import InputError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`RUN`, `DATA` and `--output`."""
+    add_data(parser)
+    output = ".csv, .tsv or .parquet, a row a sample"
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
+
+
+add_run_arguments = add_data_options
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -5,9 +5,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from r2mae.cli.arguments import add_recipe, add_training
 from r2mae.cli.training import run_path, train_run
+from r2mae.recipe.load import load_recipe
 from r2mae.schema.launch import read_launch
-from r2mae.schema.recipe import load_recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`RECIPE`, `--set`, `--name`, `--fresh` and `--trace`."""
+    add_recipe(parser)
+    add_training(parser)
+    parser.add_argument("--trace", action="store_true", help="write trace.jsonl: order, masks and loss of every step")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -6,16 +6,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from r2mae.cli.arguments import add_set
 from r2mae.errors import InputError
+from r2mae.options import positive
+from r2mae.recipe.load import load_recipe
 from r2mae.schema.document import apply_overrides, load_document, write_document
-from r2mae.schema.recipe import load_recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`RECIPE` and what is written."""
+    parser.add_argument("recipe", metavar="RECIPE", help="a pretraining recipe")
+    add_set(parser)
+    parser.add_argument("-o", "--output", metavar="FILE.png", help="also draw the curves")
+    write = "write RECIPE_<choice>.yaml beside the recipe"
+    parser.add_argument("--write", choices=("fixed", "least_regret", "schedule"), help=write)
+    bands = "half-samples for bands; default 10"
+    parser.add_argument("--bootstrap", type=positive, default=10, metavar="B", help=bands)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Read the data, ask the theory, print; draw and write where asked."""
     from r2mae.advice import check_picture_path, draw_advice, recommend
-    from r2mae.cli.show import show
-    from r2mae.recipe.modality import read_tokens
+    from r2mae.progress import show
+    from r2mae.recipe.assembly import read_tokens
 
     recipe: Any = load_recipe(arguments.recipe, arguments.set, task="pretrain")
     beside = Path(arguments.recipe).with_name(f"{Path(arguments.recipe).stem}_{arguments.write}.yaml")

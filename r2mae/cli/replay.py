@@ -4,6 +4,14 @@ import argparse
 import json
 from typing import Any
 
+from r2mae.options import positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`RUN` and `--step`."""
+    parser.add_argument("run", metavar="RUN", help="a run folder with nonfinite.jsonl")
+    parser.add_argument("--step", type=positive, help="default: the last one that was not finite")
+
 
 def run(arguments: argparse.Namespace) -> None:
     """Repeat the step and print what was found."""

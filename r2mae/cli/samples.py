@@ -3,33 +3,43 @@
 import argparse
 import glob
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from r2mae.cli.show import show
+from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
+from r2mae.progress import show
+from r2mae.wing import LoadedRun
 
 SPLITS = ("train", "test")
 _SPLIT_NAMES = (*SPLITS, "dev", "valid")  # as files of data sets are called
 
 
-def open_samples(loaded: Any, arguments: argparse.Namespace) -> Any:
-    """The `SampleSource` of arguments.data, column and min_overlap, as the run reads it.
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """`RUN` and `DATA`."""
+    add_run(parser)
+    data = "train, test, or files that the run's modality reads"
+    parser.add_argument("data", metavar="DATA", help=data)
+
+
+def add_data_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Options of the run's wing that say how files are read."""
+    wing = wing_of_run(words)
+    if wing is not None:
+        wing.add_path_arguments(parser)
+
+
+def open_samples(loaded: LoadedRun, arguments: argparse.Namespace) -> Any:
+    """The `SampleSource` of arguments.data, as the run reads it.
 
     Raises: InputError for a column where none is read, and for what the modality refuses.
     """
-    from r2mae.recipe.modality import open_paths, open_split
-
-    data, modality, options = arguments.data, loaded.recipe.modality, {}
-    if modality == "cell":
-        options["least_overlap"] = arguments.min_overlap
-    if arguments.column is not None:
-        is_fasta = Path(data.removesuffix(".gz")).suffix.lower() in (".fa", ".fasta", ".fna")
-        if data in SPLITS or is_fasta or modality not in ("language", "dna"):
-            raise InputError("--column must be given for a table of texts or sequences alone, got other data.")
-        options = {"column": arguments.column}
-    return open_split(loaded.recipe, data) if data in SPLITS else open_paths(loaded.recipe, [data], **options)
+    if arguments.data in SPLITS:
+        if getattr(arguments, "column", None) is not None:
+            raise InputError("--column must be given for a table that DATA names, got a split.")
+        return loaded.wing.open_split(loaded.recipe, arguments.data)
+    return loaded.wing.open_paths(loaded.recipe, [arguments.data], arguments)
 
 
 def check_output(output: Path, kinds: tuple[str, ...], arguments: argparse.Namespace) -> None:
@@ -60,7 +70,7 @@ def ask(loaded: Any, source: Any, kind: str, title: str) -> tuple[Any, list[int]
     """
     import numpy as np
 
-    from r2mae.datasets.source import root_of, rows_in_root
+    from r2mae.data.source import root_of, rows_in_root
     from r2mae.evaluation.features import extract
 
     read: list[int] = []
@@ -72,7 +82,7 @@ def ask(loaded: Any, source: Any, kind: str, title: str) -> tuple[Any, list[int]
 
 def names_of(source: Any, read: Iterable[int]) -> Iterator[tuple[str, str]]:
     """(name, class or "") of samples, whose indices are those of the whole source where this is a part."""
-    from r2mae.datasets.source import root_of
+    from r2mae.data.source import root_of
 
     whole = root_of(source)
     labels = whole.labels

@@ -7,15 +7,52 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from r2mae.cli import recommend
+from r2mae.cli.arguments import Parser, add_json
 from r2mae.errors import InputError
+from r2mae.options import positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`risk`, `plot` and `recommend`."""
+    questions = parser.add_subparsers(dest="question", required=True, metavar="QUESTION", parser_class=Parser)
+    for name, text in (("risk", "excess test risk of a law"), ("plot", "excess test risk against the fixed ratio")):
+        added = questions.add_parser(name, help=text, description=text)
+        add_json(added)
+        _add_problem(added)
+        law = "0.5, uniform:LOW:HIGH, beta:A:B:LOW:HIGH or truncated_normal:MEAN:SD:LOW:HIGH"
+        added.add_argument("--ratio", required=name == "risk", metavar="LAW", help=law)
+        if name == "plot":
+            added.add_argument("-o", "--output", required=True, metavar="FILE.png")
+    text = "which mask-ratio law for a recipe's data"
+    added = questions.add_parser("recommend", help=text, description=text)
+    add_json(added)
+    recommend.add_arguments(added)
+
+
+def _add_problem(parser: argparse.ArgumentParser) -> None:
+    """The linear problem whose risk is asked for."""
+    covariance = "identity, ar1:R, equicorrelated:R, blocks:SIZE:R or FILE.npy"
+    parser.add_argument("--covariance", required=True, metavar="S", help=covariance)
+    parser.add_argument("--num-features", type=positive, metavar="D", help="of the input; a file tells by itself")
+    parser.add_argument("--num-rows", type=positive, required=True, metavar="N", help="samples that train")
+    parser.add_argument("--objective", choices=("downstream", "reconstruction"), default="downstream")
+    target = "feature J of D + 1 is the response; else the response is feature 0 plus noise"
+    parser.add_argument("--target", type=int, metavar="J", help=target)
+    parser.add_argument("--coefficients", metavar="FILE.npy", help="(D,) instead of feature 0")
+    noise = "on top of what --target leaves"
+    parser.add_argument("--noise-variance", type=float, default=0.0, metavar="V", help=noise)
+    parser.add_argument("--test-mask-ratio", type=float, default=0.0, metavar="Q")
+    parser.add_argument("--ridge", type=float, default=0.0, metavar="L")
+    parser.add_argument("--train-time", type=float, default=math.inf, metavar="T", help="learning rate x steps")
+    parser.add_argument("--masks-per-row", type=float, default=1, metavar="M", help="1 (default) or inf")
+    parser.add_argument("--leading-factors", type=int, default=0, choices=(0, 1))
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Answer one question; what the theory refuses is bad input."""
     if arguments.question == "recommend":
-        from r2mae.cli.recommend import run as recommend
-
-        recommend(arguments)
+        recommend.run(arguments)
         return
     try:
         {"risk": _risk, "plot": _plot}[arguments.question](arguments)

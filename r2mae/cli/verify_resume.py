@@ -12,13 +12,22 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from r2mae.cli.arguments import add_recipe
 from r2mae.cli.training import tell
 from r2mae.errors import InputError
-from r2mae.schema.recipe import load_recipe
+from r2mae.options import positive_list
+from r2mae.recipe.load import load_recipe
 
 _COMPARED_STEPS = 20  # over which losses of different device counts are held to _TOLERANCE
 _TOLERANCE = 1e-5
 _SECONDS = 600.0  # that one process may take
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`RECIPE`, `--kill-at` and `--devices`."""
+    add_recipe(parser)
+    parser.add_argument("--kill-at", default="7,13", type=positive_list, metavar="N,N", help="steps; default 7,13")
+    parser.add_argument("--devices", default="1,2", type=positive_list, metavar="N,N", help="counts; default 1,2")
 
 
 def run(arguments: argparse.Namespace) -> None:

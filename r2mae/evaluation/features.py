@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from r2mae.datasets.source import Batch, SampleSource, batch_labels, load_plain
+from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain
 from r2mae.errors import InputError
 
 Features = npt.NDArray[np.float32]

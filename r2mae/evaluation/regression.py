@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from r2mae.datasets.source import SampleSource, root_of
+from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
 from r2mae.evaluation.features import extract
 from r2mae.metrics.interval import mean_interval

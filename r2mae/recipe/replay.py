@@ -3,10 +3,11 @@
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.trainer import build_trainer, has_batch_norm
 from r2mae.recipe.training import build_engine
 from r2mae.schema.document import load_document
-from r2mae.schema.recipe import AnyRecipe, parse_recipe
+from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.recorder import read_rows, word
 from r2mae.training.run_folder import RunFolder, saved_step
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from r2mae.datasets.source import Chosen, SampleSource, root_of, with_labels
+from r2mae.data.source import Chosen, SampleSource, root_of, with_labels
 from r2mae.errors import InputError, did_you_mean
 from r2mae.evaluation.classification import head_numbers
 from r2mae.evaluation.features import check_classes, require_labels
 from r2mae.evaluation.regression import require_targets
 from r2mae.metrics.few_label import few_label_draws
-from r2mae.recipe.modality import build_model, open_split, open_training_data
+from r2mae.recipe.assembly import build_model, open_split, open_training_data
 from r2mae.recipe.plan import Plan
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe

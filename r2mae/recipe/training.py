@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from r2mae.datasets.source import SampleSource
+from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
-from r2mae.recipe.modality import MODALITIES
+from r2mae.modalities import find_wing
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
 from r2mae.recipe.trainer import build_loggers, build_trainer, close_loggers, has_batch_norm, synchronise_batch_norm
@@ -74,14 +74,14 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
 
     Raises: InputError for anything in recipe or data that cannot work.
     """
-    from r2mae.datasets.source import StreamDataset, block_samples
-    from r2mae.datasets.stream import Stream
+    from r2mae.data.source import StreamDataset, block_samples
+    from r2mae.data.stream import Stream
     from r2mae.training.module import Engine
 
     known = recipe
     if last is not None:  # the checkpoint has all weights: what it once started from need not be there any more
         bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
-        known = MODALITIES[recipe.modality].with_facts(bare, read_manifest(last))
+        known = find_wing(recipe.modality).with_checkpoint_facts(bare, read_manifest(last))
     parts = TASKS[recipe.task](known, folder)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
     schedule, optimizer = recipe.schedule, recipe.optimizer
@@ -105,7 +105,7 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
         clip_norm=optimizer.clip_norm,
         stop_when_nonfinite=recipe.training.on_nonfinite == "stop",
         num_workers=recipe.hardware.workers,
-        description=describe(recipe, parts, MODALITIES[recipe.modality].facts(known)),
+        description=describe(recipe, parts, find_wing(recipe.modality).checkpoint_facts(known)),
     )
     if recipe.hardware.compile:
         model.compile_blocks()  # type: ignore[operator]

@@ -1,8 +1,8 @@
 """Data cards: where a data set comes from, under which licence, and how its splits and columns are named."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from r2mae.schema.section import Section
 
@@ -22,6 +22,7 @@ class Card(Section):
     """
 
     title: str
+    modality: str
     source: str
     licence: str
     files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -33,14 +34,6 @@ class Card(Section):
     image_column: str = "image"
     label_column: str | None = "label"
     sha256: dict[str, str] = Field(default_factory=dict)
-    modality: Literal["vision", "cell", "language", "dna"] = "vision"
     text: dict[str, Any] = Field(default_factory=dict)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-
-    @model_validator(mode="after")
-    def _check(self) -> "Card":
-        for name in ("mean", "std"):
-            if self.modality == "vision" and not getattr(self, name):
-                raise ValueError(f"{name} must be given, got nothing.")
-        return self

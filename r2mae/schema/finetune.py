@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from r2mae.schema.recipe import MAX_SEED, DataT, ModelT, Recipe
 from r2mae.schema.section import Section
-from r2mae.schema.training import MAX_SEED, DataT, ModelT, Recipe
 
 
 class TuneSection(Section):

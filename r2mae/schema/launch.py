@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from r2mae.errors import InputError
-from r2mae.schema.training import HardwareSection
+from r2mae.schema.recipe import HardwareSection
 
 SUPERVISOR = "R2MAE_SUPERVISOR"  # the process that started this rank
 WORD = "R2MAE_WORD"  # the file in which the first rank that fails says why, for the supervisor to repeat

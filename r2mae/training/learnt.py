@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 
-from r2mae.datasets.source import SampleSource
+from r2mae.data.source import SampleSource
 from r2mae.masking.pattern import Role, build_mask
 from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder

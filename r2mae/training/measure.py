@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 
-from r2mae.datasets.source import Batch, SampleSource, load_plain
+from r2mae.data.source import Batch, SampleSource, load_plain
 from r2mae.errors import InputError
 from r2mae.training.module import Engine
 

@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from r2mae.datasets.source import Batch, StreamDataset, as_is
-from r2mae.datasets.stream import MicroBatches
+from r2mae.data.source import Batch, StreamDataset, as_is
+from r2mae.data.stream import MicroBatches
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, host_bits
 from r2mae.training.checkpoint import load_optimizer_tensors, optimizer_tensors

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from r2mae.datasets.source import Batch
+from r2mae.data.source import Batch
 from r2mae.law import MaskLaw
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import is_token_of, sample_mask

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from r2mae.datasets.source import Batch
+from r2mae.data.source import Batch
 from r2mae.masking.pattern import Mask
 
 _GAP = 2  # pixels between panels

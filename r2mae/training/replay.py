@@ -8,7 +8,7 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
-from r2mae.datasets.source import Batch
+from r2mae.data.source import Batch
 from r2mae.training.module import Engine
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from r2mae.datasets.source import Batch, SampleSource, batch_labels, load_plain
+from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain
 from r2mae.masking.pattern import Mask, sample_mask
 from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from r2mae.cli.main import main
-from r2mae.datasets.source import Chosen
-from r2mae.recipe.modality import open_split, open_training_data
+from r2mae.data.source import Chosen
+from r2mae.recipe.assembly import open_split, open_training_data
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
-from r2mae.schema.recipe import load_recipe
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, ROOT, overrides, r2mae
 from tests.training.runs import largest_difference, metric, weights

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from r2mae.cli.main import main
-from r2mae.schema.recipe import load_recipe
+from r2mae.recipe.load import load_recipe
 from tests.conftest import DEMO
 
 RISK = ["theory", "risk", "--num-rows", "100", "--ratio", "uniform:0.1:0.5"]

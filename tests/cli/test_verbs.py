@@ -10,8 +10,8 @@ from PIL import Image
 
 from r2mae.cli.main import main
 from r2mae.masking.pattern import count_masked
-from r2mae.recipe.modality import build_model, open_split
-from r2mae.schema.recipe import load_recipe
+from r2mae.recipe.assembly import build_model, open_split
+from r2mae.recipe.load import load_recipe
 from tests.conftest import DEMO, TINY, overrides
 
 

@@ -3,13 +3,13 @@ import pytest
 import torch
 from PIL import Image
 
-from r2mae.datasets.source import Part, batch_labels
-from r2mae.datasets.vision import open_image_paths
+from r2mae.data.source import Part, batch_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.features import check_classes, extract, extract_labelled
-from r2mae.recipe.modality import build_model, open_split
-from r2mae.schema.recipe import load_recipe
-from r2mae.schema.vision import VisionData
+from r2mae.modalities.vision.images import open_image_paths
+from r2mae.modalities.vision.schema import VisionData
+from r2mae.recipe.assembly import build_model, open_split
+from r2mae.recipe.load import load_recipe
 from tests.conftest import DEMO
 
 

@@ -1,8 +1,8 @@
 import timm
 import torch
 
+from r2mae.modalities.vision.models.image_encoder import ImageEncoder
 from r2mae.models.classifier import Classifier
-from r2mae.models.image_encoder import ImageEncoder
 
 
 def make(freeze=False, pooling="mean", name="vit_tiny_patch16_224", **arguments):

@@ -7,8 +7,8 @@ from torch._dynamo.utils import counters
 
 from r2mae.law import MaskLaw, UniformRatio
 from r2mae.masking.pattern import build_mask
-from r2mae.models.timm_encoder import create_encoder
-from r2mae.models.vision import MaskedAutoencoder
+from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
+from r2mae.modalities.vision.models.timm_encoder import create_encoder
 
 LEVELS = MaskLaw(UniformRatio(0.6, 0.9), levels=8).table(0.0)
 GRID = (0.25, 0.5, 0.75)

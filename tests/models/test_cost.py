@@ -4,8 +4,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from r2mae.masking.pattern import build_mask
-from r2mae.models.timm_encoder import create_encoder
-from r2mae.models.vision import MaskedAutoencoder
+from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
+from r2mae.modalities.vision.models.timm_encoder import create_encoder
 
 # Image, patch, channels; width, depth, heads; decoder's; last a gated MLP and registers.
 SHAPES = {

@@ -11,7 +11,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from r2mae.masking.pattern import build_mask
-from r2mae.models import packed, vision
+from r2mae.modalities.vision.models import autoencoder as vision
+from r2mae.models import packed
 from r2mae.models.packed import build_packing, pack, packed_attention, unpack
 from r2mae.models.packed_block import _path_weight, packable
 from tests.models.test_cost import SHAPES, setting

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.plan import make_plan
-from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from r2mae.datasets.source import batch_labels
-from r2mae.models.positions import sincos_positions
-from r2mae.recipe.modality import open_split, open_training_data
+from r2mae.data.source import batch_labels
+from r2mae.modalities.vision.models.positions import sincos_positions
+from r2mae.recipe.assembly import open_split, open_training_data
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.tasks import choose_labelled, class_weights, find_classes, finetuning_parts
 from r2mae.recipe.training import build_training
-from r2mae.schema.recipe import load_recipe
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
 

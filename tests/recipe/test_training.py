@@ -5,9 +5,9 @@ from PIL import Image
 from timm.layers import resample_abs_pos_embed
 
 from r2mae.errors import InputError
-from r2mae.recipe.modality import build_model
+from r2mae.recipe.assembly import build_model
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.trainer import choose_accelerator, has_batch_norm, synchronise_batch_norm
-from r2mae.schema.recipe import load_recipe
 from tests.conftest import DEMO
 from tests.training.runs import metric, prepare, train, weights
 

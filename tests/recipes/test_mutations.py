@@ -9,8 +9,8 @@ import yaml
 
 from r2mae.cli.main import main
 from r2mae.errors import InputError
+from r2mae.recipe.load import load_recipe
 from r2mae.schema.document import load_document
-from r2mae.schema.recipe import load_recipe
 from tests.conftest import ROOT
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))

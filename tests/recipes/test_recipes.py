@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 
 from r2mae.cli.check import inspect
-from r2mae.datasets.tokenizer import train_tokenizer
+from r2mae.data.tokenizer import train_tokenizer
 from r2mae.errors import InputError
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.training import build_training
-from r2mae.schema.recipe import load_recipe, recipe_document
+from r2mae.schema.recipe import recipe_document
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT, make_cells, make_texts
 

@@ -8,7 +8,7 @@ from r2mae.schema.document import load_document
 from r2mae.schema.section import validate
 
 CARDS = sorted((Path(__file__).resolve().parents[2] / "data").glob("*/card.yaml"))
-PLAIN = {"title": "t", "source": "s", "licence": "l", "mean": [0.5], "std": [0.5]}
+PLAIN = {"title": "t", "source": "s", "licence": "l", "modality": "m"}
 
 
 def test_every_shipped_card_is_valid():

@@ -4,7 +4,7 @@ import pytest
 
 from r2mae.errors import InputError
 from r2mae.schema.launch import check_launch, read_launch
-from r2mae.schema.training import HardwareSection
+from r2mae.schema.recipe import HardwareSection
 
 STEP = {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_ID": "0"}
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "RANK": "2", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}

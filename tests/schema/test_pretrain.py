@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from r2mae.errors import InputError
+from r2mae.modalities import find_wing
+from r2mae.recipe.load import load_recipe, parse_recipe
 from r2mae.schema.document import apply_overrides, load_document, write_document
-from r2mae.schema.recipe import RECIPES, load_recipe, parse_recipe, recipe_document
+from r2mae.schema.recipe import recipe_document
 
 DEMO = Path(__file__).resolve().parents[2] / "recipes/vision/digits_demo.yaml"
 
@@ -149,7 +151,7 @@ def test_resolved_recipe_round_trips(tmp_path, overrides):
 
 def test_resolved_recipe_names_every_key():
     document = recipe_document(parse_recipe(BASE, "R"))
-    assert set(document) == set(RECIPES["pretrain"]["vision"].model_fields)
+    assert set(document) == set(find_wing("vision").pretrain_recipe.model_fields)
     assert document["checkpoint"] == {"every_steps": None}
     assert document["data"]["cache_mib"] == 256
 

@@ -2,9 +2,10 @@
 
 from safetensors.torch import load_file
 
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import build_training
-from r2mae.schema.recipe import load_recipe, recipe_document
+from r2mae.schema.recipe import recipe_document
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, TINY
 

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from r2mae.recipe.modality import build_model
-from r2mae.schema.recipe import load_recipe
+from r2mae.recipe.assembly import build_model
+from r2mae.recipe.load import load_recipe
 from r2mae.training.optimizer import LearningRate, build_adamw, is_decayed
 from tests.conftest import DEMO
 

@@ -3,8 +3,8 @@ import torch
 from PIL import Image
 
 from r2mae.masking.pattern import build_mask
-from r2mae.recipe.modality import build_model
-from r2mae.schema.recipe import load_recipe
+from r2mae.recipe.assembly import build_model
+from r2mae.recipe.load import load_recipe
 from r2mae.training.pictures import save_pictures
 from tests.conftest import DEMO
 

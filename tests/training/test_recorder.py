@@ -82,8 +82,9 @@ def test_running_statistics_survive_too(scratch, mode):
         f"training.on_nonfinite={mode}", "data.image_size=32", "batch.global_samples=16", "schedule.steps=6",
         "checkpoint.every_steps=1", "watch.every_steps=6", "watch.effective_rank=false", "watch.knn=false",
     )  # fmt: skip
+    from r2mae.recipe.load import load_recipe
     from r2mae.recipe.training import build_training
-    from r2mae.schema.recipe import load_recipe, recipe_document
+    from r2mae.schema.recipe import recipe_document
     from tests.conftest import DEMO, TINY
 
     tiny = [setting for setting in TINY if not setting.startswith("model.")]

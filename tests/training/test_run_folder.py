@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from r2mae.errors import InputError
-from r2mae.schema.recipe import load_recipe, recipe_document
+from r2mae.recipe.load import load_recipe
+from r2mae.schema.recipe import recipe_document
 from r2mae.training.run_folder import RunFolder, flatten, open_run
 from tests.conftest import DEMO
 

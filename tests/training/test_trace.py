@@ -1,7 +1,8 @@
 import torch
 
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.training import build_training
-from r2mae.schema.recipe import load_recipe, recipe_document
+from r2mae.schema.recipe import recipe_document
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.trace import mask_hash, read_trace
 from tests.conftest import DEMO, TINY

@@ -3,10 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from r2mae.datasets.source import Part
+from r2mae.data.source import Part
 from r2mae.errors import InputError
-from r2mae.recipe.modality import open_training_data
-from r2mae.schema.recipe import load_recipe
+from r2mae.recipe.assembly import open_training_data
+from r2mae.recipe.load import load_recipe
 from r2mae.training.measure import check_watchable
 from r2mae.training.watch import frozen_mask
 from tests.conftest import DEMO

@@ -1,0 +1,51 @@
+"""Finding data cards and the files that they name."""
+
+from pathlib import Path
+
+from r2mae.errors import InputError, did_you_mean
+from r2mae.schema.card import Card
+from r2mae.schema.document import load_document
+from r2mae.schema.section import validate
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# In a wheel the cards lie inside the package; in a checkout beside it.
+CARDS = next((path for path in (_PACKAGE / "cards", _PACKAGE.parent / "data") if path.is_dir()), _PACKAGE)
+
+
+def load_card(name: str) -> Card:
+    """The card called name, or the one at a path that ends in .yaml.
+
+    Raises: InputError naming the nearest cards.
+    """
+    path = Path(name) if name.endswith(".yaml") else CARDS / name / "card.yaml"
+    if not path.is_file():
+        known = sorted(card.parent.name for card in CARDS.glob("*/card.yaml"))
+        raise InputError(f"data.card must be a data card or the path of one, got {name!r}. {did_you_mean(name, known)}")
+    return validate(Card, load_document(path), str(path))
+
+
+def locate(card: Card, root: str | None) -> Path | None:
+    """The folder of a card's data: the recipe's root, else the first of the card's that exists; None means the hub."""
+    if root is not None:
+        return Path(root)
+    return next((Path(place) for place in card.roots if Path(place).is_dir()), None)
+
+
+def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Path]]:
+    """(folder, []) or (None, parquet files) of a split below root: the card's first place that exists.
+
+    Raises: InputError when root is no folder or holds none of the places.
+    """
+    if not root.is_dir():
+        raise InputError(f"data.root must be an existing folder, got {str(root)!r}. Check the path.")
+    places = card.files.get(split, ())
+    for place in places:
+        if place.endswith("/"):
+            folder = root / place
+            if folder.is_dir() and (place != "./" or not list(root.glob("*.parquet"))):
+                return folder, []
+        elif files := sorted(root.glob(place)):
+            return None, files
+    found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
+    wanted = ", ".join(places) or "a split that the card does not have"
+    raise InputError(f"data.root {root} must hold {wanted} for split {split!r}, got {found}. Check the path.")

@@ -1,0 +1,164 @@
+"""Tokenizers: found in a folder, on the hub or in a run, or trained; and what a model has to know of one."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from r2mae.data.hub import check_source
+from r2mae.errors import InputError
+
+SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+BYTES = "bytes"  # the name of `byte_tokenizer`
+_BYTE_SPACES = "ĠĊĉč"  # byte-level BPE writes space, newline, tab and carriage return so
+
+
+@lru_cache(maxsize=8)
+def load_tokenizer(source: str) -> Any:
+    """A fast tokenizer of transformers, from a folder or hub id.
+
+    Raises: InputError when it cannot be read, is no fast one, or lacks mask, pad or border tokens.
+    """
+    from transformers import AutoTokenizer
+
+    check_source(source, "data.tokenizer")
+    try:
+        found = AutoTokenizer.from_pretrained(source)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"data.tokenizer must be a tokenizer's folder or hub id, got {source!r}: {first[:160].rstrip('.')}."
+        ) from None
+    check_tokenizer(found, source)
+    # A saved tokenizer may cut or pad all that it is given.
+    found.backend_tokenizer.no_truncation()
+    found.backend_tokenizer.no_padding()
+    return found
+
+
+def check_tokenizer(tokenizer: Any, source: str) -> None:
+    """Raise InputError unless it is fast and has the special tokens of a masked language model."""
+    if not tokenizer.is_fast:
+        raise InputError(f"data.tokenizer must be a fast one (tokenizer.json), got {source!r}, which is slow.")
+    for name in ("mask_token", "pad_token"):
+        if getattr(tokenizer, name) is None:
+            raise InputError(f"data.tokenizer must have a {name.replace('_', ' ')}, got {source!r} without one.")
+    if borders(tokenizer) is None:
+        raise InputError(f"data.tokenizer must have cls and sep, or bos and eos tokens, got {source!r} without them.")
+
+
+def borders(tokenizer: Any) -> tuple[int, int] | None:
+    """(first, last) token of a document."""
+    first = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
+    last = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+    return None if first is None or last is None else (first, last)
+
+
+@lru_cache(maxsize=1)
+def byte_tokenizer() -> Any:
+    """A token a byte: what stands in while a run that brings the tokenizer is not there yet."""
+    return train_tokenizer((), "bpe", 300)
+
+
+def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
+    """Byte-level BPE or WordPiece of texts, as transformers' fast tokenizer with BERT's special tokens.
+
+    The same texts give the same tokens with the same numbers. All texts are held in memory.
+
+    Raises: InputError when texts hold nothing.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    texts, special = list(texts), list(SPECIAL.values())
+    if kind == "bpe":
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer: Any = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=special,
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+    else:
+        tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL["unk"]))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece()
+        first = special + _inner_letters(tokenizer, texts)  # else numbered, and ties broken, by a random hash
+        trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=first, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    if kind == "wordpiece":
+        trained = tokenizer
+        tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token=SPECIAL["unk"]))
+        for part in ("normalizer", "pre_tokenizer", "decoder"):
+            setattr(tokenizer, part, getattr(trained, part))
+    if tokenizer.get_vocab_size() <= len(special):
+        raise InputError("a tokenizer must be trained on texts with words, got none.")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(word, tokenizer.token_to_id(word)) for word in ("[CLS]", "[SEP]")],
+    )
+    names = {f"{name}_token": word for name, word in SPECIAL.items()}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False)
+
+
+def _inner_letters(tokenizer: Any, texts: list[str]) -> list[str]:
+    """ "##" and each letter that follows another in a word, sorted."""
+    pairs: set[tuple[str, str]] = set()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        pairs.update(pairwise(normal))
+    split = tokenizer.pre_tokenizer.pre_tokenize_str
+    return sorted(
+        {f"##{second}" for first, second in pairs if [word for word, _ in split(first + second)] == [first + second]}
+    )
+
+
+def is_continuation(tokenizer: Any) -> npt.NDArray[np.bool_]:
+    """(V,) which tokens go on with the word before them: for whole-word masks."""
+    words = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    special = set(tokenizer.all_special_ids)
+    pieces = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece"
+    found = [
+        word.startswith("##") if pieces else bool(word) and word[0].isalnum() and word[0] not in _BYTE_SPACES
+        for word in words
+    ]
+    return np.array([flag and number not in special for number, flag in enumerate(found)])
+
+
+def tokenizer_files(tokenizer: Any) -> dict[str, str]:
+    """The files of a tokenizer, by name, as `with_files` takes them."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return {path.name: path.read_text() for path in sorted(Path(folder).iterdir())}
+
+
+def with_files(files: dict[str, str], folder: Path) -> Path:
+    """Write a tokenizer's files below folder, under a name that tells their content; gives their folder."""
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+    place = folder / f"tokenizer_{digest}"
+    if not place.is_dir():
+        unfinished = place.with_name(f".writing_{place.name}_{id(files)}")
+        unfinished.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (unfinished / Path(name).name).write_text(text)
+        with contextlib.suppress(OSError):  # another process was first
+            unfinished.rename(place)
+    return place
+
+
+def tokenizer_word(tokenizer: Any) -> str:
+    """16 hex digits that change when a tokenizer does."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]

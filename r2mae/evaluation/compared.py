@@ -1,0 +1,24 @@
+"""What the encoder of a run is compared with: itself without training, and simple features of the input."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["embed", "baseline"]
+TRAINED = "pretrained"
+
+
+class Compared(NamedTuple):
+    """One set of features: its name, the model that gives them, and which of its methods does."""
+
+    name: str
+    model: Any
+    kind: Kind
+
+
+def compared_encoders(loaded: Any, baselines: bool) -> Iterator[Compared]:
+    """The encoder of a `LoadedRun`; with baselines, an untrained one and the modality's simple features too."""
+    yield Compared(TRAINED, loaded.model, "embed")
+    if baselines:
+        untrained = loaded.wing.build_model(loaded.recipe, loaded.num_classes)
+        yield Compared("untrained", untrained.to(loaded.device), "embed")
+        yield Compared(loaded.wing.baseline_name, loaded.model, "baseline")

@@ -1,0 +1,133 @@
+"""A transformer over tokens as a folder that transformers' Auto classes read, tokenizer included."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from r2mae.data.folder import write_folder
+from r2mae.errors import InputError
+from r2mae.interop.quiet import quiet_transformers
+from r2mae.interop.transformer_config import position_offset
+
+
+def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
+    """Write a run's transformer and tokenizer; gives the largest difference of logits.
+
+    Raises: InputError for heads or poolings that transformers does not have.
+    """
+    recipe, model = loaded.recipe, loaded.model.cpu()
+    tokenizer = copy.deepcopy(tokenizer)
+    config = (model.base if recipe.task == "pretrain" else model.backbone.base).config
+    if getattr(config, "type_vocab_size", 1) > 1:  # pairs were trained with types
+        tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer.model_max_length = config.max_position_embeddings - position_offset(config.model_type, tokenizer)
+    if recipe.task == "pretrain":
+        return write_folder(folder, lambda to: export_masked_language(model, tokenizer, to))
+    if recipe.tune.hidden is not None:
+        raise InputError("tune.hidden must be null to be exported, since transformers has a head of its own.")
+    pooling, kind = recipe.model.pooling, recipe.model.encoder
+    if kind != "modernbert" and pooling != "cls":
+        raise InputError(
+            f"model.pooling must be cls to be exported as {kind}, as transformers pools it, got {pooling}."
+        )
+    names, target = loaded.manifest["class_names"], loaded.manifest.get("target")
+    return write_folder(folder, lambda to: export_classifier(model, tokenizer, to, names, target))
+
+
+def auto_class(loaded: Any) -> str:
+    """The line of Python that loads an exported run, {} for its folder."""
+    kind = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
+    return f'AutoModelFor{kind}.from_pretrained("{{0}}"), AutoTokenizer.from_pretrained("{{0}}")'
+
+
+def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
+    """Write a `MaskedLanguageModel`; load it back; give the largest difference of logits on random tokens.
+
+    Raises: InputError when what transformers loads computes something else.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    with quiet_transformers():
+        model.whole.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        theirs = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    with torch.no_grad():
+        ids, batch = _random_tokens(model)
+        from r2mae.masking.pattern import build_mask
+
+        features, slots = model.features(batch, build_mask(torch.ones_like(ids, dtype=torch.bool)))
+        ours = model.whole.get_output_embeddings()(features)
+        found = theirs(input_ids=torch.full_like(ids, model.vocabulary.mask)).logits.flatten(0, 1)[slots]
+    return _checked(ours, found)
+
+
+def export_classifier(
+    model: Any, tokenizer: Any, folder: Path, class_names: list[str], target: dict[str, float] | None = None
+) -> float:
+    """Write a `Classifier` of texts for AutoModelForSequenceClassification; give the largest difference of logits.
+
+    target: {"mean", "spread"} of a regression, whose units the exported last map takes on.
+
+    Raises: InputError when the head is none that transformers has.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    backbone = model.backbone
+    config = type(backbone.base.config).from_dict(backbone.base.config.to_dict())
+    config.num_labels = len(class_names)
+    if config.model_type == "modernbert":
+        config.classifier_pooling = backbone.pooling
+    config.id2label = dict(enumerate(class_names))
+    config.label2id = {name: number for number, name in enumerate(class_names)}
+    config.problem_type = "single_label_classification" if target is None else "regression"
+    unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
+    with quiet_transformers():
+        theirs = AutoModelForSequenceClassification.from_config(config)
+        _fill_head(theirs, model, unit, shift)
+        theirs.base_model.load_state_dict(backbone.base.state_dict(), strict=False)
+        theirs.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        ids, batch = _random_tokens(backbone)
+        return _checked(model.eval()(batch) * unit + shift, theirs(input_ids=ids).logits)
+
+
+def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
+    """transformers' head with the weights of ours, the last map's output times unit, plus shift."""
+    kind, head = model.backbone.base.config.model_type, model.head
+    state = head.state_dict()
+    wanted = {
+        "modernbert": {"1": "head.dense", "3": "head.norm", "4": "classifier"},
+        "bert": {"1": "bert.pooler.dense", "4": "classifier"},
+        "roberta": {"1": "classifier.dense", "4": "classifier.out_proj"},
+    }[kind]
+    names = {f"{theirs_}.{part}": f"{ours}.{part}" for ours, theirs_ in wanted.items() for part in ("weight", "bias")}
+    last = wanted[max(wanted)]
+    scaled = {f"{last}.weight": (unit, 0.0), f"{last}.bias": (unit, shift)}
+    found = {
+        name: state[ours] * scaled.get(name, (1.0, 0.0))[0] + scaled.get(name, (1.0, 0.0))[1]
+        for name, ours in names.items()
+        if ours in state
+    }
+    theirs.load_state_dict(found, strict=False)
+
+
+def _random_tokens(model: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+    import numpy as np
+
+    ordinary = torch.from_numpy(np.setdiff1d(np.arange(model.vocabulary.size), np.asarray(model.vocabulary.special)))
+    generator = torch.Generator().manual_seed(0)
+    ids = ordinary[torch.randint(len(ordinary), (2, 16), generator=generator)]
+    return ids, {"input_ids": ids, "segment_starts": np.array([0, 16]), "segment_lengths": np.array([16, 16])}
+
+
+def _checked(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    difference = float((ours - theirs).abs().max())
+    if difference > 1e-3 * float(ours.abs().max().clamp(min=1)):
+        raise InputError(
+            f"--to transformers must give a model that computes the same, got logits {difference:.1e} apart."
+        )
+    return difference

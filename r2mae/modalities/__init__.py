@@ -1,0 +1,74 @@
+"""The table of wings: one line for each modality, imported when it is first asked for.
+
+Other packages add a wing by an entry point of the group `r2mae.modalities`, whose name is the modality and whose
+value is the `Wing` object.
+"""
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from r2mae.errors import InputError
+
+if TYPE_CHECKING:
+    from r2mae.wing import Build, Store, Verb, Wing
+
+GROUP = "r2mae.modalities"
+BUILT_IN = ("vision", "cell", "language", "dna")
+
+# What `--help` says without importing a wing: name -> (wing, one line). A test compares it with the wings.
+VERBS = {
+    "reconstruct": ("vision", "hide, predict and draw images"),
+    "fill": ("language", "what a language model puts where a text says [MASK]"),
+    "score-variants": ("dna", "log-likelihood ratio of ALT against REF; the same command continues it"),
+}
+BUILDS = {
+    "cells": ("cell", ".h5ad, 10x .h5, .mtx folders -> a store of cells"),
+    "text": ("language", ".txt, .jsonl, .csv, .tsv, .parquet -> a store of tokens"),
+    "tokenizer": ("language", "texts -> a tokenizer's folder"),
+    "dna": ("dna", "FASTA, also .gz, or tables of sequences -> a store of a genome"),
+    "msa": ("dna", "MAF or aligned FASTA, also .gz -> a store of an alignment"),
+}
+
+
+def wing_names() -> tuple[str, ...]:
+    """Modalities that a recipe may name: our own, then those of other packages."""
+    return tuple(dict.fromkeys((*BUILT_IN, *(point.name for point in entry_points(group=GROUP)))))
+
+
+@cache
+def find_wing(name: str) -> "Wing":
+    """The wing of a modality. Raises: InputError for a name that has none, or whose package does not load."""
+    if name in BUILT_IN:
+        wing: Wing = importlib.import_module(f"r2mae.modalities.{name}.wing").WING
+        return wing
+    found = next((point for point in entry_points(group=GROUP) if point.name == name), None)
+    if found is None:
+        raise InputError(f"modality must be one of {', '.join(wing_names())}, got {name!r}.")
+    try:
+        loaded: Wing = found.load()
+    except Exception as error:
+        where = f"{found.value} of {found.dist.name if found.dist else 'an unknown package'}"
+        raise InputError(f"modality {name} must load from {where}, got {type(error).__name__}: {error}.") from error
+    return loaded
+
+
+def find_verb(name: str) -> "Verb | None":
+    """The command of this name that one of the wings has; None where none has it."""
+    if name in VERBS:
+        return find_wing(VERBS[name][0]).verbs[name]
+    others = (find_wing(wing) for wing in wing_names() if wing not in BUILT_IN)
+    return next((wing.verbs[name] for wing in others if name in wing.verbs), None)
+
+
+def find_builds() -> "dict[str, Build]":
+    """Everything that `r2mae data build` can build, by kind, the wings of other packages included."""
+    wings = {name: find_wing(name) for name in wing_names()}
+    return {kind: build for wing in wings.values() for kind, build in wing.builds.items()}
+
+
+def find_stores() -> "dict[str, Store]":
+    """Every kind of store, by what `kind_of_path` calls it."""
+    wings = {name: find_wing(name) for name in wing_names()}
+    return {kind: store for wing in wings.values() for kind, store in wing.stores.items()}

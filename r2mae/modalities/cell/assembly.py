@@ -1,0 +1,125 @@
+"""A cell recipe's models and data, over a vocabulary of genes: the data's, or that of the run it starts from."""
+
+from typing import Any
+
+from torch import nn
+
+from r2mae.data.source import SampleSource
+from r2mae.errors import InputError
+from r2mae.modalities.cell.schema import CellData
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.checkpoint import read_manifest
+from r2mae.training.run_folder import is_here
+from r2mae.training.start import filled_whole, find_checkpoint
+
+_USUALLY_EXPRESSED = 2_000  # where no data tells
+
+
+def _view(recipe: AnyRecipe) -> Any:
+    from r2mae.modalities.cell.data.cells import CellView
+
+    mask = getattr(recipe, "mask", None)
+    return CellView(recipe.model.encoder == "transformer", mask.expressed_share if mask else None)
+
+
+def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
+    """Cells of a split, as the recipe's model wants them."""
+    from r2mae.modalities.cell.data.splits import open_cells
+
+    return open_cells(_data(recipe), split, _view(recipe))
+
+
+def open_paths(recipe: AnyRecipe, paths: list[str], least_overlap: float = 0.0) -> SampleSource:
+    """All cells of a file that a user names, with the recipe's genes."""
+    from r2mae.modalities.cell.data.splits import open_cell_paths
+
+    return open_cell_paths(_data(recipe), paths, _view(recipe), least_overlap)
+
+
+def build_masked(recipe: AnyRecipe) -> nn.Module:
+    """The masked model of a pretraining recipe."""
+    from r2mae.modalities.cell.models.mlp import MaskedCellMLP
+    from r2mae.modalities.cell.models.transformer import MaskedCellTransformer
+
+    section, share = recipe.model, recipe.mask.expressed_share  # type: ignore[attr-defined]
+    genes, shares, typical = _know_genes(recipe)
+    shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
+    if section.encoder == "mlp":
+        model: nn.Module = MaskedCellMLP(genes, shares, hidden=section.hidden, likelihood=section.likelihood, **shape)
+    else:
+        shape |= {"heads": section.heads, "decoder_depth": section.decoder_depth, "likelihood": section.likelihood}
+        model = MaskedCellTransformer(genes, shares, typical_length=typical, expressed_share=share, **shape)
+    return model if section.init_from is None else filled_whole(model, section.init_from)
+
+
+def build_encoder(recipe: AnyRecipe) -> nn.Module:
+    """The encoder of a fine-tuning recipe."""
+    from r2mae.modalities.cell.models.mlp import CellMLP
+    from r2mae.modalities.cell.models.transformer import CellTransformer
+
+    section = recipe.model
+    genes, shares, _ = _know_genes(recipe)
+    shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
+    if section.encoder == "mlp":
+        model: nn.Module = CellMLP(genes, shares, hidden=section.hidden, **shape)
+    else:
+        model = CellTransformer(genes, shares, heads=section.heads, **shape)
+    return model if section.init_from is None else filled_whole(model, section.init_from)
+
+
+def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
+    """What a checkpoint says of the data beside its tensors: the ordered genes."""
+    from r2mae.modalities.cell.data.splits import vocabulary
+
+    return {"genes": vocabulary(_data(recipe))}
+
+
+def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+    """The recipe with the genes of a checkpoint."""
+    return recipe.model_copy(update={"data": _with_names(recipe.data, manifest["genes"])})
+
+
+def _with_names(data: CellData, names: list[str]) -> CellData:
+    genes = data.genes.model_copy(update={"names": tuple(names), "min_cells": 1, "top_variable": None})
+    return data.model_copy(update={"genes": genes})
+
+
+def _data(recipe: AnyRecipe) -> CellData:
+    """The data section; with `init_from`, its genes are those of the run.
+
+    Raises: InputError when the recipe wants others.
+    """
+    data: CellData = recipe.data
+    if not is_here(recipe.model.init_from):  # nothing to start from, or refused when weights are asked for
+        return data
+    if data.genes != type(data.genes)(by=data.genes.by):
+        raise InputError("data.genes must be left out with model.init_from, whose genes are taken, got other genes.")
+    manifest = read_manifest(find_checkpoint(recipe.model.init_from))
+    if "genes" not in manifest:
+        raise InputError(f"model.init_from must be a run on cells, got {recipe.model.init_from!r}.")
+    return _with_names(data, manifest["genes"])
+
+
+def _know_genes(recipe: AnyRecipe) -> tuple[int, Any, int]:
+    """(genes, their shares of a mean cell's counts or None, genes in play in a usual cell).
+
+    Where the data is not here, a model can still be outlined, and be filled by a checkpoint.
+    """
+    import numpy as np
+
+    from r2mae.modalities.cell.data.splits import cell_paths, mean_cell, vocabulary
+
+    data = _data(recipe)
+    try:
+        cell_paths(data)
+    except InputError:
+        named = data.genes.names
+        num_genes = len(named) if isinstance(named, tuple) else data.genes.top_variable
+        if num_genes is None:
+            raise
+        shares = np.full(num_genes, 1 / num_genes) if data.values == "counts" else None
+        typical = _USUALLY_EXPRESSED
+    else:
+        num_genes = len(vocabulary(data))
+        shares, typical = mean_cell(data)
+    return num_genes, shares, min(num_genes, typical)

@@ -1,0 +1,195 @@
+"""Where a recipe's cells are: a store, or files that become one in the cache; their splits, labels and genes."""
+
+import glob
+import hashlib
+import importlib.util
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from r2mae.data.card import load_card, locate
+from r2mae.data.source import Chosen, SampleSource
+from r2mae.data.stream import permute
+from r2mae.errors import InputError, did_you_mean
+from r2mae.modalities.cell.data.build import BuildOptions, build_store
+from r2mae.modalities.cell.data.cells import Cells, CellView
+from r2mae.modalities.cell.data.genes import choose_genes
+from r2mae.modalities.cell.data.store import CellStore, is_store, open_store
+from r2mae.modalities.cell.schema import CellData, GenesSection
+from r2mae.progress import listener
+
+_MOST_LOOKED_AT = 10_000
+_TEST_KEY = 0x7E57  # fixed: which cells are the test split does not depend on a run's seed
+
+
+def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
+    """Cells of a recipe's data section, split "train" or "test".
+
+    Raises: InputError when the data is not there, damaged, or the split is empty.
+    """
+    store = _find_store(section)
+    cells = Cells(store, vocabulary(section), view, labels=_labels(store, section))
+    is_kept = cells.known_genes() >= section.min_genes
+    if section.min_counts > 1:
+        is_kept &= store.totals >= section.min_counts
+    is_test = _is_test(store, section)
+    rows = np.flatnonzero(is_kept & (is_test if split == "test" else ~is_test))
+    if not len(rows):
+        raise InputError(
+            f"{store.place} must hold cells of the {split} split, got none of {len(store)}. Set data.test."
+        )
+    return Chosen(cells, rows)
+
+
+def open_cell_paths(section: CellData, paths: list[str], view: CellView, least_overlap: float = 0.0) -> SampleSource:
+    """All cells of files, seen with the genes of a run: those that a file lacks count as not measured.
+
+    Raises: InputError for damaged files, less than least_overlap of the genes, cells without a known gene.
+    """
+    opened = section.model_copy(update={"root": paths[0], "card": "cell_files"})
+    if len(paths) > 1:
+        raise InputError(f"DATA must be one file, store or glob, got {len(paths)}.")
+    store = _find_store(opened.model_copy(update={"genes": GenesSection(by=section.genes.by)}))
+    labels = _labels(store, opened, optional=True)
+    cells = Cells(store, vocabulary(section), view, least_overlap=least_overlap, labels=labels)
+    left_out = sum(file["cells"] - file["kept"] for file in store.meta["files"])
+    empty = np.flatnonzero(cells.known_genes() == 0)
+    if left_out or len(empty):
+        name = cells.name(int(empty[0])) if len(empty) else f"{paths[0]}"
+        raise InputError(
+            f"{name} must have counts of the run's genes in every cell, got {left_out + len(empty)} empty cells. "
+            "Filter them first: scanpy.pp.filter_cells(adata, min_counts=1)."
+        )
+    return cells
+
+
+def vocabulary(section: CellData) -> list[str]:
+    """The model's ordered genes. Raises: InputError when neither names nor data tell."""
+    if section.genes.names is not None:
+        return choose_genes([], np.zeros((3, 0)), 0, section.genes)
+    store = _find_store(section)
+    return choose_genes(store.gene_names, np.asarray(store.stats), len(store), section.genes)
+
+
+def _is_test(store: CellStore, section: CellData) -> npt.NDArray[np.bool_]:
+    """(N,) which cells are the test split."""
+    test = section.test
+    if test.column is None:
+        order = permute(torch.arange(len(store)), len(store), _TEST_KEY).numpy()
+        return np.asarray(order < round((test.share or 0) * len(store)))
+    codes, names = store.column(test.column)
+    strange = [value for value in test.values if value not in names]
+    if strange:
+        known = did_you_mean(strange[0], names)
+        raise InputError(f"data.test.values must be values of {test.column}, got {strange[0]!r}. {known}")
+    return np.isin(codes, [names.index(value) for value in test.values])
+
+
+def _labels(store: CellStore, section: CellData, optional: bool = False) -> Any:
+    """(class numbers (N,), names, "") for `Cells`, or None."""
+    column = section.label_column or load_card(section.card).label_column
+    if column is None or (optional and column not in store.meta["obs"]):
+        return None
+    codes, names = store.column(column)
+    numbers = np.asarray(codes).astype(np.int64)
+    sizes = np.bincount(numbers[numbers >= 0], minlength=len(names))
+    small = [number for number, size in enumerate(sizes) if size < section.min_class_cells]
+    nameless = [number for number, name in enumerate(names) if name.lower() in section.unlabelled]
+    numbers[np.isin(numbers, [*small, *nameless])] = -1
+    return numbers, dict(enumerate(names)), f"no label in {column}."
+
+
+def cell_paths(section: CellData) -> list[Path]:
+    """The store, or the files, of a section: at root, where the card says, or in an installed library.
+
+    Raises: InputError when nothing is there.
+    """
+    card = load_card(section.card)
+    if card.embedded is not None and section.root is None:
+        return [_embedded(card.embedded)]
+    place = locate(card, section.root)
+    if place is None:
+        raise InputError("data.root must be given for this card, got nothing. Name a store, a file or a glob.")
+    return expand_paths([str(place / name) for name in card.files.get("train", ())] if place.is_dir() else [], place)
+
+
+def expand_paths(patterns: list[str], place: Path | None = None) -> list[Path]:
+    """Files of globs, in order; or the place itself. Raises: InputError when there are none."""
+    found = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]
+    if not found and place is not None:
+        found = [place] if place.exists() else [Path(path) for path in sorted(glob.glob(str(place)))]
+    if not found:
+        wanted = patterns or [str(place)]
+        raise InputError(
+            f"{wanted[0]} must exist, or be a glob that matches a file, got nothing there. Check the path."
+        )
+    return list(dict.fromkeys(found))
+
+
+def _embedded(name: str) -> Path:
+    """The file of a data set that scanpy brings along."""
+    spec = importlib.util.find_spec("scanpy")
+    if spec is None or spec.origin is None:
+        raise InputError("data.card needs scanpy, got no such package. Run: pip install 'r2mae[cell]'")
+    return Path(spec.origin).parent / "datasets" / name
+
+
+def _find_store(section: CellData) -> CellStore:
+    """The store of a section, whatever genes it chooses of it."""
+    options = BuildOptions(section.matrix, section.values, GenesSection(by=section.genes.by, min_cells=0))
+    paths = tuple(str(path) for path in cell_paths(section))
+    return _opened(paths, section.matrix, section.values, section.genes.by, _state(paths, options))
+
+
+def _state(paths: tuple[str, ...], options: BuildOptions) -> str:
+    """Changes when a file does."""
+    known = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in map(os.path.realpath, paths)]
+    return hashlib.sha256(f"{known}{options}".encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=8)
+def _opened(paths: tuple[str, ...], matrix: str, values: Any, genes_by: str, state: str) -> CellStore:
+    """The store at paths; of files, the one in the cache, built where there is none."""
+    if len(paths) == 1 and is_store(Path(paths[0])):
+        store = open_store(Path(paths[0]))
+        if store.meta["values"] != values:
+            raise InputError(f"data.values must be {store.meta['values']}, as {paths[0]} has, got {values}.")
+        return store
+    place = cache_folder() / state
+    if is_store(place):
+        return open_store(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return build_store(
+        place,
+        list(map(Path, paths)),
+        BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0)),
+        listener.get(),
+    )
+
+
+def cache_folder() -> Path:
+    """Where stores of files are kept: $XDG_CACHE_HOME/r2mae/cells, by default below ~/.cache. May be deleted."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "r2mae" / "cells"
+
+
+def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:
+    """(share of a cell's counts that each gene has (M,), genes a cell expresses), means over training cells.
+
+    Shares are None for scaled values. At most 10,000 cells, evenly spread, are looked at.
+    """
+    train = open_cells(section, "train", CellView())
+    cells, rows = train.source, train.rows.numpy()  # type: ignore[attr-defined]
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_LOOKED_AT)).astype(int)]
+    shares, expressed = np.zeros(len(cells.genes)), 0
+    for part in np.array_split(rows, max(1, len(rows) // 500)):
+        dense = cells.dense(part)
+        expressed += int(np.count_nonzero(dense))
+        if section.values == "counts":
+            shares += (dense / np.maximum(dense.sum(axis=1, keepdims=True), 1)).sum(axis=0)
+    return shares / shares.sum() if section.values == "counts" else None, max(2, round(expressed / len(rows)))

@@ -1,0 +1,146 @@
+"""Single cells' recipe sections."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from r2mae.law import UniformRatio
+from r2mae.schema.finetune import FinetuneRecipe
+from r2mae.schema.mask import MaskSection, Ratio
+from r2mae.schema.pretrain import PretrainRecipe
+from r2mae.schema.section import Section
+
+HUGE_COUNT = 1 << 31
+
+
+class GenesSection(Section):
+    """The ordered vocabulary: genes seen in at least min_cells cells, of these the top_variable, or a given list.
+
+    by: what names a gene: "index" (var_names), or a column of var, such as gene_ids or feature_name. A store has
+        chosen already.
+    names: genes in the model's order, or a file with one a line; a run's own, when one starts from it.
+    """
+
+    by: str = "index"
+    min_cells: int = Field(default=1, ge=0, le=HUGE_COUNT)
+    top_variable: int | None = Field(default=None, ge=2, le=1 << 20)
+    names: str | tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "GenesSection":
+        if self.names is not None and (self.top_variable is not None or self.min_cells > 1):
+            raise ValueError("must choose genes by names or by min_cells and top_variable, got both.")
+        if isinstance(self.names, tuple) and len(set(self.names)) < max(2, len(self.names)):
+            raise ValueError(f"names must be at least 2, all different, got {len(self.names)}.")
+        return self
+
+
+class TestSection(Section):
+    """Which cells are the test split: a share of all, or those whose column (a donor, a file) has one of values."""
+
+    share: float | None = Field(default=None, gt=0, lt=1)
+    column: str | None = None
+    values: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "TestSection":
+        if (self.share is None) == (self.column is None) or (self.column is None) != (not self.values):
+            raise ValueError("must be {share: 0.2}, or {column: donor, values: [one, two]}.")
+        return self
+
+
+class CellData(Section):
+    """Cells of a card, or at root: a store, an .h5ad, a 10x .h5, an .mtx folder, or a glob of these.
+
+    matrix: "X", "raw" or "layers[NAME]" of .h5ad files.
+    values: "counts" must be raw; "scaled" is whatever it is.
+    label_column: of obs, instead of the card's; cells whose label is missing or one of unlabelled have none.
+    min_class_cells: smaller classes count as unlabelled.
+    """
+
+    card: str = "cell_files"
+    root: str | None = None
+    matrix: str = "X"
+    values: Literal["counts", "scaled"] = "counts"
+    genes: GenesSection = GenesSection()
+    min_genes: int = Field(default=1, ge=1, le=HUGE_COUNT)
+    min_counts: int = Field(default=1, ge=1, le=HUGE_COUNT)
+    label_column: str | None = None
+    unlabelled: tuple[str, ...] = ("unlabelled", "unlabeled", "unknown", "nan", "")
+    min_class_cells: int = Field(default=1, ge=1, le=HUGE_COUNT)
+    test: TestSection = TestSection(share=0.2)
+    held_out: float = Field(default=0.05, gt=0, lt=1)
+
+
+class CellMask(MaskSection):
+    """Which genes of a cell are hidden.
+
+    pattern: "random" draws anew for every cell; "column" hides by one order of genes for all cells of a step.
+    expressed_share: null puts all genes in play. A share leaves in play the expressed genes and as many others, drawn
+        anew for every cell, that this share of the hidden genes is expressed.
+    """
+
+    ratio: Ratio = Field(default_factory=lambda: UniformRatio(0.1, 0.5))  # type: ignore[assignment]
+    pattern: Literal["random", "column"] = "random"  # type: ignore[assignment]
+    expressed_share: float | None = Field(default=None, gt=0, lt=1)
+
+
+class CellEncoder(Section):
+    """mlp: over all genes. transformer: over the expressed genes alone.
+
+    width: of the features. hidden: of the MLP's wide layers. heads: of a transformer. dropout: inside layers.
+    """
+
+    encoder: Literal["mlp", "transformer"]
+    width: int = Field(default=128, ge=4, le=1 << 16)
+    depth: int = Field(default=2, ge=0, le=128)
+    heads: int = Field(default=4, ge=1, le=512)
+    hidden: int = Field(default=512, ge=4, le=1 << 16)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    init_from: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "CellEncoder":
+        if self.encoder == "transformer" and self.width % self.heads:
+            raise ValueError(f"width must be divisible by heads = {self.heads}, got {self.width}.")
+        return self
+
+
+class CellModel(CellEncoder):
+    """A masked model of cells.
+
+    likelihood: of hidden values; "mse" is on log1p of counts a 10,000, or on scaled values as they are.
+    decoder_depth: cross-attention blocks through which hidden genes ask; 0 leaves them the cell's features alone.
+    """
+
+    likelihood: Literal["negative_binomial", "poisson", "mse"] = "negative_binomial"
+    decoder_depth: int = Field(default=1, ge=0, le=16)
+
+
+class CellClassifier(CellEncoder):
+    """A cell encoder under a classifier's head. `init_from: null` trains it from scratch."""
+
+
+def check_cell_recipe(data: CellData, model: Any, mask: CellMask | None) -> None:
+    """Raise ValueError for sections that do not go together."""
+    likelihood = getattr(model, "likelihood", "mse")
+    if data.values == "scaled" and likelihood != "mse":
+        raise ValueError(f"model.likelihood must be mse for scaled values, got {likelihood}.")
+    if mask is not None and model.encoder == "transformer" and mask.expressed_share is None:
+        raise ValueError("mask.expressed_share must be given for a transformer, got nothing. Use 0.5.")
+    if data.values == "scaled" and model.encoder == "transformer":
+        raise ValueError("model.encoder must be mlp for scaled values, which are never zero, got transformer.")
+
+
+class CellPretrainRecipe(PretrainRecipe[CellData, CellModel]):
+    """Cells hide genes: patterns of their own, and a law by default."""
+
+    mask: CellMask = CellMask()
+
+    @model_validator(mode="after")
+    def _check_cells(self) -> "CellPretrainRecipe":
+        check_cell_recipe(self.data, self.model, self.mask)
+        return self
+
+
+CellFinetuneRecipe = FinetuneRecipe[CellData, CellClassifier]

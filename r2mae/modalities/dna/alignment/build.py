@@ -1,0 +1,200 @@
+"""MAF or aligned FASTA -> an alignment's store, in constant memory; there whole or not at all.
+
+The first pass learns species and lengths, the second checks every row and writes. MAF sorted by the reference, as it
+mostly is, is written front to back. A build of MAF that was stopped goes on behind the last file that it had finished.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r2mae.data.building import building, one_at_a_time, open_kept, whole
+from r2mae.data.mapped import Integers
+from r2mae.errors import InputError
+from r2mae.modalities.dna.alignment.files import is_fasta
+from r2mae.modalities.dna.alignment.source import AlignmentSource
+from r2mae.modalities.dna.alignment.store import (
+    COVERED,
+    FORMAT,
+    REFERENCE,
+    AlignmentStore,
+    is_alignment_store,
+    open_alignment_store,
+)
+from r2mae.modalities.dna.alignment.writer import TOGETHER, ContigWriter
+from r2mae.modalities.dna.genome.build import GenomeWriter
+from r2mae.modalities.dna.genome.files import cache_folder, source_word, state_word
+from r2mae.modalities.dna.genome.intervals import merge
+from r2mae.modalities.dna.genome.store import META, GenomeStore
+from r2mae.progress import Progress, listener, silent
+
+_JOURNAL, _SPANS = "journal.json", "spans"  # of a folder that is being built
+
+
+def build_alignment_store(
+    out: Path,
+    paths: list[Path],
+    reference: str | None = None,
+    genome: GenomeStore | None = None,
+    progress: Progress = silent,
+    *,
+    species: Sequence[str] = (),
+) -> AlignmentStore:
+    """Build, or open the finished store of these files.
+
+    Args:
+        out: folder of the store.
+        paths: MAF, or aligned FASTA, of which each is a contig called like its file.
+        reference: whose bases are positions; None: the first row of the first file.
+        genome: of the reference, whose bases and soft masks are the store's; None: those of the rows, else Ns.
+        progress: hears how far it is.
+        species: the others that are kept, in this order; none named: all, as they appear.
+
+    A row of MAF is of the species that its source says before the first dot; reference and species may hold dots.
+    Raises: InputError for damaged files, a reference that differs from the genome, a folder that holds something else.
+    """
+    with one_at_a_time(out):
+        source = source_word(paths, reference, genome and genome.fingerprint, list(species))
+        if is_alignment_store(out):
+            store = open_alignment_store(out)
+            if store.meta["source"] != source:
+                raise InputError(f"{out} must be absent or of the same files, got another alignment. Name another.")
+            return store
+        kept = "" if any(map(is_fasta, paths)) else source  # of records nothing is kept: they are small
+        with building(out, kept) as work:
+            _Build(work, AlignmentSource(work, paths, reference, species, progress), genome, source).run()
+    return open_alignment_store(out)
+
+
+def open_alignment(
+    paths: list[Path], reference: str | None = None, genome: GenomeStore | None = None
+) -> AlignmentStore:
+    """The store at paths; of files, the one in the cache, built where there is none."""
+    if len(paths) == 1 and paths[0].is_dir():
+        return open_alignment_store(paths[0])
+    place = cache_folder() / f"alignment_{state_word(paths, reference, genome and genome.fingerprint)}"
+    return open_kept(
+        place, open_alignment_store, lambda: build_alignment_store(place, paths, reference, genome, listener.get())
+    )
+
+
+class _Build:
+    """A store that is being filled, and the journal of what is done.
+
+    work: its folder. word: of all that it is made of.
+    """
+
+    def __init__(self, work: Path, source: AlignmentSource, genome: GenomeStore | None, word: str) -> None:
+        self.work, self.source, self.genome, self.word = work, source, genome, word
+        self.done: dict[str, Any] = {"scanned": 0, "written": 0}
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):  # none, or one that a power cut has hit
+            found = json.loads((work / _JOURNAL).read_text())
+            source.go_on(found["found"])
+            self.done = found
+        self.contigs: dict[str, ContigWriter] = {}
+        self.covered = array("q")
+
+    def run(self) -> None:
+        """All that is left to do."""
+        source, count = self.source, len(self.source.paths)
+        for number in range(self.done["scanned"], count):
+            source.scan(number)
+            self._note(scanned=number + 1, found=source.found())
+        columns = source.choose_species()
+        if self.genome is not None:
+            source.check_contigs(self.genome)
+        self.contigs = {
+            name: ContigWriter(self.work, number, name, length, columns, self.genome)
+            for number, (name, length) in enumerate(source.lengths.items())
+        }
+        self._go_on()
+        offsets = dict(zip(self.contigs, np.cumsum([0, *source.lengths.values()]).tolist(), strict=False))
+        for number in range(self.done["written"], count):
+            self._write(number, offsets)
+        self._finish()
+
+    def _write(self, number: int, offsets: dict[str, int]) -> None:
+        """The parts of a file."""
+        last: ContigWriter | None = None
+        for part in self.source.parts(number):
+            contig = self.contigs[part.contig]
+            if last is not None and contig is not last:
+                last.close()
+            last = contig
+            contig.put(part)
+            start = offsets[part.contig] + part.start
+            if self.covered and self.covered[-1] == start:
+                self.covered[-1] += len(part.reference)
+            else:
+                self.covered.extend((start, start + len(part.reference)))
+        if last is not None:
+            last.close()
+        with whole(self.work / _SPANS) as unfinished, unfinished.open("wb") as file:
+            self.covered.tofile(file)
+        states = {name: contig.state() for name, contig in self.contigs.items()}
+        self._note(written=number + 1, contigs=states, spans=len(self.covered))
+
+    def _go_on(self) -> None:
+        """Behind the last file that is written; from the first one where a later file has changed what that wrote."""
+        if any(contig.changed.exists() for contig in self.contigs.values()):
+            self._note(written=0)
+        if self.done["written"]:
+            for name, state in self.done["contigs"].items():
+                self.contigs[name].go_on(state)
+            with (self.work / _SPANS).open("rb") as file:
+                self.covered.fromfile(file, self.done["spans"])
+
+    def _note(self, **entries: Any) -> None:
+        self.done |= entries
+        with whole(self.work / _JOURNAL) as unfinished, unfinished.open("w") as file:
+            file.write(json.dumps(self.done))
+            file.flush()
+            os.fsync(file.fileno())
+        for contig in self.contigs.values():
+            contig.settle()
+
+    def _finish(self) -> None:
+        source, genome, contigs = self.source, self.genome, list(self.contigs.values())
+        spans = np.frombuffer(self.covered, dtype=np.int64).reshape(-1, 2)
+        runs = merge(spans)
+        runs.tofile(self.work / COVERED)
+        _write_reference(self.work, contigs, source.paths)
+        digest = hashlib.sha256(repr((self.word, list(source.species))).encode()).hexdigest()[:16]
+        aligned = np.sum([contig.aligned for contig in contigs], axis=0).tolist()
+        about: dict[str, Any] = {"format": FORMAT, "fingerprint": digest, "source": self.word}
+        about |= {"files": [str(path) for path in source.paths], "genome": genome and genome.called}
+        about |= {"species": list(source.species), "contigs": list(source.lengths.items()), **source.counts}
+        about |= {"positions": sum(source.lengths.values()), "covered_runs": len(runs), "covered": _size(runs)}
+        about |= {"covered_twice": _size(spans) - _size(runs), "alike": source.alike}
+        about |= {"aligned": dict(zip(source.species, aligned, strict=True))}
+        (self.work / META).write_text(json.dumps(about) + "\n")
+        helpers = [self.work / _JOURNAL, self.work / _SPANS, *(contig.bases for contig in contigs)]
+        for path in (*helpers, *(records.rows for records in source.records.values())):
+            path.unlink()
+
+
+def _size(runs: Integers) -> int:
+    return int((runs[:, 1] - runs[:, 0]).sum())
+
+
+def _write_reference(work: Path, contigs: list[ContigWriter], paths: list[Path]) -> None:
+    """The reference, of the letters that came by, as a genome's store."""
+    shutil.rmtree(work / REFERENCE, ignore_errors=True)
+    (work / REFERENCE).mkdir()
+    writer = GenomeWriter(work / REFERENCE)
+    for contig in contigs:
+        contig.fill(contig.length)
+        contig.close()
+        writer.begin(paths[0], contig.name)
+        with contig.bases.open("rb") as file:
+            while codes := file.read(TOGETHER):
+                writer.add(codes)
+    writer.finish("", [str(path) for path in paths])

@@ -1,0 +1,146 @@
+"""A store of an alignment: for every base of a reference, what stands there in other species.
+
+meta.json         format, species (the reference first), contigs [name, length], counts, fingerprint, files
+contig_<n>.bin    (length, species) uint8 codes (see `bases`), 5 where a species has no base
+covered.bin       (R, 2) int64: from where to where a block of the alignment reaches, in the reference's flat array
+reference/        the reference as a genome's store
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from r2mae.data.kinds import ALIGNMENT, GENOME, kind_of_path
+from r2mae.data.mapped import MOST_MAPPED, Integers, MappedArray, MappedStore
+from r2mae.errors import InputError
+from r2mae.modalities.dna.genome.bases import GAP, Codes, N
+from r2mae.modalities.dna.genome.store import (
+    META,
+    Contig,
+    GenomeStore,
+    check_inside,
+    open_genome_store,
+)
+
+COVERED, REFERENCE = "covered.bin", "reference"
+FORMAT = "r2mae alignment store 1"
+_MOST_MAPS = 1000  # contigs that are mapped at a time: a process may have 65,530 maps
+
+
+class AlignmentStore(MappedStore):
+    """A finished store, mapped. S species, the reference first; its fingerprint is of bases, species and files."""
+
+    @property
+    def species(self) -> list[str]:
+        """Names of the S columns."""
+        return list(self.meta["species"])
+
+    @cached_property
+    def reference(self) -> GenomeStore:
+        """The genome that positions are of: its contigs are those of the alignment."""
+        return open_genome_store(self.place / REFERENCE)
+
+    @property
+    def contigs(self) -> list[Contig]:
+        """Those of the reference."""
+        return self.reference.contigs
+
+    @cached_property
+    def covered(self) -> Integers:
+        """(R, 2) runs with a block of the alignment, in the reference's flat array, in order."""
+        return np.fromfile(self.place / COVERED, dtype=np.int64).reshape(-1, 2)
+
+    @property
+    def share(self) -> float:
+        """Of the reference's bases, those that some block reaches."""
+        return float(self.meta["covered"] / self.meta["positions"])
+
+    @property
+    def doubt(self) -> str:
+        """What may be wrong with the species' names, and the remedy; "" where nothing is."""
+        pair = self.meta.get("alike")  # stores of earlier versions have none
+        if pair:
+            name = pair[0].partition(".")[0]
+            wanted = ",".join(".".join(source.split(".")[:2]) for source in pair)
+            return f"{pair[0]} and {pair[1]} count as one species, {name}; if these are two: --species {wanted},..."
+        for contig in self.contigs:
+            version, dot, rest = contig.name.partition(".")
+            if dot and version.isdecimal():  # as in GCA_000001405.15.chr1
+                whole = f"{self.species[0]}.{version}"
+                return f"contig {contig.name} is of {self.species[0]}; if it is {rest} of {whole}: --reference {whole}"
+        return ""
+
+    @cached_property
+    def _maps(self) -> dict[str, MappedArray]:
+        """Contigs that were opened so far."""
+        return {}
+
+    def _mapped(self, contig: str) -> MappedArray:
+        if contig not in self._maps:
+            found = self.reference.contig(contig)
+            if len(self._maps) > _MOST_MAPS:
+                self._maps.clear()
+            path = self.place / contig_file(self.reference.numbers[contig])
+            share = MOST_MAPPED // len(self.contigs)
+            self._maps[contig] = MappedArray(path, np.uint8, found.length * len(self.meta["species"]), share)
+        return self._maps[contig]
+
+    def columns(self, contig: str) -> Codes:
+        """(length, S) codes of a whole contig, mapped. Raises: InputError for one that it lacks."""
+        return self._mapped(contig).array.reshape(-1, len(self.meta["species"]))
+
+    def fetch(self, contig: str, start: int, stop: int) -> Codes:
+        """(stop - start, S) codes, 0-based, half-open. Raises: InputError for what is not in the contig."""
+        check_inside(self.called, contig, self.reference.contig(contig).length, start, stop)
+        return np.array(self.columns(contig)[start:stop])
+
+    def take(self, contig: str, starts: Integers, length: int) -> Codes:
+        """(B, length, S) codes from starts (B,) within a contig; all must lie in it."""
+        species = len(self.meta["species"])
+        return self._mapped(contig).take(starts * species, length * species).reshape(-1, length, species)
+
+    def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
+        """(B, length, S) codes from starts (B,) within contigs of numbers (B,): beyond an end N, and gaps."""
+        found = np.full((len(starts), length, len(self.meta["species"])), GAP, dtype=np.uint8)
+        found[:, :, 0] = N
+        for number in np.unique(numbers):
+            rows = np.flatnonzero(numbers == number)
+            contig = self.contigs[int(number)]
+            places = starts[rows, None] + np.arange(length)
+            row, place = np.nonzero((places >= 0) & (places < contig.length))
+            found[rows[row], place] = self.columns(contig.name)[places[row, place]]
+        return found
+
+
+def contig_file(number: int) -> str:
+    """The name of a contig's file."""
+    return f"contig_{number}.bin"
+
+
+def is_alignment_store(place: Path) -> bool:
+    """Whether a folder says that it is a finished alignment."""
+    return (place / META).is_file() and (place / COVERED).is_file()
+
+
+def open_alignment_store(place: Path) -> AlignmentStore:
+    """Map a store. Raises: InputError for one that is damaged or of another kind."""
+    try:
+        meta = json.loads((place / META).read_text())
+        found, runs, species = meta["format"], meta["covered_runs"], len(meta["species"])
+    except (OSError, ValueError, KeyError, TypeError):
+        kind = kind_of_path(place)
+        more = " A genome alone is read without data.alignment." if kind == GENOME else ""
+        got = "a damaged one" if kind == ALIGNMENT else kind
+        raise InputError(f"{place} must be {ALIGNMENT}, got {got}. Build one: r2mae data build msa.{more}") from None
+    if found != FORMAT:
+        raise InputError(f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again.")
+    store = AlignmentStore(place, meta)
+    sizes = {COVERED: 16 * runs}
+    sizes |= {contig_file(number): contig.length * species for number, contig in enumerate(store.contigs)}
+    for name, wanted in sizes.items():
+        held = (place / name).stat().st_size if (place / name).is_file() else 0
+        if held != wanted:
+            raise InputError(f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again.")
+    return store

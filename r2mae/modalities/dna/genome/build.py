@@ -1,0 +1,154 @@
+"""FASTA or tables of sequences -> a genome's store: in one pass, in constant memory; there whole or not at all."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r2mae.data.building import building, one_at_a_time, open_kept
+from r2mae.data.mapped import Integers
+from r2mae.errors import InputError
+from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
+from r2mae.modalities.dna.genome.files import cache_folder, read_fasta, source_word, state_word
+from r2mae.modalities.dna.genome.store import (
+    BASES,
+    FORMAT,
+    META,
+    UNKNOWN,
+    GenomeStore,
+    is_genome_store,
+    open_genome_store,
+)
+from r2mae.modalities.dna.sequences.tables import is_table, read_rows
+from r2mae.progress import Progress, listener, silent
+
+_BY_FILE = "Call contigs FILE:CONTIG: --name-by-file, or data.name_by_file: true."
+
+
+def build_genome_store(
+    out: Path, paths: list[Path], progress: Progress = silent, *, name_by_file: bool = False
+) -> GenomeStore:
+    """Build, or open the finished store of these files.
+
+    name_by_file: contigs are called FILE:CONTIG, for files that share names.
+    Raises: InputError for damaged files, names that come twice, and a folder that holds something else.
+    """
+    with one_at_a_time(out):
+        source = source_word(paths, name_by_file)
+        if is_genome_store(out):
+            store = open_genome_store(out)
+            if store.meta["source"] != source:
+                raise InputError(f"{out} must be absent or of the same files, got another genome. Name another.")
+            return store
+        with building(out) as work:
+            writer = GenomeWriter(work, "" if name_by_file else _BY_FILE)
+            for number in range(len(paths)):
+                _add(writer, paths, number, progress, name_by_file)
+            writer.finish(source, [str(path) for path in paths])
+    return open_genome_store(out)
+
+
+def open_genome(paths: list[Path], *, name_by_file: bool = False) -> GenomeStore:
+    """The store at paths; of FASTA files, the one in the cache, built where there is none."""
+    if len(paths) == 1 and paths[0].is_dir():
+        return open_genome_store(paths[0])
+    place = cache_folder() / f"genome_{state_word(paths, name_by_file)}"
+    return open_kept(
+        place, open_genome_store, lambda: build_genome_store(place, paths, listener.get(), name_by_file=name_by_file)
+    )
+
+
+def _add(writer: "GenomeWriter", paths: list[Path], number: int, progress: Progress, name_by_file: bool) -> None:
+    """All records of a file."""
+    path, sizes = paths[number], [path.stat().st_size for path in paths]
+    before, contigs = sum(sizes[:number]), len(writer.contigs)
+
+    def say(done: int) -> None:
+        progress("read", before + done, sum(sizes))
+
+    for record, codes in read_rows(path) if is_table(path) else read_fasta(path, GENOME, say):
+        name = f"{file_stem(path)}:{record}" if name_by_file else record
+        if not codes:
+            writer.check_last(path)
+            writer.begin(path, name)
+        else:
+            writer.add(codes)
+    if len(writer.contigs) == contigs:
+        raise InputError(f"{path} must hold sequences, got no record. Leave it out.")
+    writer.check_last(path)
+
+
+def file_stem(path: Path) -> str:
+    """A file's name without what says its kind."""
+    name = path.name.removesuffix(".gz").removesuffix(".bgz")
+    for kind in (".fasta", ".fna", ".fa", ".maf", ".afa", ".aln"):
+        name = name.removesuffix(kind)
+    return name.removesuffix(".msa")
+
+
+class GenomeWriter:
+    """Appends contigs to a store's files, and knows what there is to say of them."""
+
+    def __init__(self, work: Path, remedy: str = "") -> None:
+        """remedy: for a name that comes in two files; where there is none, these are to be renamed."""
+        self.work, self.remedy = work, remedy
+        self.file = (work / BASES).open("wb")
+        self.contigs: list[list[Any]] = []
+        self.files: dict[str, Path] = {}
+        self.total = 0
+        self.counts = np.zeros(16, dtype=np.int64)
+        self.unknown = (work / UNKNOWN).open("wb")
+        self.runs = 0
+        self.last_run = np.zeros((0, 2), dtype=np.int64)  # which the next block may go on with
+        self.digest = hashlib.sha256()
+
+    def begin(self, path: Path, name: str) -> None:
+        """A contig. Raises: InputError when there is one of its name."""
+        if name in self.files:
+            where, hint = "twice", "Rename one."
+            if (other := self.files[name]) != path:
+                where = f"in {other} too"
+                hint = self.remedy or "Files that hold records of one name must be called apart: rename one."
+            raise InputError(f"{path}: record {name} must be named once, got it {where}. {hint}")
+        self.files[name] = path
+        self.contigs.append([name, 0, self.total])
+        self.digest.update(f">{name}\n".encode())
+
+    def add(self, codes: bytes) -> None:
+        """Bases of the last contig."""
+        self.file.write(codes)
+        self.digest.update(codes)
+        array = np.frombuffer(codes, dtype=np.uint8)
+        self.counts += np.bincount(array, minlength=16)
+        if N in codes or N | SOFT_MASK in codes:
+            is_edge = np.diff((array & PLAIN) == N, prepend=False, append=False)
+            self._add_runs(np.flatnonzero(is_edge).reshape(-1, 2) + self.total)
+        self.total += len(codes)
+        self.contigs[-1][1] += len(codes)
+
+    def _add_runs(self, runs: Integers) -> None:
+        if len(self.last_run) and self.last_run[0, 1] == runs[0, 0]:
+            runs[0, 0] = self.last_run[0, 0]
+            self.last_run = runs[:0]
+        self.last_run, done = runs[-1:], np.concatenate([self.last_run, runs[:-1]])
+        self.unknown.write(done.tobytes())
+        self.runs += len(done)
+
+    def check_last(self, path: Path) -> None:
+        """Raise InputError when the last contig has no bases."""
+        if self.contigs and not self.contigs[-1][1]:
+            raise InputError(f"{path}: record {self.contigs[-1][0]} must hold bases, got none. Leave it out.")
+
+    def finish(self, source: str, files: list[str]) -> None:
+        """Write what is known at the end."""
+        self.file.close()
+        self.unknown.write(self.last_run.tobytes())
+        self.unknown.close()
+        plain = self.counts[:SOFT_MASK] + self.counts[SOFT_MASK:]
+        about = {"format": FORMAT, "bases": self.total, "unknown_runs": self.runs + len(self.last_run)}
+        about |= {"counts": dict(zip("ACGTN", plain.tolist(), strict=False))}
+        about |= {"soft_masked": int(self.counts[SOFT_MASK:].sum()), "fingerprint": self.digest.hexdigest()[:16]}
+        about |= {"source": source, "files": files, "contigs": self.contigs}
+        (self.work / META).write_text(json.dumps(about) + "\n")

@@ -1,0 +1,176 @@
+"""Files of sequences as others write them, plain, gzip or bgzip; folders that are there whole or not at all."""
+
+import glob
+import gzip
+import hashlib
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from r2mae.data.kinds import kind_of_path
+from r2mae.errors import InputError
+from r2mae.modalities.dna.genome.bases import BLANKS, first_illegal
+
+Heard = Callable[[int], None]  # bytes done of one file
+BLOCK = 1 << 22
+_LINE_ENDS = (b"\n", b"\r")
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+def cache_folder() -> Path:
+    """Where stores of files are kept: $XDG_CACHE_HOME/r2mae/dna, by default below ~/.cache. May be deleted."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "r2mae" / "dna"
+
+
+def expand_dna(patterns: list[str]) -> list[Path]:
+    """Files of paths and globs, in order. Raises: InputError when one matches nothing, or an empty file."""
+    found: list[Path] = []
+    for pattern in patterns:
+        literal = os.path.isfile(pattern)  # genome[1].fa is a file's name where there is such a file
+        matches = [
+            Path(path) for path in ([pattern] if literal else sorted(glob.glob(pattern))) if os.path.isfile(path)
+        ]
+        if not matches and os.path.isdir(pattern):
+            raise InputError(
+                f"{pattern} must be a file, or a glob that matches some, got {kind_of_path(Path(pattern))}. "
+                f"Name the files, as {os.path.join(pattern, '*.fa.gz')} does."
+            )
+        if not matches:
+            raise InputError(f"{pattern} must be a file, or a glob that matches some, got none. Check the path.")
+        found += matches
+    for path in found:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} must hold sequences, got an empty file. Leave it out.")
+    return list(dict.fromkeys(found))
+
+
+def source_word(paths: list[Path], *options: Any) -> str:
+    """16 hex digits over names and whole contents of files, and options."""
+    words = []
+    for path in paths:
+        with path.open("rb") as file:
+            words.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    return hashlib.sha256(repr((words, options)).encode()).hexdigest()[:16]
+
+
+def state_word(paths: list[Path], *options: Any) -> str:
+    """16 hex digits that change when a file is written or an option changes, without reading the files."""
+    found = [(path, os.stat(path)) for path in map(os.path.realpath, paths)]
+    known = [(path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino) for path, now in found]
+    return hashlib.sha256(repr((known, options)).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def open_dna(path: Path, progress: Heard = lambda _: None) -> Iterator[BinaryIO]:
+    """A file to read, unzipped where it is zipped; progress hears how many bytes of the file were read.
+
+    Raises: InputError, while it is read, for files that end early or are damaged.
+    """
+    with path.open("rb") as raw:
+        start = raw.read(18)
+        is_zipped = start[:2] == b"\x1f\x8b"
+        if is_zipped and start[12:14] == b"BC":
+            raw.seek(-min(len(_BGZF_END), path.stat().st_size), os.SEEK_END)
+            if raw.read() != _BGZF_END:
+                raise InputError(f"{path} must be a whole bgzip file, got one without its last block. Fetch it again.")
+        raw.seek(0)
+        told = _Told(raw, progress)
+        try:
+            yield io.BufferedReader(gzip.GzipFile(fileobj=told) if is_zipped else told, BLOCK)  # type: ignore[arg-type, type-var]
+        except EOFError:
+            raise InputError(
+                f"{path} must be a whole gzip file, got its end after byte {raw.tell():,}. Fetch it again."
+            ) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(
+                f"{path} must be gzip all through, got {error} near byte {raw.tell():,}. Fetch it again."
+            ) from None
+
+
+class _Told(io.RawIOBase):
+    """A file that says how far it was read."""
+
+    def __init__(self, raw: BinaryIO, progress: Heard) -> None:
+        self.raw, self.progress = raw, progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self.raw.read(len(buffer))
+        buffer[: len(block)] = block
+        self.progress(self.raw.tell())
+        return len(block)
+
+
+def read_lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """(number from 1, line) of an open file. Raises: InputError where lines end as old Macs had it."""
+    first = file.readline()
+    if b"\r" in first.rstrip():
+        raise InputError(
+            f"{path} must have lines that end in \\n, got \\r alone, as old Macs had it. Convert it: tr '\\r' '\\n'."
+        )
+    if first:
+        yield 1, first
+        yield from enumerate(file, 2)
+
+
+def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> Iterator[tuple[str, bytes]]:
+    """(record, codes of some of its bases), in order; a record comes with no bases first.
+
+    table: of `bases`, letters to codes.
+    Raises: InputError for letters that are none, with record and offset, and for what is no FASTA.
+    """
+    with open_dna(path, progress) as file:
+        name, done, rest, last = "", 0, b"", b"\n"
+        while block := file.read(BLOCK):
+            block, rest, at = rest + block, b"", 0
+            while at >= 0:
+                mark = block.find(b">", at)
+                body = block[at : mark if mark >= 0 else None]
+                codes = body.translate(table, BLANKS)
+                if codes and not name:
+                    hint = " Alignments are read with data.alignment." if body.lstrip().startswith(b"##maf") else ""
+                    raise InputError(f"{path} must begin with '>', as FASTA does, got {body.strip()[:20]!r}.{hint}")
+                if (wrong := first_illegal(codes)) >= 0 or (mark >= 0 and (body[-1:] or last) not in _LINE_ENDS):
+                    letter = chr(body.translate(None, BLANKS)[wrong]) if wrong >= 0 else ">"
+                    place = done + (wrong if wrong >= 0 else len(codes))
+                    hint = " Gaps belong to alignments: r2mae data build msa." if letter in "-." else ""
+                    raise InputError(
+                        f"{path}: record {name} must hold IUPAC letters, got {letter!r} at base {place + 1:,}.{hint}"
+                    )
+                if codes:
+                    done += len(codes)
+                    yield name, codes
+                if mark < 0:
+                    break
+                end = _line_end(block, mark)
+                if end < 0:
+                    rest = block[mark:]
+                    break
+                name, done = _name(path, block[mark + 1 : end], name), 0
+                yield name, b""
+                at = end + 1
+            last = b"\n" if rest else block[-1:]
+        if rest:
+            yield _name(path, rest[1:], name), b""
+
+
+def _line_end(block: bytes, start: int) -> int:
+    """Where a line ends: at \\n, or, as old Macs had it, at \\r alone; -1 where it goes on beyond the block."""
+    end = block.find(b"\n", start)
+    alone = block.find(b"\r", start, end if end >= 0 else None)
+    return alone if alone >= 0 else end
+
+
+def _name(path: Path, header: bytes, after: str) -> str:
+    words = header.split()
+    if not words:
+        where = f"after record {after}" if after else "at the top"
+        raise InputError(f"{path}: every record must have a name, got '>' alone {where}.")
+    return words[0].decode(errors="replace")

@@ -1,0 +1,56 @@
+"""A simulated genome: random bases with known motifs planted in it, so that what a model recovers can be counted."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from r2mae.data.building import one_at_a_time
+from r2mae.modalities.dna.genome.bases import Codes, decode, encode, reverse_complement
+from r2mae.modalities.dna.genome.files import cache_folder
+
+NAME = "simulated"  # of its contig
+# Made up; no one of them holds another, or its other strand.
+MOTIFS = ("TGACGTCATTGC", "CCGGAAGTGATA", "ATTTGCATAACG", "GGGCGGAACTTC", "TTAACCGTTAGG", "CAGCTGTTCGAA")
+LENGTH, EVERY, SUBSTITUTED = 600_000, 60, 0.05
+_SEED = 20_250_926
+
+
+class Simulated(NamedTuple):
+    """Codes (T,), and where motifs lie: starts (P,), which (P,), on the other strand (P,)."""
+
+    codes: Codes
+    starts: npt.NDArray[np.int64]
+    motifs: npt.NDArray[np.int64]
+    is_reverse: npt.NDArray[np.bool_]
+
+
+@lru_cache(maxsize=1)
+def simulate_motifs() -> Simulated:
+    """Uniform bases with a motif in every 60, at a random place and on a random strand; 5 % of its bases are random."""
+    draw = np.random.default_rng(_SEED)
+    codes = draw.integers(0, 4, LENGTH).astype(np.uint8)
+    words = np.stack([encode(word) for word in MOTIFS])
+    count, size = LENGTH // EVERY, words.shape[1]
+    starts = np.arange(count) * EVERY + draw.integers(0, EVERY - size + 1, count)
+    motifs, is_reverse = draw.integers(0, len(words), count), draw.random(count) < 0.5
+    planted = np.where(is_reverse[:, None], reverse_complement(words)[motifs], words[motifs])
+    is_random = draw.random(planted.shape) < SUBSTITUTED
+    planted = np.where(is_random, draw.integers(0, 4, planted.shape), planted)
+    codes[starts[:, None] + np.arange(size)] = planted
+    return Simulated(codes, starts, motifs, is_reverse)
+
+
+def simulated_fasta() -> Path:
+    """The genome as a FASTA file in the cache."""
+    place = cache_folder() / f"simulated_motifs_{_SEED}.fa"
+    with one_at_a_time(place):
+        if not place.is_file():
+            text = decode(simulate_motifs().codes)
+            lines = "\n".join(text[at : at + 80] for at in range(0, len(text), 80))
+            unfinished = place.with_name(f".writing_{place.name}")
+            unfinished.write_text(f">{NAME}\n{lines}\n")
+            unfinished.replace(place)
+    return place

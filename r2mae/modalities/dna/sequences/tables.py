@@ -1,0 +1,45 @@
+"""Tables of sequences, .csv, .tsv, .jsonl or .parquet: a row each, its letters in one column."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from r2mae.data.text_files import check_column, kind_of, read_table
+from r2mae.errors import InputError
+from r2mae.modalities.dna.genome.bases import GENOME, first_illegal
+
+COLUMN = "sequence"
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name is that of a table."""
+    return kind_of(path) is not None
+
+
+def row_codes(path: Path, column: str, texts: Iterable[Any]) -> Iterator[bytes]:
+    """Codes of each text of a column, with soft masks.
+
+    Raises: InputError for letters that are none, with row and base, and for what is no text.
+    """
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text:
+            raise InputError(f"{path}: row {row} of {column} must be a sequence, got {text!r:.40}.")
+        codes = text.encode("ascii", errors="replace").translate(GENOME)
+        if (wrong := first_illegal(codes)) >= 0:
+            raise InputError(
+                f"{path}: row {row} of {column} must hold IUPAC letters, got {text[wrong]!r} at base {wrong + 1:,}."
+            )
+        yield codes
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, codes) of rows, as `read_fasta` gives records: with no bases first. Called FOLDER/FILE/ROW, rows from 0.
+
+    Raises: InputError as `row_codes`, and for damaged files and those without the column.
+    """
+    rows = read_table(path, {})
+    check_column(rows.column_names, COLUMN, str(path))
+    called = f"{path.absolute().parent.name}/{path.stem}"
+    for row, codes in enumerate(row_codes(path, COLUMN, rows[COLUMN])):
+        yield f"{called}/{row}", b""
+        yield f"{called}/{row}", codes

@@ -1,0 +1,83 @@
+"""`r2mae evaluate --task masked` on DNA: hidden bases against models that count contexts; what the demo shows."""
+
+from argparse import ArgumentParser, Namespace
+
+from r2mae.errors import InputError
+from r2mae.options import parse_ratios
+from r2mae.progress import show
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.wing import LoadedRun, Result
+
+_DEMO_RATIO = 0.15
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """`--ratios`."""
+    parser.add_argument("--ratios", default="0.05,0.15,0.3", metavar="P,P,P", help="fractions of bases to hide")
+
+
+def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
+    """A row for each ratio, on the test split: what the recipe names, or what was held out of training."""
+    rows = score_ratios(loaded, recipe, parse_ratios(arguments.ratios))
+    return {"split": "test", "kmer": recipe.model.kmer, "scores": rows}
+
+
+def score_ratios(loaded: LoadedRun, recipe: AnyRecipe, ratios: list[float]) -> list[Result]:
+    """A row for each ratio. Raises: InputError for a run that was fine-tuned."""
+    from r2mae.data.source import hold_out
+    from r2mae.modalities.dna.assembly import open_split
+    from r2mae.modalities.dna.masked_bases import score_bases
+
+    if recipe.task != "pretrain":
+        raise InputError(f"--task masked must be asked of a pretraining run, got {loaded.folder.name}.")
+    train = hold_out(open_split(recipe, "train"), recipe.data.held_out)[0]
+    scores = score_bases(
+        loaded.model,
+        train,
+        open_split(recipe, "test"),
+        ratios,
+        kmer=recipe.model.kmer,
+        progress=show("masked", "windows"),
+        counting=show("contexts", "windows"),
+    )
+    return [row.to_dict() for row in scores]
+
+
+def show_scores(result: Result) -> None:
+    """A line for each ratio."""
+    kmer = result.get("kmer", 1)
+    of = f" of a {kmer}-mer" if kmer > 1 else ""
+    print(f"nats a hidden base   run  contexts of 4 + 4  bases alone   run - contexts   accuracy{of}")
+    for row in result["scores"]:
+        half = "" if row["half_width"] is None else f" ± {row['half_width']:.4f}"
+        print(
+            f"{row['ratio']:5.2f} {row['bases']:10,}  {row['loss']:.4f}  {row['count_loss']:15.4f}"
+            f"  {row['order_0_loss']:11.4f}   {row['difference']:+.4f}{half:<9}  {row['accuracy']:8.3f}"
+        )
+
+
+def run_demo(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:  # noqa: ARG001
+    """Hidden bases of the test split, and how many planted motifs of the simulated genome the run has found.
+
+    Raises: InputError for a recipe of another genome.
+    """
+    from r2mae.modalities.dna.assembly import codec_of, find_reference
+    from r2mae.modalities.dna.motifs import recover_motifs
+    from r2mae.modalities.dna.variants.scoring import SiteScorer
+
+    if recipe.data.card != "simulated_motifs" or len(recipe.data.test) != 1:
+        raise InputError(f"RECIPE must be of the card simulated_motifs with one test interval, got {recipe.data.card}.")
+    scores = score_ratios(loaded, recipe, [_DEMO_RATIO])
+    scorer = SiteScorer(loaded.model, codec_of(recipe), find_reference(recipe, None), recipe.data.length)
+    first = int(recipe.data.test[0].partition(":")[2].partition("-")[0]) - 1
+    motifs = recover_motifs(scorer, first, progress=show("motifs", "sites"))
+    return {"simulated": True, "scores": scores, "motifs": motifs}
+
+
+def show_demo(result: Result) -> None:
+    """The scores, and the motifs that were recovered."""
+    show_scores(result)
+    motifs = result["motifs"]
+    named = f"{motifs['share']:.3f} named right, of bases elsewhere {motifs['elsewhere']:.3f}"
+    print(f"a SIMULATED genome: {motifs['recovered']} of its {motifs['motifs']} planted motifs recovered")
+    print(f"of their hidden bases {named}")

@@ -1,0 +1,87 @@
+"""A language recipe's models and data: models of transformers over a tokenizer, which checkpoints carry along."""
+
+from typing import Any
+
+from torch import nn
+
+from r2mae.data.source import SampleSource
+from r2mae.data.tokenizer import tokenizer_files
+from r2mae.errors import InputError
+from r2mae.interop.transformer_config import build_transformer, config_facts, section_of_facts, transformer_config
+from r2mae.interop.transformer_source import check_same_tokens, checkpoint_tokenizer, load_transformer_weights
+from r2mae.modalities.language.splits import open_given_sentences, open_rows, open_sentences
+from r2mae.modalities.language.tokenizer import (
+    data_with_tokenizer,
+    embedding_size,
+    recipe_tokenizer,
+    set_tokenizer,
+    vocabulary,
+)
+from r2mae.models.masked_language import LanguageEncoder, MaskedLanguageModel
+from r2mae.schema.recipe import AnyRecipe
+
+
+def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
+    """Rows of packed text of a pretraining recipe; labelled sentences of a fine-tuning recipe."""
+    data = data_with_tokenizer(recipe)
+    if recipe.task == "pretrain":
+        return open_rows(data, split, words=recipe.mask.pattern == "word")  # type: ignore[attr-defined]
+    return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
+
+
+def open_paths(recipe: AnyRecipe, paths: list[str], column: str | None) -> SampleSource:
+    """Texts of a file that a user names, each a sample. column: of a table, instead of the recipe's."""
+    if len(paths) != 1:
+        raise InputError(f"DATA must be one file, got {len(paths)}.")
+    data = data_with_tokenizer(recipe)
+    if column is not None:
+        data = data.model_copy(update={"column": column, "columns": (column,)})
+    return open_given_sentences(data, paths[0])
+
+
+def model_config(recipe: AnyRecipe, tokenizer: Any) -> Any:
+    """transformers' configuration of the recipe's model."""
+    size = embedding_size(recipe, tokenizer)
+    return transformer_config(recipe.model, tokenizer, recipe.data.length, vocab_size=size)
+
+
+def build_masked(recipe: AnyRecipe) -> nn.Module:
+    """The masked language model of a pretraining recipe."""
+    section, tokenizer = recipe.model, recipe_tokenizer(recipe)
+    config = model_config(recipe, tokenizer)
+    whole = build_transformer(config)
+    if section.init_from is not None:
+        check_same_tokens(tokenizer, section.init_from)
+    model = MaskedLanguageModel(
+        whole,
+        vocabulary(tokenizer, config.vocab_size),
+        length=recipe.data.length,
+        replacement=recipe.mask.replacement,  # type: ignore[attr-defined]
+        pooling=section.pooling,
+    )
+    return model if section.init_from is None else load_transformer_weights(model, section.init_from)
+
+
+def build_encoder(recipe: AnyRecipe) -> nn.Module:
+    """The encoder of a fine-tuning recipe."""
+    section, tokenizer = recipe.model, recipe_tokenizer(recipe)
+    config = model_config(recipe, tokenizer)
+    if section.init_from is not None:
+        check_same_tokens(tokenizer, section.init_from)
+    base = build_transformer(config).base_model
+    model = LanguageEncoder(base, vocabulary(tokenizer, config.vocab_size), section.pooling)
+    return model if section.init_from is None else load_transformer_weights(model, section.init_from)
+
+
+def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
+    """The tokenizer's files, and transformers' configuration."""
+    tokenizer = recipe_tokenizer(recipe)
+    config = model_config(recipe, tokenizer)
+    return {"tokenizer": tokenizer_files(tokenizer), "transformers": config_facts(config)}
+
+
+def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+    """The recipe with the tokenizer and configuration of a checkpoint."""
+    data = set_tokenizer(recipe.data, str(checkpoint_tokenizer(manifest)))
+    model = recipe.model.model_copy(update=section_of_facts(manifest["transformers"]))
+    return recipe.model_copy(update={"data": data, "model": model})

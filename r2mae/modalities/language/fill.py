@@ -1,0 +1,62 @@
+"""`r2mae fill`: what a language model puts where a text says [MASK]."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from r2mae.errors import InputError
+from r2mae.options import positive
+from r2mae.wing import LoadedRun
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """`TEXT` and `--top`."""
+    parser.add_argument("text", metavar="TEXT", help='such as "the [MASK] sat on the mat"')
+    parser.add_argument("--top", type=positive, default=5, metavar="N", help="tokens a place; default 5")
+
+
+def run(loaded: LoadedRun, arguments: Namespace) -> None:
+    """Print the likeliest tokens of every hidden place."""
+    places = fill(loaded, arguments.text, arguments.top)
+    if arguments.json:
+        print(json.dumps({"text": arguments.text, "places": places}))
+        return
+    for number, place in enumerate(places, 1):
+        tokens = ", ".join(f"{guess['token']!r} {guess['probability']:.3f}" for guess in place)
+        print(f"{number}: {tokens}")
+
+
+def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
+    """For each [MASK] of a text, the likeliest tokens with their probabilities.
+
+    Raises: InputError for a run without a masked language model, a text without [MASK] or too long.
+    """
+    import numpy as np
+    import torch
+
+    from r2mae.masking.pattern import build_mask
+    from r2mae.modalities.language.tokenizer import recipe_tokenizer
+    from r2mae.models.masked_language import MaskedLanguageModel
+
+    model = loaded.model
+    if not isinstance(model, MaskedLanguageModel):
+        raise InputError(f"RUN must be a pretraining run on texts, got {loaded.recipe.task} in {loaded.folder.path}.")
+    tokenizer = recipe_tokenizer(loaded.recipe)
+    if tokenizer.mask_token not in text:
+        raise InputError(f"TEXT must hold {tokenizer.mask_token} where a token is asked for, got {text[:60]!r}.")
+    ids = torch.tensor([tokenizer(text)["input_ids"]])
+    longest = loaded.recipe.data.length
+    if ids.shape[1] > longest:
+        raise InputError(f"TEXT must be {longest} tokens at most, as the run's rows, got {ids.shape[1]}. Shorten it.")
+    mask = build_mask((ids == tokenizer.mask_token_id).to(loaded.device))
+    batch: dict[str, Any] = {"input_ids": ids.to(loaded.device)}
+    batch |= {"segment_starts": np.array([0]), "segment_lengths": np.array([ids.shape[1]])}
+    with torch.no_grad():
+        probabilities, tokens = model.likeliest(batch, mask, min(top, model.vocabulary.size))
+    return [
+        [
+            {"token": tokenizer.decode([token]), "probability": probability}
+            for probability, token in zip(*place, strict=True)
+        ]
+        for place in zip(probabilities.tolist(), tokens.tolist(), strict=True)
+    ]

@@ -1,0 +1,79 @@
+"""Recipe sections of texts."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from r2mae.schema.finetune import FinetuneRecipe
+from r2mae.schema.pretrain import PretrainRecipe, PretrainWatchSection
+from r2mae.schema.section import Section
+from r2mae.schema.tokens import HUGE_LENGTH, TokenMask, TransformerEncoder
+
+
+class TokenizerTraining(Section):
+    """A tokenizer of the training texts themselves, made once and kept.
+
+    kind: byte-level BPE, or WordPiece.
+    """
+
+    kind: Literal["bpe", "wordpiece"] = "bpe"
+    vocab_size: int = Field(default=8192, ge=300, le=1 << 22)
+
+
+class LanguageData(Section):
+    """Texts of a card, or at root: a store, or files or globs of .txt, .jsonl, .csv, .tsv, .parquet.
+
+    column: of tables, that holds the texts.
+    document: what of a plain text file is one document; a row of a table always is.
+    tokenizer: a folder or hub id, or a run's folder; or one to train. A store has its own.
+    length: tokens of a row. Documents follow each other without padding; a row may hold parts of several.
+    attend: tokens see those of their document, or of the whole row.
+    """
+
+    card: str = "text_files"
+    root: str | None = None
+    column: str = "text"
+    document: Literal["file", "paragraph", "line"] = "file"
+    tokenizer: str | TokenizerTraining | None = None
+    length: int = Field(default=256, ge=8, le=HUGE_LENGTH)
+    attend: Literal["document", "row"] = "document"
+    held_out: float = Field(default=0.05, gt=0, lt=1)
+
+
+class SentenceData(Section):
+    """Labelled sentences, or pairs of them, of a card or at root: .csv, .tsv, .jsonl or .parquet.
+
+    columns: one or two, that hold the texts. length: tokens; longer texts are cut, the longer of a pair first.
+    """
+
+    card: str = "text_files"
+    root: str | None = None
+    columns: tuple[str, ...] = Field(default=("sentence",), min_length=1, max_length=2)
+    label_column: str | None = None
+    tokenizer: str | None = None
+    length: int = Field(default=128, ge=8, le=HUGE_LENGTH)
+    held_out: float = Field(default=0.05, gt=0, lt=1)
+
+
+class LanguageModel(TransformerEncoder):
+    """A masked language model."""
+
+
+class LanguageClassifier(TransformerEncoder):
+    """A language encoder under a classifier's head. `init_from: null` trains it from scratch."""
+
+
+class LanguageWatch(PretrainWatchSection):
+    """Texts are measured at the ratios that are usual for them."""
+
+    ratios: tuple[float, ...] = Field(default=(0.15, 0.3, 0.5), min_length=1, max_length=16)
+
+
+class LanguagePretrainRecipe(PretrainRecipe[LanguageData, LanguageModel]):
+    """Texts hide tokens: patterns of their own, and a law by default."""
+
+    mask: TokenMask = TokenMask()
+    watch: LanguageWatch = LanguageWatch()
+
+
+LanguageFinetuneRecipe = FinetuneRecipe[SentenceData, LanguageClassifier]

@@ -1,0 +1,42 @@
+"""`r2mae evaluate --task masked` on texts: hidden tokens of rows that the run has not trained on."""
+
+from argparse import ArgumentParser, Namespace
+
+from r2mae.errors import InputError
+from r2mae.options import parse_ratios
+from r2mae.progress import show
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.wing import LoadedRun, Result
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """`--ratios`."""
+    parser.add_argument("--ratios", default="0.15,0.3,0.5", metavar="P,P,P", help="fractions of tokens to hide")
+
+
+def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
+    """A row for each ratio, on the test split: the card's, or what was held out of training."""
+    from r2mae.data.source import hold_out
+    from r2mae.modalities.language.assembly import open_split
+    from r2mae.modalities.language.masked_tokens import count_tokens, score_masked
+    from r2mae.models.masked_language import MaskedLanguageModel
+
+    ratios = parse_ratios(arguments.ratios)
+    if not isinstance(loaded.model, MaskedLanguageModel):
+        raise InputError(f"--task masked must be asked of a pretraining run on texts, got {loaded.folder.name}.")
+    train = hold_out(open_split(recipe, "train"), recipe.data.held_out)[0]
+    counts = count_tokens(loaded.model, train)
+    test = open_split(recipe, "test")
+    scores = score_masked(loaded.model, test, counts, ratios, progress=show("masked", "rows"))
+    return {"scores": [row.to_dict() for row in scores]}
+
+
+def show_scores(result: Result) -> None:
+    """A line for each ratio."""
+    print("ratio  tokens    accuracy         loss    by frequency alone: accuracy  loss")
+    for row in result["scores"]:
+        half = "" if row["half_width"] is None else f" ± {row['half_width']:.3f}"
+        print(
+            f"{row['ratio']:5.2f}  {row['tokens']:7,}  {row['accuracy']:.3f}{half:<9} {row['loss']:6.3f}"
+            f"    {row['unigram_accuracy']:27.3f}  {row['unigram_loss']:.3f}"
+        )

@@ -1,0 +1,79 @@
+"""The tokenizer of a recipe's texts: its own, or that of the run or model that it starts from."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from r2mae.data.card import load_card, locate
+from r2mae.data.tokenizer import BYTES, byte_tokenizer, load_tokenizer
+from r2mae.interop.transformer_source import checkpoint_tokenizer
+from r2mae.modalities.language.schema import LanguageData, TokenizerTraining
+from r2mae.modalities.language.store import is_text_store
+from r2mae.models.masked_language import Vocabulary
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.checkpoint import read_manifest
+from r2mae.training.start import find_checkpoint, is_awaited, is_run
+
+
+def recipe_tokenizer(recipe: AnyRecipe) -> Any:
+    """The tokenizer of a recipe's texts."""
+    from r2mae.modalities.language.splits import find_store, find_tokenizer
+
+    data = data_with_tokenizer(recipe)
+    if torch.get_default_device().type == "meta" and _is_remote(data):
+        return find_tokenizer(data.model_copy(update={"tokenizer": BYTES}))  # only shapes are needed
+    if isinstance(data, LanguageData) and data.tokenizer is None:
+        return find_store(data).tokenizer
+    return find_tokenizer(data)
+
+
+def named_tokenizer(source: str) -> Any:
+    """The tokenizer in a folder, on the hub or of a run."""
+    if is_run(source):
+        source = str(checkpoint_tokenizer(read_manifest(find_checkpoint(source))))
+    return load_tokenizer(source)
+
+
+def data_with_tokenizer(recipe: AnyRecipe) -> Any:
+    """The data section, with the tokenizer of `model.init_from` where it names none of its own."""
+    data, source, start = recipe.data, recipe.data.tokenizer, recipe.model.init_from
+    if is_awaited(start):  # found missing when its weights are asked for
+        return data.model_copy(update={"tokenizer": BYTES})
+    if source is None and is_run(start):
+        source = start
+    if source is None and start is not None:
+        return set_tokenizer(data, str(start))
+    if isinstance(source, str) and is_run(source):
+        return set_tokenizer(data, str(checkpoint_tokenizer(read_manifest(find_checkpoint(source)))))
+    return data
+
+
+def set_tokenizer(data: Any, source: str) -> Any:
+    """A data section with another tokenizer, unless its texts are a store, which has its own."""
+    root = getattr(data, "root", None)
+    if root is not None and isinstance(data, LanguageData) and is_text_store(Path(root)):
+        return data
+    return data.model_copy(update={"tokenizer": source})
+
+
+def embedding_size(recipe: AnyRecipe, tokenizer: Any) -> int:
+    """Tokens of the embedding: the tokenizer's, or what one that is still to be trained will have."""
+    training = recipe.data.tokenizer
+    if isinstance(training, TokenizerTraining) and tokenizer is byte_tokenizer():
+        return training.vocab_size
+    return len(tokenizer)
+
+
+def vocabulary(tokenizer: Any, size: int) -> Vocabulary:
+    """What a model has to know of its tokenizer. size: of the embedding."""
+    special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+    special |= set(range(len(tokenizer), size))  # room in the embedding that no text uses
+    return Vocabulary(size, tokenizer.mask_token_id, tokenizer.pad_token_id, tuple(sorted(special)))
+
+
+def _is_remote(data: Any) -> bool:
+    """Whether texts, or a tokenizer by its id, would have to be fetched."""
+    card = load_card(data.card)
+    is_missing = card.embedded is None and locate(card, data.root) is None
+    return is_missing or (isinstance(data.tokenizer, str) and not Path(data.tokenizer).exists())

@@ -1,0 +1,118 @@
+"""The language wing: masked language models of transformers over packed documents."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r2mae.errors import InputError
+from r2mae.modalities.language import builds, fill, tasks
+from r2mae.modalities.language.schema import LanguageFinetuneRecipe, LanguagePretrainRecipe
+from r2mae.wing import Build, Export, LoadedRun, Store, Task, Verb, Wing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from r2mae.data.source import SampleSource
+    from r2mae.schema.recipe import AnyRecipe
+
+
+def _export(loaded: LoadedRun, folder: Path) -> float:
+    from r2mae.interop.export_transformer import export_transformer_run
+    from r2mae.modalities.language.tokenizer import recipe_tokenizer
+
+    return export_transformer_run(loaded, folder, recipe_tokenizer(loaded.recipe))
+
+
+def _load_with(loaded: LoadedRun) -> str:
+    from r2mae.interop.export_transformer import auto_class
+
+    return auto_class(loaded)
+
+
+_MASKED = Task(
+    "name hidden tokens of the test split, against answering by frequency",
+    tasks.score,
+    tasks.show_scores,
+    tasks.add_arguments,
+)
+_TASKS = {"masked": _MASKED}
+_VERBS = {"fill": Verb("what a language model puts where a text says [MASK]", fill.run, fill.add_arguments)}
+_EXPORTS = {"transformers": Export(_export, _load_with)}
+_BUILDS = {
+    "text": Build("texts -> a store of tokens", builds.add_text_arguments, builds.build_text),
+    "tokenizer": Build("texts -> a tokenizer's folder", builds.add_tokenizer_arguments, builds.build_tokenizer),
+}
+_STORES = {
+    "a store of text": Store(builds.inspect_store, builds.show_store),
+    "a tokenizer": Store(builds.inspect_tokenizer, builds.show_tokenizer),
+}
+
+
+class LanguageWing(Wing):
+    """Texts: packed rows to pretrain, labelled sentences to fine-tune."""
+
+    name = "language"
+    pretrain_recipe = LanguagePretrainRecipe
+    finetune_recipe = LanguageFinetuneRecipe
+    baseline_name = "bag of tokens"
+    tasks = _TASKS
+    demo = _MASKED
+    verbs = _VERBS
+    exports = _EXPORTS
+    builds = _BUILDS
+    stores = _STORES
+
+    def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
+        """Rows of packed text, or labelled sentences."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.open_split(recipe, split)
+
+    def open_paths(self, recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:
+        """Lines of a .txt file, or rows of a table."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.open_paths(recipe, paths, arguments.column)
+
+    def add_path_arguments(self, parser: ArgumentParser) -> None:
+        """`--column`."""
+        parser.add_argument("--column", metavar="NAME", help="of a table of texts; by default the recipe's")
+
+    def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
+        """Cards of texts list tokens; a pretraining sample is a row of them."""
+        return listed // recipe.data.length if recipe.task == "pretrain" else listed
+
+    def build_masked(self, recipe: AnyRecipe) -> nn.Module:
+        """A `MaskedLanguageModel`."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.build_masked(recipe)
+
+    def build_encoder(self, recipe: AnyRecipe) -> nn.Module:
+        """A `LanguageEncoder`."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.build_encoder(recipe)
+
+    def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
+        """The tokenizer's files, and transformers' configuration."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.checkpoint_facts(recipe)
+
+    def with_checkpoint_facts(self, recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+        """The recipe with the tokenizer and configuration of a checkpoint."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.with_checkpoint_facts(recipe, manifest)
+
+    def check_same_input(self, loaded: LoadedRun, recipe: AnyRecipe) -> None:
+        """Rows must fit the positions of the run's model."""
+        most = loaded.model.base.config.max_position_embeddings  # type: ignore[union-attr]
+        if recipe.data.length > most:
+            raise InputError(f"data.length of --data must be {most} at most, as the run's, got {recipe.data.length}.")
+
+
+WING = LanguageWing()

@@ -1,0 +1,102 @@
+"""A vision recipe's models and data: masked autoencoders around ViTs, masked modelling with other backbones."""
+
+from typing import Any
+
+from torch import nn
+
+from r2mae.data.source import SampleSource
+from r2mae.errors import InputError
+from r2mae.schema.recipe import AnyRecipe
+
+
+def build_masked(recipe: AnyRecipe) -> nn.Module:
+    """A masked autoencoder around a plain ViT; masked modelling with any other backbone."""
+    from r2mae.modalities.vision.interop.weights import load_initial_weights
+    from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
+    from r2mae.modalities.vision.models.masked_backbone import MaskedBackbone
+    from r2mae.modalities.vision.models.timm_encoder import is_plain_vit
+
+    section, encoder = recipe.model, _create_encoder(recipe)
+    shared = {"normalize_targets": section.normalize_targets, **_pixel_statistics(recipe)}
+    model: nn.Module
+    if is_plain_vit(encoder):
+        model = MaskedAutoencoder(encoder, **section.decoder, **shared)
+    else:
+        _check_no_decoder(section)
+        model = MaskedBackbone(encoder, image_size=recipe.data.image_size, patch_size=section.patch_size, **shared)
+    if section.init_from is not None:
+        load_initial_weights(model, section.init_from)
+    return model
+
+
+def build_encoder(recipe: AnyRecipe) -> nn.Module:
+    """The encoder of a fine-tuning recipe; position embeddings learn too."""
+    from r2mae.modalities.vision.interop.weights import load_initial_weights
+    from r2mae.modalities.vision.models.autoencoder import initialize_like_mae
+    from r2mae.modalities.vision.models.image_encoder import ImageEncoder
+    from r2mae.modalities.vision.models.timm_encoder import is_plain_vit, takes
+
+    section = recipe.model
+    # Given as 0 too: some architectures drop paths by themselves.
+    drops = section.drop_path > 0 or takes(section.encoder, "drop_path_rate")
+    encoder = _create_encoder(recipe, **({"drop_path_rate": section.drop_path} if drops else {}))
+    if is_plain_vit(encoder):
+        initialize_like_mae(encoder, encoder)
+    model = ImageEncoder(encoder, pooling=section.pooling, **_pixel_statistics(recipe))
+    if section.init_from is not None:
+        load_initial_weights(model, section.init_from)
+    return model.requires_grad_()  # position embeddings, fixed in pretraining, learn here
+
+
+def _create_encoder(recipe: AnyRecipe, **more: Any) -> Any:
+    from r2mae.modalities.vision.models.timm_encoder import create_encoder
+
+    data, section = recipe.data, recipe.model
+    return create_encoder(
+        section.encoder,
+        image_size=data.image_size,
+        channels=data.channels,
+        patch_size=section.patch_size,
+        width=section.width,
+        depth=section.depth,
+        heads=section.heads,
+        arguments=dict(section.arguments) | more,
+    )
+
+
+def _pixel_statistics(recipe: AnyRecipe) -> dict[str, tuple[float, ...]]:
+    from r2mae.data.card import load_card
+
+    card, channels = load_card(recipe.data.card), recipe.data.channels
+    for name in ("mean", "std"):
+        if not getattr(card, name):
+            raise InputError(f"data.card must give {name} of pixels, got nothing in {recipe.data.card!r}.")
+    return {"pixel_mean": _per_channel(card.mean, channels), "pixel_std": _per_channel(card.std, channels)}
+
+
+def _check_no_decoder(section: Any) -> None:
+    for name in section.decoder:
+        if getattr(section, name) is not None:
+            raise InputError(
+                f"model.{name} must not be given with {section.encoder}, whose decoder is one linear map, "
+                f"got {getattr(section, name)}. Leave it out, or choose a plain ViT."
+            )
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """A card's statistics for grey or colour: grey takes their mean, colour repeats grey's."""
+    return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
+    """Images of a split."""
+    from r2mae.modalities.vision.images import open_images
+
+    return open_images(recipe.data, split)
+
+
+def open_paths(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
+    """Image files, a folder of them, or a parquet file, that a user names."""
+    from r2mae.modalities.vision.images import open_image_paths
+
+    return open_image_paths(recipe.data, paths)

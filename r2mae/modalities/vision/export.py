@@ -1,0 +1,118 @@
+"""`r2mae export` of runs on images: a folder that timm or transformers reads."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from r2mae.data.card import load_card
+from r2mae.data.folder import write_folder
+from r2mae.errors import InputError
+from r2mae.modalities.vision.interop.model_card import RunFacts, model_card, words
+from r2mae.modalities.vision.models.timm_encoder import is_plain_vit
+from r2mae.models.classifier import Classifier
+from r2mae.schema.pretrain import PretrainRecipe
+from r2mae.wing import LoadedRun
+
+# A recipe's key -> the argument of timm's VisionTransformer.
+_SHAPE = {"patch_size": "patch_size", "width": "embed_dim", "depth": "depth", "heads": "num_heads"}
+
+
+def export_to_timm(loaded: LoadedRun, folder: Path) -> float:
+    """Write the encoder for timm, with its head where it was fine-tuned; gives the largest difference on noise.
+
+    Raises: InputError when folder holds something, or timm cannot express the model.
+    """
+    from r2mae.modalities.vision.interop.export_timm import export_timm
+
+    section, model = loaded.recipe.model, loaded.model.cpu()
+    head: dict[str, Any] = {}
+    if isinstance(model, Classifier):
+        head = {"head": _linear(model), "class_names": loaded.manifest["class_names"]}
+        model = model.backbone  # type: ignore[assignment]
+
+    def write(to: Path) -> float:
+        (to / "README.md").write_text(model_card(run_facts(loaded), "timm"))
+        return export_timm(
+            model,  # type: ignore[arg-type]
+            to,
+            architecture=section.encoder,
+            arguments=timm_arguments(section, model.encoder),
+            image_size=loaded.recipe.data.image_size,
+            **head,
+        )
+
+    return write_folder(folder, write)
+
+
+def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
+    """Write a masked autoencoder as a ViTMAE; gives the largest difference on noise.
+
+    Raises: InputError for fine-tuned runs and models that transformers does not have.
+    """
+    from r2mae.modalities.vision.interop.export_transformers import export_transformers
+
+    recipe = loaded.recipe
+    if not isinstance(recipe, PretrainRecipe):
+        raise InputError("RUN must be a pretraining run to be exported to transformers. Use --to timm.")
+    mean_ratio = recipe.mask.law.mean(1.0)  # of a law that moves, where it ends
+
+    def write(to: Path) -> float:
+        (to / "README.md").write_text(model_card(run_facts(loaded), "transformers"))
+        return export_transformers(
+            loaded.model.cpu(),  # type: ignore[arg-type]
+            to,
+            architecture=recipe.model.encoder,
+            image_size=recipe.data.image_size,
+            mean_ratio=mean_ratio,
+        )
+
+    return write_folder(folder, write)
+
+
+def _linear(model: Classifier) -> nn.Linear:
+    last = model.head[-1]
+    if len(model.head) > 2 or not isinstance(last, nn.Linear):
+        raise InputError("tune.hidden must be null to be exported, since timm's heads are one linear map.")
+    return last
+
+
+def timm_arguments(section: Any, encoder: Any) -> dict[str, Any]:
+    """What timm was given to build the encoder: a ViT's shape in a recipe's own words, and the arguments."""
+    words_of_vits = _SHAPE if is_plain_vit(encoder) else {}  # elsewhere patch_size is what is hidden
+    given = {theirs: getattr(section, ours) for ours, theirs in words_of_vits.items()}
+    return {name: value for name, value in given.items() if value is not None} | dict(section.arguments)
+
+
+def run_facts(loaded: LoadedRun) -> RunFacts:
+    """What the checkpoint says of itself, and the data card of what the card names."""
+    manifest, recipe = loaded.manifest, loaded.recipe
+    if isinstance(recipe, PretrainRecipe):
+        law = {key: value for key, value in manifest["law"].items() if value is not None}
+        trained = {"mask law": f"`{words(law)}`, pattern {recipe.mask.pattern}"}
+    else:
+        trained = {"classes": ", ".join(manifest["class_names"][:20])}
+        trained |= {
+            f"test {name}": f"{value:.4f}" for name, value in loaded.folder.read_status().get("test", {}).items()
+        }
+    written = manifest["recipe"]
+    card = load_card(recipe.data.card)
+    source = written["model"].get("init_from")
+    return RunFacts(
+        run=loaded.folder.name,
+        architecture=recipe.model.encoder,
+        shape=timm_arguments(recipe.model, getattr(loaded.model, "backbone", loaded.model).encoder),
+        image_size=recipe.data.image_size,
+        channels=recipe.data.channels,
+        trained=trained,
+        num_classes=loaded.num_classes,
+        data_title=card.title,
+        data_licence=card.licence,
+        step=manifest["step"],
+        global_samples=recipe.batch.global_samples,
+        held_out_loss=manifest.get("validation_loss"),
+        # A path says more of a computer than of a model.
+        initial_weights=source if source is None or not Path(source).exists() else Path(source).resolve().name,
+        version=manifest["versions"].get("r2mae"),
+        commit=manifest["commit"],
+    )

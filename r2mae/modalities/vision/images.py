@@ -1,0 +1,178 @@
+"""Images as uint8 batches: decoded, cached, cropped and flipped by position. Normalising is the model's."""
+
+import io
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from r2mae.data.card import load_card
+from r2mae.data.retry import retried
+from r2mae.data.source import Batch
+from r2mae.errors import InputError
+from r2mae.masking.rng import RandomStream, uniforms
+from r2mae.modalities.vision.image_records import ImageRecords, open_record_paths, open_records
+from r2mae.modalities.vision.mixing import mix_pairs
+from r2mae.modalities.vision.schema import AugmentSection, TuningAugmentSection, VisionData
+
+_CROP_TRIES = 10
+_ASPECT = (3 / 4, 4 / 3)
+Box = tuple[float, float, float, float]
+
+
+def open_images(section: VisionData, split: str) -> "Images":
+    """The images of a recipe's data section, split "train" or "test"."""
+    return Images(open_records(load_card(section.card), section.root, split, section.label_column), section)
+
+
+def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
+    """The images of a folder, parquet files or image files, seen as the recipe sees its own."""
+    return Images(open_record_paths(load_card(section.card), paths, section.label_column), section)
+
+
+class Images:
+    """A `SampleSource` of square uint8 images.
+
+    `load` gives {"images": (B, C, S, S) uint8, "indices": (B,), "skipped": names of unreadable images}; the indices
+    are those of the images that were read.
+    """
+
+    def __init__(self, records: ImageRecords, section: VisionData) -> None:
+        self.records = records
+        self.section = section
+        self.fingerprint = records.fingerprint
+        self.labels_absent = records.labels_absent
+        self.class_names = records.class_names
+        self._cache: dict[int, npt.NDArray[np.uint8]] = {}
+        self._cache_left = section.cache_mib << 20
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """(N,) class numbers, or None."""
+        return self.records.labels
+
+    def name(self, index: int) -> str:
+        """Where the image lies."""
+        return self.records.name(index)
+
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
+        """Square views of the images at indices (B,); augmented by (seed, position) when positions are given.
+
+        Raises: InputError naming an unreadable image when `on_bad_sample` is stop, or when nothing is readable.
+        """
+        skipped: list[str] = []
+        found = [self._pixels(index, skipped) for index in indices.tolist()]
+        read, pixels = torch.tensor([at for at, _ in found], dtype=torch.int64), [image for _, image in found]
+        if positions is None or self.section.augment is None:
+            views = [_view(image, _central_box(image), False, self.section.image_size) for image in pixels]
+        else:
+            counter = torch.arange(4 * _CROP_TRIES + 1)
+            draws = uniforms(seed, RandomStream.AUGMENT, positions[:, None], counter).numpy()
+            views = [self._augmented(image, draw) for image, draw in zip(pixels, draws, strict=True)]
+        images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
+        batch = {"images": images, "indices": read, "skipped": tuple(skipped)}
+        augment = self.section.augment
+        if positions is not None and isinstance(augment, TuningAugmentSection) and augment.mixes:
+            batch["images"], batch["share"] = mix_pairs(images, positions, seed, augment)
+        return batch
+
+    def _augmented(self, image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+        augment = self.section.augment
+        assert augment is not None
+        flip = augment.flip and bool(draw[-1] < 0.5)
+        return _view(image, _crop_box(image, draw, augment), flip, self.section.image_size)
+
+    def _pixels(self, index: int, skipped: list[str]) -> tuple[int, npt.NDArray[np.uint8]]:
+        """(index read, decoded pixels); an unreadable image is an error, or its next readable neighbour stands in."""
+        for neighbour in range(len(self)):
+            at = (index + neighbour) % len(self)
+            try:
+                return at, self._decoded(at)
+            except InputError as error:
+                if self.section.on_bad_sample == "stop":
+                    remedy = "Mend it, or set data.on_bad_sample: skip."
+                    raise InputError(f"{error} {remedy}") from None
+                skipped.append(self.records.name(at))
+        raise InputError("data must hold at least one readable image, got none.")
+
+    def _decoded(self, index: int) -> npt.NDArray[np.uint8]:
+        if index in self._cache:
+            return self._cache[index]
+        try:
+            raw = retried(lambda: self.records.read(index))
+        except OSError as error:
+            raise InputError(f"{self.records.name(index)} (sample {index}) must be readable, got {error}.") from None
+        channels = self.section.channels
+        if isinstance(raw, bytes):
+            pixels = decode(raw, channels, self.records.name(index))
+        else:  # embedded images are grey
+            pixels = np.broadcast_to(raw, (*raw.shape[:2], channels))
+        if pixels.nbytes <= self._cache_left:
+            self._cache[index] = pixels
+            self._cache_left -= pixels.nbytes
+        return pixels
+
+
+def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
+    """Encoded bytes to (H, W, channels) uint8; grey, palette, RGBA and 16-bit images are converted.
+
+    Raises: InputError naming the image when it is damaged or truncated.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image: Image.Image = Image.open(io.BytesIO(raw))
+            if image.mode.startswith("I;16") or image.mode == "I":
+                image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).astype(np.uint8))
+            pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    except Exception as error:
+        raise InputError(f"{name} must be a whole, readable image, got {type(error).__name__}: {error}.") from None
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _central_box(image: npt.NDArray[np.uint8]) -> Box:
+    """The largest central square, as (left, top, right, bottom)."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def _crop_box(image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64], augment: AugmentSection) -> Box:
+    """A random resized crop: area share in crop_scale, aspect 3/4 to 4/3; the central square when none fits.
+
+    Source: torchvision's RandomResizedCrop (Szegedy et al. 2014), its draws replaced by the position's.
+    """
+    height, width = image.shape[:2]
+    low, high = augment.crop_scale
+    for area_draw, aspect_draw, top_draw, left_draw in draw[:-1].reshape(_CROP_TRIES, 4):
+        area = height * width * (low + (high - low) * area_draw)
+        aspect = math.exp(math.log(_ASPECT[0]) + aspect_draw * math.log(_ASPECT[1] / _ASPECT[0]))
+        crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < crop_width <= width and 0 < crop_height <= height:
+            left = math.floor(left_draw * (width - crop_width + 1))
+            top = math.floor(top_draw * (height - crop_height + 1))
+            return left, top, left + crop_width, top + crop_height
+    return _central_box(image)
+
+
+def _view(image: npt.NDArray[np.uint8], box: Box, flip: bool, size: int) -> npt.NDArray[np.uint8]:
+    """The box of an image (H, W, C), resized to (size, size, C) with bicubic filtering."""
+    if box == (0, 0, size, size) and image.shape[:2] == (size, size):
+        view: Any = image
+    else:
+        from PIL import Image
+
+        grey = image.shape[2] == 1
+        picture = Image.fromarray(image[:, :, 0] if grey else image)
+        view = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=box)).reshape(size, size, -1)
+    return np.ascontiguousarray(view[:, ::-1]) if flip else view

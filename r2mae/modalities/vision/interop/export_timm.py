@@ -1,0 +1,100 @@
+"""An encoder as a folder that `timm.create_model("local-dir:<folder>", pretrained=True)` reads."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from r2mae.errors import InputError
+from r2mae.modalities.vision.interop.same_features import largest_difference, noise
+from r2mae.modalities.vision.models.image_encoder import ImageEncoder
+
+_POOLS = {"mean": "avg", "cls": "token"}
+
+
+def export_timm(
+    model: ImageEncoder,
+    folder: Path,
+    *,
+    architecture: str,
+    arguments: dict[str, Any],
+    image_size: int,
+    head: nn.Linear | None = None,
+    class_names: Sequence[str] = (),
+) -> float:
+    """Write weights and config; load them back; give the largest difference of features, or logits, on noise.
+
+    arguments: what timm was given beside architecture, image size, channels and pooling.
+    head, class_names: of a fine-tuned model, (B, D) -> (B, C) and C names.
+
+    Raises: InputError when timm makes another function of the folder.
+    """
+    encoder = model.encoder
+    weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in encoder.state_dict().items()}
+    config = timm_config(model, architecture, arguments, image_size)
+    if head is not None:
+        place = config["pretrained_cfg"]["classifier"]
+        weights |= {f"{place}.{name}": tensor.detach().cpu().clone() for name, tensor in head.state_dict().items()}
+        config["num_classes"] = config["model_args"]["num_classes"] = len(class_names)
+        config["pretrained_cfg"]["num_classes"] = len(class_names)
+        config["label_names"] = list(class_names)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    try:
+        loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        with torch.no_grad():
+            batch = noise(model, image_size)
+            found, features = loaded(model.pixels(batch)), model.embed(batch)
+            wanted = features if head is None else head(features)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        fixed = re.search(r"multiple values for keyword argument '(\w+)'", reason)
+        if fixed is not None:
+            reason = f"timm fixes its {fixed[1]}, which the run has otherwise"
+        raise InputError(
+            f"{architecture} must be a model that timm can load from a folder, got: {reason.rstrip('.')}. "
+            "Use r2mae.recipe.load_run instead."
+        ) from None
+    return largest_difference(found, wanted, f"{architecture} loaded by timm")
+
+
+def timm_config(model: ImageEncoder, architecture: str, arguments: dict[str, Any], image_size: int) -> dict[str, Any]:
+    """config.json as timm writes it: what to build, and how pixels are prepared."""
+    encoder, given = model.encoder, model.encoder.pretrained_cfg
+    mean, std = model.pixel_mean.flatten().tolist(), model.pixel_std.flatten().tolist()
+    fixed = isinstance(encoder, VisionTransformer) or bool(given.get("fixed_input_size"))
+    shape: dict[str, Any] = {"in_chans": len(mean), "num_classes": 0}
+    if fixed:
+        shape["img_size"] = image_size
+    if isinstance(encoder, VisionTransformer):
+        # The norm stays where pretraining had it, before tokens are averaged.
+        shape |= {"global_pool": _POOLS[model.pooling], "fc_norm": False}
+        if isinstance(encoder.norm, nn.Identity):
+            shape["final_norm"] = False
+    return {
+        "architecture": architecture,
+        "num_classes": 0,
+        "num_features": model.width,
+        "model_args": arguments | shape,
+        "pretrained_cfg": {
+            "custom_load": False,
+            "input_size": [len(mean), image_size, image_size],
+            "fixed_input_size": fixed,
+            "interpolation": "bicubic",
+            "crop_pct": 1.0,
+            "crop_mode": "center",
+            "mean": mean,
+            "std": std,
+            "num_classes": 0,
+            "pool_size": None,
+            "first_conv": given.get("first_conv"),
+            "classifier": given.get("classifier"),
+        },
+    }

@@ -1,0 +1,58 @@
+"""Mixup and cutmix of neighbours in the stream: a function of (seed, position), whatever devices and workers.
+
+Shapes: B images, an even number, of which 2k and 2k + 1 are partners; C channels, S x S pixels.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from r2mae.masking.rng import RandomStream, uniforms
+from r2mae.modalities.vision.schema import TuningAugmentSection
+
+
+def mix_pairs(images: Tensor, positions: Tensor, seed: int, augment: TuningAugmentSection) -> tuple[Tensor, Tensor]:
+    """(images mixed with their partners (B, C, S, S) uint8, share (B,) of its own label that each one keeps).
+
+    images: (B, C, S, S) uint8 at positions (B,) of the stream, the first of them even.
+
+    Source: Zhang et al. 2018 (mixup), Yun et al. 2019 (cutmix). Differs: partners are neighbours in the stream,
+    where others shuffle a batch, so that the number of devices changes nothing.
+    """
+    assert len(images) % 2 == 0
+    assert int(positions[0]) % 2 == 0
+    pair = positions // 2
+    draws = uniforms(seed, RandomStream.MIX, pair[:, None], torch.arange(4)).numpy()
+    cuts = draws[:, 0] < _cut_probability(augment)
+    share = np.where(cuts, _beta(draws[:, 1], augment.cutmix), _beta(draws[:, 1], augment.mixup))
+    keep = torch.from_numpy(np.broadcast_to(share[:, None, None], (len(images), *images.shape[2:])).copy())
+    for row in np.flatnonzero(cuts):
+        keep[row] = 1.0
+        keep[row][_box(images.shape[-1], float(share[row]), draws[row, 2], draws[row, 3])] = 0.0
+    partners = images.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    weight = keep[:, None].float()
+    mixed = (images * weight + partners * (1 - weight)).round().to(torch.uint8)
+    return mixed, keep.mean(dim=(1, 2)).float()
+
+
+def _cut_probability(augment: TuningAugmentSection) -> float:
+    if augment.mixup > 0 and augment.cutmix > 0:
+        return 0.5
+    return 1.0 if augment.cutmix > 0 else 0.0
+
+
+def _beta(uniform: npt.NDArray[np.float64], alpha: float) -> npt.NDArray[np.float64]:
+    """Draws of Beta(alpha, alpha) by its quantiles."""
+    from scipy.special import betaincinv
+
+    return np.asarray(betaincinv(alpha, alpha, uniform)) if alpha > 0 else np.ones_like(uniform)
+
+
+def _box(size: int, share: float, top: float, left: float) -> tuple[slice, slice]:
+    """A square of area (1 - share), its centre anywhere, cut off at the border."""
+    half = size * (1 - share) ** 0.5 / 2
+    rows, columns = (
+        slice(max(0, round(centre * size - half)), max(0, round(centre * size + half))) for centre in (top, left)
+    )
+    return rows, columns

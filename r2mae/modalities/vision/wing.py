@@ -1,0 +1,93 @@
+"""The vision wing: images, ViTs and every other timm model with a map of features."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r2mae.errors import InputError
+from r2mae.modalities.vision import reconstruct
+from r2mae.modalities.vision.schema import VisionFinetuneRecipe, VisionPretrainRecipe
+from r2mae.wing import Export, LoadedRun, Verb, Wing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from r2mae.data.source import SampleSource
+    from r2mae.schema.recipe import AnyRecipe
+
+
+def _export_to_timm(loaded: LoadedRun, folder: Path) -> float:
+    from r2mae.modalities.vision.export import export_to_timm
+
+    return export_to_timm(loaded, folder)
+
+
+def _export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
+    from r2mae.modalities.vision.export import export_to_transformers
+
+    return export_to_transformers(loaded, folder)
+
+
+_VERBS = {
+    "reconstruct": Verb("hide, predict and draw images", reconstruct.run, reconstruct.add_arguments, reconstruct.check)
+}
+_EXPORTS = {
+    "timm": Export(
+        _export_to_timm,
+        lambda loaded: 'timm.create_model("local-dir:{}", pretrained=True).eval()',  # noqa: ARG005
+    ),
+    "transformers": Export(
+        _export_to_transformers,
+        lambda loaded: (  # noqa: ARG005
+            'ViTMAEForPreTraining.from_pretrained("{0}"), ViTModel.from_pretrained("{0}", add_pooling_layer=False)'
+        ),
+    ),
+}
+
+
+class VisionWing(Wing):
+    """Images: what is hidden are patches."""
+
+    name = "vision"
+    pretrain_recipe = VisionPretrainRecipe
+    finetune_recipe = VisionFinetuneRecipe
+    verbs = _VERBS
+    exports = _EXPORTS
+
+    def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
+        """Images of a split."""
+        from r2mae.modalities.vision import assembly
+
+        return assembly.open_split(recipe, split)
+
+    def open_paths(self, recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:  # noqa: ARG002
+        """Image files, a folder of them, or a parquet file."""
+        from r2mae.modalities.vision import assembly
+
+        return assembly.open_paths(recipe, paths)
+
+    def build_masked(self, recipe: AnyRecipe) -> nn.Module:
+        """A masked autoencoder around a plain ViT, or a masked backbone."""
+        from r2mae.modalities.vision import assembly
+
+        return assembly.build_masked(recipe)
+
+    def build_encoder(self, recipe: AnyRecipe) -> nn.Module:
+        """An `ImageEncoder`."""
+        from r2mae.modalities.vision import assembly
+
+        return assembly.build_encoder(recipe)
+
+    def check_same_input(self, loaded: LoadedRun, recipe: AnyRecipe) -> None:
+        """Size and channels must be the run's."""
+        for name in ("image_size", "channels"):
+            ours, theirs = getattr(loaded.recipe.data, name), getattr(recipe.data, name)
+            if ours != theirs:
+                raise InputError(
+                    f"data.{name} of --data must be {ours}, as the run's, got {theirs}. Write it into that recipe."
+                )
+
+
+WING = VisionWing()

@@ -1,0 +1,46 @@
+"""A recipe file of any task and modality -> its typed recipe."""
+
+from typing import Any
+
+from r2mae.errors import InputError, did_you_mean
+from r2mae.modalities import find_wing, wing_names
+from r2mae.recipe.shipped import find_recipe
+from r2mae.schema.document import apply_overrides, load_document
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.schema.section import shown, validate
+
+TASKS = ("pretrain", "finetune")
+
+
+def parse_recipe(document: dict[str, Any], where: str) -> AnyRecipe:
+    """Validate a document as the recipe of its task and modality.
+
+    Raises: InputError with the first mistake as one line.
+    """
+    task = _one_of(document, "task", TASKS, where)
+    wing = find_wing(_one_of(document, "modality", wing_names(), where))
+    kind = wing.pretrain_recipe if task == "pretrain" else wing.finetune_recipe
+    return validate(kind, document, where)
+
+
+def load_recipe(path: str, overrides: list[str] | None = None, task: str | None = None) -> AnyRecipe:
+    """Read a recipe, apply `--set` overrides, and validate it; with a task, insist on it.
+
+    path: of a file, or the name of a recipe that r2mae brings.
+
+    Raises: InputError with the first mistake as one line.
+    """
+    document = apply_overrides(load_document(find_recipe(path)), overrides or [])
+    recipe = parse_recipe(document, str(path))
+    if task is not None and recipe.task != task:
+        remedy = f"Run: r2mae {recipe.task} {path}"
+        raise InputError(f"{path}: task must be {task} here, got {recipe.task}. {remedy}")
+    return recipe
+
+
+def _one_of(document: dict[str, Any], key: str, names: tuple[str, ...], where: str) -> str:
+    value = document.get(key)
+    if isinstance(value, str) and value in names:
+        return value
+    remedy = did_you_mean(str(value), names)
+    raise InputError(f"{where}: {key} must be one of {', '.join(names)}, got {shown(value)}. {remedy}")

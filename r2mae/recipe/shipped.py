@@ -1,0 +1,34 @@
+"""The recipes that r2mae brings: beside the package in a checkout, inside it in a wheel."""
+
+from pathlib import Path
+
+from r2mae.errors import InputError, did_you_mean
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+RECIPES = next((place for place in (_PACKAGE / "recipes", _PACKAGE.parent / "recipes") if place.is_dir()), _PACKAGE)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name without its ending (`vision/digits_demo`) -> file, in the order of names."""
+    files = sorted(RECIPES.glob("*/*.yaml"))
+    return {path.relative_to(RECIPES).with_suffix("").as_posix(): path for path in files}
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe file by its path, or one that r2mae brings by its name, such as `digits_demo`.
+
+    Raises: InputError, naming the nearest shipped recipes, for what is neither.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    shipped = shipped_recipes()
+    plain = name.removeprefix("recipes/").removesuffix(".yaml")
+    found = [file for key, file in shipped.items() if plain in (key, key.rpartition("/")[2])]
+    if len(found) == 1:
+        return found[0]
+    if path.suffix:
+        raise InputError(f"{name} must be a YAML file, but it does not exist. Check the path.")
+    raise InputError(
+        f"RECIPE must be a file, or a name that r2mae recipe list shows, got {name!r}. {did_you_mean(plain, shipped)}"
+    )

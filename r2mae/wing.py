@@ -1,0 +1,234 @@
+"""What a modality gives to the engine: one object, its `Wing`.
+
+The engine trains, continues, probes and exports without knowing what a sample is. A wing knows one modality whole:
+what a recipe may say, how data is read, the models, and what only it can measure, export, build or do.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from r2mae.data.card import load_card, locate
+from r2mae.errors import InputError
+
+if TYPE_CHECKING:  # a recipe is read, and a mistake in it said, without importing torch
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+    from torch import nn
+
+    from r2mae.data.source import SampleSource
+    from r2mae.schema.finetune import FinetuneRecipe
+    from r2mae.schema.pretrain import PretrainRecipe
+    from r2mae.schema.recipe import AnyRecipe
+    from r2mae.training.run_folder import RunFolder
+
+    Features = npt.NDArray[np.float32]
+
+Result = dict[str, Any]  # plain data, as `--json` prints it
+WriteFeatures = Callable[[Path, Path, Any, list[str]], None]  # data, output, features (N, D), names (N)
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained run, ready to be used.
+
+    recipe: with what the checkpoint knows of its data, so that the data itself need not be there.
+    manifest: the checkpoint's description of itself.
+    """
+
+    wing: Wing
+    folder: RunFolder
+    recipe: AnyRecipe
+    manifest: dict[str, Any]
+    model: nn.Module
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes that a fine-tuned run tells apart; None for a pretraining run."""
+        classes = self.manifest.get("classes")
+        return None if classes is None else len(classes)
+
+
+def _no_arguments(parser: ArgumentParser) -> None:
+    """A task, verb or build without options of its own."""
+
+
+def _accept_all(arguments: Namespace) -> None:
+    """No check before the run is loaded."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """`r2mae evaluate RUN --task NAME`.
+
+    run: scores a run on a recipe's data (the run's own, unless `--data` names another) and gives the result.
+    show: prints a result for people.
+    """
+
+    help: str
+    run: Callable[[LoadedRun, AnyRecipe, Namespace], Result]
+    show: Callable[[Result], None]
+    add_arguments: Callable[[ArgumentParser], None] = _no_arguments
+
+
+@dataclass(frozen=True)
+class Verb:
+    """`r2mae NAME RUN ...`, a command that only this modality has.
+
+    check: looks at the arguments before the run is loaded.
+    """
+
+    help: str
+    run: Callable[[LoadedRun, Namespace], None]
+    add_arguments: Callable[[ArgumentParser], None] = _no_arguments
+    check: Callable[[Namespace], None] = _accept_all
+
+
+@dataclass(frozen=True)
+class Export:
+    """`r2mae export RUN DIR --to NAME`.
+
+    write: writes the folder and gives the largest difference between our outputs and those of the written model.
+    load_with: a line of Python that loads it, with {} where the folder's path goes.
+    """
+
+    write: Callable[[LoadedRun, Path], float]
+    load_with: Callable[[LoadedRun], str]
+
+
+@dataclass(frozen=True)
+class Build:
+    """`r2mae data build KIND ...`: files to a store that training maps. run gives the place of the store."""
+
+    help: str
+    add_arguments: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], Path]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A kind of store, as `r2mae data inspect` describes it: a report, and how it is printed."""
+
+    inspect: Callable[[Path], Result]
+    show: Callable[[Result], None]
+
+
+class Wing(ABC):
+    """One modality. Abstract methods are what training needs; everything else has a default.
+
+    name: the `modality` of its recipes.
+    pretrain_recipe, finetune_recipe: the sections that its recipes may have.
+    baseline_name: what the features of `Encoder.baseline` are called, which a probe of the encoder has to beat.
+    tasks, verbs, exports, builds, stores: what this modality adds to the commands of that kind, by name.
+    feature_formats: file suffix -> a writer of `embed` features, beside .npy and .parquet.
+    demo: shown by `r2mae demo` after training; None probes the encoder's features with few labels.
+    """
+
+    name: ClassVar[str]
+    pretrain_recipe: ClassVar[type[PretrainRecipe[Any, Any]]]
+    finetune_recipe: ClassVar[type[FinetuneRecipe[Any, Any]]]
+    baseline_name: ClassVar[str] = "raw input"
+    tasks: ClassVar[Mapping[str, Task]] = {}
+    verbs: ClassVar[Mapping[str, Verb]] = {}
+    exports: ClassVar[Mapping[str, Export]] = {}
+    builds: ClassVar[Mapping[str, Build]] = {}
+    stores: ClassVar[Mapping[str, Store]] = {}
+    feature_formats: ClassVar[Mapping[str, WriteFeatures]] = {}
+    demo: ClassVar[Task | None] = None
+
+    # --- data
+
+    @abstractmethod
+    def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
+        """All samples of a split, "train" or "test".
+
+        Raises: InputError when the data is missing or damaged.
+        """
+
+    def open_paths(self, recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:  # noqa: ARG002
+        """Samples of files that a user names, read as the recipe reads its own.
+
+        arguments: the options that `add_path_arguments` declares.
+        """
+        raise InputError(f"DATA must be train or test for runs on {self.name}, got {paths[0]!r}.")
+
+    def add_path_arguments(self, parser: ArgumentParser) -> None:
+        """Options of `embed` and `predict` that say how files are read."""
+
+    def is_data_here(self, recipe: AnyRecipe) -> bool:
+        """Whether the recipe's data can be read without fetching it."""
+        if not hasattr(recipe.data, "card"):
+            return True
+        card = load_card(recipe.data.card)
+        return card.embedded is not None or locate(card, recipe.data.root) is not None
+
+    def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:  # noqa: ARG002
+        """More that `check` says of data that is here, by name."""
+        return {}
+
+    def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:  # noqa: ARG002
+        """Training samples to expect where the data is not here, from what its card lists for the split."""
+        return listed
+
+    # --- models
+
+    @abstractmethod
+    def build_masked(self, recipe: AnyRecipe) -> nn.Module:
+        """The `MaskedModel` of a pretraining recipe, initialised from torch's global generator."""
+
+    @abstractmethod
+    def build_encoder(self, recipe: AnyRecipe) -> nn.Module:
+        """The `Encoder` of a fine-tuning recipe."""
+
+    def build_model(self, recipe: AnyRecipe, num_classes: int | None = None) -> nn.Module:
+        """The recipe's model with initial weights that depend on its seed alone.
+
+        num_classes: of a fine-tuning recipe's `Classifier`; not needed for pretraining recipes.
+        """
+        import torch
+
+        from r2mae.masking.rng import RandomStream, host_bits
+        from r2mae.models.classifier import Classifier
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(host_bits(recipe.seed, RandomStream.WEIGHTS) >> 1)
+            if recipe.task == "pretrain":
+                return self.build_masked(recipe)
+            assert num_classes is not None
+            tune = recipe.tune  # type: ignore[attr-defined]
+            encoder: Any = self.build_encoder(recipe)
+            return Classifier(encoder, num_classes, hidden=tune.hidden, dropout=tune.dropout, freeze=tune.freeze)
+
+    def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:  # noqa: ARG002
+        """What a checkpoint has to know of the data to be used without it: a vocabulary, for example. JSON."""
+        return {}
+
+    def with_checkpoint_facts(self, recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:  # noqa: ARG002
+        """The recipe of a checkpoint with its facts filled in."""
+        return recipe
+
+    # --- evaluation
+
+    def check_same_input(self, loaded: LoadedRun, recipe: AnyRecipe) -> None:
+        """Raise InputError unless a run's encoder can read the samples of another recipe."""
+
+    def baseline_features(self, train: Features, test: Features) -> tuple[Features, Features]:
+        """What probes see of `Encoder.baseline` features (N, F) of both splits."""
+        return train, test
+
+    # --- features
+
+    def describe_match(self, source: SampleSource) -> dict[str, Any]:  # noqa: ARG002
+        """How well a file that a user named fits the run, for `embed`; empty where nothing can be missing."""
+        return {}

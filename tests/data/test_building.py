@@ -1,0 +1,39 @@
+"""Folders and files that are there whole or not at all."""
+
+import contextlib
+
+from r2mae.data.building import building, whole
+
+ONE, TWO = "0123456789abcdef", "fedcba9876543210"
+
+
+def stopped(out, word):
+    with contextlib.suppress(RuntimeError), building(out, word) as work:
+        (work / "part").write_text(word)
+        raise RuntimeError
+
+
+def test_what_a_stop_leaves_is_found_again_and_goes_when_the_files_change(tmp_path):
+    stopped(tmp_path / "out", ONE)
+    stopped(tmp_path / "out_b", ONE)  # another store, whose name begins alike
+    with building(tmp_path / "out", ONE) as work:
+        assert (work / "part").read_text() == ONE
+        (work / "part").unlink()
+    (tmp_path / "out").rmdir()
+    stopped(tmp_path / "out", ONE)
+    with building(tmp_path / "out", TWO) as work:
+        assert list(work.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"out", f".building_out_b_{ONE}"}
+    (tmp_path / "out").rmdir()
+    stopped(tmp_path / "out", "")
+    assert {path.name for path in tmp_path.iterdir()} == {f".building_out_b_{ONE}"}
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    with contextlib.suppress(RuntimeError), whole(tmp_path / "a.csv") as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with whole(tmp_path / "a.csv") as unfinished:
+        unfinished.write_text("all")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.csv", "all")]

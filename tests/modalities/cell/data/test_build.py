@@ -1,0 +1,173 @@
+"""A store holds what the files hold, whatever stops its making."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+from r2mae.errors import InputError
+from r2mae.modalities.cell.data import blocks as cell_blocks
+from r2mae.modalities.cell.data import build as cell_build
+from r2mae.modalities.cell.data.build import BuildOptions, build_store
+from r2mae.modalities.cell.data.cells import Cells, CellView
+from r2mae.modalities.cell.data.store import open_store
+from r2mae.modalities.cell.schema import GenesSection
+from tests.conftest import make_cells
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Two files that share 20 of 30 and 25 genes."""
+    monkeypatch.setattr(cell_blocks, "BLOCK_ENTRIES", 100)
+    one, two = make_cells(40, 30), make_cells(30, 35, seed=1)[:, 10:].copy()
+    two.obs["age"] = np.arange(30)
+    one.write_h5ad(tmp_path / "one.h5ad")
+    two.write_h5ad(tmp_path / "two.h5ad")
+    return [tmp_path / "one.h5ad", tmp_path / "two.h5ad"], (one, two)
+
+
+def dense(store):
+    return Cells(store, store.gene_names, CellView()).dense(np.arange(len(store)))
+
+
+def test_a_store_holds_what_files_hold(files, tmp_path):
+    paths, (one, two) = files
+    store = build_store(tmp_path / "store", paths)
+    assert store.gene_names == [f"gene_{n}" for n in range(35)]
+    found = dense(store)
+    assert np.array_equal(found[:40, :30], one.X.toarray())
+    assert np.array_equal(found[40:, 10:], two.X.toarray())
+    assert not found[:40, 30:].any()
+    assert not found[40:, :10].any()
+    assert np.array_equal(store.measured()[1], np.arange(35) >= 10)
+    assert np.allclose(store.stats, [(found > 0).sum(0), found.sum(0), (found**2).sum(0)])
+    assert np.allclose(store.totals, found.sum(axis=1))
+    codes, names = store.column("donor")
+    assert [names[code] for code in codes[:4]] == ["d0", "d1", "d2", "d0"]
+    codes, names = store.column("file")
+    assert names == ["one", "two"]
+    assert codes.sum() == 30
+    assert bytes(store.names[41]) == b"cell_1"
+    with pytest.raises(InputError, match="column 'donr' in obs.*Did you mean donor"):
+        store.column("donr")
+
+
+def test_filters_and_vocabulary(files, tmp_path):
+    paths, (one, two) = files
+    counts = np.zeros((70, 35))
+    counts[:40, :30], counts[40:, 10:] = one.X.toarray(), two.X.toarray()
+    kept = (counts > 0).sum(axis=1) >= 14
+    assert 5 < kept.sum() < 65
+    options = BuildOptions(genes=GenesSection(min_cells=30), min_genes=14)
+    store = build_store(tmp_path / "a", paths, options)
+    genes = (counts[kept] > 0).sum(axis=0) >= 30
+    assert store.gene_names == [f"gene_{n}" for n in np.flatnonzero(genes)]
+    assert np.array_equal(dense(store), counts[np.ix_(kept, genes)])
+    given = build_store(tmp_path / "b", paths, BuildOptions(genes=GenesSection(names=("gene_12", "new", "gene_3"))))
+    assert given.gene_names == ["gene_12", "new", "gene_3"]
+    assert np.array_equal(dense(given)[:, [0, 2]], counts[:, [12, 3]])
+    assert len(build_store(tmp_path / "c", paths, BuildOptions(genes=GenesSection(top_variable=6))).gene_names) == 6
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_a_build_that_is_stopped_goes_on(files, tmp_path):
+    paths, _ = files
+    whole = build_store(tmp_path / "whole", paths)
+    calls = []
+    build_store(tmp_path / "count", paths, progress=lambda *told: calls.append(told))
+    for stop in range(0, len(calls), 3):
+        seen = []
+
+        def stop_at(*told, seen=seen, stop=stop):
+            seen.append(told)
+            if len(seen) == stop + 1:
+                raise StoppedError
+
+        target = tmp_path / f"stopped_{stop}"
+        with pytest.raises(StoppedError):
+            build_store(target, paths, progress=stop_at)
+        assert not target.exists()
+        again = []
+        store = build_store(target, paths, progress=lambda *told, again=again: again.append(told))
+        assert len(seen) + len(again) <= len(calls) + 8  # at most the checking of one file is repeated
+        assert store.fingerprint == whole.fingerprint
+        assert np.array_equal(dense(store), dense(whole))
+        assert np.array_equal(store.starts, whole.starts)
+    assert not list(tmp_path.glob(".building*"))
+
+
+def test_a_finished_store_is_opened_and_another_is_left_alone(files, tmp_path):
+    paths, _ = files
+    store = build_store(tmp_path / "store", paths)
+    told = []
+    assert (
+        build_store(tmp_path / "store", paths, progress=lambda *one: told.append(one)).fingerprint == store.fingerprint
+    )
+    assert not told
+    with pytest.raises(InputError, match="got another store"):
+        build_store(tmp_path / "store", paths[:1])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("x")
+    with pytest.raises(InputError, match="absent or empty"):
+        build_store(tmp_path / "other", paths)
+
+
+def test_a_gene_named_twice_is_refused(tmp_path):
+    cells = make_cells(10, 5)
+    cells.var_names = ["a", "b", "a", "c", "d"]
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match="every gene once, got 1 names more than once, such as a"):
+        build_store(tmp_path / "store", [tmp_path / "a.h5ad"])
+    assert not (tmp_path / "store").exists()
+
+
+def test_empty_cells_are_left_out_and_counted(tmp_path):
+    cells = make_cells(10, 5)
+    counts = cells.X.toarray()
+    counts[3] = 0
+    cells.X = counts
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    store = build_store(tmp_path / "store", [tmp_path / "a.h5ad"])
+    assert (store.meta["files"][0]["cells"], store.meta["files"][0]["kept"], len(store)) == (10, 9, 9)
+    cells.X = counts * 0
+    cells.write_h5ad(tmp_path / "b.h5ad")
+    with pytest.raises(InputError, match="must hold a cell with counts, got 10 empty cells"):
+        build_store(tmp_path / "none", [tmp_path / "b.h5ad"])
+
+
+@pytest.mark.parametrize("name", ["genes", "values", "starts", "store.json"])
+def test_a_damaged_store_is_named(name, files, tmp_path):
+    store = build_store(tmp_path / "store", files[0])
+    path = store.path / (name if "." in name else f"{name}.npy")
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(InputError, match=path.stem):
+        open_store(store.path)
+
+
+def test_large_counts_and_many_genes_have_room(tmp_path):
+    cells = make_cells(10, 5)
+    counts = cells.X.toarray()
+    counts[2, 3] = 70_000
+    cells.X = counts
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    store = build_store(tmp_path / "store", [tmp_path / "a.h5ad"])
+    assert store.values.dtype == np.uint32
+    assert dense(store)[2, 3] == 70_000
+    assert store.meta["format"] == cell_build.FORMAT
+
+
+def test_ranks_that_want_the_same_store_share_one(tmp_path):
+    make_cells(2000, 300).write_h5ad(tmp_path / "a.h5ad")
+    paths = [tmp_path / "store", [tmp_path / "a.h5ad"]]
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        found = [pool.submit(_fingerprint_of, *paths) for _ in range(3)]
+    assert len({one.result() for one in found}) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5ad", "store"]
+
+
+def _fingerprint_of(out, paths):
+    return build_store(out, paths).fingerprint

@@ -1,0 +1,212 @@
+"""Masked models of cells: nothing hidden leaks, hidden is not zero, sizes and likelihoods as by hand."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from r2mae.masking.pattern import Role, build_mask, sample_mask
+from r2mae.modalities.cell.models.cell_model import CountLikelihood
+from r2mae.modalities.cell.models.mlp import CellMLP, MaskedCellMLP
+from r2mae.modalities.cell.models.transformer import CellTransformer, MaskedCellTransformer
+
+GENES = 30
+SHARES = np.arange(1, GENES + 1) / np.arange(1, GENES + 1).sum()
+
+
+def mlp(likelihood="negative_binomial", shares=SHARES):
+    torch.manual_seed(0)
+    model = MaskedCellMLP(GENES, shares, width=8, depth=1, hidden=16, likelihood=likelihood)
+    return varied(model)
+
+
+def transformer(likelihood="negative_binomial", decoder_depth=1):
+    torch.manual_seed(0)
+    model = MaskedCellTransformer(
+        GENES, SHARES, width=16, depth=2, heads=2, decoder_depth=decoder_depth, likelihood=likelihood,
+        typical_length=20, expressed_share=0.5,
+    )  # fmt: skip
+    return varied(model)
+
+
+def varied(model):
+    """Weights that let every input count."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model.eval()
+
+
+def cells(num=5, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).poisson(2.0, (num, GENES)) * 1.0).float()
+
+
+def dense_batch(mask_ratio=0.4, num=5):
+    values, positions = cells(num), torch.arange(num)
+    ratios = torch.full((num,), mask_ratio, dtype=torch.float64)
+    eligible = torch.ones(num, GENES, dtype=torch.bool)
+    return {"values": values}, sample_mask("random", eligible, ratios, 0, positions, (GENES,))
+
+
+def list_batch(mask_ratio=0.4, num=5, values=None):
+    """Every gene of a cell in a list: expressed ones first, the others are decoys."""
+    values = cells(num) if values is None else values
+    order = (values == 0).long().argsort(dim=1, stable=True)
+    listed = values.gather(1, order)
+    roles = torch.where(listed > 0, Role.HIDEABLE, Role.DECOY).to(torch.int8)
+    ratios = torch.full((num,), mask_ratio, dtype=torch.float64)
+    mask = sample_mask("random", roles, ratios, 0, torch.arange(num), (GENES,))
+    return {"values": listed, "columns": order, "roles": roles}, mask
+
+
+@pytest.mark.parametrize("likelihood", ["negative_binomial", "poisson", "mse"])
+def test_mlp_predictions_do_not_depend_on_hidden_counts(likelihood):
+    model, (batch, mask) = mlp(likelihood), dense_batch()
+    before = model(batch, mask).predictions
+    other = batch["values"].masked_fill(mask.is_masked, 0) + mask.is_masked * torch.randint(0, 500, (5, GENES))
+    assert torch.equal(before, model({"values": other}, mask).predictions)
+    seen = batch["values"] + (~mask.is_masked) * 3
+    assert not torch.allclose(before, model({"values": seen}, mask).predictions)
+
+
+@pytest.mark.parametrize("likelihood", ["negative_binomial", "poisson", "mse"])
+@pytest.mark.parametrize("decoder_depth", [0, 2])
+def test_transformer_predictions_do_not_depend_on_hidden_counts(likelihood, decoder_depth):
+    model, (batch, mask) = transformer(likelihood, decoder_depth), list_batch()
+    before = model(batch, mask).predictions
+    other = torch.where(mask.is_masked, torch.randint(0, 500, (5, GENES)).float(), batch["values"])
+    assert torch.equal(before, model(batch | {"values": other}, mask).predictions)
+    assert not torch.allclose(before, model(batch | {"values": batch["values"] * 3 + 1}, mask).predictions)
+
+
+def test_hidden_is_not_zero():
+    model, values = mlp(), cells()
+    hidden = torch.zeros(5, GENES, dtype=torch.bool)
+    hidden[:, 3] = True
+    values[:, 3] = 0
+    nothing = torch.zeros_like(hidden)
+    assert not torch.allclose(model.impute(values, hidden), model.impute(values, nothing))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 0.8])
+def test_sizes_are_those_of_whole_cells(ratio):
+    """A cell whose genes have their usual shares has the same size whatever is hidden of it."""
+    values = torch.from_numpy(SHARES * 1000).float()[None]
+    hidden = torch.rand(1, GENES, generator=torch.Generator().manual_seed(1)) < ratio
+    assert mlp().sizes({"values": values}, hidden).item() == pytest.approx(1000, rel=1e-5)
+    batch = {"values": values, "columns": torch.arange(GENES)[None]}
+    assert transformer().sizes(batch, hidden).item() == pytest.approx(1000, rel=1e-5)
+
+
+def test_genes_that_were_not_measured_count_as_hidden():
+    model, values = mlp(), torch.from_numpy(SHARES * 1000).float()[None]
+    measured = torch.ones(1, GENES, dtype=torch.bool)
+    measured[0, ::3] = False
+    batch = {"values": values * measured, "measured": measured}
+    assert model.sizes(batch, None).item() == pytest.approx(1000, rel=1e-5)
+    assert torch.allclose(model.embed(batch), model.encode({"values": values}, ~measured)[0], atol=1e-5)
+    roles = model.eligible(batch)
+    assert (roles == torch.where(measured, Role.HIDEABLE, Role.ABSENT)).all()
+
+
+def test_likelihoods_by_scipy():
+    values, rates = torch.tensor([[0.0, 3.0, 7.0]]), torch.tensor([[0.5, 2.0, 9.0]])
+    shares, sizes, genes = rates / 100, torch.tensor([[100.0]]), torch.tensor([[0, 1, 2]])
+    decoded = torch.zeros(1, 3)
+    poisson = CountLikelihood("poisson", 3).losses(decoded, values, shares, sizes, genes, sizes)
+    assert np.allclose(poisson, -stats.poisson.logpmf(values, rates), atol=1e-5)
+    binomial = CountLikelihood("negative_binomial", 3)
+    with torch.no_grad():
+        binomial.log_dispersion.copy_(torch.tensor([0.0, 1.0, -0.5]))
+    dispersion = binomial.log_dispersion.detach().exp().numpy()
+    expected = -stats.nbinom.logpmf(values, dispersion, dispersion / (dispersion + rates.numpy()))
+    found = binomial.losses(decoded, values, shares, sizes, genes, sizes)
+    assert np.allclose(found.detach(), expected, atol=1e-5)
+    squared = CountLikelihood("mse", 3).losses(decoded + 1, values, shares, sizes, genes, torch.tensor([[10.0]]))
+    assert np.allclose(squared, (1 - np.log1p(values.numpy() * 1000)) ** 2, rtol=1e-5)
+
+
+def test_a_new_model_predicts_the_mean_cell():
+    torch.manual_seed(0)
+    model = MaskedCellMLP(GENES, SHARES, width=8, depth=1, hidden=16, likelihood="poisson")
+    torch.nn.init.zeros_(model.predict.weight)
+    found = model.impute(torch.from_numpy(SHARES * 500).float()[None], torch.zeros(1, GENES, dtype=torch.bool))
+    assert np.allclose(found.detach(), SHARES * 500, rtol=1e-3)
+
+
+def test_a_cell_does_not_depend_on_its_batch():
+    model, (batch, mask) = transformer(), list_batch()
+    assert mask.visible_counts is not None
+    together, _ = model.encode(batch, mask)
+    for row in range(5):
+        alone_batch = {name: tensor[row : row + 1] for name, tensor in batch.items()}
+        hidden, roles = mask.is_masked[row : row + 1], alone_batch["roles"]
+        alone = build_mask(hidden, (roles == Role.HIDEABLE) & ~hidden)
+        found, _ = model.encode(alone_batch, alone)
+        assert torch.allclose(found[0], together[row, : found.shape[1]], atol=1e-5)
+
+
+def test_the_order_of_a_list_does_not_matter():
+    model, (batch, _) = transformer(), list_batch()
+    order = torch.randperm(GENES)
+    shuffled = {name: tensor[:, order] for name, tensor in batch.items()}
+    assert torch.allclose(model.embed(batch), model.embed(shuffled), atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [mlp, transformer])
+def test_imputed_counts_are_the_predictions(make):
+    model = make()
+    batch, mask = dense_batch() if make is mlp else list_batch()
+    found = model(batch, mask).predictions
+    hidden = mask.is_masked
+    if make is mlp:
+        whole = model.impute(batch["values"], hidden).gather(1, mask.masked)
+    else:  # from rows over all genes, back to the places in the lists
+        values, is_masked = (torch.zeros_like(t).scatter(1, batch["columns"], t) for t in (batch["values"], hidden))
+        whole = model.impute(values, is_masked).gather(1, batch["columns"].gather(1, mask.masked))
+    weight = torch.ones_like(found, dtype=torch.bool) if mask.masked_weight is None else mask.masked_weight
+    assert torch.allclose(whole[weight], found[weight], rtol=1e-4)
+
+
+@pytest.mark.parametrize("make", [mlp, transformer])
+def test_loss_is_over_hidden_genes_alone_and_learns(make):
+    model = make().train()
+    batch, mask = dense_batch() if make is mlp else list_batch()
+    loss = model(batch, mask).loss
+    assert int(loss.count) == int(mask.is_masked.sum())
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        model(batch, mask).loss.mean.backward()
+        optimizer.step()
+    assert model(batch, mask).loss.mean < loss.mean - 0.1
+
+
+@pytest.mark.parametrize(("masked", "bare"), [(mlp, CellMLP), (transformer, CellTransformer)])
+def test_layers_name_every_parameter_of_the_encoder(masked, bare):
+    model = masked()
+    shape = {"width": 8, "depth": 1, "hidden": 16} if bare is CellMLP else {"width": 16, "depth": 2, "heads": 2}
+    assert set(model.layers()) == {name for name, _ in bare(GENES, SHARES, **shape).named_parameters()}
+    assert max(model.layers().values()) == shape["depth"] + 1
+
+
+def test_costs_follow_what_is_visible():
+    model = transformer()
+    assert model.training_flops(18) > model.training_flops(6) > 0
+    assert model.saved_values(18).wide > 0
+    once = 16 * 16 + 2 * 16 * 8 + GENES * 16  # weights that want gradients of their inputs too
+    assert mlp().training_flops(10) == 6 * once + 4 * 2 * GENES * 16
+
+
+def test_decoys_hide_their_own_share():
+    values = torch.zeros(4, 100)
+    values[:, :20] = 1
+    roles = torch.where(values > 0, Role.HIDEABLE, Role.DECOY).to(torch.int8)
+    roles[:, 90:] = Role.ABSENT
+    ratios = torch.full((4,), 0.3, dtype=torch.float64)
+    mask = sample_mask("random", roles, ratios, 0, torch.arange(4), (100,))
+    assert (mask.is_masked & (roles == Role.HIDEABLE)).sum(dim=1).tolist() == [6] * 4
+    assert (mask.is_masked & (roles == Role.DECOY)).sum(dim=1).tolist() == [21] * 4
+    assert mask.visible.shape == (4, 14)
+    assert (mask.visible < 20).all()
+    assert not (mask.is_masked & (roles == Role.ABSENT)).any()
