@@ -35,7 +35,9 @@ def label_counts(text: str) -> list[int | None]:
     """Labels a class with commas between, None for `all`: `1,10,all`."""
     parts = text.split(",")
     if not all(part == "all" or (part.isdecimal() and int(part) > 0) for part in parts):
-        raise ArgumentTypeError(f"must be whole numbers from 1, or all, between commas, got {text!r}")
+        raise ArgumentTypeError(
+            f"must be whole numbers from 1, or all, between commas, got {text!r}"
+        )
     return [None if part == "all" else int(part) for part in parts]
 
 
@@ -47,9 +49,13 @@ def parse_ratios(text: str) -> list[float]:
     try:
         ratios = [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--ratios must be numbers with commas between, got {text!r}.") from None
+        raise InputError(
+            f"--ratios must be numbers with commas between, got {text!r}."
+        ) from None
     if not all(0 < ratio < 1 for ratio in ratios) or len(ratios) > MOST_RATIOS:
-        raise InputError(f"--ratios must be up to {MOST_RATIOS} fractions in (0, 1), got {text!r}.")
+        raise InputError(
+            f"--ratios must be up to {MOST_RATIOS} fractions in (0, 1), got {text!r}."
+        )
     return ratios
 
 
@@ -62,6 +68,8 @@ def parse_pairs(name: str, texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         left, _, right = text.partition("=")
         if not left or not right:
-            raise InputError(f"--{name} must be two words with = between, got {text!r}.")
+            raise InputError(
+                f"--{name} must be two words with = between, got {text!r}."
+            )
         pairs[left] = right
     return pairs

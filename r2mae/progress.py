@@ -32,7 +32,9 @@ def show(what: str, unit: str = "samples") -> Callable[[int, int], None]:
             line = f"{what}: {done:,}/{total:,}{unit}, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left"
             print(line, file=sys.stderr, flush=True)
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{what}: {done:,}/{total:,}{unit}" + ("\n" if done == total else ""))
+            sys.stderr.write(
+                f"\r{what}: {done:,}/{total:,}{unit}" + ("\n" if done == total else "")
+            )
             sys.stderr.flush()
 
     return progress
@@ -48,7 +50,9 @@ def show_text(what: str) -> Iterator[Callable[[str], None]]:
         now = time.monotonic()
         line = f"{what}: {text}, {now - start:,.0f} s"
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{line}\x1b[K")  # the rest of a longer line before it goes
+            sys.stderr.write(
+                f"\r{line}\x1b[K"
+            )  # the rest of a longer line before it goes
             sys.stderr.flush()
         elif now - shown > _EVERY_SECONDS:
             shown = now

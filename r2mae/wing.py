@@ -31,7 +31,9 @@ if TYPE_CHECKING:  # a recipe is read, and a mistake in it said, without importi
     Features = npt.NDArray[np.float32]
 
 Result = dict[str, Any]  # plain data, as `--json` prints it
-WriteFeatures = Callable[[Path, Path, Any, list[str]], None]  # data, output, features (N, D), names (N)
+WriteFeatures = Callable[
+    [Path, Path, Any, list[str]], None
+]  # data, output, features (N, D), names (N)
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,16 @@ class Wing(ABC):
         Raises: InputError when the data is missing or damaged.
         """
 
-    def open_paths(self, recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:  # noqa: ARG002
+    def open_paths(
+        self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
+    ) -> SampleSource:  # noqa: ARG002
         """Samples of files that a user names, read as the recipe reads its own.
 
         arguments: the options that `add_path_arguments` declares.
         """
-        raise InputError(f"DATA must be train or test for runs on {self.name}, got {paths[0]!r}.")
+        raise InputError(
+            f"DATA must be train or test for runs on {self.name}, got {paths[0]!r}."
+        )
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:
         """Options of `embed` and `predict` that say how files are read."""
@@ -191,7 +197,9 @@ class Wing(ABC):
     def build_encoder(self, recipe: AnyRecipe) -> nn.Module:
         """The `Encoder` of a fine-tuning recipe."""
 
-    def build_model(self, recipe: AnyRecipe, num_classes: int | None = None) -> nn.Module:
+    def build_model(
+        self, recipe: AnyRecipe, num_classes: int | None = None
+    ) -> nn.Module:
         """The recipe's model with initial weights that depend on its seed alone.
 
         num_classes: of a fine-tuning recipe's `Classifier`; not needed for pretraining recipes.
@@ -208,13 +216,21 @@ class Wing(ABC):
             assert num_classes is not None
             tune = recipe.tune  # type: ignore[attr-defined]
             encoder: Any = self.build_encoder(recipe)
-            return Classifier(encoder, num_classes, hidden=tune.hidden, dropout=tune.dropout, freeze=tune.freeze)
+            return Classifier(
+                encoder,
+                num_classes,
+                hidden=tune.hidden,
+                dropout=tune.dropout,
+                freeze=tune.freeze,
+            )
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:  # noqa: ARG002
         """What a checkpoint has to know of the data to be used without it: a vocabulary, for example. JSON."""
         return {}
 
-    def with_checkpoint_facts(self, recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:  # noqa: ARG002
+    def with_checkpoint_facts(
+        self, recipe: AnyRecipe, manifest: dict[str, Any]
+    ) -> AnyRecipe:  # noqa: ARG002
         """The recipe of a checkpoint with its facts filled in."""
         return recipe
 
@@ -223,7 +239,9 @@ class Wing(ABC):
     def check_same_input(self, loaded: LoadedRun, recipe: AnyRecipe) -> None:
         """Raise InputError unless a run's encoder can read the samples of another recipe."""
 
-    def baseline_features(self, train: Features, test: Features) -> tuple[Features, Features]:
+    def baseline_features(
+        self, train: Features, test: Features
+    ) -> tuple[Features, Features]:
         """What probes see of `Encoder.baseline` features (N, F) of both splits."""
         return train, test
 

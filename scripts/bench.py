@@ -44,10 +44,14 @@ def interleaved(jobs: dict[str, Job]) -> dict[str, list[float]]:
 def report(title: str, baseline: str, jobs: dict[str, Job]) -> dict[str, float]:
     """Print medians, and medians of each round's ratio to the baseline's neighbour in time."""
     times, medians = interleaved(jobs), {}
-    print(f"{title}, {torch.get_num_threads()} threads, medians of {ROUNDS}; ratios to: {baseline}")
+    print(
+        f"{title}, {torch.get_num_threads()} threads, medians of {ROUNDS}; ratios to: {baseline}"
+    )
     for name, found in times.items():
         medians[name] = round(statistics.median(found), 3)
-        ratio = statistics.median(mine / its for mine, its in zip(found, times[baseline], strict=True))
+        ratio = statistics.median(
+            mine / its for mine, its in zip(found, times[baseline], strict=True)
+        )
         print(f"  {name:<42} {medians[name]:8.2f} ms   {ratio:6.3f}")
     return medians
 
@@ -57,17 +61,37 @@ class Setting:
 
     def __init__(self, size: int, num_samples: int) -> None:
         torch.manual_seed(0)
-        self.encoder = create_encoder("vit_tiny_patch16_224", image_size=size, channels=3, patch_size=4, depth=6)
-        shape = {"decoder_depth": 1, "decoder_width": 96, "decoder_heads": 3, "normalize_targets": True}
-        self.model = MaskedAutoencoder(self.encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3)
-        self.batch = {"images": torch.randint(0, 256, (num_samples, 3, size, size), dtype=torch.uint8)}
-        self.eligible, self.positions = self.model.eligible(self.batch), torch.arange(num_samples)
+        self.encoder = create_encoder(
+            "vit_tiny_patch16_224", image_size=size, channels=3, patch_size=4, depth=6
+        )
+        shape = {
+            "decoder_depth": 1,
+            "decoder_width": 96,
+            "decoder_heads": 3,
+            "normalize_targets": True,
+        }
+        self.model = MaskedAutoencoder(
+            self.encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3
+        )
+        self.batch = {
+            "images": torch.randint(
+                0, 256, (num_samples, 3, size, size), dtype=torch.uint8
+            )
+        }
+        self.eligible, self.positions = (
+            self.model.eligible(self.batch),
+            torch.arange(num_samples),
+        )
 
     def mask(self, ratios: torch.Tensor) -> Mask:
-        return sample_mask("random", self.eligible, ratios, 0, self.positions, self.model.grid)
+        return sample_mask(
+            "random", self.eligible, ratios, 0, self.positions, self.model.grid
+        )
 
     def ratios(self, law: MaskLaw, turn: int) -> torch.Tensor:
-        return draw_ratios(law, 0, turn, 0.0, self.positions + turn * len(self.positions))
+        return draw_ratios(
+            law, 0, turn, 0.0, self.positions + turn * len(self.positions)
+        )
 
     def step(self, mask: Mask) -> None:
         loss = self.model(self.batch, mask).loss
@@ -82,7 +106,9 @@ def parts(setting: Setting) -> dict[str, float]:
     stream = Stream(1_281_167, 0)
     jobs: dict[str, Job] = {
         "step, fixed 0.75": lambda _: setting.step(setting.mask(whole)),
-        "forward of the encoder, all tokens": lambda _: setting.encoder.forward_features(model.pixels(setting.batch)),
+        "forward of the encoder, all tokens": lambda _: (
+            setting.encoder.forward_features(model.pixels(setting.batch))
+        ),
         "mask alone": lambda turn: setting.mask(setting.ratios(A_SAMPLE, turn)),
         "order alone": lambda turn: stream.indices(positions + turn * len(positions)),
     }
@@ -91,7 +117,10 @@ def parts(setting: Setting) -> dict[str, float]:
 
 def laws(setting: Setting) -> dict[str, float]:
     """A random law against the fixed ratio of the same mean: every level of the law once, so that no draw decides."""
-    levels = [torch.full(setting.positions.shape, ratio, dtype=torch.float64) for ratio in VARIED.table(0.0).tolist()]
+    levels = [
+        torch.full(setting.positions.shape, ratio, dtype=torch.float64)
+        for ratio in VARIED.table(0.0).tolist()
+    ]
     whole = torch.full(setting.positions.shape, VARIED.mean(), dtype=torch.float64)
 
     def run(ratios: list[torch.Tensor]) -> None:
@@ -113,11 +142,15 @@ def lengths(name: str, setting: Setting) -> dict[str, float]:
         setting.step(setting.mask(ratios.mean().expand(len(ratios))))
 
     def padded(turn: int) -> None:
-        setting.step(setting.mask(setting.ratios(A_SAMPLE, turn))._replace(visible_counts=None))
+        setting.step(
+            setting.mask(setting.ratios(A_SAMPLE, turn))._replace(visible_counts=None)
+        )
 
     jobs: dict[str, Job] = {
         "step, uniform length at the same mean": uniform,
-        "step, a ratio a sample (packed)": lambda turn: setting.step(setting.mask(setting.ratios(A_SAMPLE, turn))),
+        "step, a ratio a sample (packed)": lambda turn: setting.step(
+            setting.mask(setting.ratios(A_SAMPLE, turn))
+        ),
         "step, a ratio a sample (padded)": padded,
     }
     title = f"{name}, batch {len(setting.positions)}, ratio uniform 0.6-0.9"
@@ -132,9 +165,14 @@ def saving() -> dict[str, float]:
         shapes = {f"layer_{number}": (2048, 2048) for number in range(24)}
         weights = {name: torch.randn(shape) for name, shape in shapes.items()}
         moments = {
-            f"{name}/{key}": torch.randn(shape) for name, shape in shapes.items() for key in ("exp_avg", "exp_avg_sq")
+            f"{name}/{key}": torch.randn(shape)
+            for name, shape in shapes.items()
+            for key in ("exp_avg", "exp_avg_sq")
         }
-        held = {name: torch.empty_like(tensor) for name, tensor in (weights | moments).items()}
+        held = {
+            name: torch.empty_like(tensor)
+            for name, tensor in (weights | moments).items()
+        }
         path, writer, pauses = Path(folder) / "step_1", CheckpointWriter(), []
 
         def copy(_: int) -> None:
@@ -150,14 +188,23 @@ def saving() -> dict[str, float]:
             for name, job in jobs.items():
                 start = time.perf_counter()
                 job(turn)
-                (times[name] if turn else pauses).append((time.perf_counter() - start) * 1e3)
+                (times[name] if turn else pauses).append(
+                    (time.perf_counter() - start) * 1e3
+                )
                 writer.wait()  # between rounds: a write under way would slow down the other's copy
         parameters = sum(tensor.numel() for tensor in weights.values()) / 1e6
-    medians = {name: round(statistics.median(found), 1) for name, found in times.items()}
+    medians = {
+        name: round(statistics.median(found), 1) for name, found in times.items()
+    }
     ratio = statistics.median(
-        mine / its for mine, its in zip(times["pause of a save"], times["one copy in memory"], strict=True)
+        mine / its
+        for mine, its in zip(
+            times["pause of a save"], times["one copy in memory"], strict=True
+        )
     )
-    print(f"saving {parameters:.0f} M parameters and their moments, medians of {SAVES}: {medians}, ratio {ratio:.2f}")
+    print(
+        f"saving {parameters:.0f} M parameters and their moments, medians of {SAVES}: {medians}, ratio {ratio:.2f}"
+    )
     print(f"  the first save, which takes its memory: {pauses[-1]:.0f} ms")
     return medians | {"save/copy": round(ratio, 3)}
 
@@ -165,9 +212,14 @@ def saving() -> dict[str, float]:
 def starting() -> dict[str, float]:
     """Until the first batch is read, at the stream's beginning and a billion positions on."""
     jobs: dict[str, Job] = {}
-    for name, step in (("first batch at position 0", 0), ("first batch at position 10^9", 10**9 // 128)):
+    for name, step in (
+        ("first batch at position 0", 0),
+        ("first batch at position 10^9", 10**9 // 128),
+    ):
         batches = MicroBatches(128, 128, 1 << 40, step)
-        jobs[name] = lambda turn, batches=batches: Stream(1_281_167, turn).indices(torch.tensor(next(iter(batches))))
+        jobs[name] = lambda turn, batches=batches: Stream(1_281_167, turn).indices(
+            torch.tensor(next(iter(batches)))
+        )
     return report("starting", "first batch at position 0", jobs)
 
 

@@ -38,13 +38,19 @@ def make(path: Path, num_cells: int, num_genes: int) -> None:
 
     draw, each = np.random.default_rng(0), num_genes // 20
     names = pd.DataFrame(index=[f"gene_{n}" for n in range(num_genes)])
-    anndata.AnnData(obs=pd.DataFrame(index=[str(n) for n in range(num_cells)]), var=names).write_h5ad(path)
+    anndata.AnnData(
+        obs=pd.DataFrame(index=[str(n) for n in range(num_cells)]), var=names
+    ).write_h5ad(path)
     with h5py.File(path, "r+") as file:
         if "X" in file:
             del file["X"]
         group = file.create_group("X")
         group.attrs.update(
-            {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": (num_cells, num_genes)}
+            {
+                "encoding-type": "csr_matrix",
+                "encoding-version": "0.1.0",
+                "shape": (num_cells, num_genes),
+            }
         )
         group["indptr"] = np.arange(num_cells + 1) * each
         data = group.create_dataset("data", (num_cells * each,), np.float32)
@@ -77,7 +83,9 @@ def scdataset(path: Path, batch: int, dense: bool) -> Iterator[torch.Tensor]:
 
     backed = anndata.read_h5ad(path, backed="r")
 
-    def fetch(collection: anndata.AnnData, indices: np.ndarray) -> tuple[object, np.ndarray]:
+    def fetch(
+        collection: anndata.AnnData, indices: np.ndarray
+    ) -> tuple[object, np.ndarray]:
         found = collection.X[indices]
         return found, np.asarray(indices)
 
@@ -123,7 +131,9 @@ def entropy(batches: Iterator[torch.Tensor], num_cells: int, count: int = 20) ->
     """Mean entropy in bits of a batch over stretches of the file; log2 of 100 is 6.64."""
     found = []
     for _ in range(count):
-        shares = np.bincount((next(batches) * STRETCHES // num_cells).numpy(), minlength=STRETCHES)
+        shares = np.bincount(
+            (next(batches) * STRETCHES // num_cells).numpy(), minlength=STRETCHES
+        )
         shares = shares[shares > 0] / shares.sum()
         found.append(-(shares * np.log2(shares)).sum())
     return float(np.mean(found))
@@ -131,8 +141,14 @@ def entropy(batches: Iterator[torch.Tensor], num_cells: int, count: int = 20) ->
 
 def resident() -> dict[str, float]:
     """MB: resident, and this process's proportional share of shared pages."""
-    lines = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
-    return {name: round(int(lines[name].split()[0]) / 1024, 1) for name in ("Rss", "Pss", "Anonymous")}
+    lines = dict(
+        line.split(":")
+        for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
+    )
+    return {
+        name: round(int(lines[name].split()[0]) / 1024, 1)
+        for name in ("Rss", "Pss", "Anonymous")
+    }
 
 
 def shared_pages(store_path: Path) -> dict[str, float]:
@@ -168,7 +184,9 @@ def main() -> None:
         make(path, given.cells, given.genes)
     start = time.perf_counter()
     store = build_store(given.work / f"store_{given.cells}_{given.genes}", [path])
-    print(f"store: {time.perf_counter() - start:.0f} s to build or open, {store.meta['entries']:,} entries")
+    print(
+        f"store: {time.perf_counter() - start:.0f} s to build or open, {store.meta['entries']:,} entries"
+    )
     cells = Cells(store, store.gene_names, CellView())
     for name in ("genes", "values", "starts"):
         int(np.asarray(getattr(store, name)).sum())  # warm pages
@@ -182,20 +200,28 @@ def main() -> None:
             "AnnLoader": lambda batch=batch: annloader(path, batch),
         }
         if importlib.util.find_spec("scdataset") is None:
-            jobs = {name: job for name, job in jobs.items() if not name.startswith("scDataset")}
+            jobs = {
+                name: job
+                for name, job in jobs.items()
+                if not name.startswith("scDataset")
+            }
         found: dict[str, list[float]] = {name: [] for name in jobs}
         for _ in range(ROUNDS):
             for name, job in jobs.items():
                 found[name].append(speed(job()))
         mixed = {
-            name: entropy(jobs[name](), given.cells) for name in ("store, lists", "scDataset, lists") if name in jobs
+            name: entropy(jobs[name](), given.cells)
+            for name in ("store, lists", "scDataset, lists")
+            if name in jobs
         }
-        print(f"batch {batch}: cells/s, medians of {ROUNDS}, interleaved; entropy {mixed}")
+        print(
+            f"batch {batch}: cells/s, medians of {ROUNDS}, interleaved; entropy {mixed}"
+        )
         for name, rates in found.items():
             print(f"  {name:<20}{statistics.median(rates):12,.0f}")
-        results[f"batch {batch}"] = {name: round(statistics.median(rates)) for name, rates in found.items()} | {
-            "entropy": {name: round(bits, 2) for name, bits in mixed.items()}
-        }
+        results[f"batch {batch}"] = {
+            name: round(statistics.median(rates)) for name, rates in found.items()
+        } | {"entropy": {name: round(bits, 2) for name, bits in mixed.items()}}
     results["memory after"] = resident()
     results["shared pages"] = shared_pages(store.path)
     print(f"cells: {json.dumps(results)}")

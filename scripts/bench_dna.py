@@ -50,7 +50,9 @@ def make_fasta(path: Path, bases: int) -> None:
                 size = min(LINE * 100_000, first + CONTIG - at, bases - at)
                 part = letters[draw.integers(0, 8, size, dtype=np.uint8)]
                 part[: size // 10] = ord("N")
-                part = np.append(part, np.full(-size % LINE, ord("\n"), dtype=np.uint8)).reshape(-1, LINE)
+                part = np.append(
+                    part, np.full(-size % LINE, ord("\n"), dtype=np.uint8)
+                ).reshape(-1, LINE)
                 lines = np.pad(part, ((0, 0), (0, 1)), constant_values=ord("\n"))
                 file.write(lines.tobytes())
 
@@ -71,7 +73,9 @@ def make_maf(path: Path, aligned: int, species: int, width: int) -> None:
                 text = pool[at : at + width]
                 size = width - text.count(b"-")
                 if row == 0:
-                    file.write(b"s ref.chr1 %d %d + %d %s\n" % (start, size, length, text))
+                    file.write(
+                        b"s ref.chr1 %d %d + %d %s\n" % (start, size, length, text)
+                    )
                     start += size + 5
                 else:
                     file.write(b"s s%d.chr1 0 %d + 1000000 %s\n" % (row, size, text))
@@ -79,7 +83,9 @@ def make_maf(path: Path, aligned: int, species: int, width: int) -> None:
 
 def memory(name: str) -> int:
     """A line of /proc/self/status in bytes."""
-    lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    lines = dict(
+        line.split(":") for line in Path("/proc/self/status").read_text().splitlines()
+    )
     return int(lines[name].split()[0]) * 1024
 
 
@@ -87,7 +93,9 @@ def apart(job: Callable[[Callable[[], None]], dict[str, float]]) -> dict[str, fl
     """A job's result, from a process of its own, with its memory in MB; it calls what it is given now and then."""
     readable, writable = os.pipe()
     if (child := os.fork()) == 0:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak so far was the parent's
+        Path("/proc/self/clear_refs").write_text(
+            "5"
+        )  # the peak so far was the parent's
         own = 0
 
         def look() -> None:
@@ -108,7 +116,9 @@ def apart(job: Callable[[Callable[[], None]], dict[str, float]]) -> dict[str, fl
     return found
 
 
-def rates(name: str, load: Callable[[int], int], look: Callable[[], None]) -> dict[str, float]:
+def rates(
+    name: str, load: Callable[[int], int], look: Callable[[], None]
+) -> dict[str, float]:
     """Items a second, medians of rounds; `load` takes a step's number and gives how many it read."""
     load(0)
     wall, cpu, step = [], [], 1
@@ -120,13 +130,18 @@ def rates(name: str, load: Callable[[int], int], look: Callable[[], None]) -> di
         wall.append(seen / (time.perf_counter() - start))
         cpu.append(seen / (time.process_time() - busy))
         look()
-    return {f"{name}_per_s": round(statistics.median(wall)), f"{name}_per_cpu_s": round(statistics.median(cpu))}
+    return {
+        f"{name}_per_s": round(statistics.median(wall)),
+        f"{name}_per_cpu_s": round(statistics.median(cpu)),
+    }
 
 
 def read_windows(windows: Windows, look: Callable[[], None]) -> dict[str, float]:
     """Bases a second, alone and in the order of training."""
     stream, rows = Stream(len(windows), seed=0), TOGETHER // windows.length
-    drawn = torch.randint(len(windows), (64, rows), generator=torch.Generator().manual_seed(0))
+    drawn = torch.randint(
+        len(windows), (64, rows), generator=torch.Generator().manual_seed(0)
+    )
 
     def alone(step: int) -> int:
         positions = torch.arange(step * rows, (step + 1) * rows)
@@ -134,10 +149,14 @@ def read_windows(windows: Windows, look: Callable[[], None]) -> dict[str, float]
 
     def streamed(step: int) -> int:
         positions = torch.arange(step * rows, (step + 1) * rows)
-        return int(windows.load(stream.indices(positions), positions, 0)["bases"].numel())
+        return int(
+            windows.load(stream.indices(positions), positions, 0)["bases"].numel()
+        )
 
     found: dict[str, float] = {"windows": len(windows)}
-    return found | rates("bases", alone, look) | rates("with_the_stream", streamed, look)
+    return (
+        found | rates("bases", alone, look) | rates("with_the_stream", streamed, look)
+    )
 
 
 def bench_genome(work: Path, bases: int) -> dict[str, Any]:
@@ -148,19 +167,26 @@ def bench_genome(work: Path, bases: int) -> dict[str, Any]:
         start, busy = time.perf_counter(), time.process_time()
         build_genome_store(place, [path], lambda *_: look())
         wall, cpu = time.perf_counter() - start, time.process_time() - busy
-        return {"bases_per_s": round(bases / wall), "bases_per_cpu_s": round(bases / cpu)}
+        return {
+            "bases_per_s": round(bases / wall),
+            "bases_per_cpu_s": round(bases / cpu),
+        }
 
     found: dict[str, Any] = {"bases": bases, "build": apart(build)}
     path.unlink()
     np.asarray(open_genome_store(place).bases).max()  # warm pages
     for length in (128, 512, 2048):
         found[f"windows of {length}"] = apart(
-            lambda look, length=length: read_windows(Windows(open_genome_store(place), length), look)
+            lambda look, length=length: read_windows(
+                Windows(open_genome_store(place), length), look
+            )
         )
     return found
 
 
-def bench_alignment(work: Path, aligned: int, species: int, width: int) -> dict[str, Any]:
+def bench_alignment(
+    work: Path, aligned: int, species: int, width: int
+) -> dict[str, Any]:
     path, place = work / "alignment.maf", work / "alignment"
     shutil.rmtree(place, ignore_errors=True)
     make_maf(path, aligned, species, width)
@@ -170,13 +196,22 @@ def bench_alignment(work: Path, aligned: int, species: int, width: int) -> dict[
         store = build_alignment_store(place, [path], None, None, lambda *_: look())
         wall, cpu = time.perf_counter() - start, time.process_time() - busy
         bases = sum(store.meta["aligned"].values())
-        return {"aligned_bases_per_s": round(bases / wall), "aligned_bases_per_cpu_s": round(bases / cpu)}
+        return {
+            "aligned_bases_per_s": round(bases / wall),
+            "aligned_bases_per_cpu_s": round(bases / cpu),
+        }
 
-    found: dict[str, Any] = {"species": species, "columns a block": width, "build": apart(build)}
+    found: dict[str, Any] = {
+        "species": species,
+        "columns a block": width,
+        "build": apart(build),
+    }
     path.unlink()
     store = open_alignment_store(place)
     found["windows of 128"] = apart(
-        lambda look: read_windows(Windows(store.reference, 128, alignment=store, least_aligned=0.5), look)
+        lambda look: read_windows(
+            Windows(store.reference, 128, alignment=store, least_aligned=0.5), look
+        )
     )
     return found
 
@@ -203,9 +238,21 @@ def bench_training(genome: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work", type=Path, help="folder for files, as large as the genome twice")
-    parser.add_argument("--bases", type=int, default=200_000_000, help="of the genome; a human one has 3 billion")
-    parser.add_argument("--aligned", type=int, default=20_000_000, help="bases of an alignment, of all species")
+    parser.add_argument(
+        "work", type=Path, help="folder for files, as large as the genome twice"
+    )
+    parser.add_argument(
+        "--bases",
+        type=int,
+        default=200_000_000,
+        help="of the genome; a human one has 3 billion",
+    )
+    parser.add_argument(
+        "--aligned",
+        type=int,
+        default=20_000_000,
+        help="bases of an alignment, of all species",
+    )
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(given.work / "genome", ignore_errors=True)

@@ -24,7 +24,11 @@ SIZE, LENGTH, ROWS = 30_000, 256, 8
 
 
 def recipe_of(ratio: float, document: str = "file") -> Any:
-    plain = {"vocab_size": SIZE, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    plain = {
+        "vocab_size": SIZE,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }
     shape = {"width": 512, "depth": 4, "heads": 8, "hidden": 2048}
     found = {
         "task": "pretrain",
@@ -47,19 +51,35 @@ def recipe_of(ratio: float, document: str = "file") -> Any:
 def main() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     found, size = {}, float(ROWS * LENGTH)
-    print(f"BERT 4 x 512, {SIZE:,} tokens, rows of {LENGTH}, {torch.get_num_threads()} threads, medians of {ROUNDS}")
+    print(
+        f"BERT 4 x 512, {SIZE:,} tokens, rows of {LENGTH}, {torch.get_num_threads()} threads, medians of {ROUNDS}"
+    )
     for ratio in (0.15, 0.4):
         recipe = recipe_of(ratio)
         ours, tokenizer = Ours(recipe), find_store(recipe.data).tokenizer
-        theirs = Theirs(model_config(recipe, recipe_tokenizer(recipe)), tokenizer, ratio, ours.ids(), ROWS)
-        found[f"grouped {ratio}"] = compare(f"grouped, ratio {ratio}", ours, theirs, (size, size))
+        theirs = Theirs(
+            model_config(recipe, recipe_tokenizer(recipe)),
+            tokenizer,
+            ratio,
+            ours.ids(),
+            ROWS,
+        )
+        found[f"grouped {ratio}"] = compare(
+            f"grouped, ratio {ratio}", ours, theirs, (size, size)
+        )
     recipe = recipe_of(0.15, "paragraph")
     ours, store = Ours(recipe), find_store(recipe.data)
     cuts = store.documents[: 40 * ROWS * (STEPS + 1)].tolist()
     texts = [store.tokens[a:b].tolist()[:LENGTH] for a, b in pairwise(cuts)]
     mean = sum(map(len, texts)) / len(texts)
     batch = round(size / mean)
-    theirs = Theirs(model_config(recipe, recipe_tokenizer(recipe)), store.tokenizer, 0.15, texts, batch)
+    theirs = Theirs(
+        model_config(recipe, recipe_tokenizer(recipe)),
+        store.tokenizer,
+        0.15,
+        texts,
+        batch,
+    )
     title = f"packed, padded ({mean:.0f} a text)"
     found["packed against padded"] = compare(title, ours, theirs, (size, mean * batch))
     print(json.dumps(found))

@@ -33,7 +33,9 @@ def evolve(subtrees, above, rates, draw, found):
     for below, length in subtrees:
         other, _ = stay(length, rates)
         is_changed = draw.random(len(above)) < 3 * other
-        bases = np.where(is_changed, (above + draw.integers(1, 4, len(above))) % 4, above)
+        bases = np.where(
+            is_changed, (above + draw.integers(1, 4, len(above))) % 4, above
+        )
         if isinstance(below, str):
             found[below] = bases
         else:
@@ -44,7 +46,11 @@ def likelihood(subtrees, leaves, rate):
     """(C, 4) of all leaves below, given each base above."""
     product = np.ones((len(next(iter(leaves.values()))), 4))
     for below, length in subtrees:
-        inside = np.eye(4)[leaves[below]] if isinstance(below, str) else likelihood(below, leaves, rate)
+        inside = (
+            np.eye(4)[leaves[below]]
+            if isinstance(below, str)
+            else likelihood(below, leaves, rate)
+        )
         other, same = stay(length, rate)
         product *= other * inside.sum(axis=1, keepdims=True) + (same - other) * inside
     return product
@@ -58,7 +64,9 @@ def simulate(folder):
     evolve(TREE, reference, RATES[kind], draw, leaves)
     rows = {"ref": reference, **leaves}
     letters = np.array(list("ACGT"))
-    text = "".join(f">{name}\n{''.join(letters[bases])}\n" for name, bases in rows.items())
+    text = "".join(
+        f">{name}\n{''.join(letters[bases])}\n" for name, bases in rows.items()
+    )
     (folder / "simulated.msa.fa").write_text(text)
     return reference, leaves, kind == 0
 
@@ -68,7 +76,10 @@ def main():
     parser.add_argument("folder", nargs="?", default="build/phylogeny")
     parser.add_argument("--steps", type=int, default=1000)
     arguments = parser.parse_args()
-    folder, recipe = Path(arguments.folder), Path("recipes/dna/chr22_msa.yaml").resolve()
+    folder, recipe = (
+        Path(arguments.folder),
+        Path("recipes/dna/chr22_msa.yaml").resolve(),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     reference, leaves, is_slow = simulate(Path())
@@ -81,26 +92,48 @@ def main():
     first = COLUMNS - TEST
     contig = "simulated"  # an aligned FASTA is one contig, called as the file
     settings = (
-        *("data.card=genome_files", "data.root=simulated.msa.fa", "data.alignment={reference: ref}"),
+        *(
+            "data.card=genome_files",
+            "data.root=simulated.msa.fa",
+            "data.alignment={reference: ref}",
+        ),
         f"data.test=['{contig}:{first + 1}-{COLUMNS}']",
-        *("model={encoder: conv, width: 64, depth: 2, kernel: 3}", "mask.replacement=[1.0, 0.0]"),
+        *(
+            "model={encoder: conv, width: 64, depth: 2, kernel: 3}",
+            "mask.replacement=[1.0, 0.0]",
+        ),
         f"schedule={{steps: {arguments.steps}, warmup_steps: 50, decay: cosine}}",
     )
-    code = r2mae(["pretrain", str(recipe), "--name", "phylogeny", *(w for one in settings for w in ("--set", one))])
+    code = r2mae(
+        [
+            "pretrain",
+            str(recipe),
+            "--name",
+            "phylogeny",
+            *(w for one in settings for w in ("--set", one)),
+        ]
+    )
     assert code == 0
     loaded = load_run("runs/phylogeny")
     sites = np.arange(first + 200, COLUMNS - 200, 4)
-    scorer = SiteScorer(loaded.model, codec_of(loaded.recipe), find_reference(loaded.recipe, None), 64)
+    scorer = SiteScorer(
+        loaded.model, codec_of(loaded.recipe), find_reference(loaded.recipe, None), 64
+    )
     found = scorer.score(np.zeros(len(sites), dtype=np.int64), sites)
     ours = {name: bases[sites] for name, bases in leaves.items()}
-    truth = sum(share * likelihood(TREE, ours, rate) for share, rate in zip(SHARES, RATES, strict=True))
+    truth = sum(
+        share * likelihood(TREE, ours, rate)
+        for share, rate in zip(SHARES, RATES, strict=True)
+    )
     ref = reference[sites]
     alt = (ref + np.random.default_rng(1).integers(1, 4, len(sites))) % 4
     row = np.arange(len(sites))
     scores = {
         "oracle": -np.log(truth[row, alt] / truth[row, ref]),
         "run": -(found[row, alt] - found[row, ref]),
-        "identity": np.mean([bases == ref for bases in ours.values()], axis=0).astype(float),
+        "identity": np.mean([bases == ref for bases in ours.values()], axis=0).astype(
+            float
+        ),
     }
     ranked = rank_scores(scores, is_slow[sites], draws=200)
     posterior = np.log(truth / truth.sum(axis=1, keepdims=True))

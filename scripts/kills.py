@@ -39,7 +39,9 @@ def start(command: list[str]) -> int:
 def finish(pid: int) -> None:
     _, status = os.waitpid(pid, 0)
     if status:
-        sys.exit(f"a training ended with {os.waitstatus_to_exitcode(status)}: {Path('said').read_text().strip()}")
+        sys.exit(
+            f"a training ended with {os.waitstatus_to_exitcode(status)}: {Path('said').read_text().strip()}"
+        )
 
 
 def last_step(folder: RunFolder) -> int:
@@ -57,7 +59,9 @@ def kill_at(command: list[str], folder: RunFolder, step: int) -> int:
     pid = start(command)
     while last_step(folder) < step:
         if os.waitpid(pid, os.WNOHANG)[0]:
-            sys.exit(f"the training ended before step {step}: {Path('said').read_text().strip()}")
+            sys.exit(
+                f"the training ended before step {step}: {Path('said').read_text().strip()}"
+            )
         time.sleep(0.002)
     time.sleep(random.uniform(0, 0.02))
     os.kill(pid, signal.SIGKILL)
@@ -68,7 +72,11 @@ def kill_at(command: list[str], folder: RunFolder, step: int) -> int:
 def hashes(folder: RunFolder) -> dict[str, str]:
     last = folder.pointer("last")
     assert last is not None
-    return {name: found for name, found in read_manifest(last)["sha256"].items() if name != MANIFEST}
+    return {
+        name: found
+        for name, found in read_manifest(last)["sha256"].items()
+        if name != MANIFEST
+    }
 
 
 def main() -> None:
@@ -76,22 +84,35 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--every", type=int, default=10, help="steps between checkpoints")
+    parser.add_argument(
+        "--every", type=int, default=10, help="steps between checkpoints"
+    )
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     recipe = str(Path(arguments.recipe).resolve())
-    settings = [*arguments.set, f"schedule.steps={arguments.steps}", f"checkpoint.every_steps={arguments.every}"]
+    settings = [
+        *arguments.set,
+        f"schedule.steps={arguments.steps}",
+        f"checkpoint.every_steps={arguments.every}",
+    ]
     options = [word for setting in settings for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
-        straight, killed = (RunFolder(f"runs/{name}") for name in ("straight", "killed"))
+        straight, killed = (
+            RunFolder(f"runs/{name}") for name in ("straight", "killed")
+        )
         command = ["pretrain", recipe, "--trace", *options, "--name"]
         began = time.monotonic()
         finish(start([*command, "straight"]))
         lost = []
-        for number, step in enumerate(sorted(random.sample(range(1, arguments.steps), arguments.kills)), 1):
+        for number, step in enumerate(
+            sorted(random.sample(range(1, arguments.steps), arguments.kills)), 1
+        ):
             lost.append(kill_at([*command, "killed"], killed, step))
-            print(f"kill {number} of {arguments.kills} at step {step}: {lost[-1]} steps to do again", flush=True)
+            print(
+                f"kill {number} of {arguments.kills} at step {step}: {lost[-1]} steps to do again",
+                flush=True,
+            )
         finish(start([*command, "killed"]))
         result = {
             "kills": len(lost),

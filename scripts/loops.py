@@ -38,7 +38,9 @@ class Ours:
 
     def ids(self) -> list[list[int]]:
         """Rows of tokens, as many as a loop reads."""
-        found = load_plain(self.rows, torch.arange(self.samples * (STEPS + 1)), torch.device("cpu"))
+        found = load_plain(
+            self.rows, torch.arange(self.samples * (STEPS + 1)), torch.device("cpu")
+        )
         return found["input_ids"].tolist()  # type: ignore[no-any-return]
 
     def run(self) -> list[float]:
@@ -58,7 +60,12 @@ class Ours:
             training.trainer.callbacks.insert(0, Clock())
             with contextlib.suppress(EnoughError):
                 training.run()
-        return [after - before for before, after in zip(starts[WARM_UP:], starts[WARM_UP + 1 :], strict=False)]
+        return [
+            after - before
+            for before, after in zip(
+                starts[WARM_UP:], starts[WARM_UP + 1 :], strict=False
+            )
+        ]
 
     def saved(self) -> int:
         """Bytes that autograd holds at the end of a forward pass."""
@@ -66,18 +73,33 @@ class Ours:
             training = build_training(self.recipe, RunFolder(Path(place) / "run"))
             model: Any = training.module.model
             places = torch.arange(self.samples)
-            batch = load_plain(self.rows, places, torch.device("cpu")) | {"positions": places}
+            batch = load_plain(self.rows, places, torch.device("cpu")) | {
+                "positions": places
+            }
             ready = training.module.objective.prepare(model.train(), batch, 0)
-            return saved_bytes(lambda: training.module.objective.loss(model, ready).total)
+            return saved_bytes(
+                lambda: training.module.objective.loss(model, ready).total
+            )
 
 
 class Theirs:
     """transformers' Trainer on rows, or on texts that are padded."""
 
-    def __init__(self, config: Any, tokenizer: Any, ratio: float, rows: list[list[int]], batch: int) -> None:
+    def __init__(
+        self,
+        config: Any,
+        tokenizer: Any,
+        ratio: float,
+        rows: list[list[int]],
+        batch: int,
+    ) -> None:
         self.config, self.batch = config, batch
-        self.collator = transformers.DataCollatorForLanguageModeling(tokenizer, mlm_probability=ratio)
-        self.rows = [{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows]
+        self.collator = transformers.DataCollatorForLanguageModeling(
+            tokenizer, mlm_probability=ratio
+        )
+        self.rows = [
+            {"input_ids": row, "attention_mask": [1] * len(row)} for row in rows
+        ]
 
     def run(self) -> list[float]:
         """Seconds of each step."""
@@ -100,11 +122,21 @@ class Theirs:
                 logging_strategy="no",
                 disable_tqdm=True,
             )
-            model, more = transformers.AutoModelForMaskedLM.from_config(self.config), {"data_collator": self.collator}
-            trainer = transformers.Trainer(model, options, train_dataset=self.rows, callbacks=[Clock()], **more)
+            model, more = (
+                transformers.AutoModelForMaskedLM.from_config(self.config),
+                {"data_collator": self.collator},
+            )
+            trainer = transformers.Trainer(
+                model, options, train_dataset=self.rows, callbacks=[Clock()], **more
+            )
             trainer.remove_callback(transformers.PrinterCallback)
             trainer.train()
-        return [after - before for before, after in zip(starts[WARM_UP:], starts[WARM_UP + 1 :], strict=False)]
+        return [
+            after - before
+            for before, after in zip(
+                starts[WARM_UP:], starts[WARM_UP + 1 :], strict=False
+            )
+        ]
 
     def saved(self) -> int:
         """Bytes that autograd holds at the end of a forward pass."""
@@ -119,7 +151,9 @@ def saved_bytes(job: Callable[[], torch.Tensor]) -> int:
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         if not isinstance(tensor, torch.nn.Parameter):
-            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            storages[tensor.untyped_storage().data_ptr()] = (
+                tensor.untyped_storage().nbytes()
+            )
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -128,14 +162,20 @@ def saved_bytes(job: Callable[[], torch.Tensor]) -> int:
     return sum(storages.values())
 
 
-def compare(title: str, ours: Ours, theirs: Theirs, tokens: tuple[float, float]) -> dict[str, float]:
+def compare(
+    title: str, ours: Ours, theirs: Theirs, tokens: tuple[float, float]
+) -> dict[str, float]:
     """Medians over rounds, printed; tokens: of a step, ours and theirs."""
     transformers.logging.set_verbosity_error()
     speeds: dict[str, list[float]] = {"ours": [], "theirs": []}
     for _ in range(ROUNDS):
-        for (name, loop), size in zip((("ours", ours.run), ("theirs", theirs.run)), tokens, strict=True):
+        for (name, loop), size in zip(
+            (("ours", ours.run), ("theirs", theirs.run)), tokens, strict=True
+        ):
             speeds[name].append(size / statistics.median(loop()))
-    ratio = statistics.median(a / b for a, b in zip(speeds["ours"], speeds["theirs"], strict=True))
+    ratio = statistics.median(
+        a / b for a, b in zip(speeds["ours"], speeds["theirs"], strict=True)
+    )
     memory = theirs.saved() / tokens[1] / (ours.saved() / tokens[0])
     found = {name: round(statistics.median(each)) for name, each in speeds.items()}
     print(

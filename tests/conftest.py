@@ -57,7 +57,11 @@ def make_cells(num_cells, num_genes, *, scaled=False, seed=0):
     rates = np.where((np.arange(num_genes) % 2)[None] == kinds[:, None], 2.0, 0.3)
     counts = draw.poisson(rates).astype(np.float32)
     counts[:, 0] += 1
-    matrix = draw.normal(size=counts.shape).astype(np.float32) + counts if scaled else sparse.csr_matrix(counts)
+    matrix = (
+        draw.normal(size=counts.shape).astype(np.float32) + counts
+        if scaled
+        else sparse.csr_matrix(counts)
+    )
     obs = pd.DataFrame(
         {
             "kind": pd.Categorical(np.array(["T", "B"])[kinds]),
@@ -65,12 +69,18 @@ def make_cells(num_cells, num_genes, *, scaled=False, seed=0):
         },
         index=[f"cell_{n}" for n in range(num_cells)],
     )
-    return anndata.AnnData(matrix, obs=obs, var=pd.DataFrame(index=[f"gene_{n}" for n in range(num_genes)]))
+    return anndata.AnnData(
+        matrix, obs=obs, var=pd.DataFrame(index=[f"gene_{n}" for n in range(num_genes)])
+    )
 
 
 def make_texts(number):
     """Sentences of a small grammar, of which words tell about words."""
-    animals, verbs, places = ("cat", "dog", "bird"), ("sat", "slept", "sang"), ("mat", "roof", "tree")
+    animals, verbs, places = (
+        ("cat", "dog", "bird"),
+        ("sat", "slept", "sang"),
+        ("mat", "roof", "tree"),
+    )
     return [
         f"The {animals[n % 3]} number {n} {verbs[n % 3]} on the {places[n % 3]}, as the {animals[n % 3]} always does."
         for n in range(number)
@@ -81,7 +91,12 @@ def r2mae(*arguments, cwd=None, timeout=240, check=None, **environment):
     """The console script in a fresh process; check=0 asserts the exit code and shows stderr if it differs."""
     command = [str(Path(sys.executable).with_name("r2mae")), *map(str, arguments)]
     done = subprocess.run(
-        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=timeout
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
     if check is not None:
         assert done.returncode == check, done.stderr

@@ -10,7 +10,11 @@ MANY = [f"word{number}" for number in range(50)]
     [
         ("levles", ["levels", "scope", "pattern"], "Did you mean levels?"),
         ("digit", ["cifar10", "digits"], "Did you mean digits?"),
-        ("lr_per_256", ["lr", "lr_per_256_samples", "eps"], "Did you mean lr_per_256_samples?"),
+        (
+            "lr_per_256",
+            ["lr", "lr_per_256_samples", "eps"],
+            "Did you mean lr_per_256_samples?",
+        ),
         ("steps_", ["steps", "step"], "Did you mean steps or step?"),
         ("zzz", ["levels", "scope"], "Known: levels, scope."),
         ("", ["levels"], "Known: levels."),

@@ -28,7 +28,9 @@ class TokenFeatures:
 
     values: Floats  # (n, d)
     tokens: NDArray[np.int64]  # (d,)
-    leading: NDArray[np.int64]  # the first component of each token, as columns of values
+    leading: NDArray[
+        np.int64
+    ]  # the first component of each token, as columns of values
     explained: float
     constant_tokens: int
 
@@ -39,14 +41,20 @@ def whiten_tokens(tokens: ArrayLike) -> TokenFeatures:
     if raw.ndim == 2:
         raw = raw[:, :, None]
     if raw.ndim != 3 or len(raw) < LEAST_SAMPLES:
-        raise InputError(f"data must have at least {LEAST_SAMPLES} samples, got {len(raw)}. Use more.")
+        raise InputError(
+            f"data must have at least {LEAST_SAMPLES} samples, got {len(raw)}. Use more."
+        )
     if not np.isfinite(raw).all():
         row = int(np.argwhere(~np.isfinite(raw))[0][0])
-        raise InputError(f"data must be finite, got NaN or infinity in sample {row}. Leave it out.")
+        raise InputError(
+            f"data must be finite, got NaN or infinity in sample {row}. Leave it out."
+        )
     raw = raw - raw.mean(axis=0)
     varies = np.flatnonzero(raw.var(axis=0).sum(axis=1) > 1e-12 * raw.var())
     if len(varies) < 2:
-        raise InputError(f"data must have at least 2 tokens that vary, got {len(varies)} of {raw.shape[1]}.")
+        raise InputError(
+            f"data must have at least 2 tokens that vary, got {len(varies)} of {raw.shape[1]}."
+        )
     chosen = varies
     if len(varies) > _MAX_FEATURES:
         chosen = varies[np.linspace(0, len(varies) - 1, _MAX_FEATURES).astype(int)]
@@ -65,7 +73,11 @@ def whiten_tokens(tokens: ArrayLike) -> TokenFeatures:
         parts.append(left[:, :count] * np.sqrt(len(raw)))
         kept, total = kept + variances[:count].sum(), total + variances.sum()
     return TokenFeatures(
-        np.concatenate(parts, axis=1), np.array(labels), np.array(leading), kept / total, raw.shape[1] - len(varies)
+        np.concatenate(parts, axis=1),
+        np.array(labels),
+        np.array(leading),
+        kept / total,
+        raw.shape[1] - len(varies),
     )
 
 
@@ -81,7 +93,9 @@ class Shrunk:
     gain: float
 
 
-def shrink(features: TokenFeatures, rows: Any = slice(None), check: bool = True) -> Shrunk:
+def shrink(
+    features: TokenFeatures, rows: Any = slice(None), check: bool = True
+) -> Shrunk:
     """Covariance of some rows (all by default) of the features; every fifth row judges one fitted on the others.
 
     Source: Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices.

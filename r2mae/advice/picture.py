@@ -22,11 +22,16 @@ def draw_advice(advice: Advice, path: str) -> None:
         for factor, values in advice.curves.items()
         if factor != "ratio"
     }
-    draw_curves(ratios, lines, path, marks={"this recipe's law acts like": advice.law_acts_like})
+    draw_curves(
+        ratios, lines, path, marks={"this recipe's law acts like": advice.law_acts_like}
+    )
 
 
 def draw_curves(
-    ratios: Sequence[float], lines: Mapping[str, Sequence[float]], path: str, marks: Mapping[str, float] | None = None
+    ratios: Sequence[float],
+    lines: Mapping[str, Sequence[float]],
+    path: str,
+    marks: Mapping[str, float] | None = None,
 ) -> None:
     """Write a PNG, risks on a logarithmic axis. Raises: InputError for a path that is none."""
     check_picture_path(path)

@@ -13,13 +13,34 @@ from numpy.typing import ArrayLike
 
 from r2mae.advice.features import Floats, TokenFeatures, shrink, whiten_tokens
 from r2mae.advice.scenario import PHASES, Uncertainty, World
-from r2mae.law import FixedRatio, LinearSchedule, MaskLaw, RatioDistribution, UniformRatio
+from r2mae.law import (
+    FixedRatio,
+    LinearSchedule,
+    MaskLaw,
+    RatioDistribution,
+    UniformRatio,
+)
 from r2mae.theory import effective_ratio
 from r2mae.theory.prediction import Objective
 
 _GRID = np.round(np.arange(0.02, 0.961, 0.02), 2)  # of fixed ratios
 _ENDS = np.round(np.arange(0.05, 0.951, 0.1), 2)  # of uniform laws
-_RAMPS = (0.02, 0.04, 0.06, 0.1, 0.14, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96)  # ends of ramps
+_RAMPS = (
+    0.02,
+    0.04,
+    0.06,
+    0.1,
+    0.14,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    0.96,
+)  # ends of ramps
 _BAND = (5, 95)
 
 
@@ -71,7 +92,9 @@ class Advice:
     least_expected_fixed: Choice
     least_expected_uniform: Choice
     schedules: list[ScheduleChoice]
-    curves: dict[str, list[float]]  # fixed ratios, and excess risk at each sample factor
+    curves: dict[
+        str, list[float]
+    ]  # fixed ratios, and excess risk at each sample factor
     warnings: list[str]
 
 
@@ -96,7 +119,9 @@ def recommend(
     uncertainty = uncertainty or Uncertainty()
     rows = len(features.values) if num_rows is None else num_rows
     rng = np.random.default_rng(seed)
-    targets = rng.choice(features.leading, size=min(num_targets, len(features.leading)), replace=False).tolist()
+    targets = rng.choice(
+        features.leading, size=min(num_targets, len(features.leading)), replace=False
+    ).tolist()
     shrunk = shrink(features)
     laws = _candidates(law.ratio)
     results = []
@@ -105,7 +130,14 @@ def recommend(
             progress(number, bootstrap + 1)
         half = rng.permutation(len(features.values))[: len(features.values) // 2]
         sampled = shrunk if number == 0 else shrink(features, half, check=False)
-        results.append(_Result(World(sampled.covariance, features, rows, targets), laws, uncertainty, objective))
+        results.append(
+            _Result(
+                World(sampled.covariance, features, rows, targets),
+                laws,
+                uncertainty,
+                objective,
+            )
+        )
     if progress is not None:
         progress(bootstrap + 1, bootstrap + 1)
     own, again = results[0], results[1:] or results[:1]
@@ -115,7 +147,10 @@ def recommend(
 
     def choice(index: int) -> Choice:
         expected, worst = float(own.expected[index]), float(own.worst[index])
-        bands = _band([r.expected[index] for r in again], expected), _band([r.worst[index] for r in again], worst)
+        bands = (
+            _band([r.expected[index] for r in again], expected),
+            _band([r.worst[index] for r in again], worst),
+        )
         return Choice(laws[index], expected, worst, *bands)
 
     return Advice(
@@ -126,7 +161,9 @@ def recommend(
         shrinkage=shrunk.shrinkage,
         held_out_gain=shrunk.gain,
         best_fixed=best_fixed,
-        best_fixed_band=_band([float(_GRID[result.nominal[:fixed].argmin()]) for result in again]),
+        best_fixed_band=_band(
+            [float(_GRID[result.nominal[:fixed].argmin()]) for result in again]
+        ),
         law=law.ratio,
         law_acts_like=effective_ratio(law.ratio, objective),
         law_excess=own.law_excess,
@@ -135,17 +172,32 @@ def recommend(
         least_expected=choice(int(own.expected[:-1].argmin())),
         least_worst=choice(int(own.worst[:-1].argmin())),
         least_expected_fixed=choice(int(own.expected[:fixed].argmin())),
-        least_expected_uniform=choice(min(uniforms, key=lambda index: own.expected[index])),
+        least_expected_uniform=choice(
+            min(uniforms, key=lambda index: own.expected[index])
+        ),
         schedules=_schedules(results, laws, uncertainty, objective),
         curves=_curves(own.world, uncertainty, objective),
-        warnings=_warn(features, shrunk.covariance, shrunk.gain, rows, law.schedule is not None, best_fixed),
+        warnings=_warn(
+            features,
+            shrunk.covariance,
+            shrunk.gain,
+            rows,
+            law.schedule is not None,
+            best_fixed,
+        ),
     )
 
 
 class _Result:
     """Risks of all candidates in one world."""
 
-    def __init__(self, world: World, laws: list[RatioDistribution], uncertainty: Uncertainty, goal: Objective) -> None:
+    def __init__(
+        self,
+        world: World,
+        laws: list[RatioDistribution],
+        uncertainty: Uncertainty,
+        goal: Objective,
+    ) -> None:
         self.world = world
         table = world.table(laws, uncertainty, goal)
         best = table[: len(_GRID)].min(axis=0)
@@ -158,12 +210,20 @@ class _Result:
 
 def _candidates(own: RatioDistribution) -> list[RatioDistribution]:
     """Fixed ratios first, then uniform laws, the recipe's own last."""
-    uniform = [UniformRatio(float(low), float(high)) for low in _ENDS for high in _ENDS if low < high]
+    uniform = [
+        UniformRatio(float(low), float(high))
+        for low in _ENDS
+        for high in _ENDS
+        if low < high
+    ]
     return [*(FixedRatio(float(ratio)) for ratio in _GRID), *uniform, own]
 
 
 def _schedules(
-    results: list["_Result"], laws: list[RatioDistribution], uncertainty: Uncertainty, objective: Objective
+    results: list["_Result"],
+    laws: list[RatioDistribution],
+    uncertainty: Uncertainty,
+    objective: Objective,
 ) -> list[ScheduleChoice]:
     """The best straight ramp at each finite training time, full input at test time."""
     still = [(ratio, ratio) for ratio in _GRID]
@@ -176,40 +236,77 @@ def _schedules(
             continue  # where training runs to its end, the last ratio alone decides
         only = Uncertainty((1.0,), (0.0,), (1.0,), (time,))
         # A fixed ratio's moments are the same among masks that hide the target.
-        moving = [result.world.excess(1 - ratios, (1 - ratios) ** 2, 1.0, 1.0, 0.0, time) for result in results]
-        staying = [result.world.table(laws, only, objective)[:, 0] for result in results]
+        moving = [
+            result.world.excess(1 - ratios, (1 - ratios) ** 2, 1.0, 1.0, 0.0, time)
+            for result in results
+        ]
+        staying = [
+            result.world.table(laws, only, objective)[:, 0] for result in results
+        ]
         best, constant = int(moving[0].argmin()), int(staying[0].argmin())
-        gains = [float(1 - move[best] / stay.min()) for move, stay in zip(moving, staying, strict=True)]
+        gains = [
+            float(1 - move[best] / stay.min())
+            for move, stay in zip(moving, staying, strict=True)
+        ]
         start, end = map(float, pairs[best])
-        choices.append(ScheduleChoice(time, start, end, laws[constant], gains[0], _band(gains[1:] or gains, gains[0])))
+        choices.append(
+            ScheduleChoice(
+                time,
+                start,
+                end,
+                laws[constant],
+                gains[0],
+                _band(gains[1:] or gains, gains[0]),
+            )
+        )
     return choices
 
 
-def _curves(world: World, uncertainty: Uncertainty, objective: Objective) -> dict[str, list[float]]:
+def _curves(
+    world: World, uncertainty: Uncertainty, objective: Objective
+) -> dict[str, list[float]]:
     curves = {"ratio": _GRID.tolist()}
-    fixed: list[RatioDistribution | MaskLaw] = [FixedRatio(float(ratio)) for ratio in _GRID]
+    fixed: list[RatioDistribution | MaskLaw] = [
+        FixedRatio(float(ratio)) for ratio in _GRID
+    ]
     for factor in uncertainty.sample_factors:
-        only = replace(uncertainty, sample_factors=(factor,), test_ratios=(0.0,), noise_factors=(1.0,))
+        only = replace(
+            uncertainty,
+            sample_factors=(factor,),
+            test_ratios=(0.0,),
+            noise_factors=(1.0,),
+        )
         only = replace(only, train_times=(math.inf,))
         curves[f"{factor:g}"] = world.table(fixed, only, objective)[:, 0].tolist()
     return curves
 
 
 def _warn(
-    features: TokenFeatures, covariance: Floats, gain: float, num_rows: float, is_scheduled: bool, best_fixed: float
+    features: TokenFeatures,
+    covariance: Floats,
+    gain: float,
+    num_rows: float,
+    is_scheduled: bool,
+    best_fixed: float,
 ) -> list[str]:
     """Where the theory is loose for this data."""
     dim = len(covariance)
     top = float(np.linalg.eigvalsh(covariance)[-1])
     rules = (
-        (dim < 50, f"d = {dim} is small: the equations hold for large d, gaps of 10 % were seen at d = 50"),
+        (
+            dim < 50,
+            f"d = {dim} is small: the equations hold for large d, gaps of 10 % were seen at d = 50",
+        ),
         (num_rows < 50, f"N = {num_rows:g} is small: gaps of 10 % were seen at N = 50"),
         (
             top > dim / 20,
             f"one direction holds {top / dim:.0%} of the variance: with fresh masks the equations stay close, "
             "with one mask a row use leading_factors=1",
         ),
-        (not gain > 0, "on held-out samples the covariance is no better than independent features: use more samples"),
+        (
+            not gain > 0,
+            "on held-out samples the covariance is no better than independent features: use more samples",
+        ),
         (
             features.explained < 0.9,
             f"the features carry {features.explained:.0%} of the data's variance: finer structure is not seen",
@@ -219,7 +316,10 @@ def _warn(
             f"{best_fixed:g} is the least ratio tried: with this many samples the linear model wants next to no masks, "
             "and masks as regularisation are all it knows (docs/theory.md, what it cannot say)",
         ),
-        (is_scheduled, "the recipe's law is scheduled: it was judged by its distribution at the start"),
+        (
+            is_scheduled,
+            "the recipe's law is scheduled: it was judged by its distribution at the start",
+        ),
     )
     return [text for holds, text in rules if holds]
 

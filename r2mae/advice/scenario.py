@@ -34,7 +34,12 @@ class Uncertainty:
 
     def scenarios(self) -> list[tuple[float, float, float, float]]:
         """(sample factor, noise factor, test ratio, train time), (S,)."""
-        fields = (self.sample_factors, self.noise_factors, self.test_ratios, self.train_times)
+        fields = (
+            self.sample_factors,
+            self.noise_factors,
+            self.test_ratios,
+            self.train_times,
+        )
         return list(itertools.product(*fields))
 
 
@@ -57,7 +62,9 @@ class World:
         if key not in self._risks:
             rows = max(self.num_rows * sample_factor, 1.0)
             self._risks[key] = [
-                RemaskedRisk(build_problem(spectrum, aligned, noise * noise_factor), rows)
+                RemaskedRisk(
+                    build_problem(spectrum, aligned, noise * noise_factor), rows
+                )
                 for spectrum, aligned, noise in self._regressions()
             ]
         return self._risks[key]
@@ -94,7 +101,10 @@ class World:
         return np.asarray(np.mean(each, axis=0))
 
     def table(
-        self, laws: Sequence[RatioDistribution | MaskLaw], uncertainty: Uncertainty, objective: Objective
+        self,
+        laws: Sequence[RatioDistribution | MaskLaw],
+        uncertainty: Uncertainty,
+        objective: Objective,
     ) -> Floats:
         """Excess risk of laws that stay as they are, (L, S)."""
         moments = np.array([visible_moments(law, objective) for law in laws])

@@ -19,30 +19,50 @@ class Parser(ArgumentParser):
 
 def add_json(parser: ArgumentParser) -> None:
     """`--json`."""
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document on stdout"
+    )
 
 
 def add_set(parser: ArgumentParser) -> None:
     """`--set`."""
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. seed=1")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override, e.g. seed=1",
+    )
 
 
 def add_recipe(parser: ArgumentParser) -> None:
     """`RECIPE` and `--set`."""
-    parser.add_argument("recipe", metavar="RECIPE", help="a recipe file, or the name of one that r2mae brings")
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="a recipe file, or the name of one that r2mae brings",
+    )
     add_set(parser)
 
 
 def add_training(parser: ArgumentParser) -> None:
     """`--name` and `--fresh`, of commands that write run folders."""
-    parser.add_argument("--name", help="of the run folder below runs/; default: the recipe's file name")
-    parser.add_argument("--fresh", action="store_true", help="set an earlier run aside and start over")
+    parser.add_argument(
+        "--name", help="of the run folder below runs/; default: the recipe's file name"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="set an earlier run aside and start over"
+    )
 
 
 def add_run(parser: ArgumentParser) -> None:
     """`RUN` and `--checkpoint`."""
-    parser.add_argument("run", metavar="RUN", help="a run folder, such as runs/digits_demo")
-    parser.add_argument("--checkpoint", default="last", help="last (default), best or step_<n>")
+    parser.add_argument(
+        "run", metavar="RUN", help="a run folder, such as runs/digits_demo"
+    )
+    parser.add_argument(
+        "--checkpoint", default="last", help="last (default), best or step_<n>"
+    )
 
 
 def wing_of_run(words: Sequence[str]) -> "Wing | None":

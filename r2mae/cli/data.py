@@ -16,11 +16,15 @@ BUILD, INSPECT = "build", "inspect"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """`build KIND`, whose kinds come from the wings, and `inspect STORE`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="ACTION", parser_class=Parser
+    )
     text = "files -> a store that training maps; the same command continues it"
     build = actions.add_parser(BUILD, help=text, description=text)
     _add_kinds(build)
-    inspect = actions.add_parser(INSPECT, help="what is in a store", description="what is in a store")
+    inspect = actions.add_parser(
+        INSPECT, help="what is in a store", description="what is in a store"
+    )
     inspect.add_argument("out", metavar="STORE")
     add_json(inspect)
 
@@ -28,7 +32,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def _add_kinds(parser: ArgumentParser) -> None:
     from r2mae.modalities import find_builds
 
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=Parser)
+    kinds = parser.add_subparsers(
+        dest="kind", required=True, metavar="KIND", parser_class=Parser
+    )
     for kind, build in find_builds().items():
         added = kinds.add_parser(kind, help=build.help, description=build.help)
         build.add_arguments(added)

@@ -17,7 +17,9 @@ DRAWS = 10
 def add_arguments(parser: ArgumentParser) -> None:
     """`RECIPE`, a demo that r2mae brings by default."""
     text = "a recipe file, or a name that r2mae recipe list shows; default digits_demo"
-    parser.add_argument("recipe", nargs="?", default="digits_demo", metavar="RECIPE", help=text)
+    parser.add_argument(
+        "recipe", nargs="?", default="digits_demo", metavar="RECIPE", help=text
+    )
     add_set(parser)
     add_training(parser)
 
@@ -32,18 +34,24 @@ def run(arguments: Namespace) -> None:
     loaded = load_run(trained["run"])
     result = {"run": trained["run"], "training_seconds": trained["seconds"]}
     demo = loaded.wing.demo
-    result |= _probe(loaded, arguments) if demo is None else _show(demo, loaded, arguments)
+    result |= (
+        _probe(loaded, arguments) if demo is None else _show(demo, loaded, arguments)
+    )
     print(json.dumps(result) if arguments.json else f"demo: {json.dumps(result)}")
 
 
 def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
     """kNN and linear probe with few labels, against simple features and no training."""
-    options = Namespace(labels_per_class=[LABELS_PER_CLASS], draws=DRAWS, baselines=True)
+    options = Namespace(
+        labels_per_class=[LABELS_PER_CLASS], draws=DRAWS, baselines=True
+    )
     (row,) = score(loaded, loaded.recipe, list(PROBES), options)
     if not arguments.json:
         print_scores([row])
         folder = loaded.folder.path
-        print(f"numbers over training, and pictures where data has some: {folder}/metrics.csv, pictures/")
+        print(
+            f"numbers over training, and pictures where data has some: {folder}/metrics.csv, pictures/"
+        )
     return row
 
 

@@ -40,9 +40,13 @@ def run(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     names = output.with_suffix(".names.csv")
     if output.suffix == ".npy" and names.resolve() == Path(arguments.data).resolve():
-        raise InputError(f"--output must not write over DATA, got {names} for its names. Name another file.")
+        raise InputError(
+            f"--output must not write over DATA, got {names} for its names. Name another file."
+        )
     wing = wing_of_run([arguments.run])
-    more = () if wing is None or arguments.data in SPLITS else tuple(wing.feature_formats)
+    more = (
+        () if wing is None or arguments.data in SPLITS else tuple(wing.feature_formats)
+    )
     check_output(output, (*_FORMATS, *more), arguments)
     from r2mae.recipe.run import load_run
 
@@ -50,7 +54,11 @@ def run(arguments: argparse.Namespace) -> None:
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
     features, read, unreadable = ask(loaded, source, "embed", "embed")
-    result: dict[str, Any] = {"output": str(output), "samples": len(features), "features": features.shape[1]}
+    result: dict[str, Any] = {
+        "output": str(output),
+        "samples": len(features),
+        "features": features.shape[1],
+    }
     if output.suffix == ".parquet":
         _write_parquet(output, features, source, read)
     elif output.suffix == ".npy":
@@ -65,14 +73,24 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    where = {".npy": f", rows named in {result.get('names')}", ".parquet": ", with name and class"}
+    where = {
+        ".npy": f", rows named in {result.get('names')}",
+        ".parquet": ", with name and class",
+    }
     shape = f"{len(features)} x {features.shape[1]} float32"
     print(f"{output}: {shape}{where.get(output.suffix, '')}")
     if text:
         print(f"  {text}")
 
 
-def _write_special(loaded: LoadedRun, output: Path, data: str, features: Any, source: Any, read: list[int]) -> None:
+def _write_special(
+    loaded: LoadedRun,
+    output: Path,
+    data: str,
+    features: Any,
+    source: Any,
+    read: list[int],
+) -> None:
     """A format of the run's modality."""
     from r2mae.data.source import root_of
 
@@ -80,12 +98,16 @@ def _write_special(loaded: LoadedRun, output: Path, data: str, features: Any, so
     loaded.wing.feature_formats[output.suffix](Path(data), output, features, names)
 
 
-def _write_array(output: Path, names: Path, features: Any, source: Any, read: list[int]) -> None:
+def _write_array(
+    output: Path, names: Path, features: Any, source: Any, read: list[int]
+) -> None:
     """The array, and beside it the names of its rows; both get their names when they are whole."""
     import numpy as np
 
     with whole(output) as unfinished, whole(names) as unfinished_names:
-        np.save(unfinished, features)  # would append .npy to names without it; ours ends in it
+        np.save(
+            unfinished, features
+        )  # would append .npy to names without it; ours ends in it
         _write_names(unfinished_names, source, read)
 
 
@@ -95,9 +117,14 @@ def _write_parquet(output: Path, features: Any, source: Any, read: list[int]) ->
     from pyarrow import parquet  # type: ignore[import-untyped]
 
     names, classes = zip(*names_of(source, read), strict=True)
-    values = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1])
+    values = pa.FixedSizeListArray.from_arrays(
+        pa.array(features.ravel()), features.shape[1]
+    )
     with whole(output) as unfinished:
-        parquet.write_table(pa.table({"name": list(names), "class": list(classes), "features": values}), unfinished)
+        parquet.write_table(
+            pa.table({"name": list(names), "class": list(classes), "features": values}),
+            unfinished,
+        )
 
 
 def _write_names(path: Path, source: Any, indices: list[int]) -> None:

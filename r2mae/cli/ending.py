@@ -19,7 +19,13 @@ from r2mae.errors import InputError, InterruptedRun
 from r2mae.schema.launch import WORD, read_launch
 
 # How gloo and the store speak of another process that is gone: not this rank's own fault.
-_OF_A_PEER = ("closed by peer", "connection reset", "connection refused", "broken pipe", "socket")
+_OF_A_PEER = (
+    "closed by peer",
+    "connection reset",
+    "connection refused",
+    "broken pipe",
+    "socket",
+)
 
 _FULL_OR_FORBIDDEN = (
     errno.ENOSPC,
@@ -41,11 +47,16 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
         return _fail(arguments, f"r2mae: {error}", 2, own=True)
     if isinstance(error, InterruptedRun):
         number, remedy = error.signal_number, "the same command continues"
-        return _say(f"r2mae: stopped by signal {number}, saved at step {error.step}; {remedy}", 128 + number)
+        return _say(
+            f"r2mae: stopped by signal {number}, saved at step {error.step}; {remedy}",
+            128 + number,
+        )
     if isinstance(error, KeyboardInterrupt):
         return _say("r2mae: interrupted", 130)
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing to say
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader left; nothing to say
         return 0
     if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
         line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
@@ -57,16 +68,28 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
     """Keep the traceback, and name the rank it came from where there are several."""
     here = read_launch()
     rank = "" if here.launcher == "none" else f"rank {here.rank}: "
-    log = Path(getattr(arguments, "log_file", None) or Path(tempfile.gettempdir()) / "r2mae-error.log")
+    log = Path(
+        getattr(arguments, "log_file", None)
+        or Path(tempfile.gettempdir()) / "r2mae-error.log"
+    )
     if not log.parent.is_dir():  # not made yet by the first rank
         log = Path(tempfile.gettempdir()) / "r2mae-error.log"
     with log.open("a") as file:
-        file.write(f"{rank}{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{traceback.format_exc()}")
+        file.write(
+            f"{rank}{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{traceback.format_exc()}"
+        )
     text = str(error).strip()
     line = f"r2mae: {rank}fault in r2mae: {type(error).__name__}: {(text.splitlines() or [''])[0][:300]}"
     waited = any(words in text.lower() for words in ("timed out", "timeout"))
     is_own = not waited and not any(words in text.lower() for words in _OF_A_PEER)
-    return _fail(arguments, f"{line} (traceback in {log})", 1, log=str(log), own=is_own, waited=waited)
+    return _fail(
+        arguments,
+        f"{line} (traceback in {log})",
+        1,
+        log=str(log),
+        own=is_own,
+        waited=waited,
+    )
 
 
 def _fail(arguments: argparse.Namespace, line: str, code: int, **about: Any) -> int:

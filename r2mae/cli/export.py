@@ -19,7 +19,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def add_run_arguments(parser: ArgumentParser, words: Sequence[str]) -> None:
     """`--to`, with the libraries that the named run can be written for."""
     wing = wing_of_run(words)
-    known = f"one of {', '.join(wing.exports)}" if wing and wing.exports else "such as transformers"
+    known = (
+        f"one of {', '.join(wing.exports)}"
+        if wing and wing.exports
+        else "such as transformers"
+    )
     parser.add_argument("--to", required=True, metavar="LIBRARY", help=known)
 
 
@@ -32,8 +36,13 @@ def run(arguments: Namespace) -> None:
     loaded = load_run(arguments.run, arguments.checkpoint)
     export = loaded.wing.exports.get(arguments.to)
     if export is None:
-        known = ", ".join(loaded.wing.exports) or "nothing, since other libraries lack its models"
-        raise InputError(f"--to must be {known} for runs on {loaded.recipe.modality}, got {arguments.to}.")
+        known = (
+            ", ".join(loaded.wing.exports)
+            or "nothing, since other libraries lack its models"
+        )
+        raise InputError(
+            f"--to must be {known} for runs on {loaded.recipe.modality}, got {arguments.to}."
+        )
     difference = export.write(loaded, folder)
     result = {
         "output": str(folder),
@@ -45,5 +54,7 @@ def run(arguments: Namespace) -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"{folder}: step {result['checkpoint_step']}; outputs differ by {difference:.1e} at most")
+    print(
+        f"{folder}: step {result['checkpoint_step']}; outputs differ by {difference:.1e} at most"
+    )
     print(f"  {result['load_with']}")

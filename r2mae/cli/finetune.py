@@ -17,8 +17,16 @@ Recipe = FinetuneRecipe[Any, Any]
 _PREDICTIONS = "test_predictions.npy"
 # What is printed of a row, the one with intervals first.
 _SHOWN = {
-    "accuracy": (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("matthews", "Matthews")),
-    "pearson": (("pearson", "Pearson correlation"), ("spearman", "Spearman"), ("squared_error", "squared error")),
+    "accuracy": (
+        ("accuracy", "accuracy"),
+        ("macro_f1", "macro F1"),
+        ("matthews", "Matthews"),
+    ),
+    "pearson": (
+        ("pearson", "Pearson correlation"),
+        ("spearman", "Spearman"),
+        ("squared_error", "squared error"),
+    ),
 }
 
 
@@ -26,10 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RECIPE` and what is repeated."""
     add_recipe(parser)
     add_training(parser)
-    parser.add_argument("--seeds", type=positive, metavar="N", help="runs with N seeds; overrides repeat.seeds")
+    parser.add_argument(
+        "--seeds",
+        type=positive,
+        metavar="N",
+        help="runs with N seeds; overrides repeat.seeds",
+    )
     few = "few-label runs; overrides repeat.labels_per_class"
     parser.add_argument("--labels-per-class", metavar="N,N,all", help=few)
-    parser.add_argument("--against", metavar="TABLE", help="paired differences from another folder of the same runs")
+    parser.add_argument(
+        "--against",
+        metavar="TABLE",
+        help="paired differences from another folder of the same runs",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -58,7 +75,10 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     from r2mae.training.checkpoint import write_atomic
     from r2mae.training.run_folder import RunFolder
 
-    table, writes = RunFolder(run_path(arguments.name or Path(arguments.recipe).stem)), is_first_process()
+    table, writes = (
+        RunFolder(run_path(arguments.name or Path(arguments.recipe).stem)),
+        is_first_process(),
+    )
     fresh = arguments.fresh and not read_launch().restarted
     if writes:
         _check_table_folder(table)
@@ -72,18 +92,37 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     if note := getattr(train, "note", ""):
         tell(writes, f"{table.path}: left out {note}")
     for count in recipe.repeat.labels_per_class:
-        runs = [single_run(recipe, table.path, count, seed) for seed in range(recipe.repeat.seeds)]
+        runs = [
+            single_run(recipe, table.path, count, seed)
+            for seed in range(recipe.repeat.seeds)
+        ]
         for single, path in runs:
-            train_run(single, path, arguments, fresh=fresh and not writes)  # the first set all aside
+            train_run(
+                single, path, arguments, fresh=fresh and not writes
+            )  # the first set all aside
             if writes:
                 names = score_once(path)
         if writes:
-            rows.append({"labels_per_class": count, **_row([path for _, path in runs], arguments.against, table.path)})
-            about = {"run": str(table.path), "split": "test", "init_from": recipe.model.init_from, "classes": names}
+            rows.append(
+                {
+                    "labels_per_class": count,
+                    **_row([path for _, path in runs], arguments.against, table.path),
+                }
+            )
+            about = {
+                "run": str(table.path),
+                "split": "test",
+                "init_from": recipe.model.init_from,
+                "classes": names,
+            }
             left_out = getattr(train, "left_out", None)
-            about |= {} if left_out is None else {"in_test_too": left_out}  # training samples that were left out
+            about |= (
+                {} if left_out is None else {"in_test_too": left_out}
+            )  # training samples that were left out
             result = about | {"scores": rows}
-            write_atomic(table.path / "scores.json", json.dumps(result, indent=1) + "\n")
+            write_atomic(
+                table.path / "scores.json", json.dumps(result, indent=1) + "\n"
+            )
     tell(writes, f"{table.path}: scores.json holds what follows")
     return result if writes else {}
 
@@ -91,8 +130,14 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
 def _check_table_folder(table: Any) -> None:
     """Raise InputError for a folder that holds something else than fine-tuning runs."""
     if table.exists:
-        raise InputError(f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name.")
-    if table.path.exists() and any(table.path.iterdir()) and not any(table.path.glob("labels_*")):
+        raise InputError(
+            f"{table.path} must hold fine-tuning runs, got a pretraining run. Choose another --name."
+        )
+    if (
+        table.path.exists()
+        and any(table.path.iterdir())
+        and not any(table.path.glob("labels_*"))
+    ):
         raise InputError(
             f"{table.path} must hold fine-tuning runs or be absent, got other files. Choose another --name."
         )
@@ -102,14 +147,22 @@ def _earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:
     """Rows of scores.json with numbers of labels that are not asked for now: they stay."""
     file = table / "scores.json"
     rows = json.loads(file.read_text())["scores"] if file.is_file() else []
-    return [row for row in rows if row["labels_per_class"] not in recipe.repeat.labels_per_class]
+    return [
+        row
+        for row in rows
+        if row["labels_per_class"] not in recipe.repeat.labels_per_class
+    ]
 
 
-def single_run(recipe: Recipe, table: Path, count: int | str, number: int) -> tuple[Recipe, Path]:
+def single_run(
+    recipe: Recipe, table: Path, count: int | str, number: int
+) -> tuple[Recipe, Path]:
     """(recipe, folder) of one cell of the table: one seed, one number of labels a class."""
     repeat = recipe.repeat.model_copy(update={"seeds": 1, "labels_per_class": (count,)})
     seed = recipe.seed + number
-    return recipe.model_copy(update={"seed": seed, "repeat": repeat}), table / f"labels_{count}" / f"seed_{seed}"
+    return recipe.model_copy(
+        update={"seed": seed, "repeat": repeat}
+    ), table / f"labels_{count}" / f"seed_{seed}"
 
 
 def score_once(path: Path) -> list[str]:
@@ -130,16 +183,24 @@ def score_once(path: Path) -> list[str]:
     names: list[str] = loaded.manifest["class_names"]
     if "test" in loaded.folder.read_status() and (path / _PREDICTIONS).is_file():
         return names
-    source, progress = with_labels(open_split(loaded.recipe, "test")), show(f"{path}, test")
+    source, progress = (
+        with_labels(open_split(loaded.recipe, "test")),
+        show(f"{path}, test"),
+    )
     if (target := loaded.manifest.get("target")) is not None:
-        numbers, wanted = predict_numbers(loaded.model, source, target, progress=progress)
+        numbers, wanted = predict_numbers(
+            loaded.model, source, target, progress=progress
+        )
         np.save(path / _PREDICTIONS, np.stack([numbers, wanted]))
         loaded.folder.write_status(test=correlations(numbers, wanted))
         return []
     predicted, labels, skipped = predict(loaded.model, source, progress=progress)
     expected = truth(source, labels, loaded.manifest["classes"])
     if skipped:
-        tell(True, f"{path}: skipped {len(skipped)} unreadable test samples, such as {min(skipped)}")
+        tell(
+            True,
+            f"{path}: skipped {len(skipped)} unreadable test samples, such as {min(skipped)}",
+        )
     np.save(path / _PREDICTIONS, np.stack([predicted, expected]))
     loaded.folder.write_status(test=accuracy_and_f1(predicted, expected))
     return names
@@ -154,15 +215,26 @@ def _row(paths: list[Path], against: str | None, table: Path) -> dict[str, Any]:
     saved = [np.load(path / _PREDICTIONS) for path in paths]
     expected, predictions = saved[0][1], [predicted for predicted, _ in saved]
     if any(not np.array_equal(truth, expected) for _, truth in saved):
-        raise InputError(f"the test split must be the same for all seeds, got others in {paths[0].parent}. Restore it.")
+        raise InputError(
+            f"the test split must be the same for all seeds, got others in {paths[0].parent}. Restore it."
+        )
     kind: Any = regression if expected.dtype == np.float64 else classification
-    row: dict[str, Any] = kind.summarize(predictions, expected).to_dict() | {"runs": [*map(str, paths)]}
+    row: dict[str, Any] = kind.summarize(predictions, expected).to_dict() | {
+        "runs": [*map(str, paths)]
+    }
     if against is None:
         return row
-    others = [np.load(Path(against) / path.relative_to(table) / _PREDICTIONS) for path in paths]
+    others = [
+        np.load(Path(against) / path.relative_to(table) / _PREDICTIONS)
+        for path in paths
+    ]
     if any(not np.array_equal(truth, expected) for _, truth in others):
-        raise InputError(f"--against must have been tested on the same samples, got {against}.")
-    difference = kind.compare(predictions, [predicted for predicted, _ in others], expected)
+        raise InputError(
+            f"--against must have been tested on the same samples, got {against}."
+        )
+    difference = kind.compare(
+        predictions, [predicted for predicted, _ in others], expected
+    )
     return row | {"against": {"table": against, **difference}}
 
 
@@ -172,24 +244,45 @@ def check_against(recipe: Recipe, against: str) -> None:
         for number in range(recipe.repeat.seeds):
             _, path = single_run(recipe, Path(against), count, number)
             if not (path / _PREDICTIONS).is_file():
-                raise InputError(f"--against must hold the same seeds and labels, got no {path / _PREDICTIONS}.")
+                raise InputError(
+                    f"--against must hold the same seeds and labels, got no {path / _PREDICTIONS}."
+                )
 
 
 def _print(result: dict[str, Any]) -> None:
     source = "scratch" if result["init_from"] is None else result["init_from"]
-    first, *others = _SHOWN["pearson" if "pearson" in result["scores"][0] else "accuracy"]
+    first, *others = _SHOWN[
+        "pearson" if "pearson" in result["scores"][0] else "accuracy"
+    ]
     print(f"test {first[1]} from {source}, mean over seeds, with 95 % half-widths")
     if result.get("in_test_too"):
-        print(f"  {result['in_test_too']:,} training samples were left out, which the test split holds too")
+        print(
+            f"  {result['in_test_too']:,} training samples were left out, which the test split holds too"
+        )
     for row in result["scores"]:
         count, many = row["labels_per_class"], len(row["seeds"])
-        more = "".join(f", {word} {row[name]:.3f}{_spread(row, name + '_')}" for name, word in others)
-        shown = f"{row[first[0]]:.3f}{_spread(row)}{more}, {many} seed{'s' * (many > 1)}"
-        print(f"  {count!s:>6} labels a class  {shown}" if first[0] == "accuracy" else f"  {shown}")
+        more = "".join(
+            f", {word} {row[name]:.3f}{_spread(row, name + '_')}"
+            for name, word in others
+        )
+        shown = (
+            f"{row[first[0]]:.3f}{_spread(row)}{more}, {many} seed{'s' * (many > 1)}"
+        )
+        print(
+            f"  {count!s:>6} labels a class  {shown}"
+            if first[0] == "accuracy"
+            else f"  {shown}"
+        )
         if (other := row.get("against")) is not None:
-            print(f"  {'minus ' + other['table']:>28}  {other['difference']:+.3f}{_spread(other)}, paired")
+            print(
+                f"  {'minus ' + other['table']:>28}  {other['difference']:+.3f}{_spread(other)}, paired"
+            )
 
 
 def _spread(found: dict[str, Any], of: str = "") -> str:
     words = {f"{of}over_seeds": "seeds", f"{of}over_items": "test items"}
-    return "".join(f" ± {found[name]:.3f} ({word})" for name, word in words.items() if found.get(name) is not None)
+    return "".join(
+        f" ± {found[name]:.3f} ({word})"
+        for name, word in words.items()
+        if found.get(name) is not None
+    )

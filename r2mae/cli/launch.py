@@ -37,7 +37,9 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
     from r2mae.recipe.load import load_recipe
 
     here = read_launch()
-    hardware = load_recipe(arguments.recipe, arguments.set, task=_TASKS[arguments.verb]).hardware
+    hardware = load_recipe(
+        arguments.recipe, arguments.set, task=_TASKS[arguments.verb]
+    ).hardware
     check_launch(hardware, here)
     if here.launcher != "none" or hardware.devices == 1:
         return None
@@ -72,7 +74,10 @@ class Supervisor:
 
     def run(self, argv: list[str]) -> int:
         """Until no rank is left; the exit code of the job."""
-        before = {number: signal.signal(number, lambda got, _: self.received.append(got)) for number in _SIGNALS}
+        before = {
+            number: signal.signal(number, lambda got, _: self.received.append(got))
+            for number in _SIGNALS
+        }
         with tempfile.TemporaryDirectory(prefix="r2mae-") as scratch:
             word = Path(scratch) / "word.json"
             try:
@@ -88,16 +93,31 @@ class Supervisor:
 
     def _start(self, argv: list[str], word: Path) -> None:
         # As this process was started: with -m the working folder may be where r2mae is found.
-        as_module = sys.modules["__main__"].__spec__ is not None and not sys.flags.safe_path
+        as_module = (
+            sys.modules["__main__"].__spec__ is not None and not sys.flags.safe_path
+        )
         command = [sys.executable, *([] if as_module else ["-P"]), "-m", "r2mae", *argv]
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), SUPERVISOR: str(os.getpid()), WORD: str(word)}
+        shared = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            SUPERVISOR: str(os.getpid()),
+            WORD: str(word),
+        }
         for rank in range(self.devices):
-            own = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(self.devices)}
+            own = {
+                "LOCAL_RANK": str(rank),
+                "NODE_RANK": "0",
+                "WORLD_SIZE": str(self.devices),
+            }
             # A group of its own: Ctrl-C reaches ranks through the supervisor alone, once.
-            self.ranks.append(subprocess.Popen(command, env=os.environ | shared | own, process_group=0))
+            self.ranks.append(
+                subprocess.Popen(
+                    command, env=os.environ | shared | own, process_group=0
+                )
+            )
 
     def _watch(self, word: Path) -> None:
         deadline = float("inf")
@@ -110,24 +130,39 @@ class Supervisor:
             for rank, process in enumerate(self.ranks):
                 if rank not in self.endings and (code := process.poll()) is not None:
                     self.endings[rank] = code
-            now, orderly = time.monotonic(), all(code == 0 or code > 128 for code in self.endings.values())
+            now, orderly = (
+                time.monotonic(),
+                all(code == 0 or code > 128 for code in self.endings.values()),
+            )
             if word.is_file() or not orderly:
                 deadline = min(deadline, now + _GRACE_SECONDS)
-            elif any(self.endings.values()):  # the others may still be writing the checkpoint
+            elif any(
+                self.endings.values()
+            ):  # the others may still be writing the checkpoint
                 deadline = min(deadline, now + self.timeout_seconds)
             if now > deadline and not self.killed:
-                self.killed = [rank for rank in range(self.devices) if rank not in self.endings]
+                self.killed = [
+                    rank for rank in range(self.devices) if rank not in self.endings
+                ]
                 for rank in self.killed:
                     self.ranks[rank].kill()
             time.sleep(_POLL_SECONDS)
 
     def _sum_up(self, word: dict[str, Any]) -> int:
         """The exit code; says what happened where no rank could."""
-        endings = {rank: code for rank, code in self.endings.items() if rank not in self.killed and code}
+        endings = {
+            rank: code
+            for rank, code in self.endings.items()
+            if rank not in self.killed and code
+        }
         if not endings and not self.killed:
             return 0
         stops = {code - 128 if code > 128 else -code for code in endings.values()}
-        if not word and len(stops) == 1 and (stops <= set(self.received) or all(c > 128 for c in endings.values())):
+        if (
+            not word
+            and len(stops) == 1
+            and (stops <= set(self.received) or all(c > 128 for c in endings.values()))
+        ):
             number = stops.pop()
             if all(code < 0 for code in endings.values()):
                 self._say(f"r2mae: stopped by signal {number} before training began")
@@ -136,13 +171,21 @@ class Supervisor:
         log = word.get("log") or str(self.folder / "stderr.log")
         where = f"; the same command continues (tracebacks of the others in {log})"
         if dead and not word.get("own"):
-            self._say(f"r2mae: rank {dead[0][0]} was killed by signal {dead[0][1]}{where}", log)
+            self._say(
+                f"r2mae: rank {dead[0][0]} was killed by signal {dead[0][1]}{where}",
+                log,
+            )
         elif self.killed and word.get("waited"):
             names = ", ".join(map(str, self.killed))
             rule = f"hardware.timeout_seconds: {self.timeout_seconds}"
-            self._say(f"r2mae: rank {names} did not answer within {rule}, and was killed{where}", log)
+            self._say(
+                f"r2mae: rank {names} did not answer within {rule}, and was killed{where}",
+                log,
+            )
         else:
-            self._say(word.get("line", f"r2mae: fault in r2mae: ranks ended with {endings}"))
+            self._say(
+                word.get("line", f"r2mae: fault in r2mae: ranks ended with {endings}")
+            )
             return int(word.get("code", 1))
         return 1
 
@@ -154,5 +197,7 @@ class Supervisor:
             from r2mae.training.run_folder import RunFolder
 
             folder = RunFolder(Path(log).parent)
-            if folder.read_status().get("status") == "running":  # rank 0 was not there to write it
+            if (
+                folder.read_status().get("status") == "running"
+            ):  # rank 0 was not there to write it
                 folder.write_status(status="failed")

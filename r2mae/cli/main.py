@@ -63,7 +63,9 @@ def _parse(words: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace
         module = importlib.import_module(f"r2mae.cli.{name.replace('-', '_')}")
         parser = _command(name, COMMANDS[name])
         module.add_arguments(parser)
-        if hasattr(module, "add_run_arguments"):  # options that depend on the run that is named
+        if hasattr(
+            module, "add_run_arguments"
+        ):  # options that depend on the run that is named
             module.add_run_arguments(parser, rest)
         return module.run, parser.parse_args(rest, Namespace(verb=name))
     wing_command = _parse_wing_verb(name, rest)
@@ -73,7 +75,9 @@ def _parse(words: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace
     raise SystemExit(_MISTAKE)
 
 
-def _parse_wing_verb(name: str, rest: list[str]) -> tuple[Callable[[Namespace], None], Namespace] | None:
+def _parse_wing_verb(
+    name: str, rest: list[str]
+) -> tuple[Callable[[Namespace], None], Namespace] | None:
     """A command that one modality has; None where none has it."""
     from r2mae.modalities import find_verb
 
@@ -105,9 +109,13 @@ def _overview() -> Parser:
     """`r2mae --help`: a line for each command; neither torch nor a wing is imported."""
     from r2mae.modalities import VERBS
 
-    parser = Parser(prog="r2mae", description="Masked pretraining with random mask ratios.")
+    parser = Parser(
+        prog="r2mae", description="Masked pretraining with random mask ratios."
+    )
     parser.add_argument("--version", action="version", version=f"r2mae {__version__}")
-    commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND", parser_class=Parser)
+    commands = parser.add_subparsers(
+        dest="verb", required=True, metavar="COMMAND", parser_class=Parser
+    )
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
     for name, (wing, text) in VERBS.items():

@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RECIPE`, `--steps` and `--positions`."""
     add_recipe(parser)
     parser.add_argument("--steps", default="0:3", metavar="A:B", help="optimizer steps")
-    parser.add_argument("--positions", default="0:2", metavar="A:B", help="samples of each step, from 0")
+    parser.add_argument(
+        "--positions", default="0:2", metavar="A:B", help="samples of each step, from 0"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -26,7 +28,9 @@ def run(arguments: argparse.Namespace) -> None:
     from r2mae.recipe.plan import make_plan
 
     if not is_data_here(recipe):
-        raise InputError("data must be here for its masks to be shown, got a card whose data is not. Name data.root.")
+        raise InputError(
+            "data must be here for its masks to be shown, got a card whose data is not. Name data.root."
+        )
     model: Any = build_outline(recipe)
     train, _ = open_training_data(recipe)
     plan = make_plan(recipe, len(train), math.prod(model.grid))
@@ -40,7 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
         _draw(step, model.grid)
 
 
-def _step(recipe: Any, model: Any, train: Any, plan: Any, step: int, offsets: range) -> dict[str, Any]:
+def _step(
+    recipe: Any, model: Any, train: Any, plan: Any, step: int, offsets: range
+) -> dict[str, Any]:
     """What the engine would draw: the very samples of a step, and of each what may and what would be hidden."""
     import torch
 
@@ -50,10 +56,14 @@ def _step(recipe: Any, model: Any, train: Any, plan: Any, step: int, offsets: ra
     from r2mae.training.objective import MaskedPrediction
 
     positions = [step * recipe.batch.global_samples + offset for offset in offsets]
-    batch = StreamDataset(train, Stream(len(train), recipe.seed, block_samples(train))).__getitems__(positions)
+    batch = StreamDataset(
+        train, Stream(len(train), recipe.seed, block_samples(train))
+    ).__getitems__(positions)
     if "error" in batch:
         raise InputError(batch["error"])
-    objective = MaskedPrediction(recipe.mask.law, recipe.mask.pattern, recipe.seed, plan.steps)
+    objective = MaskedPrediction(
+        recipe.mask.law, recipe.mask.pattern, recipe.seed, plan.steps
+    )
     mask, roles = objective.prepare(model, batch, step)["mask"], model.eligible(batch)
     may = roles if roles.dtype == torch.bool else roles >= int(Role.HIDEABLE)
     samples = [
@@ -77,7 +87,10 @@ def _draw(step: dict[str, Any], grid: tuple[int, ...]) -> None:
             f"step {step['step']}  position {sample['position']}  sample {sample['index']}  "
             f"ratio {sample['ratio']:.4f}  hidden {len(hidden)} of {step['tokens'] - len(never)}"
         )
-        signs = "".join("#" if n in hidden else " " if n in never else "." for n in range(step["tokens"]))
+        signs = "".join(
+            "#" if n in hidden else " " if n in never else "."
+            for n in range(step["tokens"])
+        )
         for first in range(0, len(signs), columns):
             print("  " + signs[first : first + columns])
 
@@ -88,13 +101,17 @@ def parse_range(option: str, text: str) -> range:
     Raises: InputError for anything else, and for empty ranges.
     """
     first, colon, last = text.partition(":")
-    if not (colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+    if not (
+        colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)
+    ):
         raise InputError(f"{option} must be A:B with 0 <= A < B, got {text!r}.")
     return range(int(first), int(last))
 
 
 def _check_within(option: str, chosen: range, limit: int) -> None:
     if chosen.stop > limit:
-        raise InputError(f"{option} must end at {limit} or before, got {chosen.start}:{chosen.stop}.")
+        raise InputError(
+            f"{option} must end at {limit} or before, got {chosen.start}:{chosen.stop}."
+        )
     if len(chosen) > 10_000:
         raise InputError(f"{option} must span at most 10,000, got {len(chosen)}.")

@@ -39,23 +39,39 @@ def run(arguments: argparse.Namespace) -> None:
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     if loaded.recipe.task != "finetune":
-        raise InputError(f"RUN must be a fine-tuned run, got a pretraining run in {arguments.run}. Use r2mae embed.")
+        raise InputError(
+            f"RUN must be a fine-tuned run, got a pretraining run in {arguments.run}. Use r2mae embed."
+        )
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
     answers, read, unreadable = ask(loaded, source, "forward", "predict")
     names, classes = zip(*names_of(source, read), strict=True)
-    columns: dict[str, Any] = {"name": names} | ({"class": classes} if any(classes) else {})
-    told = _numbers(loaded, answers) if "target" in loaded.manifest else _classes(loaded, answers)
+    columns: dict[str, Any] = {"name": names} | (
+        {"class": classes} if any(classes) else {}
+    )
+    told = (
+        _numbers(loaded, answers)
+        if "target" in loaded.manifest
+        else _classes(loaded, answers)
+    )
     write_table(output, columns | told)
     tell_left_out(source, unreadable)
-    result: dict[str, Any] = {"output": str(output), "samples": len(answers), "skipped_samples": unreadable}
+    result: dict[str, Any] = {
+        "output": str(output),
+        "samples": len(answers),
+        "skipped_samples": unreadable,
+    }
     if "predicted_class" in told:
         found = told["predicted_class"].tolist()
-        result["classes"] = {name: found.count(name) for name in loaded.manifest["class_names"]}
+        result["classes"] = {
+            name: found.count(name) for name in loaded.manifest["class_names"]
+        }
     if arguments.json:
         print(json.dumps(result))
         return
-    counts = ", ".join(f"{count:,} {name}" for name, count in result.get("classes", {}).items())
+    counts = ", ".join(
+        f"{count:,} {name}" for name, count in result.get("classes", {}).items()
+    )
     print(f"{output}: {len(answers):,} samples{counts and ': '}{counts}")
 
 
@@ -64,15 +80,22 @@ def _classes(loaded: Any, logits: Any) -> dict[str, Any]:
     import numpy as np
     from scipy.special import softmax
 
-    names, shares = loaded.manifest["class_names"], softmax(logits.astype(np.float64), axis=1)
+    names, shares = (
+        loaded.manifest["class_names"],
+        softmax(logits.astype(np.float64), axis=1),
+    )
     likeliest = np.array(names, dtype=object)[shares.argmax(axis=1)]
-    return {"predicted_class": likeliest} | {f"p({name})": shares[:, place] for place, name in enumerate(names)}
+    return {"predicted_class": likeliest} | {
+        f"p({name})": shares[:, place] for place, name in enumerate(names)
+    }
 
 
 def _numbers(loaded: Any, answers: Any) -> dict[str, Any]:
     """Predicted numbers (N,) in the units of the labels."""
     target = loaded.manifest["target"]
-    return {"predicted": answers[:, 0].astype("float64") * target["spread"] + target["mean"]}
+    return {
+        "predicted": answers[:, 0].astype("float64") * target["spread"] + target["mean"]
+    }
 
 
 def write_table(output: Path, columns: dict[str, Any]) -> None:
@@ -84,4 +107,9 @@ def write_table(output: Path, columns: dict[str, Any]) -> None:
         if output.suffix == ".parquet":
             table.to_parquet(unfinished, index=False)
         else:
-            table.to_csv(unfinished, sep=_SEPARATORS[output.suffix], index=False, float_format="%.6g")
+            table.to_csv(
+                unfinished,
+                sep=_SEPARATORS[output.suffix],
+                index=False,
+                float_format="%.6g",
+            )

@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RECIPE`, `--set`, `--name`, `--fresh` and `--trace`."""
     add_recipe(parser)
     add_training(parser)
-    parser.add_argument("--trace", action="store_true", help="write trace.jsonl: order, masks and loss of every step")
+    parser.add_argument(
+        "--trace",
+        action="store_true",
+        help="write trace.jsonl: order, masks and loss of every step",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

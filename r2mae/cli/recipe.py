@@ -9,12 +9,18 @@ from r2mae.recipe.shipped import find_recipe, shipped_recipes
 
 def add_arguments(parser: ArgumentParser) -> None:
     """`list` and `show NAME`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
-    listing = actions.add_parser("list", help="a line for each recipe", description="a line for each recipe")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="ACTION", parser_class=Parser
+    )
+    listing = actions.add_parser(
+        "list", help="a line for each recipe", description="a line for each recipe"
+    )
     add_json(listing)
     text = "print a recipe as it is written"
     show = actions.add_parser("show", help=text, description=text)
-    show.add_argument("name", metavar="NAME", help="such as vision/digits_demo, or digits_demo")
+    show.add_argument(
+        "name", metavar="NAME", help="such as vision/digits_demo, or digits_demo"
+    )
     add_json(show)
 
 
@@ -23,9 +29,14 @@ def run(arguments: Namespace) -> None:
     if arguments.action == "show":
         path = find_recipe(arguments.name)
         text = path.read_text()
-        print(json.dumps({"path": str(path), "text": text}) if arguments.json else text, end="")
+        print(
+            json.dumps({"path": str(path), "text": text}) if arguments.json else text,
+            end="",
+        )
         return
-    headers = {name: _header(path.read_text()) for name, path in shipped_recipes().items()}
+    headers = {
+        name: _header(path.read_text()) for name, path in shipped_recipes().items()
+    }
     if arguments.json:
         print(json.dumps(headers))
         return

@@ -17,11 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RECIPE` and what is written."""
     parser.add_argument("recipe", metavar="RECIPE", help="a pretraining recipe")
     add_set(parser)
-    parser.add_argument("-o", "--output", metavar="FILE.png", help="also draw the curves")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE.png", help="also draw the curves"
+    )
     write = "write RECIPE_<choice>.yaml beside the recipe"
-    parser.add_argument("--write", choices=("fixed", "least_regret", "schedule"), help=write)
+    parser.add_argument(
+        "--write", choices=("fixed", "least_regret", "schedule"), help=write
+    )
     bands = "half-samples for bands; default 10"
-    parser.add_argument("--bootstrap", type=positive, default=10, metavar="B", help=bands)
+    parser.add_argument(
+        "--bootstrap", type=positive, default=10, metavar="B", help=bands
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -31,7 +37,9 @@ def run(arguments: argparse.Namespace) -> None:
     from r2mae.recipe.assembly import read_tokens
 
     recipe: Any = load_recipe(arguments.recipe, arguments.set, task="pretrain")
-    beside = Path(arguments.recipe).with_name(f"{Path(arguments.recipe).stem}_{arguments.write}.yaml")
+    beside = Path(arguments.recipe).with_name(
+        f"{Path(arguments.recipe).stem}_{arguments.write}.yaml"
+    )
     if arguments.write and beside.exists():
         raise InputError(f"{beside} must not exist yet, got a file. Move it away.")
     if arguments.output:
@@ -60,7 +68,13 @@ def _plain(advice: Any) -> dict[str, Any]:
 
     document = asdict(advice)
     document["law"] = distribution_to_dict(advice.law)
-    for name in ("law_regret", "least_expected", "least_worst", "least_expected_fixed", "least_expected_uniform"):
+    for name in (
+        "law_regret",
+        "least_expected",
+        "least_worst",
+        "least_expected_fixed",
+        "least_expected_uniform",
+    ):
         document[name]["law"] = distribution_to_dict(getattr(advice, name).law)
     for plain, choice in zip(document["schedules"], advice.schedules, strict=True):
         plain["best_constant"] = distribution_to_dict(choice.best_constant)
@@ -74,13 +88,17 @@ def _print(advice: Any) -> None:
         f"held-out gain {advice.held_out_gain:+.3f} nats a feature"
     )
     low, high = advice.best_fixed_band
-    print(f"1. best fixed ratio, trained to the end, full input: {advice.best_fixed:g} ({low:g} to {high:g})")
+    print(
+        f"1. best fixed ratio, trained to the end, full input: {advice.best_fixed:g} ({low:g} to {high:g})"
+    )
     low, high = advice.law_excess_band
     print(
         f"2. this recipe's law, {_words(advice.law)}: acts like {advice.law_acts_like:.2f}, "
         f"excess risk {_times(advice.law_excess)} that of 1. ({_times(low)} to {_times(high)})"
     )
-    print("3. over what is not known (samples x 1/4 to 4, noise x 1 to 2, test ratio 0 to 0.75, training time):")
+    print(
+        "3. over what is not known (samples x 1/4 to 4, noise x 1 to 2, test ratio 0 to 0.75, training time):"
+    )
     for text, choice in (
         ("least expected regret", advice.least_expected),
         ("least worst regret", advice.least_worst),
@@ -88,7 +106,9 @@ def _print(advice: Any) -> None:
         ("least expected among uniform laws", advice.least_expected_uniform),
         ("this recipe's law", advice.law_regret),
     ):
-        print(f"   {text}: {_words(choice.law)}, expected {choice.expected:.1%}, worst {choice.worst:.1%}")
+        print(
+            f"   {text}: {_words(choice.law)}, expected {choice.expected:.1%}, worst {choice.worst:.1%}"
+        )
     print("4. a ratio that moves while training, against the best law that stays:")
     for found in advice.schedules:
         low, high = found.gain_band
@@ -98,7 +118,9 @@ def _print(advice: Any) -> None:
         )
     for warning in advice.warnings:
         print(f"loose: {warning}")
-    print("This is what linear regression on masked features does; docs/theory.md says how to read it.")
+    print(
+        "This is what linear regression on masked features does; docs/theory.md says how to read it."
+    )
 
 
 def _words(law: Any) -> str:
@@ -121,19 +143,22 @@ def _write(arguments: argparse.Namespace, advice: Any, beside: Path) -> None:
     from r2mae.law import FixedRatio, distribution_to_dict, schedule_to_dict
 
     schedule = None
-    ratio = {"fixed": FixedRatio(advice.best_fixed), "least_regret": advice.least_expected.law}.get(arguments.write)
+    ratio = {
+        "fixed": FixedRatio(advice.best_fixed),
+        "least_regret": advice.least_expected.law,
+    }.get(arguments.write)
     if ratio is None:
         chosen = max(advice.schedules, key=lambda choice: choice.gain)
         if chosen.start == chosen.end:
-            raise InputError("--write schedule must save risk, got none: no ramp beats a constant ratio here.")
+            raise InputError(
+                "--write schedule must save risk, got none: no ramp beats a constant ratio here."
+            )
         ratio, schedule = linear_schedule(chosen)
     document = apply_overrides(load_document(arguments.recipe), arguments.set)
     document["mask"]["ratio"] = distribution_to_dict(ratio)
     document["mask"].pop("schedule", None)
     if schedule is not None:
         document["mask"]["schedule"] = schedule_to_dict(schedule)
-    header = (
-        f"# {Path(arguments.recipe).name} with the {arguments.write} ratio of: r2mae theory recommend. Unmeasured.\n"
-    )
+    header = f"# {Path(arguments.recipe).name} with the {arguments.write} ratio of: r2mae theory recommend. Unmeasured.\n"
     beside.write_text(header + write_document(document))
     print(f"written: {beside}")

@@ -37,33 +37,49 @@ def open_samples(loaded: LoadedRun, arguments: argparse.Namespace) -> Any:
     """
     if arguments.data in SPLITS:
         if getattr(arguments, "column", None) is not None:
-            raise InputError("--column must be given for a table that DATA names, got a split.")
+            raise InputError(
+                "--column must be given for a table that DATA names, got a split."
+            )
         return loaded.wing.open_split(loaded.recipe, arguments.data)
     return loaded.wing.open_paths(loaded.recipe, [arguments.data], arguments)
 
 
-def check_output(output: Path, kinds: tuple[str, ...], arguments: argparse.Namespace) -> None:
+def check_output(
+    output: Path, kinds: tuple[str, ...], arguments: argparse.Namespace
+) -> None:
     """Raise InputError unless a file of one of these endings can be written there, and is none of DATA."""
     if output.suffix not in kinds or not output.parent.is_dir() or output.is_dir():
         known = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
-        raise InputError(f"--output must be a {known} file in an existing folder, got {str(output)!r}.")
+        raise InputError(
+            f"--output must be a {known} file in an existing folder, got {str(output)!r}."
+        )
     if arguments.data not in SPLITS:
         given = {Path(arguments.data), *map(Path, glob.glob(arguments.data))}
         if output.resolve() in {path.resolve() for path in given}:
-            raise InputError(f"--output must not write over DATA, got {str(output)!r}. Name another file.")
+            raise InputError(
+                f"--output must not write over DATA, got {str(output)!r}. Name another file."
+            )
 
 
 def check_apart(output: Path, loaded: Any, arguments: argparse.Namespace) -> None:
     """Raise InputError for an output that would be, or become, a split of the run's own data."""
     root = getattr(loaded.recipe.data, "root", None)
-    if arguments.data not in SPLITS or root is None or not output.stem.startswith(_SPLIT_NAMES):
+    if (
+        arguments.data not in SPLITS
+        or root is None
+        or not output.stem.startswith(_SPLIT_NAMES)
+    ):
         return
     place = Path(root).resolve()
     if output.resolve().is_relative_to(place if place.is_dir() else place.parent):
-        raise InputError(f"--output must not be a split of the data in {root}, got {str(output)!r}. Rename it.")
+        raise InputError(
+            f"--output must not be a split of the data in {root}, got {str(output)!r}. Rename it."
+        )
 
 
-def ask(loaded: Any, source: Any, kind: str, title: str) -> tuple[Any, list[int], list[str]]:
+def ask(
+    loaded: Any, source: Any, kind: str, title: str
+) -> tuple[Any, list[int], list[str]]:
     """(answers (N, D) of a run's model, which samples they are of (N,), names of those that could not be read).
 
     kind: of `extract`. What could not be read has no row; others count as indices of the whole source.
@@ -74,10 +90,17 @@ def ask(loaded: Any, source: Any, kind: str, title: str) -> tuple[Any, list[int]
     from r2mae.evaluation.features import extract
 
     read: list[int] = []
-    heard: Any = {"on_batch": lambda batch: read.extend(batch["indices"].tolist()), "progress": show(title)}
+    heard: Any = {
+        "on_batch": lambda batch: read.extend(batch["indices"].tolist()),
+        "progress": show(title),
+    }
     found, asked = extract(loaded.model, source, kind, **heard), rows_in_root(source)  # type: ignore[arg-type]
     is_own = np.array(read) == asked
-    return found[is_own], asked[is_own].tolist(), sorted({root_of(source).name(row) for row in asked[~is_own].tolist()})
+    return (
+        found[is_own],
+        asked[is_own].tolist(),
+        sorted({root_of(source).name(row) for row in asked[~is_own].tolist()}),
+    )
 
 
 def names_of(source: Any, read: Iterable[int]) -> Iterator[tuple[str, str]]:
@@ -97,4 +120,7 @@ def tell_left_out(source: Any, unreadable: list[str]) -> None:
         print(f"left out: {note}", file=sys.stderr)
     if unreadable:
         more = ", ..." if len(unreadable) > 3 else ""
-        print(f"left out: {len(unreadable):,} unreadable samples, {', '.join(unreadable[:3])}{more}", file=sys.stderr)
+        print(
+            f"left out: {len(unreadable):,} unreadable samples, {', '.join(unreadable[:3])}{more}",
+            file=sys.stderr,
+        )

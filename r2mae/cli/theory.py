@@ -15,8 +15,13 @@ from r2mae.options import positive
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`risk`, `plot` and `recommend`."""
-    questions = parser.add_subparsers(dest="question", required=True, metavar="QUESTION", parser_class=Parser)
-    for name, text in (("risk", "excess test risk of a law"), ("plot", "excess test risk against the fixed ratio")):
+    questions = parser.add_subparsers(
+        dest="question", required=True, metavar="QUESTION", parser_class=Parser
+    )
+    for name, text in (
+        ("risk", "excess test risk of a law"),
+        ("plot", "excess test risk against the fixed ratio"),
+    ):
         added = questions.add_parser(name, help=text, description=text)
         add_json(added)
         _add_problem(added)
@@ -34,18 +39,45 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
     """The linear problem whose risk is asked for."""
     covariance = "identity, ar1:R, equicorrelated:R, blocks:SIZE:R or FILE.npy"
     parser.add_argument("--covariance", required=True, metavar="S", help=covariance)
-    parser.add_argument("--num-features", type=positive, metavar="D", help="of the input; a file tells by itself")
-    parser.add_argument("--num-rows", type=positive, required=True, metavar="N", help="samples that train")
-    parser.add_argument("--objective", choices=("downstream", "reconstruction"), default="downstream")
-    target = "feature J of D + 1 is the response; else the response is feature 0 plus noise"
+    parser.add_argument(
+        "--num-features",
+        type=positive,
+        metavar="D",
+        help="of the input; a file tells by itself",
+    )
+    parser.add_argument(
+        "--num-rows",
+        type=positive,
+        required=True,
+        metavar="N",
+        help="samples that train",
+    )
+    parser.add_argument(
+        "--objective", choices=("downstream", "reconstruction"), default="downstream"
+    )
+    target = (
+        "feature J of D + 1 is the response; else the response is feature 0 plus noise"
+    )
     parser.add_argument("--target", type=int, metavar="J", help=target)
-    parser.add_argument("--coefficients", metavar="FILE.npy", help="(D,) instead of feature 0")
+    parser.add_argument(
+        "--coefficients", metavar="FILE.npy", help="(D,) instead of feature 0"
+    )
     noise = "on top of what --target leaves"
-    parser.add_argument("--noise-variance", type=float, default=0.0, metavar="V", help=noise)
+    parser.add_argument(
+        "--noise-variance", type=float, default=0.0, metavar="V", help=noise
+    )
     parser.add_argument("--test-mask-ratio", type=float, default=0.0, metavar="Q")
     parser.add_argument("--ridge", type=float, default=0.0, metavar="L")
-    parser.add_argument("--train-time", type=float, default=math.inf, metavar="T", help="learning rate x steps")
-    parser.add_argument("--masks-per-row", type=float, default=1, metavar="M", help="1 (default) or inf")
+    parser.add_argument(
+        "--train-time",
+        type=float,
+        default=math.inf,
+        metavar="T",
+        help="learning rate x steps",
+    )
+    parser.add_argument(
+        "--masks-per-row", type=float, default=1, metavar="M", help="1 (default) or inf"
+    )
     parser.add_argument("--leading-factors", type=int, default=0, choices=(0, 1))
 
 
@@ -67,10 +99,16 @@ def _risk(arguments: argparse.Namespace) -> None:
     law = parse_law(arguments.ratio)
     problem = _problem(arguments)
     found = asdict(predict(problem, arguments.num_rows, law, **_options(arguments)))
-    asked: dict[str, Any] = {"ratio": distribution_to_dict(law), "covariance": arguments.covariance}
+    asked: dict[str, Any] = {
+        "ratio": distribution_to_dict(law),
+        "covariance": arguments.covariance,
+    }
     acts_like = effective_ratio(law, arguments.objective)
     if arguments.json:
-        plain = {key: str(value) if value in (math.inf, -math.inf) else value for key, value in found.items()}
+        plain = {
+            key: str(value) if value in (math.inf, -math.inf) else value
+            for key, value in found.items()
+        }
         plain = {key: None if value != value else value for key, value in plain.items()}
         print(json.dumps(asked | plain | {"acts_like_with_fresh_masks": acts_like}))
         return
@@ -78,13 +116,17 @@ def _risk(arguments: argparse.Namespace) -> None:
         print(f"excess risk inf: as many rows as features ({problem.dim}) and no ridge")
         return
     dof = found["degrees_of_freedom"]
-    print(f"excess risk {found['excess_risk']:.6g} = bias {found['bias']:.6g} + variance {found['variance']:.6g}")
+    print(
+        f"excess risk {found['excess_risk']:.6g} = bias {found['bias']:.6g} + variance {found['variance']:.6g}"
+    )
     print(
         f"{found['num_rows']:g} rows train {problem.dim} features"
         + ("" if dof is None else f", {dof:.4g} degrees of freedom")
         + f"; response variance {problem.signal + problem.noise_variance:.6g}"
     )
-    print(f"with a fresh mask at every visit the law acts like the fixed ratio {acts_like:.4g}")
+    print(
+        f"with a fresh mask at every visit the law acts like the fixed ratio {acts_like:.4g}"
+    )
 
 
 def _plot(arguments: argparse.Namespace) -> None:
@@ -100,13 +142,23 @@ def _plot(arguments: argparse.Namespace) -> None:
     marks = {}
     if arguments.ratio is not None:
         marks = {
-            f"{arguments.ratio} with fresh masks:": effective_ratio(parse_law(arguments.ratio), arguments.objective)
+            f"{arguments.ratio} with fresh masks:": effective_ratio(
+                parse_law(arguments.ratio), arguments.objective
+            )
         }
     lines = {}
     options = _options(arguments)
-    for label, masks in (("one mask a row", 1.0), ("a fresh mask at every visit", math.inf)):
+    for label, masks in (
+        ("one mask a row", 1.0),
+        ("a fresh mask at every visit", math.inf),
+    ):
         options["masks_per_row"] = masks
-        risks = [predict(problem, arguments.num_rows, FixedRatio(float(p)), **options).excess_risk for p in ratios]
+        risks = [
+            predict(
+                problem, arguments.num_rows, FixedRatio(float(p)), **options
+            ).excess_risk
+            for p in ratios
+        ]
         lines[label] = risks
     draw_curves(ratios.tolist(), lines, arguments.output, marks)
     if arguments.json:
@@ -121,24 +173,34 @@ def _problem(arguments: argparse.Namespace) -> Any:
     from r2mae.theory import build_covariance, build_problem, regress_on_others
 
     if not arguments.noise_variance >= 0:
-        raise InputError(f"--noise-variance must be at least 0, got {arguments.noise_variance:g}.")
+        raise InputError(
+            f"--noise-variance must be at least 0, got {arguments.noise_variance:g}."
+        )
     count = arguments.num_features
     has_target = arguments.target is not None
-    covariance = build_covariance(arguments.covariance, None if count is None else count + has_target)
+    covariance = build_covariance(
+        arguments.covariance, None if count is None else count + has_target
+    )
     noise = arguments.noise_variance
     if has_target:
         if arguments.coefficients is not None:
-            raise InputError("--coefficients must not be given with --target, whose coefficients follow from S.")
+            raise InputError(
+                "--coefficients must not be given with --target, whose coefficients follow from S."
+            )
         covariance, coefficients, left = regress_on_others(covariance, arguments.target)
         noise += left
     elif arguments.coefficients is not None:
         try:
             coefficients = np.load(Path(arguments.coefficients), allow_pickle=False)
         except (OSError, ValueError, EOFError):
-            raise InputError(f"{arguments.coefficients} must be a .npy file with {len(covariance)} numbers.") from None
+            raise InputError(
+                f"{arguments.coefficients} must be a .npy file with {len(covariance)} numbers."
+            ) from None
     else:
         coefficients = np.eye(1, len(covariance))[0]
-    return build_problem(covariance, coefficients, noise, leading_factors=arguments.leading_factors)
+    return build_problem(
+        covariance, coefficients, noise, leading_factors=arguments.leading_factors
+    )
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:

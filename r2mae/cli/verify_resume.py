@@ -18,7 +18,9 @@ from r2mae.errors import InputError
 from r2mae.options import positive_list
 from r2mae.recipe.load import load_recipe
 
-_COMPARED_STEPS = 20  # over which losses of different device counts are held to _TOLERANCE
+_COMPARED_STEPS = (
+    20  # over which losses of different device counts are held to _TOLERANCE
+)
 _TOLERANCE = 1e-5
 _SECONDS = 600.0  # that one process may take
 
@@ -26,8 +28,20 @@ _SECONDS = 600.0  # that one process may take
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RECIPE`, `--kill-at` and `--devices`."""
     add_recipe(parser)
-    parser.add_argument("--kill-at", default="7,13", type=positive_list, metavar="N,N", help="steps; default 7,13")
-    parser.add_argument("--devices", default="1,2", type=positive_list, metavar="N,N", help="counts; default 1,2")
+    parser.add_argument(
+        "--kill-at",
+        default="7,13",
+        type=positive_list,
+        metavar="N,N",
+        help="steps; default 7,13",
+    )
+    parser.add_argument(
+        "--devices",
+        default="1,2",
+        type=positive_list,
+        metavar="N,N",
+        help="counts; default 1,2",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -44,21 +58,47 @@ def run(arguments: argparse.Namespace) -> None:
     for count in devices:
         straight[count] = jobs.train(f"straight_{count}", [], [count])
         killed[count] = jobs.train(f"killed_{count}", kills, [count])
-    elastic = jobs.train("elastic", kills, devices) if len(devices) > 1 else killed[devices[0]]
-    result = _compare(straight, killed, elastic, exact_losses=recipe.hardware.precision == "32-true")
+    elastic = (
+        jobs.train("elastic", kills, devices)
+        if len(devices) > 1
+        else killed[devices[0]]
+    )
+    result = _compare(
+        straight, killed, elastic, exact_losses=recipe.hardware.precision == "32-true"
+    )
     if result["passed"]:
         jobs.remove()
-    result |= {"steps": steps, "kill_at": kills, "devices": devices, "seconds": round(time.monotonic() - start, 1)}
-    print(json.dumps(result) if arguments.json else f"verify-resume: {json.dumps(result)}")
+    result |= {
+        "steps": steps,
+        "kill_at": kills,
+        "devices": devices,
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    print(
+        json.dumps(result) if arguments.json else f"verify-resume: {json.dumps(result)}"
+    )
     if not result["passed"]:
         raise SystemExit(1)
 
 
 def _short(steps: int) -> list[str]:
     """The recipe for a few steps, checkpoints often enough for a kill to cost some and not all."""
-    units = [f"schedule.{unit}=null" for unit in ("epochs", "samples", "tokens", "warmup_epochs")]
-    watch = [f"watch.every_steps={steps}", "watch.linear_probe=false", "watch.pictures=false", "watch.samples=16"]
-    schedule = [f"schedule.steps={steps}", "schedule.warmup_steps=4", "checkpoint.every_steps=3", "log=[csv]"]
+    units = [
+        f"schedule.{unit}=null"
+        for unit in ("epochs", "samples", "tokens", "warmup_epochs")
+    ]
+    watch = [
+        f"watch.every_steps={steps}",
+        "watch.linear_probe=false",
+        "watch.pictures=false",
+        "watch.samples=16",
+    ]
+    schedule = [
+        f"schedule.steps={steps}",
+        "schedule.warmup_steps=4",
+        "checkpoint.every_steps=3",
+        "log=[csv]",
+    ]
     return [*units, *watch, *schedule]
 
 
@@ -82,11 +122,27 @@ class _Jobs:
         return path
 
     def _process(self, path: Path, devices: int, kill_at: int | None) -> None:
-        settings = [word for value in (*self.settings, f"hardware.devices={devices}") for word in ("--set", value)]
-        command = [sys.executable, "-m", "r2mae", "pretrain", self.recipe, "--trace", "--name", path.name, *settings]
+        settings = [
+            word
+            for value in (*self.settings, f"hardware.devices={devices}")
+            for word in ("--set", value)
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "r2mae",
+            "pretrain",
+            self.recipe,
+            "--trace",
+            "--name",
+            path.name,
+            *settings,
+        ]
         until = "to the end" if kill_at is None else f"to be killed at step {kill_at}"
         tell(True, f"{path.name} on {devices}: {until}")
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
         try:
             deadline = time.monotonic() + _SECONDS
             while process.poll() is None and time.monotonic() < deadline:
@@ -100,7 +156,9 @@ class _Jobs:
             _, said = process.communicate()
         last_line = (said.strip().splitlines() or [""])[-1].removeprefix("r2mae: ")
         if ended not in ((0,) if kill_at is None else (None,)):
-            raise InputError(f"{self.recipe} must train on {devices} devices, got exit code {ended}: {last_line}")
+            raise InputError(
+                f"{self.recipe} must train on {devices} devices, got exit code {ended}: {last_line}"
+            )
 
     def remove(self) -> None:
         """Delete the run folders."""
@@ -115,20 +173,37 @@ def _last_step(trace: Path) -> int:
     with trace.open("rb") as file:
         file.seek(max(0, trace.stat().st_size - 4096))
         lines = file.read().split(b"\n")[:-1]
-    return int(json.loads(lines[-1])["step"]) if lines and lines[-1].startswith(b"{") else 0
+    return (
+        int(json.loads(lines[-1])["step"])
+        if lines and lines[-1].startswith(b"{")
+        else 0
+    )
 
 
 def _compare(
-    straight: dict[int, Path], killed: dict[int, Path], elastic: Path, *, exact_losses: bool
+    straight: dict[int, Path],
+    killed: dict[int, Path],
+    elastic: Path,
+    *,
+    exact_losses: bool,
 ) -> dict[str, Any]:
     from r2mae.training.run_folder import RunFolder
     from r2mae.training.trace import read_trace
 
-    traces = {path: read_trace(RunFolder(path)) for path in {*straight.values(), *killed.values(), elastic}}
-    masks = {path: [{key: row[key] for key in row if key != "loss"} for row in rows] for path, rows in traces.items()}
+    traces = {
+        path: read_trace(RunFolder(path))
+        for path in {*straight.values(), *killed.values(), elastic}
+    }
+    masks = {
+        path: [{key: row[key] for key in row if key != "loss"} for row in rows]
+        for path, rows in traces.items()
+    }
     first = next(iter(straight.values()))
     same = all(found == masks[first] for found in masks.values())
-    losses = {path: {row["step"]: row["loss"] for row in rows} for path, rows in traces.items()}
+    losses = {
+        path: {row["step"]: row["loss"] for row in rows}
+        for path, rows in traces.items()
+    }
     across = max(
         abs(found[step] - losses[first][step])
         for found in losses.values()
@@ -141,7 +216,9 @@ def _compare(
         for count in straight
     }
     return {
-        "passed": same and all(identical.values()) and (across <= _TOLERANCE or not exact_losses),
+        "passed": same
+        and all(identical.values())
+        and (across <= _TOLERANCE or not exact_losses),
         "positions": len(masks[first]),
         "order_and_masks_identical": same,
         "weights_bit_identical": identical,

@@ -16,5 +16,7 @@ def run_verb(name: str, verb: Verb, arguments: Namespace) -> None:
     verb.check(arguments)
     loaded = load_run(arguments.run, arguments.checkpoint)
     if loaded.wing.verbs.get(name) is not verb:
-        raise InputError(f"RUN must be of a modality that has {name}, got one on {loaded.recipe.modality}.")
+        raise InputError(
+            f"RUN must be of a modality that has {name}, got one on {loaded.recipe.modality}."
+        )
     verb.run(loaded, arguments)

@@ -22,7 +22,9 @@ def one_at_a_time(out: Path, *, wait: bool = True) -> Iterator[None]:
     Raises: InputError where another is at it and nobody is to wait, and for a place without a name.
     """
     if not out.name:
-        raise InputError(f"{out} must have a name of its own, got none. Name a file or folder in it.")
+        raise InputError(
+            f"{out} must have a name of its own, got none. Name a file or folder in it."
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = out.with_name(f".building_{out.name}.lock")
     while True:
@@ -30,7 +32,9 @@ def one_at_a_time(out: Path, *, wait: bool = True) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
-                raise InputError(f"{out} must be written by one process, got another at it. Wait for that.") from None
+                raise InputError(
+                    f"{out} must be written by one process, got another at it. Wait for that."
+                ) from None
             if not _is_at(file.fileno(), lock):
                 continue  # who held it has taken it away
             try:
@@ -57,11 +61,21 @@ def building(out: Path, word: str = "") -> Iterator[Path]:
     Raises: InputError when out holds something.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} must be absent or empty, got other files. Name another folder.")
-    work = out.with_name(f".building_{out.name}_{word}" if word else f".building_{out.name}")
-    for left in out.parent.glob(f".building_{glob.escape(out.name)}*"):  # of other files, or that cannot go on
+        raise InputError(
+            f"{out} must be absent or empty, got other files. Name another folder."
+        )
+    work = out.with_name(
+        f".building_{out.name}_{word}" if word else f".building_{out.name}"
+    )
+    for left in out.parent.glob(
+        f".building_{glob.escape(out.name)}*"
+    ):  # of other files, or that cannot go on
         rest = left.name.removeprefix(f".building_{out.name}")
-        if left.is_dir() and (left != work or not word) and re.fullmatch("(_[0-9a-f]{16})?", rest):
+        if (
+            left.is_dir()
+            and (left != work or not word)
+            and re.fullmatch("(_[0-9a-f]{16})?", rest)
+        ):
             shutil.rmtree(left, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     try:
@@ -87,7 +101,9 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def open_kept(place: Path, open_it: Callable[[Path], Store], build: Callable[[], Store]) -> Store:
+def open_kept(
+    place: Path, open_it: Callable[[Path], Store], build: Callable[[], Store]
+) -> Store:
     """What is in the cache; built where there is none, or one that is damaged or of another format."""
     if place.exists():
         try:

@@ -9,7 +9,10 @@ from r2mae.schema.section import validate
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # In a wheel the cards lie inside the package; in a checkout beside it.
-CARDS = next((path for path in (_PACKAGE / "cards", _PACKAGE.parent / "data") if path.is_dir()), _PACKAGE)
+CARDS = next(
+    (path for path in (_PACKAGE / "cards", _PACKAGE.parent / "data") if path.is_dir()),
+    _PACKAGE,
+)
 
 
 def load_card(name: str) -> Card:
@@ -20,7 +23,9 @@ def load_card(name: str) -> Card:
     path = Path(name) if name.endswith(".yaml") else CARDS / name / "card.yaml"
     if not path.is_file():
         known = sorted(card.parent.name for card in CARDS.glob("*/card.yaml"))
-        raise InputError(f"data.card must be a data card or the path of one, got {name!r}. {did_you_mean(name, known)}")
+        raise InputError(
+            f"data.card must be a data card or the path of one, got {name!r}. {did_you_mean(name, known)}"
+        )
     return validate(Card, load_document(path), str(path))
 
 
@@ -37,7 +42,9 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
     Raises: InputError when root is no folder or holds none of the places.
     """
     if not root.is_dir():
-        raise InputError(f"data.root must be an existing folder, got {str(root)!r}. Check the path.")
+        raise InputError(
+            f"data.root must be an existing folder, got {str(root)!r}. Check the path."
+        )
     places = card.files.get(split, ())
     for place in places:
         if place.endswith("/"):
@@ -48,4 +55,6 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
             return None, files
     found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
     wanted = ", ".join(places) or "a split that the card does not have"
-    raise InputError(f"data.root {root} must hold {wanted} for split {split!r}, got {found}. Check the path.")
+    raise InputError(
+        f"data.root {root} must hold {wanted} for split {split!r}, got {found}. Check the path."
+    )

@@ -16,7 +16,9 @@ def fingerprint_files(root: Path, files: Iterable[Path], contents: bool = True) 
     digest = hashlib.sha256()
     for path in sorted(files):
         size = path.stat().st_size
-        digest.update(f"{path.relative_to(root)}\0{size}\0".encode(errors="surrogateescape"))
+        digest.update(
+            f"{path.relative_to(root)}\0{size}\0".encode(errors="surrogateescape")
+        )
         if contents:
             digest.update(_content(path, size))
     return digest.hexdigest()[:16]

@@ -17,7 +17,9 @@ def check_free(folder: Path) -> None:
         return
     if folder.exists() or folder.is_symlink():
         got = "other files" if folder.is_dir() else "a file"
-        raise InputError(f"{folder} must be an absent or empty folder, got {got}. Name another folder.")
+        raise InputError(
+            f"{folder} must be an absent or empty folder, got {got}. Name another folder."
+        )
 
 
 def write_folder(folder: Path, write: Callable[[Path], Result]) -> Result:

@@ -17,5 +17,9 @@ def check_source(source: str, key: str) -> None:
     try:
         HfApi().model_info(source, timeout=10)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
-        raise InputError(f"{key} must be a folder, or a hub id that can be had, got {source!r}: {first}.") from None
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][
+            :160
+        ].rstrip(".")
+        raise InputError(
+            f"{key} must be a folder, or a hub id that can be had, got {source!r}: {first}."
+        ) from None

@@ -41,20 +41,39 @@ class MappedArray:
     than most_mapped are read by system calls, which costs 2 microseconds a row instead of a few tenths.
     """
 
-    def __init__(self, path: Path, dtype: npt.DTypeLike, items: int, most_mapped: int = MOST_MAPPED) -> None:
+    def __init__(
+        self,
+        path: Path,
+        dtype: npt.DTypeLike,
+        items: int,
+        most_mapped: int = MOST_MAPPED,
+    ) -> None:
         self.array: npt.NDArray[Any] = np.zeros(0, dtype=dtype)
         if items:
             self.array = np.memmap(path, dtype=dtype, mode="r", shape=(items,))
-        self.file = path.open("rb", buffering=0) if self.array.nbytes > most_mapped else None
+        self.file = (
+            path.open("rb", buffering=0) if self.array.nbytes > most_mapped else None
+        )
 
     def take(self, starts: Integers, length: int) -> npt.NDArray[Any]:
         """(B, length) items from starts (B,), each row copied whole."""
-        assert len(starts) == 0 or (starts.min() >= 0 and starts.max() + length <= len(self.array))
+        assert len(starts) == 0 or (
+            starts.min() >= 0 and starts.max() + length <= len(self.array)
+        )
         if self.file is not None:
             file, size = self.file.fileno(), length * self.array.itemsize
-            rows = bytearray().join([os.pread(file, size, at) for at in (starts * self.array.itemsize).tolist()])
-            return np.frombuffer(rows, dtype=self.array.dtype).reshape(len(starts), length)
+            rows = bytearray().join(
+                [
+                    os.pread(file, size, at)
+                    for at in (starts * self.array.itemsize).tolist()
+                ]
+            )
+            return np.frombuffer(rows, dtype=self.array.dtype).reshape(
+                len(starts), length
+            )
         (step,) = self.array.strides
         shape = (max(0, len(self.array) - length + 1), length)
-        found: npt.NDArray[Any] = np.lib.stride_tricks.as_strided(self.array, shape, (step, step), writeable=False)
+        found: npt.NDArray[Any] = np.lib.stride_tricks.as_strided(
+            self.array, shape, (step, step), writeable=False
+        )
         return found[starts]

@@ -10,8 +10,12 @@ from torch import Tensor
 from r2mae.data.stream import Stream, permute
 from r2mae.errors import InputError
 
-Batch = dict[str, Any]  # tensors with a leading B, "positions" (B,) and "indices" (B,) among them
-HELD_OUT_KEY = 0x51D  # fixed: which samples are held out does not depend on a run's seed
+Batch = dict[
+    str, Any
+]  # tensors with a leading B, "positions" (B,) and "indices" (B,) among them
+HELD_OUT_KEY = (
+    0x51D  # fixed: which samples are held out does not depend on a run's seed
+)
 
 
 class SampleSource(Protocol):
@@ -61,14 +65,20 @@ def root_of(source: SampleSource) -> SampleSource:
 def rows_in_root(source: SampleSource) -> npt.NDArray[np.int64]:
     """(N,) all samples of a source in its order, as indices of the whole one."""
     rows = torch.arange(len(source))
-    found: npt.NDArray[np.int64] = (source._whole(rows) if isinstance(source, Part) else rows).numpy()
+    found: npt.NDArray[np.int64] = (
+        source._whole(rows) if isinstance(source, Part) else rows
+    ).numpy()
     return found
 
 
 def with_labels(source: SampleSource) -> SampleSource:
     """The samples that have a label, where some have none (-1); otherwise the source itself."""
     labels = source.labels
-    return source if labels is None or (labels >= 0).all() else Chosen(source, np.flatnonzero(labels >= 0))
+    return (
+        source
+        if labels is None or (labels >= 0).all()
+        else Chosen(source, np.flatnonzero(labels >= 0))
+    )
 
 
 class Part:
@@ -94,7 +104,10 @@ class Part:
         # A shorter remainder stays last, which is where samples are held out.
         whole = size // block
         inside = offsets < whole * block
-        offsets[inside] = permute(offsets[inside] // block, whole, HELD_OUT_KEY) * block + offsets[inside] % block
+        offsets[inside] = (
+            permute(offsets[inside] // block, whole, HELD_OUT_KEY) * block
+            + offsets[inside] % block
+        )
         return offsets
 
     def _whole(self, indices: Tensor) -> Tensor:
@@ -117,7 +130,9 @@ class Part:
             if not strange.any():
                 return batch | {"skipped": skipped}
             indices = torch.where(strange, (indices + 1) % len(self), indices)
-        raise InputError("data must hold at least one readable sample in every part, got none.")
+        raise InputError(
+            "data must hold at least one readable sample in every part, got none."
+        )
 
     def name(self, index: int) -> str:
         """What a message calls the sample."""
@@ -127,7 +142,11 @@ class Part:
     def labels(self) -> npt.NDArray[np.int64] | None:
         """(N,) int64, or None when the data has no labels."""
         labels = self.source.labels
-        return None if labels is None else labels[self._outer(torch.arange(len(self))).numpy()]
+        return (
+            None
+            if labels is None
+            else labels[self._outer(torch.arange(len(self))).numpy()]
+        )
 
     @property
     def labels_absent(self) -> str:
@@ -158,8 +177,20 @@ def load_plain(source: SampleSource, rows: Tensor, device: torch.device) -> Batc
 
 def _on(device: torch.device, batch: Batch) -> Batch:
     """A batch, and batches within it, with their tensors on a device."""
-    moved = {key: value.to(device) for key, value in batch.items() if isinstance(value, Tensor)}
-    return batch | moved | {key: _on(device, value) for key, value in batch.items() if isinstance(value, dict)}
+    moved = {
+        key: value.to(device)
+        for key, value in batch.items()
+        if isinstance(value, Tensor)
+    }
+    return (
+        batch
+        | moved
+        | {
+            key: _on(device, value)
+            for key, value in batch.items()
+            if isinstance(value, dict)
+        }
+    )
 
 
 def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
@@ -179,13 +210,17 @@ def hold_out(source: SampleSource, share: float) -> tuple[SampleSource, SampleSo
     A source whose samples overlap says itself how, by a `hold_out(share)` that does not give None.
     Raises: InputError when either part would be empty.
     """
-    apart: tuple[SampleSource, SampleSource] | None = source.hold_out(share) if hasattr(source, "hold_out") else None
+    apart: tuple[SampleSource, SampleSource] | None = (
+        source.hold_out(share) if hasattr(source, "hold_out") else None
+    )
     if apart is not None:
         return apart
     size = len(source) - round(share * len(source))
     if not 0 < size < len(source):
         remedy = "Use more data or another share."
-        raise InputError(f"data.held_out must leave samples on both sides of {len(source)}, got {share}. {remedy}")
+        raise InputError(
+            f"data.held_out must leave samples on both sides of {len(source)}, got {share}. {remedy}"
+        )
     return Part(source, size, held_out=False), Part(source, size, held_out=True)
 
 
@@ -200,7 +235,9 @@ class StreamDataset(torch.utils.data.Dataset[Batch]):
         at = torch.tensor(positions)
         try:
             batch = self.source.load(self.stream.indices(at), at, self.stream.seed)
-        except InputError as error:  # an exception would leave the worker as a traceback
+        except (
+            InputError
+        ) as error:  # an exception would leave the worker as a traceback
             return {"error": str(error)}
         return batch | {"positions": at, "first_position": positions[0]}
 

@@ -15,7 +15,9 @@ from r2mae.masking.rng import RandomStream, bits, host_bits
 
 MAX_SAMPLES = 1 << 40
 _TABLE_ITEMS = 1 << 16
-_CHUNK = 1 << 14  # positions that are worked out together: of 64 alone, each would cost 100 times as much
+_CHUNK = (
+    1 << 14
+)  # positions that are worked out together: of 64 alone, each would cost 100 times as much
 _ROUNDS = 8  # with 4, places and successors in sets of 8 to 64 are up to a quarter off uniform
 
 
@@ -45,7 +47,9 @@ def _walk(offsets: Tensor, num_items: int, keys: Tensor) -> Tensor:
     result = _feistel(offsets, half, keys)
     outside = result >= num_items
     while bool(outside.any()):
-        result[outside] = _feistel(result[outside], half, keys[outside] if keys.ndim else keys)
+        result[outside] = _feistel(
+            result[outside], half, keys[outside] if keys.ndim else keys
+        )
         outside = result >= num_items
     return result
 
@@ -75,14 +79,24 @@ class Stream:
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_samples <= MAX_SAMPLES:
-            raise ValueError(f"num_samples must be in [1, 2^40], got {self.num_samples}.")
+            raise ValueError(
+                f"num_samples must be in [1, 2^40], got {self.num_samples}."
+            )
         if self.block_samples is not None and self.block_samples < 1:
-            raise ValueError(f"block_samples must be at least 1, got {self.block_samples}.")
+            raise ValueError(
+                f"block_samples must be at least 1, got {self.block_samples}."
+            )
 
     def indices(self, positions: Tensor) -> Tensor:
         """Sample index of every position, (B,) int64 -> (B,) int64."""
-        first, last = (int(positions.min()) // _CHUNK, int(positions.max()) // _CHUNK) if len(positions) else (0, 0)
-        if last - first > 1 or self.num_samples < _CHUNK:  # a small epoch is a table anyway
+        first, last = (
+            (int(positions.min()) // _CHUNK, int(positions.max()) // _CHUNK)
+            if len(positions)
+            else (0, 0)
+        )
+        if (
+            last - first > 1 or self.num_samples < _CHUNK
+        ):  # a small epoch is a table anyway
             return self._work_out(positions)
         chunks = torch.cat([_chunk(self, number) for number in range(first, last + 1)])
         return chunks[positions - first * _CHUNK]
@@ -93,7 +107,9 @@ class Stream:
         result = torch.empty_like(positions)
         for epoch in epochs.unique().tolist():
             here = epochs == epoch
-            result[here] = self._epoch_indices(offsets[here], host_bits(self.seed, RandomStream.ORDER, epoch) >> 2)
+            result[here] = self._epoch_indices(
+                offsets[here], host_bits(self.seed, RandomStream.ORDER, epoch) >> 2
+            )
         return result
 
     def _epoch_indices(self, offsets: Tensor, key: int) -> Tensor:
@@ -101,19 +117,28 @@ class Stream:
             return permute(offsets, self.num_samples, key)
         block = min(self.block_samples, self.num_samples)
         mixed = self._shuffle_windows(offsets, block * self.window_blocks, key)
-        num_blocks = self.num_samples // block  # a shorter remainder stays last; the shift below moves it about
+        num_blocks = (
+            self.num_samples // block
+        )  # a shorter remainder stays last; the shift below moves it about
         slots = mixed // block
         whole = slots < num_blocks
-        mixed[whole] = permute(slots[whole], num_blocks, key + 1) * block + mixed[whole] % block
+        mixed[whole] = (
+            permute(slots[whole], num_blocks, key + 1) * block + mixed[whole] % block
+        )
         return (mixed + key % self.num_samples) % self.num_samples
 
     def _shuffle_windows(self, offsets: Tensor, window: int, key: int) -> Tensor:
         numbers = offsets // window
         num_whole = self.num_samples // window
         result = offsets.clone()
-        for group, size in ((numbers < num_whole, window), (numbers >= num_whole, self.num_samples % window)):
+        for group, size in (
+            (numbers < num_whole, window),
+            (numbers >= num_whole, self.num_samples % window),
+        ):
             start = numbers[group] * window
-            result[group] = start + permute(offsets[group] - start, max(1, size), key ^ numbers[group])
+            result[group] = start + permute(
+                offsets[group] - start, max(1, size), key ^ numbers[group]
+            )
         return result
 
 

@@ -14,9 +14,17 @@ from typing import Any, NamedTuple
 from r2mae.data.fingerprint import fingerprint_files
 from r2mae.errors import InputError, did_you_mean
 
-_KINDS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_KINDS = {
+    ".jsonl": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
 _PLAIN = (".txt", ".text", ".md", "")
-_MOST_PIECE = 1 << 16  # characters after which a long document is given on at its next line
+_MOST_PIECE = (
+    1 << 16
+)  # characters after which a long document is given on at its next line
 _SCAN = 1 << 22
 
 
@@ -49,23 +57,45 @@ def expand_texts(patterns: list[str]) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         literal = Path(pattern)  # a[1].txt is a file's name where there is such a file
-        matches = [literal] if literal.exists() else [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
-        inside = [file for path in matches if path.is_dir() for file in sorted(path.iterdir()) if file.is_file()]
+        matches = (
+            [literal]
+            if literal.exists()
+            else [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
+        )
+        inside = [
+            file
+            for path in matches
+            if path.is_dir()
+            for file in sorted(path.iterdir())
+            if file.is_file()
+        ]
         found += [path for path in matches if path.is_file()]
-        found += [path for path in inside if kind_of(path) is not None or path.suffix.lower() in (".txt", ".text")]
+        found += [
+            path
+            for path in inside
+            if kind_of(path) is not None or path.suffix.lower() in (".txt", ".text")
+        ]
     if not found:
-        raise InputError(f"{patterns[0]} must be files of text, or a glob that matches some, got none. Check the path.")
+        raise InputError(
+            f"{patterns[0]} must be files of text, or a glob that matches some, got none. Check the path."
+        )
     for path in found:
         if kind_of(path) is None and path.suffix.lower() not in _PLAIN:
             known = ", ".join([*_KINDS, ".txt"])
-            raise InputError(f"{path} must be of a known kind, got {path.suffix!r}. Known: {known}.")
+            raise InputError(
+                f"{path} must be of a known kind, got {path.suffix!r}. Known: {known}."
+            )
         if path.stat().st_size == 0:
             raise InputError(f"{path} must hold text, got an empty file. Leave it out.")
     return list(dict.fromkeys(found))
 
 
 def read_pieces(
-    paths: list[Path], column: str, document: str, options: dict[str, Any], start: tuple[int, int] = (0, 0)
+    paths: list[Path],
+    column: str,
+    document: str,
+    options: dict[str, Any],
+    start: tuple[int, int] = (0, 0),
 ) -> Iterator[Piece]:
     """Documents of files, from where an earlier reading stopped.
 
@@ -105,17 +135,23 @@ def read_hub(rows: Any, name: str, column: str, start: int = 0) -> Iterator[Piec
     yield from _rows(rows, name, column, 0, start)
 
 
-def _rows(rows: Any, name: str, column: str, number: int, start: int) -> Iterator[Piece]:
+def _rows(
+    rows: Any, name: str, column: str, number: int, start: int
+) -> Iterator[Piece]:
     check_column(rows.column_names, column, name)
     for first in range(start, len(rows), 1000):
         for row, text in enumerate(rows[first : first + 1000][column], first):
             if not isinstance(text, str):
-                raise InputError(f"{name}: row {row} of {column} must be text, got {type(text).__name__} {text!r:.40}.")
+                raise InputError(
+                    f"{name}: row {row} of {column} must be text, got {type(text).__name__} {text!r:.40}."
+                )
             if text.strip():
                 yield Piece(text, True, True, number, row + 1)
 
 
-def _plain(path: Path, document: str, encoding: str, number: int, start: int) -> Iterator[Piece]:
+def _plain(
+    path: Path, document: str, encoding: str, number: int, start: int
+) -> Iterator[Piece]:
     """A file is one document, or its paragraphs (between empty lines) or its lines are."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -161,30 +197,55 @@ def read_table(path: Path, options: dict[str, Any]) -> Any:
         check_utf8(path)
     more = _csv_options(path, options) if kind == "csv" else {}
     datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is said in our line
+    datasets.logging.set_verbosity(
+        datasets.logging.CRITICAL
+    )  # what fails is said in our line
     try:
-        return datasets.load_dataset(kind, data_files=[str(path)], split="train", cache_dir=str(_tables(path)), **more)
+        return datasets.load_dataset(
+            kind,
+            data_files=[str(path)],
+            split="train",
+            cache_dir=str(_tables(path)),
+            **more,
+        )
     except Exception as error:
         if "corresponds to no data" in str(error):
-            raise InputError(f"{path} must hold rows, got none. Leave it out.") from None
+            raise InputError(
+                f"{path} must hold rows, got none. Leave it out."
+            ) from None
         causes = [error.__cause__ or error]
         first = str(causes[0]).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{path} must be readable as {kind}, got: {first[0][:160].rstrip('.')}.") from None
+        raise InputError(
+            f"{path} must be readable as {kind}, got: {first[0][:160].rstrip('.')}."
+        ) from None
 
 
 def _csv_options(path: Path, options: dict[str, Any]) -> dict[str, Any]:
     """How pandas is to read a CSV. Raises: InputError for a header that has a name twice."""
-    separator = str(options.get("separator", "\t" if path.suffix.lower() == ".tsv" else ","))
+    separator = str(
+        options.get("separator", "\t" if path.suffix.lower() == ".tsv" else ",")
+    )
     # Fields beyond the header's must not shift the columns; "NA" and "null" are words, only nothing is nothing.
-    found: dict[str, Any] = {"index_col": False, "sep": separator, "keep_default_na": False, "na_values": [""]}
+    found: dict[str, Any] = {
+        "index_col": False,
+        "sep": separator,
+        "keep_default_na": False,
+        "na_values": [""],
+    }
     quoting = csv.QUOTE_MINIMAL if options.get("quoting", True) else csv.QUOTE_NONE
     if "columns" in options:
-        return found | {"quoting": quoting, "column_names": list(options["columns"]), "header": None}
+        return found | {
+            "quoting": quoting,
+            "column_names": list(options["columns"]),
+            "header": None,
+        }
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file, delimiter=separator, quoting=quoting), [])  # type: ignore[arg-type]
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"{path} must name each column once, got {twice!r} twice. Rename one.")
+        raise InputError(
+            f"{path} must name each column once, got {twice!r} twice. Rename one."
+        )
     return found | {"quoting": quoting}
 
 
@@ -204,7 +265,9 @@ def check_utf8(path: Path) -> None:
             except UnicodeDecodeError as error:
                 byte = error.object[error.start]
                 offset = at - held + error.start
-                raise InputError(f"{path} must be UTF-8, got byte 0x{byte:02x} at offset {offset:,}.") from None
+                raise InputError(
+                    f"{path} must be UTF-8, got byte 0x{byte:02x} at offset {offset:,}."
+                ) from None
             at += len(block)
 
 

@@ -15,9 +15,17 @@ import numpy.typing as npt
 from r2mae.data.hub import check_source
 from r2mae.errors import InputError
 
-SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+SPECIAL = {
+    "pad": "[PAD]",
+    "unk": "[UNK]",
+    "cls": "[CLS]",
+    "sep": "[SEP]",
+    "mask": "[MASK]",
+}
 BYTES = "bytes"  # the name of `byte_tokenizer`
-_BYTE_SPACES = "ĠĊĉč"  # byte-level BPE writes space, newline, tab and carriage return so
+_BYTE_SPACES = (
+    "ĠĊĉč"  # byte-level BPE writes space, newline, tab and carriage return so
+)
 
 
 @lru_cache(maxsize=8)
@@ -46,18 +54,32 @@ def load_tokenizer(source: str) -> Any:
 def check_tokenizer(tokenizer: Any, source: str) -> None:
     """Raise InputError unless it is fast and has the special tokens of a masked language model."""
     if not tokenizer.is_fast:
-        raise InputError(f"data.tokenizer must be a fast one (tokenizer.json), got {source!r}, which is slow.")
+        raise InputError(
+            f"data.tokenizer must be a fast one (tokenizer.json), got {source!r}, which is slow."
+        )
     for name in ("mask_token", "pad_token"):
         if getattr(tokenizer, name) is None:
-            raise InputError(f"data.tokenizer must have a {name.replace('_', ' ')}, got {source!r} without one.")
+            raise InputError(
+                f"data.tokenizer must have a {name.replace('_', ' ')}, got {source!r} without one."
+            )
     if borders(tokenizer) is None:
-        raise InputError(f"data.tokenizer must have cls and sep, or bos and eos tokens, got {source!r} without them.")
+        raise InputError(
+            f"data.tokenizer must have cls and sep, or bos and eos tokens, got {source!r} without them."
+        )
 
 
 def borders(tokenizer: Any) -> tuple[int, int] | None:
     """(first, last) token of a document."""
-    first = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
-    last = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+    first = (
+        tokenizer.cls_token_id
+        if tokenizer.cls_token_id is not None
+        else tokenizer.bos_token_id
+    )
+    last = (
+        tokenizer.sep_token_id
+        if tokenizer.sep_token_id is not None
+        else tokenizer.eos_token_id
+    )
     return None if first is None or last is None else (first, last)
 
 
@@ -74,7 +96,15 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
 
     Raises: InputError when texts hold nothing.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import (
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
     from transformers import PreTrainedTokenizerFast
 
     texts, special = list(texts), list(SPECIAL.values())
@@ -93,12 +123,18 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece()
-        first = special + _inner_letters(tokenizer, texts)  # else numbered, and ties broken, by a random hash
-        trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=first, show_progress=False)
+        first = special + _inner_letters(
+            tokenizer, texts
+        )  # else numbered, and ties broken, by a random hash
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=vocab_size, special_tokens=first, show_progress=False
+        )
     tokenizer.train_from_iterator(texts, trainer)
     if kind == "wordpiece":
         trained = tokenizer
-        tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token=SPECIAL["unk"]))
+        tokenizer = Tokenizer(
+            models.WordPiece(trained.get_vocab(), unk_token=SPECIAL["unk"])
+        )
         for part in ("normalizer", "pre_tokenizer", "decoder"):
             setattr(tokenizer, part, getattr(trained, part))
     if tokenizer.get_vocab_size() <= len(special):
@@ -106,10 +142,14 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(word, tokenizer.token_to_id(word)) for word in ("[CLS]", "[SEP]")],
+        special_tokens=[
+            (word, tokenizer.token_to_id(word)) for word in ("[CLS]", "[SEP]")
+        ],
     )
     names = {f"{name}_token": word for name, word in SPECIAL.items()}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False
+    )
 
 
 def _inner_letters(tokenizer: Any, texts: list[str]) -> list[str]:
@@ -120,7 +160,11 @@ def _inner_letters(tokenizer: Any, texts: list[str]) -> list[str]:
         pairs.update(pairwise(normal))
     split = tokenizer.pre_tokenizer.pre_tokenize_str
     return sorted(
-        {f"##{second}" for first, second in pairs if [word for word, _ in split(first + second)] == [first + second]}
+        {
+            f"##{second}"
+            for first, second in pairs
+            if [word for word, _ in split(first + second)] == [first + second]
+        }
     )
 
 
@@ -128,12 +172,18 @@ def is_continuation(tokenizer: Any) -> npt.NDArray[np.bool_]:
     """(V,) which tokens go on with the word before them: for whole-word masks."""
     words = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     special = set(tokenizer.all_special_ids)
-    pieces = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece"
+    pieces = (
+        json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece"
+    )
     found = [
-        word.startswith("##") if pieces else bool(word) and word[0].isalnum() and word[0] not in _BYTE_SPACES
+        word.startswith("##")
+        if pieces
+        else bool(word) and word[0].isalnum() and word[0] not in _BYTE_SPACES
         for word in words
     ]
-    return np.array([flag and number not in special for number, flag in enumerate(found)])
+    return np.array(
+        [flag and number not in special for number, flag in enumerate(found)]
+    )
 
 
 def tokenizer_files(tokenizer: Any) -> dict[str, str]:
@@ -161,4 +211,6 @@ def with_files(files: dict[str, str], folder: Path) -> Path:
 
 def tokenizer_word(tokenizer: Any) -> str:
     """16 hex digits that change when a tokenizer does."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[
+        :16
+    ]

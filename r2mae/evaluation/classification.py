@@ -17,7 +17,9 @@ Integers = npt.NDArray[np.int64]
 
 
 def predict(
-    model: nn.Module, source: SampleSource, progress: Callable[[int, int], None] | None = None
+    model: nn.Module,
+    source: SampleSource,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Integers, Integers, set[str]]:
     """(predicted classes (N,), labels (N,) of what was read, names of unreadable samples) of a source.
 
@@ -25,7 +27,10 @@ def predict(
     """
     labels: list[Integers] = []
     skipped: set[str] = set()
-    options: Any = {"skipped": skipped, "on_batch": lambda batch: labels.append(batch_labels(source, batch))}
+    options: Any = {
+        "skipped": skipped,
+        "on_batch": lambda batch: labels.append(batch_labels(source, batch)),
+    }
     logits = extract(model, source, "forward", progress=progress, **options)
     return logits.argmax(axis=1), np.concatenate(labels), skipped
 
@@ -38,7 +43,10 @@ def truth(source: SampleSource, labels: Integers, classes: Sequence[int]) -> Int
     known = np.asarray(classes)
     strangers = np.setdiff1d(labels, known)
     if len(strangers):
-        names = ", ".join(source.class_names.get(number, str(number)) for number in strangers[:5].tolist())
+        names = ", ".join(
+            source.class_names.get(number, str(number))
+            for number in strangers[:5].tolist()
+        )
         raise InputError(
             f"the test split must hold classes of the training split alone, got {len(strangers)} more: {names}. "
             "Add them to the training split, or take them out of the test split."
@@ -90,17 +98,30 @@ class SeedScore:
 
 def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
     """One row of a table from the predictions (N,) of every seed."""
-    right = np.stack([predicted == expected for predicted in predictions]).astype(np.float64)
+    right = np.stack([predicted == expected for predicted in predictions]).astype(
+        np.float64
+    )
     accuracy, over_seeds, over_items = _means(right)
     scores = [accuracy_and_f1(predicted, expected) for predicted in predictions]
-    f1, matthews = (float(np.mean([score[name] for score in scores])) for name in ("macro_f1", "matthews"))
+    f1, matthews = (
+        float(np.mean([score[name] for score in scores]))
+        for name in ("macro_f1", "matthews")
+    )
     seeds = tuple(right.mean(axis=1).tolist())
-    spread = mean_interval([score["matthews"] for score in scores])[1] if len(scores) > 1 else None
+    spread = (
+        mean_interval([score["matthews"] for score in scores])[1]
+        if len(scores) > 1
+        else None
+    )
     drawn = _matthews_over_items(predictions, expected)
-    return SeedScore(accuracy, f1, matthews, over_seeds, over_items, seeds, spread, drawn)
+    return SeedScore(
+        accuracy, f1, matthews, over_seeds, over_items, seeds, spread, drawn
+    )
 
 
-def _matthews_over_items(predictions: list[Integers], expected: Integers, draws: int = 1000) -> float | None:
+def _matthews_over_items(
+    predictions: list[Integers], expected: Integers, draws: int = 1000
+) -> float | None:
     """95 % half-width of the mean over seeds: 1.96 standard deviations over bootstrap samples of the test items.
 
     Source: Gorodkin 2004 for several classes.
@@ -108,30 +129,52 @@ def _matthews_over_items(predictions: list[Integers], expected: Integers, draws:
     if len(expected) < 2:
         return None
     # Items that were answered alike are alike: what is drawn is how many of each kind there are.
-    kinds, sizes = np.unique(np.stack([expected, *predictions]), axis=1, return_counts=True)
-    drawn = np.random.default_rng(0).multinomial(len(expected), sizes / len(expected), draws).astype(np.float64)
+    kinds, sizes = np.unique(
+        np.stack([expected, *predictions]), axis=1, return_counts=True
+    )
+    drawn = (
+        np.random.default_rng(0)
+        .multinomial(len(expected), sizes / len(expected), draws)
+        .astype(np.float64)
+    )
     truth, *answers = (np.eye(int(kinds.max()) + 1)[row] for row in kinds)
     total, found = float(len(expected)), np.zeros(draws)
     true_counts = drawn @ truth
     for answer in answers:
         counts, right = drawn @ answer, drawn @ (truth * answer).sum(axis=1)
-        spread = (total**2 - (counts**2).sum(axis=1)) * (total**2 - (true_counts**2).sum(axis=1))
+        spread = (total**2 - (counts**2).sum(axis=1)) * (
+            total**2 - (true_counts**2).sum(axis=1)
+        )
         shared = right * total - (counts * true_counts).sum(axis=1)
-        found += np.divide(shared, np.sqrt(spread), out=np.zeros(draws), where=spread > 0)
+        found += np.divide(
+            shared, np.sqrt(spread), out=np.zeros(draws), where=spread > 0
+        )
     return float(1.96 * np.std(found / len(answers), ddof=1))
 
 
-def compare(ours: list[Integers], theirs: list[Integers], expected: Integers) -> dict[str, float | None]:
+def compare(
+    ours: list[Integers], theirs: list[Integers], expected: Integers
+) -> dict[str, float | None]:
     """{difference, over_seeds, over_items} of accuracy, ours - theirs, paired by seed and by item."""
     pairs = zip(ours, theirs, strict=True)
-    differences = np.stack([(mine == expected) * 1.0 - (other == expected) for mine, other in pairs])
+    differences = np.stack(
+        [(mine == expected) * 1.0 - (other == expected) for mine, other in pairs]
+    )
     difference, over_seeds, over_items = _means(differences)
-    return {"difference": difference, "over_seeds": over_seeds, "over_items": over_items}
+    return {
+        "difference": difference,
+        "over_seeds": over_seeds,
+        "over_items": over_items,
+    }
 
 
 def _means(values: npt.NDArray[np.float64]) -> tuple[float, float | None, float | None]:
     """(mean, 95 % half-width over seeds, over items) of values (seeds, items)."""
     mean, over_seeds = mean_interval(values.mean(axis=1))
     items = values.mean(axis=0)
-    over_items = float(1.96 * items.std(ddof=1) / np.sqrt(len(items))) if len(items) > 1 else None
+    over_items = (
+        float(1.96 * items.std(ddof=1) / np.sqrt(len(items)))
+        if len(items) > 1
+        else None
+    )
     return mean, over_seeds if len(values) > 1 else None, over_items

@@ -49,7 +49,12 @@ def extract(
     with torch.no_grad():
         for indices in wanted.split(batch_size):
             batch = load_plain(source, indices, device)
-            parts.append((model if kind == "forward" else getattr(model, kind))(batch).float().cpu().numpy())
+            parts.append(
+                (model if kind == "forward" else getattr(model, kind))(batch)
+                .float()
+                .cpu()
+                .numpy()
+            )
             done += len(indices)
             if on_batch is not None:
                 on_batch(batch)
@@ -62,7 +67,10 @@ def extract(
 
 
 def extract_labelled(
-    model: nn.Module, source: SampleSource, rows: npt.NDArray[np.int64] | None = None, **options: Any
+    model: nn.Module,
+    source: SampleSource,
+    rows: npt.NDArray[np.int64] | None = None,
+    **options: Any,
 ) -> LabelledFeatures:
     """`extract` with labels; a neighbour that stands in for an unreadable sample brings its own.
 
@@ -71,7 +79,11 @@ def extract_labelled(
     require_labels(source)
     labels: list[npt.NDArray[np.int64]] = []
     features = extract(
-        model, source, rows=rows, on_batch=lambda batch: labels.append(batch_labels(source, batch)), **options
+        model,
+        source,
+        rows=rows,
+        on_batch=lambda batch: labels.append(batch_labels(source, batch)),
+        **options,
     )
     return LabelledFeatures(features, np.concatenate(labels))
 
@@ -82,7 +94,9 @@ def require_labels(source: SampleSource) -> npt.NDArray[np.int64]:
     Raises: InputError when the data has none, saying what it has instead.
     """
     if source.labels is None:
-        raise InputError(f"data must have labels for this task, got {source.labels_absent}")
+        raise InputError(
+            f"data must have labels for this task, got {source.labels_absent}"
+        )
     return source.labels
 
 
@@ -91,7 +105,9 @@ def check_classes(train: SampleSource, test: SampleSource) -> None:
     known, asked = np.unique(require_labels(train)), np.unique(require_labels(test))
     if len(known) < 2:
         name = train.class_names.get(int(known[0]), known[0])
-        raise InputError(f"data must hold at least 2 classes for this task, got only {name}. Use other data.")
+        raise InputError(
+            f"data must hold at least 2 classes for this task, got only {name}. Use other data."
+        )
     for number in np.intersect1d(known, asked).tolist():
         here, there = train.class_names.get(number), test.class_names.get(number)
         if here != there:
@@ -99,9 +115,14 @@ def check_classes(train: SampleSource, test: SampleSource) -> None:
                 f"the test split must number classes as the training split does, got {there!r} for {number}, "
                 f"which is {here!r} there. Mend the label column."
             )
-    new = [test.class_names.get(number, str(number)) for number in np.setdiff1d(asked, known).tolist()]
+    new = [
+        test.class_names.get(number, str(number))
+        for number in np.setdiff1d(asked, known).tolist()
+    ]
     if new:
         some = ", ".join(sorted(new)[:5]) + (", ..." if len(new) > 5 else "")
         remedy = "Add them to the training split, or take them out of the test split."
         rule = "hold only classes that the training split has"
-        raise InputError(f"the test split must {rule}, got {len(new)} more: {some}. {remedy}")
+        raise InputError(
+            f"the test split must {rule}, got {len(new)} more: {some}. {remedy}"
+        )

@@ -86,26 +86,46 @@ def probe_hits(
 
 def summarize(hits: Hits) -> ProbeScore:
     """Accuracy and interval of (draws, M) hits."""
-    mean, half_width = mean_interval(hits.mean(axis=1)) if len(hits) > 1 else share_interval(hits[0])
+    mean, half_width = (
+        mean_interval(hits.mean(axis=1)) if len(hits) > 1 else share_interval(hits[0])
+    )
     return ProbeScore(*_interval(half_width, len(hits)), accuracy=mean)
 
 
 def compare(hits: Hits, others: Hits) -> ProbeDifference:
     """Accuracy of hits - accuracy of others, both (draws, M), paired: draw by draw where several, else item by item."""
     differences = hits.astype(np.float64) - others
-    mean, half_width = mean_interval(differences.mean(axis=1) if len(hits) > 1 else differences[0])
+    mean, half_width = mean_interval(
+        differences.mean(axis=1) if len(hits) > 1 else differences[0]
+    )
     return ProbeDifference(*_interval(half_width, len(hits)), difference=mean)
 
 
 def _interval(half_width: float, draws: int) -> tuple[float | None, int, Over]:
-    return None if math.isnan(half_width) else half_width, draws, "draws" if draws > 1 else "test items"
+    return (
+        None if math.isnan(half_width) else half_width,
+        draws,
+        "draws" if draws > 1 else "test items",
+    )
 
 
-def _hits(task: ProbeTask, train: LabelledFeatures, test: LabelledFeatures, few: bool, say: Say | None) -> Hits:
+def _hits(
+    task: ProbeTask,
+    train: LabelledFeatures,
+    test: LabelledFeatures,
+    few: bool,
+    say: Say | None,
+) -> Hits:
     arrays = (train.features, train.labels, test.features, test.labels)
     if task == "knn":
         options = {"num_neighbors": _FEW_NEIGHBORS} if few else {}
         return knn_hits(
-            *arrays, **options, progress=say and (lambda done, total: say(f"{done:,} of {total:,} samples"))
+            *arrays,
+            **options,
+            progress=say
+            and (lambda done, total: say(f"{done:,} of {total:,} samples")),
         )
-    return linear_probe_hits(*arrays, progress=say and (lambda at, loss: say(f"iteration {at}, loss {loss:.6f}")))
+    return linear_probe_hits(
+        *arrays,
+        progress=say and (lambda at, loss: say(f"iteration {at}, loss {loss:.6f}")),
+    )

@@ -24,7 +24,9 @@ def require_targets(source: SampleSource) -> npt.NDArray[np.float32]:
     """
     found = getattr(root_of(source), "targets", None)
     if found is None:
-        raise InputError("tune.regression must be false for data without a column of numbers, got true.")
+        raise InputError(
+            "tune.regression must be false for data without a column of numbers, got true."
+        )
     return np.asarray(found)
 
 
@@ -35,8 +37,12 @@ def predict_numbers(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Floats, Floats]:
     """(predicted, true numbers), (N,) each. target: {"mean", "spread"} of what was trained on."""
-    found = extract(model, source, "forward", progress=progress)[:, 0].astype(np.float64)
-    return found * target["spread"] + target["mean"], require_targets(source).astype(np.float64)
+    found = extract(model, source, "forward", progress=progress)[:, 0].astype(
+        np.float64
+    )
+    return found * target["spread"] + target["mean"], require_targets(source).astype(
+        np.float64
+    )
 
 
 def correlations(predicted: Floats, expected: Floats) -> dict[str, float]:
@@ -70,26 +76,48 @@ class RegressionScore:
 def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
     """One row of a table from the predictions (N,) of every seed."""
     scores = [correlations(predicted, expected) for predicted in predictions]
-    means = {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+    means = {
+        name: float(np.mean([score[name] for score in scores])) for name in scores[0]
+    }
     seeds = tuple(score["pearson"] for score in scores)
-    over_items = _bootstrap(lambda rows: _mean_pearson(predictions, expected, rows), len(expected))
-    return RegressionScore(**means, over_seeds=_over_seeds(seeds), over_items=over_items, seeds=seeds)
+    over_items = _bootstrap(
+        lambda rows: _mean_pearson(predictions, expected, rows), len(expected)
+    )
+    return RegressionScore(
+        **means, over_seeds=_over_seeds(seeds), over_items=over_items, seeds=seeds
+    )
 
 
-def compare(ours: list[Floats], theirs: list[Floats], expected: Floats) -> dict[str, float | None]:
+def compare(
+    ours: list[Floats], theirs: list[Floats], expected: Floats
+) -> dict[str, float | None]:
     """{difference, over_seeds, over_items} of Pearson's correlation, ours - theirs, paired by seed and by item."""
     pairs = zip(ours, theirs, strict=True)
-    differences = [_pearson(mine, expected) - _pearson(other, expected) for mine, other in pairs]
+    differences = [
+        _pearson(mine, expected) - _pearson(other, expected) for mine, other in pairs
+    ]
 
     def difference(rows: npt.NDArray[np.int64]) -> float:
-        return _mean_pearson(ours, expected, rows) - _mean_pearson(theirs, expected, rows)
+        return _mean_pearson(ours, expected, rows) - _mean_pearson(
+            theirs, expected, rows
+        )
 
     over_items = _bootstrap(difference, len(expected))
-    return {"difference": float(np.mean(differences)), "over_seeds": _over_seeds(differences), "over_items": over_items}
+    return {
+        "difference": float(np.mean(differences)),
+        "over_seeds": _over_seeds(differences),
+        "over_items": over_items,
+    }
 
 
-def _mean_pearson(predictions: list[Floats], expected: Floats, rows: npt.NDArray[np.int64]) -> float:
-    return float(np.mean([_pearson(predicted[rows], expected[rows]) for predicted in predictions]))
+def _mean_pearson(
+    predictions: list[Floats], expected: Floats, rows: npt.NDArray[np.int64]
+) -> float:
+    return float(
+        np.mean(
+            [_pearson(predicted[rows], expected[rows]) for predicted in predictions]
+        )
+    )
 
 
 def _pearson(first: Floats, second: Floats) -> float:

@@ -22,18 +22,26 @@ def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
     config = (model.base if recipe.task == "pretrain" else model.backbone.base).config
     if getattr(config, "type_vocab_size", 1) > 1:  # pairs were trained with types
         tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
-    tokenizer.model_max_length = config.max_position_embeddings - position_offset(config.model_type, tokenizer)
+    tokenizer.model_max_length = config.max_position_embeddings - position_offset(
+        config.model_type, tokenizer
+    )
     if recipe.task == "pretrain":
-        return write_folder(folder, lambda to: export_masked_language(model, tokenizer, to))
+        return write_folder(
+            folder, lambda to: export_masked_language(model, tokenizer, to)
+        )
     if recipe.tune.hidden is not None:
-        raise InputError("tune.hidden must be null to be exported, since transformers has a head of its own.")
+        raise InputError(
+            "tune.hidden must be null to be exported, since transformers has a head of its own."
+        )
     pooling, kind = recipe.model.pooling, recipe.model.encoder
     if kind != "modernbert" and pooling != "cls":
         raise InputError(
             f"model.pooling must be cls to be exported as {kind}, as transformers pools it, got {pooling}."
         )
     names, target = loaded.manifest["class_names"], loaded.manifest.get("target")
-    return write_folder(folder, lambda to: export_classifier(model, tokenizer, to, names, target))
+    return write_folder(
+        folder, lambda to: export_classifier(model, tokenizer, to, names, target)
+    )
 
 
 def auto_class(loaded: Any) -> str:
@@ -57,14 +65,22 @@ def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
         ids, batch = _random_tokens(model)
         from r2mae.masking.pattern import build_mask
 
-        features, slots = model.features(batch, build_mask(torch.ones_like(ids, dtype=torch.bool)))
+        features, slots = model.features(
+            batch, build_mask(torch.ones_like(ids, dtype=torch.bool))
+        )
         ours = model.whole.get_output_embeddings()(features)
-        found = theirs(input_ids=torch.full_like(ids, model.vocabulary.mask)).logits.flatten(0, 1)[slots]
+        found = theirs(
+            input_ids=torch.full_like(ids, model.vocabulary.mask)
+        ).logits.flatten(0, 1)[slots]
     return _checked(ours, found)
 
 
 def export_classifier(
-    model: Any, tokenizer: Any, folder: Path, class_names: list[str], target: dict[str, float] | None = None
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    class_names: list[str],
+    target: dict[str, float] | None = None,
 ) -> float:
     """Write a `Classifier` of texts for AutoModelForSequenceClassification; give the largest difference of logits.
 
@@ -81,7 +97,9 @@ def export_classifier(
         config.classifier_pooling = backbone.pooling
     config.id2label = dict(enumerate(class_names))
     config.label2id = {name: number for number, name in enumerate(class_names)}
-    config.problem_type = "single_label_classification" if target is None else "regression"
+    config.problem_type = (
+        "single_label_classification" if target is None else "regression"
+    )
     unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
     with quiet_transformers():
         theirs = AutoModelForSequenceClassification.from_config(config)
@@ -92,7 +110,9 @@ def export_classifier(
         theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         ids, batch = _random_tokens(backbone)
-        return _checked(model.eval()(batch) * unit + shift, theirs(input_ids=ids).logits)
+        return _checked(
+            model.eval()(batch) * unit + shift, theirs(input_ids=ids).logits
+        )
 
 
 def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
@@ -104,11 +124,16 @@ def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
         "bert": {"1": "bert.pooler.dense", "4": "classifier"},
         "roberta": {"1": "classifier.dense", "4": "classifier.out_proj"},
     }[kind]
-    names = {f"{theirs_}.{part}": f"{ours}.{part}" for ours, theirs_ in wanted.items() for part in ("weight", "bias")}
+    names = {
+        f"{theirs_}.{part}": f"{ours}.{part}"
+        for ours, theirs_ in wanted.items()
+        for part in ("weight", "bias")
+    }
     last = wanted[max(wanted)]
     scaled = {f"{last}.weight": (unit, 0.0), f"{last}.bias": (unit, shift)}
     found = {
-        name: state[ours] * scaled.get(name, (1.0, 0.0))[0] + scaled.get(name, (1.0, 0.0))[1]
+        name: state[ours] * scaled.get(name, (1.0, 0.0))[0]
+        + scaled.get(name, (1.0, 0.0))[1]
         for name, ours in names.items()
         if ours in state
     }
@@ -118,10 +143,18 @@ def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
 def _random_tokens(model: Any) -> tuple[torch.Tensor, dict[str, Any]]:
     import numpy as np
 
-    ordinary = torch.from_numpy(np.setdiff1d(np.arange(model.vocabulary.size), np.asarray(model.vocabulary.special)))
+    ordinary = torch.from_numpy(
+        np.setdiff1d(
+            np.arange(model.vocabulary.size), np.asarray(model.vocabulary.special)
+        )
+    )
     generator = torch.Generator().manual_seed(0)
     ids = ordinary[torch.randint(len(ordinary), (2, 16), generator=generator)]
-    return ids, {"input_ids": ids, "segment_starts": np.array([0, 16]), "segment_lengths": np.array([16, 16])}
+    return ids, {
+        "input_ids": ids,
+        "segment_starts": np.array([0, 16]),
+        "segment_lengths": np.array([16, 16]),
+    }
 
 
 def _checked(ours: torch.Tensor, theirs: torch.Tensor) -> float:

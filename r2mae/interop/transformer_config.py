@@ -25,7 +25,11 @@ _UNUSED = ("is_decoder", "add_cross_attention", "classifier_activation")
 
 
 def transformer_config(
-    section: TransformerEncoder, tokenizer: Any, length: int, *, vocab_size: int | None = None
+    section: TransformerEncoder,
+    tokenizer: Any,
+    length: int,
+    *,
+    vocab_size: int | None = None,
 ) -> Any:
     """transformers' configuration of a recipe's model section.
 
@@ -65,7 +69,14 @@ def build_transformer(config: Any) -> Any:
 
     try:
         return AutoModelForMaskedLM.from_config(config)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RuntimeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        RuntimeError,
+    ) as error:
         raise _unbuildable(error) from None
 
 
@@ -77,7 +88,9 @@ def config_facts(config: Any) -> dict[str, Any]:
 
 def section_of_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Keys of a model section that rebuild the configuration kept in a checkpoint."""
-    config = {key: value for key, value in facts.items() if key != "transformers_version"}
+    config = {
+        key: value for key, value in facts.items() if key != "transformers_version"
+    }
     empty: dict[str, Any] = dict.fromkeys([*SHAPE, "dropout"])
     return empty | {"encoder": config.pop("model_type"), "config": config}
 
@@ -109,9 +122,13 @@ def _shape_entries(section: TransformerEncoder) -> dict[str, Any]:
 def _check_entries(section: TransformerEncoder, defaults: dict[str, Any]) -> None:
     for key, value in section.config.items():
         if key not in defaults and key not in BORDER_IDS:
-            raise InputError(f"model.config must hold entries of transformers' {section.encoder}, got {key!r}.")
+            raise InputError(
+                f"model.config must hold entries of transformers' {section.encoder}, got {key!r}."
+            )
         if key in _UNUSED and value != defaults.get(key):
-            raise InputError(f"model.config.{key} must be left out, since it has no use here, got a value.")
+            raise InputError(
+                f"model.config.{key} must be left out, since it has no use here, got a value."
+            )
 
 
 def _check_config(config: Any, tokenizer: Any, positions: int, offset: int) -> None:
@@ -120,15 +137,23 @@ def _check_config(config: Any, tokenizer: Any, positions: int, offset: int) -> N
     if config.model_type == "modernbert":
         unit *= 2  # rotary positions turn pairs
     if config.hidden_size % unit:
-        raise InputError(f"model.width must be divisible by {unit}, got {config.hidden_size}. Heads share it.")
+        raise InputError(
+            f"model.width must be divisible by {unit}, got {config.hidden_size}. Heads share it."
+        )
     most = config.max_position_embeddings
     if positions > most:
         raise InputError(
             f"data.length must be {most - offset} at most, the model's positions, got {positions - offset}. Shorten it."
         )
     for key, number in config.to_dict().items():
-        if key.endswith("_token_id") and isinstance(number, int) and not -1 <= number < config.vocab_size:
-            raise InputError(f"model.config.{key} must be below the vocabulary's {config.vocab_size:,}, got {number}.")
+        if (
+            key.endswith("_token_id")
+            and isinstance(number, int)
+            and not -1 <= number < config.vocab_size
+        ):
+            raise InputError(
+                f"model.config.{key} must be below the vocabulary's {config.vocab_size:,}, got {number}."
+            )
     if len(tokenizer) > config.vocab_size:
         raise InputError(
             f"data.tokenizer must have {config.vocab_size:,} tokens at most, the model's embedding, "
@@ -136,19 +161,37 @@ def _check_config(config: Any, tokenizer: Any, positions: int, offset: int) -> N
         )
 
 
-def _merge_source(section: TransformerEncoder, source: dict[str, Any], entries: dict[str, Any]) -> dict[str, Any]:
+def _merge_source(
+    section: TransformerEncoder, source: dict[str, Any], entries: dict[str, Any]
+) -> dict[str, Any]:
     """The source's configuration, with what a recipe may change: dropout and its own entries, not the shape."""
     if source["model_type"] != section.encoder:
-        raise InputError(f"model.encoder must be {source['model_type']}, as init_from is, got {section.encoder}.")
+        raise InputError(
+            f"model.encoder must be {source['model_type']}, as init_from is, got {section.encoder}."
+        )
     for ours, theirs in SHAPE.items():
-        asked, has = getattr(section, ours), source.get(theirs[0], entries.get(theirs[0]))
+        asked, has = (
+            getattr(section, ours),
+            source.get(theirs[0], entries.get(theirs[0])),
+        )
         if asked is not None and has is not None and asked != has:
-            raise InputError(f"model.{ours} must be {has}, as init_from has, got {asked}. Leave it out.")
-    shape = {name for names in SHAPE.values() for name in names} | {"vocab_size", "max_position_embeddings"}
+            raise InputError(
+                f"model.{ours} must be {has}, as init_from has, got {asked}. Leave it out."
+            )
+    shape = {name for names in SHAPE.values() for name in names} | {
+        "vocab_size",
+        "max_position_embeddings",
+    }
     for key, value in section.config.items():
         if key in shape and source.get(key) != value:
-            raise InputError(f"model.config.{key} must be left out with init_from, whose shape is taken, got a value.")
-    kept = {key: value for key, value in source.items() if key not in ("model_type", "transformers_version")}
+            raise InputError(
+                f"model.config.{key} must be left out with init_from, whose shape is taken, got a value."
+            )
+    kept = {
+        key: value
+        for key, value in source.items()
+        if key not in ("model_type", "transformers_version")
+    }
     return kept | {key: value for key, value in entries.items() if key not in shape}
 
 

@@ -19,7 +19,9 @@ def checkpoint_tokenizer(manifest: dict[str, Any]) -> Path:
     from r2mae.data.tokenizer import with_files
 
     if "tokenizer" not in manifest:
-        raise InputError("data.tokenizer and model.init_from must be runs on texts, got one of another modality.")
+        raise InputError(
+            "data.tokenizer and model.init_from must be runs on texts, got one of another modality."
+        )
     return with_files(manifest["tokenizer"], cache_folder())
 
 
@@ -33,8 +35,14 @@ def source_config(source: str | None) -> dict[str, Any] | None:
             raise InputError(f"model.init_from must be a run on texts, got {source!r}.")
         return dict(manifest["transformers"])
     config = _load_config(source)
-    known = type(config)().to_dict()  # released files name entries that transformers has long forgotten
-    return {key: value for key, value in config.to_diff_dict().items() if key in known or key in BORDER_IDS}
+    known = type(
+        config
+    )().to_dict()  # released files name entries that transformers has long forgotten
+    return {
+        key: value
+        for key, value in config.to_diff_dict().items()
+        if key in known or key in BORDER_IDS
+    }
 
 
 def check_same_tokens(tokenizer: Any, source: str) -> None:
@@ -44,14 +52,19 @@ def check_same_tokens(tokenizer: Any, source: str) -> None:
     if is_awaited(source):
         return
     if is_run(source):
-        theirs = load_tokenizer(str(checkpoint_tokenizer(read_manifest(find_checkpoint(source)))))
+        theirs = load_tokenizer(
+            str(checkpoint_tokenizer(read_manifest(find_checkpoint(source))))
+        )
     else:
         try:
             theirs = load_tokenizer(source)
         except InputError:  # weights alone
             return
     count = min(len(tokenizer), len(theirs))
-    for ours, wanted in zip(*(words.convert_ids_to_tokens(range(count)) for words in (tokenizer, theirs)), strict=True):
+    for ours, wanted in zip(
+        *(words.convert_ids_to_tokens(range(count)) for words in (tokenizer, theirs)),
+        strict=True,
+    ):
         if ours != wanted:
             raise InputError(
                 f"data.tokenizer must be that of model.init_from {source!r}, got another: {ours!r} stands where "
@@ -69,7 +82,9 @@ def _load_config(source: str) -> Any:
         config = AutoConfig.from_pretrained(source)
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
+        raise InputError(
+            f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}."
+        ) from None
     if config.model_type not in RUNNERS:
         raise InputError(
             f"model.init_from must be of model_type {', '.join(RUNNERS)}, got {config.model_type!r} in {source!r}."
@@ -83,13 +98,18 @@ def load_transformer_weights(model: Any, source: str) -> nn.Module:
     Raises: InputError for weights of another shape, or none.
     """
     if is_awaited(source):
-        raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
+        raise InputError(
+            f"model.init_from must exist, got {source!r}. Train it first, or check the path."
+        )
     own = model.state_dict()
     masked = f"whole.{model.base.base_model_prefix}."
     if is_run(source):
         weights = run_weights(source)
     else:
-        weights = {f"whole.{name}": part for name, part in _load_whole(source).state_dict().items()}
+        weights = {
+            f"whole.{name}": part
+            for name, part in _load_whole(source).state_dict().items()
+        }
     inner = model._prefix()
     renamed = {}
     for name, part in weights.items():
@@ -107,7 +127,9 @@ def load_transformer_weights(model: Any, source: str) -> nn.Module:
             )
     absent = [name for name in own if name.startswith(inner) and name not in kept]
     if absent:
-        raise InputError(f"model.init_from {source!r} must hold a whole encoder, got no {absent[0]}.")
+        raise InputError(
+            f"model.init_from {source!r} must hold a whole encoder, got no {absent[0]}."
+        )
     model.load_state_dict(kept, strict=False)
     return model  # type: ignore[no-any-return]
 
@@ -120,12 +142,22 @@ def _load_whole(source: str) -> Any:
     _load_config(source)
     try:
         with quiet_transformers():
-            model, found = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True)
+            model, found = AutoModelForMaskedLM.from_pretrained(
+                source, output_loading_info=True
+            )
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}.") from None
+        raise InputError(
+            f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}."
+        ) from None
     inner = f"{model.base_model_prefix}."
-    missing = sorted(key for key in found["missing_keys"] if key.startswith(inner) and ".pooler." not in key)
+    missing = sorted(
+        key
+        for key in found["missing_keys"]
+        if key.startswith(inner) and ".pooler." not in key
+    )
     if missing:
-        raise InputError(f"model.init_from {source!r} must hold a whole encoder, got no {missing[0]}.")
+        raise InputError(
+            f"model.init_from {source!r} must hold a whole encoder, got no {missing[0]}."
+        )
     return model

@@ -12,8 +12,19 @@ from r2mae.law.distribution import (
     TruncatedNormalRatio,
     UniformRatio,
 )
-from r2mae.law.mask_law import DISTRIBUTIONS, SCHEDULES, MaskLaw, distribution_to_dict, schedule_to_dict
-from r2mae.law.schedule import CosineSchedule, LinearSchedule, Schedule, StepwiseSchedule
+from r2mae.law.mask_law import (
+    DISTRIBUTIONS,
+    SCHEDULES,
+    MaskLaw,
+    distribution_to_dict,
+    schedule_to_dict,
+)
+from r2mae.law.schedule import (
+    CosineSchedule,
+    LinearSchedule,
+    Schedule,
+    StepwiseSchedule,
+)
 
 __all__ = [
     "BetaRatio",

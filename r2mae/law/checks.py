@@ -10,7 +10,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def check(name: str, value: Any, rule: str, holds: Callable[[float], bool], is_ratio: bool = True) -> None:
+def check(
+    name: str,
+    value: Any,
+    rule: str,
+    holds: Callable[[float], bool],
+    is_ratio: bool = True,
+) -> None:
     """Raise ValueError unless value is a number for which the rule holds; ratios over 1 get a hint."""
     if is_number(value) and holds(value):
         return
@@ -18,7 +24,9 @@ def check(name: str, value: Any, rule: str, holds: Callable[[float], bool], is_r
     if is_ratio and is_number(value) and 1 < value <= 100:
         fraction = f"{value / 100:.2f}" if value == round(value) else f"{value / 100:g}"
         hint = f" Ratios are fractions; did you mean {fraction}?"
-    shown = f"{value:.12g}" if isinstance(value, float) else value  # a recipe's 90 arrives as 90.0
+    shown = (
+        f"{value:.12g}" if isinstance(value, float) else value
+    )  # a recipe's 90 arrives as 90.0
     raise ValueError(f"{name} must {rule}, got {shown}.{hint}")
 
 

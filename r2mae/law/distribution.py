@@ -132,7 +132,13 @@ class BetaRatio(RatioDistribution):
     def __post_init__(self) -> None:
         for name, value in (("a", self.a), ("b", self.b)):
             # Past these bounds the normaliser of scipy's Gauss-Jacobi rule overflows.
-            check(name, value, "be in [0.001, 1000]", lambda shape: 1e-3 <= shape <= 1e3, is_ratio=False)
+            check(
+                name,
+                value,
+                "be in [0.001, 1000]",
+                lambda shape: 1e-3 <= shape <= 1e3,
+                is_ratio=False,
+            )
         check_bounds(self.low, self.high)
 
     def _quantile(self, u: Floats) -> Floats:
@@ -143,7 +149,10 @@ class BetaRatio(RatioDistribution):
     def _cdf(self, p: Floats) -> Floats:
         from scipy import special
 
-        return np.asarray(special.betainc(self.a, self.b, _shrink(p, self.low, self.high)), dtype=np.float64)
+        return np.asarray(
+            special.betainc(self.a, self.b, _shrink(p, self.low, self.high)),
+            dtype=np.float64,
+        )
 
     def _quadrature(self, num: int) -> tuple[Floats, Floats]:
         from scipy import special
@@ -177,21 +186,27 @@ class TruncatedNormalRatio(RatioDistribution):
 
         side, first, last = self._cut()
         normal = side * special.ndtri(first + (last - first) * u)
-        return np.asarray(np.clip(self.mean + self.sd * normal, self.low, self.high), dtype=np.float64)
+        return np.asarray(
+            np.clip(self.mean + self.sd * normal, self.low, self.high), dtype=np.float64
+        )
 
     def _cdf(self, p: Floats) -> Floats:
         from scipy import special
 
         side, first, last = self._cut()
         area = special.ndtr(side * (p - self.mean) / self.sd)
-        return np.asarray(np.clip((area - first) / (last - first), 0.0, 1.0), dtype=np.float64)
+        return np.asarray(
+            np.clip((area - first) / (last - first), 0.0, 1.0), dtype=np.float64
+        )
 
     def _cut(self) -> tuple[float, float, float]:
         """(side, cdf at side x low, cdf at side x high): seen from the side where tails lose no digits."""
         from scipy import special
 
         side = -1.0 if self.mean < (self.low + self.high) / 2 else 1.0
-        first, last = special.ndtr(side * (np.array([self.low, self.high]) - self.mean) / self.sd)
+        first, last = special.ndtr(
+            side * (np.array([self.low, self.high]) - self.mean) / self.sd
+        )
         return side, float(first), float(last)
 
     def _quadrature(self, num: int) -> tuple[Floats, Floats]:
@@ -200,11 +215,15 @@ class TruncatedNormalRatio(RatioDistribution):
         # Few Gauss-Legendre nodes can all miss a narrow peak: a fine rule over it is condensed to num nodes.
         low, high = (self.low - self.mean) / self.sd, (self.high - self.mean) / self.sd
         peak = min(max(low, 0.0), high)
-        reach = math.sqrt(peak**2 + 81)  # past it the density is below exp(-40) of its peak
+        reach = math.sqrt(
+            peak**2 + 81
+        )  # past it the density is below exp(-40) of its peak
         low, high = max(low, -reach), min(high, reach)
         points, weights = special.roots_legendre(128 + 2 * num)
         normal = _stretch((points + 1) / 2, low, high)
-        nodes, weights = _condense(points, weights * np.exp((peak**2 - normal**2) / 2), num)
+        nodes, weights = _condense(
+            points, weights * np.exp((peak**2 - normal**2) / 2), num
+        )
         return self.mean + self.sd * _stretch((nodes + 1) / 2, low, high), weights
 
 
@@ -217,26 +236,38 @@ class MixtureRatio(RatioDistribution):
 
     def __post_init__(self) -> None:
         if len(self.components) < 2:
-            raise ValueError(f"components must be at least two, got {len(self.components)}.")
+            raise ValueError(
+                f"components must be at least two, got {len(self.components)}."
+            )
         for part in self.components:
             check_distribution("components", part)
         if len(self.weights) != len(self.components):
-            raise ValueError(f"weights must be {len(self.components)}, one a component, got {len(self.weights)}.")
+            raise ValueError(
+                f"weights must be {len(self.components)}, one a component, got {len(self.weights)}."
+            )
         positive = all(is_number(weight) and weight > 0 for weight in self.weights)
         if not positive or abs(sum(self.weights) - 1) > 1e-9:
-            raise ValueError(f"weights must be positive and sum to 1, got {list(self.weights)}.")
+            raise ValueError(
+                f"weights must be positive and sum to 1, got {list(self.weights)}."
+            )
 
     def _quantile(self, u: Floats) -> Floats:
         # Bisection between the components' quantiles; the upper end converges on atoms exactly.
         each = np.stack([part.quantile(u) for part in self.components])
         low = least = each.min(axis=0)
         high = each.max(axis=0)
-        reached = u - 1e-15 * (u < 1)  # rounding of summed weights must not carry u across a gap
-        for _ in range(100):  # enough to meet at neighbouring doubles from any two ratios above 1e-14
+        reached = u - 1e-15 * (
+            u < 1
+        )  # rounding of summed weights must not carry u across a gap
+        for _ in range(
+            100
+        ):  # enough to meet at neighbouring doubles from any two ratios above 1e-14
             middle = (low + high) / 2
             enough = self.cdf(middle) >= reached
             low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        return np.asarray(np.where(self.cdf(least) >= reached, least, high), dtype=np.float64)
+        return np.asarray(
+            np.where(self.cdf(least) >= reached, least, high), dtype=np.float64
+        )
 
     def _cdf(self, p: Floats) -> Floats:
         total = np.zeros(np.shape(p))
@@ -246,7 +277,9 @@ class MixtureRatio(RatioDistribution):
 
     def _quadrature(self, num: int) -> tuple[Floats, Floats]:
         rules = [part.quadrature(num) for part in self.components]
-        weights = [share * rule[1] for share, rule in zip(self._shares(), rules, strict=True)]
+        weights = [
+            share * rule[1] for share, rule in zip(self._shares(), rules, strict=True)
+        ]
         return np.concatenate([rule[0] for rule in rules]), np.concatenate(weights)
 
     def _shares(self) -> list[float]:
@@ -283,4 +316,6 @@ def _shrink(p: Floats, low: float, high: float) -> Floats:
 def check_distribution(name: str, value: Any) -> None:
     """Raise ValueError unless value is a `RatioDistribution`."""
     if not isinstance(value, RatioDistribution):
-        raise ValueError(f"{name} must be a distribution such as FixedRatio(0.75), got {value}.")
+        raise ValueError(
+            f"{name} must be a distribution such as FixedRatio(0.75), got {value}."
+        )

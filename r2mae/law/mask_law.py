@@ -14,7 +14,12 @@ from r2mae.law.distribution import (
     UniformRatio,
     check_distribution,
 )
-from r2mae.law.schedule import CosineSchedule, LinearSchedule, Schedule, StepwiseSchedule
+from r2mae.law.schedule import (
+    CosineSchedule,
+    LinearSchedule,
+    Schedule,
+    StepwiseSchedule,
+)
 
 # The tags that recipes and checkpoints use.
 DISTRIBUTIONS: dict[str, type[RatioDistribution]] = {
@@ -50,14 +55,22 @@ class MaskLaw:
         if self.scope not in ("step", "sample"):
             raise ValueError(f"scope must be step or sample, got {self.scope}.")
         if self.schedule is not None and not isinstance(self.schedule, Schedule):
-            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)} or None, got {self.schedule}.")
+            raise ValueError(
+                f"schedule must be one of {', '.join(SCHEDULES)} or None, got {self.schedule}."
+            )
 
     def table(self, progress: float = 0.0) -> Floats:
         """The equally likely ratios at a training progress in [0, 1].
 
         Shape (levels,), or (1,) where only fixed ratios matter. Raises: ValueError for other progress.
         """
-        check("progress", progress, "be in [0, 1]", lambda share: 0 <= share <= 1, is_ratio=False)
+        check(
+            "progress",
+            progress,
+            "be in [0, 1]",
+            lambda share: 0 <= share <= 1,
+            is_ratio=False,
+        )
         if self.schedule is None:
             return self.ratio.levels(self.levels)
         return self.schedule.table(self.ratio, self.levels, progress)
@@ -88,10 +101,14 @@ def schedule_to_dict(schedule: Schedule | None) -> dict[str, Any] | None:
 
 def _tagged(value: Any, tags: dict[str, Any]) -> dict[str, Any]:
     tag = next(name for name, kind in tags.items() if type(value) is kind)
-    return {tag: {field.name: _plain(getattr(value, field.name)) for field in fields(value)}}
+    return {
+        tag: {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    }
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, RatioDistribution):
         return distribution_to_dict(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else float(value)
+    return (
+        [_plain(item) for item in value] if isinstance(value, tuple) else float(value)
+    )

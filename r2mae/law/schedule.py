@@ -22,12 +22,26 @@ class Ramp(ABC):
 
     def __post_init__(self) -> None:
         check_distribution("to", self.to)
-        check("start", self.start, "be in [0, 1)", lambda start: 0 <= start < 1, is_ratio=False)
-        check("end", self.end, "be in (start, 1]", lambda end: self.start < end <= 1, is_ratio=False)
+        check(
+            "start",
+            self.start,
+            "be in [0, 1)",
+            lambda start: 0 <= start < 1,
+            is_ratio=False,
+        )
+        check(
+            "end",
+            self.end,
+            "be in (start, 1]",
+            lambda end: self.start < end <= 1,
+            is_ratio=False,
+        )
 
     def table(self, ratio: RatioDistribution, num: int, progress: float) -> Floats:
         """Levels at a training progress, (num,), or (1,) between two fixed ratios."""
-        share = self._share(min(max((progress - self.start) / (self.end - self.start), 0.0), 1.0))
+        share = self._share(
+            min(max((progress - self.start) / (self.end - self.start), 0.0), 1.0)
+        )
         return (1 - share) * ratio.levels(num) + share * self.to.levels(num)
 
     @abstractmethod
@@ -62,15 +76,21 @@ class StepwiseSchedule:
         ordered = (0.0, *self.at, 1.0)
         rising = all(is_number(b) and a < b for a, b in pairwise(ordered))
         if not self.at or not rising:
-            raise ValueError(f"at must rise strictly within (0, 1), got {list(self.at)}.")
+            raise ValueError(
+                f"at must rise strictly within (0, 1), got {list(self.at)}."
+            )
         if len(self.at) != len(self.to):
-            raise ValueError(f"to must be {len(self.at)} laws, one a point of at, got {len(self.to)}.")
+            raise ValueError(
+                f"to must be {len(self.at)} laws, one a point of at, got {len(self.to)}."
+            )
         for law in self.to:
             check_distribution("to", law)
 
     def table(self, ratio: RatioDistribution, num: int, progress: float) -> Floats:
         """Levels at a training progress, (num,), or (1,) where a fixed ratio holds."""
-        return (ratio, *self.to)[sum(progress >= point for point in self.at)].levels(num)
+        return (ratio, *self.to)[sum(progress >= point for point in self.at)].levels(
+            num
+        )
 
 
 Schedule = LinearSchedule | CosineSchedule | StepwiseSchedule

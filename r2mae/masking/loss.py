@@ -19,7 +19,9 @@ class LossSum:
         return self.total / self.count
 
 
-def masked_squared_error(predictions: Tensor, targets: Tensor, weight: Tensor | None = None) -> LossSum:
+def masked_squared_error(
+    predictions: Tensor, targets: Tensor, weight: Tensor | None = None
+) -> LossSum:
     """Squared error, averaged over the values of a position, summed over hidden positions.
 
     Args:

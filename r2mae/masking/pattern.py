@@ -38,7 +38,9 @@ class Mask(NamedTuple):
     masked: Tensor  # (B, M) int64, ascending
     visible_weight: Tensor | None = None  # (B, V) bool; None when no row is padded
     masked_weight: Tensor | None = None  # (B, M) bool; None when no row is padded
-    visible_counts: tuple[int, ...] | None = None  # B numbers that stay on the host; None when no row is padded
+    visible_counts: tuple[int, ...] | None = (
+        None  # B numbers that stay on the host; None when no row is padded
+    )
 
 
 def count_masked(num_eligible: Tensor, ratios: Tensor) -> Tensor:
@@ -111,11 +113,15 @@ def _hide(priorities: Tensor, eligible: Tensor, ratios: Tensor) -> Tensor:
     if most == int(counts.min()) and most > 0:
         threshold = priorities.kthvalue(most, dim=1, keepdim=True).values
     else:
-        threshold = priorities.sort(dim=1).values.gather(1, (counts - 1).clamp(min=0)[:, None])
+        threshold = priorities.sort(dim=1).values.gather(
+            1, (counts - 1).clamp(min=0)[:, None]
+        )
     return (priorities <= threshold) & eligible & (counts > 0)[:, None]
 
 
-def build_mask(is_masked: Tensor, is_visible: Tensor | None = None, *, gather: bool = True) -> Mask:
+def build_mask(
+    is_masked: Tensor, is_visible: Tensor | None = None, *, gather: bool = True
+) -> Mask:
     """Gather indices for is_masked (B, N) bool; all other positions are visible unless is_visible says which."""
     if not gather:
         nothing = is_masked.new_empty(len(is_masked), 0, dtype=torch.int64)
@@ -123,7 +129,9 @@ def build_mask(is_masked: Tensor, is_visible: Tensor | None = None, *, gather: b
     is_visible = ~is_masked if is_visible is None else is_visible
     visible, visible_weight, visible_counts = _indices(is_visible)
     masked, masked_weight, _ = _indices(is_masked)
-    return Mask(is_masked, visible, masked, visible_weight, masked_weight, visible_counts)
+    return Mask(
+        is_masked, visible, masked, visible_weight, masked_weight, visible_counts
+    )
 
 
 def _indices(chosen: Tensor) -> tuple[Tensor, Tensor | None, tuple[int, ...] | None]:
@@ -158,7 +166,9 @@ class _Draw(NamedTuple):
 def _random(draw: _Draw) -> Tensor:
     """Uniform over all subsets: (B, N) distinct random int64, the token's index breaking ties."""
     token = _tokens(draw.grid, draw.positions.device)
-    return _untied(bits(draw.seed, RandomStream.MASK, draw.positions[:, None], token), token)
+    return _untied(
+        bits(draw.seed, RandomStream.MASK, draw.positions[:, None], token), token
+    )
 
 
 def _column(draw: _Draw) -> Tensor:
@@ -174,7 +184,9 @@ def _word(draw: _Draw) -> Tensor:
     """Whole units in random order; the last one is trimmed at its end, which keeps K exact."""
     token = _tokens(draw.grid, draw.positions.device)
     units = token[None] if draw.units is None else draw.units
-    return _untied(bits(draw.seed, RandomStream.MASK, draw.positions[:, None], units), token)
+    return _untied(
+        bits(draw.seed, RandomStream.MASK, draw.positions[:, None], units), token
+    )
 
 
 def _span(draw: _Draw) -> Tensor:
@@ -183,7 +195,12 @@ def _span(draw: _Draw) -> Tensor:
     Differs: Joshi et al. 2020 cut lengths at 10 and begin spans at words.
     """
     token = _tokens(draw.grid, draw.positions.device)
-    starts = uniforms(draw.seed, RandomStream.MASK, draw.positions[:, None], len(token) + token) < 1 / _MEAN_SPAN
+    starts = (
+        uniforms(
+            draw.seed, RandomStream.MASK, draw.positions[:, None], len(token) + token
+        )
+        < 1 / _MEAN_SPAN
+    )
     return _word(draw._replace(units=starts.cumsum(dim=1)))
 
 
@@ -202,7 +219,9 @@ def _block(draw: _Draw) -> Tensor:
     rows, columns = (1, *grid)[-2:]
     token = _tokens(grid, positions.device)
     counter = torch.arange(4 * _NUM_BLOCKS, device=positions.device)
-    draws = uniforms(draw.seed, RandomStream.MASK, positions[:, None], len(token) + counter)
+    draws = uniforms(
+        draw.seed, RandomStream.MASK, positions[:, None], len(token) + counter
+    )
     area, aspect, top, left = draws.view(len(positions), 4, _NUM_BLOCKS).unbind(1)
     side = torch.sqrt(rows * columns * (1 / 16 + area * 3 / 16))
     stretch = torch.exp2(aspect - 0.5) if rows > 1 else 1 / side
@@ -211,11 +230,17 @@ def _block(draw: _Draw) -> Tensor:
     # Rectangles may hang over the border, so that every token is covered equally often.
     top = 1 - height + (top * (rows + height - 1)).long()
     left = 1 - width + (left * (columns + width - 1)).long()
-    covered_at = torch.full((len(positions), len(token)), _NUM_BLOCKS, device=positions.device)
+    covered_at = torch.full(
+        (len(positions), len(token)), _NUM_BLOCKS, device=positions.device
+    )
     row, column = token // columns, token % columns
     for block in reversed(range(_NUM_BLOCKS)):
-        inside_rows = (row >= top[:, block, None]) & (row < (top + height)[:, block, None])
-        inside_columns = (column >= left[:, block, None]) & (column < (left + width)[:, block, None])
+        inside_rows = (row >= top[:, block, None]) & (
+            row < (top + height)[:, block, None]
+        )
+        inside_columns = (column >= left[:, block, None]) & (
+            column < (left + width)[:, block, None]
+        )
         covered_at.masked_fill_(inside_rows & inside_columns, block)
     return (covered_at << 56) | (_random(draw) & ((1 << 56) - 1))
 

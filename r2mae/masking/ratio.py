@@ -17,10 +17,14 @@ def draw_step_ratio(law: MaskLaw, seed: int, step: int, progress: float) -> floa
         progress: share of training done, in [0, 1], which the law's schedule reads.
     """
     levels = law.table(progress)
-    return float(levels[int(host_uniform(seed, RandomStream.RATIO, step) * len(levels))])
+    return float(
+        levels[int(host_uniform(seed, RandomStream.RATIO, step) * len(levels))]
+    )
 
 
-def draw_ratios(law: MaskLaw, seed: int, step: int, progress: float, positions: Tensor) -> Tensor:
+def draw_ratios(
+    law: MaskLaw, seed: int, step: int, progress: float, positions: Tensor
+) -> Tensor:
     """The ratio of every sample of a micro-batch, (B,) float64, following the law's scope.
 
     Scope "step" gives all the same draw; scope "sample" draws by position in the stream.

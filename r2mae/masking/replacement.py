@@ -28,6 +28,10 @@ def replace_hidden(
         return seen
     place, positions = torch.arange(tokens.shape[1]), positions[:, None]
     draws = uniforms(seed, RandomStream.REPLACE, positions, place)
-    picks = (bits(seed, RandomStream.REPLACE, positions, len(place) + place) >> 1) & ((1 << 62) - 1)
-    replaced = torch.where(draws < to_mask + to_other, others[picks % len(others)], tokens)
+    picks = (bits(seed, RandomStream.REPLACE, positions, len(place) + place) >> 1) & (
+        (1 << 62) - 1
+    )
+    replaced = torch.where(
+        draws < to_mask + to_other, others[picks % len(others)], tokens
+    )
     return torch.where(is_masked & (draws >= to_mask), replaced, seen)

@@ -15,13 +15,19 @@ def as_floats(name: str, values: npt.ArrayLike, ndim: int) -> Floats:
     array = np.asarray(values)
     if array.ndim != ndim or array.size == 0:
         rule = f"have {ndim} {'axis' if ndim == 1 else 'axes'}, none empty"
-        raise ValueError(f"{name} must {rule}, got shape {array.shape}. Check the array.")
+        raise ValueError(
+            f"{name} must {rule}, got shape {array.shape}. Check the array."
+        )
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must be real numbers, got {array.dtype}. Convert them first.")
+        raise ValueError(
+            f"{name} must be real numbers, got {array.dtype}. Convert them first."
+        )
     floats = array.astype(np.float64)
     if not np.isfinite(floats).all():
         count = int(floats.size - np.isfinite(floats).sum())
-        raise ValueError(f"{name} must be finite, got {count} NaN or infinite values. Look for what made them.")
+        raise ValueError(
+            f"{name} must be finite, got {count} NaN or infinite values. Look for what made them."
+        )
     return floats
 
 
@@ -29,9 +35,13 @@ def as_labels(name: str, labels: npt.ArrayLike) -> Integers:
     """Labels as int64 of shape (N,). Raises: ValueError unless they are integers in one axis, not empty."""
     array = np.asarray(labels)
     if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"{name} must have 1 axis, not empty, got shape {array.shape}. Check the array.")
+        raise ValueError(
+            f"{name} must have 1 axis, not empty, got shape {array.shape}. Check the array."
+        )
     if array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be integers, got {array.dtype}. Number the classes first.")
+        raise ValueError(
+            f"{name} must be integers, got {array.dtype}. Number the classes first."
+        )
     return array.astype(np.int64)
 
 
@@ -42,25 +52,46 @@ def as_splits(
     test_labels: npt.ArrayLike,
 ) -> tuple[Floats, Integers, Floats, Integers]:
     """Training and test set, (N, D) (N,) (M, D) (M,). Raises: ValueError where N, M or D disagree."""
-    train, test = as_floats("train_features", train_features, 2), as_floats("test_features", test_features, 2)
-    known, truth = as_labels("train_labels", train_labels), as_labels("test_labels", test_labels)
-    for name, labels, features in (("train_labels", known, train), ("test_labels", truth, test)):
+    train, test = (
+        as_floats("train_features", train_features, 2),
+        as_floats("test_features", test_features, 2),
+    )
+    known, truth = (
+        as_labels("train_labels", train_labels),
+        as_labels("test_labels", test_labels),
+    )
+    for name, labels, features in (
+        ("train_labels", known, train),
+        ("test_labels", truth, test),
+    ):
         if len(labels) != len(features):
             rule = f"as long as its features ({len(features)})"
-            raise ValueError(f"{name} must be {rule}, got {len(labels)}. Pair them row by row.")
+            raise ValueError(
+                f"{name} must be {rule}, got {len(labels)}. Pair them row by row."
+            )
     if train.shape[1] != test.shape[1]:
         rule = f"as many columns as train_features ({train.shape[1]})"
-        raise ValueError(f"test_features must have {rule}, got {test.shape[1]}. Use one model for both.")
+        raise ValueError(
+            f"test_features must have {rule}, got {test.shape[1]}. Use one model for both."
+        )
     return train, known, test, truth
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> None:
     """Raises: ValueError unless value is an integer of at least minimum."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
-        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}. Choose another.")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Integral)
+        or value < minimum
+    ):
+        raise ValueError(
+            f"{name} must be an integer of at least {minimum}, got {value!r}. Choose another."
+        )
 
 
 def check_positive(name: str, value: float) -> None:
     """Raises: ValueError unless value is positive and finite."""
     if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}. Choose another.")
+        raise ValueError(
+            f"{name} must be positive and finite, got {value!r}. Choose another."
+        )

@@ -34,11 +34,18 @@ def few_label_draws(
         smallest = int(classes[sizes.argmin()])
         rule = f"be at most {sizes.min()}, the samples of class {(class_names or {}).get(smallest, smallest)}"
         remedy = "Lower it or use a larger split."
-        raise InputError(f"labels_per_class must {rule}, got {labels_per_class}. {remedy}")
+        raise InputError(
+            f"labels_per_class must {rule}, got {labels_per_class}. {remedy}"
+        )
     members = [np.flatnonzero(array == label) for label in classes]
-    return [_draw(members, labels_per_class, np.random.default_rng([seed, draw])) for draw in range(num_draws)]
+    return [
+        _draw(members, labels_per_class, np.random.default_rng([seed, draw]))
+        for draw in range(num_draws)
+    ]
 
 
-def _draw(members: list[npt.NDArray[np.intp]], size: int, generator: np.random.Generator) -> Integers:
+def _draw(
+    members: list[npt.NDArray[np.intp]], size: int, generator: np.random.Generator
+) -> Integers:
     chosen = [generator.choice(indices, size, replace=False) for indices in members]
     return np.concatenate(chosen).astype(np.int64)

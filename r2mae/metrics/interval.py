@@ -8,7 +8,9 @@ import numpy.typing as npt
 from r2mae.metrics._checks import as_floats
 
 
-def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+def mean_interval(
+    values: npt.ArrayLike, confidence: float = 0.95
+) -> tuple[float, float]:
     """(mean, half width) of the two-sided Student t interval over values (N,), in the units of values.
 
     One value says nothing of its spread: its half width is nan.
@@ -20,14 +22,20 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> tuple[floa
 
     array = as_floats("values", values, 1)
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence!r}. It is a fraction, mostly 0.95.")
+        raise ValueError(
+            f"confidence must be in (0, 1), got {confidence!r}. It is a fraction, mostly 0.95."
+        )
     if len(array) == 1:
         return float(array[0]), math.nan
     error = array.std(ddof=1) / math.sqrt(len(array))
-    return float(np.mean(array)), float(stdtrit(len(array) - 1, (1 + confidence) / 2) * error)
+    return float(np.mean(array)), float(
+        stdtrit(len(array) - 1, (1 + confidence) / 2) * error
+    )
 
 
-def share_interval(hits: npt.ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+def share_interval(
+    hits: npt.ArrayLike, confidence: float = 0.95
+) -> tuple[float, float]:
     """(share, half width) of hits (N,), each 0 or 1: how far the share of all items like these may lie away.
 
     Symmetric, and wide enough to hold Wilson's interval, so that N hits of N are not taken for certainty; near 0
@@ -41,9 +49,13 @@ def share_interval(hits: npt.ArrayLike, confidence: float = 0.95) -> tuple[float
 
     array = as_floats("hits", np.asarray(hits).astype(np.float64), 1)
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence!r}. It is a fraction, mostly 0.95.")
+        raise ValueError(
+            f"confidence must be in (0, 1), got {confidence!r}. It is a fraction, mostly 0.95."
+        )
     if not np.isin(array, (0, 1)).all():
-        raise ValueError("hits must be 0 or 1, got other numbers. Compare predictions with labels first.")
+        raise ValueError(
+            "hits must be 0 or 1, got other numbers. Compare predictions with labels first."
+        )
     size, share = len(array), float(array.mean())
     square = float(ndtri((1 + confidence) / 2)) ** 2 / size
     centre = (share + square / 2) / (1 + square)

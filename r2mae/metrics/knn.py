@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.metrics._checks import Floats, Integers, as_splits, check_count, check_positive
+from r2mae.metrics._checks import (
+    Floats,
+    Integers,
+    as_splits,
+    check_count,
+    check_positive,
+)
 
 _CHUNK = 1 << 23  # similarities held at once: 64 MiB of float64
 # Equal cosines may differ in their last bits, as BLAS sums them in another order; rounded, ties are ties.
@@ -21,7 +27,11 @@ def knn_accuracy(
     **options: Any,
 ) -> float:
     """Fraction in [0, 1] of `knn_hits`."""
-    return float(knn_hits(train_features, train_labels, test_features, test_labels, **options).mean())
+    return float(
+        knn_hits(
+            train_features, train_labels, test_features, test_labels, **options
+        ).mean()
+    )
 
 
 def knn_hits(
@@ -35,8 +45,14 @@ def knn_hits(
     progress: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """(M,): which test samples' nearest neighbours by cosine vote for their label; see `knn_predict`."""
-    options = {"num_neighbors": num_neighbors, "temperature": temperature, "progress": progress}
-    found = knn_predict(train_features, train_labels, test_features, test_labels, **options)  # type: ignore[arg-type]
+    options = {
+        "num_neighbors": num_neighbors,
+        "temperature": temperature,
+        "progress": progress,
+    }
+    found = knn_predict(
+        train_features, train_labels, test_features, test_labels, **options
+    )  # type: ignore[arg-type]
     return np.asarray(found == np.asarray(test_labels))
 
 
@@ -62,7 +78,9 @@ def knn_predict(
     Raises: ValueError for shapes that disagree, values not finite, num_neighbors < 1, temperature <= 0.
     Source: Wu et al. 2018 (arXiv:1805.01978), section 3.4; 20 and 0.07 as in DINO (arXiv:2104.14294).
     """
-    train, known, test, _ = as_splits(train_features, train_labels, test_features, test_labels)
+    train, known, test, _ = as_splits(
+        train_features, train_labels, test_features, test_labels
+    )
     check_count("num_neighbors", num_neighbors)
     check_positive("temperature", temperature)
     by_label = np.argsort(known, kind="stable")
@@ -81,13 +99,17 @@ def knn_predict(
 
 def _normalize(features: Floats) -> Floats:
     """Rows (N, D) at length 1; rows of zeros stay."""
-    peak = np.abs(features).max(axis=1, keepdims=True)  # first, so that squares neither overflow nor vanish
+    peak = np.abs(features).max(
+        axis=1, keepdims=True
+    )  # first, so that squares neither overflow nor vanish
     scaled = features / np.where(peak > 0, peak, 1)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
     return np.asarray(scaled / np.where(length > 0, length, 1))
 
 
-def _vote(similarity: Floats, codes: Integers, neighbors: int, temperature: float) -> int:
+def _vote(
+    similarity: Floats, codes: Integers, neighbors: int, temperature: float
+) -> int:
     """The class code that wins; similarity (N,) and codes (N,) lie in ascending order of code."""
     threshold = np.partition(similarity, -neighbors)[-neighbors]
     near = np.flatnonzero(similarity >= threshold)

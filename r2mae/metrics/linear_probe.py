@@ -23,7 +23,11 @@ def linear_probe_accuracy(
     **options: Any,
 ) -> float:
     """Fraction in [0, 1] of `linear_probe_hits`."""
-    return float(linear_probe_hits(train_features, train_labels, test_features, test_labels, **options).mean())
+    return float(
+        linear_probe_hits(
+            train_features, train_labels, test_features, test_labels, **options
+        ).mean()
+    )
 
 
 def linear_probe_hits(
@@ -37,7 +41,9 @@ def linear_probe_hits(
 ) -> npt.NDArray[np.bool_]:
     """(M,): which test samples logistic regression labels rightly; see `linear_probe_predict`."""
     options = {"inverse_regularization": inverse_regularization, "progress": progress}
-    found = linear_probe_predict(train_features, train_labels, test_features, test_labels, **options)  # type: ignore[arg-type]
+    found = linear_probe_predict(
+        train_features, train_labels, test_features, test_labels, **options
+    )  # type: ignore[arg-type]
     return np.asarray(found == np.asarray(test_labels))
 
 
@@ -64,22 +70,32 @@ def linear_probe_predict(
     """
     from threadpoolctl import threadpool_limits
 
-    train, known, test, _ = as_splits(train_features, train_labels, test_features, test_labels)
+    train, known, test, _ = as_splits(
+        train_features, train_labels, test_features, test_labels
+    )
     check_positive("inverse_regularization", inverse_regularization)
     classes, codes = np.unique(known, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"train_labels must hold at least 2 classes, got only {known[0]}. Draw more samples.")
+        raise ValueError(
+            f"train_labels must hold at least 2 classes, got only {known[0]}. Draw more samples."
+        )
     with threadpool_limits(1 if train.size < _SMALL else None, user_api="blas"):
         train, test = _standardize(train, test)
-        if len(train) < train.shape[1]:  # the best weights lie in the span of the training set
+        if (
+            len(train) < train.shape[1]
+        ):  # the best weights lie in the span of the training set
             basis = np.linalg.qr(train.T)[0]
             train, test = train @ basis, test @ basis
-        weights, intercepts = _fit(train, codes, 1 / (inverse_regularization * len(train)), progress)
+        weights, intercepts = _fit(
+            train, codes, 1 / (inverse_regularization * len(train)), progress
+        )
         logits = _logits(test, weights, intercepts)
     return np.asarray(classes[logits.argmax(axis=1)])
 
 
-def _fit(features: Floats, codes: Integers, penalty: float, progress: Progress | None) -> tuple[Floats, Floats]:
+def _fit(
+    features: Floats, codes: Integers, penalty: float, progress: Progress | None
+) -> tuple[Floats, Floats]:
     """(weights (D, U), intercepts (U,)) with the least mean cross-entropy + penalty x |weights|^2 / 2.
 
     U is the number of classes, or 1 for two. Raw pixels are so correlated that plain L-BFGS is far from the minimum
@@ -99,7 +115,9 @@ def _fit(features: Floats, codes: Integers, penalty: float, progress: Progress |
 
     def unpack(flat: Floats) -> tuple[Floats, Floats]:
         table = flat.reshape(dim + 1, units)
-        weights = solve_triangular(factor, table[:-1], lower=True, trans=1, check_finite=False)
+        weights = solve_triangular(
+            factor, table[:-1], lower=True, trans=1, check_finite=False
+        )
         return weights, table[-1] * np.sqrt(classes)
 
     def objective(flat: Floats) -> tuple[float, Floats]:
@@ -109,8 +127,15 @@ def _fit(features: Floats, codes: Integers, penalty: float, progress: Progress |
         residual = np.exp(log_share)
         residual[rows, codes] -= 1
         residual = residual[:, -units:] / size
-        slope = solve_triangular(factor, features.T @ residual + penalty * weights, lower=True, check_finite=False)
-        return float(loss), np.vstack([slope, residual.sum(axis=0) * np.sqrt(classes)]).ravel()
+        slope = solve_triangular(
+            factor,
+            features.T @ residual + penalty * weights,
+            lower=True,
+            check_finite=False,
+        )
+        return float(loss), np.vstack(
+            [slope, residual.sum(axis=0) * np.sqrt(classes)]
+        ).ravel()
 
     iteration = 0
 
@@ -120,9 +145,23 @@ def _fit(features: Floats, codes: Integers, penalty: float, progress: Progress |
         if progress is not None:
             progress(iteration, float(intermediate_result.fun))
 
-    options = {"maxiter": _MAX_ITERATIONS, "maxfun": 2 * _MAX_ITERATIONS, "gtol": _TOLERANCE, "ftol": 1e-13}
+    options = {
+        "maxiter": _MAX_ITERATIONS,
+        "maxfun": 2 * _MAX_ITERATIONS,
+        "gtol": _TOLERANCE,
+        "ftol": 1e-13,
+    }
     start = np.zeros((dim + 1) * units)
-    return unpack(minimize(objective, start, jac=True, method="L-BFGS-B", callback=tell, options=options).x)
+    return unpack(
+        minimize(
+            objective,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            callback=tell,
+            options=options,
+        ).x
+    )
 
 
 def _curvature_factor(features: Floats, classes: int, penalty: float) -> Floats:
@@ -131,8 +170,12 @@ def _curvature_factor(features: Floats, classes: int, penalty: float) -> Floats:
 
     curvature = features.T @ features / (len(features) * classes)
     # Rounding may leave it just short of positive; what is added changes the coordinates, not the minimum.
-    curvature[np.diag_indices(len(curvature))] += penalty + 1e-10 * max(1.0, float(curvature.trace()))
-    return np.asarray(cholesky(curvature, lower=True, overwrite_a=True, check_finite=False))
+    curvature[np.diag_indices(len(curvature))] += penalty + 1e-10 * max(
+        1.0, float(curvature.trace())
+    )
+    return np.asarray(
+        cholesky(curvature, lower=True, overwrite_a=True, check_finite=False)
+    )
 
 
 def _logits(features: Floats, weights: Floats, intercepts: Floats) -> Floats:

@@ -23,7 +23,10 @@ def auroc(scores: npt.ArrayLike, is_positive: npt.ArrayLike) -> float:
     values, flags = _checked(scores, is_positive)
     positives = int(flags.sum())
     ranks = rankdata(values)[flags].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * (len(flags) - positives)))
+    return float(
+        (ranks - positives * (positives + 1) / 2)
+        / (positives * (len(flags) - positives))
+    )
 
 
 def average_precision(scores: npt.ArrayLike, is_positive: npt.ArrayLike) -> float:
@@ -34,7 +37,9 @@ def average_precision(scores: npt.ArrayLike, is_positive: npt.ArrayLike) -> floa
     values, flags = _checked(scores, is_positive)
     order = np.argsort(-values, kind="stable")
     hits = flags[order].cumsum()
-    last = np.flatnonzero(np.append(np.diff(values[order]) != 0, True))  # of each run of ties
+    last = np.flatnonzero(
+        np.append(np.diff(values[order]) != 0, True)
+    )  # of each run of ties
     recall = np.diff(hits[last], prepend=0) / flags.sum()
     return float((recall * hits[last] / (last + 1)).sum())
 
@@ -43,7 +48,11 @@ METRICS = {"auroc": auroc, "auprc": average_precision}
 
 
 def rank_scores(
-    scores: Mapping[str, npt.ArrayLike], is_positive: npt.ArrayLike, *, draws: int = 1000, seed: int = 0
+    scores: Mapping[str, npt.ArrayLike],
+    is_positive: npt.ArrayLike,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """{name: {metric: {"value", "low", "high"}}} of several scores (N,) of the same items, greater for positives.
 
@@ -56,16 +65,25 @@ def rank_scores(
     flags = np.asarray(is_positive, dtype=np.bool_)
     arrays = {name: as_floats(name, values, 1) for name, values in scores.items()}
     draw = np.random.default_rng(seed)
-    rows = [row for row in draw.integers(0, len(flags), (draws, len(flags))) if 0 < flags[row].sum() < len(flags)]
+    rows = [
+        row
+        for row in draw.integers(0, len(flags), (draws, len(flags)))
+        if 0 < flags[row].sum() < len(flags)
+    ]
     found: dict[str, dict[str, Any]] = {name: {} for name in arrays}
     for metric, measure in METRICS.items():
         whole = {name: measure(values, flags) for name, values in arrays.items()}
-        drawn = {name: np.array([measure(values[row], flags[row]) for row in rows]) for name, values in arrays.items()}
+        drawn = {
+            name: np.array([measure(values[row], flags[row]) for row in rows])
+            for name, values in arrays.items()
+        }
         (first, ours), *_ = drawn.items()
         for name in arrays:
             found[name][metric] = _interval(whole[name], drawn[name])
             if name != first:
-                found[name][f"{metric}_difference"] = _interval(whole[first] - whole[name], ours - drawn[name])
+                found[name][f"{metric}_difference"] = _interval(
+                    whole[first] - whole[name], ours - drawn[name]
+                )
     return found
 
 
@@ -75,9 +93,16 @@ def _interval(value: float, drawn: Floats) -> dict[str, float]:
 
 
 def _checked(scores: npt.ArrayLike, is_positive: npt.ArrayLike) -> tuple[Floats, Flags]:
-    values, flags = as_floats("scores", scores, 1), np.asarray(is_positive, dtype=np.bool_)
+    values, flags = (
+        as_floats("scores", scores, 1),
+        np.asarray(is_positive, dtype=np.bool_),
+    )
     if len(values) != len(flags):
-        raise ValueError(f"is_positive must be as long as scores ({len(values)}), got {len(flags)}. Pair them.")
+        raise ValueError(
+            f"is_positive must be as long as scores ({len(values)}), got {len(flags)}. Pair them."
+        )
     if not 0 < flags.sum() < len(flags):
-        raise ValueError(f"is_positive must hold both classes, got {int(flags.sum())} of {len(flags)} positive.")
+        raise ValueError(
+            f"is_positive must hold both classes, got {int(flags.sum())} of {len(flags)} positive."
+        )
     return values, flags

@@ -21,7 +21,10 @@ BUILT_IN = ("vision", "cell", "language", "dna")
 VERBS = {
     "reconstruct": ("vision", "hide, predict and draw images"),
     "fill": ("language", "what a language model puts where a text says [MASK]"),
-    "score-variants": ("dna", "log-likelihood ratio of ALT against REF; the same command continues it"),
+    "score-variants": (
+        "dna",
+        "log-likelihood ratio of ALT against REF; the same command continues it",
+    ),
 }
 BUILDS = {
     "cells": ("cell", ".h5ad, 10x .h5, .mtx folders -> a store of cells"),
@@ -34,7 +37,9 @@ BUILDS = {
 
 def wing_names() -> tuple[str, ...]:
     """Modalities that a recipe may name: our own, then those of other packages."""
-    return tuple(dict.fromkeys((*BUILT_IN, *(point.name for point in entry_points(group=GROUP)))))
+    return tuple(
+        dict.fromkeys((*BUILT_IN, *(point.name for point in entry_points(group=GROUP))))
+    )
 
 
 @cache
@@ -43,14 +48,20 @@ def find_wing(name: str) -> "Wing":
     if name in BUILT_IN:
         wing: Wing = importlib.import_module(f"r2mae.modalities.{name}.wing").WING
         return wing
-    found = next((point for point in entry_points(group=GROUP) if point.name == name), None)
+    found = next(
+        (point for point in entry_points(group=GROUP) if point.name == name), None
+    )
     if found is None:
-        raise InputError(f"modality must be one of {', '.join(wing_names())}, got {name!r}.")
+        raise InputError(
+            f"modality must be one of {', '.join(wing_names())}, got {name!r}."
+        )
     try:
         loaded: Wing = found.load()
     except Exception as error:
         where = f"{found.value} of {found.dist.name if found.dist else 'an unknown package'}"
-        raise InputError(f"modality {name} must load from {where}, got {type(error).__name__}: {error}.") from error
+        raise InputError(
+            f"modality {name} must load from {where}, got {type(error).__name__}: {error}."
+        ) from error
     return loaded
 
 
@@ -65,10 +76,14 @@ def find_verb(name: str) -> "Verb | None":
 def find_builds() -> "dict[str, Build]":
     """Everything that `r2mae data build` can build, by kind, the wings of other packages included."""
     wings = {name: find_wing(name) for name in wing_names()}
-    return {kind: build for wing in wings.values() for kind, build in wing.builds.items()}
+    return {
+        kind: build for wing in wings.values() for kind, build in wing.builds.items()
+    }
 
 
 def find_stores() -> "dict[str, Store]":
     """Every kind of store, by what `kind_of_path` calls it."""
     wings = {name: find_wing(name) for name in wing_names()}
-    return {kind: store for wing in wings.values() for kind, store in wing.stores.items()}
+    return {
+        kind: store for wing in wings.values() for kind, store in wing.stores.items()
+    }

@@ -20,13 +20,25 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, backbone: Any, num_classes: int, *, hidden: int | None = None, dropout: float = 0.0, freeze: bool = False
+        self,
+        backbone: Any,
+        num_classes: int,
+        *,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        freeze: bool = False,
     ) -> None:
         super().__init__()
         self.backbone: Encoder = backbone
         self.freeze = freeze
-        own = getattr(backbone, "build_head", None) if hidden is None else None  # some architectures have one
-        self.head = own(num_classes, dropout) if own else build_head(backbone.width, num_classes, hidden, dropout)
+        own = (
+            getattr(backbone, "build_head", None) if hidden is None else None
+        )  # some architectures have one
+        self.head = (
+            own(num_classes, dropout)
+            if own
+            else build_head(backbone.width, num_classes, hidden, dropout)
+        )
         if freeze:
             backbone.requires_grad_(False)
         self.train()
@@ -58,7 +70,9 @@ class Classifier(nn.Module):
 
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter, by name; the head's parameters are not among them."""
-        return {f"backbone.{name}": depth for name, depth in self.backbone.layers().items()}
+        return {
+            f"backbone.{name}": depth for name, depth in self.backbone.layers().items()
+        }
 
     def compile_blocks(self) -> None:
         """Compile the encoder's blocks in place."""
@@ -70,7 +84,9 @@ class Classifier(nn.Module):
         def batch_of_two() -> tuple[Any, ...]:
             return (
                 {
-                    key: torch.zeros_like(value, device="cpu") if isinstance(value, Tensor) else value
+                    key: torch.zeros_like(value, device="cpu")
+                    if isinstance(value, Tensor)
+                    else value
                     for key, value in example.items()
                 },
             )
@@ -78,7 +94,9 @@ class Classifier(nn.Module):
         return rehearse(self, batch_of_two, Tensor.sum, bf16=False).flops // 2
 
 
-def build_head(width: int, num_classes: int, hidden: int | None, dropout: float) -> nn.Sequential:
+def build_head(
+    width: int, num_classes: int, hidden: int | None, dropout: float
+) -> nn.Sequential:
     """(B, D) -> (B, C); its last map starts small, so that the first steps do not shake the encoder."""
     parts: list[nn.Module] = [nn.Dropout(dropout)]
     if hidden is not None:

@@ -40,10 +40,14 @@ class LanguageEncoder(nn.Module):
 
     is_special: Tensor
 
-    def __init__(self, base: Any, vocabulary: Vocabulary, pooling: Pooling = "mean") -> None:
+    def __init__(
+        self, base: Any, vocabulary: Vocabulary, pooling: Pooling = "mean"
+    ) -> None:
         super().__init__()
         self.vocabulary, self.pooling = vocabulary, pooling
-        is_special = torch.zeros(vocabulary.size, dtype=torch.bool, device="cpu")  # values, on meta too
+        is_special = torch.zeros(
+            vocabulary.size, dtype=torch.bool, device="cpu"
+        )  # values, on meta too
         is_special[torch.tensor(vocabulary.special, device="cpu")] = True
         self.register_buffer("is_special", is_special, persistent=False)
         self._runner: Any = None
@@ -65,16 +69,26 @@ class LanguageEncoder(nn.Module):
         """Features of a text, D."""
         return int(self.base.config.hidden_size)
 
-    def encode(self, ids: Tensor, batch: dict[str, Any], layout: Layout, asked: Asked | None = None) -> Tensor:
+    def encode(
+        self,
+        ids: Tensor,
+        batch: dict[str, Any],
+        layout: Layout,
+        asked: Asked | None = None,
+    ) -> Tensor:
         """(T, D) of token ids (B, N) in the layout's order, or (M, D) at the asked positions."""
         runner, slots, types = self.runner, layout.packing.slots, batch.get("types")
         hidden: Tensor = runner.embed(
-            ids.flatten()[slots], layout.places, None if types is None else types.flatten()[slots]
+            ids.flatten()[slots],
+            layout.places,
+            None if types is None else types.flatten()[slots],
         )
         hidden = self.enrich(hidden, batch, layout)
         last = len(runner.blocks) - 1
         for number in range(last + 1):
-            hidden = runner.block(number, hidden, layout, asked if number == last else None, self.compiled)
+            hidden = runner.block(
+                number, hidden, layout, asked if number == last else None, self.compiled
+            )
         finished: Tensor = runner.finish(hidden)
         return finished
 
@@ -87,20 +101,30 @@ class LanguageEncoder(nn.Module):
         ids = batch["input_ids"]
         layout = lay_out(batch["segment_starts"], batch["segment_lengths"], ids.device)
         hidden = self.encode(ids, batch, layout)
-        padded = hidden.new_zeros(ids.numel(), hidden.shape[1]).index_copy(0, layout.packing.slots, hidden)
+        padded = hidden.new_zeros(ids.numel(), hidden.shape[1]).index_copy(
+            0, layout.packing.slots, hidden
+        )
         padded = padded.view(*ids.shape, -1)
         if self.pooling == "cls":
             return padded[:, 0]
         rows = layout.packing.slots // ids.shape[1]
-        counts = padded.new_zeros(len(ids)).index_add(0, rows, padded.new_ones(len(rows)))
+        counts = padded.new_zeros(len(ids)).index_add(
+            0, rows, padded.new_ones(len(rows))
+        )
         means: Tensor = padded.sum(dim=1) / counts[:, None].clamp(min=1)
         return means
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, F) log1p of how often each token occurs, folded where the vocabulary is large."""
         ids = batch["input_ids"]
-        counts = torch.zeros(len(ids), min(_BAG, self.vocabulary.size), device=ids.device)
-        return torch.log1p(counts.scatter_add_(1, ids % counts.shape[1], (~self.is_special[ids]).float()))
+        counts = torch.zeros(
+            len(ids), min(_BAG, self.vocabulary.size), device=ids.device
+        )
+        return torch.log1p(
+            counts.scatter_add_(
+                1, ids % counts.shape[1], (~self.is_special[ids]).float()
+            )
+        )
 
     def build_head(self, num_classes: int, dropout: float) -> nn.Sequential:
         """The head that transformers puts on this architecture for sequences: dropout, map, activation, norm, map."""
@@ -121,10 +145,20 @@ class LanguageEncoder(nn.Module):
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter."""
         depths, last = {}, len(self.runner.blocks) + 1
-        blocks = "layers." if self.base.config.model_type == "modernbert" else "encoder.layer."
+        blocks = (
+            "layers."
+            if self.base.config.model_type == "modernbert"
+            else "encoder.layer."
+        )
         for name, _ in self.base.named_parameters():
             inner = name.removeprefix(blocks)
-            depth = int(inner.split(".")[0]) + 1 if inner != name else 0 if name.startswith("embeddings.") else last
+            depth = (
+                int(inner.split(".")[0]) + 1
+                if inner != name
+                else 0
+                if name.startswith("embeddings.")
+                else last
+            )
             depths[f"{self._prefix()}{name}"] = depth
         return depths
 
@@ -160,7 +194,9 @@ class MaskedLanguageModel(LanguageEncoder):
         super().__init__(whole, vocabulary, pooling)
         self.grid = (length,)
         self.replacement = replacement
-        self.ordinary = np.setdiff1d(np.arange(vocabulary.size), np.asarray(vocabulary.special))
+        self.ordinary = np.setdiff1d(
+            np.arange(vocabulary.size), np.asarray(vocabulary.special)
+        )
 
     def _put(self, base: Any) -> None:
         self.whole = base
@@ -182,7 +218,9 @@ class MaskedLanguageModel(LanguageEncoder):
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002 - as for every modality
         """Refused: tokens are names, and the theory is of numbers."""
-        raise InputError("modality must be of numbers for the linear theory, got language, whose tokens are names.")
+        raise InputError(
+            "modality must be of numbers for the linear theory, got language, whose tokens are names."
+        )
 
     def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
         """What the network is given, "seen_ids" (B, N), a function of (seed, position), and counts for the layout."""
@@ -207,15 +245,26 @@ class MaskedLanguageModel(LanguageEncoder):
         ids = batch["input_ids"]
         seen = batch.get("seen_ids")
         counts = batch.get("asked_counts")
-        seen = ids.masked_fill(mask.is_masked, self.vocabulary.mask) if seen is None else seen
+        seen = (
+            ids.masked_fill(mask.is_masked, self.vocabulary.mask)
+            if seen is None
+            else seen
+        )
         counts = self._asked_counts(batch, mask) if counts is None else counts
         layout = lay_out(batch["segment_starts"], batch["segment_lengths"], ids.device)
-        slots = mask.masked + torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
-        slots = slots.flatten() if mask.masked_weight is None else slots[mask.masked_weight]
+        slots = (
+            mask.masked
+            + torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
+        )
+        slots = (
+            slots.flatten() if mask.masked_weight is None else slots[mask.masked_weight]
+        )
         asked, order = layout.asked(slots, ids.numel(), counts)
         return self._transform(self.encode(seen, batch, layout, asked)), slots[order]
 
-    def named_targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
+    def named_targets(
+        self, batch: dict[str, Any], mask: Mask
+    ) -> tuple[Tensor, Tensor | None]:
         """(what is asked for, what each weighs or None for all alike), both (M,), row by row."""
         return batch["input_ids"][mask.is_masked], None
 
@@ -230,10 +279,16 @@ class MaskedLanguageModel(LanguageEncoder):
         loss = vocabulary_loss(features, weight, bias, targets)
         predictions = targets.new_zeros(0)
         if not torch.is_grad_enabled():
-            predictions = vocabulary_top(features[slots.argsort()], weight, bias)[1][:, 0]
-        return MaskedOutput(LossSum(loss, loss.new_full((), float(len(targets)))), predictions)
+            predictions = vocabulary_top(features[slots.argsort()], weight, bias)[1][
+                :, 0
+            ]
+        return MaskedOutput(
+            LossSum(loss, loss.new_full((), float(len(targets)))), predictions
+        )
 
-    def likeliest(self, batch: dict[str, Any], mask: Mask, count: int) -> tuple[Tensor, Tensor]:
+    def likeliest(
+        self, batch: dict[str, Any], mask: Mask, count: int
+    ) -> tuple[Tensor, Tensor]:
         """(probabilities, tokens), (M, count) at each hidden position, row by row."""
         features, slots = self.features(batch, mask)
         order = slots.argsort()
@@ -244,7 +299,9 @@ class MaskedLanguageModel(LanguageEncoder):
         if kind == "bert":
             return whole.cls.predictions.transform(hidden)  # type: ignore[no-any-return]
         if kind == "roberta":
-            return whole.lm_head.layer_norm(nn.functional.gelu(whole.lm_head.dense(hidden)))  # type: ignore[no-any-return]
+            return whole.lm_head.layer_norm(
+                nn.functional.gelu(whole.lm_head.dense(hidden))
+            )  # type: ignore[no-any-return]
         return whole.head(hidden)  # type: ignore[no-any-return]
 
     def _vocabulary_map(self) -> tuple[Tensor, Tensor | None]:
@@ -258,21 +315,36 @@ class MaskedLanguageModel(LanguageEncoder):
     def training_flops(self, num_visible: int) -> int:
         """Operations of forward and backward for a row of one document with num_visible tokens left in sight."""
         width, length = self.width, self.grid[0]
-        hidden, asked, depth = self._hidden_width(), max(0, self.grid[0] - num_visible), len(self.runner.blocks)
-        last = linear_flops(length, width, 2 * width) + 2 * linear_flops(asked, width, width)
+        hidden, asked, depth = (
+            self._hidden_width(),
+            max(0, self.grid[0] - num_visible),
+            len(self.runner.blocks),
+        )
+        last = linear_flops(length, width, 2 * width) + 2 * linear_flops(
+            asked, width, width
+        )
         last += 2 * linear_flops(asked, width, hidden) + 7 * 2 * asked * length * width
-        head = linear_flops(asked, width, width) + linear_flops(asked, width, self.vocabulary.size)
+        head = linear_flops(asked, width, width) + linear_flops(
+            asked, width, self.vocabulary.size
+        )
         return (depth - 1) * block_flops(length, width, hidden) + last + head
 
     def saved_values(self, num_visible: int) -> Memory:
         """Activations that a row keeps for backward, roughly: logits are not among them."""
-        asked, heads = max(0, self.grid[0] - num_visible), self.base.config.num_attention_heads
+        asked, heads = (
+            max(0, self.grid[0] - num_visible),
+            self.base.config.num_attention_heads,
+        )
         blocks = block_saved(self.grid[0], self.width, self._hidden_width(), heads)
         times = len(self.runner.blocks) - 1
         last = block_saved(asked, self.width, self._hidden_width(), heads)
-        return Memory(blocks.wide * times + last.wide, blocks.narrow * times + last.narrow)
+        return Memory(
+            blocks.wide * times + last.wide, blocks.narrow * times + last.narrow
+        )
 
     def _hidden_width(self) -> int:
         """Of the MLP; a gated one has three maps where a plain one has two."""
         config = self.base.config
-        return int(config.intermediate_size * (1.5 if config.model_type == "modernbert" else 1))
+        return int(
+            config.intermediate_size * (1.5 if config.model_type == "modernbert" else 1)
+        )

@@ -30,7 +30,9 @@ class Group(NamedTuple):
     samples: int
     length: int
     tokens: int
-    slots: Tensor | None  # (samples * length,) the token in each slot, counted in the group; None without padding
+    slots: (
+        Tensor | None
+    )  # (samples * length,) the token in each slot, counted in the group; None without padding
     places: Tensor | None  # (tokens,) the slot of each token
     is_token: Tensor | None  # (samples, 1, 1, length) bool, False = padding
 
@@ -47,7 +49,9 @@ class Packing:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """Slices of the sequence; made when first asked for, since the kernel needs none."""
-        return tuple(make_group(lengths, self.slots.device) for lengths in _split(self.lengths))
+        return tuple(
+            make_group(lengths, self.slots.device) for lengths in _split(self.lengths)
+        )
 
 
 def build_packing(lengths: Sequence[int], device: torch.device) -> Packing:
@@ -57,7 +61,9 @@ def build_packing(lengths: Sequence[int], device: torch.device) -> Packing:
     starts = F.pad(counts.cumsum(0), (1, 0))
     rows = order.repeat_interleave(counts)
     place = torch.arange(len(rows)) - starts[:-1].repeat_interleave(counts)
-    slots, rows, starts = (move(part, device) for part in (rows * counts[-1] + place, rows, starts.int()))
+    slots, rows, starts = (
+        move(part, device) for part in (rows * counts[-1] + place, rows, starts.int())
+    )
     return Packing(tuple(counts.tolist()), slots, rows, starts)
 
 
@@ -84,12 +90,21 @@ def make_group(lengths: Sequence[int], device: torch.device) -> Group:
     # Padding repeats the sample's last token, so that its values are finite.
     slots = (starts[:, None] + np.minimum(place, counts[:, None] - 1)).clip(min=0)
     parts = (slots.ravel(), np.flatnonzero(is_token), is_token[:, None, None])
-    return Group(samples, length, tokens, *(move(torch.from_numpy(part), device) for part in parts))
+    return Group(
+        samples,
+        length,
+        tokens,
+        *(move(torch.from_numpy(part), device) for part in parts),
+    )
 
 
 def move(part: Tensor, device: torch.device) -> Tensor:
     """Copied without making anybody wait: from pinned memory to a GPU."""
-    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
+    return (
+        part.pin_memory().to(device, non_blocking=True)
+        if device.type == "cuda"
+        else part.to(device)
+    )
 
 
 class _Spread(torch.autograd.Function):
@@ -148,7 +163,9 @@ def unpack(tokens: Tensor, packing: Packing) -> Tensor:
     return padded.index_copy(0, packing.slots, tokens).view(num_samples, length, -1)
 
 
-def packed_attention(qkv: Tensor, packing: Packing, *, dropout: float = 0.0, fused: bool = True) -> Tensor:
+def packed_attention(
+    qkv: Tensor, packing: Packing, *, dropout: float = 0.0, fused: bool = True
+) -> Tensor:
     """Attention inside each sample: queries, keys and values (T, 3, H, d) -> (T, H * d).
 
     dropout: of attention weights. fused: False computes them one by one, as timm does when so configured.
@@ -156,12 +173,20 @@ def packed_attention(qkv: Tensor, packing: Packing, *, dropout: float = 0.0, fus
     if fused and has_kernel(qkv, dropout):
         return _varlen_attention(qkv, packing)
     found = []
-    for group, part in zip(packing.groups, qkv.split([group.tokens for group in packing.groups]), strict=True):
-        padded = part if group.slots is None else spread(part, group.slots, group.places)
+    for group, part in zip(
+        packing.groups,
+        qkv.split([group.tokens for group in packing.groups]),
+        strict=True,
+    ):
+        padded = (
+            part if group.slots is None else spread(part, group.slots, group.places)
+        )
         shape = (group.samples, group.length, *qkv.shape[1:])
         query, key, value = padded.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
         with nullcontext() if fused else sdpa_kernel(SDPBackend.MATH):
-            attended = F.scaled_dot_product_attention(query, key, value, group.is_token, dropout)
+            attended = F.scaled_dot_product_attention(
+                query, key, value, group.is_token, dropout
+            )
         rows = attended.transpose(1, 2).flatten(2).flatten(0, 1)
         found.append(rows if group.places is None else collect(rows, group.places))
     return found[0] if len(found) == 1 else torch.cat(found)
@@ -169,10 +194,16 @@ def packed_attention(qkv: Tensor, packing: Packing, *, dropout: float = 0.0, fus
 
 def has_kernel(heads: Tensor, dropout: float) -> bool:
     """Whether `varlen_attn` takes these (..., H, d): half precision, here or by autocast, on a GPU since Ampere."""
-    if dropout or heads.device.type != "cuda" or torch.cuda.get_device_capability(heads.device) < (8, 0):
+    if (
+        dropout
+        or heads.device.type != "cuda"
+        or torch.cuda.get_device_capability(heads.device) < (8, 0)
+    ):
         return False
     return (
-        kernel_dtype(heads) in (torch.float16, torch.bfloat16) and heads.shape[-1] % 8 == 0 and heads.shape[-1] <= 128
+        kernel_dtype(heads) in (torch.float16, torch.bfloat16)
+        and heads.shape[-1] % 8 == 0
+        and heads.shape[-1] <= 128
     )
 
 

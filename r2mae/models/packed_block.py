@@ -30,21 +30,37 @@ def _is_plain(block: Any) -> bool:
         and type(block.attn) is Attention
         and getattr(block.attn, "gate", None) is None
         and type(block.mlp) in (Mlp, GluMlp, SwiGLU)
-        and all(type(path) in (nn.Identity, DropPath) for path in (block.drop_path1, block.drop_path2))
-        and not (block._forward_hooks or block._forward_pre_hooks or block.attn._forward_hooks)
+        and all(
+            type(path) in (nn.Identity, DropPath)
+            for path in (block.drop_path1, block.drop_path2)
+        )
+        and not (
+            block._forward_hooks
+            or block._forward_pre_hooks
+            or block.attn._forward_hooks
+        )
     )
 
 
-def packed_block(block: Any, tokens: Tensor, packing: Packing, *, compiled: bool = False) -> Tensor:
+def packed_block(
+    block: Any, tokens: Tensor, packing: Packing, *, compiled: bool = False
+) -> Tensor:
     """A plain timm block on packed tokens (T, D) -> (T, D): each sample gets what it gets alone.
 
     compiled: everything but attention and draws, which are eager, runs as two graphs that all lengths share.
     """
-    project, finish = (_compiled(_project), _compiled(_finish)) if compiled else (_project, _finish)
+    project, finish = (
+        (_compiled(_project), _compiled(_finish)) if compiled else (_project, _finish)
+    )
     attention = block.attn
     dropout = attention.attn_drop.p if attention.training else 0.0
-    attended = packed_attention(project(block, tokens), packing, dropout=dropout, fused=attention.fused_attn)
-    paths = [_path_weight(path, tokens, packing) for path in (block.drop_path1, block.drop_path2)]
+    attended = packed_attention(
+        project(block, tokens), packing, dropout=dropout, fused=attention.fused_attn
+    )
+    paths = [
+        _path_weight(path, tokens, packing)
+        for path in (block.drop_path1, block.drop_path2)
+    ]
     finished: Tensor = finish(block, tokens, attended, *paths)
     return finished
 
@@ -57,15 +73,23 @@ def _compiled(part: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _project(block: Any, tokens: Tensor) -> Tensor:
     """Queries, keys and values (T, 3, H, d)."""
     attention = block.attn
-    qkv: Tensor = attention.qkv(block.norm1(tokens)).unflatten(1, (3, attention.num_heads, -1))
-    if isinstance(attention.q_norm, nn.Identity) and isinstance(attention.k_norm, nn.Identity):
+    qkv: Tensor = attention.qkv(block.norm1(tokens)).unflatten(
+        1, (3, attention.num_heads, -1)
+    )
+    if isinstance(attention.q_norm, nn.Identity) and isinstance(
+        attention.k_norm, nn.Identity
+    ):
         return qkv
     query, key, value = qkv.unbind(1)
     return torch.stack([attention.q_norm(query), attention.k_norm(key), value], dim=1)
 
 
 def _finish(
-    block: Any, tokens: Tensor, attended: Tensor, attention_path: Tensor | None, mlp_path: Tensor | None
+    block: Any,
+    tokens: Tensor,
+    attended: Tensor,
+    attention_path: Tensor | None,
+    mlp_path: Tensor | None,
 ) -> Tensor:
     """What comes after attention: its projection, the MLP, both residuals."""
     attention = block.attn

@@ -55,7 +55,9 @@ class MaskedModel(Encoder, Protocol):
     One that predicts names has `named_targets(batch, mask)`: what is asked for and what each weighs, (M,) row by row.
     """
 
-    grid: tuple[int, ...]  # how the N positions lie: (rows, columns), or (length,) where N may differ by batch
+    grid: tuple[
+        int, ...
+    ]  # how the N positions lie: (rows, columns), or (length,) where N may differ by batch
     gathers: bool  # whether forward reads the mask's indices, or is_masked alone
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:

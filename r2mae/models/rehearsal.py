@@ -23,7 +23,11 @@ class Rehearsal(NamedTuple):
 
 
 def rehearse(
-    module: nn.Module, make_arguments: Callable[[], tuple[Any, ...]], loss_of: Callable[[Any], Tensor], *, bf16: bool
+    module: nn.Module,
+    make_arguments: Callable[[], tuple[Any, ...]],
+    loss_of: Callable[[Any], Tensor],
+    *,
+    bf16: bool,
 ) -> Rehearsal:
     """Run loss_of(module(*make_arguments())) forward and backward; the module and the random state stay as they are.
 
@@ -32,15 +36,23 @@ def rehearse(
 
     Raises: whatever the module raises for arguments of these shapes.
     """
-    with torch.enable_grad(), FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"):
+    with (
+        torch.enable_grad(),
+        FakeTensorMode(allow_non_fake_inputs=True),
+        torch.device("cpu"),
+    ):
         weights = {
             name: torch.empty(p.shape, dtype=p.dtype, requires_grad=p.requires_grad)
             for name, p in module.named_parameters()
         }
-        buffers = {name: torch.empty(b.shape, dtype=b.dtype) for name, b in module.named_buffers()}
+        buffers = {
+            name: torch.empty(b.shape, dtype=b.dtype)
+            for name, b in module.named_buffers()
+        }
         kept = _Kept({tensor.untyped_storage()._cdata for tensor in weights.values()})
         counter = FlopCounterMode(
-            display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward}
+            display=False,
+            custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward},
         )
         with counter:
             with (
@@ -49,7 +61,9 @@ def rehearse(
             ):
                 output = functional_call(module, weights | buffers, make_arguments())
             loss_of(output).backward()
-        idle = frozenset(name for name, tensor in weights.items() if tensor.grad is None)
+        idle = frozenset(
+            name for name, tensor in weights.items() if tensor.grad is None
+        )
         return Rehearsal(output, counter.get_total_flops(), *kept.values(), idle)
 
 
@@ -83,4 +97,6 @@ class _Kept:
     def values(self) -> tuple[int, int]:
         """(values of four bytes or more, values of two); smaller ones are masks, a quarter of a wide value each."""
         sizes = [(storage.nbytes(), size) for storage, size in self.storages.values()]
-        return sum(b // 4 for b, size in sizes if size != 2), sum(b // 2 for b, size in sizes if size == 2)
+        return sum(b // 4 for b, size in sizes if size != 2), sum(
+            b // 2 for b, size in sizes if size == 2
+        )

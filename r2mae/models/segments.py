@@ -15,7 +15,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from r2mae.models.packed import Group, Packing, collect, has_kernel, kernel_dtype, make_group, move, spread
+from r2mae.models.packed import (
+    Group,
+    Packing,
+    collect,
+    has_kernel,
+    kernel_dtype,
+    make_group,
+    move,
+    spread,
+)
 
 Integers = npt.NDArray[np.int64]
 
@@ -36,17 +45,23 @@ class Layout:
     order: Integers  # (S,) the batch's segments, by rising length
     places: Tensor  # (T,) int64, a token's place in its segment
 
-    def asked(self, slots: Tensor, num_slots: int, counts: Integers) -> tuple[Asked, Tensor]:
+    def asked(
+        self, slots: Tensor, num_slots: int, counts: Integers
+    ) -> tuple[Asked, Tensor]:
         """(where tokens at slots (M,) of the flattened rows are asked for, the order (M,) in which they then stand).
 
         num_slots: of the flattened rows. counts: (S,) of slots in each of the batch's segments.
         """
         here = torch.empty(num_slots, dtype=torch.int64, device=slots.device)
-        here[self.packing.slots] = torch.arange(len(self.packing.slots), device=slots.device)
+        here[self.packing.slots] = torch.arange(
+            len(self.packing.slots), device=slots.device
+        )
         tokens, order = here[slots].sort()
         in_order = counts[self.order]
         starts = torch.from_numpy(np.concatenate([[0], np.cumsum(in_order)])).int()
-        return Asked(tokens, tuple(in_order.tolist()), move(starts, slots.device)), order
+        return Asked(
+            tokens, tuple(in_order.tolist()), move(starts, slots.device)
+        ), order
 
 
 def lay_out(starts: Integers, lengths: Integers, device: torch.device) -> Layout:
@@ -65,7 +80,9 @@ def lay_out(starts: Integers, lengths: Integers, device: torch.device) -> Layout
 
 def count_in_segments(slots: Integers, starts: Integers) -> Integers:
     """(S,) how many of slots (M,) lie in each segment; starts (S,) rise, as slots of padding are none's."""
-    return np.bincount(np.searchsorted(starts, slots, side="right") - 1, minlength=len(starts))
+    return np.bincount(
+        np.searchsorted(starts, slots, side="right") - 1, minlength=len(starts)
+    )
 
 
 def segment_attention(
@@ -112,9 +129,15 @@ def segment_attention(
     for group, wanted, keys, values, queries, places in parts:
         if not wanted.tokens:
             continue
-        mask = group.is_token if window is None else _window(group, wanted, places, window)
+        mask = (
+            group.is_token if window is None else _window(group, wanted, places, window)
+        )
         attended = F.scaled_dot_product_attention(
-            _heads(queries, wanted), _heads(keys, group), _heads(values, group), mask, dropout
+            _heads(queries, wanted),
+            _heads(keys, group),
+            _heads(values, group),
+            mask,
+            dropout,
         )
         rows = attended.transpose(1, 2).flatten(2).flatten(0, 1)
         found.append(rows if wanted.places is None else collect(rows, wanted.places))
@@ -125,7 +148,9 @@ def segment_attention(
 
 def _heads(tokens: Tensor, group: Group) -> Tensor:
     """(t, H, d) -> (samples, H, length, d)."""
-    padded = tokens if group.slots is None else spread(tokens, group.slots, group.places)
+    padded = (
+        tokens if group.slots is None else spread(tokens, group.slots, group.places)
+    )
     return padded.view(group.samples, group.length, *tokens.shape[1:]).transpose(1, 2)
 
 
@@ -135,23 +160,40 @@ def _window(group: Group, wanted: Group, places: Tensor, window: int) -> Tensor:
     if wanted.slots is None and wanted is group:
         near = (key[:, None] - key).abs() <= window
     else:
-        slots = torch.arange(len(places), device=places.device) if wanted.slots is None else wanted.slots
-        near = (places[slots].view(wanted.samples, 1, wanted.length, 1) - key).abs() <= window
+        slots = (
+            torch.arange(len(places), device=places.device)
+            if wanted.slots is None
+            else wanted.slots
+        )
+        near = (
+            places[slots].view(wanted.samples, 1, wanted.length, 1) - key
+        ).abs() <= window
     if group.is_token is None:
         return near
     # A query whose window is all padding (itself padding) would give what is no number.
-    return near & group.is_token | (key == 0) & ~(near & group.is_token).any(dim=-1, keepdim=True)
+    return near & group.is_token | (key == 0) & ~(near & group.is_token).any(
+        dim=-1, keepdim=True
+    )
 
 
 def _varlen(
-    query: Tensor, key: Tensor, value: Tensor, packing: Packing, asked: Asked | None, window: int | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    asked: Asked | None,
+    window: int | None,
 ) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     dtype, starts, longest = kernel_dtype(query), packing.starts, packing.lengths[-1]
-    asked_starts, most = (starts, longest) if asked is None else (asked.starts, max(asked.counts))
+    asked_starts, most = (
+        (starts, longest) if asked is None else (asked.starts, max(asked.counts))
+    )
     size = (-1, -1) if window is None else (window, window)
     query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    attended = varlen_attn(query, key, value, asked_starts, starts, most, longest, window_size=size)
+    attended = varlen_attn(
+        query, key, value, asked_starts, starts, most, longest, window_size=size
+    )
     assert isinstance(attended, Tensor)
     return attended.flatten(1)

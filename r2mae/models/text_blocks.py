@@ -22,22 +22,38 @@ class BertRunner:
         self.blocks: Any = base.encoder.layer
         self.embeddings: Any = base.embeddings
         # RoBERTa counts positions from the padding token's number on.
-        self.offset = base.config.pad_token_id + 1 if base.config.model_type == "roberta" else 0
+        self.offset = (
+            base.config.pad_token_id + 1 if base.config.model_type == "roberta" else 0
+        )
 
     def embed(self, ids: Tensor, places: Tensor, types: Tensor | None) -> Tensor:
         """(T, D) of token ids, places in their segments and kinds of segment (T,)."""
-        known = self.embeddings.token_type_embeddings.num_embeddings  # released RoBERTas tell no second text
+        known = (
+            self.embeddings.token_type_embeddings.num_embeddings
+        )  # released RoBERTas tell no second text
         types = torch.zeros_like(ids) if types is None else types.clamp(max=known - 1)
         embedded: Tensor = self.embeddings(
-            input_ids=ids[None], position_ids=places[None] + self.offset, token_type_ids=types[None]
+            input_ids=ids[None],
+            position_ids=places[None] + self.offset,
+            token_type_ids=types[None],
         )[0]
         return embedded
 
-    def block(self, number: int, hidden: Tensor, layout: Layout, asked: Asked | None, compiled: bool) -> Tensor:
+    def block(
+        self,
+        number: int,
+        hidden: Tensor,
+        layout: Layout,
+        asked: Asked | None,
+        compiled: bool,
+    ) -> Tensor:
         """(T, D) -> (T, D), or (M, D) at the asked positions."""
         block = self.blocks[number]
         own, dropout = block.attention.self, block.attention.self.dropout
-        project, finish = _parts(_project_bert, compiled), _parts(_finish_bert, compiled)
+        project, finish = (
+            _parts(_project_bert, compiled),
+            _parts(_finish_bert, compiled),
+        )
         here = hidden if asked is None else hidden[asked.tokens]
         query, key, value = project(block, hidden, here)
         rate = dropout.p if own.training else 0.0
@@ -63,8 +79,12 @@ class ModernBertRunner:
         """(T, D) of token ids; places (T,) turn queries and keys later."""
         hidden: Tensor = self.base.embeddings(ids)
         kinds = set(self.base.config.layer_types)
-        longest = torch.arange(self.base.config.max_position_embeddings, device=ids.device)
-        table = hidden.new_empty((), dtype=torch.float64 if hidden.dtype == torch.float64 else torch.float32)
+        longest = torch.arange(
+            self.base.config.max_position_embeddings, device=ids.device
+        )
+        table = hidden.new_empty(
+            (), dtype=torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        )
         self.rotations = {}
         for kind in kinds:
             turned = self.base.rotary_emb(table, longest[None], kind)
@@ -72,17 +92,37 @@ class ModernBertRunner:
             self.rotations[kind] = (cosine, sine)
         return hidden
 
-    def block(self, number: int, hidden: Tensor, layout: Layout, asked: Asked | None, compiled: bool) -> Tensor:
+    def block(
+        self,
+        number: int,
+        hidden: Tensor,
+        layout: Layout,
+        asked: Asked | None,
+        compiled: bool,
+    ) -> Tensor:
         """(T, D) -> (T, D), or (M, D) at the asked positions."""
         block = self.blocks[number]
         own, config = block.attn, self.base.config
-        project, finish = _parts(_project_modern, compiled), _parts(_finish_modern, compiled)
+        project, finish = (
+            _parts(_project_modern, compiled),
+            _parts(_finish_modern, compiled),
+        )
         here = None if asked is None else asked.tokens
-        query, key, value = project(block, hidden, here, *self.rotations[block.attention_type])
-        window = config.sliding_window if block.attention_type == "sliding_attention" else None
+        query, key, value = project(
+            block, hidden, here, *self.rotations[block.attention_type]
+        )
+        window = (
+            config.sliding_window
+            if block.attention_type == "sliding_attention"
+            else None
+        )
         rate = own.attention_dropout if own.training else 0.0
-        attended = segment_attention(query, key, value, layout, asked, dropout=rate, window=window)
-        finished: Tensor = finish(block, hidden if here is None else hidden[here], attended)
+        attended = segment_attention(
+            query, key, value, layout, asked, dropout=rate, window=window
+        )
+        finished: Tensor = finish(
+            block, hidden if here is None else hidden[here], attended
+        )
         return finished
 
     def finish(self, hidden: Tensor) -> Tensor:
@@ -92,7 +132,11 @@ class ModernBertRunner:
         return finished
 
 
-RUNNERS: dict[str, Callable[[Any], Any]] = {"bert": BertRunner, "roberta": BertRunner, "modernbert": ModernBertRunner}
+RUNNERS: dict[str, Callable[[Any], Any]] = {
+    "bert": BertRunner,
+    "roberta": BertRunner,
+    "modernbert": ModernBertRunner,
+}
 
 
 @cache
@@ -104,7 +148,9 @@ def _parts(part: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
     return _compiled(part) if compiled else part
 
 
-def _project_bert(block: Any, hidden: Tensor, here: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _project_bert(
+    block: Any, hidden: Tensor, here: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     own = block.attention.self
     split = (own.num_attention_heads, own.attention_head_size)
     return (
@@ -125,7 +171,9 @@ def _project_modern(
 ) -> tuple[Tensor, Tensor, Tensor]:
     own, normed = block.attn, block.attn_norm(hidden)
     if here is None:
-        query, key, value = own.Wqkv(normed).unflatten(1, (3, -1, own.head_dim)).unbind(1)
+        query, key, value = (
+            own.Wqkv(normed).unflatten(1, (3, -1, own.head_dim)).unbind(1)
+        )
         return _turn(query, cosine, sine), _turn(key, cosine, sine), value
     weight, bias, width = own.Wqkv.weight, own.Wqkv.bias, hidden.shape[1]
     biases = (None, None) if bias is None else (bias[:width], bias[width:])

@@ -34,7 +34,9 @@ def build_outline(recipe: AnyRecipe, num_classes: int | None = None) -> nn.Modul
     """
     if is_here(recipe.model.init_from):
         return build_model(recipe, num_classes)
-    bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
+    bare = recipe.model_copy(
+        update={"model": recipe.model.model_copy(update={"init_from": None})}
+    )
     with torch.device("meta"):
         return build_model(bare, num_classes)
 
@@ -44,7 +46,9 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     return find_wing(recipe.modality).open_split(recipe, split)
 
 
-def open_paths(recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:
+def open_paths(
+    recipe: AnyRecipe, paths: list[str], arguments: Namespace
+) -> SampleSource:
     """Samples that a user names on the command line, read as the recipe reads its own.
 
     arguments: the options that the wing's `add_path_arguments` declares.
@@ -73,7 +77,11 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
 
         card = load_card(recipe.data.card)
         place = locate(card, recipe.data.root) or card.embedded
-        about = {"title": card.title, "licence": card.licence, "found": f"{place}: {about['found']}"}
+        about = {
+            "title": card.title,
+            "licence": card.licence,
+            "found": f"{place}: {about['found']}",
+        }
     return len(train), about | wing.describe_data(recipe)
 
 
@@ -83,10 +91,16 @@ def _count_by_card(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
     card = load_card(recipe.data.card)
     listed = card.num_samples.get("train")
     if listed is None:
-        raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
+        raise InputError(
+            "data.root must be given for this card, got nothing. Name the folder of your data."
+        )
     where = f"hub id {card.hub}" if card.hub else f"get it from {card.source}"
     expected = find_wing(recipe.modality).expected_samples(recipe, listed)
-    about = {"title": card.title, "licence": card.licence, "found": f"not here; {where}"}
+    about = {
+        "title": card.title,
+        "licence": card.licence,
+        "found": f"not here; {where}",
+    }
     return expected - round(recipe.data.held_out * expected), about
 
 

@@ -23,7 +23,9 @@ def parse_recipe(document: dict[str, Any], where: str) -> AnyRecipe:
     return validate(kind, document, where)
 
 
-def load_recipe(path: str, overrides: list[str] | None = None, task: str | None = None) -> AnyRecipe:
+def load_recipe(
+    path: str, overrides: list[str] | None = None, task: str | None = None
+) -> AnyRecipe:
     """Read a recipe, apply `--set` overrides, and validate it; with a task, insist on it.
 
     path: of a file, or the name of a recipe that r2mae brings.
@@ -34,13 +36,19 @@ def load_recipe(path: str, overrides: list[str] | None = None, task: str | None 
     recipe = parse_recipe(document, str(path))
     if task is not None and recipe.task != task:
         remedy = f"Run: r2mae {recipe.task} {path}"
-        raise InputError(f"{path}: task must be {task} here, got {recipe.task}. {remedy}")
+        raise InputError(
+            f"{path}: task must be {task} here, got {recipe.task}. {remedy}"
+        )
     return recipe
 
 
-def _one_of(document: dict[str, Any], key: str, names: tuple[str, ...], where: str) -> str:
+def _one_of(
+    document: dict[str, Any], key: str, names: tuple[str, ...], where: str
+) -> str:
     value = document.get(key)
     if isinstance(value, str) and value in names:
         return value
     remedy = did_you_mean(str(value), names)
-    raise InputError(f"{where}: {key} must be one of {', '.join(names)}, got {shown(value)}. {remedy}")
+    raise InputError(
+        f"{where}: {key} must be one of {', '.join(names)}, got {shown(value)}. {remedy}"
+    )

@@ -24,7 +24,9 @@ class Plan:
     log_every_steps: int
 
 
-def make_plan(recipe: AnyRecipe, train_samples: int, tokens_per_sample: int | None) -> Plan:
+def make_plan(
+    recipe: AnyRecipe, train_samples: int, tokens_per_sample: int | None
+) -> Plan:
     """Turn epochs, samples or tokens into steps, and fill in what the recipe leaves to follow.
 
     Raises: InputError when warm-up is no shorter than training, or tokens are asked of a task that counts none.
@@ -39,8 +41,12 @@ def make_plan(recipe: AnyRecipe, train_samples: int, tokens_per_sample: int | No
     elif tokens_per_sample is not None:
         steps = math.ceil((schedule.tokens or 0) / (batch * tokens_per_sample))
     else:
-        raise InputError(f"schedule must be given in epochs, steps or samples here, got {schedule.tokens} tokens.")
-    warmup = schedule.warmup_steps or round((schedule.warmup_epochs or 0) * train_samples / batch)
+        raise InputError(
+            f"schedule must be given in epochs, steps or samples here, got {schedule.tokens} tokens."
+        )
+    warmup = schedule.warmup_steps or round(
+        (schedule.warmup_epochs or 0) * train_samples / batch
+    )
     if warmup >= steps:
         raise InputError(
             f"schedule.warmup_steps or warmup_epochs must be shorter than training, got {warmup} of {steps} steps. "

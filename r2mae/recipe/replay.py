@@ -24,7 +24,9 @@ def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
 
     folder = RunFolder(path)
     if not folder.exists:
-        raise InputError(f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default.")
+        raise InputError(
+            f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default."
+        )
     row = _choose(folder, step)
     steps = {saved_step(saved): saved for saved in folder.saved()}
     start = max((done for done in steps if done < row["step"]), default=None)
@@ -52,17 +54,23 @@ def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
 def _choose(folder: RunFolder, step: int | None) -> dict[str, Any]:
     rows = {int(row["step"]): row for row in read_rows(folder)}
     if not rows:
-        raise InputError(f"{folder.path} must hold a step that was not finite, got none in {folder.nonfinite.name}.")
+        raise InputError(
+            f"{folder.path} must hold a step that was not finite, got none in {folder.nonfinite.name}."
+        )
     if step is not None and step not in rows:
         known = ", ".join(map(str, list(rows)[-20:]))
-        raise InputError(f"--step must be one of {folder.nonfinite}, got {step}. Known: {known}.")
+        raise InputError(
+            f"--step must be one of {folder.nonfinite}, got {step}. Known: {known}."
+        )
     return rows[max(rows) if step is None else step]
 
 
 def _alone(recipe: AnyRecipe) -> AnyRecipe:
     """The recipe in one process, its micro-batches as they were."""
     alone = {"nodes": 1, "devices": 1, "workers": 0, "compile": False}
-    batch = recipe.batch.model_copy(update={"per_device_samples": recipe.per_device_samples})
+    batch = recipe.batch.model_copy(
+        update={"per_device_samples": recipe.per_device_samples}
+    )
     hardware = recipe.hardware.model_copy(update=alone)
     return recipe.model_copy(update={"batch": batch, "hardware": hardware})
 
@@ -73,4 +81,7 @@ def _samples(engine: Any, train: Any, positions: list[int]) -> list[dict[str, An
     if not positions:
         return []
     rows = engine.dataset.stream.indices(torch.tensor(positions)).tolist()
-    return [{"position": at, "sample": train.name(row)} for at, row in zip(positions, rows, strict=True)]
+    return [
+        {"position": at, "sample": train.name(row)}
+        for at, row in zip(positions, rows, strict=True)
+    ]

@@ -5,13 +5,22 @@ from pathlib import Path
 from r2mae.errors import InputError, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-RECIPES = next((place for place in (_PACKAGE / "recipes", _PACKAGE.parent / "recipes") if place.is_dir()), _PACKAGE)
+RECIPES = next(
+    (
+        place
+        for place in (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
+        if place.is_dir()
+    ),
+    _PACKAGE,
+)
 
 
 def shipped_recipes() -> dict[str, Path]:
     """Name without its ending (`vision/digits_demo`) -> file, in the order of names."""
     files = sorted(RECIPES.glob("*/*.yaml"))
-    return {path.relative_to(RECIPES).with_suffix("").as_posix(): path for path in files}
+    return {
+        path.relative_to(RECIPES).with_suffix("").as_posix(): path for path in files
+    }
 
 
 def find_recipe(name: str) -> Path:
@@ -24,11 +33,15 @@ def find_recipe(name: str) -> Path:
         return path
     shipped = shipped_recipes()
     plain = name.removeprefix("recipes/").removesuffix(".yaml")
-    found = [file for key, file in shipped.items() if plain in (key, key.rpartition("/")[2])]
+    found = [
+        file for key, file in shipped.items() if plain in (key, key.rpartition("/")[2])
+    ]
     if len(found) == 1:
         return found[0]
     if path.suffix:
-        raise InputError(f"{name} must be a YAML file, but it does not exist. Check the path.")
+        raise InputError(
+            f"{name} must be a YAML file, but it does not exist. Check the path."
+        )
     raise InputError(
         f"RECIPE must be a file, or a name that r2mae recipe list shows, got {name!r}. {did_you_mean(plain, shipped)}"
     )

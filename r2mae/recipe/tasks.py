@@ -51,15 +51,25 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
     mask, watch = recipe.mask, recipe.watch
 
     def measure(plan: Plan) -> Any:
-        settings = asdict(WatchSettings(plan.watch_every_steps, watch.samples, watch.ratios))
-        settings |= {name: getattr(watch, name) for name in settings if isinstance(settings[name], bool)}
-        return Watch(WatchSettings(**settings), train, held_out, folder, plan.per_device_samples)
+        settings = asdict(
+            WatchSettings(plan.watch_every_steps, watch.samples, watch.ratios)
+        )
+        settings |= {
+            name: getattr(watch, name)
+            for name in settings
+            if isinstance(settings[name], bool)
+        }
+        return Watch(
+            WatchSettings(**settings), train, held_out, folder, plan.per_device_samples
+        )
 
     return Parts(
         model,
         train,
         held_out,
-        objective=lambda plan: MaskedPrediction(mask.law, mask.pattern, recipe.seed, plan.steps),
+        objective=lambda plan: MaskedPrediction(
+            mask.law, mask.pattern, recipe.seed, plan.steps
+        ),
         measure=measure,
         tokens_per_sample=math.prod(model.grid),
         facts={"law": mask.law.to_dict()},
@@ -73,7 +83,10 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
 
     if recipe.tune.regression:
         return _regression_parts(recipe)
-    split, (train, held_out) = with_labels(open_split(recipe, "train")), open_labelled(recipe)
+    split, (train, held_out) = (
+        with_labels(open_split(recipe, "train")),
+        open_labelled(recipe),
+    )
     classes = find_classes(recipe, split)
     names = [split.class_names[label] for label in classes.tolist()]
     train = choose_labelled(recipe, train)
@@ -82,14 +95,18 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
         torch.from_numpy(head_numbers(require_labels(root_of(split)), classes)),
         recipe.seed,
         tune.label_smoothing,
-        class_weights(tune.class_weights, names, head_numbers(require_labels(train), classes)),
+        class_weights(
+            tune.class_weights, names, head_numbers(require_labels(train), classes)
+        ),
     )
     return Parts(
         build_model(recipe, len(classes)),
         train,
         held_out,
         objective=lambda _: objective,
-        measure=lambda plan: Judge(held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples),
+        measure=lambda plan: Judge(
+            held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples
+        ),
         layer_decay=tune.layer_decay,
         facts={"classes": classes.tolist(), "class_names": names},
     )
@@ -103,16 +120,26 @@ def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
     targets, watch = require_targets(train), recipe.watch
     mean, spread = float(targets.mean()), float(targets.std())
     if not spread > 0:
-        raise InputError(f"data must hold numbers that differ, got {mean:g} for all. Use another label column.")
-    objective = Regression(torch.from_numpy((targets - mean) / spread).float(), recipe.seed)
+        raise InputError(
+            f"data must hold numbers that differ, got {mean:g} for all. Use another label column."
+        )
+    objective = Regression(
+        torch.from_numpy((targets - mean) / spread).float(), recipe.seed
+    )
     return Parts(
         build_model(recipe, 1),
         train,
         held_out,
         objective=lambda _: objective,
-        measure=lambda plan: Judge(held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples),
+        measure=lambda plan: Judge(
+            held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples
+        ),
         layer_decay=recipe.tune.layer_decay,
-        facts={"classes": [0], "class_names": ["value"], "target": {"mean": mean, "spread": spread}},
+        facts={
+            "classes": [0],
+            "class_names": ["value"],
+            "target": {"mean": mean, "spread": spread},
+        },
     )
 
 
@@ -141,7 +168,9 @@ def open_labelled(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
     return with_labels(train), with_labels(held_out)
 
 
-def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.NDArray[np.int64]:
+def find_classes(
+    recipe: FinetuneRecipe[Any, Any], split: SampleSource
+) -> npt.NDArray[np.int64]:
     """The labels of a training split: class k of the head is the k-th. By number, or by name where words name classes.
 
     Raises: InputError without labels, or when the recipe's num_classes says otherwise.
@@ -155,7 +184,10 @@ def find_classes(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> npt.N
     if np.array_equal(classes, np.arange(len(classes))):
         return classes
     names = split.class_names
-    return np.array(sorted(classes.tolist(), key=lambda label: _natural(names[label])), dtype=np.int64)
+    return np.array(
+        sorted(classes.tolist(), key=lambda label: _natural(names[label])),
+        dtype=np.int64,
+    )
 
 
 def _natural(name: str) -> tuple[bool, int, str]:
@@ -163,7 +195,9 @@ def _natural(name: str) -> tuple[bool, int, str]:
     return (False, int(name), "") if name.isdecimal() else (True, 0, name)
 
 
-def choose_labelled(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> SampleSource:
+def choose_labelled(
+    recipe: FinetuneRecipe[Any, Any], train: SampleSource
+) -> SampleSource:
     """All of train, or the recipe's number a class, drawn by its seed.
 
     Raises: InputError when a class has fewer.
@@ -171,12 +205,16 @@ def choose_labelled(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> Sa
     count = recipe.repeat.labels_per_class[0]
     if count == "all":
         return train
-    (rows,) = few_label_draws(require_labels(train), count, 1, seed=recipe.seed, class_names=train.class_names)
+    (rows,) = few_label_draws(
+        require_labels(train), count, 1, seed=recipe.seed, class_names=train.class_names
+    )
     return Chosen(train, np.sort(rows))
 
 
 def class_weights(
-    asked: str | dict[str, float] | None, names: list[str], targets: npt.NDArray[np.int64]
+    asked: str | dict[str, float] | None,
+    names: list[str],
+    targets: npt.NDArray[np.int64],
 ) -> Tensor | None:
     """(C,) weights of classes: N / (C x training samples of the class), or as asked by name, or None.
 
@@ -186,10 +224,14 @@ def class_weights(
         return None
     if isinstance(asked, str):
         counts = np.bincount(targets, minlength=len(names))
-        return torch.from_numpy(len(targets) / (len(names) * np.maximum(counts, 1))).float()
+        return torch.from_numpy(
+            len(targets) / (len(names) * np.maximum(counts, 1))
+        ).float()
     for name in asked:
         if name not in names:
-            raise InputError(f"tune.class_weights must name classes, got {name!r}. {did_you_mean(name, names)}")
+            raise InputError(
+                f"tune.class_weights must name classes, got {name!r}. {did_you_mean(name, names)}"
+            )
     return torch.tensor([float(asked.get(name, 1.0)) for name in names])
 
 

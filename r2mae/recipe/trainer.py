@@ -22,7 +22,9 @@ def choose_accelerator(recipe: AnyRecipe) -> str:
     Raises: InputError when a recipe wants more GPUs than there are.
     """
     hardware, available = recipe.hardware, torch.cuda.device_count()
-    if hardware.accelerator == "cpu" or (hardware.accelerator == "auto" and not available):
+    if hardware.accelerator == "cpu" or (
+        hardware.accelerator == "auto" and not available
+    ):
         return "cpu"
     if available < hardware.devices:
         remedy = "Set hardware.devices, or hardware.accelerator: cpu."
@@ -34,7 +36,10 @@ def choose_accelerator(recipe: AnyRecipe) -> str:
 
 def has_batch_norm(model: nn.Module) -> bool:
     """True when a sample's output in train mode depends on the others of its batch."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    return any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for module in model.modules()
+    )
 
 
 def synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
@@ -42,15 +47,27 @@ def synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
     micro-batch, and the running ones are the first process's, which checkpoints hold.
     """
     hardware = recipe.hardware
-    if hardware.nodes * hardware.devices == 1 or not has_batch_norm(model) or choose_accelerator(recipe) == "cpu":
+    if (
+        hardware.nodes * hardware.devices == 1
+        or not has_batch_norm(model)
+        or choose_accelerator(recipe) == "cpu"
+    ):
         return model
-    from timm.layers import convert_sync_batchnorm  # torch's own would lose the activations in timm's BatchNormAct2d
+    from timm.layers import (
+        convert_sync_batchnorm,
+    )  # torch's own would lose the activations in timm's BatchNormAct2d
 
     synchronised: nn.Module = convert_sync_batchnorm(model)
     return synchronised
 
 
-def build_trainer(recipe: AnyRecipe, plan: Plan, callbacks: list[Any], loggers: list[Any], share_buffers: bool) -> Any:
+def build_trainer(
+    recipe: AnyRecipe,
+    plan: Plan,
+    callbacks: list[Any],
+    loggers: list[Any],
+    share_buffers: bool,
+) -> Any:
     """A Trainer with our strategy and checkpoints, and callbacks in their order; all of Lightning's own are off.
 
     share_buffers: the first process's buffers reach the others at every step.
@@ -103,8 +120,13 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
             import wandb
             from pytorch_lightning.loggers import WandbLogger
         except ImportError:
-            raise InputError('log: wandb must be installed, got none. Run: pip install "r2mae[wandb]".') from None
-        if os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun") and not wandb.api.api_key:
+            raise InputError(
+                'log: wandb must be installed, got none. Run: pip install "r2mae[wandb]".'
+            ) from None
+        if (
+            os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun")
+            and not wandb.api.api_key
+        ):
             raise InputError(
                 "log: wandb must be logged in, got no API key. Run wandb login, or set WANDB_MODE=offline."
             )
@@ -123,7 +145,11 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
 def close_loggers(trainer: Any) -> None:
     """End wandb's run, or the next run of this process would be logged into it."""
     for logger in trainer.loggers:
-        if type(logger).__name__ == "WandbLogger" and logger._experiment is not None and trainer.is_global_zero:
+        if (
+            type(logger).__name__ == "WandbLogger"
+            and logger._experiment is not None
+            and trainer.is_global_zero
+        ):
             logger.experiment.finish()
 
 
@@ -134,17 +160,30 @@ def is_first_process() -> bool:
 
 def _cluster() -> Any:
     """Who started the processes, said outright: Lightning would take a batch script without srun for a SLURM step."""
-    from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+    from pytorch_lightning.plugins.environments import (
+        LightningEnvironment,
+        SLURMEnvironment,
+        TorchElasticEnvironment,
+    )
 
     launcher = read_launch().launcher
     if launcher == "torchrun":
         return TorchElasticEnvironment()
-    return SLURMEnvironment(auto_requeue=False) if launcher == "slurm" else LightningEnvironment()
+    return (
+        SLURMEnvironment(auto_requeue=False)
+        if launcher == "slurm"
+        else LightningEnvironment()
+    )
 
 
 def _quiet_lightning() -> None:
     """Lightning's banners and hints are about its own defaults, which the engine sets on purpose."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
+    for name in (
+        "pytorch_lightning",
+        "lightning.pytorch",
+        "lightning.fabric",
+        "lightning_fabric",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning.*")
     warnings.filterwarnings("ignore", module="lightning_fabric.*")

@@ -10,7 +10,13 @@ from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
-from r2mae.recipe.trainer import build_loggers, build_trainer, close_loggers, has_batch_norm, synchronise_batch_norm
+from r2mae.recipe.trainer import (
+    build_loggers,
+    build_trainer,
+    close_loggers,
+    has_batch_norm,
+    synchronise_batch_norm,
+)
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.optimizer import LearningRate, build_adamw
@@ -36,7 +42,12 @@ class Training:
 
 
 def build_training(
-    recipe: AnyRecipe, folder: RunFolder, *, fresh: bool = False, run_id: str = "", trace: bool = False
+    recipe: AnyRecipe,
+    folder: RunFolder,
+    *,
+    fresh: bool = False,
+    run_id: str = "",
+    trace: bool = False,
 ) -> Training:
     """Model, data, engine and trainer of a run. Writes nothing yet.
 
@@ -60,16 +71,24 @@ def build_training(
     callbacks = [
         Progress(recipe.batch.global_samples, plan.log_every_steps),
         parts.measure(plan),
-        *([Learnt(parts.train, folder, plan.warmup_steps)] if hasattr(engine.model, "named_targets") else []),
+        *(
+            [Learnt(parts.train, folder, plan.warmup_steps)]
+            if hasattr(engine.model, "named_targets")
+            else []
+        ),
         *([Trace(folder)] if trace else []),
         Keeper(folder, plan.checkpoint_every_steps, recorder, plan.log_every_steps),
     ]
     loggers = build_loggers(recipe, folder, run_id)
-    trainer = build_trainer(recipe, plan, callbacks, loggers, has_batch_norm(engine.model))
+    trainer = build_trainer(
+        recipe, plan, callbacks, loggers, has_batch_norm(engine.model)
+    )
     return Training(trainer, engine, plan, str(last) if last else None)
 
 
-def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tuple[Any, Plan, Parts]:
+def build_engine(
+    recipe: AnyRecipe, folder: RunFolder, last: Path | None
+) -> tuple[Any, Plan, Parts]:
     """The engine of a recipe, to be started from the checkpoint `last`, or anew where it is None.
 
     Raises: InputError for anything in recipe or data that cannot work.
@@ -79,9 +98,15 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
     from r2mae.training.module import Engine
 
     known = recipe
-    if last is not None:  # the checkpoint has all weights: what it once started from need not be there any more
-        bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init_from": None})})
-        known = find_wing(recipe.modality).with_checkpoint_facts(bare, read_manifest(last))
+    if (
+        last is not None
+    ):  # the checkpoint has all weights: what it once started from need not be there any more
+        bare = recipe.model_copy(
+            update={"model": recipe.model.model_copy(update={"init_from": None})}
+        )
+        known = find_wing(recipe.modality).with_checkpoint_facts(
+            bare, read_manifest(last)
+        )
     parts = TASKS[recipe.task](known, folder)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
     schedule, optimizer = recipe.schedule, recipe.optimizer
@@ -89,11 +114,18 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
     engine = Engine(
         model,
         objective=parts.objective(plan),
-        dataset=StreamDataset(parts.train, Stream(len(parts.train), recipe.seed, block_samples(parts.train))),
+        dataset=StreamDataset(
+            parts.train,
+            Stream(len(parts.train), recipe.seed, block_samples(parts.train)),
+        ),
         global_samples=recipe.batch.global_samples,
         per_device_samples=plan.per_device_samples,
         learning_rate=LearningRate(
-            plan.peak_lr, plan.steps, plan.warmup_steps, schedule.decay, schedule.final_lr_fraction
+            plan.peak_lr,
+            plan.steps,
+            plan.warmup_steps,
+            schedule.decay,
+            schedule.final_lr_fraction,
         ),
         build_optimizer=partial(
             build_adamw,
@@ -105,7 +137,9 @@ def build_engine(recipe: AnyRecipe, folder: RunFolder, last: Path | None) -> tup
         clip_norm=optimizer.clip_norm,
         stop_when_nonfinite=recipe.training.on_nonfinite == "stop",
         num_workers=recipe.hardware.workers,
-        description=describe(recipe, parts, find_wing(recipe.modality).checkpoint_facts(known)),
+        description=describe(
+            recipe, parts, find_wing(recipe.modality).checkpoint_facts(known)
+        ),
     )
     if recipe.hardware.compile:
         model.compile_blocks()  # type: ignore[operator]

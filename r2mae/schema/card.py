@@ -30,7 +30,9 @@ class Card(Section):
     hub: str | None = None
     num_samples: dict[str, int] = Field(default_factory=dict)
     embedded: str | None = None
-    splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "test": "test"})
+    splits: dict[str, str] = Field(
+        default_factory=lambda: {"train": "train", "test": "test"}
+    )
     image_column: str = "image"
     label_column: str | None = "label"
     sha256: dict[str, str] = Field(default_factory=dict)

@@ -21,11 +21,22 @@ class _StrictLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.MarkedYAMLError(problem="anchors and aliases must not be used", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases must not be used",
+                problem_mark=event.start_mark,
+            )
         if getattr(event, "tag", None):
-            raise yaml.MarkedYAMLError(problem=f"tag {event.tag} must not be used", problem_mark=event.start_mark)
-        if any("\ud800" <= letter <= "\udfff" for letter in getattr(event, "value", None) or ""):
-            raise yaml.MarkedYAMLError(problem="a word must be Unicode text", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem=f"tag {event.tag} must not be used",
+                problem_mark=event.start_mark,
+            )
+        if any(
+            "\ud800" <= letter <= "\udfff"
+            for letter in getattr(event, "value", None) or ""
+        ):
+            raise yaml.MarkedYAMLError(
+                problem="a word must be Unicode text", problem_mark=event.start_mark
+            )
         self.depth += 1
         if self.depth > MAX_DEPTH:
             problem = f"nesting must not exceed {MAX_DEPTH} levels"
@@ -34,15 +45,21 @@ class _StrictLoader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Any, Any]:
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem="a key must be a word", problem_mark=key_node.start_mark
+                )
             key = key_node.value
             if key in mapping:
                 problem = f"key {key!r} must appear once, got it twice"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=problem, problem_mark=key_node.start_mark
+                )
             mapping[key] = self.construct_object(value_node, deep=deep)  # type: ignore[no-untyped-call]
         return mapping
 
@@ -58,10 +75,16 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|", ["~", "n", ""]),
     ("bool", r"true|false", ["t", "f"]),
     ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?",
+        list("-+.0123456789"),
+    ),
 ):
     for _kind in (_StrictLoader, _PlainDumper):
-        _kind.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+        _kind.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first
+        )
 for _tag, _construct in (
     ("int", lambda loader, node: _number(int, loader.construct_scalar(node), node)),
     ("float", lambda loader, node: _number(float, loader.construct_scalar(node), node)),
@@ -83,9 +106,13 @@ def _parse(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{where}{line}: YAML must be well-formed: {error.problem or error.context}.") from None
+        raise InputError(
+            f"{where}{line}: YAML must be well-formed: {error.problem or error.context}."
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: YAML must be well-formed: {str(error).splitlines()[0]}.") from None
+        raise InputError(
+            f"{where}: YAML must be well-formed: {str(error).splitlines()[0]}."
+        ) from None
 
 
 def load_document(path: str | Path) -> dict[str, Any]:
@@ -97,16 +124,22 @@ def load_document(path: str | Path) -> dict[str, Any]:
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
-            raise InputError(f"{path} must be a YAML file, but it {what}. Check the path.")
+            raise InputError(
+                f"{path} must be a YAML file, but it {what}. Check the path."
+            )
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise InputError(f"{path} must be at most {MAX_BYTES} bytes, got {size}. Is it a recipe?")
+            raise InputError(
+                f"{path} must be at most {MAX_BYTES} bytes, got {size}. Is it a recipe?"
+            )
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} must be readable UTF-8 text, got: {error}.") from None
     document = _parse(text, str(path))
     if not isinstance(document, dict):
-        raise InputError(f"{path} must hold a mapping of keys, got {type(document).__name__}.")
+        raise InputError(
+            f"{path} must hold a mapping of keys, got {type(document).__name__}."
+        )
     return document
 
 
@@ -120,21 +153,37 @@ def apply_overrides(document: dict[str, Any], overrides: list[str]) -> dict[str,
         key, equals, text = override.partition("=")
         *parents, last = key.strip().split(".")
         if not equals or not all((*parents, last)):
-            raise InputError(f"--set must look like key.subkey=value, got {override[:60]!r}.")
+            raise InputError(
+                f"--set must look like key.subkey=value, got {override[:60]!r}."
+            )
         target = result
         for depth, name in enumerate(parents):
             target = target.setdefault(name, {})
             if not isinstance(target, dict):
                 done = ".".join(parents[: depth + 1])
-                raise InputError(f"--set {override[:60]}: {done} must be a section, got {target!r}.")
+                raise InputError(
+                    f"--set {override[:60]}: {done} must be a section, got {target!r}."
+                )
         target[last] = _parse(text, f"--set {override[:60]}")
     return result
 
 
 def _copied(value: Any) -> Any:
-    return {key: _copied(item) for key, item in value.items()} if isinstance(value, dict) else value
+    return (
+        {key: _copied(item) for key, item in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
 
 
 def write_document(document: dict[str, Any]) -> str:
     """YAML text that `load_document` reads back unchanged."""
-    return str(yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=110))
+    return str(
+        yaml.dump(
+            document,
+            Dumper=_PlainDumper,
+            sort_keys=False,
+            allow_unicode=True,
+            width=110,
+        )
+    )

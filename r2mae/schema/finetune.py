@@ -28,15 +28,25 @@ class TuneSection(Section):
 
     @field_validator("class_weights", mode="after")
     @classmethod
-    def _check(cls, weights: str | dict[str, float] | None) -> str | dict[str, float] | None:
-        if isinstance(weights, dict) and not all(weight > 0 for weight in weights.values()):
+    def _check(
+        cls, weights: str | dict[str, float] | None
+    ) -> str | dict[str, float] | None:
+        if isinstance(weights, dict) and not all(
+            weight > 0 for weight in weights.values()
+        ):
             raise ValueError(f"must be greater than 0 each, got {weights}.")
         return weights
 
     @model_validator(mode="after")
     def _check_regression(self) -> "TuneSection":
-        if self.regression and (self.class_weights is not None or self.num_classes is not None or self.label_smoothing):
-            raise ValueError("must not have class_weights, num_classes or label_smoothing with regression, got one.")
+        if self.regression and (
+            self.class_weights is not None
+            or self.num_classes is not None
+            or self.label_smoothing
+        ):
+            raise ValueError(
+                "must not have class_weights, num_classes or label_smoothing with regression, got one."
+            )
         return self
 
 
@@ -44,13 +54,19 @@ class RepeatSection(Section):
     """How many runs one command makes: seeds from the recipe's own upwards, times numbers of labels a class."""
 
     seeds: int = Field(default=1, ge=1, le=1000)
-    labels_per_class: tuple[int | Literal["all"], ...] = Field(default=("all",), min_length=1, max_length=32)
+    labels_per_class: tuple[int | Literal["all"], ...] = Field(
+        default=("all",), min_length=1, max_length=32
+    )
 
     @field_validator("labels_per_class", mode="after")
     @classmethod
-    def _check(cls, counts: tuple[int | Literal["all"], ...]) -> tuple[int | Literal["all"], ...]:
+    def _check(
+        cls, counts: tuple[int | Literal["all"], ...]
+    ) -> tuple[int | Literal["all"], ...]:
         if any(count != "all" and count < 1 for count in counts):
-            raise ValueError(f"must be whole numbers from 1, or all, got {list(counts)}.")
+            raise ValueError(
+                f"must be whole numbers from 1, or all, got {list(counts)}."
+            )
         if len(set(counts)) < len(counts):
             raise ValueError(f"must differ from each other, got {list(counts)}.")
         return counts
@@ -71,7 +87,9 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
                 f"got {list(self.repeat.labels_per_class)}."
             )
         if self.seed + self.repeat.seeds - 1 > MAX_SEED:
-            raise ValueError(f"repeat.seeds must end at {MAX_SEED}, got {self.repeat.seeds} from {self.seed}.")
+            raise ValueError(
+                f"repeat.seeds must end at {MAX_SEED}, got {self.repeat.seeds} from {self.seed}."
+            )
         augment = getattr(self.data, "augment", None)
         if augment is not None and augment.mixes and self.per_device_samples % 2:
             raise ValueError(

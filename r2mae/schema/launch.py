@@ -41,12 +41,23 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
 
     if "TORCHELASTIC_RUN_ID" in environment:
         rank, restarts = number("RANK"), number("TORCHELASTIC_RESTART_COUNT")
-        return Launch("torchrun", rank == 0, rank, number("WORLD_SIZE"), number("LOCAL_WORLD_SIZE"), restarts > 0)
+        return Launch(
+            "torchrun",
+            rank == 0,
+            rank,
+            number("WORLD_SIZE"),
+            number("LOCAL_WORLD_SIZE"),
+            restarts > 0,
+        )
     in_step = "SLURM_STEP_ID" in environment and "SLURM_NTASKS" in environment
     if in_step and environment.get("SLURM_JOB_NAME") not in _INTERACTIVE:
         rank, tasks = number("SLURM_PROCID"), number("SLURM_NTASKS")
-        per_node = number("SLURM_NTASKS_PER_NODE") or tasks // max(1, number("SLURM_NNODES"))
-        return Launch("slurm", rank == 0, rank, tasks, per_node, number("SLURM_RESTART_COUNT") > 0)
+        per_node = number("SLURM_NTASKS_PER_NODE") or tasks // max(
+            1, number("SLURM_NNODES")
+        )
+        return Launch(
+            "slurm", rank == 0, rank, tasks, per_node, number("SLURM_RESTART_COUNT") > 0
+        )
     rank = number("LOCAL_RANK")
     if SUPERVISOR in environment:
         return Launch("r2mae", rank == 0, rank)
@@ -58,7 +69,9 @@ def check_launch(hardware: HardwareSection, launch: Launch) -> None:
     """Raise InputError unless a recipe's nodes and devices are the processes that there are."""
     if launch.launcher == "none" and hardware.nodes > 1:
         remedy = "Start it by scripts/torchrun.sh or scripts/slurm.sh."
-        raise InputError(f"hardware.nodes must be 1 without a launcher, got {hardware.nodes}. {remedy}")
+        raise InputError(
+            f"hardware.nodes must be 1 without a launcher, got {hardware.nodes}. {remedy}"
+        )
     if not launch.is_outside:
         return
     assert launch.world_size is not None

@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, PlainSerializer, Tag, field_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    field_validator,
+)
 
 from r2mae.law import (
     BetaRatio,
@@ -51,7 +58,9 @@ class _Mixture(Section):
     @field_validator("mixture", mode="after")
     @classmethod
     def _build(cls, fields: "_MixtureFields") -> Any:
-        return MixtureRatio(tuple(map(_distribution, fields.components)), fields.weights)
+        return MixtureRatio(
+            tuple(map(_distribution, fields.components)), fields.weights
+        )
 
 
 def _unwrap(tagged: Section) -> Any:
@@ -120,7 +129,9 @@ def _distribution(value: Any) -> RatioDistribution:
 
 
 Schedule = Annotated[
-    Annotated[_Linear, Tag("linear")] | Annotated[_Cosine, Tag("cosine")] | Annotated[_Stepwise, Tag("stepwise")],
+    Annotated[_Linear, Tag("linear")]
+    | Annotated[_Cosine, Tag("cosine")]
+    | Annotated[_Stepwise, Tag("stepwise")],
     Discriminator(_only_key),
     AfterValidator(_unwrap),
     PlainSerializer(schedule_to_dict),

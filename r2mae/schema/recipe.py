@@ -51,7 +51,9 @@ class ScheduleSection(Section):
     def _check(self) -> "ScheduleSection":
         exactly_one(self, "epochs", "steps", "samples", "tokens")
         if self.warmup_epochs is not None and self.warmup_steps is not None:
-            raise ValueError("must set at most one of warmup_epochs, warmup_steps, got both.")
+            raise ValueError(
+                "must set at most one of warmup_epochs, warmup_steps, got both."
+            )
         return self
 
 
@@ -66,7 +68,9 @@ class HardwareSection(Section):
     compile: bool = False
     deterministic: bool = False
     workers: int = Field(default=0, ge=0, le=256)
-    timeout_seconds: int = Field(default=1800, ge=10, le=86400)  # that ranks wait for one that does not answer
+    timeout_seconds: int = Field(
+        default=1800, ge=10, le=86400
+    )  # that ranks wait for one that does not answer
 
 
 class WatchSection(Section):

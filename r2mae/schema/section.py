@@ -16,7 +16,9 @@ from r2mae.errors import InputError, did_you_mean
 class Section(BaseModel):
     """A frozen recipe section: unknown keys, words for numbers, infinities are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
+    )
 
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -32,7 +34,9 @@ def validate(kind: type[SectionT], document: Mapping[str, Any], where: str) -> S
         return kind.model_validate_json(json.dumps(document))
     except ValidationError as error:
         # A misspelt key shows up twice (unknown here, missing there): the unknown one explains both.
-        findings = sorted(error.errors(), key=lambda finding: finding["type"] not in _UNKNOWN_KEY)
+        findings = sorted(
+            error.errors(), key=lambda finding: finding["type"] not in _UNKNOWN_KEY
+        )
         raise InputError(f"{where}: {_sentence(findings[0], document, kind)}") from None
     except ValueError as error:
         raise InputError(f"{where}: numbers must be finite, got {error}.") from None
@@ -46,7 +50,9 @@ def exactly_one(section: Section, *names: str) -> None:
         raise ValueError(f"must {rule}, got {' and '.join(given) or 'none'}.")
 
 
-def _sentence(finding: ErrorDetails, document: Mapping[str, Any], kind: type[Section]) -> str:
+def _sentence(
+    finding: ErrorDetails, document: Mapping[str, Any], kind: type[Section]
+) -> str:
     path = _path(finding, document)
     dotted = ".".join(path)
     kind_of_error, context = finding["type"], finding.get("ctx", {})
@@ -63,9 +69,7 @@ def _sentence(finding: ErrorDetails, document: Mapping[str, Any], kind: type[Sec
         tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
         remedy = did_you_mean(context["tag"], tags)
         return f"{dotted} must be a mapping with one of {', '.join(tags)}, got {shown(finding['input'])}. {remedy}"
-    return (
-        f"{dotted} must {_rule(kind_of_error, context, finding['msg'])}, got {shown(finding['input'])}.{_hint(finding)}"
-    )
+    return f"{dotted} must {_rule(kind_of_error, context, finding['msg'])}, got {shown(finding['input'])}.{_hint(finding)}"
 
 
 def _path(finding: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
@@ -76,11 +80,18 @@ def _path(finding: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
     for position, part in enumerate(parts):
         if isinstance(part, int):
             path.append(str(part))
-            here = here[part] if isinstance(here, list | tuple) and part < len(here) else None
+            here = (
+                here[part]
+                if isinstance(here, list | tuple) and part < len(here)
+                else None
+            )
         elif isinstance(here, Mapping) and part in here:
             path.append(part)
             here = here[part]
-        elif position == len(parts) - 1 and finding["type"] in ("missing", *_UNKNOWN_KEY):
+        elif position == len(parts) - 1 and finding["type"] in (
+            "missing",
+            *_UNKNOWN_KEY,
+        ):
             path.append(part)
     return path
 
@@ -92,14 +103,23 @@ def _known_keys(kind: type[Section], path: list[str]) -> list[str]:
         if part.isdigit():  # an item of a list: its arms are already here
             continue
         inside = [_fields(arm).get(part) for arm in here]
-        here = [arm for annotation in inside if annotation is not None for arm in _arms(annotation)]
+        here = [
+            arm
+            for annotation in inside
+            if annotation is not None
+            for arm in _arms(annotation)
+        ]
     return [name for arm in here for name in _fields(arm)]
 
 
 def _fields(kind: Any) -> dict[str, Any]:
     if hasattr(kind, "model_fields"):
         return {name: field.annotation for name, field in kind.model_fields.items()}
-    return {field.name: field.type for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else {}
+    return (
+        {field.name: field.type for field in dataclasses.fields(kind)}
+        if dataclasses.is_dataclass(kind)
+        else {}
+    )
 
 
 def _arms(annotation: Any) -> list[Any]:
@@ -132,7 +152,12 @@ _RULES = {
 def _rule(kind_of_error: str, context: Mapping[str, Any], fallback: str) -> str:
     if kind_of_error in _RULES:
         return _RULES[kind_of_error].format(**context)
-    if kind_of_error in ("model_type", "model_attributes_type", "dataclass_type", "dict_type"):
+    if kind_of_error in (
+        "model_type",
+        "model_attributes_type",
+        "dataclass_type",
+        "dict_type",
+    ):
         return "be a section of keys"
     return fallback[:1].lower() + fallback[1:]
 
@@ -140,7 +165,10 @@ def _rule(kind_of_error: str, context: Mapping[str, Any], fallback: str) -> str:
 def _hint(finding: ErrorDetails) -> str:
     value, context = finding["input"], finding.get("ctx", {})
     if finding["type"] == "literal_error" and isinstance(value, str):
-        known = [word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")]
+        known = [
+            word.strip("' ")
+            for word in context["expected"].replace(" or ", ",").split(",")
+        ]
         near = did_you_mean(value, known)
         return f" {near}" if near.startswith("Did") else ""
     bound = context.get("lt", context.get("le"))
@@ -151,7 +179,9 @@ def _hint(finding: ErrorDetails) -> str:
         and bound == 1
         and 1 < value <= 100
     )
-    return f" Ratios are fractions; did you mean {value / 100:.2f}?" if is_percent else ""
+    return (
+        f" Ratios are fractions; did you mean {value / 100:.2f}?" if is_percent else ""
+    )
 
 
 def shown(value: Any) -> str:

@@ -24,8 +24,14 @@ class TokenMask(MaskSection):
 
     @model_validator(mode="after")
     def _check(self) -> "TokenMask":
-        if min(self.replacement) < 0 or sum(self.replacement) > 1 + 1e-9 or self.replacement[0] == 0:
-            raise ValueError(f"replacement must be two shares of sum 1 at most, got {list(self.replacement)}.")
+        if (
+            min(self.replacement) < 0
+            or sum(self.replacement) > 1 + 1e-9
+            or self.replacement[0] == 0
+        ):
+            raise ValueError(
+                f"replacement must be two shares of sum 1 at most, got {list(self.replacement)}."
+            )
         return self
 
 
@@ -51,6 +57,12 @@ class TransformerEncoder(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "TransformerEncoder":
-        if self.width is not None and self.heads is not None and self.width % self.heads:
-            raise ValueError(f"width must be divisible by heads = {self.heads}, got {self.width}.")
+        if (
+            self.width is not None
+            and self.heads is not None
+            and self.width % self.heads
+        ):
+            raise ValueError(
+                f"width must be divisible by heads = {self.heads}, got {self.width}."
+            )
         return self

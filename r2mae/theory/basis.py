@@ -74,14 +74,18 @@ class DenseBasis:
 
     def traces(self, inverse: Array) -> Array:
         """tr(B_i Q), (B,)."""
-        return np.asarray(np.einsum("bij,ij->b", self.matrices, inverse))  # Q and B_i are symmetric
+        return np.asarray(
+            np.einsum("bij,ij->b", self.matrices, inverse)
+        )  # Q and B_i are symmetric
 
     def pair_traces(self, left: Array, right: Array) -> Array:
         """tr(B_i Q B_j P), (B, B)."""
         first = self.matrices @ left
         second = first if right is left else self.matrices @ right
         size = len(self.matrices)
-        return np.asarray(first.reshape(size, -1) @ second.transpose(0, 2, 1).reshape(size, -1).T)
+        return np.asarray(
+            first.reshape(size, -1) @ second.transpose(0, 2, 1).reshape(size, -1).T
+        )
 
     def solve(self, inverse: Array, vector: Array) -> Array:
         """Q v, (d,)."""

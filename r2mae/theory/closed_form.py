@@ -4,7 +4,12 @@ import math
 
 
 def isotropic_excess_risk(
-    num_features: int, num_rows: float, mask_ratio: float, *, signal: float = 1.0, noise_variance: float = 0.0
+    num_features: int,
+    num_rows: float,
+    mask_ratio: float,
+    *,
+    signal: float = 1.0,
+    noise_variance: float = 0.0,
 ) -> float:
     """Excess risk on full input for S = I and |b|^2 = signal; inf where num_rows = num_features.
 

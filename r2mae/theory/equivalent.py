@@ -15,7 +15,9 @@ from r2mae.theory.basis import Array, Basis
 
 _TOLERANCE = 1e-12
 _MAX_ITERATIONS = 2000
-_PATIENCE = 200  # iterations without halving the residual: as far as rounding lets it go
+_PATIENCE = (
+    200  # iterations without halving the residual: as far as rounding lets it go
+)
 _ROUNDING = 1e-5
 _MOST_GROWTH = 1024.0
 
@@ -68,7 +70,12 @@ def solve_resolvent(
         kappa = offset + phi @ unknowns / num_rows
         inverse = basis.inverse((weights / kappa) @ phi + extra, eps)
         found = basis.traces(inverse)
-        return kappa, inverse, found, float(np.abs(found - unknowns).max() / np.abs(found).max())
+        return (
+            kappa,
+            inverse,
+            found,
+            float(np.abs(found - unknowns).max() / np.abs(found).max()),
+        )
 
     if start is None:
         start = basis.traces(basis.inverse(weights @ phi + extra, eps))
@@ -81,7 +88,9 @@ def solve_resolvent(
             break
         curvature = (phi.T * (weights / kappa**2)) @ phi / num_rows
         slope = basis.pair_traces(inverse, inverse) @ curvature
-        newton = unknowns + np.linalg.solve(np.eye(len(found)) - slope, found - unknowns)
+        newton = unknowns + np.linalg.solve(
+            np.eye(len(found)) - slope, found - unknowns
+        )
         # Real residuals are convex: from above the solution Newton steps lead straight down to it, from below they may
         # leave the positive numbers; then doubling steps lead above.
         least = -_TOLERANCE * np.abs(newton).max()  # a matrix that is 0 has trace 0
@@ -89,7 +98,9 @@ def solve_resolvent(
             trial = at(newton)
             if trial[3] < residual or (is_real and np.isfinite(trial[3])):
                 unknowns, (kappa, inverse, found, residual), growth = newton, trial, 1.0
-                best, since = (residual, 0) if residual < best / 2 else (best, since + 1)
+                best, since = (
+                    (residual, 0) if residual < best / 2 else (best, since + 1)
+                )
                 continue
         unknowns = found * growth if is_real else found
         growth = min(2 * growth, _MOST_GROWTH)
@@ -103,7 +114,9 @@ def solve_resolvent(
     return Resolvent(inverse, kappa, found)
 
 
-def mean_estimator(basis: Basis, classes: RowClasses, resolvent: Resolvent, images: Array) -> Array:
+def mean_estimator(
+    basis: Basis, classes: RowClasses, resolvent: Resolvent, images: Array
+) -> Array:
     """Mean of resolvent x (1/N) X'y, (d,); images: B_i b, (B, d)."""
     cross = ((classes.weights / resolvent.kappa) @ classes.crosses) @ images
     return basis.solve(resolvent.inverse, cross)
@@ -127,8 +140,14 @@ def pair_moments(
     shares = classes.weights / (first.kappa * second.kappa)
     pairs = basis.pair_traces(first.inverse, second.inverse)
     quadratic = basis.apply(other) @ mean
-    fitted = phi @ quadratic - classes.crosses @ (images @ (mean + other)) + classes.responses
+    fitted = (
+        phi @ quadratic
+        - classes.crosses @ (images @ (mean + other))
+        + classes.responses
+    )
     # A[k, l] = shares[l] phi[l] pairs phi[k] / N: of rank B, so r is found in (B,) unknowns.
     middle = (phi.T * shares) @ phi / num_rows
-    gathered = np.linalg.solve(np.eye(phi.shape[1]) - middle @ pairs, phi.T @ (shares * fitted))
+    gathered = np.linalg.solve(
+        np.eye(phi.shape[1]) - middle @ pairs, phi.T @ (shares * fitted)
+    )
     return quadratic, gathered @ pairs / num_rows

@@ -19,7 +19,11 @@ def flow_nodes(train_time: float) -> list[tuple[complex, complex]]:
     nodes = []
     for index in range(_NODES // 2):
         angle = (2 * index + 1) * math.pi / _NODES
-        shift = _NODES / train_time * complex(0.1309 - 0.1194 * angle**2, 0.2500 * angle)
+        shift = (
+            _NODES / train_time * complex(0.1309 - 0.1194 * angle**2, 0.2500 * angle)
+        )
         slope = _NODES / train_time * complex(-2 * 0.1194 * angle, 0.2500)
-        nodes.append((cmath.exp(shift * train_time) * slope / (1j * _NODES * shift), shift))
+        nodes.append(
+            (cmath.exp(shift * train_time) * slope / (1j * _NODES * shift), shift)
+        )
     return nodes

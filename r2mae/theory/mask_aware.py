@@ -42,7 +42,9 @@ def mask_aware(
     shared, aware = [], []
     for test_ratio in test_mask_ratios:
         level = float(table[np.abs(table - test_ratio).argmin()])
-        rows = num_rows if masks_per_row == math.inf else max(num_rows / len(table), 1.0)
+        rows = (
+            num_rows if masks_per_row == math.inf else max(num_rows / len(table), 1.0)
+        )
         both = [
             predict(
                 problem,

@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike
 
 from r2mae.law import MaskLaw, RatioDistribution
 from r2mae.theory.basis import Array
-from r2mae.theory.equivalent import Resolvent, RowClasses, mean_estimator, pair_moments, solve_resolvent
+from r2mae.theory.equivalent import (
+    Resolvent,
+    RowClasses,
+    mean_estimator,
+    pair_moments,
+    solve_resolvent,
+)
 from r2mae.theory.flow import flow_nodes
 from r2mae.theory.problem import Floats, Problem, Spectrum, build_problem
 
@@ -71,7 +77,13 @@ def excess_risk(
     inf at the ridgeless peak N = d with one mask a row. Raises: ValueError for input that breaks a rule.
     Source: docs/theory.md, "The equations".
     """
-    problem = build_problem(covariance, coefficients, noise_variance, leading_factors=leading_factors, tokens=tokens)
+    problem = build_problem(
+        covariance,
+        coefficients,
+        noise_variance,
+        leading_factors=leading_factors,
+        tokens=tokens,
+    )
     return predict(
         problem,
         num_rows,
@@ -98,37 +110,55 @@ def predict(
     nodes: int | None = None,
 ) -> Prediction:
     """`excess_risk` with its parts, for a problem that was built once. Raises: ValueError."""
-    check_setting(num_rows, test_mask_ratio, ridge, masks_per_row, objective, train_time)
+    check_setting(
+        num_rows, test_mask_ratio, ridge, masks_per_row, objective, train_time
+    )
     ratios, weights = ratios_and_weights(law, nodes)
     if objective == "reconstruction":  # only rows that hide the target train it
         if masks_per_row == 1:
             num_rows = num_rows * float(weights @ ratios)
         weights = weights * ratios / (weights @ ratios)
-    is_peak = abs(num_rows / problem.dim - 1) < _PEAK and ridge == 0 and train_time == math.inf
+    is_peak = (
+        abs(num_rows / problem.dim - 1) < _PEAK
+        and ridge == 0
+        and train_time == math.inf
+    )
     if is_peak and masks_per_row == 1:
-        return Prediction(math.inf, math.nan, math.inf, float(problem.dim), num_rows, problem.dim)
+        return Prediction(
+            math.inf, math.nan, math.inf, float(problem.dim), num_rows, problem.dim
+        )
     fit = _fit_remasked if masks_per_row == math.inf else _fit
-    estimator = fit(problem, num_rows, 1 - ratios, weights, ridge, flow_nodes(train_time))
+    estimator = fit(
+        problem, num_rows, 1 - ratios, weights, ridge, flow_nodes(train_time)
+    )
     bias, variance = _test(problem, estimator, 1 - test_mask_ratio)
     dof = None
     if train_time == math.inf:
         resolvent = estimator.terms[0][1]
-        shares = (estimator.classes.weights / resolvent.kappa) @ estimator.classes.moments
+        shares = (
+            estimator.classes.weights / resolvent.kappa
+        ) @ estimator.classes.moments
         dof = float(shares @ problem.basis.traces(resolvent.inverse))
     return Prediction(bias + variance, bias, variance, dof, num_rows, problem.dim)
 
 
-def ratios_and_weights(law: RatioDistribution | MaskLaw, nodes: int | None = None) -> tuple[Floats, Floats]:
+def ratios_and_weights(
+    law: RatioDistribution | MaskLaw, nodes: int | None = None
+) -> tuple[Floats, Floats]:
     """Ratios (K,) and their weights (K,) of a distribution, or of a law's table at the start of training."""
     if isinstance(law, MaskLaw):
         table = law.table()
         return table, np.full(len(table), 1 / len(table))
     if not isinstance(law, RatioDistribution):
-        raise ValueError(f"law must be a distribution of ratios or a MaskLaw, got {law!r}.")
+        raise ValueError(
+            f"law must be a distribution of ratios or a MaskLaw, got {law!r}."
+        )
     return law.quadrature(32 if nodes is None else nodes)
 
 
-def effective_ratio(law: RatioDistribution | MaskLaw, objective: Objective = "downstream") -> float:
+def effective_ratio(
+    law: RatioDistribution | MaskLaw, objective: Objective = "downstream"
+) -> float:
     """p*: the one fixed ratio that a law acts like in the linear model, where every visit draws a fresh mask.
 
     Source: docs/theory.md, "A fresh mask every epoch".
@@ -140,7 +170,12 @@ def effective_ratio(law: RatioDistribution | MaskLaw, objective: Objective = "do
 
 
 def check_setting(
-    num_rows: float, test_mask_ratio: float, ridge: float, masks_per_row: float, objective: str, train_time: float
+    num_rows: float,
+    test_mask_ratio: float,
+    ridge: float,
+    masks_per_row: float,
+    objective: str,
+    train_time: float,
 ) -> None:
     """Raise ValueError for the first number that breaks its rule."""
     rules = (
@@ -148,7 +183,12 @@ def check_setting(
         ("test_mask_ratio", test_mask_ratio, "be in [0, 1)", 0 <= test_mask_ratio < 1),
         ("ridge", ridge, "be finite and at least 0", 0 <= ridge < math.inf),
         ("masks_per_row", masks_per_row, "be 1 or inf", masks_per_row in (1, math.inf)),
-        ("objective", objective, "be downstream or reconstruction", objective in ("downstream", "reconstruction")),
+        (
+            "objective",
+            objective,
+            "be downstream or reconstruction",
+            objective in ("downstream", "reconstruction"),
+        ),
         ("train_time", train_time, "be positive", train_time > 0),
     )
     for name, value, rule, holds in rules:
@@ -169,7 +209,12 @@ def _fit(
     signal, total = problem.signal, problem.signal + problem.noise_variance
     zero = np.zeros_like(a)
     if not problem.has_factor:
-        classes = RowClasses(weights, np.stack([a**2, noise], 1), np.stack([a, zero], 1), np.full(len(a), total))
+        classes = RowClasses(
+            weights,
+            np.stack([a**2, noise], 1),
+            np.stack([a, zero], 1),
+            np.full(len(a), total),
+        )
     else:
         squares, shares = _squared_normal()
         f2 = np.repeat(squares, len(a))
@@ -178,14 +223,21 @@ def _fit(
             np.outer(shares, weights).ravel(),
             np.stack([a**2, noise, noise * f2, a**2 * f2], 1),
             np.stack([a, zero, zero, a * f2], 1),
-            signal - problem.factor_signal + f2 * problem.factor_signal + problem.noise_variance,
+            signal
+            - problem.factor_signal
+            + f2 * problem.factor_signal
+            + problem.noise_variance,
         )
     terms = []
     start = None
     if nodes[0][1] != 0:  # complex shifts are reached from the real axis
-        start = solve_resolvent(problem.basis, classes, num_rows, ridge + abs(nodes[0][1])).unknowns
+        start = solve_resolvent(
+            problem.basis, classes, num_rows, ridge + abs(nodes[0][1])
+        ).unknowns
     for amount, shift in nodes:
-        resolvent = solve_resolvent(problem.basis, classes, num_rows, ridge + shift, start=start)
+        resolvent = solve_resolvent(
+            problem.basis, classes, num_rows, ridge + shift, start=start
+        )
         mean = mean_estimator(problem.basis, classes, resolvent, problem.images)
         terms.append((amount, resolvent, mean))
         start = resolvent.unknowns
@@ -208,7 +260,11 @@ def _fit_remasked(
         squares, shares = _squared_normal()
         zero, ones = np.zeros_like(squares), np.ones_like(squares)
         moments = np.stack([ones, zero, zero, squares], 1)
-        responses = problem.signal + (squares - 1) * problem.factor_signal + problem.noise_variance
+        responses = (
+            problem.signal
+            + (squares - 1) * problem.factor_signal
+            + problem.noise_variance
+        )
         classes = RowClasses(shares, moments, moments, responses)
         penalty = spread / second * np.array([0.0, 1, 1, 0])
     else:
@@ -219,7 +275,12 @@ def _fit_remasked(
     start = None
     for amount, shift in nodes:
         resolvent = solve_resolvent(
-            problem.basis, classes, num_rows, (ridge + shift) / second, penalty=penalty, start=start
+            problem.basis,
+            classes,
+            num_rows,
+            (ridge + shift) / second,
+            penalty=penalty,
+            start=start,
         )
         mean = mean_estimator(problem.basis, classes, resolvent, problem.images)
         terms.append((amount * first / second, resolvent, mean))
@@ -233,11 +294,21 @@ def _squared_normal() -> tuple[Floats, Floats]:
     return nodes[4:] ** 2, weights[4:] / weights[4:].sum()
 
 
-def _test(problem: Problem, estimator: _Estimator, visible: float) -> tuple[float, float]:
+def _test(
+    problem: Problem, estimator: _Estimator, visible: float
+) -> tuple[float, float]:
     """Bias and variance part of the excess risk at a share of visible features; terms stand for conjugate pairs too."""
     noise = visible * (1 - visible)
-    at_test = np.array([visible**2, noise, noise, visible**2] if problem.has_factor else [visible**2, noise])
-    image = problem.images[0] + problem.images[3] if problem.has_factor else problem.images[0]
+    at_test = np.array(
+        [visible**2, noise, noise, visible**2]
+        if problem.has_factor
+        else [visible**2, noise]
+    )
+    image = (
+        problem.images[0] + problem.images[3]
+        if problem.has_factor
+        else problem.images[0]
+    )
     bias, variance = problem.signal, 0.0
     terms = estimator.terms
     for index, (amount, resolvent, mean) in enumerate(terms):
@@ -261,7 +332,11 @@ def _test(problem: Problem, estimator: _Estimator, visible: float) -> tuple[floa
     return float(bias), variance
 
 
-def _conjugate(term: tuple[complex, Resolvent, Array]) -> tuple[complex, Resolvent, Array]:
+def _conjugate(
+    term: tuple[complex, Resolvent, Array],
+) -> tuple[complex, Resolvent, Array]:
     amount, resolvent, mean = term
-    mirrored = Resolvent(resolvent.inverse.conj(), resolvent.kappa.conj(), resolvent.unknowns.conj())
+    mirrored = Resolvent(
+        resolvent.inverse.conj(), resolvent.kappa.conj(), resolvent.unknowns.conj()
+    )
     return amount.conjugate(), mirrored, mean.conj()

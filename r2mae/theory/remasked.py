@@ -8,7 +8,12 @@ form in the amounts, whose (J, J) matrix is computed once.
 import numpy as np
 
 from r2mae.law import MaskLaw, RatioDistribution
-from r2mae.theory.equivalent import RowClasses, mean_estimator, pair_moments, solve_resolvent
+from r2mae.theory.equivalent import (
+    RowClasses,
+    mean_estimator,
+    pair_moments,
+    solve_resolvent,
+)
 from r2mae.theory.prediction import Objective, check_setting, ratios_and_weights
 from r2mae.theory.problem import Floats, Problem
 
@@ -25,11 +30,15 @@ class RemaskedRisk:
         check_setting(num_rows, 0.0, 0.0, 1, "downstream", 1.0)
         eigenvalues = getattr(problem.basis, "eigenvalues", None)
         if eigenvalues is None:
-            raise ValueError("variances must be equal, and features hide one by one, got others. Standardise them.")
+            raise ValueError(
+                "variances must be equal, and features hide one by one, got others. Standardise them."
+            )
         self.problem = problem
         self.variance = c = float(eigenvalues[1, 0])
         top = float(eigenvalues[0].max()) * (1 + np.sqrt(problem.dim / num_rows)) ** 2
-        self.grid = np.concatenate([[0.0], np.geomspace(1e-4 * c, 1.2 * top, 400)])  # eigenvalues of X'X/N
+        self.grid = np.concatenate(
+            [[0.0], np.geomspace(1e-4 * c, 1.2 * top, 400)]
+        )  # eigenvalues of X'X/N
         shifts = np.geomspace(_LEAST_SHIFT * c, 4 * max(top, 20 * c), _SHIFTS)
         self._weight = self.grid + 0.05 * c  # a filter falls about as 1 / x
         terms = self._weight[:, None] / (self.grid[:, None] + shifts)
@@ -40,26 +49,44 @@ class RemaskedRisk:
         fits = []
         start = None
         for shift in shifts[::-1]:
-            resolvent = solve_resolvent(problem.basis, classes, num_rows, float(shift), start=start)
-            fits.append((resolvent, mean_estimator(problem.basis, classes, resolvent, problem.images)))
+            resolvent = solve_resolvent(
+                problem.basis, classes, num_rows, float(shift), start=start
+            )
+            fits.append(
+                (
+                    resolvent,
+                    mean_estimator(problem.basis, classes, resolvent, problem.images),
+                )
+            )
             start = resolvent.unknowns
         fits = fits[::-1]
         self._linear = np.array([problem.images[0] @ mean for _, mean in fits])
         self._quadratic = np.zeros((2, _SHIFTS, _SHIFTS))
         for i, left in enumerate(fits):
             for j, right in enumerate(fits[: i + 1]):
-                parts = pair_moments(problem.basis, classes, num_rows, problem.images, left, right)
-                self._quadratic[:, i, j] = self._quadratic[:, j, i] = parts[0] + parts[1]
+                parts = pair_moments(
+                    problem.basis, classes, num_rows, problem.images, left, right
+                )
+                self._quadratic[:, i, j] = self._quadratic[:, j, i] = (
+                    parts[0] + parts[1]
+                )
 
     def of(self, filters: Floats, test_mask_ratio: float) -> Floats:
         """Excess risk of filters (..., G) at a test mask ratio, (...)."""
         amounts = (filters * self._weight) @ self._to_amounts.T
         visible = 1 - test_mask_ratio
-        form = visible**2 * self._quadratic[0] + visible * test_mask_ratio * self._quadratic[1]
+        form = (
+            visible**2 * self._quadratic[0]
+            + visible * test_mask_ratio * self._quadratic[1]
+        )
         bent = np.einsum("...i,ij,...j->...", amounts, form, amounts)
-        return np.asarray(bent - 2 * visible * amounts @ self._linear + self.problem.signal)
+        return np.asarray(
+            bent - 2 * visible * amounts @ self._linear + self.problem.signal
+        )
 
-    def filter(self, visible: Floats, visible_squared: Floats, durations: Floats) -> Floats:
+    def filter(
+        self, visible: Floats, visible_squared: Floats, durations: Floats
+    ) -> Floats:
         """Gradient flow from 0 through P phases, (..., G): E[a], E[a^2] and durations, each (..., P).
 
         A last duration of inf is the fit itself.
@@ -73,7 +100,9 @@ class RemaskedRisk:
         return np.asarray(weights)
 
 
-def visible_moments(law: RatioDistribution | MaskLaw, objective: Objective) -> tuple[float, float]:
+def visible_moments(
+    law: RatioDistribution | MaskLaw, objective: Objective
+) -> tuple[float, float]:
     """E[a] and E[a^2] of the visible share, among masks that hide the target for reconstruction."""
     ratios, weights = ratios_and_weights(law)
     if objective == "reconstruction":

@@ -48,20 +48,32 @@ def simulate(
     """
     epochs = masks_per_row
     if epochs != math.inf and (epochs != int(epochs) or epochs < 1):
-        raise ValueError(f"masks_per_row must be a whole number from 1, or inf, got {masks_per_row}.")
+        raise ValueError(
+            f"masks_per_row must be a whole number from 1, or inf, got {masks_per_row}."
+        )
     check_setting(num_rows, test_mask_ratio, ridge, 1, objective, train_time)
     if num_sets < 2 or num_rows != int(num_rows):
-        raise ValueError(f"num_sets must be at least 2 and num_rows whole, got {num_sets} and {num_rows}.")
+        raise ValueError(
+            f"num_sets must be at least 2 and num_rows whole, got {num_sets} and {num_rows}."
+        )
     build_problem(covariance, coefficients, noise_variance, tokens=tokens)
     matrix, b = check_covariance(covariance), np.asarray(coefficients, dtype=np.float64)
     real = None if rows is None else np.asarray(rows, dtype=np.float64)
-    if real is not None and (real.ndim != 2 or real.shape[1] != len(b) or not np.isfinite(real).all()):
-        raise ValueError(f"rows must be finite numbers (M, {len(b)}), got shape {real.shape}.")
+    if real is not None and (
+        real.ndim != 2 or real.shape[1] != len(b) or not np.isfinite(real).all()
+    ):
+        raise ValueError(
+            f"rows must be finite numbers (M, {len(b)}), got shape {real.shape}."
+        )
     values, vectors = np.linalg.eigh(matrix)
     root = vectors * np.sqrt(np.maximum(values, 0))
     visible = 1 - test_mask_ratio
-    at_test = visible**2 * matrix + visible * (1 - visible) * block_diagonal(matrix, tokens)
-    _, units = np.unique(np.arange(len(b)) if tokens is None else np.asarray(tokens), return_inverse=True)
+    at_test = visible**2 * matrix + visible * (1 - visible) * block_diagonal(
+        matrix, tokens
+    )
+    _, units = np.unique(
+        np.arange(len(b)) if tokens is None else np.asarray(tokens), return_inverse=True
+    )
     rng = np.random.default_rng(seed)
     risks = []
     for _ in range(num_sets):
@@ -73,14 +85,26 @@ def simulate(
         if epochs == math.inf:
             second, cross, count = _averaged(x, y, law, objective, tokens)
         else:
-            second, cross, count = _masked(x, y, law, objective, int(epochs), units, rng)
+            second, cross, count = _masked(
+                x, y, law, objective, int(epochs), units, rng
+            )
         fit = _fit(second, cross, ridge, train_time, count)
-        risks.append(fit @ at_test @ fit - 2 * visible * fit @ matrix @ b + b @ matrix @ b)
-    return Simulation(float(np.mean(risks)), float(np.std(risks, ddof=1) / math.sqrt(num_sets)), num_sets)
+        risks.append(
+            fit @ at_test @ fit - 2 * visible * fit @ matrix @ b + b @ matrix @ b
+        )
+    return Simulation(
+        float(np.mean(risks)),
+        float(np.std(risks, ddof=1) / math.sqrt(num_sets)),
+        num_sets,
+    )
 
 
 def _averaged(
-    x: Floats, y: Floats, law: RatioDistribution | MaskLaw, objective: str, tokens: ArrayLike | None
+    x: Floats,
+    y: Floats,
+    law: RatioDistribution | MaskLaw,
+    objective: str,
+    tokens: ArrayLike | None,
 ) -> tuple[Floats, Floats, int]:
     """Second and cross moment over all masks, exactly."""
     ratios, weights = ratios_and_weights(law)
@@ -88,7 +112,9 @@ def _averaged(
         weights = weights * ratios / (weights @ ratios)
     visible = 1 - ratios
     second = x.T @ x / len(x)
-    mixed = weights @ visible**2 * second + weights @ (visible * ratios) * block_diagonal(second, tokens)
+    mixed = weights @ visible**2 * second + weights @ (
+        visible * ratios
+    ) * block_diagonal(second, tokens)
     return mixed, weights @ visible * (x.T @ y) / len(x), len(y) + len(second)
 
 
@@ -106,7 +132,11 @@ def _masked(
     for _ in range(epochs):
         ratios = _draw(law, len(y), rng)
         is_visible = rng.random((len(y), int(units.max()) + 1)) >= ratios[:, None]
-        trains = rng.random(len(y)) < ratios if objective == "reconstruction" else np.ones(len(y), dtype=bool)
+        trains = (
+            rng.random(len(y)) < ratios
+            if objective == "reconstruction"
+            else np.ones(len(y), dtype=bool)
+        )
         masked = (x * is_visible[:, units])[trains]
         second += masked.T @ masked
         cross += masked.T @ y[trains]
@@ -114,13 +144,17 @@ def _masked(
     return second / max(count, 1), cross / max(count, 1), count
 
 
-def _draw(law: RatioDistribution | MaskLaw, count: int, rng: np.random.Generator) -> Floats:
+def _draw(
+    law: RatioDistribution | MaskLaw, count: int, rng: np.random.Generator
+) -> Floats:
     if isinstance(law, MaskLaw):
         return rng.choice(law.table(), size=count)
     return law.quantile(rng.random(count))
 
 
-def _fit(second: Floats, cross: Floats, ridge: float, train_time: float, rank: int) -> Floats:
+def _fit(
+    second: Floats, cross: Floats, ridge: float, train_time: float, rank: int
+) -> Floats:
     """Ridge, minimum norm, or gradient descent from 0 (its iterates in closed form, in the eigenvectors' frame)."""
     values, vectors = np.linalg.eigh(second)
     values = np.maximum(values, 0)

@@ -22,21 +22,38 @@ from r2mae.data.folder import open_files
 from r2mae.errors import InputError
 
 FORMAT = 1
-MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.safetensors", "manifest.json"
+MODEL, OPTIMIZER, MANIFEST = (
+    "model.safetensors",
+    "optimizer.safetensors",
+    "manifest.json",
+)
 
 
-def save(path: Path, weights: dict[str, Tensor], moments: dict[str, Tensor], description: dict[str, Any]) -> None:
+def save(
+    path: Path,
+    weights: dict[str, Tensor],
+    moments: dict[str, Tensor],
+    description: dict[str, Any],
+) -> None:
     """Write a checkpoint folder: into a temporary one, flushed to disk, then renamed."""
     temporary = path.with_name(f".writing_{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         for name, tensors in ((MODEL, weights), (OPTIMIZER, moments)):
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary / name)
+            save_file(
+                {
+                    key: tensor.detach().cpu().contiguous()
+                    for key, tensor in tensors.items()
+                },
+                temporary / name,
+            )
         hashes = {name: _sha256(temporary / name) for name in (MODEL, OPTIMIZER)}
         manifest = {"format": FORMAT, **description, "sha256": hashes}
         hashes[MANIFEST] = _own_hash(manifest)
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
+        (temporary / MANIFEST).write_text(
+            json.dumps(manifest, indent=1, ensure_ascii=False)
+        )
         open_files(temporary)
         for file in temporary.iterdir():
             _flush(file)
@@ -60,13 +77,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / MANIFEST
     if not file.is_file():
-        raise InputError(f"{path} must be a checkpoint folder with {MANIFEST}, got none. Name another checkpoint.")
+        raise InputError(
+            f"{path} must be a checkpoint folder with {MANIFEST}, got none. Name another checkpoint."
+        )
     try:
         manifest = dict(json.loads(file.read_text()))
         if manifest["sha256"][MANIFEST] != _own_hash(manifest):
             raise ValueError("its text is not what was written")
         if manifest["format"] != FORMAT:
-            raise InputError(f"{file}: format must be {FORMAT}, got {manifest['format']}. Update r2mae.")
+            raise InputError(
+                f"{file}: format must be {FORMAT}, got {manifest['format']}. Update r2mae."
+            )
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(file, f"{type(error).__name__}: {error}") from None
     return manifest
@@ -90,7 +111,9 @@ def load_tensors(path: Path, name: str, manifest: dict[str, Any]) -> dict[str, T
         raise damaged(file, "no such file")
     found, expected = _sha256(file), manifest["sha256"].get(name)
     if found != expected:
-        raise damaged(file, f"sha256 {found[:12]} where the manifest says {str(expected)[:12]}")
+        raise damaged(
+            file, f"sha256 {found[:12]} where the manifest says {str(expected)[:12]}"
+        )
     try:
         return dict(load_file(file))
     except (SafetensorError, OSError) as error:
@@ -101,16 +124,30 @@ def damaged(file: Path, got: str) -> InputError:
     """The refusal of a damaged checkpoint, with the others that lie beside it."""
     folder = file.parent.parent
     others = sorted(
-        (other.name for other in folder.glob("step_*") if other != file.parent and (other / MANIFEST).is_file()),
+        (
+            other.name
+            for other in folder.glob("step_*")
+            if other != file.parent and (other / MANIFEST).is_file()
+        ),
         key=lambda name: int(name.removeprefix("step_")),
     )
-    remedy = f"Delete {file.parent} to continue from {others[-1]}." if others else "Start over with --fresh."
-    return InputError(f"{file} must be an undamaged checkpoint file, got {got}. {remedy}")
+    remedy = (
+        f"Delete {file.parent} to continue from {others[-1]}."
+        if others
+        else "Start over with --fresh."
+    )
+    return InputError(
+        f"{file} must be an undamaged checkpoint file, got {got}. {remedy}"
+    )
 
 
-def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(
+    module: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
     """The optimizer's state as {<parameter name>/<moment>: tensor}."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
+    names: dict[Tensor, str] = {
+        parameter: name for name, parameter in module.named_parameters()
+    }
     return {
         f"{names[parameter]}/{key}": value
         for parameter, state in optimizer.state.items()
@@ -118,7 +155,9 @@ def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def load_optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def load_optimizer_tensors(
+    module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
     """Put back what `optimizer_tensors` took, each tensor on its parameter's device."""
     parameters = dict(module.named_parameters())
     for key, value in tensors.items():
@@ -137,7 +176,9 @@ def write_atomic(path: Path, text: str) -> None:
 
 def _own_hash(manifest: dict[str, Any]) -> str:
     """Of a manifest without this very hash."""
-    others = {name: value for name, value in manifest["sha256"].items() if name != MANIFEST}
+    others = {
+        name: value for name, value in manifest["sha256"].items() if name != MANIFEST
+    }
     text = json.dumps(manifest | {"sha256": others}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

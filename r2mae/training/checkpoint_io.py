@@ -5,17 +5,33 @@ from typing import Any
 
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from r2mae.training.checkpoint import MODEL, OPTIMIZER, load_tensors, read_manifest, remove, save
+from r2mae.training.checkpoint import (
+    MODEL,
+    OPTIMIZER,
+    load_tensors,
+    read_manifest,
+    remove,
+    save,
+)
 
 
 class FolderCheckpointIO(CheckpointIO):
     """Lightning's checkpoint dictionary to a folder and back; loops, callbacks and schedulers hold no state."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:  # noqa: ARG002
         """Write the folder at path; an interrupted write leaves nothing under that name."""
-        save(Path(path), checkpoint["state_dict"], checkpoint["optimizer_tensors"], checkpoint["description"])
+        save(
+            Path(path),
+            checkpoint["state_dict"],
+            checkpoint["optimizer_tensors"],
+            checkpoint["description"],
+        )
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:  # noqa: ARG002
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: Any = None
+    ) -> dict[str, Any]:  # noqa: ARG002
         """The dictionary that Lightning restores from.
 
         Raises: InputError naming a damaged or missing file.

@@ -13,13 +13,19 @@ from r2mae.training.module import Engine
 class Judge(Measure):
     """What the run's objective measures (`LabelObjective`), as means over held-out samples."""
 
-    def measure(self, trainer: lightning.Trainer, pl_module: Engine, step: int) -> dict[str, float]:
+    def measure(
+        self, trainer: lightning.Trainer, pl_module: Engine, step: int
+    ) -> dict[str, float]:
         """validation/loss and what else there is, over all ranks."""
         device, objective = pl_module.device, pl_module.objective
         measures: Any = objective.measures  # type: ignore[attr-defined]
         sums = torch.zeros(len(measures) + 1, dtype=torch.float64, device=device)
-        for batch in self.batches(self.held_out, device, trainer.global_rank, trainer.world_size):
-            asked = objective.prepare(pl_module.model, batch | {"indices": batch["indices"].cpu()}, step)
+        for batch in self.batches(
+            self.held_out, device, trainer.global_rank, trainer.world_size
+        ):
+            asked = objective.prepare(
+                pl_module.model, batch | {"indices": batch["indices"].cpu()}, step
+            )
             targets = asked["targets"].to(device)
             sums[:-1] += objective.judge(pl_module.model(batch).float(), targets)  # type: ignore[attr-defined]
             sums[-1] += len(targets)
@@ -27,4 +33,7 @@ class Judge(Measure):
             dist.all_reduce(sums)
         means = (sums[:-1] / sums[-1]).tolist()
         self.judge(pl_module, means[0], step)
-        return {f"validation/{name}": mean for name, mean in zip(measures, means, strict=True)}
+        return {
+            f"validation/{name}": mean
+            for name, mean in zip(measures, means, strict=True)
+        }

@@ -27,7 +27,13 @@ class Keeper(lightning.Callback):
     What the recorder has to say is read every `read_every` steps, and before anything is saved.
     """
 
-    def __init__(self, folder: RunFolder, every_steps: int, recorder: FlightRecorder, read_every: int) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        every_steps: int,
+        recorder: FlightRecorder,
+        read_every: int,
+    ) -> None:
         self.folder = folder
         self.every_steps = every_steps
         self.recorder = recorder
@@ -65,7 +71,11 @@ class Keeper(lightning.Callback):
         step = pl_module.steps_done
         signalled = self._agree_on_signal(trainer)
         loss = pl_module.validation_loss if pl_module.validated_step == step else None
-        improved = loss is not None and math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
+        improved = (
+            loss is not None
+            and math.isfinite(loss)
+            and (self.best_loss is None or loss < self.best_loss)
+        )
         due = step % self.every_steps == 0 or step == pl_module.num_steps
         self.recorder.push(pl_module.report)
         if improved or due or signalled or step % self.read_every == 0:
@@ -89,7 +99,9 @@ class Keeper(lightning.Callback):
         dist.all_reduce(flag, op=dist.ReduceOp.MAX)
         return int(flag.item())
 
-    def _save(self, trainer: lightning.Trainer, pl_module: Engine, improved: bool) -> None:
+    def _save(
+        self, trainer: lightning.Trainer, pl_module: Engine, improved: bool
+    ) -> None:
         """Hand the state to the writer; pointers move, and old checkpoints go, once it is on disk."""
         if improved:
             self.best_loss = pl_module.validation_loss
@@ -101,7 +113,13 @@ class Keeper(lightning.Callback):
         state: dict[str, Any] = {}
         pl_module.on_save_checkpoint(state)
         publish = partial(self._publish, path, pl_module.steps_done, improved)
-        self.writer.save(path, pl_module.state_dict(), state["optimizer_tensors"], state["description"], publish)
+        self.writer.save(
+            path,
+            pl_module.state_dict(),
+            state["optimizer_tensors"],
+            state["description"],
+            publish,
+        )
 
     def _publish(self, path: Path, step: int, improved: bool) -> None:
         self.folder.point("last", path)
@@ -113,9 +131,15 @@ class Keeper(lightning.Callback):
     def _prune(self) -> None:
         """Two newest checkpoints, the best, and the one that a replay of the last skipped step starts from stay."""
         saved = self.folder.saved()
-        needed = {*saved[-_KEPT:], self.folder.pointer("last"), self.folder.pointer("best")}
+        needed = {
+            *saved[-_KEPT:],
+            self.folder.pointer("last"),
+            self.folder.pointer("best"),
+        }
         if rows := read_rows(self.folder):
-            needed.update([path for path in saved if saved_step(path) < rows[-1]["step"]][-1:])
+            needed.update(
+                [path for path in saved if saved_step(path) < rows[-1]["step"]][-1:]
+            )
         for path in saved:
             if path not in needed:
                 remove(path)
@@ -124,11 +148,15 @@ class Keeper(lightning.Callback):
         """The last checkpoint is on disk before anybody is told that training is done."""
         self.writer.wait()
 
-    def on_exception(self, trainer: lightning.Trainer, pl_module: Engine, exception: BaseException) -> None:  # noqa: ARG002
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: Engine, exception: BaseException
+    ) -> None:  # noqa: ARG002
         """What is being written is written to its end, whatever else happens."""
         self.writer.join()
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: Engine, stage: str) -> None:  # noqa: ARG002
+    def teardown(
+        self, trainer: lightning.Trainer, pl_module: Engine, stage: str
+    ) -> None:  # noqa: ARG002
         """Give signals back."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

@@ -13,7 +13,10 @@ from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
 
 _NEAR = 0.01  # of the order-0 entropy
-_ROWS, _NAMES = 256, 1 << 20  # that are counted: as many rows, or more until they hold as many names
+_ROWS, _NAMES = (
+    256,
+    1 << 20,
+)  # that are counted: as many rows, or more until they hold as many names
 
 
 def order_0_entropy(model: Any, source: SampleSource) -> float:
@@ -22,16 +25,25 @@ def order_0_entropy(model: Any, source: SampleSource) -> float:
     Source: Miller 1955, for names that are too rare to be counted.
     """
     wanted = max(_ROWS, _NAMES // math.prod(model.grid))
-    rows = torch.linspace(0, len(source) - 1, min(wanted, len(source)), dtype=torch.float64).long()
+    rows = torch.linspace(
+        0, len(source) - 1, min(wanted, len(source)), dtype=torch.float64
+    ).long()
     counts = torch.zeros(0, dtype=torch.float64)
     for part in rows.split(32):
         batch = source.load(part, None, 0)
         eligible = model.eligible(batch)
-        is_hideable = eligible if eligible.dtype == torch.bool else eligible == Role.HIDEABLE
-        found = torch.bincount(model.named_targets(batch, build_mask(is_hideable))[0], minlength=len(counts)).double()
+        is_hideable = (
+            eligible if eligible.dtype == torch.bool else eligible == Role.HIDEABLE
+        )
+        found = torch.bincount(
+            model.named_targets(batch, build_mask(is_hideable))[0],
+            minlength=len(counts),
+        ).double()
         counts = found + torch.nn.functional.pad(counts, (0, len(found) - len(counts)))
     shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * shares.log()).sum() + (len(shares) - 1) / (2 * counts.sum()))
+    return float(
+        -(shares * shares.log()).sum() + (len(shares) - 1) / (2 * counts.sum())
+    )
 
 
 class Learnt(lightning.Callback):
@@ -42,7 +54,9 @@ class Learnt(lightning.Callback):
     as "learnt_nothing".
     """
 
-    def __init__(self, train: SampleSource, folder: RunFolder, warmup_steps: int) -> None:
+    def __init__(
+        self, train: SampleSource, folder: RunFolder, warmup_steps: int
+    ) -> None:
         self.train = train
         self.folder = folder
         self.warmup_steps = warmup_steps
@@ -58,7 +72,9 @@ class Learnt(lightning.Callback):
     ) -> None:
         """Look at the first measurement after a tenth and warm-up, and at the last one."""
         step, last = pl_module.steps_done, pl_module.num_steps
-        is_measured = pl_module.report is not None and pl_module.validated_step == step > 0
+        is_measured = (
+            pl_module.report is not None and pl_module.validated_step == step > 0
+        )
         is_early = 10 * step < last or (step <= self.warmup_steps and step < last)
         if not is_measured or is_early or (self.entropy is not None and step < last):
             return

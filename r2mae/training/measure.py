@@ -15,7 +15,9 @@ from r2mae.training.module import Engine
 class Measure(lightning.Callback, ABC):
     """Measures every so many steps and at the end, logs it, and leaves it on the engine; `Keeper` comes after."""
 
-    def __init__(self, held_out: SampleSource, every_steps: int, samples: int, batch_size: int) -> None:
+    def __init__(
+        self, held_out: SampleSource, every_steps: int, samples: int, batch_size: int
+    ) -> None:
         self.held_out = held_out
         self.every_steps = every_steps
         self.samples = samples
@@ -23,7 +25,9 @@ class Measure(lightning.Callback, ABC):
         self.skipped: set[str] = set()
 
     @abstractmethod
-    def measure(self, trainer: lightning.Trainer, pl_module: Engine, step: int) -> dict[str, float]:
+    def measure(
+        self, trainer: lightning.Trainer, pl_module: Engine, step: int
+    ) -> dict[str, float]:
         """The measurements, the same numbers on every rank; calls `judge` with the loss that `best` goes by."""
 
     def on_train_batch_end(
@@ -54,7 +58,9 @@ class Measure(lightning.Callback, ABC):
         pl_module.validation_loss, pl_module.validated_step = loss, step
         pl_module.description["validation_loss"] = loss
 
-    def batches(self, source: SampleSource, device: torch.device, rank: int, world_size: int) -> Iterator[Batch]:
+    def batches(
+        self, source: SampleSource, device: torch.device, rank: int, world_size: int
+    ) -> Iterator[Batch]:
         """Plain views of the first `samples` of a source, this rank's share; "rows" says which."""
         mine = torch.arange(min(self.samples, len(source)))[rank::world_size]
         for part in mine.split(self.batch_size) if len(mine) else ():

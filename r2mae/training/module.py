@@ -82,7 +82,9 @@ class Engine(lightning.LightningModule):
         self._tokens = [0, 0]
         self._grad_norm: Tensor | None = None
         self._skip: Tensor | None = None
-        self._running: list[tuple[Tensor, Tensor]] = []  # BatchNorm's statistics, and what they were before the step
+        self._running: list[
+            tuple[Tensor, Tensor]
+        ] = []  # BatchNorm's statistics, and what they were before the step
         self._loaded_optimizer: dict[str, Tensor] | None = None
 
     # --- the stream
@@ -110,7 +112,9 @@ class Engine(lightning.LightningModule):
         """Let the objective draw, while everything is still on the host."""
         if "error" in batch:
             raise InputError(batch["error"])
-        return self.objective.prepare(self.model, batch, batch["first_position"] // self.global_samples)
+        return self.objective.prepare(
+            self.model, batch, batch["first_position"] // self.global_samples
+        )
 
     # --- the step
 
@@ -121,7 +125,12 @@ class Engine(lightning.LightningModule):
         assert step == self.steps_done
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = self.learning_rate.at(step) * group.get("lr_scale", 1.0)
-        torch.manual_seed(host_bits(self.objective.seed, RandomStream.DROPOUT, batch["first_position"]) >> 1)
+        torch.manual_seed(
+            host_bits(
+                self.objective.seed, RandomStream.DROPOUT, batch["first_position"]
+            )
+            >> 1
+        )
         if self._sums is None:
             for now, before in self._running:
                 before.copy_(now)
@@ -143,8 +152,15 @@ class Engine(lightning.LightningModule):
         if self.trainer.world_size > 1:
             dist.all_reduce(self._sums)
         summands = self.trainer.world_size * self.trainer.accumulate_grad_batches
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        torch._foreach_mul_(gradients, summands * self.per_device_samples / _one_at_least(self._sums[1]))
+        gradients = [
+            p.grad
+            for group in optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        torch._foreach_mul_(
+            gradients, summands * self.per_device_samples / _one_at_least(self._sums[1])
+        )
 
     def configure_gradient_clipping(
         self,
@@ -158,8 +174,14 @@ class Engine(lightning.LightningModule):
         until somebody reads the report.
         """
         assert self._sums is not None
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        parameters = [
+            parameter
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
+        norm = nn.utils.get_total_norm(
+            [parameter.grad for parameter in parameters if parameter.grad is not None]
+        )
         if self.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, norm)
         skip = (~torch.isfinite(torch.stack([norm, *self._sums])).all()).float()
@@ -198,21 +220,31 @@ class Engine(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """Put a checkpoint's optimizer tensors in place, now that the optimizer exists."""
-        norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        norms = [
+            module
+            for module in self.modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        ]
         if self.trainer.world_size > 1:
             # DDP regroups gradients after its first step, which rounds their sums anew; done now, a continued run has
             # the groups of one that never stopped.
             reducer = self.trainer.strategy.model.reducer  # type: ignore[union-attr]
             reducer._push_all_rebuilt_params()  # type: ignore[operator, union-attr]
             reducer._rebuild_buckets()  # type: ignore[operator, union-attr]
-        self._running = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+        self._running = [
+            (buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()
+        ]
         if self._loaded_optimizer is not None:
-            load_optimizer_tensors(self, self.trainer.optimizers[0], self._loaded_optimizer)
+            load_optimizer_tensors(
+                self, self.trainer.optimizers[0], self._loaded_optimizer
+            )
             self._loaded_optimizer = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Name the optimizer's tensors after their parameters, and say what this checkpoint is."""
-        checkpoint["optimizer_tensors"] = optimizer_tensors(self, self.trainer.optimizers[0])
+        checkpoint["optimizer_tensors"] = optimizer_tensors(
+            self, self.trainer.optimizers[0]
+        )
         checkpoint["description"] = self.description | {
             "step": self.steps_done,
             "samples": self.steps_done * self.global_samples,
@@ -237,7 +269,9 @@ def _follow_the_parent(worker: int) -> None:  # noqa: ARG001
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     report = sys.excepthook
 
-    def ignore_lost_parent(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    def ignore_lost_parent(
+        kind: type[BaseException], error: BaseException, where: TracebackType | None
+    ) -> None:
         if not issubclass(kind, (ConnectionError, EOFError)):
             report(kind, error, where)
 

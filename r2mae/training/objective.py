@@ -53,7 +53,9 @@ class MaskedPrediction:
     def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
         """Draw the mask on the host, where counts cost no synchronisation."""
         positions = batch["positions"]
-        ratios = draw_ratios(self.law, self.seed, step, step / self.num_steps, positions)
+        ratios = draw_ratios(
+            self.law, self.seed, step, step / self.num_steps, positions
+        )
         eligible = model.eligible(batch)
         grid = model.grid if len(model.grid) > 1 else (eligible.shape[1],)
         mask = sample_mask(
@@ -72,7 +74,11 @@ class MaskedPrediction:
         num_tokens = int(is_token.sum())
         num_visible = num_tokens - int((mask.is_masked & is_token).sum())
         hidden = model.hide(batch, mask, self.seed) if hasattr(model, "hide") else {}
-        return batch | hidden | {"mask": mask, "num_visible": num_visible, "num_tokens": num_tokens}
+        return (
+            batch
+            | hidden
+            | {"mask": mask, "num_visible": num_visible, "num_tokens": num_tokens}
+        )
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Over hidden positions."""
@@ -101,7 +107,10 @@ class Classification:
         targets = self.targets[batch["indices"]]
         if "share" not in batch:
             return batch | {"targets": targets}
-        return batch | {"targets": targets, "partners": targets.unflatten(0, (-1, 2)).flip(1).flatten()}
+        return batch | {
+            "targets": targets,
+            "partners": targets.unflatten(0, (-1, 2)).flip(1).flatten(),
+        }
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Summed over samples, counted by the weights of their classes."""
@@ -115,16 +124,31 @@ class Classification:
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Plain cross-entropy and right answers, without smoothing, weights or mixing."""
         right = (outputs.argmax(dim=1) == targets).sum()
-        return torch.stack([F.cross_entropy(outputs, targets, reduction="sum"), right.float()])
+        return torch.stack(
+            [F.cross_entropy(outputs, targets, reduction="sum"), right.float()]
+        )
 
-    def _summed(self, logits: Tensor, targets: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
-        weights = None if self.weights is None else self.weights.to(logits.device, logits.dtype)
+    def _summed(
+        self, logits: Tensor, targets: Tensor, share: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        weights = (
+            None
+            if self.weights is None
+            else self.weights.to(logits.device, logits.dtype)
+        )
         losses = F.cross_entropy(
-            logits, targets, weight=weights, label_smoothing=self.label_smoothing, reduction="none"
+            logits,
+            targets,
+            weight=weights,
+            label_smoothing=self.label_smoothing,
+            reduction="none",
         )
         counts = torch.ones_like(losses) if weights is None else weights[targets]
         if share is not None:
-            losses, counts = losses * share.to(losses.dtype), counts * share.to(losses.dtype)
+            losses, counts = (
+                losses * share.to(losses.dtype),
+                counts * share.to(losses.dtype),
+            )
         return losses.sum(), counts.sum()
 
 

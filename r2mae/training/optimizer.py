@@ -25,12 +25,19 @@ class LearningRate:
         share = (step - self.warmup_steps) / max(1, self.num_steps - self.warmup_steps)
         if self.decay == "constant":
             return self.peak
-        remaining = (1 + math.cos(math.pi * share)) / 2 if self.decay == "cosine" else 1 - share
+        remaining = (
+            (1 + math.cos(math.pi * share)) / 2 if self.decay == "cosine" else 1 - share
+        )
         return self.peak * (self.final_fraction + (1 - self.final_fraction) * remaining)
 
 
 def build_adamw(
-    model: Any, *, weight_decay: float, betas: tuple[float, float], eps: float, layer_decay: float = 1.0
+    model: Any,
+    *,
+    weight_decay: float,
+    betas: tuple[float, float],
+    eps: float,
+    layer_decay: float = 1.0,
 ) -> torch.optim.AdamW:
     """AdamW (fused) over trainable parameters; matrices decay, biases, norms and tokens do not.
 
@@ -43,9 +50,14 @@ def build_adamw(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             scale = layer_decay ** (num_layers - depths.get(name, num_layers))
-            groups.setdefault((weight_decay if is_decayed(name, parameter) else 0.0, scale), []).append(parameter)
+            groups.setdefault(
+                (weight_decay if is_decayed(name, parameter) else 0.0, scale), []
+            ).append(parameter)
     return torch.optim.AdamW(
-        [{"params": params, "weight_decay": decay, "lr_scale": scale} for (decay, scale), params in groups.items()],
+        [
+            {"params": params, "weight_decay": decay, "lr_scale": scale}
+            for (decay, scale), params in groups.items()
+        ],
         lr=0.0,
         betas=betas,
         eps=eps,
@@ -55,4 +67,6 @@ def build_adamw(
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:
     """Weight decay acts on matrices and kernels, not on vectors, tokens or position tables."""
-    return parameter.ndim > 1 and not name.rsplit(".", 1)[-1].endswith(("token", "pos_embed", "positions"))
+    return parameter.ndim > 1 and not name.rsplit(".", 1)[-1].endswith(
+        ("token", "pos_embed", "positions")
+    )

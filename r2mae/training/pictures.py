@@ -28,13 +28,21 @@ def save_pictures(model: Any, batch: Batch, masks: list[Mask], path: Path) -> bo
 
     side = panels[0].shape[-1]
     zoom = max(1, -(-_SMALLEST // side))
-    columns = [panel.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) for panel in panels]
+    columns = [
+        panel.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) for panel in panels
+    ]
     cell = side * zoom + _GAP
-    canvas = np.full((len(columns[0]) * cell - _GAP, len(columns) * cell - _GAP, 3), 255, dtype=np.uint8)
+    canvas = np.full(
+        (len(columns[0]) * cell - _GAP, len(columns) * cell - _GAP, 3),
+        255,
+        dtype=np.uint8,
+    )
     for column, images in enumerate(columns):
         for row, image in enumerate(images.cpu().permute(0, 2, 3, 1).numpy()):
             top, left = row * cell, column * cell
-            canvas[top : top + side * zoom, left : left + side * zoom] = image  # grey spreads over RGB
+            canvas[top : top + side * zoom, left : left + side * zoom] = (
+                image  # grey spreads over RGB
+            )
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(canvas).save(path)
     return True

@@ -53,8 +53,12 @@ class Progress(lightning.Callback):
         self._visible += report.num_visible * trainer.world_size
         if report.step % self.log_every and report.step != pl_module.num_steps:
             return
-        losses = torch.stack(self._losses).cpu()  # waits for the device, so the clock below is honest
-        loss = float(losses[losses.isfinite()].mean())  # nan where no step was finite: the recorder has the word
+        losses = torch.stack(
+            self._losses
+        ).cpu()  # waits for the device, so the clock below is honest
+        loss = float(
+            losses[losses.isfinite()].mean()
+        )  # nan where no step was finite: the recorder has the word
         now = time.monotonic()
         seconds, steps = max(now - self._mark, 1e-9), report.step - self._mark_step
         metrics = {
@@ -70,20 +74,35 @@ class Progress(lightning.Callback):
             logger.log_metrics(metrics, report.step)
         if trainer.is_global_zero:
             self._show(report.step, pl_module.num_steps, metrics, now)
-        self._losses, self._visible, self._mark, self._mark_step = [], 0, time.monotonic(), report.step
+        self._losses, self._visible, self._mark, self._mark_step = (
+            [],
+            0,
+            time.monotonic(),
+            report.step,
+        )
 
-    def _show(self, step: int, num_steps: int, metrics: dict[str, float], now: float) -> None:
+    def _show(
+        self, step: int, num_steps: int, metrics: dict[str, float], now: float
+    ) -> None:
         live = sys.stderr.isatty()
         is_last = step == num_steps
-        if not is_last and now - self._shown < (_LIVE_SECONDS if live else _PLAIN_SECONDS):
+        if not is_last and now - self._shown < (
+            _LIVE_SECONDS if live else _PLAIN_SECONDS
+        ):
             return
         self._shown = now
-        left = (now - self._start) / max(1, step - self._first_step) * (num_steps - step)
+        left = (
+            (now - self._start) / max(1, step - self._first_step) * (num_steps - step)
+        )
         line = f"step {step}/{num_steps} ({step / num_steps:.0%})  loss {metrics['train/loss']:.4f}  "
         if "train/mask_ratio" in metrics:
             line += f"ratio {metrics['train/mask_ratio']:.2f}  "
-            line += f"{metrics['train/visible_tokens_per_second']:,.0f} visible tokens/s  "
-        line += f"{metrics['train/samples_per_second']:,.0f} samples/s  {clock(left)} left"
+            line += (
+                f"{metrics['train/visible_tokens_per_second']:,.0f} visible tokens/s  "
+            )
+        line += (
+            f"{metrics['train/samples_per_second']:,.0f} samples/s  {clock(left)} left"
+        )
         if live:
             sys.stderr.write(f"\r{line:<{len(self._line)}}" + ("\n" if is_last else ""))
         else:
@@ -91,9 +110,15 @@ class Progress(lightning.Callback):
         sys.stderr.flush()
         self._line = line
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: Engine, stage: str) -> None:  # noqa: ARG002
+    def teardown(
+        self, trainer: lightning.Trainer, pl_module: Engine, stage: str
+    ) -> None:  # noqa: ARG002
         """Leave the live line when training stops in the middle of it."""
-        if self._line and sys.stderr.isatty() and pl_module.steps_done < pl_module.num_steps:
+        if (
+            self._line
+            and sys.stderr.isatty()
+            and pl_module.steps_done < pl_module.num_steps
+        ):
             sys.stderr.write("\n")
 
 
@@ -124,8 +149,14 @@ class CsvLogger(Logger):
     def rewind(self, step: int) -> None:
         """Forget rows after a step: training continues there."""
         if self.folder.metrics.is_file():
-            _, *rows = self.folder.metrics.read_text(errors="replace").splitlines() or [""]
-            whole = [row for row in rows if row.count(",") == 2 and row.split(",")[0].isdecimal()]
+            _, *rows = self.folder.metrics.read_text(errors="replace").splitlines() or [
+                ""
+            ]
+            whole = [
+                row
+                for row in rows
+                if row.count(",") == 2 and row.split(",")[0].isdecimal()
+            ]
             kept = [row for row in whole if int(row.split(",")[0]) <= step]
             self.folder.metrics.write_text("\n".join([_HEADER, *kept]) + "\n")
 
@@ -136,7 +167,9 @@ class CsvLogger(Logger):
         with self.folder.metrics.open("a") as file:
             if is_new:
                 file.write(f"{_HEADER}\n")
-            file.writelines(f"{step},{metric},{value:.8g}\n" for metric, value in metrics.items())
+            file.writelines(
+                f"{step},{metric},{value:.8g}\n" for metric, value in metrics.items()
+            )
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """recipe.yaml holds them."""

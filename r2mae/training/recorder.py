@@ -40,7 +40,11 @@ class FlightRecorder:
         if not unread:
             return None
         skipped = torch.stack([report.skipped for report in unread]).tolist()
-        bad = [report for report, was_skipped in zip(unread, skipped, strict=True) if was_skipped]
+        bad = [
+            report
+            for report, was_skipped in zip(unread, skipped, strict=True)
+            if was_skipped
+        ]
         if not bad:
             return None
         if engine.stop_when_nonfinite:
@@ -57,17 +61,24 @@ class FlightRecorder:
             "optimizer.clip_norm"
         )
         if engine.stop_when_nonfinite:
-            return InputError(f"{what}. {remedy}, or go on without such steps: --set training.on_nonfinite=skip.")
+            return InputError(
+                f"{what}. {remedy}, or go on without such steps: --set training.on_nonfinite=skip."
+            )
         if engine.skipped_steps > self.max_skipped_steps:
             limit = f"training.max_skipped_steps must be at least the {engine.skipped_steps} steps skipped so far"
-            return InputError(f"{limit}, got {self.max_skipped_steps}: {what}. {remedy}.")
+            return InputError(
+                f"{limit}, got {self.max_skipped_steps}: {what}. {remedy}."
+            )
         return None
 
     def _row(self, engine: Engine, report: StepReport) -> dict[str, Any]:
         weights = [parameter.detach() for parameter in engine.model.parameters()]
         return {
             "step": report.step,
-            "positions": [(report.step - 1) * engine.global_samples, report.step * engine.global_samples],
+            "positions": [
+                (report.step - 1) * engine.global_samples,
+                report.step * engine.global_samples,
+            ],
             "mask_ratio": report.mask_ratio,
             "loss": word(float(report.loss)),
             "grad_norm": word(float(report.grad_norm)),
@@ -78,7 +89,10 @@ class FlightRecorder:
     def _write(self, rows: list[dict[str, Any]]) -> None:
         """Append; a step that was met before, and undone since, gives its place to the new row."""
         kept = [row for row in read_rows(self.folder) if row["step"] < rows[0]["step"]]
-        write_atomic(self.folder.nonfinite, "".join(json.dumps(row) + "\n" for row in [*kept, *rows]))
+        write_atomic(
+            self.folder.nonfinite,
+            "".join(json.dumps(row) + "\n" for row in [*kept, *rows]),
+        )
 
 
 def read_rows(folder: RunFolder) -> list[dict[str, Any]]:
@@ -89,7 +103,9 @@ def read_rows(folder: RunFolder) -> list[dict[str, Any]]:
     if not folder.nonfinite.is_file():
         return []
     try:
-        rows = [dict(json.loads(line)) for line in folder.nonfinite.read_text().splitlines()]
+        rows = [
+            dict(json.loads(line)) for line in folder.nonfinite.read_text().splitlines()
+        ]
         return sorted(rows, key=lambda row: int(row["step"]))
     except (ValueError, TypeError, KeyError):
         raise InputError(

@@ -40,10 +40,15 @@ class Replay(lightning.Callback):
             return
         self._batch = batch
         if not self._hooks:
-            state = (*pl_module.model.named_parameters(), *pl_module.model.named_buffers())
+            state = (
+                *pl_module.model.named_parameters(),
+                *pl_module.model.named_buffers(),
+            )
             self.weights = [name for name, tensor in state if not _is_finite(tensor)]
             for name, module in pl_module.model.named_modules():
-                self._hooks.append(module.register_forward_hook(self._look(name), with_kwargs=True))
+                self._hooks.append(
+                    module.register_forward_hook(self._look(name), with_kwargs=True)
+                )
 
     def on_before_optimizer_step(
         self,
@@ -54,7 +59,11 @@ class Replay(lightning.Callback):
         """All micro-batches are done: which gradients are not finite."""
         if self._hooks:
             named = pl_module.model.named_parameters()
-            self.gradients = [name for name, p in named if p.grad is not None and not _is_finite(p.grad)]
+            self.gradients = [
+                name
+                for name, p in named
+                if p.grad is not None and not _is_finite(p.grad)
+            ]
 
     def _look(self, name: str) -> Any:
         def look(module: nn.Module, inputs: Any, options: Any, output: Any) -> None:
@@ -79,11 +88,17 @@ class Replay(lightning.Callback):
                 strange = ~torch.isfinite(tensor).flatten(1).all(dim=1)
                 if strange.any():
                     return [
-                        position for position, is_strange in zip(positions, strange.tolist(), strict=True) if is_strange
+                        position
+                        for position, is_strange in zip(
+                            positions, strange.tolist(), strict=True
+                        )
+                        if is_strange
                     ]
         return positions
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: Engine, stage: str) -> None:  # noqa: ARG002
+    def teardown(
+        self, trainer: lightning.Trainer, pl_module: Engine, stage: str
+    ) -> None:  # noqa: ARG002
         """Look no more."""
         for hook in self._hooks:
             hook.remove()
@@ -99,7 +114,9 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         if value.is_floating_point():
             yield value
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from _tensors([getattr(value, field.name) for field in dataclasses.fields(value)])
+        yield from _tensors(
+            [getattr(value, field.name) for field in dataclasses.fields(value)]
+        )
     elif isinstance(value, dict):
         yield from _tensors(list(value.values()))
     elif isinstance(value, list | tuple):

@@ -21,7 +21,13 @@ from r2mae.training.checkpoint import write_atomic
 _LOCK = ".lock"
 _STATUS = threading.Lock()  # of run.json
 # What may differ when a run is continued: where it runs and what it logs, never what it learns.
-_FREE_KEYS = ("hardware", "log", "batch.per_device_samples", "data.on_bad_sample", "training")
+_FREE_KEYS = (
+    "hardware",
+    "log",
+    "batch.per_device_samples",
+    "data.on_bad_sample",
+    "training",
+)
 _PACKAGES = (
     "r2mae",
     "torch",
@@ -67,7 +73,9 @@ class RunFolder:
         if self.exists:
             self._check_same(document, source)
         elif self.path.exists() and any(self.path.iterdir()):
-            raise InputError(f"{self.path} must be a run folder or absent, got other files. Choose another --name.")
+            raise InputError(
+                f"{self.path} must be a run folder or absent, got other files. Choose another --name."
+            )
 
     def start(self, document: dict[str, Any]) -> None:
         """Make the folder, lock it, write the resolved recipe; what an interrupted save left behind goes.
@@ -90,7 +98,9 @@ class RunFolder:
                 remedy = "Choose another --name, or --fresh to start over beside it."
                 if key.startswith("mask."):
                     remedy += f" To go on from its weights: another --name and --set model.init_from={self.path}."
-                raise InputError(f"{source}: {key} must be {was} to continue {self.path}, got {now}. {remedy}")
+                raise InputError(
+                    f"{source}: {key} must be {was} to continue {self.path}, got {now}. {remedy}"
+                )
 
     def lock(self) -> None:
         """Keep the folder for this process until it ends.
@@ -118,7 +128,9 @@ class RunFolder:
             RunFolder(lock.parent).lock()
         if self.path.exists():
             number = 1
-            while (beside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+            while (
+                beside := self.path.with_name(f"{self.path.name}.{number}")
+            ).exists():
                 number += 1
             self.path.rename(beside)
 
@@ -128,7 +140,9 @@ class RunFolder:
         if not file.is_file():
             return None
         target = self.checkpoints / file.read_text(errors="replace").strip()
-        if not target.is_dir() and (left := self.saved()):  # deleted by hand: the newest that is left
+        if not target.is_dir() and (
+            left := self.saved()
+        ):  # deleted by hand: the newest that is left
             return left[-1]
         return target
 
@@ -146,13 +160,22 @@ class RunFolder:
         try:
             return dict(json.loads(file.read_text())) if file.is_file() else {}
         except (ValueError, TypeError):
-            raise InputError(f"{file} must be JSON, got something else. Delete it.") from None
+            raise InputError(
+                f"{file} must be JSON, got something else. Delete it."
+            ) from None
 
     def write_status(self, **entries: Any) -> None:
         """Merge entries into run.json; checkpoints are written by a thread, which says so here too."""
         with _STATUS:
-            status = self.read_status() | entries | {"updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-            write_atomic(self.path / "run.json", json.dumps(status, indent=1, ensure_ascii=False) + "\n")
+            status = (
+                self.read_status()
+                | entries
+                | {"updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+            )
+            write_atomic(
+                self.path / "run.json",
+                json.dumps(status, indent=1, ensure_ascii=False) + "\n",
+            )
 
 
 def saved_step(path: Path) -> int:
@@ -166,13 +189,21 @@ def open_run(path: str) -> RunFolder:
     Raises: InputError when path is none, or holds no checkpoint.
     """
     folder = RunFolder(path)
-    if not folder.exists and (single := sorted(folder.path.glob("labels_*/seed_*/recipe.yaml"))):
+    if not folder.exists and (
+        single := sorted(folder.path.glob("labels_*/seed_*/recipe.yaml"))
+    ):
         remedy = f"Name one, such as {single[0].parent}."
-        raise InputError(f"{path} must be a run folder, got a table of {len(single)} fine-tuning runs. {remedy}")
+        raise InputError(
+            f"{path} must be a run folder, got a table of {len(single)} fine-tuning runs. {remedy}"
+        )
     if not folder.exists:
-        raise InputError(f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default.")
+        raise InputError(
+            f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default."
+        )
     if folder.pointer("last") is None:
-        raise InputError(f"{path} must hold a checkpoint, got none. Train it first: r2mae pretrain.")
+        raise InputError(
+            f"{path} must hold a checkpoint, got none. Train it first: r2mae pretrain."
+        )
     return folder
 
 
@@ -181,14 +212,19 @@ def is_here(init_from: str | None) -> bool:
     if init_from is None:
         return False
     path = Path(init_from)
-    return path.exists() and (not (path / "recipe.yaml").exists() or (path / "checkpoints" / "last").exists())
+    return path.exists() and (
+        not (path / "recipe.yaml").exists() or (path / "checkpoints" / "last").exists()
+    )
 
 
 def flatten(document: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as {dotted.key: value}."""
     if not isinstance(document, dict):
         return {prefix: document}
-    inner = (flatten(value, f"{prefix}.{key}" if prefix else key) for key, value in document.items())
+    inner = (
+        flatten(value, f"{prefix}.{key}" if prefix else key)
+        for key, value in document.items()
+    )
     return {key: value for part in inner for key, value in part.items()}
 
 
@@ -208,7 +244,12 @@ def commit() -> str | None:
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(("git", "-C", str(here), *arguments), capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ("git", "-C", str(here), *arguments),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
 
     try:
         edited = bool(git("status", "--porcelain", "--untracked-files=no").strip())

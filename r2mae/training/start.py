@@ -13,13 +13,18 @@ from r2mae.training.run_folder import is_here, open_run
 def is_run(source: str | None) -> bool:
     """Whether a place is a run's folder, or a checkpoint of one."""
     return source is not None and (
-        (Path(source) / "checkpoints").is_dir() or (Path(source) / "manifest.json").is_file()
+        (Path(source) / "checkpoints").is_dir()
+        or (Path(source) / "manifest.json").is_file()
     )
 
 
 def _is_local(source: str) -> bool:
     """No hub id looks like that."""
-    return source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1 or Path(source).exists()
+    return (
+        source.startswith(("runs/", "/", ".", "~"))
+        or source.count("/") > 1
+        or Path(source).exists()
+    )
 
 
 def is_awaited(source: str | None) -> bool:
@@ -36,7 +41,9 @@ def find_checkpoint(source: str) -> Any:
     except InputError as error:
         raise InputError(f"model.init_from: {error}") from None
     if found is None:
-        raise InputError(f"model.init_from must hold a checkpoint, got none in {source!r}. Train it first.")
+        raise InputError(
+            f"model.init_from must hold a checkpoint, got none in {source!r}. Train it first."
+        )
     return found
 
 
@@ -44,7 +51,10 @@ def run_weights(source: str) -> dict[str, Tensor]:
     """Tensors of a run's last checkpoint, by the names that its model gives them, whether it is fine-tuned or not."""
     place = find_checkpoint(source)
     tensors = load_tensors(place, MODEL, read_manifest(place))
-    return {name.removeprefix("model.").removeprefix("backbone."): tensor for name, tensor in tensors.items()}
+    return {
+        name.removeprefix("model.").removeprefix("backbone."): tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def filled_whole(model: nn.Module, source: str) -> nn.Module:

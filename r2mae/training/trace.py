@@ -28,8 +28,14 @@ class Trace(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Forget what a continued run does again."""
         if trainer.is_global_zero and self.folder.trace.is_file():
-            kept = [row for row in read_trace(self.folder) if row["step"] <= pl_module.start_step]
-            write_atomic(self.folder.trace, "".join(json.dumps(row) + "\n" for row in kept))
+            kept = [
+                row
+                for row in read_trace(self.folder)
+                if row["step"] <= pl_module.start_step
+            ]
+            write_atomic(
+                self.folder.trace, "".join(json.dumps(row) + "\n" for row in kept)
+            )
 
     def on_train_batch_start(
         self,
@@ -40,7 +46,9 @@ class Trace(lightning.Callback):
     ) -> None:
         """Note a micro-batch of this rank."""
         hidden = batch["mask"].is_masked.cpu()
-        columns = zip(batch["positions"].tolist(), batch["indices"].tolist(), hidden, strict=True)
+        columns = zip(
+            batch["positions"].tolist(), batch["indices"].tolist(), hidden, strict=True
+        )
         self._rows += [
             {
                 "step": pl_module.steps_done + 1,
@@ -70,9 +78,14 @@ class Trace(lightning.Callback):
         self._rows = []
         if trainer.is_global_zero:
             loss = float(pl_module.report.loss)
-            ordered = sorted((row for some in rows for row in some), key=lambda row: int(row["position"]))
+            ordered = sorted(
+                (row for some in rows for row in some),
+                key=lambda row: int(row["position"]),
+            )
             with self.folder.trace.open("a") as file:
-                file.writelines(json.dumps(row | {"loss": loss}) + "\n" for row in ordered)
+                file.writelines(
+                    json.dumps(row | {"loss": loss}) + "\n" for row in ordered
+                )
 
 
 def mask_hash(is_masked: Tensor) -> str:

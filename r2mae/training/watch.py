@@ -33,7 +33,9 @@ def frozen_mask(model: MaskedModel, batch: Batch, ratio: float) -> Mask:
     eligible, indices = model.eligible(batch), batch["indices"]
     ratios = torch.full(indices.shape, ratio, dtype=torch.float64)
     grid = (eligible.shape[1],)  # of no matter to a random pattern
-    return sample_mask("random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=model.gathers)
+    return sample_mask(
+        "random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=model.gathers
+    )
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class Watch(Measure):
         self.train = train
         self.folder = folder
 
-    def measure(self, trainer: lightning.Trainer, pl_module: Engine, step: int) -> dict[str, float]:
+    def measure(
+        self, trainer: lightning.Trainer, pl_module: Engine, step: int
+    ) -> dict[str, float]:
         """All that the settings ask for, the same numbers on every rank."""
         model: Any = pl_module.model
         settings, device = self.settings, pl_module.device
@@ -75,20 +79,33 @@ class Watch(Measure):
         if settings.validation:
             losses = self._losses(model, device, rank, world_size)
             metrics |= {
-                f"validation/loss_at_{ratio:g}": loss for ratio, loss in zip(settings.ratios, losses, strict=True)
+                f"validation/loss_at_{ratio:g}": loss
+                for ratio, loss in zip(settings.ratios, losses, strict=True)
             }
             metrics["validation/loss"] = float(np.mean(losses))
             self.judge(pl_module, metrics["validation/loss"], step)
         metrics |= self._probes(model, device, rank, world_size)
         if settings.pictures and rank == 0:
-            batch = load_plain(self.held_out, torch.arange(min(_NUM_PICTURES, len(self.held_out))), device)
-            masks = [frozen_mask(model, batch, ratio) for ratio in _three(settings.ratios)]
-            save_pictures(model, batch, masks, self.folder.pictures / f"step_{step}.png")
+            batch = load_plain(
+                self.held_out,
+                torch.arange(min(_NUM_PICTURES, len(self.held_out))),
+                device,
+            )
+            masks = [
+                frozen_mask(model, batch, ratio) for ratio in _three(settings.ratios)
+            ]
+            save_pictures(
+                model, batch, masks, self.folder.pictures / f"step_{step}.png"
+            )
         return metrics
 
-    def _losses(self, model: Any, device: torch.device, rank: int, world_size: int) -> list[float]:
+    def _losses(
+        self, model: Any, device: torch.device, rank: int, world_size: int
+    ) -> list[float]:
         """Held-out loss at each ratio of the grid, over all ranks."""
-        sums = torch.zeros(len(self.settings.ratios), 2, dtype=torch.float64, device=device)
+        sums = torch.zeros(
+            len(self.settings.ratios), 2, dtype=torch.float64, device=device
+        )
         for batch in self.batches(self.held_out, device, rank, world_size):
             for row, ratio in enumerate(self.settings.ratios):
                 loss = model(batch, frozen_mask(model, batch, ratio)).loss
@@ -97,46 +114,72 @@ class Watch(Measure):
             dist.all_reduce(sums)
         return [float(loss) for loss in (sums[:, 0] / sums[:, 1]).tolist()]
 
-    def _probes(self, model: Any, device: torch.device, rank: int, world_size: int) -> dict[str, float]:
+    def _probes(
+        self, model: Any, device: torch.device, rank: int, world_size: int
+    ) -> dict[str, float]:
         """kNN and linear probe from training to held-out features, and the features' effective rank."""
         settings, metrics = self.settings, dict[str, float]()
         has_labels = self.train.labels is not None and self.held_out.labels is not None
         probing = has_labels and (settings.knn or settings.linear_probe)
         if not probing and not settings.effective_rank:
             return metrics
-        test, test_labels = self._features(self.held_out, model, device, rank, world_size)
+        test, test_labels = self._features(
+            self.held_out, model, device, rank, world_size
+        )
         if not np.isfinite(test).all():
             return metrics  # no numbers from what are none; the flight recorder has the word
         if settings.effective_rank:
             metrics["probe/effective_rank"] = effective_rank(test)
         if probing:
-            train, train_labels = self._features(self.train, model, device, rank, world_size)
-            train, train_labels = train[train_labels >= 0], train_labels[train_labels >= 0]
+            train, train_labels = self._features(
+                self.train, model, device, rank, world_size
+            )
+            train, train_labels = (
+                train[train_labels >= 0],
+                train_labels[train_labels >= 0],
+            )
             test, test_labels = test[test_labels >= 0], test_labels[test_labels >= 0]
             if len(np.unique(train_labels)) < 2 or not len(test):
                 return metrics  # one class says nothing
             if settings.knn:
-                metrics["probe/knn"] = knn_accuracy(train, train_labels, test, test_labels)
+                metrics["probe/knn"] = knn_accuracy(
+                    train, train_labels, test, test_labels
+                )
             if settings.linear_probe:
-                metrics["probe/linear"] = linear_probe_accuracy(train, train_labels, test, test_labels)
+                metrics["probe/linear"] = linear_probe_accuracy(
+                    train, train_labels, test, test_labels
+                )
         return metrics
 
     def _features(
-        self, source: SampleSource, model: Any, device: torch.device, rank: int, world_size: int
+        self,
+        source: SampleSource,
+        model: Any,
+        device: torch.device,
+        rank: int,
+        world_size: int,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Features and labels of the watched samples, gathered in index order whatever the number of ranks."""
         has_labels = source.labels is not None
         rows: list[tuple[Tensor, Tensor, Tensor]] = []
         for batch in self.batches(source, device, rank, world_size):
             here = batch["rows"]
-            labels = torch.from_numpy(batch_labels(source, batch)) if has_labels else torch.zeros_like(here)
+            labels = (
+                torch.from_numpy(batch_labels(source, batch))
+                if has_labels
+                else torch.zeros_like(here)
+            )
             rows.append((model.embed(batch).float().cpu(), here, labels))
-        parts: list[Any] = [tuple(map(torch.cat, zip(*rows, strict=True))) if rows else None]
+        parts: list[Any] = [
+            tuple(map(torch.cat, zip(*rows, strict=True))) if rows else None
+        ]
         if world_size > 1:
             gathered: list[Any] = [None] * world_size
             dist.all_gather_object(gathered, parts[0])
             parts = [part for part in gathered if part is not None]
-        features, order, known = (torch.cat(column) for column in zip(*parts, strict=True))
+        features, order, known = (
+            torch.cat(column) for column in zip(*parts, strict=True)
+        )
         ascending = order.argsort()
         return features[ascending].double().numpy(), known[ascending].numpy()
 

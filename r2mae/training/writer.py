@@ -39,7 +39,9 @@ class CheckpointWriter:
         self.wait()
         held = self._hold({"weights": weights, "moments": moments})
         job = (path, held["weights"], held["moments"], copy.deepcopy(description), then)
-        self._thread = threading.Thread(target=self._write, args=job, name=f"write {path.name}")
+        self._thread = threading.Thread(
+            target=self._write, args=job, name=f"write {path.name}"
+        )
         self._thread.start()
 
     def check(self) -> None:
@@ -49,9 +51,18 @@ class CheckpointWriter:
             self._failure = None
             if not isinstance(error, OSError):
                 raise error
-            left = sorted(path.parent.glob("step_*"), key=lambda saved: int(saved.name.removeprefix("step_")))
-            rest = f"{left[-1].name} is whole: the same command goes on from it" if left else "Nothing was saved yet"
-            raise InputError(f"{path} must be written, got {error.strerror or error}. Make room. {rest}.")
+            left = sorted(
+                path.parent.glob("step_*"),
+                key=lambda saved: int(saved.name.removeprefix("step_")),
+            )
+            rest = (
+                f"{left[-1].name} is whole: the same command goes on from it"
+                if left
+                else "Nothing was saved yet"
+            )
+            raise InputError(
+                f"{path} must be written, got {error.strerror or error}. Make room. {rest}."
+            )
 
     def wait(self) -> None:
         """Until nothing is being written.
@@ -67,20 +78,29 @@ class CheckpointWriter:
             self._thread.join()
             self._thread = None
 
-    def _hold(self, groups: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    def _hold(
+        self, groups: dict[str, dict[str, Tensor]]
+    ) -> dict[str, dict[str, Tensor]]:
         """The same tensors in host memory of our own; pinned, and copied without waiting, where they are on a GPU."""
         sources = {
-            f"{group}:{name}": tensor.detach() for group, named in groups.items() for name, tensor in named.items()
+            f"{group}:{name}": tensor.detach()
+            for group, named in groups.items()
+            for name, tensor in named.items()
         }
         for key, tensor in sources.items():
             held = self._buffers.get(key)
             if held is None or (held.shape, held.dtype) != (tensor.shape, tensor.dtype):
-                self._buffers[key] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
+                self._buffers[key] = torch.empty(
+                    tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda
+                )
         for key, tensor in sources.items():
             self._buffers[key].copy_(tensor, non_blocking=True)
         if any(tensor.is_cuda for tensor in sources.values()):
             torch.cuda.synchronize()
-        return {group: {name: self._buffers[f"{group}:{name}"] for name in named} for group, named in groups.items()}
+        return {
+            group: {name: self._buffers[f"{group}:{name}"] for name in named}
+            for group, named in groups.items()
+        }
 
     def _write(
         self,

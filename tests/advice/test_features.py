@@ -28,15 +28,26 @@ def test_fresh_masks_do_not_see_linear_maps_within_tokens():
 
     rng = np.random.default_rng(0)
     root = rng.standard_normal((12, 40))
-    covariance, b, labels = root @ root.T / 40, rng.standard_normal(12), np.arange(12) // 3
+    covariance, b, labels = (
+        root @ root.T / 40,
+        rng.standard_normal(12),
+        np.arange(12) // 3,
+    )
     change = np.zeros((12, 12))
     for token in range(4):
-        change[3 * token : 3 * token + 3, 3 * token : 3 * token + 3] = rng.standard_normal((3, 3))
+        change[3 * token : 3 * token + 3, 3 * token : 3 * token + 3] = (
+            rng.standard_normal((3, 3))
+        )
     options = {"masks_per_row": inf, "test_mask_ratio": 0.3, "tokens": labels}
     before = excess_risk(covariance, b, 0.2, 50, UniformRatio(0.1, 0.6), **options)
     mapped = change @ covariance @ change.T
     after = excess_risk(
-        (mapped + mapped.T) / 2, np.linalg.solve(change.T, b), 0.2, 50, UniformRatio(0.1, 0.6), **options
+        (mapped + mapped.T) / 2,
+        np.linalg.solve(change.T, b),
+        0.2,
+        50,
+        UniformRatio(0.1, 0.6),
+        **options,
     )
     assert after == pytest.approx(before, rel=1e-6)
 
@@ -63,7 +74,10 @@ def test_constant_tokens_are_left_out_and_counted():
     [
         (np.ones((19, 4, 2)), "at least 20 samples, got 19"),
         (np.ones((30, 4, 2)), "at least 2 tokens that vary, got 0 of 4"),
-        (np.full((30, 4), np.nan), "data must be finite, got NaN or infinity in sample 0"),
+        (
+            np.full((30, 4), np.nan),
+            "data must be finite, got NaN or infinity in sample 0",
+        ),
     ],
 )
 def test_bad_data_is_one_line(data, words):

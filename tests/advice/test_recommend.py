@@ -12,16 +12,23 @@ SMALL = Uncertainty((0.5, 2.0), (0.0, 0.5), (1.0,), (4.0, math.inf))
 
 def rows(n, seed=0):
     """Features of variance 1, each a token."""
-    return np.random.default_rng(seed).standard_normal((n, 40)) @ np.linalg.cholesky(build_covariance("ar1:0.5", 40)).T
+    return (
+        np.random.default_rng(seed).standard_normal((n, 40))
+        @ np.linalg.cholesky(build_covariance("ar1:0.5", 40)).T
+    )
 
 
 @pytest.fixture(scope="module")
 def few():
-    return recommend(rows(30), MaskLaw(UniformRatio(0.6, 0.9)), uncertainty=SMALL, bootstrap=3)
+    return recommend(
+        rows(30), MaskLaw(UniformRatio(0.6, 0.9)), uncertainty=SMALL, bootstrap=3
+    )
 
 
 def test_fewer_samples_ask_for_more_masks(few):
-    many = recommend(rows(3000), MaskLaw(UniformRatio(0.6, 0.9)), uncertainty=SMALL, bootstrap=3)
+    many = recommend(
+        rows(3000), MaskLaw(UniformRatio(0.6, 0.9)), uncertainty=SMALL, bootstrap=3
+    )
     assert few.best_fixed > many.best_fixed
     assert few.num_rows == 30
     assert many.num_features == 40
@@ -32,7 +39,10 @@ def test_answers_are_consistent(few):
     assert few.least_expected.expected <= few.law_regret.expected
     assert few.least_worst.worst <= few.least_expected.worst
     assert few.least_expected.expected <= few.least_expected_uniform.expected
-    assert all(choice.worst >= choice.expected >= 0 for choice in (few.least_expected, few.law_regret))
+    assert all(
+        choice.worst >= choice.expected >= 0
+        for choice in (few.least_expected, few.law_regret)
+    )
     assert len(few.schedules) == 1  # one finite training time
     assert few.schedules[0].gain > -1e-6  # a ramp may stay where it is
     low, high = few.best_fixed_band
@@ -41,12 +51,20 @@ def test_answers_are_consistent(few):
 
 
 def test_the_best_fixed_ratio_has_no_excess_over_itself(few):
-    own = recommend(rows(30), MaskLaw(FixedRatio(few.best_fixed)), uncertainty=SMALL, bootstrap=1)
+    own = recommend(
+        rows(30), MaskLaw(FixedRatio(few.best_fixed)), uncertainty=SMALL, bootstrap=1
+    )
     assert own.law_excess == pytest.approx(0, abs=1e-9)
 
 
 def test_samples_beside_the_ones_that_were_read_count():
-    advice = recommend(rows(300), MaskLaw(UniformRatio(0.6, 0.9)), num_rows=10**6, uncertainty=SMALL, bootstrap=1)
+    advice = recommend(
+        rows(300),
+        MaskLaw(UniformRatio(0.6, 0.9)),
+        num_rows=10**6,
+        uncertainty=SMALL,
+        bootstrap=1,
+    )
     assert advice.num_rows == 10**6
     assert advice.best_fixed == 0.02
     assert any("least ratio tried" in text for text in advice.warnings)

@@ -47,7 +47,18 @@ def pretrained(tmp_path_factory):
         here = tmp_path_factory.mktemp("finetune")
         patch.chdir(here)
         patch.setenv("HF_HUB_OFFLINE", "1")
-        assert main(["pretrain", str(DEMO), *overrides("schedule.steps=4"), "--name", "digits_demo"]) == 0
+        assert (
+            main(
+                [
+                    "pretrain",
+                    str(DEMO),
+                    *overrides("schedule.steps=4"),
+                    "--name",
+                    "digits_demo",
+                ]
+            )
+            == 0
+        )
         yield here
 
 
@@ -66,7 +77,15 @@ def call(pretrained, capfd):
 
 
 def test_a_table_of_seeds_and_labels(call, pretrained):
-    options = (*settings("tune.label_smoothing=0.0"), "--name", "table", "--seeds", 2, "--labels-per-class", "3,all")
+    options = (
+        *settings("tune.label_smoothing=0.0"),
+        "--name",
+        "table",
+        "--seeds",
+        2,
+        "--labels-per-class",
+        "3,all",
+    )
     code, out, _ = call(*options, "--json")
     assert code == 0
     result = json.loads(out)
@@ -75,21 +94,31 @@ def test_a_table_of_seeds_and_labels(call, pretrained):
     for row in result["scores"]:
         assert len(row["seeds"]) == 2
         assert row["accuracy"] == pytest.approx(np.mean(row["seeds"]))
-        assert row["over_seeds"] == pytest.approx(12.706 * abs(np.subtract(*row["seeds"])) / 2, rel=1e-3)
+        assert row["over_seeds"] == pytest.approx(
+            12.706 * abs(np.subtract(*row["seeds"])) / 2, rel=1e-3
+        )
         for path, accuracy in zip(row["runs"], row["seeds"], strict=True):
             predicted, expected = np.load(Path(path) / "test_predictions.npy")
             assert len(expected) == 360
-            assert (predicted == expected).mean() == accuracy == RunFolder(path).read_status()["test"]["accuracy"]
+            assert (
+                (predicted == expected).mean()
+                == accuracy
+                == RunFolder(path).read_status()["test"]["accuracy"]
+            )
     assert json.loads(Path("runs/table/scores.json").read_text()) == result
     folder = RunFolder("runs/table/labels_3/seed_1")
     assert "\nseed: 1\n" in folder.recipe.read_text()
     assert metric(folder, "validation/accuracy").keys() == {6, 12}
     # Said again: nothing is trained, nothing is tested, the same answer.
-    before = {path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")}
+    before = {
+        path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")
+    }
     code, again, lines = call(*options, "--json")
     assert json.loads(again) == result
     assert sum("finished at step 12" in line for line in lines) == 4
-    assert before == {path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")}
+    assert before == {
+        path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")
+    }
     code, out, _ = call(*options)
     assert "3 labels a class" in out
     assert "2 seeds" in out
@@ -98,24 +127,36 @@ def test_a_table_of_seeds_and_labels(call, pretrained):
 def test_against_another_table(call):
     options = ("--seeds", 2, "--labels-per-class", "3,5")
     assert call(*settings(SCRATCH), *options, "--name", "other")[0] == 0
-    code, out, _ = call(*settings(), *options, "--name", "mine", "--against", "runs/other", "--json")
+    code, out, _ = call(
+        *settings(), *options, "--name", "mine", "--against", "runs/other", "--json"
+    )
     assert code == 0
     for row in json.loads(out)["scores"]:
         found = []
         for path in row["runs"]:
             (mine, truth), (other, same) = (
-                np.load(Path(p) / "test_predictions.npy") for p in (path, path.replace("mine", "other"))
+                np.load(Path(p) / "test_predictions.npy")
+                for p in (path, path.replace("mine", "other"))
             )
             assert np.array_equal(truth, same)
             found.append((mine == truth).mean() - (other == truth).mean())
         assert row["against"]["difference"] == pytest.approx(np.mean(found))
-        assert row["against"]["over_seeds"] == pytest.approx(12.706 * abs(found[0] - found[1]) / 2, rel=1e-3)
+        assert row["against"]["over_seeds"] == pytest.approx(
+            12.706 * abs(found[0] - found[1]) / 2, rel=1e-3
+        )
         assert 0 < row["against"]["over_items"] < 0.1
-    assert "minus runs/other" in call(*settings(), *options, "--name", "mine", "--against", "runs/other")[1]
-    code, _, lines = call(*settings(), "--seeds", 3, "--name", "mine", "--against", "runs/other")
+    assert (
+        "minus runs/other"
+        in call(*settings(), *options, "--name", "mine", "--against", "runs/other")[1]
+    )
+    code, _, lines = call(
+        *settings(), "--seeds", 3, "--name", "mine", "--against", "runs/other"
+    )
     assert (code, len(lines)) == (2, 1)
     assert "runs/other/labels_5/seed_2/test_predictions.npy" in lines[0]
-    code, _, lines = call(*settings("model.init_from=runs/other"), "--name", "from_table")
+    code, _, lines = call(
+        *settings("model.init_from=runs/other"), "--name", "from_table"
+    )
     assert (code, len(lines)) == (2, 1)
     assert "Name one, such as runs/other/labels_3/seed_0." in lines[0]
 
@@ -140,29 +181,57 @@ def test_predictions_are_the_saved_models(call, capfd, pretrained):
     result = json.loads(capfd.readouterr().out)
     rows = pd.read_csv("said.csv", dtype={"class": str, "predicted_class": str})
     classes = [str(digit) for digit in range(10)]
-    assert [*rows] == ["name", "class", "predicted_class", *(f"p({name})" for name in classes)]
+    assert [*rows] == [
+        "name",
+        "class",
+        "predicted_class",
+        *(f"p({name})" for name in classes),
+    ]
     predicted, expected = np.load(f"{run}/test_predictions.npy")
     assert rows["predicted_class"].astype(int).tolist() == predicted.tolist()
     assert rows["class"].astype(int).tolist() == expected.tolist()
     assert rows["name"].tolist() == [f"digit {row}" for row in range(360)]
     assert result["samples"] == 360
-    assert result["classes"] == {name: (rows["predicted_class"] == name).sum() for name in classes}
+    assert result["classes"] == {
+        name: (rows["predicted_class"] == name).sum() for name in classes
+    }
     source = open_split(test.recipe, "test")
     with torch.no_grad():
-        shares = test.model(source.load(torch.arange(9), None, 0)).double().softmax(dim=1)
-    np.testing.assert_allclose(rows.iloc[:9, 3:].to_numpy(float), shares.numpy(), rtol=1e-4)
-    Image.fromarray(source.load(torch.tensor([3]), None, 0)["images"][0, 0].numpy()).save("three.png")
+        shares = (
+            test.model(source.load(torch.arange(9), None, 0)).double().softmax(dim=1)
+        )
+    np.testing.assert_allclose(
+        rows.iloc[:9, 3:].to_numpy(float), shares.numpy(), rtol=1e-4
+    )
+    Image.fromarray(
+        source.load(torch.tensor([3]), None, 0)["images"][0, 0].numpy()
+    ).save("three.png")
     assert main(["predict", run, "three.png", "-o", "one.parquet"]) == 0
     one = pd.read_parquet("one.parquet")
-    assert [*one] == ["name", "predicted_class", *(f"p({name})" for name in classes)]  # nothing is known of it
-    np.testing.assert_allclose(one.iloc[0, 2:].to_numpy(float), shares[3].numpy(), atol=1e-5)
+    assert [*one] == [
+        "name",
+        "predicted_class",
+        *(f"p({name})" for name in classes),
+    ]  # nothing is known of it
+    np.testing.assert_allclose(
+        one.iloc[0, 2:].to_numpy(float), shares[3].numpy(), atol=1e-5
+    )
     assert not [*Path().glob(".writing*")]
     for words, message in (
         (["runs/digits_demo", "test", "-o", "no.csv"], "RUN must be a fine-tuned run"),
-        ([run, "test", "-o", "no.npy"], "--output must be a .csv, .tsv or .parquet file"),
+        (
+            [run, "test", "-o", "no.npy"],
+            "--output must be a .csv, .tsv or .parquet file",
+        ),
         ([run, "three.csv", "-o", "three.csv"], "--output must not write over DATA"),
-        ([run, "test", "-o", "no.csv", "--column", "x"], "--column must be given for a table"),
-        ([run, "thr*.png", "-o", "runs"], "--output must be a .csv, .tsv or .parquet file in an existing folder"),
+        (
+            [run, "test", "-o", "no.csv", "--column", "x"],
+            "--column must be given for a table",
+        ),
+        (
+            [run, "thr*.png", "-o", "runs"],
+            "--output must be a .csv, .tsv or .parquet file in an existing folder",
+        ),
         ([run, "sai*.csv", "-o", "said.csv"], "--output must not write over DATA"),
     ):
         capfd.readouterr()
@@ -181,7 +250,10 @@ def test_a_table_is_no_run(call, capfd):
 
 
 def test_what_is_watched_is_the_held_out_samples_answer(call):
-    assert call(*settings("watch={every_steps: 12, samples: 100}"), "--name", "watched")[0] == 0
+    assert (
+        call(*settings("watch={every_steps: 12, samples: 100}"), "--name", "watched")[0]
+        == 0
+    )
     folder = RunFolder("runs/watched/labels_5/seed_0")
     run = load_run(str(folder.path))
     held = open_training_data(run.recipe)[1]
@@ -196,7 +268,11 @@ def test_what_is_watched_is_the_held_out_samples_answer(call):
 
 def test_starts_from_the_run_unless_told_otherwise(call):
     still = ("optimizer.lr=1e-9", "tune.freeze=true")
-    encoder = {name: t for name, t in load_run("runs/digits_demo").model.state_dict().items() if "encoder." in name}
+    encoder = {
+        name: t
+        for name, t in load_run("runs/digits_demo").model.state_dict().items()
+        if "encoder." in name
+    }
     for name, more in (
         ("from_run", ()),
         ("from_scratch", (SCRATCH,)),
@@ -204,18 +280,30 @@ def test_starts_from_the_run_unless_told_otherwise(call):
     ):
         assert call(*settings(*still, *more), "--name", name)[0] == 0
         tuned = load_run(f"runs/{name}/labels_5/seed_0").model.state_dict()
-        same = all(torch.equal(tuned[f"backbone.{key}"], tensor) for key, tensor in encoder.items())
+        same = all(
+            torch.equal(tuned[f"backbone.{key}"], tensor)
+            for key, tensor in encoder.items()
+        )
         assert same == (name != "from_scratch")
 
 
 def test_learns_more_than_the_head_unless_frozen(call):
     for frozen in ("true", "false"):
-        assert call(*settings(f"tune.freeze={frozen}"), "--name", f"frozen_{frozen}")[0] == 0
+        assert (
+            call(*settings(f"tune.freeze={frozen}"), "--name", f"frozen_{frozen}")[0]
+            == 0
+        )
         folder = RunFolder(f"runs/frozen_{frozen}/labels_5/seed_0")
         first, last = weights(folder, 8), weights(folder, 12)
-        moved = {name for name in first if "/" not in name and not torch.equal(first[name], last[name])}
+        moved = {
+            name
+            for name in first
+            if "/" not in name and not torch.equal(first[name], last[name])
+        }
         assert any(name.startswith("model.head.") for name in moved)
-        assert any(name.startswith("model.backbone.") for name in moved) == (frozen == "false")
+        assert any(name.startswith("model.backbone.") for name in moved) == (
+            frozen == "false"
+        )
 
 
 EVERYTHING = (
@@ -227,12 +315,28 @@ EVERYTHING = (
 
 
 def test_killed_and_continued_is_bit_identical(call, pretrained):
-    more = settings(*EVERYTHING, "schedule={steps: 300}", "checkpoint.every_steps=5", "repeat.labels_per_class=[all]")
+    more = settings(
+        *EVERYTHING,
+        "schedule={steps: 300}",
+        "checkpoint.every_steps=5",
+        "repeat.labels_per_class=[all]",
+    )
     assert call(*more, "--name", "straight")[0] == 0
-    command = [str(Path(sys.executable).with_name("r2mae")), "finetune", str(RECIPE), *more, "--name", "killed"]
+    command = [
+        str(Path(sys.executable).with_name("r2mae")),
+        "finetune",
+        str(RECIPE),
+        *more,
+        "--name",
+        "killed",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     killed = RunFolder("runs/killed/labels_all/seed_0")
-    while process.poll() is None and not (killed.checkpoints / "step_10").is_dir() and not killed.pointer("last"):
+    while (
+        process.poll() is None
+        and not (killed.checkpoints / "step_10").is_dir()
+        and not killed.pointer("last")
+    ):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -245,7 +349,12 @@ def test_killed_and_continued_is_bit_identical(call, pretrained):
 
 def test_two_processes_are_one(pretrained):
     """Two runs in one command, so the second meets processes that are already there."""
-    more = settings(*EVERYTHING[:1], "tune={class_weights: balanced}", "batch.per_device_samples=4", "repeat.seeds=2")
+    more = settings(
+        *EVERYTHING[:1],
+        "tune={class_weights: balanced}",
+        "batch.per_device_samples=4",
+        "repeat.seeds=2",
+    )
     for name, devices in (("one", 1), ("two", 2)):
         done = r2mae(
             "finetune",
@@ -260,12 +369,17 @@ def test_two_processes_are_one(pretrained):
         )
         assert done.stdout.count("labels a class") == 1
     for seed in (0, 1):
-        one, two = (RunFolder(pretrained / f"runs/devices_{name}/labels_5/seed_{seed}") for name in ("one", "two"))
+        one, two = (
+            RunFolder(pretrained / f"runs/devices_{name}/labels_5/seed_{seed}")
+            for name in ("one", "two")
+        )
         before, after = metric(one, "train/loss"), metric(two, "train/loss")
         assert list(before) == list(after)
         assert max(abs(before[step] - after[step]) for step in before) < 1e-5
         for name in ("validation/loss", "validation/accuracy"):
-            assert metric(one, name)[12] == pytest.approx(metric(two, name)[12], abs=1e-4)
+            assert metric(one, name)[12] == pytest.approx(
+                metric(two, name)[12], abs=1e-4
+            )
 
 
 REFUSED = [
@@ -286,7 +400,9 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("more", "words"), REFUSED, ids=[" ".join(more) for more, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("more", "words"), REFUSED, ids=[" ".join(more) for more, _ in REFUSED]
+)
 def test_refuses(call, pretrained, more, words):
     code, _, lines = call(*settings(*more), "--name", "refused")
     assert code == 2, lines
@@ -304,7 +420,10 @@ def test_check_says_where_it_starts(call):
     assert report["classes"] == 10
     assert report["plans"]["5"]["train_samples"] == 50
     assert (
-        call(*settings("model.init_from=runs/later"), verb="check")[1].count("runs/later: not here, not looked at") == 1
+        call(*settings("model.init_from=runs/later"), verb="check")[1].count(
+            "runs/later: not here, not looked at"
+        )
+        == 1
     )
     code, _, lines = call(*settings("model.depth=3"), verb="check")
     assert (code, len(lines)) == (2, 1)
@@ -324,14 +443,21 @@ def letters(folder, **counts):
             place = folder / split / name
             place.mkdir(parents=True, exist_ok=True)
             for number in range(6):
-                Image.fromarray(np.full((8, 8), number, np.uint8)).save(place / f"{number}.png")
+                Image.fromarray(np.full((8, 8), number, np.uint8)).save(
+                    place / f"{number}.png"
+                )
     return f"data={{card: image_folder, root: {folder}, image_size: 8, channels: 1, augment: null, held_out: 0.25}}"
 
 
-def test_folders_name_classes_in_their_order_and_the_test_split_follows(call, pretrained):
+def test_folders_name_classes_in_their_order_and_the_test_split_follows(
+    call, pretrained
+):
     data = letters(pretrained / "ordered", train="zabq", test="zabq")
     code, out, _ = call(
-        *settings(data, "repeat.labels_per_class=[all]", "tune.class_weights={q: 2.0}"), "--name", "ordered", "--json"
+        *settings(data, "repeat.labels_per_class=[all]", "tune.class_weights={q: 2.0}"),
+        "--name",
+        "ordered",
+        "--json",
     )
     assert code == 0
     assert json.loads(out)["classes"] == ["a", "b", "q", "z"]
@@ -348,25 +474,41 @@ def test_unreadable_images_bring_nobody_elses_label_or_split(call, capfd, pretra
     for split in ("train", "test"):
         (pretrained / "bad" / split / "a" / "5.png").write_bytes(b"no image")
     skip = data.replace("held_out", "on_bad_sample: skip, held_out")
-    code, _, lines = call(*settings(skip, "repeat.labels_per_class=[3]"), "--name", "bad")
+    code, _, lines = call(
+        *settings(skip, "repeat.labels_per_class=[3]"), "--name", "bad"
+    )
     assert code == 0, lines
-    assert any("skipped 1 unreadable test samples" in line and "a/5.png" in line for line in lines)
+    assert any(
+        "skipped 1 unreadable test samples" in line and "a/5.png" in line
+        for line in lines
+    )
     _, expected = np.load("runs/bad/labels_3/seed_0/test_predictions.npy")
-    assert expected.tolist() == [0] * 5 + [1] * 7  # the stand-in is b/0.png, and counts as b
+    assert (
+        expected.tolist() == [0] * 5 + [1] * 7
+    )  # the stand-in is b/0.png, and counts as b
     for verb, output in (("predict", "bad.csv"), ("embed", "bad.parquet")):
         capfd.readouterr()
-        assert main([verb, "runs/bad/labels_3/seed_0", "test", "-o", output, "--json"]) == 0
+        assert (
+            main([verb, "runs/bad/labels_3/seed_0", "test", "-o", output, "--json"])
+            == 0
+        )
         said = capfd.readouterr()
-        assert json.loads(said.out)["samples"] == 11  # nothing stands in for what could not be read
+        assert (
+            json.loads(said.out)["samples"] == 11
+        )  # nothing stands in for what could not be read
         assert "left out: 1 unreadable samples, " in said.err
         assert "a/5.png" in said.err
     assert pd.read_csv("bad.csv")["name"].str.contains("a/5.png").sum() == 0
 
 
 def test_parts_find_stand_ins_among_themselves(pretrained):
-    data = letters(pretrained / "parts", train="ab").replace("held_out", "on_bad_sample: skip, held_out")
+    data = letters(pretrained / "parts", train="ab").replace(
+        "held_out", "on_bad_sample: skip, held_out"
+    )
     for number in (1, 3, 5):
-        (pretrained / "parts" / "train" / "a" / f"{number}.png").write_bytes(b"no image")
+        (pretrained / "parts" / "train" / "a" / f"{number}.png").write_bytes(
+            b"no image"
+        )
     recipe = load_recipe(str(RECIPE), [*SMALL, SCRATCH, data])
     for part in open_training_data(recipe):
         own = {int(part._whole(torch.tensor([row]))) for row in range(len(part))}
@@ -374,7 +516,9 @@ def test_parts_find_stand_ins_among_themselves(pretrained):
         assert set(batch["indices"].tolist()) <= own - {1, 3, 5}
     few = Chosen(open_training_data(recipe)[0], np.array([0, 2, 4]))
     read = few.load(torch.arange(3), None, 0)["indices"]
-    assert set(read.tolist()) <= {int(few._whole(torch.tensor([row]))) for row in range(3)} - {1, 3, 5}
+    assert set(read.tolist()) <= {
+        int(few._whole(torch.tensor([row]))) for row in range(3)
+    } - {1, 3, 5}
 
 
 def test_what_would_stop_it_half_way_stops_it_at_once(call, pretrained):
@@ -382,7 +526,9 @@ def test_what_would_stop_it_half_way_stops_it_at_once(call, pretrained):
     assert (code, len(lines)) == (2, 1)
     assert "labels_per_class must be at most" in lines[0]
     data = letters(pretrained / "letters", train="ab", test="abc")
-    code, _, lines = call(*settings(data, "repeat.labels_per_class=[all]"), "--name", "late")
+    code, _, lines = call(
+        *settings(data, "repeat.labels_per_class=[all]"), "--name", "late"
+    )
     assert (code, len(lines)) == (2, 1)
     assert "1 more: c" in lines[0]
     assert not (pretrained / "runs" / "late").exists()

@@ -17,7 +17,9 @@ def test_help_loads_no_heavy_library():
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'numpy', 'pydantic', 'scanpy', 'timm', 'pytorch_lightning'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -27,7 +29,9 @@ def test_help_is_quick():
         start = time.perf_counter()
         r2mae("--help", check=0)
         times.append(time.perf_counter() - start)
-    print(f"r2mae --help: {min(times):.3f} s")  # reported, not judged: the test above is what makes it so
+    print(
+        f"r2mae --help: {min(times):.3f} s"
+    )  # reported, not judged: the test above is what makes it so
 
 
 def test_every_command_has_a_module_and_help(capsys):
@@ -44,9 +48,17 @@ def test_help_lists_exactly_what_the_wings_have():
     for name in BUILT_IN:
         wing = find_wing(name)
         assert wing.name == name
-        assert set(wing.verbs) == {verb for verb, (owner, _) in VERBS.items() if owner == name}
-        assert set(wing.builds) == {kind for kind, (owner, _) in BUILDS.items() if owner == name}
-        assert all(wing.verbs[verb].help == text for verb, (owner, text) in VERBS.items() if owner == name)
+        assert set(wing.verbs) == {
+            verb for verb, (owner, _) in VERBS.items() if owner == name
+        }
+        assert set(wing.builds) == {
+            kind for kind, (owner, _) in BUILDS.items() if owner == name
+        }
+        assert all(
+            wing.verbs[verb].help == text
+            for verb, (owner, text) in VERBS.items()
+            if owner == name
+        )
 
 
 def test_an_unknown_command_is_one_line(capsys):
@@ -57,5 +69,10 @@ def test_an_unknown_command_is_one_line(capsys):
 
 
 def test_python_dash_m_works():
-    done = subprocess.run([sys.executable, "-m", "r2mae", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "r2mae", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.startswith("r2mae 0.")

@@ -28,20 +28,40 @@ def test_risk(capsys):
 
 
 def test_the_peak_is_said(capsys):
-    assert main([*RISK, "--covariance", "identity", "--num-features", "100", "--json"]) == 0
+    assert (
+        main([*RISK, "--covariance", "identity", "--num-features", "100", "--json"])
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["excess_risk"] == "inf"
 
 
 def test_files(tmp_path, capsys):
     np.save(tmp_path / "s.npy", np.eye(5))
     np.save(tmp_path / "b.npy", np.ones(5))
-    line = [*RISK, "--covariance", str(tmp_path / "s.npy"), "--coefficients", str(tmp_path / "b.npy")]
+    line = [
+        *RISK,
+        "--covariance",
+        str(tmp_path / "s.npy"),
+        "--coefficients",
+        str(tmp_path / "b.npy"),
+    ]
     assert main([*line, "--noise-variance", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["num_features"] == 5
 
 
 def test_plot(tmp_path, capsys):
-    line = ["theory", "plot", "--num-rows", "100", "--ratio", "0.75", *AR1, "-o", str(tmp_path / "p.png"), "--json"]
+    line = [
+        "theory",
+        "plot",
+        "--num-rows",
+        "100",
+        "--ratio",
+        "0.75",
+        *AR1,
+        "-o",
+        str(tmp_path / "p.png"),
+        "--json",
+    ]
     assert main(line) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["a fresh mask at every visit"]) == len(found["ratio"])
@@ -53,15 +73,27 @@ def test_plot(tmp_path, capsys):
     [
         ([*RISK, "--covariance", "ar1:0.9"], "num_features must be at least 1"),
         ([*RISK, "--covariance", "what"], "covariance must be identity"),
-        ([*RISK, *AR1, "--target", "300"], "target must be a feature in [0, 200], got 300"),
+        (
+            [*RISK, *AR1, "--target", "300"],
+            "target must be a feature in [0, 200], got 300",
+        ),
         ([*RISK, *AR1, "--ratio", "uniform:0.1:50"], "did you mean 0.50?"),
         ([*RISK, *AR1, "--ratio", "uniform:0.1"], "--ratio must be a ratio or one of"),
         ([*RISK, *AR1, "--ratio", "0"], "ratio must be in (0, 1), got 0"),
-        ([*RISK, *AR1, "--noise-variance", "-1"], "--noise-variance must be at least 0"),
-        ([*RISK, *AR1, "--coefficients", "b.npy"], "--coefficients must not be given with --target"),
+        (
+            [*RISK, *AR1, "--noise-variance", "-1"],
+            "--noise-variance must be at least 0",
+        ),
+        (
+            [*RISK, *AR1, "--coefficients", "b.npy"],
+            "--coefficients must not be given with --target",
+        ),
         ([*RISK, *AR1, "--masks-per-row", "3"], "masks_per_row must be 1 or inf"),
         (["theory", "recommend", DEMO, "-o", "a.pdf"], "-o must be a .png file"),
-        (["theory", "recommend", DEMO, "-o", "absent/a.png"], "in a folder that exists, got absent/a.png"),
+        (
+            ["theory", "recommend", DEMO, "-o", "absent/a.png"],
+            "in a folder that exists, got absent/a.png",
+        ),
         (["theory", "recommend", "absent.yaml"], "absent.yaml"),
     ],
 )
@@ -77,7 +109,16 @@ def test_bad_input_is_one_line(words, complaint, capsys):
 def test_recommend_reads_a_recipe_and_writes_one(tmp_path, capsys, choice):
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(DEMO.read_text())
-    line = ["theory", "recommend", str(recipe), "--bootstrap", "1", "--json", "--write", choice]
+    line = [
+        "theory",
+        "recommend",
+        str(recipe),
+        "--bootstrap",
+        "1",
+        "--json",
+        "--write",
+        choice,
+    ]
     assert main([*line, "-o", str(tmp_path / "a.png")]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[0])
     assert found["num_rows"] == 1293

@@ -19,7 +19,18 @@ from tests.conftest import DEMO, TINY, overrides
 def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("verbs"))
-        assert main(["pretrain", str(DEMO), *overrides("watch.pictures=true"), "--name", "run"]) == 0
+        assert (
+            main(
+                [
+                    "pretrain",
+                    str(DEMO),
+                    *overrides("watch.pictures=true"),
+                    "--name",
+                    "run",
+                ]
+            )
+            == 0
+        )
         yield
 
 
@@ -42,12 +53,18 @@ def test_check(answer, capfd):
     assert report["parameters"]["all"] == sum(p.numel() for p in model.parameters())
     assert report["plan"]["steps"] == 20
     assert report["plan"]["train_samples"] == 1293
-    assert [level["ratio"] for level in report["levels"]] == pytest.approx(recipe.mask.law.table(0).tolist())
+    assert [level["ratio"] for level in report["levels"]] == pytest.approx(
+        recipe.mask.law.table(0).tolist()
+    )
     for level in report["levels"]:
-        expected = count_masked(torch.tensor([16]), torch.tensor([level["ratio"]], dtype=torch.float64))
+        expected = count_masked(
+            torch.tensor([16]), torch.tensor([level["ratio"]], dtype=torch.float64)
+        )
         assert level["masked"] == int(expected)
         assert level["visible"] == 16 - level["masked"]
-        assert level["step_tflop"] == pytest.approx(16 * model.training_flops(level["visible"]) / 1e12)
+        assert level["step_tflop"] == pytest.approx(
+            16 * model.training_flops(level["visible"]) / 1e12
+        )
     assert main(["check", str(DEMO), str(DEMO)]) == 0
     assert capfd.readouterr().out.count("TFLOP a step") == 2
 
@@ -63,10 +80,17 @@ def test_mask_shows_what_training_hides(answer, capfd):
         mask = module.objective.prepare(module.model, batch, step["step"])["mask"]
         for row, sample in enumerate(step["samples"]):
             assert sample["masked"] == mask.is_masked[row].nonzero()[:, 0].tolist()
-            assert sample["index"] == int(batch["indices"][row])  # as trace.jsonl has it
-    assert main(["mask", str(DEMO), *overrides(), "--steps", "0:1", "--positions", "0:1"]) == 0
+            assert sample["index"] == int(
+                batch["indices"][row]
+            )  # as trace.jsonl has it
+    assert (
+        main(["mask", str(DEMO), *overrides(), "--steps", "0:1", "--positions", "0:1"])
+        == 0
+    )
     drawn = capfd.readouterr().out
-    assert drawn.count("#") + drawn.count(".") - 1 == 16  # one point belongs to the printed ratio
+    assert (
+        drawn.count("#") + drawn.count(".") - 1 == 16
+    )  # one point belongs to the printed ratio
 
 
 @pytest.mark.parametrize("task", ["knn", "linear_probe"])
@@ -74,7 +98,16 @@ def test_evaluate(answer, task):
     scores = answer("evaluate", "runs/run", "--task", task, "--baselines")["scores"]
     assert list(scores) == ["pretrained", "untrained", "raw input"]
     assert scores["raw input"]["accuracy"] > 0.85
-    few = answer("evaluate", "runs/run", "--task", task, "--labels-per-class", "5", "--draws", "3")
+    few = answer(
+        "evaluate",
+        "runs/run",
+        "--task",
+        task,
+        "--labels-per-class",
+        "5",
+        "--draws",
+        "3",
+    )
     assert few["scores"]["pretrained"]["draws"] == 3
     assert few["checkpoint_step"] == 20
     assert few["scores"]["pretrained"]["over"] == "draws"
@@ -82,14 +115,36 @@ def test_evaluate(answer, task):
 
 
 def test_evaluate_compares_pair_by_pair(answer):
-    call = ("evaluate", "runs/run", "--task", "linear_probe", "--draws", "4", "--labels-per-class")
+    call = (
+        "evaluate",
+        "runs/run",
+        "--task",
+        "linear_probe",
+        "--draws",
+        "4",
+        "--labels-per-class",
+    )
     several = answer(*call, "1,7,all", "--baselines")
-    assert several["labels_per_class"] == [row["labels_per_class"] for row in several["rows"]] == [1, 7, "all"]
-    for row, over in zip(several["rows"], ("draws", "draws", "test items"), strict=True):
-        assert list(row["differences"]) == ["pretrained - untrained", "pretrained - raw input"]
+    assert (
+        several["labels_per_class"]
+        == [row["labels_per_class"] for row in several["rows"]]
+        == [1, 7, "all"]
+    )
+    for row, over in zip(
+        several["rows"], ("draws", "draws", "test items"), strict=True
+    ):
+        assert list(row["differences"]) == [
+            "pretrained - untrained",
+            "pretrained - raw input",
+        ]
         for name, found in row["differences"].items():
-            ours, theirs = row["scores"]["pretrained"], row["scores"][name.removeprefix("pretrained - ")]
-            assert found["difference"] == pytest.approx(ours["accuracy"] - theirs["accuracy"])
+            ours, theirs = (
+                row["scores"]["pretrained"],
+                row["scores"][name.removeprefix("pretrained - ")],
+            )
+            assert found["difference"] == pytest.approx(
+                ours["accuracy"] - theirs["accuracy"]
+            )
             assert found["over"] == ours["over"] == theirs["over"] == over
             assert 0 < found["half_width"] < 0.5
     alone = answer(*call, "7", "--baselines")
@@ -99,24 +154,46 @@ def test_evaluate_compares_pair_by_pair(answer):
 
 
 def test_evaluate_prints_a_line_for_each_count(trained, capfd):
-    assert main(["evaluate", "runs/run", "--task", "knn", "--labels-per-class", "2,all", "--baselines"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                "runs/run",
+                "--task",
+                "knn",
+                "--labels-per-class",
+                "2,all",
+                "--baselines",
+            ]
+        )
+        == 0
+    )
     heading, columns, *lines = capfd.readouterr().out.splitlines()
     assert "paired" in heading
     assert columns.split()[-2:] == ["interval", "over"]
     assert [line.split()[:2] for line in lines] == [["2", "knn"], ["all", "knn"]]
     assert [line.count("±") for line in lines] == [5, 5]
-    assert [line.endswith(end) for line, end in zip(lines, ("10 draws", "test items"), strict=True)] == [True, True]
+    assert [
+        line.endswith(end)
+        for line, end in zip(lines, ("10 draws", "test items"), strict=True)
+    ] == [True, True]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--labels-per-class", "0"), "must be whole numbers from 1, or all, between commas, got '0'"),
+        (
+            ("--labels-per-class", "0"),
+            "must be whole numbers from 1, or all, between commas, got '0'",
+        ),
         (("--labels-per-class", "x"), "between commas, got 'x'"),
         (("--labels-per-class", "5,,all"), "between commas, got '5,,all'"),
         (("--labels-per-class", "5,-1"), "between commas, got '5,-1'"),
         (("--labels-per-class", "5,9999"), "labels_per_class must be at most "),
-        (("--label", "fine"), "data.label_column must be a column of the data, got 'fine' for data without"),
+        (
+            ("--label", "fine"),
+            "data.label_column must be a column of the data, got 'fine' for data without",
+        ),
     ],
 )
 def test_evaluate_refuses_in_one_line(trained, capfd, options, message):
@@ -133,7 +210,15 @@ def test_evaluate_refuses_in_one_line(trained, capfd, options, message):
 def test_reconstruct(answer, tmp_path):
     Image.effect_noise((30, 20), 50).save(tmp_path / "one.png")
     out = tmp_path / "out.png"
-    made = answer("reconstruct", "runs/run", tmp_path / "one.png", "-o", out, "--ratios", "0.5,0.8")
+    made = answer(
+        "reconstruct",
+        "runs/run",
+        tmp_path / "one.png",
+        "-o",
+        out,
+        "--ratios",
+        "0.5,0.8",
+    )
     assert made["images"] == 1
     assert list(made["loss"]) == ["0.5", "0.8"]
     assert np.asarray(Image.open(out)).shape == (96, 5 * 98 - 2, 3)
@@ -148,10 +233,17 @@ def test_embed(answer, tmp_path):
     source = open_split(load_recipe(str(DEMO)), "test")
     with open(made["names"], newline="") as file:
         names = list(csv.reader(file))
-    assert names == [["name", "class"], *([f"digit {row}", str(source.labels[row])] for row in range(360))]
-    Image.fromarray(source.load(torch.tensor([3]), None, 0)["images"][0, 0].numpy()).save(tmp_path / "three.png")
+    assert names == [
+        ["name", "class"],
+        *([f"digit {row}", str(source.labels[row])] for row in range(360)),
+    ]
+    Image.fromarray(
+        source.load(torch.tensor([3]), None, 0)["images"][0, 0].numpy()
+    ).save(tmp_path / "three.png")
     answer("embed", "runs/run", tmp_path / "three.png", "-o", tmp_path / "one.npy")
-    assert (tmp_path / "one.names.csv").read_text() == f"name,class\n{tmp_path / 'three.png'},\n"
+    assert (
+        tmp_path / "one.names.csv"
+    ).read_text() == f"name,class\n{tmp_path / 'three.png'},\n"
     np.testing.assert_allclose(np.load(tmp_path / "one.npy")[0], features[3], atol=1e-5)
     assert [path.name for path in tmp_path.glob(".*")] == []
 
@@ -176,12 +268,22 @@ def test_demo_ends_with_its_numbers(trained, capfd):
 def test_check_says_what_balanced_draws_save(scratch, capsys):
     from r2mae.cli.main import main
 
-    base = ["check", str(DEMO), "--json", "--set", "mask.ratio={uniform: {low: 0.2, high: 0.8}}"]
+    base = [
+        "check",
+        str(DEMO),
+        "--json",
+        "--set",
+        "mask.ratio={uniform: {low: 0.2, high: 0.8}}",
+    ]
     assert main(base) == 0
     alone = json.loads(capsys.readouterr().out)
     costs = [level["step_tflop"] for level in alone["levels"]]
     assert alone["independent_draws"]["ranks"] == 8
-    assert 1.1 < alone["independent_draws"]["cost"] < max(costs) / (sum(costs) / len(costs))
+    assert (
+        1.1
+        < alone["independent_draws"]["cost"]
+        < max(costs) / (sum(costs) / len(costs))
+    )
     assert main([*base, "--set", "hardware.devices=2"]) == 0
     assert json.loads(capsys.readouterr().out)["independent_draws"]["ranks"] == 2
     assert main([*base, "--set", "mask.scope=sample"]) == 0

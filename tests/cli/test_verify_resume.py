@@ -5,7 +5,17 @@ from tests.conftest import DEMO, overrides, r2mae
 
 
 def test_kills_on_one_and_two_devices(tmp_path):
-    done = r2mae("verify-resume", DEMO, *overrides(), "--kill-at", "7", "--devices", "1,2", cwd=tmp_path, check=0)
+    done = r2mae(
+        "verify-resume",
+        DEMO,
+        *overrides(),
+        "--kill-at",
+        "7",
+        "--devices",
+        "1,2",
+        cwd=tmp_path,
+        check=0,
+    )
     result = json.loads(done.stdout.splitlines()[-1].removeprefix("verify-resume: "))
     assert result["passed"]
     assert result["order_and_masks_identical"]
@@ -16,7 +26,9 @@ def test_kills_on_one_and_two_devices(tmp_path):
 
 
 def test_a_batch_that_does_not_divide_is_said_before_anything_runs(tmp_path):
-    done = r2mae("verify-resume", DEMO, *overrides(), "--devices", "1,3", cwd=tmp_path, check=2)
+    done = r2mae(
+        "verify-resume", DEMO, *overrides(), "--devices", "1,3", cwd=tmp_path, check=2
+    )
     assert "must be divisible by" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
@@ -24,20 +36,28 @@ def test_a_batch_that_does_not_divide_is_said_before_anything_runs(tmp_path):
 
 def test_a_plain_difference_fails(tmp_path, monkeypatch):
     """The comparison itself: two runs that differ in one mask, in one weight, in one loss."""
-    rows = [{"step": 1, "position": 0, "index": 4, "ratio": 0.5, "mask": "a", "loss": 1.0}]
+    rows = [
+        {"step": 1, "position": 0, "index": 4, "ratio": 0.5, "mask": "a", "loss": 1.0}
+    ]
     for name, change, hashes in (
         ("straight", {}, "h"), ("same", {}, "h"), ("mask", {"mask": "b"}, "h"), ("weights", {}, "g"),
         ("loss", {"loss": 1.1}, "h"),
     ):  # fmt: skip
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "trace.jsonl").write_text("".join(json.dumps(row | change) + "\n" for row in rows))
+        (folder / "trace.jsonl").write_text(
+            "".join(json.dumps(row | change) + "\n" for row in rows)
+        )
         (folder / "hashes").write_text(hashes)
-    monkeypatch.setattr(verify_resume, "_hashes", lambda path: (path / "hashes").read_text())
+    monkeypatch.setattr(
+        verify_resume, "_hashes", lambda path: (path / "hashes").read_text()
+    )
 
     def passed(killed, elastic):
         straight = {1: tmp_path / "straight"}
-        return verify_resume._compare(straight, {1: tmp_path / killed}, tmp_path / elastic, exact_losses=True)["passed"]
+        return verify_resume._compare(
+            straight, {1: tmp_path / killed}, tmp_path / elastic, exact_losses=True
+        )["passed"]
 
     assert passed("same", "same")
     assert not passed("mask", "same")

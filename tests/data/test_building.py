@@ -23,7 +23,10 @@ def test_what_a_stop_leaves_is_found_again_and_goes_when_the_files_change(tmp_pa
     stopped(tmp_path / "out", ONE)
     with building(tmp_path / "out", TWO) as work:
         assert list(work.iterdir()) == []
-    assert {path.name for path in tmp_path.iterdir()} == {"out", f".building_out_b_{ONE}"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "out",
+        f".building_out_b_{ONE}",
+    }
     (tmp_path / "out").rmdir()
     stopped(tmp_path / "out", "")
     assert {path.name for path in tmp_path.iterdir()} == {f".building_out_b_{ONE}"}
@@ -36,4 +39,6 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with whole(tmp_path / "a.csv") as unfinished:
         unfinished.write_text("all")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.csv", "all")]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
+        ("a.csv", "all")
+    ]

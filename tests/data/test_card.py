@@ -7,7 +7,13 @@ from r2mae.errors import InputError
 from r2mae.schema.card import Card
 
 PLAIN = {"title": "t", "source": "s", "licence": "l", "modality": "vision"}
-CARD = Card(files={"train": ("train/", "train-*.parquet", "./", "*.parquet"), "test": ("test/",)}, **PLAIN)
+CARD = Card(
+    files={
+        "train": ("train/", "train-*.parquet", "./", "*.parquet"),
+        "test": ("test/",),
+    },
+    **PLAIN,
+)
 
 
 def refusal(function, *arguments):
@@ -45,10 +51,14 @@ def test_unknown_cards(name, words):
 
 def test_a_card_of_ones_own(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("{title: t, source: s, licence: l, modality: vision, label_column: fine_label}")
+    path.write_text(
+        "{title: t, source: s, licence: l, modality: vision, label_column: fine_label}"
+    )
     assert load_card(str(path)).label_column == "fine_label"
     path.write_text("{title: t, source: s, modality: vision}")
-    assert refusal(load_card, str(path)) == f"{path}: licence must be given, got nothing."
+    assert (
+        refusal(load_card, str(path)) == f"{path}: licence must be given, got nothing."
+    )
 
 
 def test_root_wins_over_the_cards_own(tmp_path, monkeypatch):
@@ -59,7 +69,9 @@ def test_root_wins_over_the_cards_own(tmp_path, monkeypatch):
     assert locate(card, None) == Path("second")
     (tmp_path / "first").mkdir()
     assert locate(card, None) == Path("first")
-    assert locate(card, "given") == Path("given")  # whether it exists is said by find_files
+    assert locate(card, "given") == Path(
+        "given"
+    )  # whether it exists is said by find_files
 
 
 @pytest.mark.parametrize(
@@ -72,7 +84,12 @@ def test_root_wins_over_the_cards_own(tmp_path, monkeypatch):
             None,
             ["train-1.parquet", "train-2.parquet"],
         ),
-        ([f"{x}.parquet" for x in "dafcbe"], "train", None, [f"{x}.parquet" for x in "abcdef"]),
+        (
+            [f"{x}.parquet" for x in "dafcbe"],
+            "train",
+            None,
+            [f"{x}.parquet" for x in "abcdef"],
+        ),
         (["cats/a.png"], "train", ".", []),
         (["test/a.png", "train/a.png"], "test", "test", []),
     ],
@@ -89,9 +106,17 @@ def test_the_first_place_that_exists(tmp_path, present, split, folder, files):
 @pytest.mark.parametrize(
     ("present", "split", "words"),
     [
-        ([], "test", ["must hold test/ for split 'test'", "got nothing", "Check the path."]),
+        (
+            [],
+            "test",
+            ["must hold test/ for split 'test'", "got nothing", "Check the path."],
+        ),
         (["train/a.png", "readme.txt"], "test", ["got readme.txt, train."]),
-        (["train/a.png"], "validation", ["a split that the card does not have", "'validation'"]),
+        (
+            ["train/a.png"],
+            "validation",
+            ["a split that the card does not have", "'validation'"],
+        ),
         (["test"], "test", ["got test."]),  # a file where a folder is meant
         ([f"{number:02}.txt" for number in range(20)], "test", ["07.txt."]),
     ],
@@ -110,4 +135,7 @@ def test_root_must_be_a_folder(tmp_path):
     (tmp_path / "file").touch()
     for name in ("missing", "file"):
         message = refusal(find_files, CARD, tmp_path / name, "train")
-        assert message == f"data.root must be an existing folder, got '{tmp_path / name}'. Check the path."
+        assert (
+            message
+            == f"data.root must be an existing folder, got '{tmp_path / name}'. Check the path."
+        )

@@ -49,7 +49,9 @@ def test_any_change_shows(tmp_path, other):
 
 def test_without_contents_names_and_sizes_count(tmp_path):
     words = [
-        fingerprint_files(tmp_path / folder, written(tmp_path / folder, contents), contents=False)
+        fingerprint_files(
+            tmp_path / folder, written(tmp_path / folder, contents), contents=False
+        )
         for folder, contents in {
             "plain": PLAIN,
             "other bytes": {"a.bin": b"onE", "sub/b.bin": b"two"},
@@ -74,7 +76,9 @@ def test_large_files_are_known_by_size_and_both_ends(tmp_path, monkeypatch):
     assert word(plain[:9] + b"x" + plain[10:]) != first
     assert word(plain[:190] + b"x" + plain[191:]) != first
     assert word(plain[:100] + b"x" + plain[100:]) != first
-    assert word(plain[:50] + b"x" + plain[51:100]) != word(plain[:100])  # small files are read whole
+    assert word(plain[:50] + b"x" + plain[51:100]) != word(
+        plain[:100]
+    )  # small files are read whole
 
 
 def test_arrays_are_known_by_type_shape_and_values():
@@ -93,5 +97,7 @@ def test_arrays_are_known_by_type_shape_and_values():
     assert len(set(words)) == len(variants)
     assert fingerprint_array(np.arange(12, dtype=np.uint8)) == words[0]
     wide = np.arange(24, dtype=np.uint8).reshape(4, 6)
-    assert fingerprint_array(wide[:, ::2]) == fingerprint_array(wide[:, ::2].copy())  # layout in memory is not data
+    assert fingerprint_array(wide[:, ::2]) == fingerprint_array(
+        wide[:, ::2].copy()
+    )  # layout in memory is not data
     assert all(re.fullmatch("[0-9a-f]{16}", word) for word in words)

@@ -93,5 +93,8 @@ def test_a_run_says_which_file_could_not_be_read(images, scratch, monkeypatch, w
     assert training.module.steps_done == 4
     allowed = 10**6
     training, _ = prepare("broken", *settings)
-    with pytest.raises(InputError, match=r"07\.png \(sample 23\) must be readable, got .*Input/output error"):
+    with pytest.raises(
+        InputError,
+        match=r"07\.png \(sample 23\) must be readable, got .*Input/output error",
+    ):
         training.run()

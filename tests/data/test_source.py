@@ -36,7 +36,14 @@ def members(part):
 
 @pytest.mark.parametrize(
     ("num", "share", "held"),
-    [(2, 0.5, 1), (10, 0.1, 1), (20, 0.05, 1), (100, 0.05, 5), (1437, 0.1, 144), (999, 0.7, 699)],
+    [
+        (2, 0.5, 1),
+        (10, 0.1, 1),
+        (20, 0.05, 1),
+        (100, 0.05, 5),
+        (1437, 0.1, 144),
+        (999, 0.7, 699),
+    ],
 )
 def test_parts_are_disjoint_and_complete(num, share, held):
     train, held_out = hold_out(Numbers(num), share)
@@ -66,9 +73,13 @@ def test_held_out_samples_come_from_everywhere():
     assert int((per_tenth - 100).abs().max()) < 40
 
 
-@pytest.mark.parametrize(("num", "share"), [(1, 0.5), (2, 0.1), (10, 0.01), (10, 0.99), (1, 0.99)])
+@pytest.mark.parametrize(
+    ("num", "share"), [(1, 0.5), (2, 0.1), (10, 0.01), (10, 0.99), (1, 0.99)]
+)
 def test_neither_part_may_be_empty(num, share):
-    with pytest.raises(InputError, match=rf"data.held_out must .* {num}, got {share}\. Use more data"):
+    with pytest.raises(
+        InputError, match=rf"data.held_out must .* {num}, got {share}\. Use more data"
+    ):
         hold_out(Numbers(num), share)
 
 
@@ -77,7 +88,9 @@ def test_labels_and_fingerprint_follow():
     for part in hold_out(source, 0.3):
         assert part.labels.tolist() == [10 * value for value in members(part)]
         assert part.labels.dtype == np.int64
-        assert [part.name(index) for index in range(3)] == [f"number {value}" for value in members(part)[:3]]
+        assert [part.name(index) for index in range(3)] == [
+            f"number {value}" for value in members(part)[:3]
+        ]
         assert (part.labels_absent, part.class_names) == ("nothing", {0: "none"})
         assert part.fingerprint == source.fingerprint
     assert hold_out(Numbers(50, has_labels=False), 0.3)[0].labels is None
@@ -125,7 +138,10 @@ def test_programming_errors_are_not_hidden():
 def test_a_loader_yields_every_sample_of_an_epoch(workers):
     dataset = StreamDataset(Numbers(24), Stream(24, 1))
     loader = torch.utils.data.DataLoader(
-        dataset, batch_sampler=MicroBatches(8, 4, num_steps=3), collate_fn=as_is, num_workers=workers
+        dataset,
+        batch_sampler=MicroBatches(8, 4, num_steps=3),
+        collate_fn=as_is,
+        num_workers=workers,
     )
     values = [value for batch in loader for value in batch["values"].tolist()]
     assert values == Stream(24, 1).indices(torch.arange(24)).tolist()

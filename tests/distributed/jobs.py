@@ -14,26 +14,52 @@ from tests.conftest import DEMO, ROOT, overrides
 from tests.training.runs import metric
 
 # Bare outside names: the tests of one launcher must not see another's.
-PLAIN = {name: os.environ[name] for name in ("PATH", "HOME", "OMP_NUM_THREADS", "LANG") if name in os.environ}
+PLAIN = {
+    name: os.environ[name]
+    for name in ("PATH", "HOME", "OMP_NUM_THREADS", "LANG")
+    if name in os.environ
+}
 ENVIRONMENT = PLAIN | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def command(name, *settings):
     """`pretrain` of the tiny recipe on two processes, watching little."""
-    fixed = ("hardware.devices=2", "hardware.accelerator=cpu", "watch.every_steps=100000", "watch.samples=16")
+    fixed = (
+        "hardware.devices=2",
+        "hardware.accelerator=cpu",
+        "watch.every_steps=100000",
+        "watch.samples=16",
+    )
     arguments = overrides(*fixed, *settings)
-    return [sys.executable, "-P", "-m", "r2mae", "pretrain", str(DEMO), *arguments, "--name", name]
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "r2mae",
+        "pretrain",
+        str(DEMO),
+        *arguments,
+        "--name",
+        name,
+    ]
 
 
 def start(cwd, line, **environment):
     """A process that leads a group."""
     return subprocess.Popen(
-        line, cwd=cwd, env=ENVIRONMENT | environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        line,
+        cwd=cwd,
+        env=ENVIRONMENT | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
 def last_step(folder: RunFolder) -> int:
-    return max(metric(folder, "train/loss"), default=0) if folder.metrics.is_file() else 0
+    return (
+        max(metric(folder, "train/loss"), default=0) if folder.metrics.is_file() else 0
+    )
 
 
 def wait_for(folder, process, step):
@@ -52,9 +78,15 @@ def members(cwd):
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if (entry / "cwd").resolve() != Path(cwd).resolve() or b"r2mae" not in (entry / "cmdline").read_bytes():
+            if (entry / "cwd").resolve() != Path(cwd).resolve() or b"r2mae" not in (
+                entry / "cmdline"
+            ).read_bytes():
                 continue
-            words = dict(word.split("=", 1) for word in (entry / "environ").read_text().split("\0") if "=" in word)
+            words = dict(
+                word.split("=", 1)
+                for word in (entry / "environ").read_text().split("\0")
+                if "=" in word
+            )
         except (OSError, UnicodeDecodeError):
             continue
         found[int(entry.name)] = words.get("RANK", words.get("LOCAL_RANK"))

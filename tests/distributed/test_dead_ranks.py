@@ -34,13 +34,32 @@ if os.environ.get("LOCAL_RANK") == "1":
         return made
     builtins.__build_class__ = build
 """
-SETTINGS = ("schedule.steps=100000", "hardware.timeout_seconds=10", "hardware.workers=1")
+SETTINGS = (
+    "schedule.steps=100000",
+    "hardware.timeout_seconds=10",
+    "hardware.workers=1",
+)
 FAULTS = {
     "rank 1 is killed": (1, signal.SIGKILL, 60, "rank 1 was killed by signal 9"),
     "rank 0 is killed": (0, signal.SIGKILL, 60, "rank 0 was killed by signal 9"),
-    "rank 1 freezes": (1, signal.SIGSTOP, 70, "rank 1 did not answer within hardware.timeout_seconds: 10"),
-    "rank 0 freezes": (0, signal.SIGSTOP, 70, "rank 0 did not answer within hardware.timeout_seconds: 10"),
-    "rank 1 raises": (1, None, 60, "rank 1: fault in r2mae: ZeroDivisionError: made by a test"),
+    "rank 1 freezes": (
+        1,
+        signal.SIGSTOP,
+        70,
+        "rank 1 did not answer within hardware.timeout_seconds: 10",
+    ),
+    "rank 0 freezes": (
+        0,
+        signal.SIGSTOP,
+        70,
+        "rank 0 did not answer within hardware.timeout_seconds: 10",
+    ),
+    "rank 1 raises": (
+        1,
+        None,
+        60,
+        "rank 1: fault in r2mae: ZeroDivisionError: made by a test",
+    ),
 }
 
 
@@ -53,7 +72,12 @@ def test_every_fault_ends_the_job_and_the_same_command_continues(tmp_path):
         before = last_step(folder)
         process = start(tmp_path, command("run", *SETTINGS), PYTHONPATH=path)
         wait_for(folder, process, before + 5)
-        assert sorted(filter(None, members(tmp_path).values())) == ["0", "0", "1", "1"]  # ranks, and a worker each
+        assert sorted(filter(None, members(tmp_path).values())) == [
+            "0",
+            "0",
+            "1",
+            "1",
+        ]  # ranks, and a worker each
         if number is None:
             (tmp_path / "raise").touch()
         else:

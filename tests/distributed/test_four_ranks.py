@@ -29,14 +29,26 @@ SETTINGS = overrides(
 
 
 def command(name, devices, *more):
-    return ["pretrain", DEMO, *SETTINGS, "--trace", "--set", f"hardware.devices={devices}", "--name", name, *more]
+    return [
+        "pretrain",
+        DEMO,
+        *SETTINGS,
+        "--trace",
+        "--set",
+        f"hardware.devices={devices}",
+        "--name",
+        name,
+        *more,
+    ]
 
 
 def kill_at(cwd, name, devices, step):
     """Train until a step was traced, then SIGKILL all processes."""
     program = str(Path(sys.executable).with_name("r2mae"))
     arguments = [program, *map(str, command(name, devices))]
-    process = subprocess.Popen(arguments, cwd=cwd, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        arguments, cwd=cwd, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     folder = RunFolder(cwd / "runs" / name)
     for _ in range(12_000):
         rows = read_trace(folder)
@@ -63,17 +75,24 @@ def test_four_ranks_killed_end_bit_identical(straight):
     kill_at(cwd, "killed", 4, at)
     r2mae(*command("killed", 4), cwd=cwd, check=0)
     killed = RunFolder(cwd / "runs" / "killed")
-    assert largest_difference(weights(straight, 24), weights(killed, 24)) == 0, f"killed at {at}"
+    assert largest_difference(weights(straight, 24), weights(killed, 24)) == 0, (
+        f"killed at {at}"
+    )
     assert read_trace(straight) == read_trace(killed)
 
 
 def test_one_two_four_one(straight):
-    cwd, folder = straight.path.parent.parent, RunFolder(straight.path.with_name("elastic"))
+    cwd, folder = (
+        straight.path.parent.parent,
+        RunFolder(straight.path.with_name("elastic")),
+    )
     for devices, step in ((1, 5), (2, 11), (4, 17)):
         kill_at(cwd, "elastic", devices, step)
     r2mae(*command("elastic", 1), cwd=cwd, check=0)
     given, expected = read_trace(folder), read_trace(straight)
     assert [row["position"] for row in given] == list(range(24 * 16))
     for row, wanted in zip(given, expected, strict=True):
-        assert {key: row[key] for key in row if key != "loss"} == {key: wanted[key] for key in wanted if key != "loss"}
+        assert {key: row[key] for key in row if key != "loss"} == {
+            key: wanted[key] for key in wanted if key != "loss"
+        }
         assert row["loss"] == pytest.approx(wanted["loss"], abs=1e-5)

@@ -9,7 +9,9 @@ from r2mae.training.run_folder import RunFolder
 from tests.distributed.jobs import command, end, nobody_is_left, pid_of, start, wait_for
 
 
-@pytest.mark.parametrize(("number", "to"), [(signal.SIGTERM, "rank 1"), (signal.SIGINT, "group")])
+@pytest.mark.parametrize(
+    ("number", "to"), [(signal.SIGTERM, "rank 1"), (signal.SIGINT, "group")]
+)
 def test_a_signal_saves_and_ends_every_rank(tmp_path, number, to):
     folder = RunFolder(tmp_path / "runs" / "run")
     process = start(tmp_path, command("run", "schedule.steps=100000"))

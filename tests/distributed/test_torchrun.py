@@ -9,7 +9,14 @@ import pytest
 
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
-from tests.distributed.jobs import command, end, last_step, nobody_is_left, start, wait_for
+from tests.distributed.jobs import (
+    command,
+    end,
+    last_step,
+    nobody_is_left,
+    start,
+    wait_for,
+)
 
 SRUN = """#!/usr/bin/env bash
 shift
@@ -37,8 +44,13 @@ def by_script(name, *settings):
 
 def test_torchrun_on_one_machine_survives_a_killed_worker(tmp_path, port):
     folder = RunFolder(tmp_path / "runs" / "run")
-    line = [str(ROOT / "scripts" / "torchrun.sh"), *by_script("run", "schedule.steps=300")]
-    process = start(tmp_path, line, PYTHON=sys.executable, NPROC_PER_NODE="2", MASTER_PORT=str(port))
+    line = [
+        str(ROOT / "scripts" / "torchrun.sh"),
+        *by_script("run", "schedule.steps=300"),
+    ]
+    process = start(
+        tmp_path, line, PYTHON=sys.executable, NPROC_PER_NODE="2", MASTER_PORT=str(port)
+    )
     wait_for(folder, process, 5)
     (worker,) = torchrun_worker(tmp_path, "1")
     os.kill(worker, signal.SIGKILL)
@@ -58,8 +70,16 @@ def torchrun_worker(cwd, rank):
 
 def test_two_nodes_and_one_of_them_is_lost_and_comes_back(tmp_path, port):
     folder = RunFolder(tmp_path / "runs" / "run")
-    line = [str(ROOT / "scripts" / "torchrun.sh"), *by_script("run", "schedule.steps=300")]
-    shared = {"PYTHON": sys.executable, "NNODES": "2", "MASTER_PORT": str(port), "LOCAL_ADDR": "127.0.0.1"}
+    line = [
+        str(ROOT / "scripts" / "torchrun.sh"),
+        *by_script("run", "schedule.steps=300"),
+    ]
+    shared = {
+        "PYTHON": sys.executable,
+        "NNODES": "2",
+        "MASTER_PORT": str(port),
+        "LOCAL_ADDR": "127.0.0.1",
+    }
     shared |= {"GLOO_SOCKET_IFNAME": "lo"}
     host = start(tmp_path, line, NODE_RANK="0", **shared)
     other = start(tmp_path, line, NODE_RANK="1", **shared)
@@ -77,13 +97,24 @@ def test_two_nodes_and_one_of_them_is_lost_and_comes_back(tmp_path, port):
 
 
 def test_slurm_script_saves_and_queues_again_on_usr1(tmp_path, port):
-    for name, text in (("srun", SRUN), ("scontrol", '#!/usr/bin/env bash\necho "$@" >> queued\n')):
+    for name, text in (
+        ("srun", SRUN),
+        ("scontrol", '#!/usr/bin/env bash\necho "$@" >> queued\n'),
+    ):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     folder = RunFolder(tmp_path / "runs" / "run")
-    slurm = {"SLURM_JOB_ID": "4711", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "2", "MASTER_PORT": str(port)}
+    slurm = {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_NNODES": "1",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "MASTER_PORT": str(port),
+    }
     path = f"{tmp_path}:{os.environ['PATH']}"
-    line = [str(ROOT / "scripts" / "slurm.sh"), *by_script("run", "schedule.steps=100000")]
+    line = [
+        str(ROOT / "scripts" / "slurm.sh"),
+        *by_script("run", "schedule.steps=100000"),
+    ]
     process = start(tmp_path, line, PYTHON=sys.executable, PATH=path, **slurm)
     wait_for(folder, process, 5)
     os.kill(int((tmp_path / "second.pid").read_text()), signal.SIGUSR1)

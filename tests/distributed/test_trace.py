@@ -28,14 +28,22 @@ prepare("run", f"hardware.devices={sys.argv[1]}", "batch.per_device_samples=4", 
 def record(cwd, devices):
     cwd.mkdir()
     (cwd / "job.py").write_text(_JOB)
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "PATH": "/usr/bin:/bin",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, str(cwd / "job.py"), str(devices)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stderr
     seen = {}
     for file in cwd.glob("rank_*.jsonl"):
         for row in map(json.loads, file.read_text().splitlines()):
-            for position, index, mask in zip(row["positions"], row["indices"], row["masks"], strict=True):
+            for position, index, mask in zip(
+                row["positions"], row["indices"], row["masks"], strict=True
+            ):
                 assert position not in seen
                 seen[position] = (index, tuple(mask))
     return seen, len(list(cwd.glob("rank_*.jsonl")))

@@ -23,7 +23,17 @@ SETTINGS = overrides(
 def runs(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("two")
     for name, devices in (("one", 1), ("two", 2)):
-        r2mae("pretrain", DEMO, *SETTINGS, "--set", f"hardware.devices={devices}", "--name", name, cwd=cwd, check=0)
+        r2mae(
+            "pretrain",
+            DEMO,
+            *SETTINGS,
+            "--set",
+            f"hardware.devices={devices}",
+            "--name",
+            name,
+            cwd=cwd,
+            check=0,
+        )
     return RunFolder(cwd / "runs" / "one"), RunFolder(cwd / "runs" / "two")
 
 
@@ -43,8 +53,12 @@ def test_weights_agree(runs):
 
 def test_validation_agrees(runs):
     for name in ("validation/loss", "validation/loss_at_0.5", "probe/effective_rank"):
-        assert metric(runs[0], name)[20] == pytest.approx(metric(runs[1], name)[20], rel=1e-4)
-    assert metric(runs[0], "probe/knn")[20] == pytest.approx(metric(runs[1], "probe/knn")[20], abs=0.051)
+        assert metric(runs[0], name)[20] == pytest.approx(
+            metric(runs[1], name)[20], rel=1e-4
+        )
+    assert metric(runs[0], "probe/knn")[20] == pytest.approx(
+        metric(runs[1], "probe/knn")[20], abs=0.051
+    )
 
 
 def test_order_ratios_and_masks_do_not_know_the_devices(tmp_path):
@@ -56,23 +70,59 @@ def test_order_ratios_and_masks_do_not_know_the_devices(tmp_path):
         for devices in (1, 2)
     ]  # fmt: skip
     assert shown[0] == shown[1]
-    positions = [sample["position"] for step in shown[0]["steps"] for sample in step["samples"]]
+    positions = [
+        sample["position"] for step in shown[0]["steps"] for sample in step["samples"]
+    ]
     assert positions == list(range(320))
-    assert len({sample["ratio"] for step in shown[0]["steps"] for sample in step["samples"]}) == 8
+    assert (
+        len(
+            {
+                sample["ratio"]
+                for step in shown[0]["steps"]
+                for sample in step["samples"]
+            }
+        )
+        == 8
+    )
 
 
 def test_more_ranks_than_samples_to_watch(tmp_path):
-    settings = overrides("batch.global_samples=18", "schedule.steps=4", "data.held_out=0.0014", "watch.samples=8")
-    r2mae("pretrain", DEMO, *settings, "--set", "hardware.devices=3", "--name", "run", cwd=tmp_path, check=0)
+    settings = overrides(
+        "batch.global_samples=18",
+        "schedule.steps=4",
+        "data.held_out=0.0014",
+        "watch.samples=8",
+    )
+    r2mae(
+        "pretrain",
+        DEMO,
+        *settings,
+        "--set",
+        "hardware.devices=3",
+        "--name",
+        "run",
+        cwd=tmp_path,
+        check=0,
+    )
     assert metric(RunFolder(tmp_path / "runs" / "run"), "validation/loss")[4] > 0
 
 
 def test_batch_norm_over_two_processes(tmp_path):
     """Statistics differ by process, weights may not: the checkpoint is one model, which both go on from."""
     encoder = "{encoder: resnet18, patch_size: 8, arguments: {channels: [8, 8, 8, 8], layers: [1, 1, 1, 1]}}"
-    settings = [f"model={encoder}", "data.image_size=32", "batch={global_samples: 16}", "watch={samples: 16}"]
+    settings = [
+        f"model={encoder}",
+        "data.image_size=32",
+        "batch={global_samples: 16}",
+        "watch={samples: 16}",
+    ]
     arguments = [part for setting in settings for part in ("--set", setting)]
-    arguments += ["--set", "schedule={steps: 4}", "--set", "hardware={devices: 2, accelerator: cpu}"]
+    arguments += [
+        "--set",
+        "schedule={steps: 4}",
+        "--set",
+        "hardware={devices: 2, accelerator: cpu}",
+    ]
     r2mae("pretrain", DEMO, *arguments, "--name", "run", cwd=tmp_path, check=0)
     run = RunFolder(tmp_path / "runs" / "run")
     assert metric(run, "validation/loss")[4] > 0

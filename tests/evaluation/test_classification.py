@@ -35,7 +35,9 @@ def test_accuracy_and_f1():
     expected, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
     found = accuracy_and_f1(predicted, expected)
     assert found["accuracy"] == 0.75
-    assert found["macro_f1"] == pytest.approx(f1_score(expected, predicted, average="macro"))
+    assert found["macro_f1"] == pytest.approx(
+        f1_score(expected, predicted, average="macro")
+    )
     assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
 
 
@@ -45,7 +47,10 @@ def test_intervals_cover_the_truth():
     expected = np.zeros(300, dtype=np.int64)
     held = [
         abs(score.accuracy - 0.7) < score.over_items
-        for score in (summarize([(generator.random(300) > 0.7).astype(np.int64)], expected) for _ in range(500))
+        for score in (
+            summarize([(generator.random(300) > 0.7).astype(np.int64)], expected)
+            for _ in range(500)
+        )
     ]
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
 
@@ -70,7 +75,11 @@ def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
         labels = np.arange(200)
 
         def load(self, rows, positions, seed):
-            return {"images": images[rows], "indices": rows, "skipped": ("x",) if 3 in rows else ()}
+            return {
+                "images": images[rows],
+                "indices": rows,
+                "skipped": ("x",) if 3 in rows else (),
+            }
 
     class Takes(nn.Module):
         def __init__(self):
@@ -91,10 +100,16 @@ def test_matthews_interval_is_the_bootstraps():
 
     draw = np.random.default_rng(3)
     expected = draw.integers(0, 3, 250)
-    predictions = [np.where(draw.random(250) < 0.6, expected, draw.integers(0, 3, 250)) for _ in range(2)]
+    predictions = [
+        np.where(draw.random(250) < 0.6, expected, draw.integers(0, 3, 250))
+        for _ in range(2)
+    ]
     score = summarize(predictions, expected)
     rows = draw.integers(0, 250, (400, 250))
-    means = [np.mean([matthews_corrcoef(expected[row], found[row]) for found in predictions]) for row in rows]
+    means = [
+        np.mean([matthews_corrcoef(expected[row], found[row]) for found in predictions])
+        for row in rows
+    ]
     assert score.matthews_over_items == pytest.approx(1.96 * np.std(means), rel=0.15)
     assert score.matthews_over_seeds > 0
     assert summarize(predictions[:1], expected).matthews_over_seeds is None

@@ -21,7 +21,10 @@ def parts():
 
 def test_rows_follow_the_data_whatever_the_batch(parts):
     model, source = parts
-    small, large = extract(model, source, batch_size=7), extract(model, source, batch_size=256)
+    small, large = (
+        extract(model, source, batch_size=7),
+        extract(model, source, batch_size=256),
+    )
     assert small.shape == (360, 64)
     np.testing.assert_allclose(small, large, atol=1e-5)
     batch = source.load(torch.tensor([17]), None, 0)
@@ -39,7 +42,12 @@ def test_progress_reaches_the_end_and_training_mode_comes_back(parts):
     model, source = parts
     seen = []
     model.train()
-    extract(model, source, batch_size=100, progress=lambda done, total: seen.append((done, total)))
+    extract(
+        model,
+        source,
+        batch_size=100,
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(100, 360), (200, 360), (300, 360), (360, 360)]
     assert model.training
 
@@ -52,7 +60,10 @@ def test_labels_are_needed(parts):
         labels = None
         labels_absent = "a heap of numbers. Name them."
 
-    with pytest.raises(InputError, match=r"^data must have labels for this task, got a heap of numbers\. Name them\.$"):
+    with pytest.raises(
+        InputError,
+        match=r"^data must have labels for this task, got a heap of numbers\. Name them\.$",
+    ):
         extract_labelled(model, Unlabelled())
 
 
@@ -62,14 +73,21 @@ def test_a_neighbour_that_stands_in_brings_its_own_label(parts, tmp_path):
         Image.new("L", (8, 8), value).save(tmp_path / f"{name}.png")
     (tmp_path / "cat/1.png").write_bytes(b"damaged")
     source = open_image_paths(
-        VisionData(card="image_folder", image_size=8, channels=1, on_bad_sample="skip"), [str(tmp_path)]
+        VisionData(card="image_folder", image_size=8, channels=1, on_bad_sample="skip"),
+        [str(tmp_path)],
     )
     cat, also_cat, dog = source.labels.tolist()
     assert cat == also_cat != dog
-    for rows, labels in ((None, [cat, dog, dog]), (np.array([2, 1]), [dog, dog]), (np.array([0]), [cat])):
+    for rows, labels in (
+        (None, [cat, dog, dog]),
+        (np.array([2, 1]), [dog, dog]),
+        (np.array([0]), [cat]),
+    ):
         found = extract_labelled(parts[0], source, rows, kind="baseline")
         assert found.labels.tolist() == labels
-        assert (found.features.mean(axis=1) > 0).tolist() == [label == dog for label in labels]
+        assert (found.features.mean(axis=1) > 0).tolist() == [
+            label == dog for label in labels
+        ]
     train, held_out = Part(source, 3, held_out=False), Part(source, 2, held_out=True)
     batch = train.load(torch.arange(3), None, 0)
     bright = batch["images"].flatten(1).float().mean(1) > 100
@@ -88,7 +106,11 @@ class Labelled:
     [
         ((1, 2, 1), (2, 2), None),
         ((1, 1), (1,), r"at least 2 classes for this task, got only class 1\. Use"),
-        ((0, 1), (1, 2), r"classes that the training split has, got 1 more: class 2\. Add"),
+        (
+            (0, 1),
+            (1, 2),
+            r"classes that the training split has, got 1 more: class 2\. Add",
+        ),
         ((0, 1), range(12), r"got 10 more: 10, 11, 5, 6, 7, \.\.\.\. Add"),
     ],
 )

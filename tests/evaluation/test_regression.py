@@ -5,7 +5,12 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from r2mae.errors import InputError
-from r2mae.evaluation.regression import compare, correlations, require_targets, summarize
+from r2mae.evaluation.regression import (
+    compare,
+    correlations,
+    require_targets,
+    summarize,
+)
 
 
 def make(size, noise, seed=0):

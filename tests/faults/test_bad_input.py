@@ -36,33 +36,79 @@ def refused(answer, *words):
 
 
 BAD_SETTINGS = [
-    (["batch.global_sampels=3"], ["batch.global_sampels", "Did you mean global_samples?"]),
-    (["mask.ratio={uniform: {low: 0.6, high: 90}}"], ["mask.ratio.uniform.high", "got 90", "did you mean 0.90?"]),
-    (["mask.ratio={uniform: {low: 0.9, high: 0.6}}"], ["mask.ratio.uniform.high must be in (low, 1], got 0.6"]),
+    (
+        ["batch.global_sampels=3"],
+        ["batch.global_sampels", "Did you mean global_samples?"],
+    ),
+    (
+        ["mask.ratio={uniform: {low: 0.6, high: 90}}"],
+        ["mask.ratio.uniform.high", "got 90", "did you mean 0.90?"],
+    ),
+    (
+        ["mask.ratio={uniform: {low: 0.9, high: 0.6}}"],
+        ["mask.ratio.uniform.high must be in (low, 1], got 0.6"],
+    ),
     (["model.patch_size=3"], ["data.image_size", "divisible by the patch size 3"]),
-    (["batch.per_device_samples=5"], ["batch.global_samples must be divisible", "Nearest:"]),
-    (["data.image_size=[32, 48]"], ["data.image_size must be a whole number, got [32, 48]"]),
+    (
+        ["batch.per_device_samples=5"],
+        ["batch.global_samples must be divisible", "Nearest:"],
+    ),
+    (
+        ["data.image_size=[32, 48]"],
+        ["data.image_size must be a whole number, got [32, 48]"],
+    ),
     (["data.card=digit"], ["data.card", "Did you mean digits?"]),
-    (["data={card: cifar10, root: nowhere, image_size: 32}"], ["data.root must be an existing folder", "nowhere"]),
+    (
+        ["data={card: cifar10, root: nowhere, image_size: 32}"],
+        ["data.root must be an existing folder", "nowhere"],
+    ),
     (["data={card: image_folder, image_size: 32}"], ["data.root must be given"]),
-    (["model.encoder=resnet50"], ["model.width must not be given with resnet50", "model.arguments"]),
-    (["model={encoder: resnet18, decoder_depth: 1}", "data.image_size=64"], ["model.decoder_depth must not be given"]),
-    (["model={encoder: resnet18}"], ["data.image_size must be divisible by the stride 32 of resnet18", "Use 32"]),
-    (["model={encoder: resnt18}"], ["model.encoder must be a timm model", "Did you mean resnet18"]),
-    (["model={encoder: pit_ti_224}", "data.image_size=224"], ["model.encoder must give a spatial map"]),
-    (["model={encoder: resnet18, arguments: {layer: 1}}"], ["model.arguments must be arguments of", "layers"]),
+    (
+        ["model.encoder=resnet50"],
+        ["model.width must not be given with resnet50", "model.arguments"],
+    ),
+    (
+        ["model={encoder: resnet18, decoder_depth: 1}", "data.image_size=64"],
+        ["model.decoder_depth must not be given"],
+    ),
+    (
+        ["model={encoder: resnet18}"],
+        ["data.image_size must be divisible by the stride 32 of resnet18", "Use 32"],
+    ),
+    (
+        ["model={encoder: resnt18}"],
+        ["model.encoder must be a timm model", "Did you mean resnet18"],
+    ),
+    (
+        ["model={encoder: pit_ti_224}", "data.image_size=224"],
+        ["model.encoder must give a spatial map"],
+    ),
+    (
+        ["model={encoder: resnet18, arguments: {layer: 1}}"],
+        ["model.arguments must be arguments of", "layers"],
+    ),
     (["model.init_from=no/such/folder"], ["model.init_from"]),
-    (["hardware.devices=8", "hardware.accelerator=gpu", "batch.global_samples=16"], ["hardware.devices"]),
+    (
+        ["hardware.devices=8", "hardware.accelerator=gpu", "batch.global_samples=16"],
+        ["hardware.devices"],
+    ),
     (
         ["schedule.warmup_steps=20"],
-        ["schedule.warmup_steps or warmup_epochs must be shorter than training, got 20 of 20 steps"],
+        [
+            "schedule.warmup_steps or warmup_epochs must be shorter than training, got 20 of 20 steps"
+        ],
     ),
-    (["model.patch_size=1", "model.normalize_targets=true"], ["model.normalize_targets"]),
+    (
+        ["model.patch_size=1", "model.normalize_targets=true"],
+        ["model.normalize_targets"],
+    ),
     (["model.heads=3"], ["model.width"]),
 ]
 
 
-@pytest.mark.parametrize(("settings", "words"), BAD_SETTINGS, ids=[" ".join(s) for s, _ in BAD_SETTINGS])
+@pytest.mark.parametrize(
+    ("settings", "words"), BAD_SETTINGS, ids=[" ".join(s) for s, _ in BAD_SETTINGS]
+)
 def test_bad_settings(call, scratch, settings, words):
     refused(call("pretrain", DEMO, *overrides(*settings)), *words)
     assert [
@@ -77,11 +123,17 @@ def test_bad_settings(call, scratch, settings, words):
         (["pretrain", DEMO, "--name", "../up"], ["--name"]),
         (["pretrain"], ["RECIPE"]),
         (["pretran"], ["pretran"]),
-        (["evaluate", "runs/none", "--task", "knn"], ["runs/none must be a run folder"]),
+        (
+            ["evaluate", "runs/none", "--task", "knn"],
+            ["runs/none must be a run folder"],
+        ),
         (["mask", DEMO, "--steps", "5:2"], ["--steps must be A:B"]),
         (["mask", DEMO, "--steps", "0:100000"], ["--steps must end at 800"]),
         (["reconstruct", "runs/none", "--ratios", "75"], ["--ratios"]),
-        (["embed", "runs/none", "test", "-o", "x.txt"], ["--output must be a .npy, .parquet or .h5ad file"]),
+        (
+            ["embed", "runs/none", "test", "-o", "x.txt"],
+            ["--output must be a .npy, .parquet or .h5ad file"],
+        ),
         (["check", DEMO, "--set", "seed"], ["--set must look like key.subkey=value"]),
     ],
 )
@@ -101,13 +153,19 @@ def image_folder(folder, num=24):
 
 
 def folder_settings(folder, *more):
-    data = f"data={{card: image_folder, root: {folder}, image_size: 16, held_out: 0.25}}"
+    data = (
+        f"data={{card: image_folder, root: {folder}, image_size: 16, held_out: 0.25}}"
+    )
     return overrides(data, "model.patch_size=4", "schedule.steps=4", *more)
 
 
 def test_empty_folder(call, scratch):
     (scratch / "images" / "train").mkdir(parents=True)
-    refused(call("pretrain", DEMO, *folder_settings(scratch / "images"), "--name", "x"), "images", "got none")
+    refused(
+        call("pretrain", DEMO, *folder_settings(scratch / "images"), "--name", "x"),
+        "images",
+        "got none",
+    )
     assert not (scratch / "runs").exists()
 
 
@@ -138,9 +196,22 @@ def test_truncated_jpeg_is_skipped_counted_and_reported(call, scratch):
 def test_a_run_folder_of_another_recipe(call, scratch, capfd):
     train("run", "schedule.steps=3")
     capfd.readouterr()
-    before = {path: path.read_bytes() for path in (scratch / "runs").rglob("*") if path.is_file()}
-    refused(call("pretrain", DEMO, *overrides("schedule.steps=3", "seed=5"), "--name", "run"), "seed must be 0")
-    assert before == {path: path.read_bytes() for path in (scratch / "runs").rglob("*") if path.is_file()}
+    before = {
+        path: path.read_bytes()
+        for path in (scratch / "runs").rglob("*")
+        if path.is_file()
+    }
+    refused(
+        call(
+            "pretrain", DEMO, *overrides("schedule.steps=3", "seed=5"), "--name", "run"
+        ),
+        "seed must be 0",
+    )
+    assert before == {
+        path: path.read_bytes()
+        for path in (scratch / "runs").rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "pretrain"])
@@ -190,7 +261,9 @@ def test_what_one_rank_alone_finds_is_said(scratch):
     folder = image_folder(scratch / "images")
     bad = folder / "train" / "class_0" / "0.jpg"
     bad.write_bytes(bad.read_bytes()[:200])
-    settings = folder_settings(folder, "hardware.devices=2", "watch.every_steps=1000", "schedule.steps=20")
+    settings = folder_settings(
+        folder, "hardware.devices=2", "watch.every_steps=1000", "schedule.steps=20"
+    )
     done = r2mae("pretrain", DEMO, *settings, "--name", "x", cwd=scratch, check=2)
     assert "0.jpg must be a whole, readable image" in done.stderr
     assert "Traceback" not in done.stderr

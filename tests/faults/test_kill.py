@@ -14,12 +14,27 @@ from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, overrides, r2mae
 from tests.training.runs import largest_difference, metric, weights
 
-SETTINGS = overrides("schedule.steps=300", "checkpoint.every_steps=10", "watch.every_steps=25", "watch.samples=16")
+SETTINGS = overrides(
+    "schedule.steps=300",
+    "checkpoint.every_steps=10",
+    "watch.every_steps=25",
+    "watch.samples=16",
+)
 
 
 def start(cwd, name, *more):
-    command = [str(Path(sys.executable).with_name("r2mae")), "pretrain", str(DEMO), *SETTINGS, "--name", name, *more]
-    return subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [
+        str(Path(sys.executable).with_name("r2mae")),
+        "pretrain",
+        str(DEMO),
+        *SETTINGS,
+        "--name",
+        name,
+        *more,
+    ]
+    return subprocess.Popen(
+        command, cwd=cwd, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def wait_for(folder, process, step):
@@ -27,7 +42,10 @@ def wait_for(folder, process, step):
     for _ in range(6000):
         if process.poll() is not None:
             return
-        if folder.metrics.is_file() and max(metric(folder, "train/loss"), default=0) >= step:
+        if (
+            folder.metrics.is_file()
+            and max(metric(folder, "train/loss"), default=0) >= step
+        ):
             return
         time.sleep(0.01)
     pytest.fail(f"step {step} did not come")
@@ -41,7 +59,10 @@ def straight(tmp_path_factory):
 
 
 def test_killed_runs_end_bit_identical(straight):
-    cwd, folder = straight.path.parent.parent, RunFolder(straight.path.with_name("killed"))
+    cwd, folder = (
+        straight.path.parent.parent,
+        RunFolder(straight.path.with_name("killed")),
+    )
     kills = sorted(random.Random().sample(range(5, 290), 2))
     for kill_at in kills:
         process = start(cwd, "killed")
@@ -49,14 +70,21 @@ def test_killed_runs_end_bit_identical(straight):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     r2mae("pretrain", DEMO, *SETTINGS, "--name", "killed", cwd=cwd, check=0)
-    assert largest_difference(weights(straight, 300), weights(folder, 300)) == 0, f"killed at {kills}"
+    assert largest_difference(weights(straight, 300), weights(folder, 300)) == 0, (
+        f"killed at {kills}"
+    )
     assert metric(straight, "validation/loss") == metric(folder, "validation/loss")
     assert list(metric(folder, "train/loss")) == list(metric(straight, "train/loss"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 def test_a_signal_leaves_a_checkpoint_that_continues(straight, number, code):
-    cwd, folder = straight.path.parent.parent, RunFolder(straight.path.with_name(f"stopped_{code}"))
+    cwd, folder = (
+        straight.path.parent.parent,
+        RunFolder(straight.path.with_name(f"stopped_{code}")),
+    )
     process = start(cwd, folder.path.name)
     wait_for(folder, process, 20)
     process.send_signal(number)
@@ -72,5 +100,13 @@ def test_a_signal_leaves_a_checkpoint_that_continues(straight, number, code):
 
 
 def test_a_finished_run_says_so(straight):
-    done = r2mae("pretrain", DEMO, *SETTINGS, "--name", "straight", cwd=straight.path.parent.parent, check=0)
+    done = r2mae(
+        "pretrain",
+        DEMO,
+        *SETTINGS,
+        "--name",
+        "straight",
+        cwd=straight.path.parent.parent,
+        check=0,
+    )
     assert "finished at step 300" in done.stderr

@@ -60,7 +60,10 @@ def save_second(folder, fail_at, fault):
         disk = Disk(patches, fail_at, fault)
         try:
             training.run()
-        except (InputError, OSError) as error:  # of the writer, or of metrics.csv: both are one line for the user
+        except (
+            InputError,
+            OSError,
+        ) as error:  # of the writer, or of metrics.csv: both are one line for the user
             if fail_at is None or "No space left on device" not in str(error):
                 raise
     return disk.calls
@@ -119,7 +122,10 @@ def test_a_fault_at_any_call(half_way, fault, code):
     for number in range(1, num_calls + 1):
         shutil.rmtree(folder.path)
         shutil.copytree("pristine", folder.path)
-        assert in_a_fork(lambda at=number: save_second(folder, at, fault)) in (0, code), number
+        assert in_a_fork(lambda at=number: save_second(folder, at, fault)) in (
+            0,
+            code,
+        ), number
         check_nothing_is_lost(folder, whole)
 
 

@@ -31,10 +31,15 @@ CONTINUOUS = [
 ]
 
 
-SCGPT = MixtureRatio((FixedRatio(0.25), FixedRatio(0.5), FixedRatio(0.75)), (0.25, 0.5, 0.25))
+SCGPT = MixtureRatio(
+    (FixedRatio(0.25), FixedRatio(0.5), FixedRatio(0.75)), (0.25, 0.5, 0.25)
+)
 
 
-ATOMS = MixtureRatio((FixedRatio(0.7), UniformRatio(0.6, 0.8), BetaRatio(2, 2, 0.1, 0.3)), (0.3, 0.4, 0.3))
+ATOMS = MixtureRatio(
+    (FixedRatio(0.7), UniformRatio(0.6, 0.8), BetaRatio(2, 2, 0.1, 0.3)),
+    (0.3, 0.4, 0.3),
+)
 
 
 NESTED = MixtureRatio((SCGPT, UniformRatio(0.1, 0.2)), (0.5, 0.5))
@@ -52,11 +57,19 @@ def moments(reference, powers):
 
     p = low + width sin(t)^2 takes the poles off the ends of a beta density.
     """
-    (low, high), (nodes, weights) = reference.support(), np.polynomial.legendre.leggauss(20)
+    (low, high), (nodes, weights) = (
+        reference.support(),
+        np.polynomial.legendre.leggauss(20),
+    )
     panel = np.pi / 2 / 200
     t = (panel * (np.arange(200)[:, None] + (nodes + 1) / 2)).ravel()
     ratios = low + (high - low) * np.sin(t) ** 2
-    mass = reference.pdf(ratios) * (high - low) * np.sin(2 * t) * np.tile(weights * panel / 2, 200)
+    mass = (
+        reference.pdf(ratios)
+        * (high - low)
+        * np.sin(2 * t)
+        * np.tile(weights * panel / 2, 200)
+    )
     assert mass.sum() == pytest.approx(1, rel=1e-10)
     scaled = (ratios - reference.mean()) / reference.std()
     return [scaled**power @ mass for power in powers]
@@ -65,7 +78,9 @@ def moments(reference, powers):
 @pytest.mark.parametrize(("ours", "reference"), CONTINUOUS, ids=name_of)
 def test_quantile_and_cdf_agree_with_scipy(ours, reference):
     u = np.linspace(0, 1, 41)
-    np.testing.assert_allclose(ours.quantile(u), reference.ppf(u), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        ours.quantile(u), reference.ppf(u), rtol=1e-9, atol=1e-12
+    )
     np.testing.assert_allclose(ours.cdf(reference.ppf(u)), u, rtol=1e-8, atol=1e-10)
     np.testing.assert_array_equal(ours.cdf([-0.5, 1.5]), [0, 1])
     assert ours.quantile(np.full((2, 3), 0.5)).shape == (2, 3)
@@ -88,7 +103,9 @@ def test_quadrature_integrates_polynomials_exactly(ours, reference, num):
 
 @pytest.mark.parametrize("num", [8, 64, 200])
 @pytest.mark.parametrize(
-    "ours", [*(law for law, _ in CONTINUOUS), BetaRatio(1e3, 1e-3), BetaRatio(1e-3, 1e3)], ids=repr
+    "ours",
+    [*(law for law, _ in CONTINUOUS), BetaRatio(1e3, 1e-3), BetaRatio(1e-3, 1e3)],
+    ids=repr,
 )
 def test_large_quadratures_stay_sound(ours, num):
     nodes, weights = ours.quadrature(num)
@@ -106,7 +123,9 @@ def test_mean_agrees_with_scipy(ours, reference):
 
 
 def test_mean_of_a_mixture_is_the_weighted_mean():
-    assert ATOMS.mean_ratio == pytest.approx(0.3 * 0.7 + 0.4 * 0.7 + 0.3 * 0.2, rel=1e-14)
+    assert ATOMS.mean_ratio == pytest.approx(
+        0.3 * 0.7 + 0.4 * 0.7 + 0.3 * 0.2, rel=1e-14
+    )
     nodes, weights = ATOMS.quadrature(4)
     assert nodes.shape == (9,)
     second = 0.3 * 0.49 + 0.4 * (0.49 + 0.04 / 12) + 0.3 * (0.04 + 0.04 / 20)
@@ -114,8 +133,12 @@ def test_mean_of_a_mixture_is_the_weighted_mean():
 
 
 def test_levels_in_closed_form():
-    np.testing.assert_allclose(UniformRatio(0.6, 0.9).levels(4), [0.6375, 0.7125, 0.7875, 0.8625], rtol=1e-15)
-    np.testing.assert_allclose(BetaRatio(2, 1).levels(3), np.sqrt([1 / 6, 1 / 2, 5 / 6]), rtol=1e-14)
+    np.testing.assert_allclose(
+        UniformRatio(0.6, 0.9).levels(4), [0.6375, 0.7125, 0.7875, 0.8625], rtol=1e-15
+    )
+    np.testing.assert_allclose(
+        BetaRatio(2, 1).levels(3), np.sqrt([1 / 6, 1 / 2, 5 / 6]), rtol=1e-14
+    )
     np.testing.assert_array_equal(FixedRatio(0.75).levels(8), [0.75])
     np.testing.assert_array_equal(SCGPT.levels(8), [0.25] * 2 + [0.5] * 4 + [0.75] * 2)
     np.testing.assert_array_equal(SCGPT.levels(4), [0.25, 0.5, 0.5, 0.75])
@@ -138,25 +161,37 @@ def test_levels_rise_and_their_mean_converges(law):
 
 @pytest.mark.parametrize("law", EVERY, ids=repr)
 def test_quantile_is_the_least_ratio_that_reaches(law):
-    u = np.concatenate([np.linspace(0.001, 0.999, 97), [0.125, 0.25, 0.3, 0.5, 0.7, 0.75]])
+    u = np.concatenate(
+        [np.linspace(0.001, 0.999, 97), [0.125, 0.25, 0.3, 0.5, 0.7, 0.75]]
+    )
     ratios = law.quantile(u)
     assert (law.cdf(ratios) >= u - 1e-10).all()
     assert (law.cdf(ratios - 1e-6) < u).all()
 
 
 def test_atoms_come_out_exact():
-    tiny = MixtureRatio((FixedRatio(1e-9), FixedRatio(1 / 3), UniformRatio(0.5, 0.6)), (0.1, 0.2, 0.7))
-    np.testing.assert_array_equal(tiny.quantile([0.0, 0.05, 0.1, 0.2, 0.3]), [1e-9] * 3 + [1 / 3] * 2)
+    tiny = MixtureRatio(
+        (FixedRatio(1e-9), FixedRatio(1 / 3), UniformRatio(0.5, 0.6)), (0.1, 0.2, 0.7)
+    )
+    np.testing.assert_array_equal(
+        tiny.quantile([0.0, 0.05, 0.1, 0.2, 0.3]), [1e-9] * 3 + [1 / 3] * 2
+    )
     np.testing.assert_array_equal(tiny.quantile([0.3 + 1e-9, 1.0]) > 0.5 - 1e-12, True)
     # An atom inside a continuous part: 0.3 (beta) + 0.4 / 2 below it, 0.3 on it.
     np.testing.assert_array_equal(ATOMS.quantile([0.51, 0.65, 0.79]), [0.7] * 3)
     assert ATOMS.quantile(0.4) == pytest.approx(0.65, rel=1e-12)
     assert ATOMS.quantile(0.9) == pytest.approx(0.75, rel=1e-12)
     assert ATOMS.quantile(1.0) == 0.8
-    thirds = MixtureRatio((FixedRatio(0.25), FixedRatio(0.5), FixedRatio(0.75)), (1 / 3, 1 / 3, 1 / 3))
-    np.testing.assert_array_equal(thirds.quantile([1 / 3, 2 / 3, 1.0]), [0.25, 0.5, 0.75])
+    thirds = MixtureRatio(
+        (FixedRatio(0.25), FixedRatio(0.5), FixedRatio(0.75)), (1 / 3, 1 / 3, 1 / 3)
+    )
+    np.testing.assert_array_equal(
+        thirds.quantile([1 / 3, 2 / 3, 1.0]), [0.25, 0.5, 0.75]
+    )
     # 0.7 + 0.1 falls short of 0.8 by rounding.
-    uneven = MixtureRatio((FixedRatio(0.2), FixedRatio(0.4), FixedRatio(0.6)), (0.7, 0.1, 0.2))
+    uneven = MixtureRatio(
+        (FixedRatio(0.2), FixedRatio(0.4), FixedRatio(0.6)), (0.7, 0.1, 0.2)
+    )
     assert uneven.quantile(0.8) == 0.4
 
 

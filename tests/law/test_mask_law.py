@@ -20,7 +20,10 @@ from r2mae.law import (
     UniformRatio,
 )
 
-ATOMS = MixtureRatio((FixedRatio(0.7), UniformRatio(0.6, 0.8), BetaRatio(2, 2, 0.1, 0.3)), (0.3, 0.4, 0.3))
+ATOMS = MixtureRatio(
+    (FixedRatio(0.7), UniformRatio(0.6, 0.8), BetaRatio(2, 2, 0.1, 0.3)),
+    (0.3, 0.4, 0.3),
+)
 
 
 def test_tables_are_pure_and_cannot_be_spoiled():
@@ -38,7 +41,9 @@ def test_table_and_mean_of_a_law():
     assert law.mean() == pytest.approx(0.75, rel=1e-15)
     np.testing.assert_array_equal(MaskLaw(FixedRatio(0.4), levels=8).table(0.5), [0.4])
     # The table's mean, which trains, is not the continuous mean, 2/3.
-    assert MaskLaw(BetaRatio(2, 1), levels=1).mean() == pytest.approx(math.sqrt(0.5), rel=1e-14)
+    assert MaskLaw(BetaRatio(2, 1), levels=1).mean() == pytest.approx(
+        math.sqrt(0.5), rel=1e-14
+    )
 
 
 def test_to_dict_speaks_recipe():
@@ -49,7 +54,8 @@ def test_to_dict_speaks_recipe():
         "schedule": None,
     }
     mixed = MixtureRatio(
-        (FixedRatio(0.5), BetaRatio(2, 5), TruncatedNormalRatio(0.5, 0.1, 0.2, 0.9)), (0.5, 0.25, 0.25)
+        (FixedRatio(0.5), BetaRatio(2, 5), TruncatedNormalRatio(0.5, 0.1, 0.2, 0.9)),
+        (0.5, 0.25, 0.25),
     )
     law = MaskLaw(mixed, 4, "sample", StepwiseSchedule((0.5,), (FixedRatio(0.3),)))
     parts = [
@@ -65,19 +71,41 @@ def test_to_dict_speaks_recipe():
     }
     assert law.to_dict() == want
     assert json.loads(json.dumps(law.to_dict())) == want
-    cosine = MaskLaw(FixedRatio(np.float64(0.5)), schedule=CosineSchedule(UniformRatio(0, 1), end=0.5)).to_dict()
-    assert cosine["schedule"] == {"cosine": {"to": {"uniform": {"low": 0.0, "high": 1.0}}, "start": 0.0, "end": 0.5}}
+    cosine = MaskLaw(
+        FixedRatio(np.float64(0.5)),
+        schedule=CosineSchedule(UniformRatio(0, 1), end=0.5),
+    ).to_dict()
+    assert cosine["schedule"] == {
+        "cosine": {
+            "to": {"uniform": {"low": 0.0, "high": 1.0}},
+            "start": 0.0,
+            "end": 0.5,
+        }
+    }
     # Whole numbers of a caller turn up as a recipe would hold them.
     assert json.dumps(cosine["schedule"]).count("0.0") == 2
 
 
 def test_tags_are_complete():
-    assert list(DISTRIBUTIONS) == ["fixed", "uniform", "beta", "truncated_normal", "mixture"]
+    assert list(DISTRIBUTIONS) == [
+        "fixed",
+        "uniform",
+        "beta",
+        "truncated_normal",
+        "mixture",
+    ]
     assert list(SCHEDULES) == ["linear", "cosine", "stepwise"]
-    assert [field.name for field in fields(MaskLaw)] == ["ratio", "levels", "scope", "schedule"]
+    assert [field.name for field in fields(MaskLaw)] == [
+        "ratio",
+        "levels",
+        "scope",
+        "schedule",
+    ]
 
 
 def test_import_loads_neither_scipy_nor_torch():
     code = "import sys, r2mae.law; print(sorted({'scipy', 'torch', 'pydantic'} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert found.stdout.strip() == "[]"

@@ -46,17 +46,26 @@ def test_no_weight_counts_all():
 def test_padding_changes_nothing(padding):
     predictions, targets, _ = tensors()
     pairs = ((predictions, padding), (targets, -padding))
-    wide = [torch.cat([part, torch.full_like(part[:, :2], value)], 1) for part, value in pairs]
+    wide = [
+        torch.cat([part, torch.full_like(part[:, :2], value)], 1)
+        for part, value in pairs
+    ]
     weight = torch.ones(4, 8, dtype=torch.bool)
     weight[:, 6:] = False
-    loss, plain = masked_squared_error(*wide, weight), masked_squared_error(predictions, targets)
+    loss, plain = (
+        masked_squared_error(*wide, weight),
+        masked_squared_error(predictions, targets),
+    )
     assert loss.count == plain.count
     assert torch.isclose(loss.total, plain.total, rtol=1e-12)
 
 
 def test_sums_over_parts_add_up_to_the_whole():
     predictions, targets, weight = tensors()
-    parts = [masked_squared_error(predictions[i], targets[i], weight[i]) for i in (slice(0, 1), slice(1, 4))]
+    parts = [
+        masked_squared_error(predictions[i], targets[i], weight[i])
+        for i in (slice(0, 1), slice(1, 4))
+    ]
     whole = masked_squared_error(predictions, targets, weight)
     assert torch.isclose(parts[0].total + parts[1].total, whole.total, rtol=1e-12)
     assert parts[0].count + parts[1].count == whole.count
@@ -67,7 +76,9 @@ def test_gradient_reaches_counted_positions_only():
     predictions.requires_grad_()
     loss = masked_squared_error(predictions, targets, weight)
     loss.total.backward()
-    expected = 2 * (predictions.detach() - targets) / predictions.shape[-1] * weight[..., None]
+    expected = (
+        2 * (predictions.detach() - targets) / predictions.shape[-1] * weight[..., None]
+    )
     assert torch.allclose(predictions.grad, expected, rtol=1e-12)
     assert not loss.count.requires_grad
 

@@ -3,7 +3,13 @@ import pytest
 import torch
 from scipy import stats
 
-from r2mae.law import FixedRatio, LinearSchedule, MaskLaw, StepwiseSchedule, UniformRatio
+from r2mae.law import (
+    FixedRatio,
+    LinearSchedule,
+    MaskLaw,
+    StepwiseSchedule,
+    UniformRatio,
+)
 from r2mae.masking.ratio import draw_ratios, draw_step_ratio
 
 UNIFORM = UniformRatio(0.6, 0.9)
@@ -44,15 +50,21 @@ def test_scope_step_is_one_draw():
 
 def test_scope_step_does_not_look_at_positions():
     law = MaskLaw(UNIFORM, 8, "step")
-    assert draw_ratios(law, 3, 5, 0.0, torch.tensor([7])) == draw_ratios(law, 3, 5, 0.0, torch.tensor([10**12]))
+    assert draw_ratios(law, 3, 5, 0.0, torch.tensor([7])) == draw_ratios(
+        law, 3, 5, 0.0, torch.tensor([10**12])
+    )
 
 
 def test_scope_sample_is_a_function_of_position():
     law = MaskLaw(UNIFORM, 8, "sample")
     ratios = draw_ratios(law, 3, 0, 0.0, POSITIONS[:100])
     assert len(ratios.unique()) == 8
-    assert torch.equal(ratios, draw_ratios(law, 3, 99, 0.0, POSITIONS[:100]))  # not of the step
-    assert torch.equal(ratios.flip(0)[:37], draw_ratios(law, 3, 0, 0.0, POSITIONS[:100].flip(0)[:37]))
+    assert torch.equal(
+        ratios, draw_ratios(law, 3, 99, 0.0, POSITIONS[:100])
+    )  # not of the step
+    assert torch.equal(
+        ratios.flip(0)[:37], draw_ratios(law, 3, 0, 0.0, POSITIONS[:100].flip(0)[:37])
+    )
     assert not torch.equal(ratios, draw_ratios(law, 4, 0, 0.0, POSITIONS[:100]))
     assert not torch.equal(ratios, draw_ratios(law, 3, 0, 0.0, POSITIONS[100:200]))
 
@@ -70,14 +82,18 @@ def test_schedule_moves_the_draw(scope):
     for progress, ratio in ((0.0, 0.2), (0.5, 0.5), (1.0, 0.8)):
         drawn = draw_ratios(law, 0, 7, progress, POSITIONS[:4])
         assert torch.allclose(drawn, torch.full((4,), ratio, dtype=torch.float64))
-    law = MaskLaw(UNIFORM, 8, scope, StepwiseSchedule((0.5,), (UniformRatio(0.1, 0.2),)))
+    law = MaskLaw(
+        UNIFORM, 8, scope, StepwiseSchedule((0.5,), (UniformRatio(0.1, 0.2),))
+    )
     assert draw_ratios(law, 0, 7, 0.49, POSITIONS[:64]).min() > 0.6
     assert draw_ratios(law, 0, 7, 0.5, POSITIONS[:64]).max() < 0.2
 
 
 def test_a_level_keeps_its_rank_while_the_schedule_moves():
     law = MaskLaw(UNIFORM, 8, "sample", LinearSchedule(UniformRatio(0.1, 0.2)))
-    start, end = (draw_ratios(law, 0, 7, progress, POSITIONS[:256]) for progress in (0.0, 1.0))
+    start, end = (
+        draw_ratios(law, 0, 7, progress, POSITIONS[:256]) for progress in (0.0, 1.0)
+    )
     assert torch.equal(start.argsort(stable=True), end.argsort(stable=True))
 
 

@@ -6,12 +6,27 @@ from scipy import stats
 from r2mae.masking.rng import RandomStream, bits, host_bits, host_uniform, uniforms
 
 HUGE = (1 << 63) - 1
-VALUES = [0, 1, 2, 255, 1 << 31, (1 << 32) - 1, 10**12, HUGE, -1, -2, -(1 << 31), -HUGE - 1]
+VALUES = [
+    0,
+    1,
+    2,
+    255,
+    1 << 31,
+    (1 << 32) - 1,
+    10**12,
+    HUGE,
+    -1,
+    -2,
+    -(1 << 31),
+    -HUGE - 1,
+]
 
 
 def words(seed, stream, position, token):
     """(64, ...) float64 0/1: every bit of every word, lowest first."""
-    drawn = bits(seed, stream, torch.as_tensor(position), torch.as_tensor(token)).numpy()
+    drawn = bits(
+        seed, stream, torch.as_tensor(position), torch.as_tensor(token)
+    ).numpy()
     return np.stack([(drawn >> place) & 1 for place in range(64)]).astype(np.float64)
 
 
@@ -21,10 +36,14 @@ def test_host_bits_equal_bits(seed, stream):
     positions, tokens = torch.tensor(VALUES)[:, None], torch.tensor(VALUES)
     drawn = bits(seed, stream, positions, tokens)
     assert drawn.dtype == torch.int64
-    expected = [[host_bits(seed, stream, position, token) for token in VALUES] for position in VALUES]
+    expected = [
+        [host_bits(seed, stream, position, token) for token in VALUES]
+        for position in VALUES
+    ]
     assert [[word % 2**64 for word in row] for row in drawn.tolist()] == expected
     assert uniforms(seed, stream, positions, tokens).tolist() == [
-        [host_uniform(seed, stream, position, token) for token in VALUES] for position in VALUES
+        [host_uniform(seed, stream, position, token) for token in VALUES]
+        for position in VALUES
     ]
 
 
@@ -38,7 +57,10 @@ def test_known_numbers():
 def test_uniforms_are_the_upper_53_bits():
     position, token = torch.arange(1000), torch.tensor(3)
     drawn = uniforms(5, RandomStream.MASK, position, token)
-    exact = [(word % 2**64 >> 11) / 2**53 for word in bits(5, RandomStream.MASK, position, token).tolist()]
+    exact = [
+        (word % 2**64 >> 11) / 2**53
+        for word in bits(5, RandomStream.MASK, position, token).tolist()
+    ]
     assert drawn.dtype == torch.float64
     assert drawn.tolist() == exact
     assert 0 <= drawn.min() < 0.01
@@ -49,7 +71,9 @@ def test_shapes_broadcast():
     position, token = torch.arange(3)[:, None], torch.arange(5)
     drawn = bits(0, RandomStream.MASK, position, token)
     assert drawn.shape == (3, 5)
-    assert torch.equal(drawn[2, 4], bits(0, RandomStream.MASK, torch.tensor(2), torch.tensor(4)))
+    assert torch.equal(
+        drawn[2, 4], bits(0, RandomStream.MASK, torch.tensor(2), torch.tensor(4))
+    )
 
 
 # Streams of 2^16 words along each of the four keys: (seeds, streams, positions, tokens).
@@ -58,8 +82,12 @@ ALONG = {
     "position": lambda: words(0, RandomStream.MASK, SIDE, 0),
     "token": lambda: words(0, RandomStream.MASK, 0, SIDE),
     "late position": lambda: words(0, RandomStream.MASK, SIDE + 10**12, 7),
-    "seed": lambda: np.concatenate([words(seed, RandomStream.MASK, SIDE[:64], 0) for seed in range(1024)], axis=1),
-    "position and token": lambda: words(3, RandomStream.ORDER, SIDE[:256, None], SIDE[:256]).reshape(64, -1),
+    "seed": lambda: np.concatenate(
+        [words(seed, RandomStream.MASK, SIDE[:64], 0) for seed in range(1024)], axis=1
+    ),
+    "position and token": lambda: words(
+        3, RandomStream.ORDER, SIDE[:256, None], SIDE[:256]
+    ).reshape(64, -1),
 }
 
 
@@ -77,13 +105,21 @@ def test_bits_are_fair_and_uncorrelated(key):
 
 @pytest.mark.parametrize("shift", [0, 8, 24, 40, 56])
 def test_bytes_are_uniform(shift):
-    drawn = bits(9, RandomStream.AUGMENT, torch.arange(512)[:, None], torch.arange(512)).flatten().numpy()
+    drawn = (
+        bits(9, RandomStream.AUGMENT, torch.arange(512)[:, None], torch.arange(512))
+        .flatten()
+        .numpy()
+    )
     counts = np.bincount((drawn >> shift) & 255, minlength=256)
     assert 1e-4 < stats.chisquare(counts).pvalue < 1 - 1e-4
 
 
 def test_uniforms_are_uniform():
-    drawn = uniforms(1, RandomStream.RATIO, torch.arange(512)[:, None], torch.arange(512)).flatten().numpy()
+    drawn = (
+        uniforms(1, RandomStream.RATIO, torch.arange(512)[:, None], torch.arange(512))
+        .flatten()
+        .numpy()
+    )
     counts = np.bincount((drawn * 1000).astype(int), minlength=1000)
     assert 1e-4 < stats.chisquare(counts).pvalue < 1 - 1e-4
     pairs = (drawn[:-1] * 32).astype(int) * 32 + (drawn[1:] * 32).astype(int)

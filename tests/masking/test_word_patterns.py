@@ -10,7 +10,9 @@ LENGTH = 60
 def masks(pattern, ratio, units=None, samples=300):
     eligible = torch.ones(samples, LENGTH, dtype=torch.bool)
     ratios = torch.full((samples,), ratio, dtype=torch.float64)
-    return sample_mask(pattern, eligible, ratios, 3, torch.arange(samples), (LENGTH,), units=units).is_masked
+    return sample_mask(
+        pattern, eligible, ratios, 3, torch.arange(samples), (LENGTH,), units=units
+    ).is_masked
 
 
 def test_words_are_hidden_whole():
@@ -30,7 +32,9 @@ def test_spans_are_runs():
     assert hidden.sum(dim=1).eq(18).all()
 
     def runs(found):
-        return float((found[:, 1:] & ~found[:, :-1]).sum() + found[:, 0].sum()) / len(found)
+        return float((found[:, 1:] & ~found[:, :-1]).sum() + found[:, 0].sum()) / len(
+            found
+        )
 
     assert 18 / runs(hidden) > 2.5 > 1.6 > 18 / runs(alone)
     assert (hidden[1:] != hidden[:-1]).any(dim=1).all()

@@ -25,12 +25,18 @@ def test_a_draw_depends_on_seed_and_number_only():
 
 
 def test_draws_and_seeds_differ():
-    draws = [tuple(draw.tolist()) for seed in range(5) for draw in few_label_draws(LABELS, 5, 5, seed)]
+    draws = [
+        tuple(draw.tolist())
+        for seed in range(5)
+        for draw in few_label_draws(LABELS, 5, 5, seed)
+    ]
     assert len(set(draws)) == 25
 
 
 def test_samples_of_a_class_are_equally_likely():
-    counts = Counter(int(index) for draw in few_label_draws(LABELS, 3, 2000, 1) for index in draw)
+    counts = Counter(
+        int(index) for draw in few_label_draws(LABELS, 3, 2000, 1) for index in draw
+    )
     for label, size in ((9, 5), (-2, 12), (40, 30)):
         share = 3 / size
         deviation = np.sqrt(2000 * share * (1 - share))
@@ -57,7 +63,10 @@ def test_a_class_is_called_by_its_name():
         ({"labels": [0.5, 1.5]}, "labels must be integers, got float64"),
         ({"labels": []}, "labels must have 1 axis, not empty"),
         ({"labels": [[0, 1]]}, "labels must have 1 axis"),
-        ({"labels_per_class": 0}, "labels_per_class must be an integer of at least 1, got 0"),
+        (
+            {"labels_per_class": 0},
+            "labels_per_class must be an integer of at least 1, got 0",
+        ),
         ({"labels_per_class": True}, "labels_per_class must be an integer"),
         ({"num_draws": 0}, "num_draws must be an integer of at least 1, got 0"),
         ({"seed": -1}, "seed must be an integer of at least 0, got -1"),

@@ -21,10 +21,18 @@ def test_the_interval_holds_its_share_of_the_t_density(size):
     values = np.random.default_rng(size).normal(3, 2, size=size).tolist()
     mean, half = mean_interval(values, 0.9)
     centre = math.fsum(values) / size
-    error = math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (size - 1) / size)
+    error = math.sqrt(
+        math.fsum((value - centre) ** 2 for value in values) / (size - 1) / size
+    )
     degrees = size - 1
-    factor = math.gamma(size / 2) / math.sqrt(degrees * math.pi) / math.gamma(degrees / 2)
-    share = quad(lambda t: factor * (1 + t * t / degrees) ** (-size / 2), -half / error, half / error)[0]
+    factor = (
+        math.gamma(size / 2) / math.sqrt(degrees * math.pi) / math.gamma(degrees / 2)
+    )
+    share = quad(
+        lambda t: factor * (1 + t * t / degrees) ** (-size / 2),
+        -half / error,
+        half / error,
+    )[0]
     assert mean == pytest.approx(centre, rel=1e-12)
     assert share == pytest.approx(0.9, rel=1e-8)
 
@@ -59,26 +67,36 @@ def test_bad_input_is_one_line(values, confidence, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("size", "share"), [(200, 0.1), (200, 0.5), (200, 0.9), (10_000, 0.99)])
+@pytest.mark.parametrize(
+    ("size", "share"), [(200, 0.1), (200, 0.5), (200, 0.9), (10_000, 0.99)]
+)
 def test_coverage_of_a_share_in_simulation(size, share):
     rounds = 4000
     counts = np.random.default_rng(0).binomial(size, share, rounds)
-    widths = {count: share_interval(np.arange(size) < count) for count in set(counts.tolist())}
-    inside = sum(abs(widths[count][0] - share) <= widths[count][1] for count in counts.tolist())
+    widths = {
+        count: share_interval(np.arange(size) < count) for count in set(counts.tolist())
+    }
+    inside = sum(
+        abs(widths[count][0] - share) <= widths[count][1] for count in counts.tolist()
+    )
     assert 0.935 < inside / rounds < 0.985
 
 
 def test_a_share_against_wilson_by_root_finding():
     found, half = share_interval([1] * 30 + [0] * 10)
     ends = [
-        brentq(lambda p: (0.75 - p) ** 2 - 1.959964**2 * p * (1 - p) / 40, *side) for side in ((0, 0.75), (0.75, 1))
+        brentq(lambda p: (0.75 - p) ** 2 - 1.959964**2 * p * (1 - p) / 40, *side)
+        for side in ((0, 0.75), (0.75, 1))
     ]
     assert found == 0.75
     assert half == pytest.approx(max(0.75 - ends[0], ends[1] - 0.75), rel=1e-5)
 
 
 def test_all_hits_are_no_certainty():
-    assert share_interval([True] * 360) == (1.0, pytest.approx(3.8415 / (360 + 3.8415), rel=1e-4))
+    assert share_interval([True] * 360) == (
+        1.0,
+        pytest.approx(3.8415 / (360 + 3.8415), rel=1e-4),
+    )
     assert share_interval([0])[1] > 0.7
 
 

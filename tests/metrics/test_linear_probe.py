@@ -13,7 +13,9 @@ def clusters(seed, size, spread=2.0):
     generator = np.random.default_rng(seed)
     labels = generator.integers(3, size=size)
     centres = np.random.default_rng(99).normal(size=(3, 4))
-    return centres[labels] + spread * generator.normal(size=(size, 4)), np.array([2, 11, 5])[labels]
+    return centres[labels] + spread * generator.normal(size=(size, 4)), np.array(
+        [2, 11, 5]
+    )[labels]
 
 
 def brute_force(train, known, test, truth, inverse_regularization):
@@ -32,7 +34,9 @@ def brute_force(train, known, test, truth, inverse_regularization):
         entropy = -log_softmax(train @ weights + intercepts, axis=1)[rows, target].sum()
         return inverse_regularization * entropy + (weights**2).sum() / 2
 
-    weights, intercepts = split(minimize(objective, np.zeros((train.shape[1] + 1) * len(classes))).x)
+    weights, intercepts = split(
+        minimize(objective, np.zeros((train.shape[1] + 1) * len(classes))).x
+    )
     return float((classes[(test @ weights + intercepts).argmax(1)] == truth).mean())
 
 
@@ -40,23 +44,34 @@ def brute_force(train, known, test, truth, inverse_regularization):
 def test_agrees_with_softmax_regression_written_out(inverse_regularization):
     train, known = clusters(0, 60)
     test, truth = clusters(1, 301)
-    got = linear_probe_accuracy(train, known, test, truth, inverse_regularization=inverse_regularization)
-    assert got == pytest.approx(brute_force(train, known, test, truth, inverse_regularization), abs=1.01 / 301)
+    got = linear_probe_accuracy(
+        train, known, test, truth, inverse_regularization=inverse_regularization
+    )
+    assert got == pytest.approx(
+        brute_force(train, known, test, truth, inverse_regularization), abs=1.01 / 301
+    )
     assert 0.4 < got < 0.95
 
 
 def test_standardised_with_training_statistics():
     # The boundary lies at 0 in training; a test set all above it is all class 1.
     train, known = np.array([[-1.0], [-2.0], [1.0], [2.0]]), [0, 0, 1, 1]
-    assert linear_probe_accuracy(train, known, [[0.5], [1.0], [3.0], [9.0]], [1, 1, 1, 1]) == 1
+    assert (
+        linear_probe_accuracy(train, known, [[0.5], [1.0], [3.0], [9.0]], [1, 1, 1, 1])
+        == 1
+    )
 
 
 def test_units_of_features_do_not_count():
     train, known = clusters(2, 60)
     test, truth = clusters(3, 301)
     units, origin = np.array([1e-6, 1.0, 1e3, 1e8]), np.array([5.0, -1.0, 1e4, 0.0])
-    moved = linear_probe_accuracy(train * units + origin, known, test * units + origin, truth)
-    assert moved == pytest.approx(linear_probe_accuracy(train, known, test, truth), abs=1.01 / 301)
+    moved = linear_probe_accuracy(
+        train * units + origin, known, test * units + origin, truth
+    )
+    assert moved == pytest.approx(
+        linear_probe_accuracy(train, known, test, truth), abs=1.01 / 301
+    )
 
 
 def test_constant_features_change_nothing():
@@ -65,12 +80,23 @@ def test_constant_features_change_nothing():
     plain = linear_probe_accuracy(train, known, test, truth)
     # 0.1 has a deviation of some 1e-17 by rounding, and the test set differs from it.
     train = np.hstack([train, np.full((60, 2), 0.1)])
-    test = np.hstack([test, np.full((301, 1), 0.1), np.random.default_rng(0).normal(size=(301, 1)) * 1e3])
+    test = np.hstack(
+        [
+            test,
+            np.full((301, 1), 0.1),
+            np.random.default_rng(0).normal(size=(301, 1)) * 1e3,
+        ]
+    )
     assert linear_probe_accuracy(train, known, test, truth) == plain
 
 
 def test_only_constant_features_name_the_commonest_class():
-    assert linear_probe_accuracy(np.ones((3, 2)), [4, 4, 8], np.zeros((4, 2)), [4, 4, 4, 8]) == 0.75
+    assert (
+        linear_probe_accuracy(
+            np.ones((3, 2)), [4, 4, 8], np.zeros((4, 2)), [4, 4, 4, 8]
+        )
+        == 0.75
+    )
 
 
 @pytest.mark.parametrize("inverse_regularization", [1e-6, 1.0, 1e6])
@@ -78,7 +104,16 @@ def test_no_warning(inverse_regularization):
     train, known = clusters(6, 30, spread=0.01)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert linear_probe_accuracy(train, known, train, known, inverse_regularization=inverse_regularization) > 0.3
+        assert (
+            linear_probe_accuracy(
+                train,
+                known,
+                train,
+                known,
+                inverse_regularization=inverse_regularization,
+            )
+            > 0.3
+        )
 
 
 def correlated(seed, size, dim, classes):
@@ -86,18 +121,24 @@ def correlated(seed, size, dim, classes):
     generator = np.random.default_rng(seed)
     labels = np.arange(size) % classes
     shared = np.random.default_rng(98)
-    mixing, centres = shared.normal(size=(dim, dim)) * np.geomspace(1, 1e-3, dim)[:, None], shared.normal(size=(9, dim))
+    mixing, centres = (
+        shared.normal(size=(dim, dim)) * np.geomspace(1, 1e-3, dim)[:, None],
+        shared.normal(size=(9, dim)),
+    )
     return (generator.normal(size=(size, dim)) * 1.5 + centres[labels]) @ mixing, labels
 
 
 @pytest.mark.parametrize(
-    ("size", "dim", "classes"), [(400, 30, 5), (400, 30, 2), (40, 90, 4), (40, 90, 2), (31, 30, 3), (30, 30, 3)]
+    ("size", "dim", "classes"),
+    [(400, 30, 5), (400, 30, 2), (40, 90, 4), (40, 90, 2), (31, 30, 3), (30, 30, 3)],
 )
 def test_agrees_with_scikit_learn_item_by_item(size, dim, classes):
     train, known = correlated(0, size, dim, classes)
     test, truth = correlated(1, 2000, dim, classes)
     mean, deviation = train.mean(0), train.std(0)
-    other = LogisticRegression(C=1.0, tol=1e-8, max_iter=20_000).fit((train - mean) / deviation, known)
+    other = LogisticRegression(C=1.0, tol=1e-8, max_iter=20_000).fit(
+        (train - mean) / deviation, known
+    )
     hits = linear_probe_hits(train, known, test, truth)
     assert (hits != (other.predict((test - mean) / deviation) == truth)).sum() <= 2
     assert hits.mean() == linear_probe_accuracy(train, known, test, truth)
@@ -122,7 +163,9 @@ def test_ctrl_c_ends_a_fit():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        linear_probe_hits(*correlated(3, 400, 30, 5), *correlated(4, 40, 30, 5), progress=interrupt)
+        linear_probe_hits(
+            *correlated(3, 400, 30, 5), *correlated(4, 40, 30, 5), progress=interrupt
+        )
 
 
 GOOD = {
@@ -137,12 +180,21 @@ GOOD = {
     ("change", "message"),
     [
         ({"train_features": np.ones((3, 3, 1))}, "train_features must have 2 axes"),
-        ({"train_features": np.full((3, 3), np.inf)}, "train_features must be finite, got 9 NaN or infinite"),
+        (
+            {"train_features": np.full((3, 3), np.inf)},
+            "train_features must be finite, got 9 NaN or infinite",
+        ),
         ({"test_features": np.ones((2, 1))}, "test_features must have as many columns"),
         ({"test_labels": [0]}, "test_labels must be as long as its features"),
         ({"train_labels": ["a", "b", "c"]}, "train_labels must be integers"),
-        ({"train_labels": [7, 7, 7]}, "train_labels must hold at least 2 classes, got only 7"),
-        ({"inverse_regularization": 0.0}, "inverse_regularization must be positive and finite, got 0.0"),
+        (
+            {"train_labels": [7, 7, 7]},
+            "train_labels must hold at least 2 classes, got only 7",
+        ),
+        (
+            {"inverse_regularization": 0.0},
+            "inverse_regularization must be positive and finite, got 0.0",
+        ),
         ({"inverse_regularization": -1.0}, "inverse_regularization must be positive"),
     ],
 )

@@ -18,14 +18,18 @@ def test_equal_singular_values_count_directions(dim):
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
 def test_closed_form_of_two_singular_values(scale):
     # Shares 3/4 and 1/4: the entropy is log 4 - (3/4) log 3. Squared values (9/10, 1/10) would give another.
-    features = scale * orthonormal(1, 12, 2) @ np.diag([3.0, 1.0]) @ orthonormal(2, 5, 2).T
+    features = (
+        scale * orthonormal(1, 12, 2) @ np.diag([3.0, 1.0]) @ orthonormal(2, 5, 2).T
+    )
     assert effective_rank(features) == pytest.approx(4 / 3**0.75, rel=1e-12)
 
 
 def test_agrees_with_the_gram_matrix():
     features = np.random.default_rng(3).normal(size=(50, 8)) * np.arange(1, 9)
     values = [math.sqrt(value) for value in np.linalg.eigvalsh(features.T @ features)]
-    entropy = -sum(value / sum(values) * math.log(value / sum(values)) for value in values)
+    entropy = -sum(
+        value / sum(values) * math.log(value / sum(values)) for value in values
+    )
     assert effective_rank(features) == pytest.approx(math.exp(entropy), rel=1e-10)
     assert effective_rank(features.T) == pytest.approx(math.exp(entropy), rel=1e-10)
 

@@ -14,12 +14,16 @@ def test_areas_are_scikit_learns(ties):
         flags = draw.random(60) < 0.3
         scores = draw.integers(0, 8, 60) if ties else draw.normal(size=60)
         assert auroc(scores, flags) == pytest.approx(roc_auc_score(flags, scores))
-        assert average_precision(scores, flags) == pytest.approx(average_precision_score(flags, scores))
+        assert average_precision(scores, flags) == pytest.approx(
+            average_precision_score(flags, scores)
+        )
 
 
 def test_by_hand():
     assert auroc([3, 2, 1], [True, False, True]) == 0.5
-    assert average_precision([3, 2, 1], [True, False, True]) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision([3, 2, 1], [True, False, True]) == pytest.approx(
+        (1 + 2 / 3) / 2
+    )
     assert auroc([1, 1], [True, False]) == 0.5
 
 
@@ -28,7 +32,9 @@ def test_intervals_cover_as_often_as_they_say():
     truth = 0.7602  # of two normals one standard deviation apart: Phi(1 / sqrt 2)
     for seed in range(60):
         flags = np.arange(200) < 60
-        found = rank_scores({"run": draw.normal(size=200) + flags}, flags, draws=200, seed=seed)["run"]["auroc"]
+        found = rank_scores(
+            {"run": draw.normal(size=200) + flags}, flags, draws=200, seed=seed
+        )["run"]["auroc"]
         hits += found["low"] <= truth <= found["high"]
     assert hits >= 52
 
@@ -37,7 +43,11 @@ def test_differences_are_paired():
     draw = np.random.default_rng(2)
     flags = np.arange(300) < 100
     ours = draw.normal(size=300) + flags
-    found = rank_scores({"run": ours, "same": ours * 2 + 1, "noise": draw.normal(size=300)}, flags, draws=200)
+    found = rank_scores(
+        {"run": ours, "same": ours * 2 + 1, "noise": draw.normal(size=300)},
+        flags,
+        draws=200,
+    )
     assert found["same"]["auroc_difference"] == {"value": 0, "low": 0, "high": 0}
     assert found["noise"]["auroc_difference"]["low"] > 0.1
     assert found["noise"]["auroc_difference"]["value"] == pytest.approx(

@@ -7,15 +7,25 @@ from r2mae.models.classifier import Classifier
 
 def make(freeze=False, pooling="mean", name="vit_tiny_patch16_224", **arguments):
     torch.manual_seed(0)
-    shape = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2} if "vit" in name else {}
+    shape = (
+        {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2}
+        if "vit" in name
+        else {}
+    )
     encoder = timm.create_model(name, num_classes=0, in_chans=3, **(shape | arguments))
-    backbone = ImageEncoder(encoder, pooling=pooling, pixel_mean=(0.5,) * 3, pixel_std=(0.2,) * 3)
+    backbone = ImageEncoder(
+        encoder, pooling=pooling, pixel_mean=(0.5,) * 3, pixel_std=(0.2,) * 3
+    )
     return Classifier(backbone, 5, hidden=8, dropout=0.1, freeze=freeze)
 
 
 def make_batch(num=4, size=16):
     generator = torch.Generator().manual_seed(1)
-    return {"images": torch.randint(0, 256, (num, 3, size, size), dtype=torch.uint8, generator=generator)}
+    return {
+        "images": torch.randint(
+            0, 256, (num, 3, size, size), dtype=torch.uint8, generator=generator
+        )
+    }
 
 
 def test_logits_and_features():
@@ -23,7 +33,12 @@ def test_logits_and_features():
     assert model(batch).shape == (4, 5)
     assert model.embed(batch).shape == (4, model.width) == (4, 16)
     assert torch.equal(model(batch), model.head(model.embed(batch)))
-    assert [type(part).__name__ for part in model.head] == ["Dropout", "Linear", "GELU", "Linear"]
+    assert [type(part).__name__ for part in model.head] == [
+        "Dropout",
+        "Linear",
+        "GELU",
+        "Linear",
+    ]
 
 
 def test_pooling_by_mean_or_class_token():
@@ -37,20 +52,31 @@ def test_pooling_by_mean_or_class_token():
 
 def test_a_frozen_encoder_neither_learns_nor_changes():
     model, batch = make(freeze=True, name="resnet18"), make_batch(size=32)
-    before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    before = {
+        name: tensor.clone() for name, tensor in model.backbone.state_dict().items()
+    }
     model.train()
     features = model.embed(batch)
     assert torch.equal(features, make(freeze=True, name="resnet18").eval().embed(batch))
     model(batch).sum().backward()
     assert all(parameter.grad is None for parameter in model.backbone.parameters())
     assert all(parameter.grad is not None for parameter in model.head.parameters())
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
+    assert all(
+        torch.equal(tensor, before[name])
+        for name, tensor in model.backbone.state_dict().items()
+    )
 
 
 def test_layers_deepen_from_stem_to_head():
     layers = make().layers()
-    names = [name for name, _ in make().named_parameters() if name.startswith("backbone.")]
+    names = [
+        name for name, _ in make().named_parameters() if name.startswith("backbone.")
+    ]
     assert set(layers) == set(names)
-    assert layers["backbone.encoder.patch_embed.proj.weight"] == layers["backbone.encoder.pos_embed"] == 0
+    assert (
+        layers["backbone.encoder.patch_embed.proj.weight"]
+        == layers["backbone.encoder.pos_embed"]
+        == 0
+    )
     assert layers["backbone.encoder.blocks.0.attn.qkv.weight"] == 1
     assert layers["backbone.encoder.blocks.1.mlp.fc2.bias"] == max(layers.values()) == 2

@@ -21,7 +21,13 @@ def models():
     shape = {"patch_size": 4, "width": 32, "depth": 2, "heads": 2}
     encoder = create_encoder("vit_tiny_patch16_224", image_size=32, channels=3, **shape)
     decoder = {"decoder_depth": 2, "decoder_width": 16, "decoder_heads": 2}
-    eager = MaskedAutoencoder(encoder, **decoder, normalize_targets=True, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3)
+    eager = MaskedAutoencoder(
+        encoder,
+        **decoder,
+        normalize_targets=True,
+        pixel_mean=(0.5,) * 3,
+        pixel_std=(0.5,) * 3,
+    )
     compiled = copy.deepcopy(eager)
     torch._dynamo.reset()
     counters.clear()
@@ -35,7 +41,14 @@ def mask_of(ratio, batch_size):
     """Of one ratio for all samples, or one for each."""
     ratios = list(ratio) if isinstance(ratio, tuple) else [ratio] * batch_size
     generator = torch.Generator().manual_seed(round(1000 * sum(ratios)))
-    return build_mask(torch.stack([torch.randperm(64, generator=generator) < round(64 * each) for each in ratios]))
+    return build_mask(
+        torch.stack(
+            [
+                torch.randperm(64, generator=generator) < round(64 * each)
+                for each in ratios
+            ]
+        )
+    )
 
 
 def images(batch_size):
@@ -54,7 +67,10 @@ def train(model, batch, ratio):
 def evaluate(model, batch, ratio):
     """Predictions and features, nothing recorded."""
     model.eval()
-    return [model(batch, mask_of(ratio, len(batch["images"]))).predictions, model.embed(batch)]
+    return [
+        model(batch, mask_of(ratio, len(batch["images"]))).predictions,
+        model.embed(batch),
+    ]
 
 
 def graphs():
@@ -64,7 +80,9 @@ def graphs():
 def test_lengths_cause_no_recompile(models):
     eager, compiled = models
     assert list(compiled.state_dict()) == list(eager.state_dict())
-    assert [name for name, _ in compiled.named_parameters()] == [name for name, _ in eager.named_parameters()]
+    assert [name for name, _ in compiled.named_parameters()] == [
+        name for name, _ in eager.named_parameters()
+    ]
     before = graphs()
     for ratio in LEVELS[:2]:
         train(compiled, images(4), ratio)
@@ -76,10 +94,19 @@ def test_lengths_cause_no_recompile(models):
     with config.patch(error_on_recompile=True):
         for batch_size in (4, 3, 7):
             batch = images(batch_size)
-            cases = [(train, ratio) for ratio in (*LEVELS, *GRID)] + [(evaluate, ratio) for ratio in (*GRID, *LEVELS)]
+            cases = [(train, ratio) for ratio in (*LEVELS, *GRID)] + [
+                (evaluate, ratio) for ratio in (*GRID, *LEVELS)
+            ]
             for run, ratio in cases:
-                for found, wanted in zip(run(compiled, batch, ratio), run(eager, batch, ratio), strict=True):
-                    worst = max(worst, ((found - wanted).norm() / wanted.norm().clamp(min=1e-3)).item())
+                for found, wanted in zip(
+                    run(compiled, batch, ratio), run(eager, batch, ratio), strict=True
+                ):
+                    worst = max(
+                        worst,
+                        (
+                            (found - wanted).norm() / wanted.norm().clamp(min=1e-3)
+                        ).item(),
+                    )
     assert graphs() == warm
     assert worst < 1e-5
     # Were blocks run eagerly, nothing would recompile either: a graph of each kind is what ran.
@@ -92,7 +119,9 @@ def test_packed_lengths_cause_no_recompile(models):
     generator = torch.Generator().manual_seed(0)
 
     def ratios(batch_size):
-        chosen = torch.randint(len(LEVELS), (batch_size - 2,), generator=generator).tolist()
+        chosen = torch.randint(
+            len(LEVELS), (batch_size - 2,), generator=generator
+        ).tolist()
         return (0.25, *(float(LEVELS[level]) for level in chosen), 0.9)
 
     train(compiled, images(4), 0.5)
@@ -108,8 +137,15 @@ def test_packed_lengths_cause_no_recompile(models):
             batch = images(batch_size)
             for run in (train, evaluate) * 5:
                 drawn = ratios(batch_size)
-                for found, wanted in zip(run(compiled, batch, drawn), run(eager, batch, drawn), strict=True):
-                    worst = max(worst, ((found - wanted).norm() / wanted.norm().clamp(min=1e-3)).item())
+                for found, wanted in zip(
+                    run(compiled, batch, drawn), run(eager, batch, drawn), strict=True
+                ):
+                    worst = max(
+                        worst,
+                        (
+                            (found - wanted).norm() / wanted.norm().clamp(min=1e-3)
+                        ).item(),
+                    )
     assert graphs() == warm
     assert worst < 1e-5
     assert counters["frames"]["total"] == counters["frames"]["ok"]

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
-from transformers import AutoModelForMaskedLM, BertConfig, ModernBertConfig, RobertaConfig
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    ModernBertConfig,
+    RobertaConfig,
+)
 
 from r2mae.masking.pattern import sample_mask
-from r2mae.models.masked_language import LanguageEncoder, MaskedLanguageModel, Vocabulary
+from r2mae.models.masked_language import (
+    LanguageEncoder,
+    MaskedLanguageModel,
+    Vocabulary,
+)
 
 SIZE, LENGTH = 120, 48
 SHAPE = {
@@ -17,12 +26,24 @@ SHAPE = {
     "num_attention_heads": 4,
     "intermediate_size": 40,
 }
-IDS = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+IDS = {
+    "pad_token_id": 0,
+    "cls_token_id": 2,
+    "sep_token_id": 3,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+}
 CONFIGS = {
     # Windows of 8 tokens to each side, so that they matter in 48.
     "modernbert": ModernBertConfig(**SHAPE, **IDS, local_attention=16),
     "bert": BertConfig(**SHAPE, pad_token_id=0),
-    "roberta": RobertaConfig(**SHAPE, pad_token_id=0, bos_token_id=2, eos_token_id=3, max_position_embeddings=60),
+    "roberta": RobertaConfig(
+        **SHAPE,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=3,
+        max_position_embeddings=60,
+    ),
 }
 ROWS = [[48], [20, 28], [1, 40, 7], [48], [16, 16, 16], [10, 38]]
 
@@ -49,7 +70,9 @@ def make_batch(rows=ROWS):
 
 def hide(model, batch, ratio=0.3, seed=0):
     ratios = torch.full((len(batch["input_ids"]),), ratio, dtype=torch.float64)
-    mask = sample_mask("random", model.eligible(batch), ratios, seed, batch["positions"], (LENGTH,))
+    mask = sample_mask(
+        "random", model.eligible(batch), ratios, seed, batch["positions"], (LENGTH,)
+    )
     return batch | model.hide(batch, mask, seed), mask
 
 
@@ -63,14 +86,25 @@ def test_packed_loss_and_gradients_are_transformers_own(kind):
         start = 0
         for length in row:
             where = slice(start, start + length)
-            seen, hidden = batch["seen_ids"][number : number + 1, where], mask.is_masked[number, where]
-            logits = model.whole(input_ids=seen, attention_mask=torch.ones(1, length)).logits[0]
+            seen, hidden = (
+                batch["seen_ids"][number : number + 1, where],
+                mask.is_masked[number, where],
+            )
+            logits = model.whole(
+                input_ids=seen, attention_mask=torch.ones(1, length)
+            ).logits[0]
             theirs = theirs + F.cross_entropy(
-                logits[hidden], batch["input_ids"][number, where][hidden], reduction="sum"
+                logits[hidden],
+                batch["input_ids"][number, where][hidden],
+                reduction="sum",
             )
             count, start = count + int(hidden.sum()), start + length
     theirs.backward()
-    wanted = {name: p.grad.clone() for name, p in model.whole.named_parameters() if p.grad is not None}
+    wanted = {
+        name: p.grad.clone()
+        for name, p in model.whole.named_parameters()
+        if p.grad is not None
+    }
     model.zero_grad()
     loss = model(batch, mask).loss
     loss.total.backward()
@@ -89,9 +123,13 @@ def test_nothing_hidden_leaks(kind):
     changed = batch | {"input_ids": torch.where(mask.is_masked, 7, batch["input_ids"])}
     changed = changed | model.hide(changed, mask, 0)
     with torch.no_grad():
-        assert torch.equal(model.features(batch, mask)[0], model.features(changed, mask)[0])
+        assert torch.equal(
+            model.features(batch, mask)[0], model.features(changed, mask)[0]
+        )
         moved = batch | {"seen_ids": batch["seen_ids"].roll(1, 1)}
-        assert not torch.equal(model.features(batch, mask)[0], model.features(moved, mask)[0])
+        assert not torch.equal(
+            model.features(batch, mask)[0], model.features(moved, mask)[0]
+        )
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -118,8 +156,13 @@ def test_unequal_counts_and_padding():
     assert mask.masked_weight is not None
     loss, alone = model(whole, mask).loss, 0.0
     for row, length in enumerate((48, 30, 48)):
-        single = {key: whole[key][row : row + 1, :length] for key in ("input_ids", "seen_ids")}
-        single |= {"segment_starts": np.array([0]), "segment_lengths": np.array([length])}
+        single = {
+            key: whole[key][row : row + 1, :length] for key in ("input_ids", "seen_ids")
+        }
+        single |= {
+            "segment_starts": np.array([0]),
+            "segment_lengths": np.array([length]),
+        }
         inside = mask.is_masked[row : row + 1, :length]
         from r2mae.masking.pattern import build_mask
 
@@ -163,8 +206,14 @@ def test_embed_is_theirs(kind, pooling):
     batch["segment_lengths"] = np.array([48, 30])
     is_token = (batch["input_ids"] != 0).long()
     with torch.no_grad():
-        states = model.base(input_ids=batch["input_ids"], attention_mask=is_token).last_hidden_state
-        wanted = states[:, 0] if pooling == "cls" else (states * is_token[:, :, None]).sum(1) / is_token.sum(1, True)
+        states = model.base(
+            input_ids=batch["input_ids"], attention_mask=is_token
+        ).last_hidden_state
+        wanted = (
+            states[:, 0]
+            if pooling == "cls"
+            else (states * is_token[:, :, None]).sum(1) / is_token.sum(1, True)
+        )
         assert torch.allclose(encoder.embed(batch), wanted, atol=1e-6)
     depths = encoder.layers()
     assert set(depths) == {name for name, _ in encoder.named_parameters()}

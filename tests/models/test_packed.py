@@ -6,7 +6,11 @@ import pytest
 import torch
 from lightning_fabric.utilities import move_data_to_device
 from timm.layers import SwiGLU, SwiGLUPacked
-from timm.models.vision_transformer import DiffParallelScalingBlock, ParallelScalingBlock, ResPostBlock
+from timm.models.vision_transformer import (
+    DiffParallelScalingBlock,
+    ParallelScalingBlock,
+    ResPostBlock,
+)
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,12 +20,23 @@ from r2mae.models import packed
 from r2mae.models.packed import build_packing, pack, packed_attention, unpack
 from r2mae.models.packed_block import _path_weight, packable
 from tests.models.test_cost import SHAPES, setting
-from tests.models.test_vision import ENCODERS, UNEVEN, make, make_batch, make_mask, spread_over
+from tests.models.test_vision import (
+    ENCODERS,
+    UNEVEN,
+    make,
+    make_batch,
+    make_mask,
+    spread_over,
+)
 
 BLOCKS = ENCODERS | {
     "gated MLP": {"mlp_layer": SwiGLUPacked},
     "gated MLP of three maps": {"mlp_layer": SwiGLU, "init_values": 0.1},
-    "more norms": {"scale_attn_norm": True, "scale_mlp_norm": True, "mlp_layer": SwiGLU},
+    "more norms": {
+        "scale_attn_norm": True,
+        "scale_mlp_norm": True,
+        "mlp_layer": SwiGLU,
+    },
 }
 OTHERS = {
     "norm after": {"block_fn": ResPostBlock},
@@ -30,7 +45,13 @@ OTHERS = {
     "differential, parallel": {"block_fn": DiffParallelScalingBlock},
 }
 # Hidden patches of 16, a row; the last two would need no packing and are packed all the same.
-COUNTS = {"uneven": UNEVEN, "extremes": [1, 15, 15, 1], "two": [15, 1], "equal": [6] * 4, "one sample": [9]}
+COUNTS = {
+    "uneven": UNEVEN,
+    "extremes": [1, 15, 15, 1],
+    "two": [15, 1],
+    "equal": [6] * 4,
+    "one sample": [9],
+}
 every_count = pytest.mark.parametrize("counts", COUNTS.values(), ids=list(COUNTS))
 
 
@@ -40,7 +61,9 @@ def grouping(request, monkeypatch):
 
 
 def packed_mask(counts):
-    return make_mask(counts)._replace(visible_counts=tuple(16 - count for count in counts))
+    return make_mask(counts)._replace(
+        visible_counts=tuple(16 - count for count in counts)
+    )
 
 
 def results(model, batch, mask):
@@ -48,7 +71,11 @@ def results(model, batch, mask):
     model.zero_grad()
     output = model(batch, mask)
     output.loss.total.backward()
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {
+        name: p.grad.clone()
+        for name, p in model.named_parameters()
+        if p.grad is not None
+    }
     return output.predictions.detach(), output.loss.total.detach(), gradients
 
 
@@ -59,7 +86,9 @@ def check_alone(model, counts, tolerance):
     total, sums = 0.0, {}
     for row, hidden in enumerate(counts):
         alone = build_mask(mask.is_masked[row : row + 1])
-        found, part, some = results(model, {"images": batch["images"][row : row + 1]}, alone)
+        found, part, some = results(
+            model, {"images": batch["images"][row : row + 1]}, alone
+        )
         assert (predictions[row, :hidden] - found[0]).norm() <= tolerance * found.norm()
         total = total + part
         sums = {name: sums.get(name, 0.0) + gradient for name, gradient in some.items()}
@@ -68,7 +97,9 @@ def check_alone(model, counts, tolerance):
     largest = max(gradient.norm() for gradient in sums.values())
     for name, gradient in sums.items():
         # Keys' biases have gradients that are 0 but for rounding: these are measured against the largest.
-        assert (gradients[name] - gradient).norm() <= tolerance * max(gradient.norm(), 1e-3 * largest), name
+        assert (gradients[name] - gradient).norm() <= tolerance * max(
+            gradient.norm(), 1e-3 * largest
+        ), name
 
 
 @every_count
@@ -100,13 +131,19 @@ def test_without_fused_attention(grouping):
     fused = results(model, make_batch(), packed_mask(UNEVEN))[0]
     for block in model.encoder.blocks:
         block.attn.fused_attn = False
-    torch.testing.assert_close(results(model, make_batch(), packed_mask(UNEVEN))[0], fused)
+    torch.testing.assert_close(
+        results(model, make_batch(), packed_mask(UNEVEN))[0], fused
+    )
     check_alone(model, UNEVEN, 1e-6)
 
 
 @pytest.mark.parametrize("options", BLOCKS.values(), ids=list(BLOCKS))
 def test_under_autocast(options, grouping):
-    model, batch, mask = make({"drop_path_rate": 0.5} | options).train(), make_batch(), packed_mask(UNEVEN)
+    model, batch, mask = (
+        make({"drop_path_rate": 0.5} | options).train(),
+        make_batch(),
+        packed_mask(UNEVEN),
+    )
     found = []
     for each in (mask, mask._replace(visible_counts=None)):
         torch.manual_seed(3)
@@ -121,27 +158,41 @@ def test_under_autocast(options, grouping):
 def test_nothing_hidden_leaks(grouping):
     model, batch, mask = make(), make_batch(), packed_mask(UNEVEN)
     hidden = spread_over(model, mask.is_masked)
-    other = {"images": torch.where(hidden, make_batch(seed=9)["images"], batch["images"])}
+    other = {
+        "images": torch.where(hidden, make_batch(seed=9)["images"], batch["images"])
+    }
     assert torch.equal(model(batch, mask).predictions, model(other, mask).predictions)
 
 
 def off_by_one_mask(group):
-    return group if group.is_token is None else group._replace(is_token=group.is_token.roll(1, dims=-1))
+    return (
+        group
+        if group.is_token is None
+        else group._replace(is_token=group.is_token.roll(1, dims=-1))
+    )
 
 
 def everything_seen(group):
-    return group if group.is_token is None else group._replace(is_token=torch.ones_like(group.is_token))
+    return (
+        group
+        if group.is_token is None
+        else group._replace(is_token=torch.ones_like(group.is_token))
+    )
 
 
 def wrong_places(group):
-    return group if group.places is None else group._replace(places=group.places.roll(1))
+    return (
+        group if group.places is None else group._replace(places=group.places.roll(1))
+    )
 
 
 def wrong_slots(group):
     return group if group.slots is None else group._replace(slots=group.slots.flip(0))
 
 
-@pytest.mark.parametrize("defect", [off_by_one_mask, everything_seen, wrong_places, wrong_slots])
+@pytest.mark.parametrize(
+    "defect", [off_by_one_mask, everything_seen, wrong_places, wrong_slots]
+)
 def test_planted_defects_are_seen(defect, monkeypatch):
     monkeypatch.setattr(packed, "_PAIRS_A_GROUP", 10**9)
     model, sound = make().double(), packed.make_group
@@ -164,7 +215,9 @@ def kernel_of(shift):
         parts = []
         for start, end in pairwise(bounds):
             one = [part[start:end].transpose(0, 1) for part in (query, key, value)]
-            parts.append(nn.functional.scaled_dot_product_attention(*one).transpose(0, 1))
+            parts.append(
+                nn.functional.scaled_dot_product_attention(*one).transpose(0, 1)
+            )
         return torch.cat(parts)
 
     return kernel
@@ -188,10 +241,14 @@ def test_pack_and_unpack_are_inverse():
     tokens = torch.randn(4, 5, 2, dtype=torch.float64, requires_grad=True)
     there = torch.arange(5) < torch.tensor(lengths)[:, None]
     line = pack(tokens, packing)
-    assert torch.equal(line, torch.cat([tokens[row, : lengths[row]] for row in (1, 0, 3, 2)]))
+    assert torch.equal(
+        line, torch.cat([tokens[row, : lengths[row]] for row in (1, 0, 3, 2)])
+    )
     assert torch.equal(unpack(line, packing), tokens * there[:, :, None])
     assert packing.starts.tolist() == [0, 1, 4, 7, 12]
-    assert torch.autograd.gradcheck(lambda tokens: unpack(pack(tokens, packing), packing), tokens)
+    assert torch.autograd.gradcheck(
+        lambda tokens: unpack(pack(tokens, packing), packing), tokens
+    )
 
 
 def test_gradients_of_attention(grouping):
@@ -201,11 +258,20 @@ def test_gradients_of_attention(grouping):
 
 
 def test_groups_hold_every_sample_once_and_stop_at_the_price_of_a_group():
-    lengths = tuple(sorted(torch.randint(1, 200, (64,), generator=torch.Generator().manual_seed(0)).tolist()))
+    lengths = tuple(
+        sorted(
+            torch.randint(
+                1, 200, (64,), generator=torch.Generator().manual_seed(0)
+            ).tolist()
+        )
+    )
     groups = packed._split(lengths)
     assert tuple(length for group in groups for length in group) == lengths
     for group in groups:
-        assert len(group) * group[-1] ** 2 - sum(length**2 for length in group) <= packed._PAIRS_A_GROUP
+        assert (
+            len(group) * group[-1] ** 2 - sum(length**2 for length in group)
+            <= packed._PAIRS_A_GROUP
+        )
     assert packed._split((7,) * 64) == [(7,) * 64]
 
 
@@ -217,7 +283,10 @@ def test_paths_are_dropped_by_sample_as_in_the_padded_batch(grouping):
         torch.manual_seed(3)
         found.append(results(model, batch, each)[0])
     torch.testing.assert_close(*found)
-    path, packing = model.encoder.blocks[1].drop_path1, build_packing(mask.visible_counts, torch.device("cpu"))
+    path, packing = (
+        model.encoder.blocks[1].drop_path1,
+        build_packing(mask.visible_counts, torch.device("cpu")),
+    )
     weights = _path_weight(path, torch.zeros(1), packing)[:, 0]
     of_sample = [set(weights[packing.rows == row].tolist()) for row in range(8)]
     assert all(len(weight) == 1 for weight in of_sample)
@@ -236,7 +305,9 @@ def test_attention_weights_are_dropped_in_training_alone():
         torch.manual_seed(3)
         packed_up = model(batch, mask).predictions
         torch.manual_seed(3)
-        torch.testing.assert_close(model(batch, make_mask([6] * 4)).predictions, packed_up)
+        torch.testing.assert_close(
+            model(batch, make_mask([6] * 4)).predictions, packed_up
+        )
 
 
 def test_the_device_is_asked_nothing():
@@ -257,7 +328,10 @@ def test_operations_are_those_of_the_samples_alone(shape):
     mask = build_mask(torch.rand(16, num_patches).argsort(dim=1) < hidden[:, None])
     alone = sum(model.training_flops(count) for count in mask.visible_counts)
     operations = {}
-    for name, each in {"packed": mask, "padded": mask._replace(visible_counts=None)}.items():
+    for name, each in {
+        "packed": mask,
+        "padded": mask._replace(visible_counts=None),
+    }.items():
         with FlopCounterMode(display=False) as counter:
             model({"images": images}, each).loss.total.backward()
         operations[name] = counter.get_total_flops() / alone

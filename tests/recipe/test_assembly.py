@@ -18,11 +18,15 @@ def test_initial_weights_follow_the_seed_alone():
     assert torch.equal(state, torch.random.get_rng_state())
     other = build_model(load_recipe(str(DEMO), ["seed=1"])).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert not torch.equal(one["decoder_predict.weight"], other["decoder_predict.weight"])
+    assert not torch.equal(
+        one["decoder_predict.weight"], other["decoder_predict.weight"]
+    )
 
 
 def test_hub_data_is_counted_by_its_card():
-    recipe = load_recipe(str(DEMO), ["data={card: imagenet1k, image_size: 32, held_out: 0.01}"])
+    recipe = load_recipe(
+        str(DEMO), ["data={card: imagenet1k, image_size: 32, held_out: 0.01}"]
+    )
     samples, about = count_training_samples(recipe)
     assert samples == 1281167 - 12812
     assert "not here" in about["found"]

@@ -32,5 +32,9 @@ def test_derived_values():
     )  # fmt: skip
     assert found.warmup_steps == round(2 * 1000 / 128)
     assert (found.accumulation, found.per_device_samples) == (4, 16)
-    assert plan("optimizer={lr_per_256_samples: 1.0e-3}", "batch.global_samples=512").peak_lr == pytest.approx(2e-3)
-    assert plan("optimizer={lr: 3.0e-4}", "batch.global_samples=512").peak_lr == pytest.approx(3e-4)
+    assert plan(
+        "optimizer={lr_per_256_samples: 1.0e-3}", "batch.global_samples=512"
+    ).peak_lr == pytest.approx(2e-3)
+    assert plan(
+        "optimizer={lr: 3.0e-4}", "batch.global_samples=512"
+    ).peak_lr == pytest.approx(3e-4)

@@ -7,7 +7,9 @@ from tests.training.runs import train, weights
 
 
 def test_a_run_loads_with_its_own_weights(scratch):
-    folder = train("run", "schedule.steps=4", "watch.every_steps=2", "checkpoint.every_steps=2")
+    folder = train(
+        "run", "schedule.steps=4", "watch.every_steps=2", "checkpoint.every_steps=2"
+    )
     loaded = load_run("runs/run")
     saved = weights(folder, 4)
     for name, tensor in loaded.model.state_dict().items():
@@ -22,7 +24,11 @@ def test_pixels_are_prepared_as_in_training_whatever_the_card_says_today(scratch
     card = scratch / "mine.yaml"
     text = "title: mine\nsource: mine\nlicence: mine\nembedded: digits\nmean: [{}]\nstd: [{}]\n"
     card.write_text(text.format(0.25, 0.5))
-    train("run", f"data={{card: {card}, image_size: 8, channels: 1, augment: null}}", "schedule.steps=4")
+    train(
+        "run",
+        f"data={{card: {card}, image_size: 8, channels: 1, augment: null}}",
+        "schedule.steps=4",
+    )
     card.write_text(text.format(0.5, 0.25))
     model = load_run("runs/run").model
     assert (model.pixel_mean.item(), model.pixel_std.item()) == (0.25, 0.5)

@@ -6,7 +6,12 @@ from r2mae.data.source import batch_labels
 from r2mae.modalities.vision.models.positions import sincos_positions
 from r2mae.recipe.assembly import open_split, open_training_data
 from r2mae.recipe.load import load_recipe
-from r2mae.recipe.tasks import choose_labelled, class_weights, find_classes, finetuning_parts
+from r2mae.recipe.tasks import (
+    choose_labelled,
+    class_weights,
+    find_classes,
+    finetuning_parts,
+)
 from r2mae.recipe.training import build_training
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
@@ -19,9 +24,15 @@ def load(*overrides):
 
 
 def test_balanced_weights_make_classes_count_alike():
-    weights = class_weights("balanced", ["a", "b", "c"], np.array([0] * 6 + [1] * 3 + [2]))
+    weights = class_weights(
+        "balanced", ["a", "b", "c"], np.array([0] * 6 + [1] * 3 + [2])
+    )
     assert (weights * np.array([6, 3, 1])).tolist() == pytest.approx([10 / 3] * 3)
-    assert class_weights({"c": 2.5}, ["a", "b", "c"], np.array([0])).tolist() == [1, 1, 2.5]
+    assert class_weights({"c": 2.5}, ["a", "b", "c"], np.array([0])).tolist() == [
+        1,
+        1,
+        2.5,
+    ]
     assert class_weights(None, ["a", "b"], np.array([0])) is None
 
 
@@ -43,7 +54,11 @@ def test_labels_are_those_of_the_images(scratch):
     split = open_split(load(), "train")
     batch = parts.train.load(torch.arange(30), torch.arange(30), 0)
     targets = objective.prepare(parts.model, batch, 0)["targets"]
-    assert targets.tolist() == split.labels[batch["indices"]].tolist() == parts.train.labels.tolist()
+    assert (
+        targets.tolist()
+        == split.labels[batch["indices"]].tolist()
+        == parts.train.labels.tolist()
+    )
     assert batch_labels(parts.train, batch).tolist() == targets.tolist()
     held = parts.held_out.load(torch.arange(40), None, 0)
     assert not set(held["indices"].tolist()) & set(batch["indices"].tolist())
@@ -56,29 +71,52 @@ class Named:
 
 
 def test_classes_come_by_number_or_by_name():
-    assert find_classes(load("tune.num_classes=10"), open_split(load(), "train")).tolist() == list(range(10))
+    assert find_classes(
+        load("tune.num_classes=10"), open_split(load(), "train")
+    ).tolist() == list(range(10))
     words = Named({77: "dog", 5: "cat", 900: "bird"})
     assert find_classes(load(), words).tolist() == [900, 5, 77]
-    assert find_classes(load(), Named({100: "100", 20: "20", 3: "3"})).tolist() == [3, 20, 100]
+    assert find_classes(load(), Named({100: "100", 20: "20", 3: "3"})).tolist() == [
+        3,
+        20,
+        100,
+    ]
     # Names that a column gives to 0, 1, 2 do not move them.
-    assert find_classes(load(), Named({0: "ship", 1: "car", 2: "plane"})).tolist() == [0, 1, 2]
+    assert find_classes(load(), Named({0: "ship", 1: "car", 2: "plane"})).tolist() == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_every_word_of_the_recipe_reaches_what_it_names(scratch):
     tune = "tune={hidden: 24, dropout: 0.3, layer_decay: 0.5, label_smoothing: 0.2, class_weights: {'3': 4.0}}"
-    training = build_training(load(tune, "model.drop_path=0.2", "model.pooling=cls"), RunFolder("runs/x"))
+    training = build_training(
+        load(tune, "model.drop_path=0.2", "model.pooling=cls"), RunFolder("runs/x")
+    )
     engine = training.module
     backbone, head = engine.model.backbone, engine.model.head
-    assert [type(part).__name__ for part in head] == ["Dropout", "Linear", "GELU", "Linear"]
+    assert [type(part).__name__ for part in head] == [
+        "Dropout",
+        "Linear",
+        "GELU",
+        "Linear",
+    ]
     assert (head[0].p, head[1].out_features, head[3].out_features) == (0.3, 24, 10)
     assert backbone.pooling == "cls"
     assert backbone.encoder.blocks[-1].drop_path1.drop_prob == pytest.approx(0.2)
     assert engine.objective.label_smoothing == 0.2
     assert engine.objective.weights.tolist() == [1, 1, 1, 4, 1, 1, 1, 1, 1, 1]
     assert backbone.encoder.pos_embed.requires_grad
-    torch.testing.assert_close(backbone.encoder.pos_embed, sincos_positions((4, 4), 64, 1))  # MAE's initial weights
+    torch.testing.assert_close(
+        backbone.encoder.pos_embed, sincos_positions((4, 4), 64, 1)
+    )  # MAE's initial weights
     optimizer = engine.configure_optimizers()
-    scales = {id(p): group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
+    scales = {
+        id(p): group["lr_scale"]
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
     assert scales[id(head[3].weight)] == 1
     assert scales[id(backbone.encoder.blocks[1].mlp.fc1.weight)] == 0.5
     assert scales[id(backbone.encoder.patch_embed.proj.weight)] == 0.125
@@ -86,7 +124,9 @@ def test_every_word_of_the_recipe_reaches_what_it_names(scratch):
     engine.optimizers = lambda: optimizer
     engine.on_train_batch_start({"first_position": 20 * 64}, 0)
     for group in optimizer.param_groups:
-        assert group["lr"] == pytest.approx(engine.learning_rate.at(20) * group["lr_scale"])
+        assert group["lr"] == pytest.approx(
+            engine.learning_rate.at(20) * group["lr_scale"]
+        )
 
 
 def test_few_labels_are_never_those_held_out(scratch):
@@ -99,7 +139,9 @@ def test_few_labels_are_never_those_held_out(scratch):
 
 def test_labels_follow_the_stream(scratch):
     """Positions are not indices: what the engine asks of a sample is the label of the image that it saw."""
-    engine = build_training(load("repeat.labels_per_class=[3]"), RunFolder("runs/x")).module
+    engine = build_training(
+        load("repeat.labels_per_class=[3]"), RunFolder("runs/x")
+    ).module
     batch = engine.dataset.__getitems__(list(range(64, 128)))
     split = open_split(load(), "train")
     asked = engine.objective.prepare(engine.model, batch, 1)["targets"]
@@ -111,6 +153,7 @@ def test_labels_follow_the_stream(scratch):
 
 def test_balanced_weights_are_of_the_labels_in_use(scratch):
     engine = build_training(
-        load("repeat.labels_per_class=[3]", "tune.class_weights=balanced"), RunFolder("runs/x")
+        load("repeat.labels_per_class=[3]", "tune.class_weights=balanced"),
+        RunFolder("runs/x"),
     ).module
     assert engine.objective.weights.tolist() == pytest.approx([1.0] * 10)

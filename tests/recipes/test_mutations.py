@@ -44,14 +44,33 @@ def mutants(document):
     """(what was done, document) of all single changes."""
     for path in keys(document):
         name = ".".join(path)
-        yield f"without {name}", changed(document, path, lambda section, key: section.pop(key))
+        yield (
+            f"without {name}",
+            changed(document, path, lambda section, key: section.pop(key)),
+        )
         yield (
             f"misspelt {name}",
-            changed(document, path, lambda section, key: section.update({key + "x": section.pop(key)})),
+            changed(
+                document,
+                path,
+                lambda section, key: section.update({key + "x": section.pop(key)}),
+            ),
         )
-        yield f"beside {name}", changed(document, path, lambda section, key: section.update({key[::-1] + "_": 1}))
+        yield (
+            f"beside {name}",
+            changed(
+                document,
+                path,
+                lambda section, key: section.update({key[::-1] + "_": 1}),
+            ),
+        )
         for value in STRANGE:
-            yield f"{name} = {value!r:.40}", changed(document, path, lambda s, key, value=value: s.update({key: value}))
+            yield (
+                f"{name} = {value!r:.40}",
+                changed(
+                    document, path, lambda s, key, value=value: s.update({key: value})
+                ),
+            )
 
 
 def load(path, overrides=None):
@@ -75,7 +94,9 @@ def test_every_mutant_loads_or_is_one_line(recipe, tmp_path):
         file.write_text(yaml.safe_dump(mutant, allow_unicode=True))
         line = load(file)
         refused += line is not None
-        if what.startswith("misspelt") and "model.arguments." not in what:  # those are timm's: `check` asks it
+        if (
+            what.startswith("misspelt") and "model.arguments." not in what
+        ):  # those are timm's: `check` asks it
             assert line is not None, what
     assert number > 700
     assert refused > number / 2
@@ -83,12 +104,20 @@ def test_every_mutant_loads_or_is_one_line(recipe, tmp_path):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_pair_of_changes_too(recipe, tmp_path):
-    file, rng, document = tmp_path / "mutant.yaml", random.Random(0), load_document(recipe)
+    file, rng, document = (
+        tmp_path / "mutant.yaml",
+        random.Random(0),
+        load_document(recipe),
+    )
     single = list(mutants(document))
     for _ in range(150):
         mutant = rng.choice(single)[1]
         path = rng.choice(list(keys(mutant)))
-        mutant = changed(mutant, path, lambda section, key: section.update({key: rng.choice(STRANGE)}))
+        mutant = changed(
+            mutant,
+            path,
+            lambda section, key: section.update({key: rng.choice(STRANGE)}),
+        )
         file.write_text(yaml.safe_dump(mutant, allow_unicode=True))
         load(file)
 
@@ -101,7 +130,8 @@ BROKEN = {
     "a tab": b"task:\n\tpretrain: 1\n",
     "a duplicate": b"task: pretrain\ntask: pretrain\n",
     "not closed": b"mask: {ratio: {uniform: {low: 0.1\n",
-    "laughs": b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (c + 1, c + 1, c, c) for c in range(97, 120)),
+    "laughs": b"a: &a [x, x]\n"
+    + b"".join(b"%c: &%c [*%c, *%c]\n" % (c + 1, c + 1, c, c) for c in range(97, 120)),
     "an anchor of itself": b"task: &a {b: *a}\n",
     "deep": b"a: " + b"[" * 5000 + b"]" * 5000,
     "deep maps": b"".join(b" " * n + b"a:\n" for n in range(500)),
@@ -140,7 +170,10 @@ MALFORMED = [
 @pytest.mark.parametrize("setting", MALFORMED)
 def test_overrides_are_one_line(setting, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    refuse(["check", ROOT / "recipes" / "vision" / "digits_demo.yaml", "--set", setting], capsys)
+    refuse(
+        ["check", ROOT / "recipes" / "vision" / "digits_demo.yaml", "--set", setting],
+        capsys,
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -157,9 +190,18 @@ IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize("setting", IMPOSSIBLE)
-def test_what_cannot_work_is_found_before_anything_is_written(setting, tmp_path, monkeypatch, capsys):
+def test_what_cannot_work_is_found_before_anything_is_written(
+    setting, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    code = main(["check", str(ROOT / "recipes" / "vision" / "digits_demo.yaml"), "--set", setting])
+    code = main(
+        [
+            "check",
+            str(ROOT / "recipes" / "vision" / "digits_demo.yaml"),
+            "--set",
+            setting,
+        ]
+    )
     said = capsys.readouterr().err
     assert code in (0, 2), said
     if code == 2:
@@ -179,6 +221,13 @@ def refuse(arguments, capsys):
 def test_paths_that_are_no_recipes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    for path in ("nope.yaml", "folder", "/dev/null", "nope/nope.yaml", "x" * 300, "a\x00b"):
+    for path in (
+        "nope.yaml",
+        "folder",
+        "/dev/null",
+        "nope/nope.yaml",
+        "x" * 300,
+        "a\x00b",
+    ):
         refuse(["pretrain", path], capsys)
     assert [path.name for path in Path().iterdir()] == ["folder"]

@@ -12,7 +12,12 @@ PLAIN = {"title": "t", "source": "s", "licence": "l", "modality": "m"}
 
 
 def test_every_shipped_card_is_valid():
-    assert {path.parent.name for path in CARDS} >= {"digits", "cifar10", "imagenet1k", "image_folder"}
+    assert {path.parent.name for path in CARDS} >= {
+        "digits",
+        "cifar10",
+        "imagenet1k",
+        "image_folder",
+    }
     for path in CARDS:
         card = validate(Card, load_document(path), str(path))
         assert len(card.mean) == len(card.std)
@@ -24,26 +29,39 @@ def test_every_shipped_card_is_valid():
 
 def test_defaults():
     card = validate(Card, PLAIN, "card.yaml")
-    assert (card.image_column, card.label_column, card.hub, card.embedded) == ("image", "label", None, None)
+    assert (card.image_column, card.label_column, card.hub, card.embedded) == (
+        "image",
+        "label",
+        None,
+        None,
+    )
     assert card.splits == {"train": "train", "test": "test"}
     assert (card.files, card.roots, card.num_samples, card.sha256) == ({}, (), {}, {})
 
 
 def test_a_card_may_have_no_labels():
-    assert validate(Card, PLAIN | {"label_column": None}, "card.yaml").label_column is None
+    assert (
+        validate(Card, PLAIN | {"label_column": None}, "card.yaml").label_column is None
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"licnce": "x"}, "licnce must be a key of the document. Did you mean licence?"),
+        (
+            {"licnce": "x"},
+            "licnce must be a key of the document. Did you mean licence?",
+        ),
         ({"title": 3}, "title must be a word, got 3."),
         ({"mean": 0.5}, "mean must be a list, got 0.5."),
         ({"std": ["x"]}, 'std.0 must be a number, got "x".'),
         ({"files": {"train": "train/"}}, 'files.train must be a list, got "train/".'),
         ({"files": ["train/"]}, 'files must be a section of keys, got ["train/"].'),
         ({"files": {"train": [1]}}, "files.train.0 must be a word, got 1."),
-        ({"num_samples": {"train": 1.5}}, "num_samples.train must be a whole number, got 1.5."),
+        (
+            {"num_samples": {"train": 1.5}},
+            "num_samples.train must be a whole number, got 1.5.",
+        ),
         ({"roots": "here"}, 'roots must be a list, got "here".'),
         ({"splits": {"train": None}}, "splits.train must be a word, got null."),
         ({"image_column": None}, "image_column must be a word, got null."),
@@ -58,5 +76,7 @@ def test_bad_cards(change, sentence):
 @pytest.mark.parametrize("key", sorted(PLAIN))
 def test_missing_keys(key):
     document = {name: value for name, value in PLAIN.items() if name != key}
-    with pytest.raises(InputError, match=rf"card.yaml: {key} must be given, got nothing\."):
+    with pytest.raises(
+        InputError, match=rf"card.yaml: {key} must be given, got nothing\."
+    ):
         validate(Card, document, "card.yaml")

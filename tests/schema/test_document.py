@@ -3,7 +3,13 @@ import random
 import pytest
 
 from r2mae.errors import InputError
-from r2mae.schema.document import MAX_BYTES, MAX_DEPTH, apply_overrides, load_document, write_document
+from r2mae.schema.document import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    apply_overrides,
+    load_document,
+    write_document,
+)
 
 
 def loaded(tmp_path, text):
@@ -138,7 +144,10 @@ def test_name_too_long(tmp_path):
         (["a.b=1e-4"], {"a": {"b": 1e-4, "c": [1]}, "d": 2}),
         (["a.b=no", " d =~"], {"a": {"b": "no", "c": [1]}, "d": None}),
         (["a={x: {y: 1}}", "a.x.y=2"], {"a": {"x": {"y": 2}}, "d": 2}),
-        (["e.f.g=[1, x]"], {"a": {"b": 1, "c": [1]}, "d": 2, "e": {"f": {"g": [1, "x"]}}}),
+        (
+            ["e.f.g=[1, x]"],
+            {"a": {"b": 1, "c": [1]}, "d": 2, "e": {"f": {"g": [1, "x"]}}},
+        ),
         (["d=a=b"], {"a": {"b": 1, "c": [1]}, "d": "a=b"}),
         (["d="], {"a": {"b": 1, "c": [1]}, "d": None}),
         (["d=1", "d=3"], {"a": {"b": 1, "c": [1]}, "d": 3}),
@@ -177,8 +186,39 @@ def test_bad_overrides(override, words):
         assert word in message
 
 
-WORDS = ["1e5", "08", "5e3", "+.5", "no", "yes", "True", "1:30", "0x1F", "1_0", "~", "", " x ", "2024-01-01", "=", "<<"]
-WORDS += ["null", ".inf", "a: b", "#", "- x", "é\n\ty\u2028z\x00", "'", '"', "*x", "&x", "!x", "%x", "x " * 100]
+WORDS = [
+    "1e5",
+    "08",
+    "5e3",
+    "+.5",
+    "no",
+    "yes",
+    "True",
+    "1:30",
+    "0x1F",
+    "1_0",
+    "~",
+    "",
+    " x ",
+    "2024-01-01",
+    "=",
+    "<<",
+]
+WORDS += [
+    "null",
+    ".inf",
+    "a: b",
+    "#",
+    "- x",
+    "é\n\ty\u2028z\x00",
+    "'",
+    '"',
+    "*x",
+    "&x",
+    "!x",
+    "%x",
+    "x " * 100,
+]
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -200,7 +240,9 @@ def test_written_document_round_trips(tmp_path):
             lambda: rng.choice(WORDS),
             lambda: "".join(rng.choices("aé0 :-#\n'\"{[,", k=rng.randrange(12))),
             lambda: [value(depth + 1) for _ in range(rng.randrange(4))],
-            lambda: {rng.choice(WORDS): value(depth + 1) for _ in range(rng.randrange(4))},
+            lambda: {
+                rng.choice(WORDS): value(depth + 1) for _ in range(rng.randrange(4))
+            },
         )
         return scalars[kind]()
 
@@ -213,4 +255,7 @@ def test_written_document_round_trips(tmp_path):
 
 def test_shared_values_are_written_out(tmp_path):
     shared = [1, 2]
-    assert loaded(tmp_path, write_document({"a": shared, "b": shared})) == {"a": [1, 2], "b": [1, 2]}
+    assert loaded(tmp_path, write_document({"a": shared, "b": shared})) == {
+        "a": [1, 2],
+        "b": [1, 2],
+    }

@@ -6,8 +6,19 @@ from r2mae.errors import InputError
 from r2mae.schema.launch import check_launch, read_launch
 from r2mae.schema.recipe import HardwareSection
 
-STEP = {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_ID": "0"}
-TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "RANK": "2", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+STEP = {
+    "SLURM_NTASKS": "4",
+    "SLURM_PROCID": "3",
+    "SLURM_NTASKS_PER_NODE": "2",
+    "SLURM_STEP_ID": "0",
+}
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "x",
+    "RANK": "2",
+    "LOCAL_RANK": "0",
+    "WORLD_SIZE": "4",
+    "LOCAL_WORLD_SIZE": "2",
+}
 
 
 @pytest.mark.parametrize(
@@ -33,12 +44,17 @@ def test_launchers_are_told_apart(environment, launcher, first):
 def test_the_recipe_has_to_agree_with_an_outside_launcher(environment):
     found = read_launch(environment)
     check_launch(HardwareSection(nodes=2, devices=2), found)
-    with pytest.raises(InputError, match=r"must be the 2 x 2 processes of .*, got 1 x 4\. Use --set hardware.nodes=2"):
+    with pytest.raises(
+        InputError,
+        match=r"must be the 2 x 2 processes of .*, got 1 x 4\. Use --set hardware.nodes=2",
+    ):
         check_launch(HardwareSection(nodes=1, devices=4), found)
 
 
 def test_several_nodes_need_a_launcher():
-    with pytest.raises(InputError, match="hardware.nodes must be 1 without a launcher, got 2"):
+    with pytest.raises(
+        InputError, match="hardware.nodes must be 1 without a launcher, got 2"
+    ):
         check_launch(HardwareSection(nodes=2), read_launch({}))
 
 

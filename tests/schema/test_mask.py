@@ -21,31 +21,56 @@ RATIOS = [
     ({"uniform": {"low": 0.6, "high": 0.9}}, UniformRatio(0.6, 0.9)),
     ({"uniform": {"low": 0, "high": 1}}, UniformRatio(0.0, 1.0)),
     ({"beta": {"a": 2, "b": 5}}, BetaRatio(2.0, 5.0)),
-    ({"beta": {"a": 0.5, "b": 0.25, "low": 0.1, "high": 0.8}}, BetaRatio(0.5, 0.25, 0.1, 0.8)),
+    (
+        {"beta": {"a": 0.5, "b": 0.25, "low": 0.1, "high": 0.8}},
+        BetaRatio(0.5, 0.25, 0.1, 0.8),
+    ),
     (
         {"truncated_normal": {"mean": 0.55, "sd": 0.25, "low": 0.5, "high": 1}},
         TruncatedNormalRatio(0.55, 0.25, 0.5, 1.0),
     ),
     (
-        {"mixture": {"components": [HALF, {"uniform": {"low": 0.1, "high": 0.2}}], "weights": [0.25, 0.75]}},
+        {
+            "mixture": {
+                "components": [HALF, {"uniform": {"low": 0.1, "high": 0.2}}],
+                "weights": [0.25, 0.75],
+            }
+        },
         MixtureRatio((FixedRatio(0.5), UniformRatio(0.1, 0.2)), (0.25, 0.75)),
     ),
     (
         {
             "mixture": {
-                "components": [{"mixture": {"components": [HALF, HALF], "weights": [0.5, 0.5]}}, HALF],
+                "components": [
+                    {"mixture": {"components": [HALF, HALF], "weights": [0.5, 0.5]}},
+                    HALF,
+                ],
                 "weights": [0.5, 0.5],
             }
         },
-        MixtureRatio((MixtureRatio((FixedRatio(0.5), FixedRatio(0.5)), (0.5, 0.5)), FixedRatio(0.5)), (0.5, 0.5)),
+        MixtureRatio(
+            (
+                MixtureRatio((FixedRatio(0.5), FixedRatio(0.5)), (0.5, 0.5)),
+                FixedRatio(0.5),
+            ),
+            (0.5, 0.5),
+        ),
     ),
 ]
 SCHEDULES = [
     (None, None),
     ({"linear": {"to": HALF}}, LinearSchedule(FixedRatio(0.5))),
-    ({"cosine": {"to": HALF, "start": 0.25, "end": 0.75}}, CosineSchedule(FixedRatio(0.5), 0.25, 0.75)),
     (
-        {"stepwise": {"at": [0.25, 0.5], "to": [HALF, {"uniform": {"low": 0.1, "high": 0.2}}]}},
+        {"cosine": {"to": HALF, "start": 0.25, "end": 0.75}},
+        CosineSchedule(FixedRatio(0.5), 0.25, 0.75),
+    ),
+    (
+        {
+            "stepwise": {
+                "at": [0.25, 0.5],
+                "to": [HALF, {"uniform": {"low": 0.1, "high": 0.2}}],
+            }
+        },
         StepwiseSchedule((0.25, 0.5), (FixedRatio(0.5), UniformRatio(0.1, 0.2))),
     ),
 ]
@@ -53,13 +78,23 @@ SCHEDULES = [
 
 @pytest.mark.parametrize(("document", "ratio"), RATIOS)
 @pytest.mark.parametrize(("schedule_document", "schedule"), SCHEDULES)
-def test_section_is_the_law_and_round_trips(document, ratio, schedule_document, schedule):
-    given = {"ratio": document, "levels": 5, "scope": "sample", "schedule": schedule_document}
+def test_section_is_the_law_and_round_trips(
+    document, ratio, schedule_document, schedule
+):
+    given = {
+        "ratio": document,
+        "levels": 5,
+        "scope": "sample",
+        "schedule": schedule_document,
+    }
     section = validate(MaskSection, given, "recipe.yaml")
     assert section.law == MaskLaw(ratio, 5, "sample", schedule)
     resolved = section.model_dump(mode="json")
     assert validate(MaskSection, resolved, "recipe.yaml") == section
-    assert validate(MaskSection, resolved, "recipe.yaml").model_dump(mode="json") == resolved
+    assert (
+        validate(MaskSection, resolved, "recipe.yaml").model_dump(mode="json")
+        == resolved
+    )
 
 
 def test_defaults():
@@ -69,7 +104,9 @@ def test_defaults():
 
 
 def mixed(*components, weights=(0.5, 0.5)):
-    return {"ratio": {"mixture": {"components": list(components), "weights": list(weights)}}}
+    return {
+        "ratio": {"mixture": {"components": list(components), "weights": list(weights)}}
+    }
 
 
 def scheduled(**schedule):

@@ -19,7 +19,11 @@ BASE = {
     "modality": "vision",
     "data": {"card": "digits", "image_size": 8, "channels": 1, "augment": None},
     "mask": {"ratio": {"uniform": {"low": 0.6, "high": 0.9}}},
-    "model": {"encoder": "vit_tiny_patch16_224", "decoder_width": 64, "decoder_heads": 4},
+    "model": {
+        "encoder": "vit_tiny_patch16_224",
+        "decoder_width": 64,
+        "decoder_heads": 4,
+    },
     "batch": {"global_samples": 256},
     "optimizer": {"lr_per_256_samples": 1e-3, "betas": [0.9, 0.95]},
     "schedule": {"steps": 300, "warmup_steps": 30},
@@ -86,7 +90,10 @@ def test_bad_recipes(overrides, words):
         assert word in message
 
 
-@pytest.mark.parametrize("key", ["task", "modality", "data", "mask", "model", "batch", "optimizer", "schedule"])
+@pytest.mark.parametrize(
+    "key",
+    ["task", "modality", "data", "mask", "model", "batch", "optimizer", "schedule"],
+)
 def test_missing_sections(key):
     document = {name: value for name, value in BASE.items() if name != key}
     with pytest.raises(InputError, match=f"R: {key} must be"):
@@ -104,7 +111,9 @@ def test_demo_recipe_is_read_as_written():
 def test_a_bad_recipe_file_is_named():
     with pytest.raises(InputError) as caught:
         load_recipe(str(DEMO), ["mask.ratio={fixed: {ratio: 75}}"])
-    assert str(caught.value).startswith(f"{DEMO}: mask.ratio.fixed.ratio must be in (0, 1), got 75.")
+    assert str(caught.value).startswith(
+        f"{DEMO}: mask.ratio.fixed.ratio must be in (0, 1), got 75."
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,14 +121,22 @@ def test_a_bad_recipe_file_is_named():
     [
         (["batch.per_device_samples=64"], 64, 4, 1e-3),
         (["hardware.devices=4"], 64, 1, 1e-3),
-        (["hardware.devices=2", "hardware.nodes=2", "batch.per_device_samples=16"], 16, 4, 1e-3),
+        (
+            ["hardware.devices=2", "hardware.nodes=2", "batch.per_device_samples=16"],
+            16,
+            4,
+            1e-3,
+        ),
         (["batch.global_samples=512"], 512, 1, 2e-3),
         (["batch.global_samples=512", "optimizer={lr: 3e-4}"], 512, 1, 3e-4),
     ],
 )
 def test_derived_values(overrides, per_device, accumulation, lr):
     recipe = parse_recipe(apply_overrides(BASE, overrides), "R")
-    assert (recipe.per_device_samples, recipe.accumulation) == (per_device, accumulation)
+    assert (recipe.per_device_samples, recipe.accumulation) == (
+        per_device,
+        accumulation,
+    )
     assert math.isclose(recipe.peak_lr, lr)
 
 
@@ -129,12 +146,26 @@ VARIANTS = [
     [f"mask.ratio={FIXED}"],
     ["mask.ratio={beta: {a: 0.5, b: 1e2, low: 0.1}}"],
     ["mask.ratio={truncated_normal: {mean: 0.55, sd: 0.25, low: 0.5, high: 1}}"],
-    [f"mask.ratio={{mixture: {{components: [{FIXED}, {UNIFORM}], weights: [0.3, 0.7]}}}}"],
+    [
+        f"mask.ratio={{mixture: {{components: [{FIXED}, {UNIFORM}], weights: [0.3, 0.7]}}}}"
+    ],
     [f"mask.schedule={{linear: {{to: {UNIFORM}}}}}", "mask.scope=sample"],
-    [f"mask.schedule={{cosine: {{to: {FIXED}, start: 1e-3, end: 0.5}}}}", "mask.pattern=block"],
+    [
+        f"mask.schedule={{cosine: {{to: {FIXED}, start: 1e-3, end: 0.5}}}}",
+        "mask.pattern=block",
+    ],
     [f"mask.schedule={{stepwise: {{at: [0.25, 0.5], to: [{UNIFORM}, {FIXED}]}}}}"],
-    ["data.root='1e5'", "data.augment={crop_scale: [1e-2, 1]}", "optimizer={lr: 1e-12}", "schedule={epochs: 0.5}"],
-    ["log=[csv, wandb]", "hardware={nodes: 2, devices: 4, precision: bf16-mixed}", "watch.ratios=[1e-5]"],
+    [
+        "data.root='1e5'",
+        "data.augment={crop_scale: [1e-2, 1]}",
+        "optimizer={lr: 1e-12}",
+        "schedule={epochs: 0.5}",
+    ],
+    [
+        "log=[csv, wandb]",
+        "hardware={nodes: 2, devices: 4, precision: bf16-mixed}",
+        "watch.ratios=[1e-5]",
+    ],
 ]
 
 
@@ -156,7 +187,25 @@ def test_resolved_recipe_names_every_key():
     assert document["data"]["cache_mib"] == 256
 
 
-JUNK = [None, True, False, 0, 1, -1, 2.5, 75, 1e300, -1e300, math.inf, -math.inf, math.nan, 10**39, -(10**39), "", "x"]
+JUNK = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2.5,
+    75,
+    1e300,
+    -1e300,
+    math.inf,
+    -math.inf,
+    math.nan,
+    10**39,
+    -(10**39),
+    "",
+    "x",
+]
 JUNK += [
     "1",
     "é\n\u2028",
@@ -171,7 +220,12 @@ JUNK += [
     {"uniform": {}},
     {"x": {"y": 1}},
 ]
-JUNK += [{"fixed": {"ratio": 50}}, {"linear": {"to": None}}, [{"fixed": {}}] * 20, {"stepwise": {"at": [2], "to": [3]}}]
+JUNK += [
+    {"fixed": {"ratio": 50}},
+    {"linear": {"to": None}},
+    [{"fixed": {}}] * 20,
+    {"stepwise": {"at": [2], "to": [3]}},
+]
 
 
 def mutated(document, rng):
@@ -204,9 +258,19 @@ def test_mutated_recipes_give_a_recipe_or_one_line():
     demo = load_document(DEMO)
     rng = random.Random(20_240)
     resolved = recipe_document(parse_recipe(demo, "R"))
-    schedules = ["{linear: {to: {beta: {a: 2, b: 3}}}}", "{stepwise: {at: [0.5], to: [{fixed: {ratio: 0.5}}]}}"]
+    schedules = [
+        "{linear: {to: {beta: {a: 2, b: 3}}}}",
+        "{stepwise: {at: [0.5], to: [{fixed: {ratio: 0.5}}]}}",
+    ]
     mixture = "mask.ratio={mixture: {components: [{fixed: {ratio: 0.5}}, {beta: {a: 1, b: 2}}], weights: [0.5, 0.5]}}"
-    starts = [demo, resolved, *(apply_overrides(resolved, [mixture, f"mask.schedule={item}"]) for item in schedules)]
+    starts = [
+        demo,
+        resolved,
+        *(
+            apply_overrides(resolved, [mixture, f"mask.schedule={item}"])
+            for item in schedules
+        ),
+    ]
     refused = 0
     for turn in range(1200):
         document = mutated(starts[turn % len(starts)], rng)

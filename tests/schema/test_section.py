@@ -41,32 +41,86 @@ BAD = [
     ({"name": "a", "maybe": "x"}, 'maybe must be a section of keys, got "x".'),
     ({"name": "a", "items": {}}, "items must be a list, got {}."),
     ({"name": "a", "items": [{}, 3]}, "items.1 must be a section of keys, got 3."),
-    ({"name": "a", "items": [{}] * 3}, "items must hold at most 2 items, got [{}, {}, {}]."),
+    (
+        {"name": "a", "items": [{}] * 3},
+        "items must hold at most 2 items, got [{}, {}, {}].",
+    ),
     ({"name": "a", "inner": {"count": 0}}, "inner.count must be at least 1, got 0."),
-    ({"name": "a", "inner": {"count": 10}}, "inner.count must be less than 10, got 10."),
-    ({"name": "a", "inner": {"count": 2.5}}, "inner.count must be a whole number, got 2.5."),
-    ({"name": "a", "inner": {"count": 2.0}}, "inner.count must be a whole number, got 2.0."),
-    ({"name": "a", "inner": {"count": True}}, "inner.count must be a whole number, got true."),
-    ({"name": "a", "inner": {"count": "3"}}, 'inner.count must be a whole number, got "3".'),
-    ({"name": "a", "inner": {"share": 0}}, "inner.share must be greater than 0.0, got 0."),
+    (
+        {"name": "a", "inner": {"count": 10}},
+        "inner.count must be less than 10, got 10.",
+    ),
+    (
+        {"name": "a", "inner": {"count": 2.5}},
+        "inner.count must be a whole number, got 2.5.",
+    ),
+    (
+        {"name": "a", "inner": {"count": 2.0}},
+        "inner.count must be a whole number, got 2.0.",
+    ),
+    (
+        {"name": "a", "inner": {"count": True}},
+        "inner.count must be a whole number, got true.",
+    ),
+    (
+        {"name": "a", "inner": {"count": "3"}},
+        'inner.count must be a whole number, got "3".',
+    ),
+    (
+        {"name": "a", "inner": {"share": 0}},
+        "inner.share must be greater than 0.0, got 0.",
+    ),
     (
         {"name": "a", "inner": {"share": 75}},
         "inner.share must be at most 1.0, got 75. Ratios are fractions; did you mean 0.75?",
     ),
-    ({"name": "a", "inner": {"share": 175}}, "inner.share must be at most 1.0, got 175."),
-    ({"name": "a", "inner": {"share": True}}, "inner.share must be a number, got true."),
-    ({"name": "a", "inner": {"share": "0.5"}}, 'inner.share must be a number, got "0.5".'),
-    ({"name": "a", "inner": {"share": math.inf}}, "inner.share must be finite, got inf."),
-    ({"name": "a", "inner": {"share": math.nan}}, "inner.share must be finite, got nan."),
-    ({"name": "a", "inner": {"pair": [1, "x"]}}, 'inner.pair.1 must be a number, got "x".'),
+    (
+        {"name": "a", "inner": {"share": 175}},
+        "inner.share must be at most 1.0, got 175.",
+    ),
+    (
+        {"name": "a", "inner": {"share": True}},
+        "inner.share must be a number, got true.",
+    ),
+    (
+        {"name": "a", "inner": {"share": "0.5"}},
+        'inner.share must be a number, got "0.5".',
+    ),
+    (
+        {"name": "a", "inner": {"share": math.inf}},
+        "inner.share must be finite, got inf.",
+    ),
+    (
+        {"name": "a", "inner": {"share": math.nan}},
+        "inner.share must be finite, got nan.",
+    ),
+    (
+        {"name": "a", "inner": {"pair": [1, "x"]}},
+        'inner.pair.1 must be a number, got "x".',
+    ),
     ({"name": "a", "inner": {"pair": [1]}}, "inner.pair.1 must be given, got nothing."),
     ({"name": "a", "inner": {"pair": 1}}, "inner.pair must be a list, got 1."),
-    ({"name": "a", "left": 1, "right": 2}, "must set exactly one of left, right, got left and right."),
+    (
+        {"name": "a", "left": 1, "right": 2},
+        "must set exactly one of left, right, got left and right.",
+    ),
     ({"nam": "a"}, "nam must be a key of the document. Did you mean name?"),
-    ({"name": "a", "inner": {"shar": 1}}, "inner.shar must be a key of inner. Did you mean share?"),
-    ({"name": "a", "maybe": {"cuont": 1}}, "maybe.cuont must be a key of maybe. Did you mean count?"),
-    ({"name": "a", "items": [{}, {"pari": 1}]}, "items.1.pari must be a key of items.1. Did you mean pair?"),
-    ({"name": "a", "inner": {"zzz": 1}}, "inner.zzz must be a key of inner. Known: share, count, pair."),
+    (
+        {"name": "a", "inner": {"shar": 1}},
+        "inner.shar must be a key of inner. Did you mean share?",
+    ),
+    (
+        {"name": "a", "maybe": {"cuont": 1}},
+        "maybe.cuont must be a key of maybe. Did you mean count?",
+    ),
+    (
+        {"name": "a", "items": [{}, {"pari": 1}]},
+        "items.1.pari must be a key of items.1. Did you mean pair?",
+    ),
+    (
+        {"name": "a", "inner": {"zzz": 1}},
+        "inner.zzz must be a key of inner. Known: share, count, pair.",
+    ),
 ]
 
 
@@ -84,16 +138,31 @@ def test_long_values_are_shortened():
 
 
 def test_lines_in_values_do_not_break_the_message():
-    for document in ({"name": "a", "flag": "x\ny\u2028z"}, {"name": "a", "x\ny": 1}, {"name": "a", "inner": {"\n": 1}}):
+    for document in (
+        {"name": "a", "flag": "x\ny\u2028z"},
+        {"name": "a", "x\ny": 1},
+        {"name": "a", "inner": {"\n": 1}},
+    ):
         with pytest.raises(InputError) as caught:
             validate(Outer, document, "recipe.yaml")
         assert len(str(caught.value).splitlines()) == 1
 
 
 def test_valid_section_holds_what_was_given():
-    document = {"name": "é", "flag": True, "inner": {"share": 1, "pair": [0.25, 2]}, "items": [{"count": 9}], "left": 3}
+    document = {
+        "name": "é",
+        "flag": True,
+        "inner": {"share": 1, "pair": [0.25, 2]},
+        "items": [{"count": 9}],
+        "left": 3,
+    }
     section = validate(Outer, document, "recipe.yaml")
-    assert (section.name, section.flag, section.left, section.right) == ("é", True, 3, None)
+    assert (section.name, section.flag, section.left, section.right) == (
+        "é",
+        True,
+        3,
+        None,
+    )
     assert section.inner == Inner(share=1.0, count=1, pair=(0.25, 2.0))
     assert section.items == (Inner(count=9),)
 
@@ -105,11 +174,14 @@ def test_sections_are_frozen():
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "got"), [(None, None, "none"), (1, 2, "left and right"), (0, 0, "left and right")]
+    ("left", "right", "got"),
+    [(None, None, "none"), (1, 2, "left and right"), (0, 0, "left and right")],
 )
 def test_exactly_one_refuses(left, right, got):
     section = Outer.model_construct(name="a", left=left, right=right)
-    with pytest.raises(ValueError, match=f"must set exactly one of left, right, got {got}"):
+    with pytest.raises(
+        ValueError, match=f"must set exactly one of left, right, got {got}"
+    ):
         exactly_one(section, "left", "right")
 
 

@@ -17,10 +17,19 @@ def test_one_set_of_resolvents_answers_as_the_equations_do(rows, moment):
     risk = RemaskedRisk(problem, rows)
     for law in (FixedRatio(0.05), FixedRatio(0.9), UniformRatio(0.1, 0.5)):
         for test_ratio in (0.0, 0.5):
-            options = {"masks_per_row": math.inf, "train_time": moment, "test_mask_ratio": test_ratio}
-            exact = predict(problem, rows, law, objective="reconstruction", **options).excess_risk
+            options = {
+                "masks_per_row": math.inf,
+                "train_time": moment,
+                "test_mask_ratio": test_ratio,
+            }
+            exact = predict(
+                problem, rows, law, objective="reconstruction", **options
+            ).excess_risk
             first, second = visible_moments(law, "reconstruction")
-            ours = risk.of(risk.filter(np.array([first]), np.array([second]), np.array([moment])), test_ratio)
+            ours = risk.of(
+                risk.filter(np.array([first]), np.array([second]), np.array([moment])),
+                test_ratio,
+            )
             assert float(ours) == pytest.approx(exact, rel=1e-4)
 
 

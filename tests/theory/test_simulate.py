@@ -17,7 +17,9 @@ def test_agrees_with_the_reference_simulation():
     far = 0
     for point in chosen:
         law, options = settings(point)
-        drawn = simulate(*CASES[point["case"]], point["num_rows"], law, num_sets=40, **options)
+        drawn = simulate(
+            *CASES[point["case"]], point["num_rows"], law, num_sets=40, **options
+        )
         joint = math.hypot(drawn.standard_error, point["standard_error"])
         far += abs(drawn.excess_risk - point["simulated_excess_risk"]) > 3 * joint
     assert far <= 1, json.dumps(far)
@@ -26,7 +28,10 @@ def test_agrees_with_the_reference_simulation():
 def test_many_epochs_tend_to_fresh_masks():
     law = UniformRatio(0.2, 0.8)
     limit = simulate(*CASE, 100, law, masks_per_row=math.inf).excess_risk
-    gaps = [abs(simulate(*CASE, 100, law, masks_per_row=epochs).excess_risk - limit) for epochs in (1, 8, 64)]
+    gaps = [
+        abs(simulate(*CASE, 100, law, masks_per_row=epochs).excess_risk - limit)
+        for epochs in (1, 8, 64)
+    ]
     assert gaps[0] > 3 * gaps[1] > 3 * gaps[2]
 
 
@@ -40,7 +45,9 @@ def test_resampled_rows_agree_with_gaussian_ones():
 
 
 def test_reconstruction_trains_on_rows_that_hide_the_target():
-    drawn = simulate(*CASE, 600, FixedRatio(0.5), objective="reconstruction", num_sets=200)
+    drawn = simulate(
+        *CASE, 600, FixedRatio(0.5), objective="reconstruction", num_sets=200
+    )
     ours = excess_risk(*CASE, 600, FixedRatio(0.5), objective="reconstruction")
     assert abs(ours - drawn.excess_risk) < 4 * drawn.standard_error + 0.02 * ours
 
@@ -50,7 +57,10 @@ def test_reconstruction_trains_on_rows_that_hide_the_target():
     [
         ({"num_sets": 1}, "num_sets must be at least 2"),
         ({"masks_per_row": 0.5}, "masks_per_row must be a whole number"),
-        ({"rows": np.ones((5, 3))}, "rows must be finite numbers (M, 60), got shape (5, 3)"),
+        (
+            {"rows": np.ones((5, 3))},
+            "rows must be finite numbers (M, 60), got shape (5, 3)",
+        ),
     ],
 )
 def test_bad_input_is_one_line(change, words):

@@ -31,7 +31,9 @@ def train(name, *more):
 def weights(folder, step):
     """Every tensor of a checkpoint, optimizer's included."""
     path = folder.checkpoints / f"step_{step}"
-    return load_file(path / "model.safetensors") | load_file(path / "optimizer.safetensors")
+    return load_file(path / "model.safetensors") | load_file(
+        path / "optimizer.safetensors"
+    )
 
 
 def largest_difference(one, other):

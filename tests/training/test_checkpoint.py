@@ -13,7 +13,12 @@ DESCRIPTION = {"step": 3, "recipe": {}, "versions": {"pytorch-lightning": "2.6.6
 
 
 def write(path, value=1.0):
-    save(path, {"model.a": torch.full((4,), value)}, {"model.a/exp_avg": torch.zeros(4)}, DESCRIPTION)
+    save(
+        path,
+        {"model.a": torch.full((4,), value)},
+        {"model.a/exp_avg": torch.zeros(4)},
+        DESCRIPTION,
+    )
 
 
 def test_what_is_saved_comes_back(tmp_path):
@@ -27,7 +32,9 @@ def test_what_is_saved_comes_back(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.safetensors", "manifest.json"]
+)
 @pytest.mark.parametrize("damage", ["flip", "cut", "delete", "empty"])
 def test_damage_is_refused_by_name(tmp_path, name, damage):
     write(tmp_path / "step_2")
@@ -38,7 +45,11 @@ def test_damage_is_refused_by_name(tmp_path, name, damage):
         file.unlink()
     else:
         raw[len(raw) // 2] ^= 0x55
-        file.write_bytes({"flip": bytes(raw), "cut": bytes(raw[: len(raw) // 2]), "empty": b""}[damage])
+        file.write_bytes(
+            {"flip": bytes(raw), "cut": bytes(raw[: len(raw) // 2]), "empty": b""}[
+                damage
+            ]
+        )
     with pytest.raises(InputError) as caught:
         FolderCheckpointIO().load_checkpoint(tmp_path / "step_3")
     message = str(caught.value)
@@ -59,7 +70,9 @@ def test_another_format_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["save_file", "_sha256", "_flush"])
-def test_a_failed_write_leaves_the_previous_and_nothing_else(tmp_path, monkeypatch, failing):
+def test_a_failed_write_leaves_the_previous_and_nothing_else(
+    tmp_path, monkeypatch, failing
+):
     write(tmp_path / "step_3", 1.0)
 
     def full(*arguments, **options):
@@ -70,7 +83,12 @@ def test_a_failed_write_leaves_the_previous_and_nothing_else(tmp_path, monkeypat
         write(tmp_path / "step_3", 2.0)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["step_3"]
-    assert load_tensors(tmp_path / "step_3", "model.safetensors", read_manifest(tmp_path / "step_3"))["model.a"][0] == 1
+    assert (
+        load_tensors(
+            tmp_path / "step_3", "model.safetensors", read_manifest(tmp_path / "step_3")
+        )["model.a"][0]
+        == 1
+    )
 
 
 def test_a_checkpoint_describes_itself(scratch):
@@ -82,7 +100,11 @@ def test_a_checkpoint_describes_itself(scratch):
     assert manifest["data"]["samples"] == 1293
     assert manifest["preprocessing"]["pixel_mean"] == pytest.approx([0.287])
     assert manifest["recipe"]["model"]["width"] == 16
-    assert set(manifest["sha256"]) == {"model.safetensors", "optimizer.safetensors", "manifest.json"}
+    assert set(manifest["sha256"]) == {
+        "model.safetensors",
+        "optimizer.safetensors",
+        "manifest.json",
+    }
 
 
 def test_moments_are_named_after_parameters(scratch):
@@ -90,5 +112,9 @@ def test_moments_are_named_after_parameters(scratch):
     path = folder.pointer("last")
     names = load_tensors(path, "optimizer.safetensors", read_manifest(path))
     assert "model.decoder_predict.weight/exp_avg_sq" in names
-    trained = [name for name, p in prepare("other")[0].module.named_parameters() if p.requires_grad]
+    trained = [
+        name
+        for name, p in prepare("other")[0].module.named_parameters()
+        if p.requires_grad
+    ]
     assert {key.rsplit("/", 1)[0] for key in names} == set(trained)

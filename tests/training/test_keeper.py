@@ -14,14 +14,24 @@ def test_last_two_and_best_stay(scratch):
     best = min(losses, key=losses.get)
     assert folder.pointer("last").name == "step_20"
     assert folder.pointer("best").name == f"step_{best}"
-    assert {path.name for path in folder.saved()} == {"step_16", "step_20", f"step_{best}"}
-    assert read_manifest(folder.pointer("best"))["validation_loss"] == pytest.approx(losses[best])
+    assert {path.name for path in folder.saved()} == {
+        "step_16",
+        "step_20",
+        f"step_{best}",
+    }
+    assert read_manifest(folder.pointer("best"))["validation_loss"] == pytest.approx(
+        losses[best]
+    )
 
 
 def test_best_survives_what_comes_after(scratch):
     # A rate that ruins what was learnt: the best lies in the middle.
     folder = train(
-        "run", "watch.every_steps=2", "optimizer.lr_per_256_samples=2.0", "schedule.steps=24", "schedule.decay=constant"
+        "run",
+        "watch.every_steps=2",
+        "optimizer.lr_per_256_samples=2.0",
+        "schedule.steps=24",
+        "schedule.decay=constant",
     )
     losses = metric(folder, "validation/loss")
     best = min(losses, key=losses.get)
@@ -32,7 +42,9 @@ def test_best_survives_what_comes_after(scratch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_leaves(scratch, number):
-    training, folder = prepare("run", "checkpoint.every_steps=1000", "watch.every_steps=1000")
+    training, folder = prepare(
+        "run", "checkpoint.every_steps=1000", "watch.every_steps=1000"
+    )
     module, original = training.module, training.module.optimizer_step
 
     def signal_at_7(*arguments, **options):

@@ -37,7 +37,9 @@ def at(step, loss, capsys, callback=None, num_steps=100):
     """What is said when the held-out loss was measured at step."""
     callback = callback or learnt()
     logged = []
-    logger = SimpleNamespace(log_metrics=lambda metrics, step: logged.append((metrics, step)))
+    logger = SimpleNamespace(
+        log_metrics=lambda metrics, step: logged.append((metrics, step))
+    )
     engine = SimpleNamespace(
         steps_done=step,
         num_steps=num_steps,
@@ -46,7 +48,9 @@ def at(step, loss, capsys, callback=None, num_steps=100):
         validation_loss=loss,
         model=Uniform(),
     )
-    callback.on_train_batch_end(SimpleNamespace(is_global_zero=True, loggers=[logger]), engine, None, None, 0)
+    callback.on_train_batch_end(
+        SimpleNamespace(is_global_zero=True, loggers=[logger]), engine, None, None, 0
+    )
     return capsys.readouterr().err, logged
 
 
@@ -54,7 +58,9 @@ def test_it_speaks_after_a_tenth_and_at_the_end(capsys, folder):
     near, far = ENTROPY * 0.999, ENTROPY * 0.95
     assert at(9, near, capsys) == ("", [])
     said, logged = at(10, near, capsys)
-    assert said.startswith("runs/x: this run has learnt nothing so far: at step 10 of 100 its held-out loss is")
+    assert said.startswith(
+        "runs/x: this run has learnt nothing so far: at step 10 of 100 its held-out loss is"
+    )
     assert len(said.splitlines()) == 1
     assert logged[0][0]["validation/order_0_loss"] == pytest.approx(ENTROPY, rel=0.01)
     callback = learnt()
@@ -70,14 +76,19 @@ def test_it_waits_for_the_end_of_warm_up(capsys):
     near, callback = ENTROPY * 0.999, learnt(warmup_steps=30)
     assert at(20, near, capsys, callback)[0] == at(30, near, capsys, callback)[0] == ""
     assert "learnt nothing so far: at step 40" in at(40, near, capsys, callback)[0]
-    assert "learnt nothing: at step 8 of 8" in at(8, near, capsys, learnt(warmup_steps=8), num_steps=8)[0]
+    assert (
+        "learnt nothing: at step 8 of 8"
+        in at(8, near, capsys, learnt(warmup_steps=8), num_steps=8)[0]
+    )
 
 
 def test_it_waits_for_a_measurement(capsys):
     callback, engine = learnt(), SimpleNamespace(
         steps_done=50, num_steps=100, report=object(), validated_step=40, validation_loss=ENTROPY, model=Uniform()
     )  # fmt: skip
-    callback.on_train_batch_end(SimpleNamespace(is_global_zero=True, loggers=[]), engine, None, None, 0)
+    callback.on_train_batch_end(
+        SimpleNamespace(is_global_zero=True, loggers=[]), engine, None, None, 0
+    )
     assert callback.entropy is None
 
 

@@ -21,14 +21,26 @@ def test_accumulation_changes_nothing(scratch):
 
 
 def test_accumulation_with_unequal_counts_weighs_every_hidden_token_alike(scratch):
-    unequal = ("mask.scope=sample", "mask.ratio={uniform: {low: 0.1, high: 0.9}}", *CLIPPED)
-    whole, parts = train("whole", *unequal), train("parts", *unequal, "batch.per_device_samples=2")
+    unequal = (
+        "mask.scope=sample",
+        "mask.ratio={uniform: {low: 0.1, high: 0.9}}",
+        *CLIPPED,
+    )
+    whole, parts = (
+        train("whole", *unequal),
+        train("parts", *unequal, "batch.per_device_samples=2"),
+    )
     before, after = metric(whole, "train/loss"), metric(parts, "train/loss")
     assert max(abs(before[step] - after[step]) for step in before) < 1e-5
 
 
 def test_gradient_is_that_of_the_mean_over_hidden_tokens(scratch):
-    training, _ = prepare("run", "batch.per_device_samples=4", "schedule.steps=3", "optimizer.lr_per_256_samples=1e-9")
+    training, _ = prepare(
+        "run",
+        "batch.per_device_samples=4",
+        "schedule.steps=3",
+        "optimizer.lr_per_256_samples=1e-9",
+    )
     module, taken = training.module, {}
 
     clip = module.configure_gradient_clipping
@@ -36,7 +48,12 @@ def test_gradient_is_that_of_the_mean_over_hidden_tokens(scratch):
     def keep(optimizer, *arguments, **options):
         clip(optimizer)
         taken.setdefault(
-            "gradients", {name: p.grad.clone() for name, p in module.named_parameters() if p.requires_grad}
+            "gradients",
+            {
+                name: p.grad.clone()
+                for name, p in module.named_parameters()
+                if p.requires_grad
+            },
         )
 
     module.configure_gradient_clipping = keep
@@ -44,10 +61,14 @@ def test_gradient_is_that_of_the_mean_over_hidden_tokens(scratch):
     mask = module.objective.prepare(module.model, batch, 0)["mask"]
     output = module.model(batch, mask)
     names = [name for name, p in module.named_parameters() if p.requires_grad]
-    expected = torch.autograd.grad(output.loss.mean, [p for p in module.parameters() if p.requires_grad])
+    expected = torch.autograd.grad(
+        output.loss.mean, [p for p in module.parameters() if p.requires_grad]
+    )
     training.run()
     for name, gradient in zip(names, expected, strict=True):
-        torch.testing.assert_close(taken["gradients"][name], gradient, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(
+            taken["gradients"][name], gradient, rtol=1e-4, atol=1e-7
+        )
 
 
 def test_a_step_hides_by_seed_and_step_not_by_batch(scratch):
@@ -55,8 +76,12 @@ def test_a_step_hides_by_seed_and_step_not_by_batch(scratch):
     batch = module.dataset.__getitems__(list(range(32, 48)))
     part = module.dataset.__getitems__(list(range(40, 44)))
     whole = module.objective.prepare(module.model, batch, 2)["mask"].is_masked
-    assert torch.equal(whole[8:12], module.objective.prepare(module.model, part, 2)["mask"].is_masked)
-    assert not torch.equal(whole, module.objective.prepare(module.model, batch, 3)["mask"].is_masked)
+    assert torch.equal(
+        whole[8:12], module.objective.prepare(module.model, part, 2)["mask"].is_masked
+    )
+    assert not torch.equal(
+        whole, module.objective.prepare(module.model, batch, 3)["mask"].is_masked
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -69,12 +94,19 @@ def test_same_recipe_same_weights(scratch, workers):
 
 
 def test_training_learns(scratch):
-    losses = metric(train("run", "schedule.steps=60", "batch.global_samples=64"), "validation/loss")
+    losses = metric(
+        train("run", "schedule.steps=60", "batch.global_samples=64"), "validation/loss"
+    )
     assert losses[60] < 0.8 * losses[6]
 
 
 def test_bf16_with_clipping_and_accumulation_trains(scratch):
-    folder = train("run", "hardware.precision=bf16-mixed", "optimizer.clip_norm=1.0", "batch.per_device_samples=8")
+    folder = train(
+        "run",
+        "hardware.precision=bf16-mixed",
+        "optimizer.clip_norm=1.0",
+        "batch.per_device_samples=8",
+    )
     losses = metric(folder, "train/loss")
     assert losses[20] < losses[1]
     exact = metric(train("exact", "optimizer.clip_norm=1.0"), "train/loss")

@@ -30,7 +30,12 @@ def loss_of(objective, batch):
 def test_is_torchs_cross_entropy(weights, smoothing):
     batch = make_batch()
     found = loss_of(Classification(TARGETS, 0, smoothing, weights), batch).mean
-    wanted = F.cross_entropy(batch["logits"], TARGETS[[6, 4, 2, 0]], weight=weights, label_smoothing=smoothing)
+    wanted = F.cross_entropy(
+        batch["logits"],
+        TARGETS[[6, 4, 2, 0]],
+        weight=weights,
+        label_smoothing=smoothing,
+    )
     torch.testing.assert_close(found, wanted)
 
 
@@ -39,16 +44,26 @@ def test_mixed_labels_are_soft_targets(smoothing):
     share = torch.tensor([0.7, 0.7, 0.1, 0.1])
     batch = make_batch(share=share)
     own, partner = TARGETS[[6, 4, 2, 0]], TARGETS[[4, 6, 0, 2]]
-    soft = share[:, None] * F.one_hot(own, 3) + (1 - share[:, None]) * F.one_hot(partner, 3)
+    soft = share[:, None] * F.one_hot(own, 3) + (1 - share[:, None]) * F.one_hot(
+        partner, 3
+    )
     found = loss_of(Classification(TARGETS, 0, smoothing), batch)
-    torch.testing.assert_close(found.mean, F.cross_entropy(batch["logits"], soft, label_smoothing=smoothing))
+    torch.testing.assert_close(
+        found.mean, F.cross_entropy(batch["logits"], soft, label_smoothing=smoothing)
+    )
     assert float(found.count) == pytest.approx(4)
 
 
 def test_parts_add_up_to_the_whole():
-    objective, batch = Classification(TARGETS, 0, 0.1, WEIGHTS), make_batch(share=torch.tensor([0.7, 0.7, 0.1, 0.1]))
+    objective, batch = (
+        Classification(TARGETS, 0, 0.1, WEIGHTS),
+        make_batch(share=torch.tensor([0.7, 0.7, 0.1, 0.1])),
+    )
     whole = loss_of(objective, batch)
-    parts = [loss_of(objective, {key: value[rows] for key, value in batch.items()}) for rows in ([0, 1], [2, 3])]
+    parts = [
+        loss_of(objective, {key: value[rows] for key, value in batch.items()})
+        for rows in ([0, 1], [2, 3])
+    ]
     torch.testing.assert_close(whole.total, parts[0].total + parts[1].total)
     torch.testing.assert_close(whole.count, parts[0].count + parts[1].count)
 
@@ -56,6 +71,9 @@ def test_parts_add_up_to_the_whole():
 def test_numbers_are_squared_errors():
     targets = torch.tensor([2.0, 0.0, 1.0, 1.0, 2.0, 0.0, -1.0])
     outputs = torch.tensor([[0.5], [1.0], [1.0], [0.0]])
-    found = loss_of(Regression(targets, 0), {"indices": torch.tensor([6, 4, 2, 0]), "logits": outputs})
+    found = loss_of(
+        Regression(targets, 0),
+        {"indices": torch.tensor([6, 4, 2, 0]), "logits": outputs},
+    )
     assert float(found.total) == pytest.approx(1.5**2 + 1.0 + 0.0 + 4.0)
     assert float(found.count) == 4

@@ -15,11 +15,18 @@ def test_panels_show_what_they_should(tmp_path):
     is_masked = torch.zeros(2, 16, dtype=torch.bool)
     is_masked[:, :8] = True  # the upper half
     with torch.no_grad():
-        assert save_pictures(model, {"images": images}, [build_mask(is_masked)], tmp_path / "p.png")
+        assert save_pictures(
+            model, {"images": images}, [build_mask(is_masked)], tmp_path / "p.png"
+        )
     canvas = np.asarray(Image.open(tmp_path / "p.png"))
     zoom, cell = 12, 98
     for row in range(2):
-        panels = [canvas[row * cell : row * cell + 96 : zoom, c * cell : c * cell + 96 : zoom, 0] for c in range(3)]
+        panels = [
+            canvas[
+                row * cell : row * cell + 96 : zoom, c * cell : c * cell + 96 : zoom, 0
+            ]
+            for c in range(3)
+        ]
         original = images[row, 0].numpy()
         assert np.abs(panels[0].astype(int) - original).max() <= 1
         assert np.abs(panels[1][4:].astype(int) - original[4:]).max() <= 1

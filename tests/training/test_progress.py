@@ -7,7 +7,11 @@ from tests.training.runs import metric, train
 
 
 def test_clock():
-    assert [clock(seconds) for seconds in (0, 59.6, 3661)] == ["0:00:00", "0:01:00", "1:01:01"]
+    assert [clock(seconds) for seconds in (0, 59.6, 3661)] == [
+        "0:00:00",
+        "0:01:00",
+        "1:01:01",
+    ]
 
 
 def test_csv_continues_where_training_does(tmp_path):
@@ -26,7 +30,14 @@ def test_csv_continues_where_training_does(tmp_path):
 def test_numbers_a_person_reads(scratch, capfd):
     folder = train("run", "schedule.steps=5")
     line = capfd.readouterr().err.strip().splitlines()[-1]
-    for word in ("step 5/5 (100%)", "loss", "ratio", "samples/s", "visible tokens/s", "left"):
+    for word in (
+        "step 5/5 (100%)",
+        "loss",
+        "ratio",
+        "samples/s",
+        "visible tokens/s",
+        "left",
+    ):
         assert word in line
     rates = metric(folder, "train/lr")
     assert rates[2] == pytest.approx(2e-3 * 16 / 256)
@@ -38,7 +49,8 @@ def test_numbers_a_person_reads(scratch, capfd):
 
 def test_divergence_is_one_line(scratch):
     with pytest.raises(
-        InputError, match="step [0-9]+ must have a finite loss and gradient, got loss .* and gradient norm (nan|inf)"
+        InputError,
+        match="step [0-9]+ must have a finite loss and gradient, got loss .* and gradient norm (nan|inf)",
     ):
         train("run", "optimizer.lr_per_256_samples=9.0", "schedule.steps=200", "schedule.decay=constant", "seed=1",
               "model.depth=6", "optimizer.weight_decay=10.0", "optimizer.betas=[0.0, 0.0]", "watch.every_steps=500",

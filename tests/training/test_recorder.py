@@ -24,10 +24,17 @@ def inject(training, *steps, value=float("inf")):
 
 def test_a_stop_keeps_the_weights_before_the_step(scratch):
     healthy = train("healthy", "checkpoint.every_steps=6", "schedule.steps=20")
-    training, folder = prepare("run", "checkpoint.every_steps=10", "watch.every_steps=20")
-    training.trainer.callbacks[-1].read_every = 10  # read late: steps 8 and 9 have run by then
+    training, folder = prepare(
+        "run", "checkpoint.every_steps=10", "watch.every_steps=20"
+    )
+    training.trainer.callbacks[
+        -1
+    ].read_every = 10  # read late: steps 8 and 9 have run by then
     inject(training, 7)
-    with pytest.raises(InputError, match="step 7 must have a finite loss and gradient, got loss .* r2mae replay runs"):
+    with pytest.raises(
+        InputError,
+        match="step 7 must have a finite loss and gradient, got loss .* r2mae replay runs",
+    ):
         training.run()
     assert folder.pointer("last").name == "step_6"
     assert [row["step"] for row in read_rows(folder)] == [7]
@@ -61,7 +68,11 @@ def test_skipping_goes_on_without_the_step(scratch):
 
 
 def test_skipping_has_a_bound_that_continuing_remembers(scratch):
-    settings = ("training.on_nonfinite=skip", "training.max_skipped_steps=2", "schedule.steps=30")
+    settings = (
+        "training.on_nonfinite=skip",
+        "training.max_skipped_steps=2",
+        "schedule.steps=30",
+    )
     training, _ = prepare("run", *settings)
     inject(training, 3, 5)
     training.module.num_steps = 10  # as if it had been stopped there
@@ -70,7 +81,8 @@ def test_skipping_has_a_bound_that_continuing_remembers(scratch):
     assert again.resume_from is not None
     inject(again, 15)
     with pytest.raises(
-        InputError, match="max_skipped_steps must be at least the 3 steps skipped so far, got 2: step 15"
+        InputError,
+        match="max_skipped_steps must be at least the 3 steps skipped so far, got 2: step 15",
     ):
         again.run()
 
@@ -115,11 +127,16 @@ def test_running_statistics_survive_too(scratch, mode):
     else:
         training.run()
         assert largest_difference(weights(folder, 3), weights(folder, 4)) == 0
-    assert all(torch.isfinite(tensor).all() for tensor in weights(folder, 3 if mode == "stop" else 6).values())
+    assert all(
+        torch.isfinite(tensor).all()
+        for tensor in weights(folder, 3 if mode == "stop" else 6).values()
+    )
 
 
 def test_a_damaged_record_is_one_line(scratch):
     folder = train("run", "schedule.steps=3")
     folder.nonfinite.write_text("{not json\n")
-    with pytest.raises(InputError, match="nonfinite.jsonl must hold a JSON mapping a line"):
+    with pytest.raises(
+        InputError, match="nonfinite.jsonl must hold a JSON mapping a line"
+    ):
         read_rows(folder)

@@ -15,7 +15,9 @@ def document(*settings):
     return recipe_document(load_recipe(str(DEMO), list(settings)))
 
 
-@pytest.mark.parametrize("setting", ["hardware.workers=3", "batch.per_device_samples=32", "log=[csv, wandb]"])
+@pytest.mark.parametrize(
+    "setting", ["hardware.workers=3", "batch.per_device_samples=32", "log=[csv, wandb]"]
+)
 def test_where_it_runs_may_change(tmp_path, setting):
     RunFolder(tmp_path / "run").start(document())
     RunFolder(tmp_path / "run").check(document(setting), "recipe.yaml")
@@ -41,7 +43,13 @@ def test_what_is_learnt_may_not(tmp_path, setting, key):
 
 
 @pytest.mark.parametrize(
-    "setting", ["mask.ratio={fixed: {ratio: 0.75}}", "mask.scope=sample", "mask.levels=4", "mask.pattern=block"]
+    "setting",
+    [
+        "mask.ratio={fixed: {ratio: 0.75}}",
+        "mask.scope=sample",
+        "mask.levels=4",
+        "mask.pattern=block",
+    ],
 )
 def test_another_law_is_refused_with_the_way_to_it(tmp_path, setting):
     folder = RunFolder(tmp_path / "run")
@@ -98,7 +106,11 @@ def test_status_merges(tmp_path):
 
 
 def test_flatten():
-    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {
+        "a.b": 1,
+        "a.c.d": [2],
+        "e": None,
+    }
 
 
 def test_one_command_at_a_time(tmp_path):
@@ -110,10 +122,15 @@ def test_one_command_at_a_time(tmp_path):
     )
 
     def ask(call):
-        done = subprocess.run([sys.executable, "-c", again.format(call)], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", again.format(call)], capture_output=True, text=True
+        )
         return done.returncode, done.stderr.strip()
 
-    for call in (f"RunFolder({str(folder.path)!r}).lock()", f"RunFolder({str(folder.path.parent)!r}).set_aside()"):
+    for call in (
+        f"RunFolder({str(folder.path)!r}).lock()",
+        f"RunFolder({str(folder.path.parent)!r}).set_aside()",
+    ):
         code, said = ask(call)
         assert code == 1
         assert "must be trained by one command at a time" in said
@@ -133,6 +150,6 @@ def test_threads_write_its_status_together(tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, "abcd"))
-    assert {key: value for key, value in folder.read_status().items() if key != "updated"} == {
-        f"{name}_{number}": number for name in "abcd" for number in range(100)
-    }
+    assert {
+        key: value for key, value in folder.read_status().items() if key != "updated"
+    } == {f"{name}_{number}": number for name in "abcd" for number in range(100)}

@@ -33,9 +33,15 @@ def read_back(folder):
     for raw in records(file.read_bytes()):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(raw)
-        items = {(item.key or "/".join(item.nested_key)): item.value_json for item in record.history.item}
+        items = {
+            (item.key or "/".join(item.nested_key)): item.value_json
+            for item in record.history.item
+        }
         for name, value in items.items():
-            history[int(float(items.get("trainer/global_step", items.get("_step", "0")))), name] = value
+            history[
+                int(float(items.get("trainer/global_step", items.get("_step", "0")))),
+                name,
+            ] = value
         config |= {item.key or item.nested_key[0] for item in record.config.update}
         config |= {item.key or item.nested_key[0] for item in record.run.config.update}
     return history, config
@@ -45,13 +51,24 @@ def test_wandb_has_what_metrics_csv_has(tmp_path):
     settings = overrides("log=[csv, wandb]", "schedule.steps=4", "watch.every_steps=2")
     # A process of its own: its end is what flushes the log.
     r2mae(
-        "pretrain", DEMO, *settings, "--name", "run", cwd=tmp_path, check=0, WANDB_MODE="offline", WANDB_SILENT="true"
+        "pretrain",
+        DEMO,
+        *settings,
+        "--name",
+        "run",
+        cwd=tmp_path,
+        check=0,
+        WANDB_MODE="offline",
+        WANDB_SILENT="true",
     )
     folder = RunFolder(tmp_path / "runs" / "run")
     history, config = read_back(folder)
     for name in ("train/loss", "validation/loss", "probe/knn"):
         for step, value in metric(folder, name).items():
-            assert float(history[step, name]) == pytest.approx(value, rel=1e-6), (step, name)
+            assert float(history[step, name]) == pytest.approx(value, rel=1e-6), (
+                step,
+                name,
+            )
     assert any(key.startswith("mask") for key in config)
 
 
@@ -62,7 +79,17 @@ def test_every_seed_of_a_fine_tuning_is_a_run_of_its_own(tmp_path):
         "repeat={seeds: 2, labels_per_class: [3]}", "batch.global_samples=8",
     ]  # fmt: skip
     options = [part for setting in settings for part in ("--set", setting)]
-    r2mae("finetune", recipe, *options, "--name", "t", cwd=tmp_path, check=0, WANDB_MODE="offline", WANDB_SILENT="true")
+    r2mae(
+        "finetune",
+        recipe,
+        *options,
+        "--name",
+        "t",
+        cwd=tmp_path,
+        check=0,
+        WANDB_MODE="offline",
+        WANDB_SILENT="true",
+    )
     for seed in (0, 1):
         folder = RunFolder(tmp_path / "runs" / "t" / "labels_3" / f"seed_{seed}")
         history, _ = read_back(folder)

@@ -12,12 +12,21 @@ from r2mae.training.watch import frozen_mask
 from tests.conftest import DEMO
 from tests.training.runs import metric, prepare, train
 
-EVERYTHING = ("watch.linear_probe=true", "watch.pictures=true", "schedule.steps=4", "watch.every_steps=4")
+EVERYTHING = (
+    "watch.linear_probe=true",
+    "watch.pictures=true",
+    "schedule.steps=4",
+    "watch.every_steps=4",
+)
 
 
 def test_everything_is_measured(scratch):
     folder = train("run", *EVERYTHING)
-    for name in ("validation/loss", "validation/loss_at_0.25", "validation/loss_at_0.75"):
+    for name in (
+        "validation/loss",
+        "validation/loss_at_0.25",
+        "validation/loss_at_0.75",
+    ):
         assert metric(folder, name)[4] > 0
     assert 0 <= metric(folder, "probe/knn")[4] <= 1
     assert 0 <= metric(folder, "probe/linear")[4] <= 1
@@ -29,7 +38,11 @@ def test_everything_is_measured(scratch):
 
 @pytest.mark.parametrize(
     ("switch", "gone"),
-    [("validation", "validation/loss"), ("knn", "probe/knn"), ("effective_rank", "probe/effective_rank")],
+    [
+        ("validation", "validation/loss"),
+        ("knn", "probe/knn"),
+        ("effective_rank", "probe/effective_rank"),
+    ],
 )
 def test_each_has_its_switch(scratch, switch, gone):
     folder = train("run", *EVERYTHING, f"watch.{switch}=false")
@@ -48,8 +61,14 @@ def test_best_needs_validation(scratch):
 
 
 def test_validation_masks_do_not_know_the_run(scratch):
-    one, two = (prepare(name, f"seed={seed}")[0].module for name, seed in (("one", 1), ("two", 2)))
-    batch = {"images": torch.zeros(3, 1, 8, 8, dtype=torch.uint8), "indices": torch.tensor([4, 5, 6])}
+    one, two = (
+        prepare(name, f"seed={seed}")[0].module
+        for name, seed in (("one", 1), ("two", 2))
+    )
+    batch = {
+        "images": torch.zeros(3, 1, 8, 8, dtype=torch.uint8),
+        "indices": torch.tensor([4, 5, 6]),
+    }
     masks = [frozen_mask(module.model, batch, 0.5).is_masked for module in (one, two)]
     assert torch.equal(*masks)
     alone = {"images": batch["images"][1:2], "indices": batch["indices"][1:2]}
@@ -57,7 +76,10 @@ def test_validation_masks_do_not_know_the_run(scratch):
 
 
 def test_measuring_does_not_change_training(scratch):
-    often, never = train("often", "watch.every_steps=1"), train("never", "watch.every_steps=1000")
+    often, never = (
+        train("often", "watch.every_steps=1"),
+        train("never", "watch.every_steps=1000"),
+    )
     assert metric(often, "train/loss") == metric(never, "train/loss")
 
 

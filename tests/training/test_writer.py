@@ -30,15 +30,25 @@ def test_later_changes_do_not_reach_the_file(tmp_path, monkeypatch):
     job, told = CheckpointWriter(), []
     weights, moments = state(1.0)
     description = {"step": 1, "nested": {"loss": 0.5}}
-    job.save(tmp_path / "step_1", weights, moments, description, lambda: told.append((tmp_path / "step_1").is_dir()))
+    job.save(
+        tmp_path / "step_1",
+        weights,
+        moments,
+        description,
+        lambda: told.append((tmp_path / "step_1").is_dir()),
+    )
     weights["weight"].fill_(7)
     moments["weight/exp_avg"].fill_(7)
     description["nested"]["loss"] = 7
     assert not (tmp_path / "step_1").exists()
     may_write.set()
     job.wait()
-    assert torch.equal(load_file(tmp_path / "step_1" / MODEL)["weight"], torch.ones(4, 3))
-    assert torch.equal(load_file(tmp_path / "step_1" / OPTIMIZER)["weight/exp_avg"], -torch.ones(4, 3))
+    assert torch.equal(
+        load_file(tmp_path / "step_1" / MODEL)["weight"], torch.ones(4, 3)
+    )
+    assert torch.equal(
+        load_file(tmp_path / "step_1" / OPTIMIZER)["weight/exp_avg"], -torch.ones(4, 3)
+    )
     assert read_manifest(tmp_path / "step_1")["nested"] == {"loss": 0.5}
     assert told == [True]
 
@@ -57,7 +67,9 @@ def test_a_second_save_waits_for_the_first_and_reuses_its_memory(tmp_path, monke
         job.save(tmp_path / f"step_{value:g}", *state(value), {}, lambda: None)
         addresses = {name: held.data_ptr() for name, held in job._buffers.items()}
     job.wait()
-    assert order == [f"step_{n} {what}" for n in (1, 2, 3) for what in ("begins", "ends")]
+    assert order == [
+        f"step_{n} {what}" for n in (1, 2, 3) for what in ("begins", "ends")
+    ]
     assert addresses == {name: held.data_ptr() for name, held in job._buffers.items()}
     for value in (1.0, 2.0, 3.0):
         assert load_file(tmp_path / f"step_{value:g}" / MODEL)["weight"][0, 0] == value
@@ -72,9 +84,17 @@ def test_a_full_disk_is_said_once_with_what_is_left(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(writer, "save", full)
-    job.save(tmp_path / "step_2", *state(2.0), {}, lambda: pytest.fail("told of a checkpoint that is not there"))
+    job.save(
+        tmp_path / "step_2",
+        *state(2.0),
+        {},
+        lambda: pytest.fail("told of a checkpoint that is not there"),
+    )
     job.join()
-    with pytest.raises(InputError, match="step_2 must be written, got No space left on device.*step_1 is whole"):
+    with pytest.raises(
+        InputError,
+        match="step_2 must be written, got No space left on device.*step_1 is whole",
+    ):
         job.check()
     job.check()
 

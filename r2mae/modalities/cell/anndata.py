@@ -10,7 +10,9 @@ import numpy.typing as npt
 KEY = "X_r2mae"
 
 
-def write_features(data: Path, out: Path, features: npt.NDArray[np.float32], names: list[str]) -> None:
+def write_features(
+    data: Path, out: Path, features: npt.NDArray[np.float32], names: list[str]
+) -> None:
     """Copy an .h5ad and add obsm["X_r2mae"] (N, D); other kinds of files give an .h5ad of names and features.
 
     The file gets its name when it is whole.
@@ -23,7 +25,9 @@ def write_features(data: Path, out: Path, features: npt.NDArray[np.float32], nam
             import anndata
             import pandas as pd
 
-            anndata.AnnData(obs=pd.DataFrame(index=names), obsm={KEY: features}).write_h5ad(unfinished)
+            anndata.AnnData(
+                obs=pd.DataFrame(index=names), obsm={KEY: features}
+            ).write_h5ad(unfinished)
         unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -40,7 +44,10 @@ def _copy(data: Path, unfinished: Path, features: Any) -> None:
 
             group = file.require_group("obsm")
             if not group.attrs.get("encoding-type"):
-                group.attrs["encoding-type"], group.attrs["encoding-version"] = "dict", "0.1.0"
+                group.attrs["encoding-type"], group.attrs["encoding-version"] = (
+                    "dict",
+                    "0.1.0",
+                )
             if KEY in group:
                 del group[KEY]
             write_elem(group, KEY, features)

@@ -19,7 +19,9 @@ def _view(recipe: AnyRecipe) -> Any:
     from r2mae.modalities.cell.data.cells import CellView
 
     mask = getattr(recipe, "mask", None)
-    return CellView(recipe.model.encoder == "transformer", mask.expressed_share if mask else None)
+    return CellView(
+        recipe.model.encoder == "transformer", mask.expressed_share if mask else None
+    )
 
 
 def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
@@ -29,7 +31,9 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     return open_cells(_data(recipe), split, _view(recipe))
 
 
-def open_paths(recipe: AnyRecipe, paths: list[str], least_overlap: float = 0.0) -> SampleSource:
+def open_paths(
+    recipe: AnyRecipe, paths: list[str], least_overlap: float = 0.0
+) -> SampleSource:
     """All cells of a file that a user names, with the recipe's genes."""
     from r2mae.modalities.cell.data.splits import open_cell_paths
 
@@ -45,11 +49,21 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
     genes, shares, typical = _know_genes(recipe)
     shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
     if section.encoder == "mlp":
-        model: nn.Module = MaskedCellMLP(genes, shares, hidden=section.hidden, likelihood=section.likelihood, **shape)
+        model: nn.Module = MaskedCellMLP(
+            genes, shares, hidden=section.hidden, likelihood=section.likelihood, **shape
+        )
     else:
-        shape |= {"heads": section.heads, "decoder_depth": section.decoder_depth, "likelihood": section.likelihood}
-        model = MaskedCellTransformer(genes, shares, typical_length=typical, expressed_share=share, **shape)
-    return model if section.init_from is None else filled_whole(model, section.init_from)
+        shape |= {
+            "heads": section.heads,
+            "decoder_depth": section.decoder_depth,
+            "likelihood": section.likelihood,
+        }
+        model = MaskedCellTransformer(
+            genes, shares, typical_length=typical, expressed_share=share, **shape
+        )
+    return (
+        model if section.init_from is None else filled_whole(model, section.init_from)
+    )
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -64,7 +78,9 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
         model: nn.Module = CellMLP(genes, shares, hidden=section.hidden, **shape)
     else:
         model = CellTransformer(genes, shares, heads=section.heads, **shape)
-    return model if section.init_from is None else filled_whole(model, section.init_from)
+    return (
+        model if section.init_from is None else filled_whole(model, section.init_from)
+    )
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
@@ -76,11 +92,15 @@ def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
 
 def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
     """The recipe with the genes of a checkpoint."""
-    return recipe.model_copy(update={"data": _with_names(recipe.data, manifest["genes"])})
+    return recipe.model_copy(
+        update={"data": _with_names(recipe.data, manifest["genes"])}
+    )
 
 
 def _with_names(data: CellData, names: list[str]) -> CellData:
-    genes = data.genes.model_copy(update={"names": tuple(names), "min_cells": 1, "top_variable": None})
+    genes = data.genes.model_copy(
+        update={"names": tuple(names), "min_cells": 1, "top_variable": None}
+    )
     return data.model_copy(update={"genes": genes})
 
 
@@ -90,13 +110,19 @@ def _data(recipe: AnyRecipe) -> CellData:
     Raises: InputError when the recipe wants others.
     """
     data: CellData = recipe.data
-    if not is_here(recipe.model.init_from):  # nothing to start from, or refused when weights are asked for
+    if not is_here(
+        recipe.model.init_from
+    ):  # nothing to start from, or refused when weights are asked for
         return data
     if data.genes != type(data.genes)(by=data.genes.by):
-        raise InputError("data.genes must be left out with model.init_from, whose genes are taken, got other genes.")
+        raise InputError(
+            "data.genes must be left out with model.init_from, whose genes are taken, got other genes."
+        )
     manifest = read_manifest(find_checkpoint(recipe.model.init_from))
     if "genes" not in manifest:
-        raise InputError(f"model.init_from must be a run on cells, got {recipe.model.init_from!r}.")
+        raise InputError(
+            f"model.init_from must be a run on cells, got {recipe.model.init_from!r}."
+        )
     return _with_names(data, manifest["genes"])
 
 

@@ -12,15 +12,44 @@ from r2mae.wing import Result
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of `data build cells`."""
     parser.add_argument("out", metavar="OUT", help="folder of the store; absent")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files, folders or globs")
-    parser.add_argument("--matrix", default="X", help="X (default), raw or layers[NAME]: raw counts")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="files, folders or globs"
+    )
+    parser.add_argument(
+        "--matrix", default="X", help="X (default), raw or layers[NAME]: raw counts"
+    )
     genes_by = "of var, what names genes; default: its index"
     parser.add_argument("--genes-by", default="index", metavar="COLUMN", help=genes_by)
-    parser.add_argument("--min-cells", type=positive, default=1, metavar="N", help="that a gene is seen in; default 1")
-    parser.add_argument("--top-variable", type=positive, metavar="K", help="the K most variable of these genes")
-    parser.add_argument("--gene-list", metavar="FILE", help="these genes, one a line, in this order")
-    parser.add_argument("--min-genes", type=positive, default=1, metavar="N", help="of a cell; default 1")
-    parser.add_argument("--min-counts", type=positive, default=1, metavar="N", help="of a cell; default 1")
+    parser.add_argument(
+        "--min-cells",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="that a gene is seen in; default 1",
+    )
+    parser.add_argument(
+        "--top-variable",
+        type=positive,
+        metavar="K",
+        help="the K most variable of these genes",
+    )
+    parser.add_argument(
+        "--gene-list", metavar="FILE", help="these genes, one a line, in this order"
+    )
+    parser.add_argument(
+        "--min-genes",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="of a cell; default 1",
+    )
+    parser.add_argument(
+        "--min-counts",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="of a cell; default 1",
+    )
 
 
 def build(arguments: Namespace) -> Path:
@@ -40,9 +69,13 @@ def build(arguments: Namespace) -> Path:
             names=arguments.gene_list,
         )
     except ValidationError as error:
-        raise InputError(f"--gene-list {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(
+            f"--gene-list {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from None
     out.parent.mkdir(parents=True, exist_ok=True)
-    options = BuildOptions(arguments.matrix, "counts", genes, arguments.min_genes, arguments.min_counts)
+    options = BuildOptions(
+        arguments.matrix, "counts", genes, arguments.min_genes, arguments.min_counts
+    )
     build_store(out, expand_paths(arguments.files), options, show_counted("cells"))
     return out
 
@@ -63,7 +96,10 @@ def inspect_store(place: Path) -> Result:
         "values": meta["values"],
         "fingerprint": store.fingerprint,
         "files": [file | {"missing": len(file["missing"])} for file in meta["files"]],
-        "obs": {name: None if names is None else len(names) for name, names in columns.items()},
+        "obs": {
+            name: None if names is None else len(names)
+            for name, names in columns.items()
+        },
     }
 
 
@@ -80,4 +116,6 @@ def show_store(report: Result) -> None:
             f"{file['left_out']:,} left out, 0 duplicated"
         )
     for name, classes in report["obs"].items():
-        print(f"  obs {name}: " + ("numbers" if classes is None else f"{classes} classes"))
+        print(
+            f"  obs {name}: " + ("numbers" if classes is None else f"{classes} classes")
+        )

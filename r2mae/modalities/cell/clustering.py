@@ -15,7 +15,11 @@ def cluster_scores(data: LabelledFeatures) -> dict[str, float]:
 
     Source: Traag et al. 2019; scanpy's neighbours and Leiden; scikit-learn's scores.
     """
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
+    from sklearn.metrics import (
+        adjusted_rand_score,
+        normalized_mutual_info_score,
+        silhouette_score,
+    )
 
     clusters = _clusters(data.features)
     return {
@@ -31,8 +35,20 @@ def _clusters(features: npt.NDArray[np.float32]) -> npt.NDArray[np.str_]:
     import scanpy
 
     adata = anndata.AnnData(features)
-    scanpy.pp.neighbors(adata, n_neighbors=min(_NEIGHBORS, len(features) - 1), use_rep="X", random_state=0)
-    scanpy.tl.leiden(adata, resolution=_RESOLUTION, flavor="igraph", n_iterations=2, directed=False, random_state=0)
+    scanpy.pp.neighbors(
+        adata,
+        n_neighbors=min(_NEIGHBORS, len(features) - 1),
+        use_rep="X",
+        random_state=0,
+    )
+    scanpy.tl.leiden(
+        adata,
+        resolution=_RESOLUTION,
+        flavor="igraph",
+        n_iterations=2,
+        directed=False,
+        random_state=0,
+    )
     return np.asarray(adata.obs["leiden"].to_numpy(dtype=str))
 
 
@@ -47,7 +63,12 @@ def save_umap(data: LabelledFeatures, names: dict[int, str], path: Path) -> None
 
     adata = anndata.AnnData(data.features)
     adata.obs["class"] = [names.get(int(label), str(label)) for label in data.labels]
-    scanpy.pp.neighbors(adata, n_neighbors=min(_NEIGHBORS, len(data.labels) - 1), use_rep="X", random_state=0)
+    scanpy.pp.neighbors(
+        adata,
+        n_neighbors=min(_NEIGHBORS, len(data.labels) - 1),
+        use_rep="X",
+        random_state=0,
+    )
     scanpy.tl.umap(adata, random_state=0)
     figure = scanpy.pl.umap(adata, color="class", show=False, return_fig=True)
     figure.savefig(path, dpi=150, bbox_inches="tight")

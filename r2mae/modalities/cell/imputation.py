@@ -17,7 +17,9 @@ from r2mae.metrics.interval import mean_interval
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-Predict = Callable[[Values, Bools], Values]  # (counts (B, G), is_masked (B, G)) -> expected counts (B, G)
+Predict = Callable[
+    [Values, Bools], Values
+]  # (counts (B, G), is_masked (B, G)) -> expected counts (B, G)
 PER = 10_000.0
 _MOST_TRAIN, _MOST_TEST, _BATCH = 5_000, 2_000, 64
 _COMPONENTS, _NEIGHBORS = 50, 15
@@ -44,7 +46,11 @@ class ImputationScore:
 
     def to_dict(self) -> dict[str, float]:
         """The three numbers."""
-        return {"pearson": self.pearson, "poisson": self.poisson, "negative_binomial": self.negative_binomial}
+        return {
+            "pearson": self.pearson,
+            "poisson": self.poisson,
+            "negative_binomial": self.negative_binomial,
+        }
 
 
 class Baselines:
@@ -59,8 +65,14 @@ class Baselines:
         self.mean_shares /= self.mean_shares.sum()
         self.logs = np.log1p(shares * PER)
         components = min(_COMPONENTS, min(train.shape) - 1)
-        self.pca = PCA(components, svd_solver="randomized", random_state=0).fit(self.logs)
-        self.noise = max(float(self.logs.var(axis=0).sum() - self.pca.explained_variance_.sum()) / train.shape[1], 1e-6)
+        self.pca = PCA(components, svd_solver="randomized", random_state=0).fit(
+            self.logs
+        )
+        self.noise = max(
+            float(self.logs.var(axis=0).sum() - self.pca.explained_variance_.sum())
+            / train.shape[1],
+            1e-6,
+        )
 
     def sizes(self, counts: Values, is_masked: Bools) -> Floats:
         """(B, 1) whole counts of a cell, by the visible ones."""
@@ -70,28 +82,41 @@ class Baselines:
 
     def gene_mean(self, counts: Values, is_masked: Bools) -> Values:
         """The mean cell, at this cell's size."""
-        return np.asarray(self.sizes(counts, is_masked) * self.mean_shares, dtype=np.float32)
+        return np.asarray(
+            self.sizes(counts, is_masked) * self.mean_shares, dtype=np.float32
+        )
 
     def pca_50(self, counts: Values, is_masked: Bools) -> Values:
         """Probabilistic PCA of log1p counts a 10,000: the posterior mean given visible genes (Tipping, Bishop 1999)."""
         sizes = self.sizes(counts, is_masked)
         around = np.log1p(counts * (PER / sizes)) - self.pca.mean_
-        axes, prior = self.pca.components_, np.diag(self.noise / np.maximum(self.pca.explained_variance_, 1e-9))
+        axes, prior = (
+            self.pca.components_,
+            np.diag(self.noise / np.maximum(self.pca.explained_variance_, 1e-9)),
+        )
         found = np.empty_like(counts)
         for row, (values, hidden) in enumerate(zip(around, is_masked, strict=True)):
             seen = axes[:, ~hidden]
             scores = np.linalg.solve(seen @ seen.T + prior, seen @ values[~hidden])
-            found[row] = np.expm1(np.maximum(self.pca.mean_ + scores @ axes, 0)) * (sizes[row] / PER)
+            found[row] = np.expm1(np.maximum(self.pca.mean_ + scores @ axes, 0)) * (
+                sizes[row] / PER
+            )
         return found
 
     def knn_smoothing(self, counts: Values, is_masked: Bools) -> Values:
         """Pooled counts of the 15 training cells that are nearest in visible genes."""
         sizes = self.sizes(counts, is_masked)
-        logs = np.where(is_masked, 0, np.log1p(counts * (PER / sizes))).astype(np.float32)
+        logs = np.where(is_masked, 0, np.log1p(counts * (PER / sizes))).astype(
+            np.float32
+        )
         visible = (~is_masked).astype(np.float32)
         distances = visible @ (self.logs**2).T - 2 * logs @ self.logs.T
-        nearest = np.argpartition(distances, min(_NEIGHBORS, len(self.logs) - 1), axis=1)[:, :_NEIGHBORS]
-        pooled = np.stack([self.counts[rows].sum(axis=0) for rows in nearest]).astype(np.float64)
+        nearest = np.argpartition(
+            distances, min(_NEIGHBORS, len(self.logs) - 1), axis=1
+        )[:, :_NEIGHBORS]
+        pooled = np.stack([self.counts[rows].sum(axis=0) for rows in nearest]).astype(
+            np.float64
+        )
         # One count of the mean cell keeps what no neighbour shows possible.
         shares = (pooled + self.mean_shares) / (pooled.sum(axis=1, keepdims=True) + 1)
         return np.asarray(shares * sizes, dtype=np.float32)
@@ -119,16 +144,23 @@ def score_imputation(
     parts = {"held out": _counts(held_out, 500), "test": _counts(test, _MOST_TEST)}
     found: dict[float, dict[str, ImputationScore]] = {}
     for ratio in ratios:
-        masks = {name: _frozen_masks(counts.shape, rows, ratio) for name, (counts, rows) in parts.items()}
+        masks = {
+            name: _frozen_masks(counts.shape, rows, ratio)
+            for name, (counts, rows) in parts.items()
+        }
         found[ratio] = {}
         for name, method in methods.items():
             say(f"ratio {ratio:g}, {name}")
             tuned = _dispersion(parts["held out"][0], masks["held out"], method)
-            found[ratio][name] = _score(parts["test"][0], masks["test"], method, tuned, baselines)
+            found[ratio][name] = _score(
+                parts["test"][0], masks["test"], method, tuned, baselines
+            )
     return found
 
 
-def compare(ours: ImputationScore, theirs: ImputationScore) -> dict[str, tuple[float, float]]:
+def compare(
+    ours: ImputationScore, theirs: ImputationScore
+) -> dict[str, tuple[float, float]]:
     """(difference, 95 % half-width): pearson paired by gene, negative_binomial by cell."""
     both = np.isfinite(ours.by_gene) & np.isfinite(theirs.by_gene)
     return {
@@ -142,12 +174,16 @@ def _counts(source: Any, most: int) -> tuple[Values, npt.NDArray[np.int64]]:
     from r2mae.data.source import root_of
 
     cells: Any = root_of(source)
-    inner = torch.linspace(0, len(source) - 1, min(most, len(source)), dtype=torch.float64).long()
+    inner = torch.linspace(
+        0, len(source) - 1, min(most, len(source)), dtype=torch.float64
+    ).long()
     rows = source._whole(inner).numpy() if source is not cells else inner.numpy()
     return cells.dense(rows), rows
 
 
-def _frozen_masks(shape: tuple[int, ...], rows: npt.NDArray[np.int64], ratio: float) -> Bools:
+def _frozen_masks(
+    shape: tuple[int, ...], rows: npt.NDArray[np.int64], ratio: float
+) -> Bools:
     """(B, G) bool: of every cell the same share of genes, by its row and the ratio alone."""
     ratios = torch.full((len(rows),), ratio, dtype=torch.float64)
     parts = [
@@ -168,14 +204,22 @@ def _frozen_masks(shape: tuple[int, ...], rows: npt.NDArray[np.int64], ratio: fl
 def _impute(model: Any, counts: Values, is_masked: Bools) -> Values:
     device = next(model.parameters()).device
     with torch.no_grad():
-        found = model.impute(torch.from_numpy(counts).to(device), torch.from_numpy(is_masked).to(device))
+        found = model.impute(
+            torch.from_numpy(counts).to(device), torch.from_numpy(is_masked).to(device)
+        )
     return np.asarray(found.cpu().numpy())
 
 
-def _batches(counts: Values, is_masked: Bools, method: Predict) -> Iterator[tuple[Values, Bools, Values]]:
+def _batches(
+    counts: Values, is_masked: Bools, method: Predict
+) -> Iterator[tuple[Values, Bools, Values]]:
     for start in range(0, len(counts), _BATCH):
         part = slice(start, start + _BATCH)
-        yield counts[part], is_masked[part], np.maximum(method(counts[part], is_masked[part]), 1e-6)
+        yield (
+            counts[part],
+            is_masked[part],
+            np.maximum(method(counts[part], is_masked[part]), 1e-6),
+        )
 
 
 def _dispersion(counts: Values, is_masked: Bools, method: Predict) -> float:
@@ -183,12 +227,19 @@ def _dispersion(counts: Values, is_masked: Bools, method: Predict) -> float:
     totals = np.zeros(len(_DISPERSIONS))
     for values, hidden, rates in _batches(counts, is_masked, method):
         asked, expected = values[hidden], rates[hidden]
-        totals += [_negative_binomial(asked, expected, dispersion).sum() for dispersion in _DISPERSIONS]
+        totals += [
+            _negative_binomial(asked, expected, dispersion).sum()
+            for dispersion in _DISPERSIONS
+        ]
     return float(_DISPERSIONS[totals.argmax()])
 
 
 def _score(
-    counts: Values, is_masked: Bools, method: Predict, dispersion: float, baselines: Baselines
+    counts: Values,
+    is_masked: Bools,
+    method: Predict,
+    dispersion: float,
+    baselines: Baselines,
 ) -> ImputationScore:
     from scipy.special import gammaln
 
@@ -198,18 +249,35 @@ def _score(
     for values, hidden, rates in _batches(counts, is_masked, method):
         sizes = baselines.sizes(values, hidden)
         totals = np.maximum(values.sum(axis=1, keepdims=True), 1)
-        truth, guess = np.log1p(values * (PER / totals)), np.log1p(rates * (PER / sizes))
-        for row, term in enumerate((np.ones_like(truth), truth, guess, truth**2, guess**2, truth * guess)):
+        truth, guess = (
+            np.log1p(values * (PER / totals)),
+            np.log1p(rates * (PER / sizes)),
+        )
+        for row, term in enumerate(
+            (np.ones_like(truth), truth, guess, truth**2, guess**2, truth * guess)
+        ):
             sums[row] += np.where(hidden, term, 0).sum(axis=0)
         seen += (hidden & (values > 0)).sum(axis=0)
         entries += int(hidden.sum())
-        poisson += float(np.where(hidden, values * np.log(rates) - rates - gammaln(values + 1), 0).sum())
-        likely = np.where(hidden, _negative_binomial(values, rates, dispersion), 0).sum(axis=1)
+        poisson += float(
+            np.where(
+                hidden, values * np.log(rates) - rates - gammaln(values + 1), 0
+            ).sum()
+        )
+        likely = np.where(hidden, _negative_binomial(values, rates, dispersion), 0).sum(
+            axis=1
+        )
         by_cell.extend(likely / hidden.sum(axis=1))
     by_gene = _correlations(sums)
     by_gene[seen < _LEAST_SEEN] = np.nan
     cells = np.array(by_cell)
-    return ImputationScore(float(np.nanmean(by_gene)), poisson / entries, float(cells.mean()), by_gene, cells)
+    return ImputationScore(
+        float(np.nanmean(by_gene)),
+        poisson / entries,
+        float(cells.mean()),
+        by_gene,
+        cells,
+    )
 
 
 def _correlations(sums: Floats) -> Floats:
@@ -217,7 +285,9 @@ def _correlations(sums: Floats) -> Floats:
     count, x, y, xx, yy, xy = sums / np.maximum(sums[0], 1)
     spread_x, spread_y = np.maximum(xx - x**2, 0), np.maximum(yy - y**2, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.where(spread_y > 1e-10, (xy - x * y) / np.sqrt(spread_x * spread_y), 0.0)
+        found = np.where(
+            spread_y > 1e-10, (xy - x * y) / np.sqrt(spread_x * spread_y), 0.0
+        )
     found[(spread_x <= 1e-10) | (count == 0)] = np.nan
     return np.asarray(found)
 
@@ -227,4 +297,8 @@ def _negative_binomial(values: Any, rates: Any, dispersion: float) -> Floats:
 
     log_sum = np.log(dispersion + rates)
     fixed = gammaln(values + dispersion) - gammaln(dispersion) - gammaln(values + 1)
-    return np.asarray(fixed + dispersion * (np.log(dispersion) - log_sum) + values * (np.log(rates) - log_sum))
+    return np.asarray(
+        fixed
+        + dispersion * (np.log(dispersion) - log_sum)
+        + values * (np.log(rates) - log_sum)
+    )

@@ -28,10 +28,18 @@ class GenesSection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "GenesSection":
-        if self.names is not None and (self.top_variable is not None or self.min_cells > 1):
-            raise ValueError("must choose genes by names or by min_cells and top_variable, got both.")
-        if isinstance(self.names, tuple) and len(set(self.names)) < max(2, len(self.names)):
-            raise ValueError(f"names must be at least 2, all different, got {len(self.names)}.")
+        if self.names is not None and (
+            self.top_variable is not None or self.min_cells > 1
+        ):
+            raise ValueError(
+                "must choose genes by names or by min_cells and top_variable, got both."
+            )
+        if isinstance(self.names, tuple) and len(set(self.names)) < max(
+            2, len(self.names)
+        ):
+            raise ValueError(
+                f"names must be at least 2, all different, got {len(self.names)}."
+            )
         return self
 
 
@@ -44,8 +52,12 @@ class TestSection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "TestSection":
-        if (self.share is None) == (self.column is None) or (self.column is None) != (not self.values):
-            raise ValueError("must be {share: 0.2}, or {column: donor, values: [one, two]}.")
+        if (self.share is None) == (self.column is None) or (self.column is None) != (
+            not self.values
+        ):
+            raise ValueError(
+                "must be {share: 0.2}, or {column: donor, values: [one, two]}."
+            )
         return self
 
 
@@ -102,7 +114,9 @@ class CellEncoder(Section):
     @model_validator(mode="after")
     def _check(self) -> "CellEncoder":
         if self.encoder == "transformer" and self.width % self.heads:
-            raise ValueError(f"width must be divisible by heads = {self.heads}, got {self.width}.")
+            raise ValueError(
+                f"width must be divisible by heads = {self.heads}, got {self.width}."
+            )
         return self
 
 
@@ -125,11 +139,21 @@ def check_cell_recipe(data: CellData, model: Any, mask: CellMask | None) -> None
     """Raise ValueError for sections that do not go together."""
     likelihood = getattr(model, "likelihood", "mse")
     if data.values == "scaled" and likelihood != "mse":
-        raise ValueError(f"model.likelihood must be mse for scaled values, got {likelihood}.")
-    if mask is not None and model.encoder == "transformer" and mask.expressed_share is None:
-        raise ValueError("mask.expressed_share must be given for a transformer, got nothing. Use 0.5.")
+        raise ValueError(
+            f"model.likelihood must be mse for scaled values, got {likelihood}."
+        )
+    if (
+        mask is not None
+        and model.encoder == "transformer"
+        and mask.expressed_share is None
+    ):
+        raise ValueError(
+            "mask.expressed_share must be given for a transformer, got nothing. Use 0.5."
+        )
     if data.values == "scaled" and model.encoder == "transformer":
-        raise ValueError("model.encoder must be mlp for scaled values, which are never zero, got transformer.")
+        raise ValueError(
+            "model.encoder must be mlp for scaled values, which are never zero, got transformer."
+        )
 
 
 class CellPretrainRecipe(PretrainRecipe[CellData, CellModel]):

@@ -18,21 +18,34 @@ _COMPONENTS = 50
 
 def add_imputation_arguments(parser: ArgumentParser) -> None:
     """`--ratios`."""
-    parser.add_argument("--ratios", default="0.1,0.3,0.5", metavar="P,P,P", help="fractions of genes to hide")
+    parser.add_argument(
+        "--ratios",
+        default="0.1,0.3,0.5",
+        metavar="P,P,P",
+        help="fractions of genes to hide",
+    )
 
 
-def score_imputation(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
+def score_imputation(
+    loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace
+) -> Result:
     """Hidden counts of test cells: the run against gene mean, PCA and kNN smoothing."""
     from r2mae.data.source import hold_out
     from r2mae.modalities.cell import imputation
 
     ratios = parse_ratios(arguments.ratios)
     if getattr(recipe.data, "values", None) != "counts" or recipe.task != "pretrain":
-        raise InputError(f"{arguments.run} must be a pretraining run on counts of cells for imputation, got another.")
-    train, held_out = hold_out(loaded.wing.open_split(recipe, "train"), recipe.data.held_out)
+        raise InputError(
+            f"{arguments.run} must be a pretraining run on counts of cells for imputation, got another."
+        )
+    train, held_out = hold_out(
+        loaded.wing.open_split(recipe, "train"), recipe.data.held_out
+    )
     test = loaded.wing.open_split(recipe, "test")
     with show_text("imputation") as say:
-        scores_at = imputation.score_imputation(loaded.model, train, held_out, test, ratios, say)
+        scores_at = imputation.score_imputation(
+            loaded.model, train, held_out, test, ratios, say
+        )
     rows = []
     for ratio, scores in scores_at.items():
         others = {name: score for name, score in scores.items() if name != "run"}
@@ -40,7 +53,10 @@ def score_imputation(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace)
             {
                 "ratio": ratio,
                 "scores": {name: score.to_dict() for name, score in scores.items()},
-                "differences": {name: imputation.compare(scores["run"], score) for name, score in others.items()},
+                "differences": {
+                    name: imputation.compare(scores["run"], score)
+                    for name, score in others.items()
+                },
             }
         )
     return {"split": "test", "rows": rows}
@@ -48,15 +64,20 @@ def score_imputation(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace)
 
 def show_imputation(result: Result) -> None:
     """A line for each ratio and method."""
-    print("hidden counts of test cells: Pearson by gene, log-likelihood of an entry (run - other ± 95 %)")
+    print(
+        "hidden counts of test cells: Pearson by gene, log-likelihood of an entry (run - other ± 95 %)"
+    )
     print(f"{'ratio':<7}{'':<12}{'pearson':<28}{'negative binomial':<30}poisson")
     for row in result["rows"]:
         for name, score in row["scores"].items():
             differences = row["differences"].get(name, {})
             pearson, likelihood = (
-                f"{score[key]:.4f}{_difference(differences.get(key))}" for key in ("pearson", "negative_binomial")
+                f"{score[key]:.4f}{_difference(differences.get(key))}"
+                for key in ("pearson", "negative_binomial")
             )
-            print(f"{row['ratio']:<7g}{name:<12}{pearson:<28}{likelihood:<30}{score['poisson']:.4f}")
+            print(
+                f"{row['ratio']:<7g}{name:<12}{pearson:<28}{likelihood:<30}{score['poisson']:.4f}"
+            )
 
 
 def _difference(pair: tuple[float, float] | None) -> str:
@@ -68,7 +89,9 @@ def add_clustering_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--umap", metavar="FILE.png", help="also draw the features")
 
 
-def score_clustering(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
+def score_clustering(
+    loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace
+) -> Result:
     """Leiden clusters and silhouettes of all labelled cells' features."""
     import numpy as np
 
@@ -79,14 +102,22 @@ def score_clustering(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace)
 
     if arguments.umap is not None and Path(arguments.umap).suffix != ".png":
         raise InputError(f"--umap must end in .png, got {arguments.umap!r}.")
-    splits = [with_labels(loaded.wing.open_split(recipe, split)) for split in ("train", "test")]
+    splits = [
+        with_labels(loaded.wing.open_split(recipe, split))
+        for split in ("train", "test")
+    ]
     scores: dict[str, Any] = {}
     for name, model, kind in compared_encoders(loaded, arguments.baselines):
-        parts = [extract_labelled(model, split, kind=kind, progress=show(name)) for split in splits]
+        parts = [
+            extract_labelled(model, split, kind=kind, progress=show(name))
+            for split in splits
+        ]
         features = np.concatenate([part.features for part in parts])
         if kind == "baseline":
             features = principal_components(features, features)[0]
-        data = LabelledFeatures(features, np.concatenate([part.labels for part in parts]))
+        data = LabelledFeatures(
+            features, np.concatenate([part.labels for part in parts])
+        )
         scores[name] = cluster_scores(data)
         if arguments.umap is not None and name == TRAINED:
             save_umap(data, splits[0].class_names, Path(arguments.umap))
@@ -95,15 +126,23 @@ def score_clustering(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace)
 
 def show_clustering(result: Result) -> None:
     """A line for each encoder."""
-    print("Leiden clusters against labels, all labelled cells (15 neighbours, resolution 1)")
+    print(
+        "Leiden clusters against labels, all labelled cells (15 neighbours, resolution 1)"
+    )
     for name, score in result["scores"].items():
-        numbers = "  ".join(f"{key} {score[key]:.3f}" for key in ("ari", "nmi", "silhouette"))
+        numbers = "  ".join(
+            f"{key} {score[key]:.3f}" for key in ("ari", "nmi", "silhouette")
+        )
         print(f"  {name:<12}{numbers}  {score['clusters']:.0f} clusters")
 
 
-def principal_components(train: "Features", test: "Features") -> tuple["Features", "Features"]:
+def principal_components(
+    train: "Features", test: "Features"
+) -> tuple["Features", "Features"]:
     """Both sets (., F) in the first 50 components of the first, as is scanpy's habit."""
     from sklearn.decomposition import PCA
 
-    pca = PCA(min(_COMPONENTS, *train.shape), svd_solver="randomized", random_state=0).fit(train)
+    pca = PCA(
+        min(_COMPONENTS, *train.shape), svd_solver="randomized", random_state=0
+    ).fit(train)
     return pca.transform(train).astype("float32"), pca.transform(test).astype("float32")

@@ -32,7 +32,9 @@ _TASKS = {
         tasks.add_clustering_arguments,
     ),
 }
-_BUILDS = {"cells": Build("files of cells -> a store", builds.add_arguments, builds.build)}
+_BUILDS = {
+    "cells": Build("files of cells -> a store", builds.add_arguments, builds.build)
+}
 _STORES = {"a store of cells": Store(builds.inspect_store, builds.show_store)}
 
 
@@ -63,7 +65,9 @@ class CellWing(Wing):
 
         return assembly.open_split(recipe, split)
 
-    def open_paths(self, recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:
+    def open_paths(
+        self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
+    ) -> SampleSource:
         """All cells of a file, with the recipe's genes."""
         from r2mae.modalities.cell import assembly
 
@@ -72,7 +76,9 @@ class CellWing(Wing):
     def add_path_arguments(self, parser: ArgumentParser) -> None:
         """`--min-overlap`."""
         text = "share of the run's genes that the file must have; default 0.5"
-        parser.add_argument("--min-overlap", type=share, default=0.5, metavar="S", help=text)
+        parser.add_argument(
+            "--min-overlap", type=share, default=0.5, metavar="S", help=text
+        )
 
     def describe_match(self, source: SampleSource) -> dict[str, Any]:
         """How many of the run's genes a file has."""
@@ -105,13 +111,17 @@ class CellWing(Wing):
 
         return assembly.checkpoint_facts(recipe)
 
-    def with_checkpoint_facts(self, recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+    def with_checkpoint_facts(
+        self, recipe: AnyRecipe, manifest: dict[str, Any]
+    ) -> AnyRecipe:
         """The recipe with the genes of a checkpoint."""
         from r2mae.modalities.cell import assembly
 
         return assembly.with_checkpoint_facts(recipe, manifest)
 
-    def baseline_features(self, train: Features, test: Features) -> tuple[Features, Features]:
+    def baseline_features(
+        self, train: Features, test: Features
+    ) -> tuple[Features, Features]:
         """Fifty principal components of log counts."""
         return tasks.principal_components(train, test)
 

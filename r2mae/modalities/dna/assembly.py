@@ -8,8 +8,16 @@ from torch import nn
 from r2mae.data.source import Part, SampleSource
 from r2mae.data.tokenizer import tokenizer_files
 from r2mae.errors import InputError
-from r2mae.interop.transformer_config import build_transformer, config_facts, section_of_facts, transformer_config
-from r2mae.interop.transformer_source import checkpoint_tokenizer, load_transformer_weights
+from r2mae.interop.transformer_config import (
+    build_transformer,
+    config_facts,
+    section_of_facts,
+    transformer_config,
+)
+from r2mae.interop.transformer_source import (
+    checkpoint_tokenizer,
+    load_transformer_weights,
+)
 from r2mae.modalities.dna.schema import DnaEncoder
 from r2mae.modalities.dna.tokens import Codec, DnaTokens, find_codec
 from r2mae.schema.recipe import AnyRecipe
@@ -30,16 +38,24 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     return _seen(recipe, open_sequences(recipe.data, split, regression=regression))
 
 
-def open_paths(recipe: AnyRecipe, paths: list[str], column: str | None = None) -> SampleSource:
+def open_paths(
+    recipe: AnyRecipe, paths: list[str], column: str | None = None
+) -> SampleSource:
     """Windows of a file that a user names, or its sequences, as the recipe's task has them."""
     from r2mae.modalities.dna.sequences.labelled import open_given_sequences
     from r2mae.modalities.dna.splits import open_given_windows
 
     if recipe.task == "pretrain":
         if column is not None:
-            raise InputError("--column must be left out for a pretraining run, which reads genomes, got a value.")
+            raise InputError(
+                "--column must be left out for a pretraining run, which reads genomes, got a value."
+            )
         return _seen(recipe, open_given_windows(recipe.data, paths))
-    data = recipe.data if column is None else recipe.data.model_copy(update={"column": column})
+    data = (
+        recipe.data
+        if column is None
+        else recipe.data.model_copy(update={"column": column})
+    )
     return _seen(recipe, open_given_sequences(data, paths))
 
 
@@ -60,7 +76,9 @@ def codec_of(recipe: AnyRecipe) -> Codec | None:
             f"whose model is {_shape(manifest)}."
         )
     if manifest["kmer"] != section.kmer:
-        raise InputError(f"model.kmer must be {manifest['kmer']}, as {source!r} has, got {section.kmer}.")
+        raise InputError(
+            f"model.kmer must be {manifest['kmer']}, as {source!r} has, got {section.kmer}."
+        )
     return find_codec(str(checkpoint_tokenizer(manifest)), section.kmer)
 
 
@@ -73,13 +91,21 @@ def find_reference(recipe: AnyRecipe, given: str | None) -> Any:
 
     data = recipe.data
     if given is not None:
-        data = data.model_copy(update={"root": given, "card": "genome_files", "name_by_file": False})
+        data = data.model_copy(
+            update={"root": given, "card": "genome_files", "name_by_file": False}
+        )
         if data.alignment is not None:
-            data = data.model_copy(update={"alignment": data.alignment.model_copy(update={"genome": None})})
+            data = data.model_copy(
+                update={"alignment": data.alignment.model_copy(update={"genome": None})}
+            )
     try:
         return find_genome(data) if data.alignment is None else find_alignment(data)
     except InputError as error:
-        raise InputError(str(error) if given is None else str(error).replace("data.root", "--reference")) from None
+        raise InputError(
+            str(error)
+            if given is None
+            else str(error).replace("data.root", "--reference")
+        ) from None
 
 
 def _seen(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
@@ -99,7 +125,11 @@ def _num_others(recipe: AnyRecipe) -> int:
     given = getattr(recipe.data, "alignment", None)
     if given is None:
         return 0
-    return int(given.species) - 1 if given.species is not None else len(_species(recipe)) - 1
+    return (
+        int(given.species) - 1
+        if given.species is not None
+        else len(_species(recipe)) - 1
+    )
 
 
 def _species(recipe: AnyRecipe) -> list[str]:
@@ -132,19 +162,34 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
 
     section = recipe.model
     asked = None if section.loss.is_plain else Conservation(**section.loss.model_dump())
-    shared = {"replacement": recipe.mask.replacement, "conservation": asked, "num_others": _num_others(recipe)}  # type: ignore[attr-defined]
+    shared = {
+        "replacement": recipe.mask.replacement,
+        "conservation": asked,
+        "num_others": _num_others(recipe),
+    }  # type: ignore[attr-defined]
     codec = codec_of(recipe)
     if codec is None:
-        model: nn.Module = MaskedDnaConv(length=recipe.data.length, **shared, **_conv_shape(recipe))
+        model: nn.Module = MaskedDnaConv(
+            length=recipe.data.length, **shared, **_conv_shape(recipe)
+        )
         return model if section.init_from is None else _start_from(model, recipe)
     config = _config(recipe, codec)
     whole = build_transformer(config)
     bases = tuple(codec.kmers.tolist()) if codec.kmer == 1 else None
     length = recipe.data.length // codec.kmer + 2
     model = MaskedDnaTransformer(
-        whole, _vocabulary(codec, config), length=length, bases=bases, pooling=section.pooling, **shared
+        whole,
+        _vocabulary(codec, config),
+        length=length,
+        bases=bases,
+        pooling=section.pooling,
+        **shared,
     )
-    return model if section.init_from is None else load_transformer_weights(model, section.init_from)
+    return (
+        model
+        if section.init_from is None
+        else load_transformer_weights(model, section.init_from)
+    )
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -159,7 +204,11 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
     config = _config(recipe, codec)
     base = build_transformer(config).base_model
     model = DnaTransformer(base, _vocabulary(codec, config), pooling=section.pooling)
-    return model if section.init_from is None else load_transformer_weights(model, section.init_from)
+    return (
+        model
+        if section.init_from is None
+        else load_transformer_weights(model, section.init_from)
+    )
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
@@ -168,7 +217,11 @@ def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
     codec = codec_of(recipe)
     if codec is not None:
         config = config_facts(_config(recipe, codec))
-        facts |= {"kmer": codec.kmer, "tokenizer": tokenizer_files(codec.tokenizer), "transformers": config}
+        facts |= {
+            "kmer": codec.kmer,
+            "tokenizer": tokenizer_files(codec.tokenizer),
+            "transformers": config,
+        }
     return facts
 
 
@@ -177,11 +230,18 @@ def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRec
     data, model = recipe.data, recipe.model
     if getattr(data, "alignment", None) is not None:
         names = tuple(manifest["species"])
-        known = data.alignment.model_copy(update={"species": len(names), "names": names})
+        known = data.alignment.model_copy(
+            update={"species": len(names), "names": names}
+        )
         data = data.model_copy(update={"alignment": known})
     if "transformers" in manifest:
-        tokens = {"kmer": manifest["kmer"], "tokenizer": str(checkpoint_tokenizer(manifest))}
-        model = model.model_copy(update=section_of_facts(manifest["transformers"]) | tokens)
+        tokens = {
+            "kmer": manifest["kmer"],
+            "tokenizer": str(checkpoint_tokenizer(manifest)),
+        }
+        model = model.model_copy(
+            update=section_of_facts(manifest["transformers"]) | tokens
+        )
     return recipe.model_copy(update={"data": data, "model": model})
 
 
@@ -196,7 +256,9 @@ def _vocabulary(codec: Codec, config: Any) -> Any:
     from r2mae.models.masked_language import Vocabulary
 
     special = tuple(sorted({*range(config.vocab_size)} - {*codec.kmers.tolist()}))
-    return Vocabulary(config.vocab_size, codec.tokenizer.mask_token_id, codec.pad, special)
+    return Vocabulary(
+        config.vocab_size, codec.tokenizer.mask_token_id, codec.pad, special
+    )
 
 
 def _start_from(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
@@ -207,13 +269,19 @@ def _start_from(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
     section: DnaEncoder = recipe.model
     source = str(section.init_from)
     if is_awaited(source):
-        raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
+        raise InputError(
+            f"model.init_from must exist, got {source!r}. Train it first, or check the path."
+        )
     if not is_run(source):
-        raise InputError(f"model.init_from must be a run for encoder conv, got {source!r}. Name another encoder.")
+        raise InputError(
+            f"model.init_from must be a run for encoder conv, got {source!r}. Name another encoder."
+        )
     manifest = read_manifest(find_checkpoint(source))
     known = manifest["recipe"]["model"].get("dilations")
     if known is not None and list(known) != list(section.dilations):
-        raise InputError(f"model.dilations must be {known}, as {source!r} has, got {list(section.dilations)}.")
+        raise InputError(
+            f"model.dilations must be {known}, as {source!r} has, got {list(section.dilations)}."
+        )
     names = manifest.get("species")
     if isinstance(names, list) and bool(names) != bool(_num_others(recipe)):
         kinds = ("a genome", "an alignment")
@@ -222,8 +290,13 @@ def _start_from(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
             f"{kinds[bool(names)]} in {source!r}."
         )
     own, shape = manifest["recipe"]["model"], _conv_shape(recipe)
-    if any(own.get(name) not in (None, shape[name]) for name in ("width", "depth", "kernel")):
-        raise InputError(f"model must have the shape of {source!r}, {_shape(manifest)}.")
+    if any(
+        own.get(name) not in (None, shape[name])
+        for name in ("width", "depth", "kernel")
+    ):
+        raise InputError(
+            f"model must have the shape of {source!r}, {_shape(manifest)}."
+        )
     return filled_whole(model, source)
 
 
@@ -231,7 +304,9 @@ def _shape(manifest: dict[str, Any]) -> str:
     """The keys of a run's model that another recipe has to say again."""
     own = manifest["recipe"]["model"]
     names = ("encoder", "width", "depth", "kernel", "dilations", "kmer")
-    return ", ".join(f"{name}: {own[name]}" for name in names if own.get(name) is not None)
+    return ", ".join(
+        f"{name}: {own[name]}" for name in names if own.get(name) is not None
+    )
 
 
 def describe_alignment(recipe: AnyRecipe) -> dict[str, str]:

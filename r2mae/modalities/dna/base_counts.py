@@ -22,7 +22,9 @@ _STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0)  # of a shorter context's word, in co
 
 
 def count_contexts(
-    source: SampleSource, side: int = SIDE, progress: Callable[[int, int], None] = lambda *_: None
+    source: SampleSource,
+    side: int = SIDE,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> npt.NDArray[np.int64]:
     """(4, ..., 4) how often each word of 2 * side + 1 bases occurs in the windows of a source, on both strands."""
     size = 2 * side + 1
@@ -31,7 +33,9 @@ def count_contexts(
     for rows in torch.arange(len(source)).split(256):
         bases = source.load(rows, None, 0)["bases"]
         if bases.shape[1] < size:
-            raise InputError(f"data.length must be {size} at least to count contexts, got {bases.shape[1]}.")
+            raise InputError(
+                f"data.length must be {size} at least to count contexts, got {bases.shape[1]}."
+            )
         words = bases.unfold(1, size, 1).flatten(0, 1)
         words = words[(words < 4).all(dim=1)]
         for strand in (words, 3 - words.flip(1)):
@@ -52,20 +56,28 @@ class CountModel:
         self.tables: dict[tuple[int, int], Floats] = {}
         for left, right in sorted(np.ndindex(side + 1, side + 1), key=sum):
             outer = (*range(side - left), *range(side + 1 + right, 2 * side + 1))
-            found = counts.sum(axis=outer).reshape(4**left, 4, 4**right).astype(np.float64)
+            found = (
+                counts.sum(axis=outer).reshape(4**left, 4, 4**right).astype(np.float64)
+            )
             if left == right == 0:
                 prior: Any = np.full((1, 4, 1), 0.25)
             else:
                 shorter = (left - (left >= right), right - (right >= left))
                 prior = self.tables[shorter]
-                prior = np.tile(prior, (4 ** (left - shorter[0]), 1, 1))  # what is dropped is the leading digit
-                prior = np.repeat(prior, 4 ** (right - shorter[1]), axis=2)  # and the trailing one
+                prior = np.tile(
+                    prior, (4 ** (left - shorter[0]), 1, 1)
+                )  # what is dropped is the leading digit
+                prior = np.repeat(
+                    prior, 4 ** (right - shorter[1]), axis=2
+                )  # and the trailing one
             total = found.sum(axis=1, keepdims=True)
             self.tables[left, right] = (found + strength * prior) / (total + strength)
 
     def losses(self, bases: Tensor, is_hidden: Tensor) -> Floats:
         """(M,) nats at the hidden positions of bases (B, N), row by row."""
-        is_seen = torch.nn.functional.pad((bases < 4) & ~is_hidden, (self.side, self.side))
+        is_seen = torch.nn.functional.pad(
+            (bases < 4) & ~is_hidden, (self.side, self.side)
+        )
         padded = torch.nn.functional.pad(bases, (self.side, self.side))
         row, place = is_hidden.nonzero(as_tuple=True)
         found = np.zeros(len(row))
@@ -78,13 +90,17 @@ class CountModel:
             # Of the nearest n letters: to the left the nearest is the last digit, to the right the first.
             by_length = [torch.zeros_like(run)]
             for n in range(1, self.side + 1):
-                digits = 4 ** (torch.arange(n) if step < 0 else torch.arange(n - 1, -1, -1))
+                digits = 4 ** (
+                    torch.arange(n) if step < 0 else torch.arange(n - 1, -1, -1)
+                )
                 by_length.append((letters[:, :n] * digits).sum(dim=1))
             numbers.append(torch.stack(by_length).numpy())
         wanted = bases[row, place].numpy()
         for (left, right), table in self.tables.items():
             here = np.flatnonzero((runs[0] == left) & (runs[1] == right))
-            found[here] = -np.log(table[numbers[0][left, here], wanted[here], numbers[1][right, here]])
+            found[here] = -np.log(
+                table[numbers[0][left, here], wanted[here], numbers[1][right, here]]
+            )
         return found
 
 

@@ -39,7 +39,9 @@ def build_genome(arguments: Namespace) -> Path:
     from r2mae.modalities.dna.genome.files import expand_dna
 
     out, paths = Path(arguments.out), expand_dna(arguments.files)
-    build_genome_store(out, paths, show_counted("bytes"), name_by_file=arguments.name_by_file)
+    build_genome_store(
+        out, paths, show_counted("bytes"), name_by_file=arguments.name_by_file
+    )
     return out
 
 
@@ -52,9 +54,18 @@ def build_alignment(arguments: Namespace) -> Path:
     out, paths, genome = Path(arguments.out), expand_dna(arguments.files), None
     if arguments.genome is not None:
         is_store = Path(arguments.genome).is_dir()
-        genome = open_genome([Path(arguments.genome)] if is_store else expand_dna([arguments.genome]))
+        genome = open_genome(
+            [Path(arguments.genome)] if is_store else expand_dna([arguments.genome])
+        )
     progress = show_counted("bytes")
-    build_alignment_store(out, paths, arguments.reference, genome, progress, species=_species(arguments.species))
+    build_alignment_store(
+        out,
+        paths,
+        arguments.reference,
+        genome,
+        progress,
+        species=_species(arguments.species),
+    )
     return out
 
 
@@ -92,7 +103,12 @@ def inspect_alignment(place: Path) -> Result:
     from r2mae.modalities.dna.alignment.store import open_alignment_store
 
     store = open_alignment_store(place)
-    return {"store": str(store.place), **store.meta, "covered_share": store.share, "doubt": store.doubt}
+    return {
+        "store": str(store.place),
+        **store.meta,
+        "covered_share": store.share,
+        "doubt": store.doubt,
+    }
 
 
 def show_alignment(report: Result) -> None:

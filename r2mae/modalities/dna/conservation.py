@@ -30,7 +30,9 @@ class Conservation:
     flip_below: float = 0.1
     flip_share: float = 0.0
 
-    def weights(self, is_repeat: Tensor, phylop: Tensor | None, phastcons: Tensor | None) -> Tensor:
+    def weights(
+        self, is_repeat: Tensor, phylop: Tensor | None, phastcons: Tensor | None
+    ) -> Tensor:
         """(B, N) float32: repeat * max(phyloP, 1) * (floor + smoothed phastCons), of each what is asked for."""
         found = torch.where(is_repeat, self.repeat_weight, 1.0)
         if self.phylop:
@@ -41,19 +43,30 @@ class Conservation:
             found = found * (self.phastcons_floor + smoothed(phastcons, self.smooth))
         return found
 
-    def labels(self, bases: Tensor, phastcons: Tensor | None, seed: int, positions: Tensor) -> Tensor:
+    def labels(
+        self, bases: Tensor, phastcons: Tensor | None, seed: int, positions: Tensor
+    ) -> Tensor:
         """(B, N) bases, a share of the unconserved ones replaced by one of four, as a function of (seed, position)."""
         if not self.flip_share:
             return bases
         assert phastcons is not None
         # Counters beyond those of `replace_hidden`.
-        place, at = torch.arange(bases.shape[1]) + 2 * bases.shape[1], positions[:, None]
+        place, at = (
+            torch.arange(bases.shape[1]) + 2 * bases.shape[1],
+            positions[:, None],
+        )
         is_flipped = uniforms(seed, RandomStream.REPLACE, at, place) < self.flip_share
-        picks = (bits(seed, RandomStream.REPLACE, at, place + bases.shape[1]) >> 1) & ((1 << 62) - 1)
+        picks = (bits(seed, RandomStream.REPLACE, at, place + bases.shape[1]) >> 1) & (
+            (1 << 62) - 1
+        )
         unconserved = smoothed(phastcons, self.smooth) < self.flip_below
-        return torch.where(is_flipped & unconserved & (bases < NUM_BASES), picks % NUM_BASES, bases)
+        return torch.where(
+            is_flipped & unconserved & (bases < NUM_BASES), picks % NUM_BASES, bases
+        )
 
 
 def smoothed(track: Tensor, width: int) -> Tensor:
     """(B, N) the greatest of `width` (odd) neighbours at each position of track (B, N)."""
-    return F.max_pool1d(track.nan_to_num(0.0)[:, None], width, stride=1, padding=width // 2)[:, 0]
+    return F.max_pool1d(
+        track.nan_to_num(0.0)[:, None], width, stride=1, padding=width // 2
+    )[:, 0]

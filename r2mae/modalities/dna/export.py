@@ -16,14 +16,18 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
 
     codec = codec_of(loaded.recipe)
     if codec is None:
-        raise InputError("RUN must be a transformer to be exported, got convolutions, which other libraries lack.")
+        raise InputError(
+            "RUN must be a transformer to be exported, got convolutions, which other libraries lack."
+        )
     if loaded.recipe.task == "finetune" and loaded.recipe.data.both_strands:
         raise InputError(
             "RUN must read one strand to be exported, got data.both_strands, whose answers other libraries would not "
             "give. Fine-tune without it."
         )
     if getattr(loaded.recipe.data, "alignment", None) is not None:
-        raise InputError("RUN must be of a genome to be exported, got an alignment, which other libraries lack.")
+        raise InputError(
+            "RUN must be of a genome to be exported, got an alignment, which other libraries lack."
+        )
     return export_transformer_run(loaded, folder, codec.tokenizer)
 
 

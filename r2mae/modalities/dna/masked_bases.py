@@ -56,7 +56,10 @@ def score_bases(
 ) -> list[BaseScore]:
     """Every ratio on all windows of test; contexts are counted in train. kmer: bases of one of the model's tokens."""
     counts = count_contexts(train, progress=counting)
-    models, bare = count_models(counts), counts.sum(axis=(*range(SIDE), *range(SIDE + 1, counts.ndim)))
+    models, bare = (
+        count_models(counts),
+        counts.sum(axis=(*range(SIDE), *range(SIDE + 1, counts.ndim))),
+    )
     order_0 = -np.log(bare / bare.sum())
     device = next(model.parameters()).device
     model.eval()
@@ -68,19 +71,36 @@ def score_bases(
             bases = batch["bases"].cpu()
             for place, ratio in enumerate(ratios):
                 mask = frozen_mask(model, batch, ratio)
-                logits, (labels, _) = model.logits(batch, mask), model.named_targets(batch, mask)
-                loss = F.cross_entropy(logits, labels, reduction="none").double().cpu().numpy()
+                logits, (labels, _) = (
+                    model.logits(batch, mask),
+                    model.named_targets(batch, mask),
+                )
+                loss = (
+                    F.cross_entropy(logits, labels, reduction="none")
+                    .double()
+                    .cpu()
+                    .numpy()
+                )
                 hits = (logits.argmax(dim=1) == labels).double().cpu().numpy()
                 is_hidden = hidden_bases(mask.is_masked.cpu(), bases, kmer)
-                token_row, row = mask.is_masked.nonzero()[:, 0].cpu().numpy(), is_hidden.nonzero()[:, 0].numpy()
+                token_row, row = (
+                    mask.is_masked.nonzero()[:, 0].cpu().numpy(),
+                    is_hidden.nonzero()[:, 0].numpy(),
+                )
                 size = len(indices)
-                columns = [np.bincount(token_row, part, size) for part in (loss, hits, np.ones_like(loss))]
+                columns = [
+                    np.bincount(token_row, part, size)
+                    for part in (loss, hits, np.ones_like(loss))
+                ]
                 others = [np.ones(len(row)), order_0[bases[is_hidden].numpy()]]
                 others += [counted.losses(bases, is_hidden) for counted in models]
                 columns += [np.bincount(row, part, size) for part in others]
                 found[place].append(np.stack(columns, axis=1))
             progress(int(indices[-1]) + 1, len(test))
-    return [_score(ratio, np.concatenate(parts)) for ratio, parts in zip(ratios, found, strict=True)]
+    return [
+        _score(ratio, np.concatenate(parts))
+        for ratio, parts in zip(ratios, found, strict=True)
+    ]
 
 
 def hidden_bases(is_masked: Tensor, bases: Tensor, kmer: int) -> Tensor:

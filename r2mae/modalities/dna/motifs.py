@@ -13,7 +13,9 @@ _COPIES = 20  # of each motif, that are asked
 
 
 def recover_motifs(
-    scorer: SiteScorer, first: int, progress: Callable[[int, int], None] = lambda *_: None
+    scorer: SiteScorer,
+    first: int,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """{"recovered", "motifs", "share", "elsewhere"}, of copies that lie at `first` of the genome or later.
 
@@ -25,12 +27,16 @@ def recover_motifs(
     size = len(MOTIFS[0])
     rows = []
     for number in range(len(MOTIFS)):
-        rows.append(np.flatnonzero((truth.motifs == number) & (truth.starts >= first))[:_COPIES])
+        rows.append(
+            np.flatnonzero((truth.motifs == number) & (truth.starts >= first))[:_COPIES]
+        )
     chosen = np.concatenate(rows)
     motif, is_reverse = truth.motifs[chosen], truth.is_reverse[chosen]
     inside = truth.starts[chosen][:, None] + np.arange(size)
     words = np.stack([encode(word) for word in MOTIFS])
-    wanted = np.where(is_reverse[:, None], reverse_complement(words)[motif], words[motif])
+    wanted = np.where(
+        is_reverse[:, None], reverse_complement(words)[motif], words[motif]
+    )
     is_planted = np.zeros(len(truth.codes), dtype=np.bool_)
     is_planted[(truth.starts[:, None] + np.arange(size)).ravel()] = True
     between = np.flatnonzero(~is_planted & (np.arange(len(is_planted)) >= first))
@@ -48,7 +54,9 @@ def recover_motifs(
     copies = np.where(is_reverse[:, None, None], copies[:, ::-1, ::-1], copies)
     recovered = 0
     for number, word in enumerate(words):
-        recovered += bool((copies[motif == number].mean(axis=0).argmax(axis=1) == word).all())
+        recovered += bool(
+            (copies[motif == number].mean(axis=0).argmax(axis=1) == word).all()
+        )
     named = likely.argmax(axis=1)
     return {
         "recovered": recovered,

@@ -118,7 +118,12 @@ class DnaLoss(Section):
     @property
     def is_plain(self) -> bool:
         """True where every hidden base weighs 1."""
-        return self.repeat_weight == 1 and not self.phylop and self.phastcons_floor is None and not self.flip_share
+        return (
+            self.repeat_weight == 1
+            and not self.phylop
+            and self.phastcons_floor is None
+            and not self.flip_share
+        )
 
 
 class DnaEncoder(TransformerEncoder):
@@ -131,7 +136,9 @@ class DnaEncoder(TransformerEncoder):
 
     encoder: Literal["conv", "modernbert", "bert", "roberta"] = "modernbert"  # type: ignore[assignment]
     kernel: int = Field(default=5, ge=3, le=99)
-    dilations: tuple[int, ...] = Field(default=(1, 2, 4, 8, 16, 32), min_length=1, max_length=64)
+    dilations: tuple[int, ...] = Field(
+        default=(1, 2, 4, 8, 16, 32), min_length=1, max_length=64
+    )
     kmer: int = Field(default=1, ge=1, le=MAX_KMER)
     tokenizer: str | None = None
 
@@ -140,15 +147,29 @@ class DnaEncoder(TransformerEncoder):
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, got {self.kernel}.")
         if not all(1 <= dilation <= HUGE_LENGTH for dilation in self.dilations):
-            raise ValueError(f"dilations must be whole numbers from 1, got {list(self.dilations)}.")
+            raise ValueError(
+                f"dilations must be whole numbers from 1, got {list(self.dilations)}."
+            )
         if self.kmer > 1 and self.tokenizer is not None:
-            raise ValueError(f"kmer must be 1 with a tokenizer of its own, got {self.kmer}.")
+            raise ValueError(
+                f"kmer must be 1 with a tokenizer of its own, got {self.kmer}."
+            )
         if self.encoder == "conv":
-            for name, plain in (("heads", None), ("hidden", None), ("tokenizer", None), ("kmer", 1), ("config", {})):
+            for name, plain in (
+                ("heads", None),
+                ("hidden", None),
+                ("tokenizer", None),
+                ("kmer", 1),
+                ("config", {}),
+            ):
                 if getattr(self, name) != plain:
-                    raise ValueError(f"{name} must be left out with encoder conv, got {getattr(self, name)}.")
+                    raise ValueError(
+                        f"{name} must be left out with encoder conv, got {getattr(self, name)}."
+                    )
             if self.pooling != "mean":
-                raise ValueError(f"pooling must be mean with encoder conv, got {self.pooling}.")
+                raise ValueError(
+                    f"pooling must be mean with encoder conv, got {self.pooling}."
+                )
         return self
 
 
@@ -165,21 +186,32 @@ class DnaClassifier(DnaEncoder):
 def check_dna_recipe(data: DnaData, model: Any) -> None:
     """Raise ValueError for sections that do not go together."""
     if model.kmer > 1 and (data.alignment is not None or not model.loss.is_plain):
-        raise ValueError(f"model.kmer must be 1 with an alignment or weights of the loss, got {model.kmer}.")
+        raise ValueError(
+            f"model.kmer must be 1 with an alignment or weights of the loss, got {model.kmer}."
+        )
     if data.length % model.kmer or data.length < 2 * model.kmer:
-        raise ValueError(f"data.length must be whole tokens of {model.kmer} bases, 2 at least, got {data.length}.")
+        raise ValueError(
+            f"data.length must be whole tokens of {model.kmer} bases, 2 at least, got {data.length}."
+        )
     for name, wanted in (
         ("phylop", model.loss.phylop),
-        ("phastcons", model.loss.phastcons_floor is not None or model.loss.flip_share > 0),
+        (
+            "phastcons",
+            model.loss.phastcons_floor is not None or model.loss.flip_share > 0,
+        ),
     ):
         if wanted and getattr(data.tracks, name) is None:
-            raise ValueError(f"data.tracks.{name} must be given for model.loss, got nothing.")
+            raise ValueError(
+                f"data.tracks.{name} must be given for model.loss, got nothing."
+            )
 
 
 class DnaWatch(PretrainWatchSection):
     """DNA is measured within its default law."""
 
-    ratios: tuple[float, ...] = Field(default=(0.05, 0.15, 0.3), min_length=1, max_length=16)
+    ratios: tuple[float, ...] = Field(
+        default=(0.05, 0.15, 0.3), min_length=1, max_length=16
+    )
 
 
 class DnaPretrainRecipe(PretrainRecipe[DnaData, DnaModel]):

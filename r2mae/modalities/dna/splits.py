@@ -25,15 +25,24 @@ def open_windows(section: DnaData, split: str) -> SampleSource:
     Raises: InputError when the data is not there or damaged, or a split holds no window.
     """
     windows = _windows(section, split)
-    return hold_out(windows, section.held_out)[1] if split == "test" and not section.test else windows
+    return (
+        hold_out(windows, section.held_out)[1]
+        if split == "test" and not section.test
+        else windows
+    )
 
 
 def open_given_windows(section: DnaData, paths: list[str]) -> SampleSource:
     """All windows of files, or of a store, that a user names."""
-    given = section.model_copy(update={"include": (), "exclude": (), "test": (), "card": "genome_files"})
+    given = section.model_copy(
+        update={"include": (), "exclude": (), "test": (), "card": "genome_files"}
+    )
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, store or glob, got {len(paths)}.")
-    return _windows(given.model_copy(update={"root": paths[0], "tracks": type(section.tracks)()}), "train")
+    return _windows(
+        given.model_copy(update={"root": paths[0], "tracks": type(section.tracks)()}),
+        "train",
+    )
 
 
 def _windows(section: DnaData, split: str) -> Windows:
@@ -56,7 +65,9 @@ def _windows(section: DnaData, split: str) -> Windows:
             exclude=[word for part in taken for word in part.words],
             both_strands=section.both_strands,
             alignment=alignment,
-            least_aligned=0.0 if section.alignment is None else section.alignment.least_aligned,
+            least_aligned=0.0
+            if section.alignment is None
+            else section.alignment.least_aligned,
             tracks=tracks,
         )
     except InputError:
@@ -76,22 +87,37 @@ class _Part(NamedTuple):
 
 def _parts(section: DnaData, split: str) -> list[_Part]:
     """What a split is of, and what is taken out of that."""
-    include, exclude, test = (_Part(f"data.{key}", getattr(section, key)) for key in ("include", "exclude", "test"))
-    return [test, exclude] if split == "test" and test.words else [include, exclude, test]
+    include, exclude, test = (
+        _Part(f"data.{key}", getattr(section, key))
+        for key in ("include", "exclude", "test")
+    )
+    return (
+        [test, exclude] if split == "test" and test.words else [include, exclude, test]
+    )
 
 
-def _check_left(length: int, genome: GenomeStore, parts: _Part, taken: list[_Part]) -> None:
+def _check_left(
+    length: int, genome: GenomeStore, parts: _Part, taken: list[_Part]
+) -> None:
     """Raise InputError that names the key which leaves no window's length of parts that have it."""
-    whole, out, was_enough = str(parts) if parts.words else genome.called, list[str](), False
+    whole, out, was_enough = (
+        str(parts) if parts.words else genome.called,
+        list[str](),
+        False,
+    )
     for part in (_Part("", ()), *taken):
         out += part.words
         left = choose_parts(genome, parts.words, out)
         longest = int((left[:, 1] - left[:, 0]).max(initial=0))
         window = f"a window of data.length, {length:,} bases"
         if was_enough and longest < length:
-            raise InputError(f"{part} must leave {window}, in {whole}, got {longest:,} at most. Name less in it.")
+            raise InputError(
+                f"{part} must leave {window}, in {whole}, got {longest:,} at most. Name less in it."
+            )
         if parts.words and not out and longest < length:
-            raise InputError(f"{parts} must hold {window}, got {longest:,} at most. Name longer parts.")
+            raise InputError(
+                f"{parts} must hold {window}, got {longest:,} at most. Name longer parts."
+            )
         was_enough = longest >= length
 
 
@@ -122,7 +148,11 @@ def find_alignment(section: DnaData) -> AlignmentStore | None:
             f"data.alignment.reference must be {found.species[0]}, as {found.called} has, got {given.reference}."
         )
     if given.names is not None and given.names != tuple(found.species):
-        at = next(n for n, pair in enumerate(zip(given.names, found.species, strict=False)) if pair[0] != pair[1])
+        at = next(
+            n
+            for n, pair in enumerate(zip(given.names, found.species, strict=False))
+            if pair[0] != pair[1]
+        )
         raise InputError(
             f"{found.called} must have the run's species in the run's order, {given.names[at]!r} as number {at + 1}, "
             f"got {found.species[at]!r}. Build a store so: r2mae data build msa --species {','.join(given.names[1:])}."
@@ -137,7 +167,9 @@ def _paths(section: DnaData) -> list[Path]:
         return [simulated_fasta()]
     place = locate(card, section.root)
     if place is None:
-        raise InputError("data.root must be given for this card, got nothing. Name a store, a file or a glob.")
+        raise InputError(
+            "data.root must be given for this card, got nothing. Name a store, a file or a glob."
+        )
     if not place.is_dir():
         return expand_dna([str(place)])
     if any((place / name).is_file() for name in ("meta.json", "store.json")):

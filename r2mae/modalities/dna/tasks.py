@@ -13,7 +13,12 @@ _DEMO_RATIO = 0.15
 
 def add_arguments(parser: ArgumentParser) -> None:
     """`--ratios`."""
-    parser.add_argument("--ratios", default="0.05,0.15,0.3", metavar="P,P,P", help="fractions of bases to hide")
+    parser.add_argument(
+        "--ratios",
+        default="0.05,0.15,0.3",
+        metavar="P,P,P",
+        help="fractions of bases to hide",
+    )
 
 
 def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
@@ -22,14 +27,18 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
     return {"split": "test", "kmer": recipe.model.kmer, "scores": rows}
 
 
-def score_ratios(loaded: LoadedRun, recipe: AnyRecipe, ratios: list[float]) -> list[Result]:
+def score_ratios(
+    loaded: LoadedRun, recipe: AnyRecipe, ratios: list[float]
+) -> list[Result]:
     """A row for each ratio. Raises: InputError for a run that was fine-tuned."""
     from r2mae.data.source import hold_out
     from r2mae.modalities.dna.assembly import open_split
     from r2mae.modalities.dna.masked_bases import score_bases
 
     if recipe.task != "pretrain":
-        raise InputError(f"--task masked must be asked of a pretraining run, got {loaded.folder.name}.")
+        raise InputError(
+            f"--task masked must be asked of a pretraining run, got {loaded.folder.name}."
+        )
     train = hold_out(open_split(recipe, "train"), recipe.data.held_out)[0]
     scores = score_bases(
         loaded.model,
@@ -47,7 +56,9 @@ def show_scores(result: Result) -> None:
     """A line for each ratio."""
     kmer = result.get("kmer", 1)
     of = f" of a {kmer}-mer" if kmer > 1 else ""
-    print(f"nats a hidden base   run  contexts of 4 + 4  bases alone   run - contexts   accuracy{of}")
+    print(
+        f"nats a hidden base   run  contexts of 4 + 4  bases alone   run - contexts   accuracy{of}"
+    )
     for row in result["scores"]:
         half = "" if row["half_width"] is None else f" ± {row['half_width']:.4f}"
         print(
@@ -66,9 +77,13 @@ def run_demo(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Resu
     from r2mae.modalities.dna.variants.scoring import SiteScorer
 
     if recipe.data.card != "simulated_motifs" or len(recipe.data.test) != 1:
-        raise InputError(f"RECIPE must be of the card simulated_motifs with one test interval, got {recipe.data.card}.")
+        raise InputError(
+            f"RECIPE must be of the card simulated_motifs with one test interval, got {recipe.data.card}."
+        )
     scores = score_ratios(loaded, recipe, [_DEMO_RATIO])
-    scorer = SiteScorer(loaded.model, codec_of(recipe), find_reference(recipe, None), recipe.data.length)
+    scorer = SiteScorer(
+        loaded.model, codec_of(recipe), find_reference(recipe, None), recipe.data.length
+    )
     first = int(recipe.data.test[0].partition(":")[2].partition("-")[0]) - 1
     motifs = recover_motifs(scorer, first, progress=show("motifs", "sites"))
     return {"simulated": True, "scores": scores, "motifs": motifs}
@@ -79,5 +94,7 @@ def show_demo(result: Result) -> None:
     show_scores(result)
     motifs = result["motifs"]
     named = f"{motifs['share']:.3f} named right, of bases elsewhere {motifs['elsewhere']:.3f}"
-    print(f"a SIMULATED genome: {motifs['recovered']} of its {motifs['motifs']} planted motifs recovered")
+    print(
+        f"a SIMULATED genome: {motifs['recovered']} of its {motifs['motifs']} planted motifs recovered"
+    )
     print(f"of their hidden bases {named}")

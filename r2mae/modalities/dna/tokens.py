@@ -25,20 +25,38 @@ _SPECIAL = {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 @lru_cache(maxsize=8)
 def nucleotide_tokenizer(kmer: int = 1) -> Any:
     """transformers' fast tokenizer of bases, or of k-mers that do not overlap; all else is N, or [UNK]."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+    from tokenizers import (
+        Regex,
+        Tokenizer,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
     from transformers import PreTrainedTokenizerFast
 
-    special = _SPECIAL | {"unk": "N" if kmer == 1 else "[UNK]"}  # a special token is cut out of any text
-    words = [*special.values(), *("".join(word) for word in product(LETTERS[:N], repeat=kmer))]
+    special = _SPECIAL | {
+        "unk": "N" if kmer == 1 else "[UNK]"
+    }  # a special token is cut out of any text
+    words = [
+        *special.values(),
+        *("".join(word) for word in product(LETTERS[:N], repeat=kmer)),
+    ]
     numbers = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(numbers, unk_token=special["unk"]))
     spelt = {"a": "A", "c": "C", "g": "G", "t": "T", "u": "T", "U": "T"}
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(*pair) for pair in spelt.items()])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Replace(*pair) for pair in spelt.items()]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(f".{{1,{kmer}}}"), "isolated")
     ends = [(word, numbers[word]) for word in ("[CLS]", "[SEP]")]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=ends
+    )
     names = {f"{name}_token": word for name, word in special.items()}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False
+    )
 
 
 @dataclass(frozen=True)
@@ -66,12 +84,18 @@ class Codec:
         lengths = np.full(len(bases), num_words)
         if "lengths" in batch:
             lengths = batch["lengths"].numpy() // k
-            ids[:, 1:-1].masked_fill_(torch.arange(num_words) >= torch.from_numpy(lengths)[:, None], self.pad)
+            ids[:, 1:-1].masked_fill_(
+                torch.arange(num_words) >= torch.from_numpy(lengths)[:, None], self.pad
+            )
         ids[torch.arange(len(ids)), torch.from_numpy(lengths) + 1] = self.last
         starts = np.arange(len(ids)) * ids.shape[1]
         if "other_strand" in batch:
             batch = batch | {"other_strand": self.encode(batch["other_strand"])}
-        return batch | {"input_ids": ids, "segment_starts": starts, "segment_lengths": lengths + 2}
+        return batch | {
+            "input_ids": ids,
+            "segment_starts": starts,
+            "segment_lengths": lengths + 2,
+        }
 
     def candidates(self, bases: Tensor, sites: Tensor) -> tuple[Tensor, Tensor]:
         """(place among a row's tokens (B,), tokens that stand there with A, C, G, T at the site (B, 4)) of sites (B,).
@@ -80,8 +104,14 @@ class Codec:
         """
         k, four = self.kmer, torch.arange(4)
         place = sites // k
-        words = bases.gather(1, (place * k)[:, None] + torch.arange(k))[:, None].repeat(1, 4, 1)
-        words.scatter_(2, (sites % k)[:, None, None].expand(-1, 4, 1), four[None, :, None].expand(len(sites), 4, 1))
+        words = bases.gather(1, (place * k)[:, None] + torch.arange(k))[:, None].repeat(
+            1, 4, 1
+        )
+        words.scatter_(
+            2,
+            (sites % k)[:, None, None].expand(-1, 4, 1),
+            four[None, :, None].expand(len(sites), 4, 1),
+        )
         return place + 1, self._tokens(words)
 
     def _tokens(self, words: Tensor) -> Tensor:
@@ -107,15 +137,22 @@ def make_codec(tokenizer: Any, kmer: int = 1) -> Codec:
         )
     first, last = borders(tokenizer) or (0, 0)
     unknown = vocabulary.get("N", vocabulary.get("n", tokenizer.unk_token_id))
-    kmers = torch.tensor([vocabulary[word] for word in words], device="cpu")  # also where shapes alone are asked for
+    kmers = torch.tensor(
+        [vocabulary[word] for word in words], device="cpu"
+    )  # also where shapes alone are asked for
     pad = tokenizer.pad_token_id
-    return Codec(tokenizer, kmer, kmers, first, last, pad, pad if unknown is None else unknown)
+    return Codec(
+        tokenizer, kmer, kmers, first, last, pad, pad if unknown is None else unknown
+    )
 
 
 @lru_cache(maxsize=8)
 def find_codec(tokenizer: str | None, kmer: int) -> Codec:
     """The codec of a tokenizer's folder or hub id, or our own."""
-    return make_codec(nucleotide_tokenizer(kmer) if tokenizer is None else load_tokenizer(tokenizer), kmer)
+    return make_codec(
+        nucleotide_tokenizer(kmer) if tokenizer is None else load_tokenizer(tokenizer),
+        kmer,
+    )
 
 
 class DnaTokens:
@@ -142,8 +179,14 @@ class DnaTokens:
 
     def hold_out(self, share: float) -> "tuple[DnaTokens, DnaTokens] | None":
         """As the source's own, where that has one."""
-        found = self.source.hold_out(share) if hasattr(self.source, "hold_out") else None
-        return None if found is None else (DnaTokens(found[0], self.codec), DnaTokens(found[1], self.codec))
+        found = (
+            self.source.hold_out(share) if hasattr(self.source, "hold_out") else None
+        )
+        return (
+            None
+            if found is None
+            else (DnaTokens(found[0], self.codec), DnaTokens(found[1], self.codec))
+        )
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Samples at indices (B,)."""

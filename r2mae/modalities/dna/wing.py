@@ -41,7 +41,11 @@ _VERBS = {
 }
 _EXPORTS = {"transformers": Export(export.export_to_transformers, export.load_with)}
 _BUILDS = {
-    "dna": Build("sequences -> a store of a genome", builds.add_genome_arguments, builds.build_genome),
+    "dna": Build(
+        "sequences -> a store of a genome",
+        builds.add_genome_arguments,
+        builds.build_genome,
+    ),
     "msa": Build(
         "MAF or aligned FASTA -> a store of what stands at a reference's bases in other species",
         builds.add_alignment_arguments,
@@ -74,7 +78,9 @@ class DnaWing(Wing):
 
         return assembly.open_split(recipe, split)
 
-    def open_paths(self, recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:
+    def open_paths(
+        self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
+    ) -> SampleSource:
         """Windows of a genome's file, or sequences of a table or FASTA."""
         from r2mae.modalities.dna import assembly
 
@@ -82,7 +88,11 @@ class DnaWing(Wing):
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:
         """`--column`."""
-        parser.add_argument("--column", metavar="NAME", help="of a table of sequences; by default the recipe's")
+        parser.add_argument(
+            "--column",
+            metavar="NAME",
+            help="of a table of sequences; by default the recipe's",
+        )
 
     def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
         """Of an alignment: how many species, and how much of the reference blocks reach."""
@@ -115,7 +125,9 @@ class DnaWing(Wing):
 
         return assembly.checkpoint_facts(recipe)
 
-    def with_checkpoint_facts(self, recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+    def with_checkpoint_facts(
+        self, recipe: AnyRecipe, manifest: dict[str, Any]
+    ) -> AnyRecipe:
         """The recipe with the tokenizer, configuration and species of a checkpoint."""
         from r2mae.modalities.dna import assembly
 

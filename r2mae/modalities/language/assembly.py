@@ -7,9 +7,22 @@ from torch import nn
 from r2mae.data.source import SampleSource
 from r2mae.data.tokenizer import tokenizer_files
 from r2mae.errors import InputError
-from r2mae.interop.transformer_config import build_transformer, config_facts, section_of_facts, transformer_config
-from r2mae.interop.transformer_source import check_same_tokens, checkpoint_tokenizer, load_transformer_weights
-from r2mae.modalities.language.splits import open_given_sentences, open_rows, open_sentences
+from r2mae.interop.transformer_config import (
+    build_transformer,
+    config_facts,
+    section_of_facts,
+    transformer_config,
+)
+from r2mae.interop.transformer_source import (
+    check_same_tokens,
+    checkpoint_tokenizer,
+    load_transformer_weights,
+)
+from r2mae.modalities.language.splits import (
+    open_given_sentences,
+    open_rows,
+    open_sentences,
+)
 from r2mae.modalities.language.tokenizer import (
     data_with_tokenizer,
     embedding_size,
@@ -42,7 +55,9 @@ def open_paths(recipe: AnyRecipe, paths: list[str], column: str | None) -> Sampl
 def model_config(recipe: AnyRecipe, tokenizer: Any) -> Any:
     """transformers' configuration of the recipe's model."""
     size = embedding_size(recipe, tokenizer)
-    return transformer_config(recipe.model, tokenizer, recipe.data.length, vocab_size=size)
+    return transformer_config(
+        recipe.model, tokenizer, recipe.data.length, vocab_size=size
+    )
 
 
 def build_masked(recipe: AnyRecipe) -> nn.Module:
@@ -59,7 +74,11 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
         replacement=recipe.mask.replacement,  # type: ignore[attr-defined]
         pooling=section.pooling,
     )
-    return model if section.init_from is None else load_transformer_weights(model, section.init_from)
+    return (
+        model
+        if section.init_from is None
+        else load_transformer_weights(model, section.init_from)
+    )
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -69,15 +88,24 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
     if section.init_from is not None:
         check_same_tokens(tokenizer, section.init_from)
     base = build_transformer(config).base_model
-    model = LanguageEncoder(base, vocabulary(tokenizer, config.vocab_size), section.pooling)
-    return model if section.init_from is None else load_transformer_weights(model, section.init_from)
+    model = LanguageEncoder(
+        base, vocabulary(tokenizer, config.vocab_size), section.pooling
+    )
+    return (
+        model
+        if section.init_from is None
+        else load_transformer_weights(model, section.init_from)
+    )
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
     """The tokenizer's files, and transformers' configuration."""
     tokenizer = recipe_tokenizer(recipe)
     config = model_config(recipe, tokenizer)
-    return {"tokenizer": tokenizer_files(tokenizer), "transformers": config_facts(config)}
+    return {
+        "tokenizer": tokenizer_files(tokenizer),
+        "transformers": config_facts(config),
+    }
 
 
 def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:

@@ -65,7 +65,9 @@ def _known(path: Path, changed: int) -> str:  # noqa: ARG001 - asked again when 
     return fingerprint_files(path.parent, [path])
 
 
-def build_text_store(out: Path, texts: Texts, tokenizer: Any, progress: Progress = silent) -> TextStore:
+def build_text_store(
+    out: Path, texts: Texts, tokenizer: Any, progress: Progress = silent
+) -> TextStore:
     """Build, go on with, or open the finished store of these texts and this tokenizer.
 
     Raises: InputError for damaged texts, texts without a token, and a folder that holds something else.
@@ -75,7 +77,9 @@ def build_text_store(out: Path, texts: Texts, tokenizer: Any, progress: Progress
 
 
 def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextStore:
-    fingerprint = hashlib.sha256(f"{texts.word}{tokenizer_word(tokenizer)}".encode()).hexdigest()[:16]
+    fingerprint = hashlib.sha256(
+        f"{texts.word}{tokenizer_word(tokenizer)}".encode()
+    ).hexdigest()[:16]
     if is_text_store(out):
         store = open_text_store(out)
         if store.fingerprint != fingerprint:
@@ -88,13 +92,20 @@ def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextS
     return open_text_store(out)
 
 
-def _write(work: Path, texts: Texts, tokenizer: Any, fingerprint: str, progress: Progress) -> None:
+def _write(
+    work: Path, texts: Texts, tokenizer: Any, fingerprint: str, progress: Progress
+) -> None:
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
     state = _fill(work, texts, tokenizer, dtype, progress)
     if not state["documents"]:
         raise InputError("data must hold text, got files without a word.")
     tokenizer.save_pretrained(work / TOKENIZER)
-    about = {"format": FORMAT, "tokens": state["tokens"], "documents": state["documents"], "dtype": dtype.name}
+    about = {
+        "format": FORMAT,
+        "tokens": state["tokens"],
+        "documents": state["documents"],
+        "dtype": dtype.name,
+    }
     about |= {
         "vocab_size": len(tokenizer),
         "tokenizer": tokenizer_word(tokenizer),
@@ -115,7 +126,9 @@ def _batch(pieces: Iterator[Piece]) -> list[Piece]:
     return found
 
 
-def _fill(work: Path, texts: Texts, tokenizer: Any, dtype: Any, progress: Progress) -> dict[str, int]:
+def _fill(
+    work: Path, texts: Texts, tokenizer: Any, dtype: Any, progress: Progress
+) -> dict[str, int]:
     """Tokenise from where the journal stopped; gives the last state."""
     journal = work / _JOURNAL
     state = {"file": 0, "at": 0, "tokens": 0, "documents": 0, "done": 0}
@@ -124,7 +137,10 @@ def _fill(work: Path, texts: Texts, tokenizer: Any, dtype: Any, progress: Progre
     sizes = [path.stat().st_size for path in texts.paths]
     first, last = borders(tokenizer) or (0, 0)
     encode = tokenizer.backend_tokenizer.encode_batch_fast
-    with (work / TOKENS).open("ab") as tokens, (work / DOCUMENTS).open("ab") as documents:
+    with (
+        (work / TOKENS).open("ab") as tokens,
+        (work / DOCUMENTS).open("ab") as documents,
+    ):
         tokens.truncate(state["tokens"] * dtype.itemsize)
         documents.truncate(state["documents"] * 8)
         pieces = texts.pieces((state["file"], state["at"]))
@@ -132,7 +148,11 @@ def _fill(work: Path, texts: Texts, tokenizer: Any, dtype: Any, progress: Progre
             parts: list[Any] = []
             starts: list[int] = []
             here = state["tokens"]
-            for piece, encoded in zip(batch, encode([p.text for p in batch], add_special_tokens=False), strict=True):
+            for piece, encoded in zip(
+                batch,
+                encode([p.text for p in batch], add_special_tokens=False),
+                strict=True,
+            ):
                 ids = encoded.ids
                 if piece.is_start:
                     starts.append(here)

@@ -11,8 +11,12 @@ from r2mae.wing import LoadedRun
 
 def add_arguments(parser: ArgumentParser) -> None:
     """`TEXT` and `--top`."""
-    parser.add_argument("text", metavar="TEXT", help='such as "the [MASK] sat on the mat"')
-    parser.add_argument("--top", type=positive, default=5, metavar="N", help="tokens a place; default 5")
+    parser.add_argument(
+        "text", metavar="TEXT", help='such as "the [MASK] sat on the mat"'
+    )
+    parser.add_argument(
+        "--top", type=positive, default=5, metavar="N", help="tokens a place; default 5"
+    )
 
 
 def run(loaded: LoadedRun, arguments: Namespace) -> None:
@@ -22,7 +26,9 @@ def run(loaded: LoadedRun, arguments: Namespace) -> None:
         print(json.dumps({"text": arguments.text, "places": places}))
         return
     for number, place in enumerate(places, 1):
-        tokens = ", ".join(f"{guess['token']!r} {guess['probability']:.3f}" for guess in place)
+        tokens = ", ".join(
+            f"{guess['token']!r} {guess['probability']:.3f}" for guess in place
+        )
         print(f"{number}: {tokens}")
 
 
@@ -40,19 +46,30 @@ def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
 
     model = loaded.model
     if not isinstance(model, MaskedLanguageModel):
-        raise InputError(f"RUN must be a pretraining run on texts, got {loaded.recipe.task} in {loaded.folder.path}.")
+        raise InputError(
+            f"RUN must be a pretraining run on texts, got {loaded.recipe.task} in {loaded.folder.path}."
+        )
     tokenizer = recipe_tokenizer(loaded.recipe)
     if tokenizer.mask_token not in text:
-        raise InputError(f"TEXT must hold {tokenizer.mask_token} where a token is asked for, got {text[:60]!r}.")
+        raise InputError(
+            f"TEXT must hold {tokenizer.mask_token} where a token is asked for, got {text[:60]!r}."
+        )
     ids = torch.tensor([tokenizer(text)["input_ids"]])
     longest = loaded.recipe.data.length
     if ids.shape[1] > longest:
-        raise InputError(f"TEXT must be {longest} tokens at most, as the run's rows, got {ids.shape[1]}. Shorten it.")
+        raise InputError(
+            f"TEXT must be {longest} tokens at most, as the run's rows, got {ids.shape[1]}. Shorten it."
+        )
     mask = build_mask((ids == tokenizer.mask_token_id).to(loaded.device))
     batch: dict[str, Any] = {"input_ids": ids.to(loaded.device)}
-    batch |= {"segment_starts": np.array([0]), "segment_lengths": np.array([ids.shape[1]])}
+    batch |= {
+        "segment_starts": np.array([0]),
+        "segment_lengths": np.array([ids.shape[1]]),
+    }
     with torch.no_grad():
-        probabilities, tokens = model.likeliest(batch, mask, min(top, model.vocabulary.size))
+        probabilities, tokens = model.likeliest(
+            batch, mask, min(top, model.vocabulary.size)
+        )
     return [
         [
             {"token": tokenizer.decode([token]), "probability": probability}

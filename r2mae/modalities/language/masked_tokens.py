@@ -39,7 +39,9 @@ class MaskedScore:
 def count_tokens(model: Any, source: SampleSource, most: int = 2000) -> torch.Tensor:
     """(V,) how often each token occurs in up to `most` evenly spread rows, one added to each."""
     counts = torch.ones(model.vocabulary.size, dtype=torch.float64)
-    rows = torch.linspace(0, len(source) - 1, min(most, len(source)), dtype=torch.float64).long()
+    rows = torch.linspace(
+        0, len(source) - 1, min(most, len(source)), dtype=torch.float64
+    ).long()
     for part in rows.split(256):
         ids = source.load(part, None, 0)["input_ids"].flatten()
         counts += torch.bincount(ids, minlength=len(counts))
@@ -68,14 +70,25 @@ def score_masked(
             batch = load_plain(source, indices, device)
             for place, ratio in enumerate(ratios):
                 mask = frozen_mask(model, batch, ratio)
-                output, slots = model(batch, mask), mask.is_masked.flatten().nonzero()[:, 0]
+                output, slots = (
+                    model(batch, mask),
+                    mask.is_masked.flatten().nonzero()[:, 0],
+                )
                 targets = batch["input_ids"].flatten()[slots]
                 sums = torch.zeros(len(indices), 3, dtype=torch.float64, device=device)
-                hits = (torch.ones_like(targets), output.predictions == targets, targets == usual)
+                hits = (
+                    torch.ones_like(targets),
+                    output.predictions == targets,
+                    targets == usual,
+                )
                 parts = torch.stack(hits, dim=1).double()
                 sums.index_add_(0, slots // batch["input_ids"].shape[1], parts)
-                losses = torch.stack([output.loss.total.double(), -log_shares[targets].sum()])
-                found[place].append(np.concatenate([sums.cpu().numpy().ravel(), losses.cpu().numpy()]))
+                losses = torch.stack(
+                    [output.loss.total.double(), -log_shares[targets].sum()]
+                )
+                found[place].append(
+                    np.concatenate([sums.cpu().numpy().ravel(), losses.cpu().numpy()])
+                )
             done += len(indices)
             progress(done, len(source))
     return [_score(ratio, parts) for ratio, parts in zip(ratios, found, strict=True)]

@@ -25,17 +25,28 @@ class PackedRows:
     with words, "units" (B, N), the word each token is of. Only the last row may be padded.
     """
 
-    def __init__(self, store: TextStore, length: int, *, attend: str = "document", words: bool = False) -> None:
+    def __init__(
+        self,
+        store: TextStore,
+        length: int,
+        *,
+        attend: str = "document",
+        words: bool = False,
+    ) -> None:
         self.store = store
         self.length = length
         self.attend = attend
         self.fingerprint = store.fingerprint
         self.block_samples = BLOCK_ROWS
         self.pad = int(store.tokenizer.pad_token_id)
-        self.continues = torch.from_numpy(is_continuation(store.tokenizer)) if words else None
+        self.continues = (
+            torch.from_numpy(is_continuation(store.tokenizer)) if words else None
+        )
 
     labels = None
-    labels_absent = "none, since texts that are packed have none. Fine-tune on sentences instead."
+    labels_absent = (
+        "none, since texts that are packed have none. Fine-tune on sentences instead."
+    )
 
     def __len__(self) -> int:
         return -(-int(self.store.meta["tokens"]) // self.length)
@@ -67,12 +78,23 @@ class PackedRows:
             cuts = np.array([begin])
             if self.attend == "document":
                 documents = store.documents
-                inside = documents[np.searchsorted(documents, begin, "right") : np.searchsorted(documents, end, "left")]
+                inside = documents[
+                    np.searchsorted(documents, begin, "right") : np.searchsorted(
+                        documents, end, "left"
+                    )
+                ]
                 cuts = np.concatenate([cuts, inside])
             starts.append(cuts - begin + place * length)
             lengths.append(np.diff(np.append(cuts, end)))
-        batch: Batch = {"input_ids": torch.from_numpy(ids), "indices": indices, "skipped": ()}
-        batch |= {"segment_starts": np.concatenate(starts), "segment_lengths": np.concatenate(lengths)}
+        batch: Batch = {
+            "input_ids": torch.from_numpy(ids),
+            "indices": indices,
+            "skipped": (),
+        }
+        batch |= {
+            "segment_starts": np.concatenate(starts),
+            "segment_lengths": np.concatenate(lengths),
+        }
         if self.continues is not None:
             batch["units"] = (~self.continues[batch["input_ids"]]).cumsum(dim=1)
         return batch
@@ -123,10 +145,19 @@ class Sentences:
         where = np.minimum(begins[:, None] + place, len(self.ids) - 1)
         is_token = place < lengths[:, None]
         ids = np.where(is_token, self.ids[where], self.pad).astype(np.int64)
-        batch: Batch = {"input_ids": torch.from_numpy(ids), "indices": indices, "skipped": ()}
-        batch |= {"segment_starts": np.arange(len(rows)) * len(place), "segment_lengths": lengths}
+        batch: Batch = {
+            "input_ids": torch.from_numpy(ids),
+            "indices": indices,
+            "skipped": (),
+        }
+        batch |= {
+            "segment_starts": np.arange(len(rows)) * len(place),
+            "segment_lengths": lengths,
+        }
         if self.types is not None:
-            batch["types"] = torch.from_numpy(np.where(is_token, self.types[where], 0).astype(np.int64))
+            batch["types"] = torch.from_numpy(
+                np.where(is_token, self.types[where], 0).astype(np.int64)
+            )
         return batch
 
 
@@ -136,21 +167,40 @@ def tokenise_texts(
     """(ids (T,), starts (N + 1,), types (T,) or None) of texts, or pairs, with border tokens, cut to length."""
     pairs = [first] if second is None else [first, second]
     encode = tokenizer.backend_tokenizer.encode_batch_fast
-    encoded = [[found.ids for found in encode(texts, add_special_tokens=False)] for texts in pairs]
+    encoded = [
+        [found.ids for found in encode(texts, add_special_tokens=False)]
+        for texts in pairs
+    ]
     start, end = borders(tokenizer) or (0, 0)
     between = [] if second is None else _between(tokenizer, end)
     room = length - 2 - len(between)
     parts: list[list[int]] = []
     kinds: list[list[int]] = []
     for texts in zip(*encoded, strict=True):
-        cut = [texts[0][:room], []] if len(texts) == 1 else _cut_pair(texts[0], texts[1], room)
+        cut = (
+            [texts[0][:room], []]
+            if len(texts) == 1
+            else _cut_pair(texts[0], texts[1], room)
+        )
         parts.append([start, *cut[0], *between, *cut[1], end])
         kinds.append([0] * (1 + len(cut[0]) + len(between)) + [1] * (len(cut[1]) + 1))
     starts = np.cumsum([0, *map(len, parts)])
-    ids = np.fromiter((token for part in parts for token in part), dtype=np.int32, count=int(starts[-1]))
+    ids = np.fromiter(
+        (token for part in parts for token in part),
+        dtype=np.int32,
+        count=int(starts[-1]),
+    )
     if second is None:
         return ids, starts, None
-    return ids, starts, np.fromiter((kind for part in kinds for kind in part), dtype=np.int8, count=int(starts[-1]))
+    return (
+        ids,
+        starts,
+        np.fromiter(
+            (kind for part in kinds for kind in part),
+            dtype=np.int8,
+            count=int(starts[-1]),
+        ),
+    )
 
 
 def _between(tokenizer: Any, end: int) -> list[int]:

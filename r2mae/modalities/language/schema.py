@@ -66,7 +66,9 @@ class LanguageClassifier(TransformerEncoder):
 class LanguageWatch(PretrainWatchSection):
     """Texts are measured at the ratios that are usual for them."""
 
-    ratios: tuple[float, ...] = Field(default=(0.15, 0.3, 0.5), min_length=1, max_length=16)
+    ratios: tuple[float, ...] = Field(
+        default=(0.15, 0.3, 0.5), min_length=1, max_length=16
+    )
 
 
 class LanguagePretrainRecipe(PretrainRecipe[LanguageData, LanguageModel]):

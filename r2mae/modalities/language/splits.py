@@ -10,19 +10,43 @@ from r2mae.data.card import load_card, locate
 from r2mae.data.fingerprint import fingerprint_files
 from r2mae.data.labels import class_numbers, real_numbers
 from r2mae.data.source import SampleSource, hold_out
-from r2mae.data.text_files import cache_folder, check_column, check_utf8, expand_texts, kind_of, read_table
-from r2mae.data.tokenizer import BYTES, byte_tokenizer, load_tokenizer, tokenizer_word, train_tokenizer
+from r2mae.data.text_files import (
+    cache_folder,
+    check_column,
+    check_utf8,
+    expand_texts,
+    kind_of,
+    read_table,
+)
+from r2mae.data.tokenizer import (
+    BYTES,
+    byte_tokenizer,
+    load_tokenizer,
+    tokenizer_word,
+    train_tokenizer,
+)
 from r2mae.errors import InputError
 from r2mae.modalities.language.build import Texts, build_text_store
 from r2mae.modalities.language.rows import PackedRows, Sentences, tokenise_texts
-from r2mae.modalities.language.schema import LanguageData, SentenceData, TokenizerTraining
-from r2mae.modalities.language.store import FORMAT, TextStore, is_text_store, open_text_store
+from r2mae.modalities.language.schema import (
+    LanguageData,
+    SentenceData,
+    TokenizerTraining,
+)
+from r2mae.modalities.language.store import (
+    FORMAT,
+    TextStore,
+    is_text_store,
+    open_text_store,
+)
 from r2mae.progress import listener
 
 _SAMPLE = 1 << 26  # characters that a tokenizer is trained on
 
 
-def open_rows(section: LanguageData, split: str, *, words: bool = False) -> SampleSource:
+def open_rows(
+    section: LanguageData, split: str, *, words: bool = False
+) -> SampleSource:
     """Rows of packed text. Split "test" is the card's own, or else what is held out of training.
 
     Raises: InputError when the data is not there or damaged.
@@ -30,7 +54,11 @@ def open_rows(section: LanguageData, split: str, *, words: bool = False) -> Samp
     has_test = section.root is None and "test" in load_card(section.card).files
     store = find_store(section, "test" if split == "test" and has_test else "train")
     rows = PackedRows(store, section.length, attend=section.attend, words=words)
-    return hold_out(rows, section.held_out)[1] if split == "test" and not has_test else rows
+    return (
+        hold_out(rows, section.held_out)[1]
+        if split == "test" and not has_test
+        else rows
+    )
 
 
 def find_store(section: LanguageData, split: str = "train") -> TextStore:
@@ -38,10 +66,14 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
     place = _place(section)
     if place is not None and is_text_store(place):
         store, wanted = open_text_store(place), section.tokenizer
-        same = isinstance(wanted, str) and tokenizer_word(load_tokenizer(wanted)) == tokenizer_word(store.tokenizer)
+        same = isinstance(wanted, str) and tokenizer_word(
+            load_tokenizer(wanted)
+        ) == tokenizer_word(store.tokenizer)
         if wanted is not None and not same:
             remedy = "Leave data.tokenizer out."
-            raise InputError(f"data.tokenizer must be the store's own, which {place} has, got another. {remedy}")
+            raise InputError(
+                f"data.tokenizer must be the store's own, which {place} has, got another. {remedy}"
+            )
         return store
     texts = find_texts(section, split)
     tokenizer = find_tokenizer(section)
@@ -50,7 +82,11 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
 
 
 def _built(place: Path, texts: Texts, tokenizer: Any) -> TextStore:
-    return open_kept(place, open_text_store, lambda: build_text_store(place, texts, tokenizer, listener.get()))
+    return open_kept(
+        place,
+        open_text_store,
+        lambda: build_text_store(place, texts, tokenizer, listener.get()),
+    )
 
 
 def _place(section: Any) -> Path | None:
@@ -60,18 +96,29 @@ def _place(section: Any) -> Path | None:
 def find_texts(section: LanguageData, split: str = "train") -> Texts:
     """The texts of a split. Raises: InputError when they are not there."""
     card = load_card(section.card)
-    options, column = {k: v for k, v in card.text.items() if k != "column"}, section.column
+    options, column = (
+        {k: v for k, v in card.text.items() if k != "column"},
+        section.column,
+    )
     if "column" in card.text and column == "text":
         column = str(card.text["column"])
     if card.embedded is not None and section.root is None:
         return Texts([_embedded(card.embedded)], column, section.document)
     place = _place(section)
     if place is None and card.hub is not None:
-        return Texts([], column, section.document, options, (card.hub, _hub(card, split)))
+        return Texts(
+            [], column, section.document, options, (card.hub, _hub(card, split))
+        )
     if place is None:
-        raise InputError("data.root must be given for this card, got nothing. Name a store, a file or a glob.")
+        raise InputError(
+            "data.root must be given for this card, got nothing. Name a store, a file or a glob."
+        )
     names = card.files.get(split, ())
-    by_name = names and place.is_dir() and (section.root is None or any(any(place.glob(name)) for name in names))
+    by_name = (
+        names
+        and place.is_dir()
+        and (section.root is None or any(any(place.glob(name)) for name in names))
+    )
     patterns = [str(place / name) for name in names] if by_name else [str(place)]
     return Texts(expand_texts(patterns), column, section.document, options)
 
@@ -94,11 +141,15 @@ def _hub(card: Any, split: str) -> Any:
 def _embedded(name: str) -> Path:
     """The help texts of Python itself, a paragraph of documentation a topic, as a file in the cache."""
     if name != "pydoc_data.topics":
-        raise InputError(f"card.embedded must be pydoc_data.topics for texts, got {name!r}.")
+        raise InputError(
+            f"card.embedded must be pydoc_data.topics for texts, got {name!r}."
+        )
     from pydoc_data.topics import topics
 
     text = "\n\n".join(topics[key] for key in sorted(topics))
-    place = cache_folder() / f"topics_{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
+    place = (
+        cache_folder() / f"topics_{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
+    )
     with one_at_a_time(place):
         if not place.is_file():
             unfinished = place.with_name(f".writing_{place.name}")
@@ -115,11 +166,17 @@ def find_tokenizer(section: Any) -> Any:
     wanted = section.tokenizer
     if wanted == BYTES:
         return byte_tokenizer()
-    place = _place(section) if wanted is None and isinstance(section, LanguageData) else None
+    place = (
+        _place(section)
+        if wanted is None and isinstance(section, LanguageData)
+        else None
+    )
     if place is not None and is_text_store(place):
         return open_text_store(place).tokenizer
     if wanted is None:
-        raise InputError("data.tokenizer must be a folder, a hub id, a run or {vocab_size: N}, got nothing.")
+        raise InputError(
+            "data.tokenizer must be a folder, a hub id, a run or {vocab_size: N}, got nothing."
+        )
     if isinstance(wanted, str):
         return load_tokenizer(wanted)
     texts = find_texts(section)
@@ -130,7 +187,9 @@ def find_tokenizer(section: Any) -> Any:
 def _trained(place: Path, texts: Texts, wanted: TokenizerTraining) -> Any:
     with one_at_a_time(place):
         if not place.is_dir():
-            tokenizer = train_tokenizer(sample_texts(texts), wanted.kind, wanted.vocab_size)
+            tokenizer = train_tokenizer(
+                sample_texts(texts), wanted.kind, wanted.vocab_size
+            )
             unfinished = place.with_name(f".writing_{place.name}")
             tokenizer.save_pretrained(unfinished)
             unfinished.rename(place)
@@ -147,7 +206,9 @@ def sample_texts(texts: Texts) -> Any:
             return
 
 
-def open_sentences(section: SentenceData, split: str, *, regression: bool = False) -> SampleSource:
+def open_sentences(
+    section: SentenceData, split: str, *, regression: bool = False
+) -> SampleSource:
     """Labelled sentences of a split, "train" or "test".
 
     Raises: InputError when the data is not there or damaged, or a column is missing.
@@ -155,17 +216,27 @@ def open_sentences(section: SentenceData, split: str, *, regression: bool = Fals
     card = load_card(section.card)
     place = _place(section)
     if place is None and card.hub is None:
-        raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
+        raise InputError(
+            "data.root must be given for this card, got nothing. Name the folder of your data."
+        )
     label = section.label_column or card.label_column
     if place is None:
         rows = _hub(card, split)
-        return _sentences(section, rows, str(card.hub), rows._fingerprint, label, regression)
+        return _sentences(
+            section, rows, str(card.hub), rows._fingerprint, label, regression
+        )
     names = card.files.get(split, (f"{split}.*",))
-    paths = [path for path in expand_texts([str(place / name) for name in names]) if kind_of(path) is not None]
+    paths = [
+        path
+        for path in expand_texts([str(place / name) for name in names])
+        if kind_of(path) is not None
+    ]
     kinds = sorted({path.suffix.lower() for path in paths})
     if len(kinds) != 1:
         found = " and ".join(kinds) or "no table"
-        raise InputError(f"{place} must hold {' or '.join(names)}, tables of one kind, got {found}.")
+        raise InputError(
+            f"{place} must hold {' or '.join(names)}, tables of one kind, got {found}."
+        )
     stamps = tuple((path.resolve(), path.stat().st_mtime_ns) for path in paths)
     return _tables(section, tuple(paths), stamps, label, regression)
 
@@ -194,16 +265,26 @@ def open_given_sentences(section: Any, path: str) -> SampleSource:
         raise InputError(f"DATA must be one file, got {1 + len(more)}.")
     if kind_of(file) is not None:
         options = load_card(section.card).text
-        return _sentences(section, read_table(file, options), str(file), "", None, False)
+        return _sentences(
+            section, read_table(file, options), str(file), "", None, False
+        )
     check_utf8(file)
-    lines = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")  # \r\n is \n by then
-    empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
+    lines = (
+        file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    )  # \r\n is \n by then
+    empty = next(
+        (number for number, line in enumerate(lines, 1) if not line.strip()), None
+    )
     if empty is not None:
-        raise InputError(f"{file}: line {empty} must be text, got nothing. Take it out, as rows are named by lines.")
+        raise InputError(
+            f"{file}: line {empty} must be text, got nothing. Take it out, as rows are named by lines."
+        )
     return _made(section, [lines], str(file), "", None, {}, None)
 
 
-def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None, regression: bool) -> Sentences:
+def _sentences(
+    section: Any, rows: Any, where: str, word: str, label: str | None, regression: bool
+) -> Sentences:
     columns = getattr(section, "columns", None) or (section.column,)
     for column in (*columns, *([label] if label is not None else [])):
         check_column(rows.column_names, column, where)
@@ -213,7 +294,15 @@ def _sentences(section: Any, rows: Any, where: str, word: str, label: str | None
     if label is None:
         return _made(section, texts, where, word, None, {}, None)
     if regression:
-        return _made(section, texts, where, word, None, {}, real_numbers(rows[label][:], label, where))
+        return _made(
+            section,
+            texts,
+            where,
+            word,
+            None,
+            {},
+            real_numbers(rows[label][:], label, where),
+        )
     return _made(section, texts, where, word, *class_numbers(rows, label, where), None)
 
 
@@ -221,16 +310,28 @@ def _words(values: Any, column: str, where: str) -> list[str]:
     texts: list[str] = values[:]
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
-            raise InputError(f"{where}: row {row} of {column} must be text, got {text!r:.40}.")
+            raise InputError(
+                f"{where}: row {row} of {column} must be text, got {text!r:.40}."
+            )
     return texts
 
 
 def _made(
-    section: Any, texts: list[list[str]], where: str, word: str, labels: Any, names: dict[int, str], targets: Any
+    section: Any,
+    texts: list[list[str]],
+    where: str,
+    word: str,
+    labels: Any,
+    names: dict[int, str],
+    targets: Any,
 ) -> Sentences:
     tokenizer = find_tokenizer(section)
-    ids, starts, types = tokenise_texts(tokenizer, texts[0], texts[1] if len(texts) > 1 else None, section.length)
-    fingerprint = hashlib.sha256(f"{word}{tokenizer_word(tokenizer)}{section.length}".encode()).hexdigest()[:16]
+    ids, starts, types = tokenise_texts(
+        tokenizer, texts[0], texts[1] if len(texts) > 1 else None, section.length
+    )
+    fingerprint = hashlib.sha256(
+        f"{word}{tokenizer_word(tokenizer)}{section.length}".encode()
+    ).hexdigest()[:16]
     return Sentences(
         ids,
         starts,

@@ -17,7 +17,12 @@ import numpy.typing as npt
 from r2mae.data.mapped import MappedStore
 from r2mae.errors import InputError
 
-META, TOKENS, DOCUMENTS, TOKENIZER = "meta.json", "tokens.bin", "documents.bin", "tokenizer"
+META, TOKENS, DOCUMENTS, TOKENIZER = (
+    "meta.json",
+    "tokens.bin",
+    "documents.bin",
+    "tokenizer",
+)
 FORMAT = "r2mae text store 2"
 
 
@@ -27,12 +32,22 @@ class TextStore(MappedStore):
     @cached_property
     def tokens(self) -> npt.NDArray[np.unsignedinteger[Any]]:
         """(T,) token ids."""
-        return np.memmap(self.place / TOKENS, dtype=self.meta["dtype"], mode="r", shape=(self.meta["tokens"],))
+        return np.memmap(
+            self.place / TOKENS,
+            dtype=self.meta["dtype"],
+            mode="r",
+            shape=(self.meta["tokens"],),
+        )
 
     @cached_property
     def documents(self) -> npt.NDArray[np.int64]:
         """(D,) where documents start."""
-        return np.memmap(self.place / DOCUMENTS, dtype=np.int64, mode="r", shape=(self.meta["documents"],))
+        return np.memmap(
+            self.place / DOCUMENTS,
+            dtype=np.int64,
+            mode="r",
+            shape=(self.meta["documents"],),
+        )
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -41,7 +56,9 @@ class TextStore(MappedStore):
 
         found = load_tokenizer(str(self.place / TOKENIZER))
         if tokenizer_word(found) != self.meta.get("tokenizer"):
-            raise InputError(f"{self.place / TOKENIZER} must be what made the tokens, got another. Build it again.")
+            raise InputError(
+                f"{self.place / TOKENIZER} must be what made the tokens, got another. Build it again."
+            )
         return found
 
 
@@ -55,20 +72,29 @@ def open_text_store(place: Path) -> TextStore:
     try:
         meta = json.loads((place / META).read_text())
         known = meta["format"] == FORMAT
-        sizes = {TOKENS: meta["tokens"] * np.dtype(meta["dtype"]).itemsize, DOCUMENTS: meta["documents"] * 8}
+        sizes = {
+            TOKENS: meta["tokens"] * np.dtype(meta["dtype"]).itemsize,
+            DOCUMENTS: meta["documents"] * 8,
+        }
         counts = [meta[name] for name in ("tokens", "documents", "vocab_size")]
-        if not all(isinstance(count, int) and count > 0 for count in counts) or not isinstance(
-            meta["fingerprint"], str
-        ):
+        if not all(
+            isinstance(count, int) and count > 0 for count in counts
+        ) or not isinstance(meta["fingerprint"], str):
             raise ValueError
         if meta["dtype"] not in ("uint16", "uint32"):
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{place} must be a store of text, got no readable {META}. Build it again.") from None
+        raise InputError(
+            f"{place} must be a store of text, got no readable {META}. Build it again."
+        ) from None
     if not known:
-        raise InputError(f"{place / META} must say {FORMAT!r}, got {meta['format']!r}. Build it again.")
+        raise InputError(
+            f"{place / META} must say {FORMAT!r}, got {meta['format']!r}. Build it again."
+        )
     for name, size in sizes.items():
         found = (place / name).stat().st_size if (place / name).is_file() else 0
         if found != size:
-            raise InputError(f"{place / name} must have {size:,} bytes, got {found:,}. Build it again.")
+            raise InputError(
+                f"{place / name} must have {size:,} bytes, got {found:,}. Build it again."
+            )
     return TextStore(place, meta)

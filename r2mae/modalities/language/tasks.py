@@ -11,7 +11,12 @@ from r2mae.wing import LoadedRun, Result
 
 def add_arguments(parser: ArgumentParser) -> None:
     """`--ratios`."""
-    parser.add_argument("--ratios", default="0.15,0.3,0.5", metavar="P,P,P", help="fractions of tokens to hide")
+    parser.add_argument(
+        "--ratios",
+        default="0.15,0.3,0.5",
+        metavar="P,P,P",
+        help="fractions of tokens to hide",
+    )
 
 
 def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
@@ -23,17 +28,23 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
 
     ratios = parse_ratios(arguments.ratios)
     if not isinstance(loaded.model, MaskedLanguageModel):
-        raise InputError(f"--task masked must be asked of a pretraining run on texts, got {loaded.folder.name}.")
+        raise InputError(
+            f"--task masked must be asked of a pretraining run on texts, got {loaded.folder.name}."
+        )
     train = hold_out(open_split(recipe, "train"), recipe.data.held_out)[0]
     counts = count_tokens(loaded.model, train)
     test = open_split(recipe, "test")
-    scores = score_masked(loaded.model, test, counts, ratios, progress=show("masked", "rows"))
+    scores = score_masked(
+        loaded.model, test, counts, ratios, progress=show("masked", "rows")
+    )
     return {"scores": [row.to_dict() for row in scores]}
 
 
 def show_scores(result: Result) -> None:
     """A line for each ratio."""
-    print("ratio  tokens    accuracy         loss    by frequency alone: accuracy  loss")
+    print(
+        "ratio  tokens    accuracy         loss    by frequency alone: accuracy  loss"
+    )
     for row in result["scores"]:
         half = "" if row["half_width"] is None else f" ± {row['half_width']:.3f}"
         print(

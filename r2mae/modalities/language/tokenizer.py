@@ -22,7 +22,9 @@ def recipe_tokenizer(recipe: AnyRecipe) -> Any:
 
     data = data_with_tokenizer(recipe)
     if torch.get_default_device().type == "meta" and _is_remote(data):
-        return find_tokenizer(data.model_copy(update={"tokenizer": BYTES}))  # only shapes are needed
+        return find_tokenizer(
+            data.model_copy(update={"tokenizer": BYTES})
+        )  # only shapes are needed
     if isinstance(data, LanguageData) and data.tokenizer is None:
         return find_store(data).tokenizer
     return find_tokenizer(data)
@@ -45,14 +47,20 @@ def data_with_tokenizer(recipe: AnyRecipe) -> Any:
     if source is None and start is not None:
         return set_tokenizer(data, str(start))
     if isinstance(source, str) and is_run(source):
-        return set_tokenizer(data, str(checkpoint_tokenizer(read_manifest(find_checkpoint(source)))))
+        return set_tokenizer(
+            data, str(checkpoint_tokenizer(read_manifest(find_checkpoint(source))))
+        )
     return data
 
 
 def set_tokenizer(data: Any, source: str) -> Any:
     """A data section with another tokenizer, unless its texts are a store, which has its own."""
     root = getattr(data, "root", None)
-    if root is not None and isinstance(data, LanguageData) and is_text_store(Path(root)):
+    if (
+        root is not None
+        and isinstance(data, LanguageData)
+        and is_text_store(Path(root))
+    ):
         return data
     return data.model_copy(update={"tokenizer": source})
 
@@ -68,12 +76,18 @@ def embedding_size(recipe: AnyRecipe, tokenizer: Any) -> int:
 def vocabulary(tokenizer: Any, size: int) -> Vocabulary:
     """What a model has to know of its tokenizer. size: of the embedding."""
     special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
-    special |= set(range(len(tokenizer), size))  # room in the embedding that no text uses
-    return Vocabulary(size, tokenizer.mask_token_id, tokenizer.pad_token_id, tuple(sorted(special)))
+    special |= set(
+        range(len(tokenizer), size)
+    )  # room in the embedding that no text uses
+    return Vocabulary(
+        size, tokenizer.mask_token_id, tokenizer.pad_token_id, tuple(sorted(special))
+    )
 
 
 def _is_remote(data: Any) -> bool:
     """Whether texts, or a tokenizer by its id, would have to be fetched."""
     card = load_card(data.card)
     is_missing = card.embedded is None and locate(card, data.root) is None
-    return is_missing or (isinstance(data.tokenizer, str) and not Path(data.tokenizer).exists())
+    return is_missing or (
+        isinstance(data.tokenizer, str) and not Path(data.tokenizer).exists()
+    )

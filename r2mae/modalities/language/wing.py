@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
 from r2mae.modalities.language import builds, fill, tasks
-from r2mae.modalities.language.schema import LanguageFinetuneRecipe, LanguagePretrainRecipe
+from r2mae.modalities.language.schema import (
+    LanguageFinetuneRecipe,
+    LanguagePretrainRecipe,
+)
 from r2mae.wing import Build, Export, LoadedRun, Store, Task, Verb, Wing
 
 if TYPE_CHECKING:
@@ -38,11 +41,23 @@ _MASKED = Task(
     tasks.add_arguments,
 )
 _TASKS = {"masked": _MASKED}
-_VERBS = {"fill": Verb("what a language model puts where a text says [MASK]", fill.run, fill.add_arguments)}
+_VERBS = {
+    "fill": Verb(
+        "what a language model puts where a text says [MASK]",
+        fill.run,
+        fill.add_arguments,
+    )
+}
 _EXPORTS = {"transformers": Export(_export, _load_with)}
 _BUILDS = {
-    "text": Build("texts -> a store of tokens", builds.add_text_arguments, builds.build_text),
-    "tokenizer": Build("texts -> a tokenizer's folder", builds.add_tokenizer_arguments, builds.build_tokenizer),
+    "text": Build(
+        "texts -> a store of tokens", builds.add_text_arguments, builds.build_text
+    ),
+    "tokenizer": Build(
+        "texts -> a tokenizer's folder",
+        builds.add_tokenizer_arguments,
+        builds.build_tokenizer,
+    ),
 }
 _STORES = {
     "a store of text": Store(builds.inspect_store, builds.show_store),
@@ -70,7 +85,9 @@ class LanguageWing(Wing):
 
         return assembly.open_split(recipe, split)
 
-    def open_paths(self, recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:
+    def open_paths(
+        self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
+    ) -> SampleSource:
         """Lines of a .txt file, or rows of a table."""
         from r2mae.modalities.language import assembly
 
@@ -78,7 +95,11 @@ class LanguageWing(Wing):
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:
         """`--column`."""
-        parser.add_argument("--column", metavar="NAME", help="of a table of texts; by default the recipe's")
+        parser.add_argument(
+            "--column",
+            metavar="NAME",
+            help="of a table of texts; by default the recipe's",
+        )
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
         """Cards of texts list tokens; a pretraining sample is a row of them."""
@@ -102,7 +123,9 @@ class LanguageWing(Wing):
 
         return assembly.checkpoint_facts(recipe)
 
-    def with_checkpoint_facts(self, recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
+    def with_checkpoint_facts(
+        self, recipe: AnyRecipe, manifest: dict[str, Any]
+    ) -> AnyRecipe:
         """The recipe with the tokenizer and configuration of a checkpoint."""
         from r2mae.modalities.language import assembly
 
@@ -112,7 +135,9 @@ class LanguageWing(Wing):
         """Rows must fit the positions of the run's model."""
         most = loaded.model.base.config.max_position_embeddings  # type: ignore[union-attr]
         if recipe.data.length > most:
-            raise InputError(f"data.length of --data must be {most} at most, as the run's, got {recipe.data.length}.")
+            raise InputError(
+                f"data.length of --data must be {most} at most, as the run's, got {recipe.data.length}."
+            )
 
 
 WING = LanguageWing()

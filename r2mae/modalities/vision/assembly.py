@@ -17,13 +17,21 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
     from r2mae.modalities.vision.models.timm_encoder import is_plain_vit
 
     section, encoder = recipe.model, _create_encoder(recipe)
-    shared = {"normalize_targets": section.normalize_targets, **_pixel_statistics(recipe)}
+    shared = {
+        "normalize_targets": section.normalize_targets,
+        **_pixel_statistics(recipe),
+    }
     model: nn.Module
     if is_plain_vit(encoder):
         model = MaskedAutoencoder(encoder, **section.decoder, **shared)
     else:
         _check_no_decoder(section)
-        model = MaskedBackbone(encoder, image_size=recipe.data.image_size, patch_size=section.patch_size, **shared)
+        model = MaskedBackbone(
+            encoder,
+            image_size=recipe.data.image_size,
+            patch_size=section.patch_size,
+            **shared,
+        )
     if section.init_from is not None:
         load_initial_weights(model, section.init_from)
     return model
@@ -39,13 +47,17 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
     section = recipe.model
     # Given as 0 too: some architectures drop paths by themselves.
     drops = section.drop_path > 0 or takes(section.encoder, "drop_path_rate")
-    encoder = _create_encoder(recipe, **({"drop_path_rate": section.drop_path} if drops else {}))
+    encoder = _create_encoder(
+        recipe, **({"drop_path_rate": section.drop_path} if drops else {})
+    )
     if is_plain_vit(encoder):
         initialize_like_mae(encoder, encoder)
     model = ImageEncoder(encoder, pooling=section.pooling, **_pixel_statistics(recipe))
     if section.init_from is not None:
         load_initial_weights(model, section.init_from)
-    return model.requires_grad_()  # position embeddings, fixed in pretraining, learn here
+    return (
+        model.requires_grad_()
+    )  # position embeddings, fixed in pretraining, learn here
 
 
 def _create_encoder(recipe: AnyRecipe, **more: Any) -> Any:
@@ -70,8 +82,13 @@ def _pixel_statistics(recipe: AnyRecipe) -> dict[str, tuple[float, ...]]:
     card, channels = load_card(recipe.data.card), recipe.data.channels
     for name in ("mean", "std"):
         if not getattr(card, name):
-            raise InputError(f"data.card must give {name} of pixels, got nothing in {recipe.data.card!r}.")
-    return {"pixel_mean": _per_channel(card.mean, channels), "pixel_std": _per_channel(card.std, channels)}
+            raise InputError(
+                f"data.card must give {name} of pixels, got nothing in {recipe.data.card!r}."
+            )
+    return {
+        "pixel_mean": _per_channel(card.mean, channels),
+        "pixel_std": _per_channel(card.std, channels),
+    }
 
 
 def _check_no_decoder(section: Any) -> None:
@@ -85,7 +102,9 @@ def _check_no_decoder(section: Any) -> None:
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     """A card's statistics for grey or colour: grey takes their mean, colour repeats grey's."""
-    return values if len(values) == channels else (sum(values) / len(values),) * channels
+    return (
+        values if len(values) == channels else (sum(values) / len(values),) * channels
+    )
 
 
 def open_split(recipe: AnyRecipe, split: str) -> SampleSource:

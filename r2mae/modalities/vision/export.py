@@ -15,7 +15,12 @@ from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.wing import LoadedRun
 
 # A recipe's key -> the argument of timm's VisionTransformer.
-_SHAPE = {"patch_size": "patch_size", "width": "embed_dim", "depth": "depth", "heads": "num_heads"}
+_SHAPE = {
+    "patch_size": "patch_size",
+    "width": "embed_dim",
+    "depth": "depth",
+    "heads": "num_heads",
+}
 
 
 def export_to_timm(loaded: LoadedRun, folder: Path) -> float:
@@ -54,7 +59,9 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
 
     recipe = loaded.recipe
     if not isinstance(recipe, PretrainRecipe):
-        raise InputError("RUN must be a pretraining run to be exported to transformers. Use --to timm.")
+        raise InputError(
+            "RUN must be a pretraining run to be exported to transformers. Use --to timm."
+        )
     mean_ratio = recipe.mask.law.mean(1.0)  # of a law that moves, where it ends
 
     def write(to: Path) -> float:
@@ -73,27 +80,36 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
 def _linear(model: Classifier) -> nn.Linear:
     last = model.head[-1]
     if len(model.head) > 2 or not isinstance(last, nn.Linear):
-        raise InputError("tune.hidden must be null to be exported, since timm's heads are one linear map.")
+        raise InputError(
+            "tune.hidden must be null to be exported, since timm's heads are one linear map."
+        )
     return last
 
 
 def timm_arguments(section: Any, encoder: Any) -> dict[str, Any]:
     """What timm was given to build the encoder: a ViT's shape in a recipe's own words, and the arguments."""
-    words_of_vits = _SHAPE if is_plain_vit(encoder) else {}  # elsewhere patch_size is what is hidden
+    words_of_vits = (
+        _SHAPE if is_plain_vit(encoder) else {}
+    )  # elsewhere patch_size is what is hidden
     given = {theirs: getattr(section, ours) for ours, theirs in words_of_vits.items()}
-    return {name: value for name, value in given.items() if value is not None} | dict(section.arguments)
+    return {name: value for name, value in given.items() if value is not None} | dict(
+        section.arguments
+    )
 
 
 def run_facts(loaded: LoadedRun) -> RunFacts:
     """What the checkpoint says of itself, and the data card of what the card names."""
     manifest, recipe = loaded.manifest, loaded.recipe
     if isinstance(recipe, PretrainRecipe):
-        law = {key: value for key, value in manifest["law"].items() if value is not None}
+        law = {
+            key: value for key, value in manifest["law"].items() if value is not None
+        }
         trained = {"mask law": f"`{words(law)}`, pattern {recipe.mask.pattern}"}
     else:
         trained = {"classes": ", ".join(manifest["class_names"][:20])}
         trained |= {
-            f"test {name}": f"{value:.4f}" for name, value in loaded.folder.read_status().get("test", {}).items()
+            f"test {name}": f"{value:.4f}"
+            for name, value in loaded.folder.read_status().get("test", {}).items()
         }
     written = manifest["recipe"]
     card = load_card(recipe.data.card)
@@ -101,7 +117,9 @@ def run_facts(loaded: LoadedRun) -> RunFacts:
     return RunFacts(
         run=loaded.folder.name,
         architecture=recipe.model.encoder,
-        shape=timm_arguments(recipe.model, getattr(loaded.model, "backbone", loaded.model).encoder),
+        shape=timm_arguments(
+            recipe.model, getattr(loaded.model, "backbone", loaded.model).encoder
+        ),
         image_size=recipe.data.image_size,
         channels=recipe.data.channels,
         trained=trained,
@@ -112,7 +130,9 @@ def run_facts(loaded: LoadedRun) -> RunFacts:
         global_samples=recipe.batch.global_samples,
         held_out_loss=manifest.get("validation_loss"),
         # A path says more of a computer than of a model.
-        initial_weights=source if source is None or not Path(source).exists() else Path(source).resolve().name,
+        initial_weights=source
+        if source is None or not Path(source).exists()
+        else Path(source).resolve().name,
         version=manifest["versions"].get("r2mae"),
         commit=manifest["commit"],
     )

@@ -15,9 +15,17 @@ from r2mae.data.retry import retried
 from r2mae.data.source import Batch
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
-from r2mae.modalities.vision.image_records import ImageRecords, open_record_paths, open_records
+from r2mae.modalities.vision.image_records import (
+    ImageRecords,
+    open_record_paths,
+    open_records,
+)
 from r2mae.modalities.vision.mixing import mix_pairs
-from r2mae.modalities.vision.schema import AugmentSection, TuningAugmentSection, VisionData
+from r2mae.modalities.vision.schema import (
+    AugmentSection,
+    TuningAugmentSection,
+    VisionData,
+)
 
 _CROP_TRIES = 10
 _ASPECT = (3 / 4, 4 / 3)
@@ -26,12 +34,19 @@ Box = tuple[float, float, float, float]
 
 def open_images(section: VisionData, split: str) -> "Images":
     """The images of a recipe's data section, split "train" or "test"."""
-    return Images(open_records(load_card(section.card), section.root, split, section.label_column), section)
+    return Images(
+        open_records(
+            load_card(section.card), section.root, split, section.label_column
+        ),
+        section,
+    )
 
 
 def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
     """The images of a folder, parquet files or image files, seen as the recipe sees its own."""
-    return Images(open_record_paths(load_card(section.card), paths, section.label_column), section)
+    return Images(
+        open_record_paths(load_card(section.card), paths, section.label_column), section
+    )
 
 
 class Images:
@@ -69,27 +84,50 @@ class Images:
         """
         skipped: list[str] = []
         found = [self._pixels(index, skipped) for index in indices.tolist()]
-        read, pixels = torch.tensor([at for at, _ in found], dtype=torch.int64), [image for _, image in found]
+        read, pixels = (
+            torch.tensor([at for at, _ in found], dtype=torch.int64),
+            [image for _, image in found],
+        )
         if positions is None or self.section.augment is None:
-            views = [_view(image, _central_box(image), False, self.section.image_size) for image in pixels]
+            views = [
+                _view(image, _central_box(image), False, self.section.image_size)
+                for image in pixels
+            ]
         else:
             counter = torch.arange(4 * _CROP_TRIES + 1)
-            draws = uniforms(seed, RandomStream.AUGMENT, positions[:, None], counter).numpy()
-            views = [self._augmented(image, draw) for image, draw in zip(pixels, draws, strict=True)]
+            draws = uniforms(
+                seed, RandomStream.AUGMENT, positions[:, None], counter
+            ).numpy()
+            views = [
+                self._augmented(image, draw)
+                for image, draw in zip(pixels, draws, strict=True)
+            ]
         images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
         batch = {"images": images, "indices": read, "skipped": tuple(skipped)}
         augment = self.section.augment
-        if positions is not None and isinstance(augment, TuningAugmentSection) and augment.mixes:
-            batch["images"], batch["share"] = mix_pairs(images, positions, seed, augment)
+        if (
+            positions is not None
+            and isinstance(augment, TuningAugmentSection)
+            and augment.mixes
+        ):
+            batch["images"], batch["share"] = mix_pairs(
+                images, positions, seed, augment
+            )
         return batch
 
-    def _augmented(self, image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    def _augmented(
+        self, image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.uint8]:
         augment = self.section.augment
         assert augment is not None
         flip = augment.flip and bool(draw[-1] < 0.5)
-        return _view(image, _crop_box(image, draw, augment), flip, self.section.image_size)
+        return _view(
+            image, _crop_box(image, draw, augment), flip, self.section.image_size
+        )
 
-    def _pixels(self, index: int, skipped: list[str]) -> tuple[int, npt.NDArray[np.uint8]]:
+    def _pixels(
+        self, index: int, skipped: list[str]
+    ) -> tuple[int, npt.NDArray[np.uint8]]:
         """(index read, decoded pixels); an unreadable image is an error, or its next readable neighbour stands in."""
         for neighbour in range(len(self)):
             at = (index + neighbour) % len(self)
@@ -108,7 +146,9 @@ class Images:
         try:
             raw = retried(lambda: self.records.read(index))
         except OSError as error:
-            raise InputError(f"{self.records.name(index)} (sample {index}) must be readable, got {error}.") from None
+            raise InputError(
+                f"{self.records.name(index)} (sample {index}) must be readable, got {error}."
+            ) from None
         channels = self.section.channels
         if isinstance(raw, bytes):
             pixels = decode(raw, channels, self.records.name(index))
@@ -132,10 +172,14 @@ def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(io.BytesIO(raw))
             if image.mode.startswith("I;16") or image.mode == "I":
-                image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).astype(np.uint8))
+                image = Image.fromarray(
+                    (np.asarray(image).clip(0, 65535) / 257).astype(np.uint8)
+                )
             pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     except Exception as error:
-        raise InputError(f"{name} must be a whole, readable image, got {type(error).__name__}: {error}.") from None
+        raise InputError(
+            f"{name} must be a whole, readable image, got {type(error).__name__}: {error}."
+        ) from None
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -147,17 +191,26 @@ def _central_box(image: npt.NDArray[np.uint8]) -> Box:
     return left, top, left + side, top + side
 
 
-def _crop_box(image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64], augment: AugmentSection) -> Box:
+def _crop_box(
+    image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64], augment: AugmentSection
+) -> Box:
     """A random resized crop: area share in crop_scale, aspect 3/4 to 4/3; the central square when none fits.
 
     Source: torchvision's RandomResizedCrop (Szegedy et al. 2014), its draws replaced by the position's.
     """
     height, width = image.shape[:2]
     low, high = augment.crop_scale
-    for area_draw, aspect_draw, top_draw, left_draw in draw[:-1].reshape(_CROP_TRIES, 4):
+    for area_draw, aspect_draw, top_draw, left_draw in draw[:-1].reshape(
+        _CROP_TRIES, 4
+    ):
         area = height * width * (low + (high - low) * area_draw)
-        aspect = math.exp(math.log(_ASPECT[0]) + aspect_draw * math.log(_ASPECT[1] / _ASPECT[0]))
-        crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        aspect = math.exp(
+            math.log(_ASPECT[0]) + aspect_draw * math.log(_ASPECT[1] / _ASPECT[0])
+        )
+        crop_width, crop_height = (
+            round(math.sqrt(area * aspect)),
+            round(math.sqrt(area / aspect)),
+        )
         if 0 < crop_width <= width and 0 < crop_height <= height:
             left = math.floor(left_draw * (width - crop_width + 1))
             top = math.floor(top_draw * (height - crop_height + 1))
@@ -165,7 +218,9 @@ def _crop_box(image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64], augme
     return _central_box(image)
 
 
-def _view(image: npt.NDArray[np.uint8], box: Box, flip: bool, size: int) -> npt.NDArray[np.uint8]:
+def _view(
+    image: npt.NDArray[np.uint8], box: Box, flip: bool, size: int
+) -> npt.NDArray[np.uint8]:
     """The box of an image (H, W, C), resized to (size, size, C) with bicubic filtering."""
     if box == (0, 0, size, size) and image.shape[:2] == (size, size):
         view: Any = image
@@ -174,5 +229,7 @@ def _view(image: npt.NDArray[np.uint8], box: Box, flip: bool, size: int) -> npt.
 
         grey = image.shape[2] == 1
         picture = Image.fromarray(image[:, :, 0] if grey else image)
-        view = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=box)).reshape(size, size, -1)
+        view = np.asarray(
+            picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
+        ).reshape(size, size, -1)
     return np.ascontiguousarray(view[:, ::-1]) if flip else view

@@ -12,7 +12,9 @@ from r2mae.masking.rng import RandomStream, uniforms
 from r2mae.modalities.vision.schema import TuningAugmentSection
 
 
-def mix_pairs(images: Tensor, positions: Tensor, seed: int, augment: TuningAugmentSection) -> tuple[Tensor, Tensor]:
+def mix_pairs(
+    images: Tensor, positions: Tensor, seed: int, augment: TuningAugmentSection
+) -> tuple[Tensor, Tensor]:
     """(images mixed with their partners (B, C, S, S) uint8, share (B,) of its own label that each one keeps).
 
     images: (B, C, S, S) uint8 at positions (B,) of the stream, the first of them even.
@@ -25,11 +27,17 @@ def mix_pairs(images: Tensor, positions: Tensor, seed: int, augment: TuningAugme
     pair = positions // 2
     draws = uniforms(seed, RandomStream.MIX, pair[:, None], torch.arange(4)).numpy()
     cuts = draws[:, 0] < _cut_probability(augment)
-    share = np.where(cuts, _beta(draws[:, 1], augment.cutmix), _beta(draws[:, 1], augment.mixup))
-    keep = torch.from_numpy(np.broadcast_to(share[:, None, None], (len(images), *images.shape[2:])).copy())
+    share = np.where(
+        cuts, _beta(draws[:, 1], augment.cutmix), _beta(draws[:, 1], augment.mixup)
+    )
+    keep = torch.from_numpy(
+        np.broadcast_to(share[:, None, None], (len(images), *images.shape[2:])).copy()
+    )
     for row in np.flatnonzero(cuts):
         keep[row] = 1.0
-        keep[row][_box(images.shape[-1], float(share[row]), draws[row, 2], draws[row, 3])] = 0.0
+        keep[row][
+            _box(images.shape[-1], float(share[row]), draws[row, 2], draws[row, 3])
+        ] = 0.0
     partners = images.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
     weight = keep[:, None].float()
     mixed = (images * weight + partners * (1 - weight)).round().to(torch.uint8)
@@ -46,13 +54,18 @@ def _beta(uniform: npt.NDArray[np.float64], alpha: float) -> npt.NDArray[np.floa
     """Draws of Beta(alpha, alpha) by its quantiles."""
     from scipy.special import betaincinv
 
-    return np.asarray(betaincinv(alpha, alpha, uniform)) if alpha > 0 else np.ones_like(uniform)
+    return (
+        np.asarray(betaincinv(alpha, alpha, uniform))
+        if alpha > 0
+        else np.ones_like(uniform)
+    )
 
 
 def _box(size: int, share: float, top: float, left: float) -> tuple[slice, slice]:
     """A square of area (1 - share), its centre anywhere, cut off at the border."""
     half = size * (1 - share) ** 0.5 / 2
     rows, columns = (
-        slice(max(0, round(centre * size - half)), max(0, round(centre * size + half))) for centre in (top, left)
+        slice(max(0, round(centre * size - half)), max(0, round(centre * size + half)))
+        for centre in (top, left)
     )
     return rows, columns

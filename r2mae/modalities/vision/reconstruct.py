@@ -13,9 +13,18 @@ _HELD_OUT, _MOST = 8, 64  # pictures without and with IMAGE
 
 def add_arguments(parser: ArgumentParser) -> None:
     """`IMAGE`, `--output` and `--ratios`."""
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files; default: held-out samples")
-    parser.add_argument("-o", "--output", metavar="PNG", help="default: RUN/pictures/reconstruct.png")
-    parser.add_argument("--ratios", default="0.25,0.5,0.75", metavar="P,P,P", help="fractions to hide")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="image files; default: held-out samples",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="PNG", help="default: RUN/pictures/reconstruct.png"
+    )
+    parser.add_argument(
+        "--ratios", default="0.25,0.5,0.75", metavar="P,P,P", help="fractions to hide"
+    )
 
 
 def check(arguments: Namespace) -> None:
@@ -34,13 +43,22 @@ def run(loaded: LoadedRun, arguments: Namespace) -> None:
     from r2mae.training.pictures import save_pictures
     from r2mae.training.watch import frozen_mask
 
-    recipe, ratios, output = loaded.recipe, parse_ratios(arguments.ratios), _output(arguments)
+    recipe, ratios, output = (
+        loaded.recipe,
+        parse_ratios(arguments.ratios),
+        _output(arguments),
+    )
     if arguments.images:
         source, most = assembly.open_paths(recipe, arguments.images), _MOST
     else:
-        source, most = hold_out(assembly.open_split(recipe, "train"), recipe.data.held_out)[1], _HELD_OUT
+        source, most = (
+            hold_out(assembly.open_split(recipe, "train"), recipe.data.held_out)[1],
+            _HELD_OUT,
+        )
     if recipe.task != "pretrain":
-        raise InputError(f"{arguments.run} must be a pretraining run, got one of task {recipe.task}.")
+        raise InputError(
+            f"{arguments.run} must be a pretraining run, got one of task {recipe.task}."
+        )
     batch = load_plain(source, torch.arange(min(most, len(source))), loaded.device)
     with torch.no_grad():
         masks = [frozen_mask(loaded.model, batch, ratio) for ratio in ratios]  # type: ignore[arg-type]
@@ -48,12 +66,24 @@ def run(loaded: LoadedRun, arguments: Namespace) -> None:
         save_pictures(loaded.model, batch, masks, output)
     loss_at = dict(zip(map(str, ratios), losses, strict=True))
     if arguments.json:
-        print(json.dumps({"picture": str(output), "images": len(batch["indices"]), "loss": loss_at}))
+        print(
+            json.dumps(
+                {
+                    "picture": str(output),
+                    "images": len(batch["indices"]),
+                    "loss": loss_at,
+                }
+            )
+        )
         return
-    print(f"{output}: {len(batch['indices'])} images; original, then given and predicted at each ratio")
+    print(
+        f"{output}: {len(batch['indices'])} images; original, then given and predicted at each ratio"
+    )
     for ratio, loss in zip(ratios, losses, strict=True):
         print(f"  ratio {ratio:g}  loss {loss:.4f}")
 
 
 def _output(arguments: Namespace) -> Path:
-    return Path(arguments.output or Path(arguments.run) / "pictures" / "reconstruct.png")
+    return Path(
+        arguments.output or Path(arguments.run) / "pictures" / "reconstruct.png"
+    )

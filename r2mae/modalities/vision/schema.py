@@ -19,7 +19,9 @@ class AugmentSection(Section):
     def _check(self) -> "AugmentSection":
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
-            raise ValueError(f"crop_scale must satisfy 0 < low <= high <= 1, got {list(self.crop_scale)}.")
+            raise ValueError(
+                f"crop_scale must satisfy 0 < low <= high <= 1, got {list(self.crop_scale)}."
+            )
         return self
 
 
@@ -97,15 +99,23 @@ class VisionModel(VisionEncoder):
     @property
     def decoder(self) -> dict[str, int]:
         """decoder_depth, decoder_width and decoder_heads, MAE's where not given."""
-        given = {"decoder_depth": self.decoder_depth, "decoder_width": self.decoder_width}
+        given = {
+            "decoder_depth": self.decoder_depth,
+            "decoder_width": self.decoder_width,
+        }
         given |= {"decoder_heads": self.decoder_heads}
-        return {name: _MAE_DECODER[name] if value is None else value for name, value in given.items()}
+        return {
+            name: _MAE_DECODER[name] if value is None else value
+            for name, value in given.items()
+        }
 
     @model_validator(mode="after")
     def _check(self) -> "VisionModel":
         width, heads = self.decoder["decoder_width"], self.decoder["decoder_heads"]
         if width % heads or width % 4:
-            raise ValueError(f"decoder_width must be divisible by 4 and by decoder_heads = {heads}, got {width}.")
+            raise ValueError(
+                f"decoder_width must be divisible by 4 and by decoder_heads = {heads}, got {width}."
+            )
         return self
 
 

@@ -31,7 +31,12 @@ def _export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
 
 
 _VERBS = {
-    "reconstruct": Verb("hide, predict and draw images", reconstruct.run, reconstruct.add_arguments, reconstruct.check)
+    "reconstruct": Verb(
+        "hide, predict and draw images",
+        reconstruct.run,
+        reconstruct.add_arguments,
+        reconstruct.check,
+    )
 }
 _EXPORTS = {
     "timm": Export(
@@ -62,7 +67,9 @@ class VisionWing(Wing):
 
         return assembly.open_split(recipe, split)
 
-    def open_paths(self, recipe: AnyRecipe, paths: list[str], arguments: Namespace) -> SampleSource:  # noqa: ARG002
+    def open_paths(
+        self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
+    ) -> SampleSource:  # noqa: ARG002
         """Image files, a folder of them, or a parquet file."""
         from r2mae.modalities.vision import assembly
 

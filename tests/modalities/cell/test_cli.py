@@ -19,7 +19,10 @@ SMALL = (
     "watch={samples: 20, ratios: [0.3]}",
     "checkpoint={every_steps: 4}",
 )
-TRANSFORMER = ("model={encoder: transformer, width: 16, depth: 1, heads: 2}", "mask={expressed_share: 0.5}")
+TRANSFORMER = (
+    "model={encoder: transformer, width: 16, depth: 1, heads: 2}",
+    "mask={expressed_share: 0.5}",
+)
 
 
 def settings(*more):
@@ -69,9 +72,13 @@ def test_build_and_inspect(scratch, capsys):
     assert [file["missing"] for file in report["files"]] == [5, 0]
     assert report["obs"] == {"kind": 2, "donor": 3}
     said(capsys, "pretrain", RECIPE, "--name", "s", *settings("data.root=out/store"))
-    assert "must exist" in refused(capsys, "data", "build", "cells", "out/other", "nope*.h5ad")
+    assert "must exist" in refused(
+        capsys, "data", "build", "cells", "out/other", "nope*.h5ad"
+    )
     assert not (scratch / "out" / "other").exists()
-    assert "out must be a store, got a folder that is no store" in refused(capsys, "data", "inspect", "out")
+    assert "out must be a store, got a folder that is no store" in refused(
+        capsys, "data", "inspect", "out"
+    )
 
 
 def test_embed_adds_to_a_copy(here, capsys):
@@ -88,29 +95,77 @@ def test_embed_adds_to_a_copy(here, capsys):
 def test_embed_of_other_genes(here, capsys):
     cells = make_cells(20, 60)[:, 15:].copy()
     cells[:, ::-1].copy().write_h5ad("other.h5ad")
-    printed = said(capsys, "embed", "runs/run", "other.h5ad", "-o", "more.h5ad", "--json")
-    assert json.loads(printed)["genes"] == {"known": 40, "found": 25, "missing": 15, "ignored": 20}
-    line = refused(capsys, "embed", "runs/run", "other.h5ad", "-o", "none.h5ad", "--min-overlap", "0.9")
+    printed = said(
+        capsys, "embed", "runs/run", "other.h5ad", "-o", "more.h5ad", "--json"
+    )
+    assert json.loads(printed)["genes"] == {
+        "known": 40,
+        "found": 25,
+        "missing": 15,
+        "ignored": 20,
+    }
+    line = refused(
+        capsys,
+        "embed",
+        "runs/run",
+        "other.h5ad",
+        "-o",
+        "none.h5ad",
+        "--min-overlap",
+        "0.9",
+    )
     assert "at least 90% of the 40 genes, got 25" in line
     assert not (here / "none.h5ad").exists()
-    assert "in an existing folder" in refused(capsys, "embed", "runs/run", "cells.h5ad", "-o", "out.csv")
-    assert "must not write over DATA" in refused(capsys, "embed", "runs/run", "cells.h5ad", "-o", "cells.h5ad")
-    assert "must be .npy or .parquet here" in refused(capsys, "embed", "runs/run", "test", "-o", "out.h5ad")
+    assert "in an existing folder" in refused(
+        capsys, "embed", "runs/run", "cells.h5ad", "-o", "out.csv"
+    )
+    assert "must not write over DATA" in refused(
+        capsys, "embed", "runs/run", "cells.h5ad", "-o", "cells.h5ad"
+    )
+    assert "must be .npy or .parquet here" in refused(
+        capsys, "embed", "runs/run", "test", "-o", "out.h5ad"
+    )
 
 
 def test_evaluate_tasks(here, capsys):
     for task in ("knn", "linear_probe"):
-        row = json.loads(said(capsys, "evaluate", "runs/run", "--task", task, "--baselines", "--json"))
+        row = json.loads(
+            said(
+                capsys, "evaluate", "runs/run", "--task", task, "--baselines", "--json"
+            )
+        )
         assert set(row["scores"]) == {"pretrained", "untrained", "PCA-50"}
         assert row["scores"]["PCA-50"]["accuracy"] > 0.7
-    rows = json.loads(said(capsys, "evaluate", "runs/run", "--task", "imputation", "--ratios", "0.3", "--json"))["rows"]
+    rows = json.loads(
+        said(
+            capsys,
+            "evaluate",
+            "runs/run",
+            "--task",
+            "imputation",
+            "--ratios",
+            "0.3",
+            "--json",
+        )
+    )["rows"]
     assert set(rows[0]["scores"]) == {"run", "gene mean", "PCA-50", "kNN-15"}
     # In a process of its own: UMAP's threads would hang every process that tests fork later.
-    clustering = ("evaluate", "runs/run", "--task", "clustering", "--baselines", "--umap", "u.png", "--json")
+    clustering = (
+        "evaluate",
+        "runs/run",
+        "--task",
+        "clustering",
+        "--baselines",
+        "--umap",
+        "u.png",
+        "--json",
+    )
     scores = json.loads(r2mae(*clustering, cwd=here, check=0).stdout)["scores"]
     assert scores["PCA-50"]["nmi"] > 0.2
     assert (here / "u.png").stat().st_size > 5000
-    assert "a column 'knd' in obs" in refused(capsys, "evaluate", "runs/run", "--task", "knn", "--label", "knd")
+    assert "a column 'knd' in obs" in refused(
+        capsys, "evaluate", "runs/run", "--task", "knn", "--label", "knd"
+    )
     by_donor = said(capsys, "evaluate", "runs/run", "--task", "knn", "--label", "donor")
     assert "knn" in by_donor
 
@@ -126,27 +181,60 @@ def test_a_run_is_evaluated_where_its_data_is_gone(here, capsys):
 
 def test_finetune_keeps_the_runs_genes(here, capsys):
     recipe = ROOT / "recipes" / "cell" / "pbmc3k_finetune.yaml"
-    shape = json.loads((here / "runs/run/checkpoints/step_12/manifest.json").read_text())["recipe"]["model"]
-    known = {key: shape[key] for key in ("encoder", "width", "depth", "heads", "hidden")} | {"init_from": "runs/run"}
-    more = [f"model={json.dumps(known)}", "repeat={seeds: 1, labels_per_class: [5, all]}", "watch={samples: 20}"]
+    shape = json.loads(
+        (here / "runs/run/checkpoints/step_12/manifest.json").read_text()
+    )["recipe"]["model"]
+    known = {
+        key: shape[key] for key in ("encoder", "width", "depth", "heads", "hidden")
+    } | {"init_from": "runs/run"}
+    more = [
+        f"model={json.dumps(known)}",
+        "repeat={seeds: 1, labels_per_class: [5, all]}",
+        "watch={samples: 20}",
+    ]
     scores = json.loads(
-        said(capsys, "finetune", recipe, "--name", f"tuned_{shape['encoder']}", *settings(*more), "--json")
+        said(
+            capsys,
+            "finetune",
+            recipe,
+            "--name",
+            f"tuned_{shape['encoder']}",
+            *settings(*more),
+            "--json",
+        )
     )
     assert scores["classes"] == ["B", "T"]
     assert scores["scores"][-1]["accuracy"] > 0.5
     run = f"runs/tuned_{shape['encoder']}/labels_all/seed_0"
-    told = json.loads(said(capsys, "predict", run, "cells.h5ad", "-o", "types.csv", "--json"))
-    assert sum(told["classes"].values()) == told["samples"] == len(pd.read_csv("types.csv"))
-    line = refused(capsys, "finetune", recipe, "--name", "no", *settings(*more, "data.genes.min_cells=3"))
+    told = json.loads(
+        said(capsys, "predict", run, "cells.h5ad", "-o", "types.csv", "--json")
+    )
+    assert (
+        sum(told["classes"].values())
+        == told["samples"]
+        == len(pd.read_csv("types.csv"))
+    )
+    line = refused(
+        capsys,
+        "finetune",
+        recipe,
+        "--name",
+        "no",
+        *settings(*more, "data.genes.min_cells=3"),
+    )
     assert "data.genes must be left out with model.init_from" in line
-    line = refused(capsys, "finetune", recipe, "--name", "no", *settings(*more, "model.width=32"))
+    line = refused(
+        capsys, "finetune", recipe, "--name", "no", *settings(*more, "model.width=32")
+    )
     assert "must fit the recipe's model" in line
 
 
 def test_a_stopped_run_goes_on_with_its_genes(here, capsys):
     name = ["--name", "again", *settings("schedule={steps: 8}")]
     said(capsys, "pretrain", RECIPE, *name)
-    manifest = json.loads((here / "runs/again/checkpoints/step_8/manifest.json").read_text())
+    manifest = json.loads(
+        (here / "runs/again/checkpoints/step_8/manifest.json").read_text()
+    )
     assert manifest["genes"] == [f"gene_{n}" for n in range(40)]
 
 
@@ -176,5 +264,15 @@ def test_bad_settings_are_one_line(setting, here, capsys):
 
 
 def test_a_column_pattern_and_dense_decoys_train(here, capsys):
-    for name, mask in (("columns", "mask={pattern: column}"), ("shares", "mask={expressed_share: 0.5, scope: sample}")):
-        said(capsys, "pretrain", RECIPE, "--name", name, *settings(mask, "schedule={steps: 4}"))
+    for name, mask in (
+        ("columns", "mask={pattern: column}"),
+        ("shares", "mask={expressed_share: 0.5, scope: sample}"),
+    ):
+        said(
+            capsys,
+            "pretrain",
+            RECIPE,
+            "--name",
+            name,
+            *settings(mask, "schedule={steps: 4}"),
+        )

@@ -28,7 +28,9 @@ class Source:
 def test_words_are_counted_on_both_strands():
     counts = count_contexts(Source([[0, 0, 1, 4, 2, 3]]), side=1)
     wanted = np.zeros((4, 4, 4))
-    wanted[0, 0, 1] = wanted[2, 3, 3] = 1  # AAC, and GTT of the other strand; nothing spans the N
+    wanted[0, 0, 1] = wanted[2, 3, 3] = (
+        1  # AAC, and GTT of the other strand; nothing spans the N
+    )
     assert np.array_equal(counts, wanted)
 
 
@@ -36,15 +38,25 @@ def brute(counts, left, base, right, strength):
     """Shares by the definition, one context at a time."""
     side = counts.ndim // 2
     lengths = (len(left), len(right))
-    slices = [slice(None)] * (side - lengths[0]) + [*left, slice(None), *right] + [slice(None)] * (side - lengths[1])
+    slices = (
+        [slice(None)] * (side - lengths[0])
+        + [*left, slice(None), *right]
+        + [slice(None)] * (side - lengths[1])
+    )
     here = counts[tuple(slices)]
     axis = side - lengths[0]
-    found = here.sum(axis=tuple(n for n in range(here.ndim) if n != axis)) if here.ndim > 1 else here
+    found = (
+        here.sum(axis=tuple(n for n in range(here.ndim) if n != axis))
+        if here.ndim > 1
+        else here
+    )
     if not left and not right:
         prior = 0.25
     else:
         cut_left, cut_right = lengths[0] >= lengths[1], lengths[1] >= lengths[0]
-        prior = brute(counts, left[cut_left:], base, right[: len(right) - cut_right], strength)
+        prior = brute(
+            counts, left[cut_left:], base, right[: len(right) - cut_right], strength
+        )
     return (found[base] + strength * prior) / (found.sum() + strength)
 
 
@@ -54,9 +66,14 @@ def test_shares_are_those_of_the_definition():
     model = CountModel(counts, 3.0)
     for lengths in itertools.product(range(3), repeat=2):
         for _ in range(5):
-            left, right = (tuple(draw.integers(0, 4, length).tolist()) for length in lengths)
+            left, right = (
+                tuple(draw.integers(0, 4, length).tolist()) for length in lengths
+            )
             base = int(draw.integers(4))
-            number = [sum(4 ** (len(part) - 1 - n) * value for n, value in enumerate(part)) for part in (left, right)]
+            number = [
+                sum(4 ** (len(part) - 1 - n) * value for n, value in enumerate(part))
+                for part in (left, right)
+            ]
             assert model.tables[lengths][number[0], base, number[1]] == pytest.approx(
                 brute(counts, left, base, right, 3.0)
             )
@@ -69,13 +86,19 @@ def test_only_visible_known_neighbours_are_looked_at():
     bases = torch.tensor([[1, 2, 3, 0, 4, 1]])
     is_hidden = torch.tensor([[False, False, True, False, False, True]])
     found = np.exp(-model.losses(bases, is_hidden))
-    assert found[0] == pytest.approx(brute(counts, (1, 2), 3, (0,), 1.0))  # one to the right, then N
+    assert found[0] == pytest.approx(
+        brute(counts, (1, 2), 3, (0,), 1.0)
+    )  # one to the right, then N
     assert found[1] == pytest.approx(brute(counts, (), 1, (), 1.0))
     other = torch.where(is_hidden, (bases + 1) % 4, bases)
     alone = torch.tensor([[False, False, True, False, False, False]])
     hidden_too = torch.tensor([[False, True, True, False, False, False]])
-    assert np.exp(-model.losses(bases, hidden_too))[1] == pytest.approx(brute(counts, (), 3, (0,), 1.0))
-    assert np.exp(-model.losses(other, alone))[0] == pytest.approx(brute(counts, (1, 2), 0, (0,), 1.0))
+    assert np.exp(-model.losses(bases, hidden_too))[1] == pytest.approx(
+        brute(counts, (), 3, (0,), 1.0)
+    )
+    assert np.exp(-model.losses(other, alone))[0] == pytest.approx(
+        brute(counts, (1, 2), 0, (0,), 1.0)
+    )
 
 
 def test_a_chain_is_known_by_its_two_neighbours():
@@ -88,7 +111,9 @@ def test_a_chain_is_known_by_its_two_neighbours():
     bases = np.zeros((400, 500), dtype=np.int64)
     bases[:, 0] = draw.choice(4, 400, p=pairs.sum(axis=1) / pairs.sum())
     for n in range(1, 500):
-        bases[:, n] = (draw.random(400)[:, None] > steps.cumsum(axis=1)[bases[:, n - 1]]).sum(axis=1)
+        bases[:, n] = (
+            draw.random(400)[:, None] > steps.cumsum(axis=1)[bases[:, n - 1]]
+        ).sum(axis=1)
     counts = count_contexts(Source(bases[:300]), side=2)
     is_hidden = torch.zeros(100, 500, dtype=torch.bool)
     is_hidden[:, 5:-5:10] = True

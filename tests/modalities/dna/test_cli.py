@@ -63,7 +63,9 @@ def write_genome(folder):
     """A genome that is easy: ACGT over and over, a tenth of its bases random."""
     draw = np.random.default_rng(0)
     letters = np.array(list("ACGT"))[np.arange(4000) % 4]
-    letters = np.where(draw.random(4000) < 0.1, draw.choice(list("ACGT"), 4000), letters)
+    letters = np.where(
+        draw.random(4000) < 0.1, draw.choice(list("ACGT"), 4000), letters
+    )
     text = "".join(letters)
     (folder / "genome.fa").write_text(f">one\n{text}\n")
     return text
@@ -74,13 +76,23 @@ def write_variants(folder, text):
     draw, rows = np.random.default_rng(1), []
     for place in draw.permutation(np.arange(3000, 4000))[:400]:
         ref, usual = text[place], "ACGT"[place % 4]
-        alt = usual if ref != usual else draw.choice([letter for letter in "ACGT" if letter != ref])
+        alt = (
+            usual
+            if ref != usual
+            else draw.choice([letter for letter in "ACGT" if letter != ref])
+        )
         rows.append((place + 1, ref, alt, "benign" if ref != usual else "pathogenic"))
-    rows += [(10, text[9], "<DEL>", "benign"), (20, text[19:21], text[19], "pathogenic")]
+    rows += [
+        (10, text[9], "<DEL>", "benign"),
+        (20, text[19:21], text[19], "pathogenic"),
+    ]
     rows = sorted(rows)
     body = "".join(f"{at},{ref},{alt},{kind}\n" for at, ref, alt, kind in rows)
     (folder / "variants.csv").write_text("pos,ref,alt,kind\n" + body)
-    lines = "".join(f"one\t{at}\t.\t{ref}\t{alt}\t.\t.\tKIND={kind}\n" for at, ref, alt, kind in rows)
+    lines = "".join(
+        f"one\t{at}\t.\t{ref}\t{alt}\t.\t.\tKIND={kind}\n"
+        for at, ref, alt, kind in rows
+    )
     (folder / "variants.vcf").write_text(
         "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + lines
     )
@@ -96,7 +108,9 @@ def write_sequences(folder):
                 body[20:28] = list("TATATATA")
             rows.append(f"{''.join(body)},{('other', 'box')[n % 2]}")
         if split == "test":
-            rows.append((folder / "train.csv").read_text().splitlines()[1])  # one that training holds
+            rows.append(
+                (folder / "train.csv").read_text().splitlines()[1]
+            )  # one that training holds
         (folder / f"{split}.csv").write_text("sequence,kind\n" + "\n".join(rows) + "\n")
 
 
@@ -110,7 +124,18 @@ def trained(request, tmp_path_factory):
         write_variants(folder, write_genome(folder))
         write_sequences(folder)
         kind = request.param
-        assert main(["pretrain", str(RECIPE), "--name", "run", *settings(SMALL, model(kind), *LONGER[kind])]) == 0
+        assert (
+            main(
+                [
+                    "pretrain",
+                    str(RECIPE),
+                    "--name",
+                    "run",
+                    *settings(SMALL, model(kind), *LONGER[kind]),
+                ]
+            )
+            == 0
+        )
     return folder, kind
 
 
@@ -122,34 +147,73 @@ def here(trained, monkeypatch):
 
 
 def test_masked_beats_counts_of_bases(here, capsys):
-    found = json.loads(said(capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.1", "--json"))
+    found = json.loads(
+        said(
+            capsys,
+            "evaluate",
+            "runs/run",
+            "--task",
+            "masked",
+            "--ratios",
+            "0.1",
+            "--json",
+        )
+    )
     (score,) = found["scores"]
-    assert score["bases"] == 15 * 6  # windows of 64 in the 1,000 bases of the test interval
+    assert (
+        score["bases"] == 15 * 6
+    )  # windows of 64 in the 1,000 bases of the test interval
     assert score["loss"] < score["order_0_loss"] - 0.3
-    assert "contexts of 4 + 4" in said(capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.1")
+    assert "contexts of 4 + 4" in said(
+        capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.1"
+    )
 
 
 def test_scores_to_a_table_and_to_a_vcf(here, capsys):
-    found = json.loads(said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "scores.tsv", "--json"))
+    found = json.loads(
+        said(
+            capsys,
+            "score-variants",
+            "runs/run",
+            "variants.csv",
+            "-o",
+            "scores.tsv",
+            "--json",
+        )
+    )
     assert found["variants"] == 400
     assert found["skipped"] == {"symbolic": 1, "indel": 1}
     table = pd.read_csv("scores.tsv", sep="\t")
     assert list(table.columns) == ["contig", "position", "ref", "alt", "R2MAE", "kind"]
-    assert table[table.kind == "benign"]["R2MAE"].mean() > table[table.kind == "pathogenic"]["R2MAE"].mean() + 1
+    assert (
+        table[table.kind == "benign"]["R2MAE"].mean()
+        > table[table.kind == "pathogenic"]["R2MAE"].mean() + 1
+    )
     said(capsys, "score-variants", "runs/run", "variants.vcf", "-o", "scores.vcf")
     lines = Path("scores.vcf").read_text().splitlines()
     assert lines[1].startswith("##INFO=<ID=R2MAE,Number=A,Type=Float")
     records = [line.split("\t") for line in lines if not line.startswith("#")]
     assert len(records) == 402
-    scored = [float(record[7].rpartition("R2MAE=")[2]) for record in records if "R2MAE" in record[7]]
+    scored = [
+        float(record[7].rpartition("R2MAE=")[2])
+        for record in records
+        if "R2MAE" in record[7]
+    ]
     assert np.allclose(scored, table["R2MAE"], rtol=1e-4, atol=1e-5)
     said(capsys, "score-variants", "runs/run", "variants.vcf", "-o", "scores.vcf.gz")
-    with open_dna(Path("scores.vcf.gz")) as file:  # refuses bgzip without its last block
+    with open_dna(
+        Path("scores.vcf.gz")
+    ) as file:  # refuses bgzip without its last block
         assert file.read().decode().splitlines() == lines
     assert Path("scores.vcf.gz").read_bytes()[12:14] == b"BC"
     said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "scores.tsv.gz")
-    assert gzip.decompress(Path("scores.tsv.gz").read_bytes()) == Path("scores.tsv").read_bytes()
-    assert not [name for name in os.listdir() if name.startswith((".scoring", ".writing"))]
+    assert (
+        gzip.decompress(Path("scores.tsv.gz").read_bytes())
+        == Path("scores.tsv").read_bytes()
+    )
+    assert not [
+        name for name in os.listdir() if name.startswith((".scoring", ".writing"))
+    ]
 
 
 def test_a_vcf_is_scored_record_by_record_and_anew(here, capsys):
@@ -160,13 +224,19 @@ def test_a_vcf_is_scored_record_by_record_and_anew(here, capsys):
     lines.insert(1, '##INFO=<ID=R2MAE,Number=A,Type=Float,Description="old">')
     old = lines[10].split("\t")
     lines[10] = "\t".join([*old[:7], f"{old[7]};R2MAE=99"])
-    Path("odd.vcf").write_bytes("\n".join([*lines[:1], "##who=caf\xe9", *lines[1:], ""]).encode("latin-1"))
+    Path("odd.vcf").write_bytes(
+        "\n".join([*lines[:1], "##who=caf\xe9", *lines[1:], ""]).encode("latin-1")
+    )
     said(capsys, "score-variants", "runs/run", "variants.vcf", "-o", "plain.vcf")
     said(capsys, "score-variants", "runs/run", "odd.vcf", "-o", "scored.vcf")
     found = Path("scored.vcf").read_bytes().decode("latin-1").splitlines()
     assert "##who=caf\xe9" in found
     assert sum(line.startswith("##INFO=<ID=R2MAE") for line in found) == 1
-    known = {tuple(line.split("\t")[:5]): line for line in Path("plain.vcf").read_text().splitlines() if line[0] != "#"}
+    known = {
+        tuple(line.split("\t")[:5]): line
+        for line in Path("plain.vcf").read_text().splitlines()
+        if line[0] != "#"
+    }
     records = [line for line in found if line.strip() and line[0] != "#"]
     assert len(records) == len(known) - 1
     assert all(known[tuple(line.split("\t")[:5])] == line for line in records)
@@ -175,14 +245,33 @@ def test_a_vcf_is_scored_record_by_record_and_anew(here, capsys):
 def test_scores_of_something_else_are_refused(here, capsys):
     said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "mine.csv")
     table = pd.read_csv("mine.csv")
-    classes = ("--label", "kind", "--positive", "pathogenic", "--negative", "benign", "--draws-of-variants", 10)
-    words = ("evaluate", "runs/run", "--task", "variant_effect", *classes, "--variants", "theirs.csv")
+    classes = (
+        "--label",
+        "kind",
+        "--positive",
+        "pathogenic",
+        "--negative",
+        "benign",
+        "--draws-of-variants",
+        10,
+    )
+    words = (
+        "evaluate",
+        "runs/run",
+        "--task",
+        "variant_effect",
+        *classes,
+        "--variants",
+        "theirs.csv",
+    )
     table.assign(R2MAE=table["R2MAE"] - 0.1).to_csv("theirs.csv", index=False)
     assert "must be this run's scores" in refused(capsys, *words)
     table.assign(R2MAE="x").to_csv("theirs.csv", index=False)
     assert "must hold numbers" in refused(capsys, *words)
     os.mkdir("folder.tsv")
-    assert "got the folder" in refused(capsys, "score-variants", "runs/run", "variants.csv", "-o", "folder.tsv")
+    assert "got the folder" in refused(
+        capsys, "score-variants", "runs/run", "variants.csv", "-o", "folder.tsv"
+    )
     os.rmdir("folder.tsv")
 
 
@@ -191,16 +280,25 @@ def test_an_alignment_keeps_its_species_in_order(here, capsys):
     text = Path("genome.fa").read_text().split()[1][:2000]
 
     def write(name, *species):
-        rows = "".join(f"s {each}.one 0 2000 + 2000 {text if each == 'man' else other}\n" for each in species)
+        rows = "".join(
+            f"s {each}.one 0 2000 + 2000 {text if each == 'man' else other}\n"
+            for each in species
+        )
         Path(name).write_text(f"##maf version=1\na score=1\n{rows}")
 
     other = "".join(draw.choice(list("ACGT"), 2000))
     write("one.maf", "man", "ape", "dog")
     write("two.maf", "man", "dog", "ape")
     data = "data={root: one.maf, alignment: {reference: man}, length: 64}"
-    start = (*settings(SMALL, model(here), "schedule.steps=1", "schedule.warmup_steps=0"), "--set", data)
+    start = (
+        *settings(SMALL, model(here), "schedule.steps=1", "schedule.warmup_steps=0"),
+        "--set",
+        data,
+    )
     said(capsys, "pretrain", RECIPE, "--name", "aligned", "--fresh", *start)
-    Path("v.csv").write_text(f"pos,ref,alt\n100,{text[99]},{'A' if text[99] != 'A' else 'C'}\n")
+    Path("v.csv").write_text(
+        f"pos,ref,alt\n100,{text[99]},{'A' if text[99] != 'A' else 'C'}\n"
+    )
     words = ("score-variants", "runs/aligned", "v.csv", "-o", "v.tsv", "--reference")
     assert "'ape' as number 2, got 'dog'" in refused(capsys, *words, "two.maf")
     said(capsys, *words, "one.maf")
@@ -217,14 +315,35 @@ def test_an_alignment_keeps_its_species_in_order(here, capsys):
 
 def test_variant_effect_of_scored_and_of_bare_files(here, capsys):
     said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "scored.tsv")
-    classes = ("--label", "kind", "--positive", "pathogenic", "--negative", "benign", "--draws-of-variants", 100)
+    classes = (
+        "--label",
+        "kind",
+        "--positive",
+        "pathogenic",
+        "--negative",
+        "benign",
+        "--draws-of-variants",
+        100,
+    )
     words = ("evaluate", "runs/run", "--task", "variant_effect", *classes)
     Path("phylop.bedGraph").write_text("one\t0\t3500\t0.5\none\t3500\t3900\t1.5\n")
     found = [
-        json.loads(said(capsys, *words, "--variants", name, "--phylop", "phylop.bedGraph", "--json"))
+        json.loads(
+            said(
+                capsys,
+                *words,
+                "--variants",
+                name,
+                "--phylop",
+                "phylop.bedGraph",
+                "--json",
+            )
+        )
         for name in ("scored.tsv", "variants.csv")
     ]
-    assert found[0]["scores"]["run"]["auroc"]["value"] == pytest.approx(found[1]["scores"]["run"]["auroc"]["value"])
+    assert found[0]["scores"]["run"]["auroc"]["value"] == pytest.approx(
+        found[1]["scores"]["run"]["auroc"]["value"]
+    )
     assert found[0]["scores"]["run"]["auroc"]["low"] > 0.8
     assert set(found[0]["scores"]) == {"run", "transversion", "phyloP"}
     assert found[0]["variants"]["positive"] + found[0]["variants"]["negative"] == 400
@@ -239,7 +358,10 @@ def test_embed_windows_of_a_genome(here, capsys):
     Path("odd.fa").write_text(f">a\n{letters}{'N' * 100}\n>b\nACGT\n")
     assert main(["embed", "runs/run", "odd.fa", "-o", "odd.npy"]) == 0
     left = capsys.readouterr().err
-    assert "left out: 1 sequences shorter than a window, 1 windows with too few known bases" in left
+    assert (
+        "left out: 1 sequences shorter than a window, 1 windows with too few known bases"
+        in left
+    )
     assert Path("windows.names.csv").read_text().splitlines()[1] == "one:1-64,"
     said(capsys, "embed", "runs/run", "test", "-o", "windows.parquet")
     table = pd.read_parquet("windows.parquet")
@@ -251,7 +373,11 @@ def test_embed_windows_of_a_genome(here, capsys):
 @pytest.mark.parametrize("stride", [64, 32])
 def test_embed_what_is_held_out_where_no_test_split_is_named(here, capsys, stride):
     data = f"data={{root: genome.fa, length: 64, stride: {stride}, held_out: 0.1}}"
-    start = (*settings(SMALL, model(here), "schedule.steps=1", "schedule.warmup_steps=0"), "--set", data)
+    start = (
+        *settings(SMALL, model(here), "schedule.steps=1", "schedule.warmup_steps=0"),
+        "--set",
+        data,
+    )
     said(capsys, "pretrain", RECIPE, "--name", "plain", "--fresh", *start)
     said(capsys, "embed", "runs/plain", "test", "-o", "held.parquet")
     table = pd.read_parquet("held.parquet")
@@ -261,7 +387,17 @@ def test_embed_what_is_held_out_where_no_test_split_is_named(here, capsys, strid
 
 def test_finetune_and_probe_from_the_run(here, capsys):
     start = model(here, "runs/run")
-    found = json.loads(said(capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE, start), "--json"))
+    found = json.loads(
+        said(
+            capsys,
+            "finetune",
+            TUNE,
+            "--name",
+            "tuned",
+            *settings(SMALL_TUNE, start),
+            "--json",
+        )
+    )
     (row,) = found["scores"]
     assert found["in_test_too"] == 1
     if here == "conv":  # blocks want more than 120 sequences
@@ -269,24 +405,58 @@ def test_finetune_and_probe_from_the_run(here, capsys):
         assert 0 < row["matthews_over_items"] < 0.5
     single = "runs/tuned/labels_all/seed_0"
     assert load_run(single).recipe.model.encoder == here
-    probe = said(capsys, "evaluate", single, "--task", "linear_probe", "--baselines", "--json")
+    probe = said(
+        capsys, "evaluate", single, "--task", "linear_probe", "--baselines", "--json"
+    )
     assert "counts of 5-mers" in json.loads(probe)["scores"]
     said(capsys, "embed", single, "test.csv", "-o", "sequences.npy")
     assert np.load("sequences.npy").shape == (61, WIDTHS[here])
     said(capsys, "predict", single, "test.csv", "-o", "classes.csv")
     predicted = np.load(f"{single}/test_predictions.npy")[0]
-    for verb, output in (("predict", "test.csv"), ("predict", "train.tsv"), ("embed", "test.parquet")):
+    for verb, output in (
+        ("predict", "test.csv"),
+        ("predict", "train.tsv"),
+        ("embed", "test.parquet"),
+    ):
         line = refused(capsys, verb, single, "test", "-o", output)
         assert f"--output must not be a split of the data in ., got '{output}'" in line
     names = np.array(["box", "other"])
-    assert pd.read_csv("classes.csv").predicted_class.tolist() == names[predicted].tolist()
-    said(capsys, "finetune", TUNE, "--name", "both", *settings(SMALL_TUNE, start, "data.both_strands=true"))
-    said(capsys, "predict", "runs/both/labels_all/seed_0", "test.csv", "-o", "forward.csv")
+    assert (
+        pd.read_csv("classes.csv").predicted_class.tolist() == names[predicted].tolist()
+    )
+    said(
+        capsys,
+        "finetune",
+        TUNE,
+        "--name",
+        "both",
+        *settings(SMALL_TUNE, start, "data.both_strands=true"),
+    )
+    said(
+        capsys,
+        "predict",
+        "runs/both/labels_all/seed_0",
+        "test.csv",
+        "-o",
+        "forward.csv",
+    )
     turned = pd.read_csv("test.csv")
-    turned["sequence"] = [text[::-1].translate(str.maketrans("ACGT", "TGCA")) for text in turned["sequence"]]
+    turned["sequence"] = [
+        text[::-1].translate(str.maketrans("ACGT", "TGCA"))
+        for text in turned["sequence"]
+    ]
     turned.to_csv("turned.csv", index=False)
-    said(capsys, "predict", "runs/both/labels_all/seed_0", "turned.csv", "-o", "reverse.csv")
-    forward, reverse = (pd.read_csv(name)["p(box)"] for name in ("forward.csv", "reverse.csv"))
+    said(
+        capsys,
+        "predict",
+        "runs/both/labels_all/seed_0",
+        "turned.csv",
+        "-o",
+        "reverse.csv",
+    )
+    forward, reverse = (
+        pd.read_csv(name)["p(box)"] for name in ("forward.csv", "reverse.csv")
+    )
     np.testing.assert_allclose(forward, reverse, atol=1e-5)
     assert "1 training samples were left out" in said(
         capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE, start)
@@ -298,54 +468,144 @@ def test_numbers_are_learnt_of_sequences(here, capsys, tmp_path):
     rows = ["".join(draw.choice(list("ACGT"), 48, p=[0.5 - share, share, share, 0.5 - share])) for share in
             draw.uniform(0.05, 0.45, 400)]  # fmt: skip
     for name, part in (("train", rows[:300]), ("test", rows[300:])):
-        table = pd.DataFrame({"sequence": part, "content": [sum(map(text.count, "GC")) / 48 for text in part]})
+        table = pd.DataFrame(
+            {
+                "sequence": part,
+                "content": [sum(map(text.count, "GC")) / 48 for text in part],
+            }
+        )
         table.to_csv(tmp_path / f"{name}.csv", index=False)
-    data = f"data={{root: {tmp_path}, length: 48, label_column: content, held_out: 0.1}}"
+    data = (
+        f"data={{root: {tmp_path}, length: 48, label_column: content, held_out: 0.1}}"
+    )
     more = (data, "tune={regression: true}", "schedule={steps: 150, warmup_steps: 10}")
-    words = ("finetune", TUNE, "--name", "numbers", "--fresh", *settings(SMALL_TUNE, model(here, "runs/run"), *more))
+    words = (
+        "finetune",
+        TUNE,
+        "--name",
+        "numbers",
+        "--fresh",
+        *settings(SMALL_TUNE, model(here, "runs/run"), *more),
+    )
     (row,) = json.loads(said(capsys, *words, "--json"))["scores"]
     assert row["pearson"] > 0.9
     single = "runs/numbers/labels_all/seed_0"
     said(capsys, "predict", single, tmp_path / "test.csv", "-o", "content.csv")
     predicted, _ = np.load(f"{single}/test_predictions.npy")
-    np.testing.assert_allclose(pd.read_csv("content.csv")["predicted"], predicted, rtol=1e-5)
+    np.testing.assert_allclose(
+        pd.read_csv("content.csv")["predicted"], predicted, rtol=1e-5
+    )
 
 
 def test_a_run_goes_on_with_the_same_command(here, capsys):
-    words = ("pretrain", RECIPE, "--name", "run", *settings(SMALL, model(here), *LONGER[here]))
+    words = (
+        "pretrain",
+        RECIPE,
+        "--name",
+        "run",
+        *settings(SMALL, model(here), *LONGER[here]),
+    )
     assert json.loads(said(capsys, *words, "--json"))["step"] == STEPS[here]
     assert "data.length" in refused(capsys, *words, "--set", "data.length=32")
 
 
 REFUSED = [
-    (("score-variants", "runs/run", "variants.csv", "-o", "x.txt"), "--output must be a .tsv, .csv or .vcf file, each"),
-    (("score-variants", "runs/run", "variants.csv", "-o", "x.vcf"), "for VARIANTS that are no VCF"),
-    (("score-variants", "runs/run", "variants.csv", "-o", "variants.csv"), "must not be VARIANTS itself"),
-    (("score-variants", "runs/run", "nope.csv", "-o", "x.tsv"), "must be a file of variants"),
-    (("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--reference", "nope.fa"), "nope.fa must"),
-    (("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--alias", "a"), "--alias must be two words"),
-    (("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--first", "0"), "REF must be the base of"),
-    (("evaluate", "runs/run", "--task", "variant_effect"), "--variants must be given"),
-    (("evaluate", "runs/run", "--task", "variant_effect", "--variants", "variants.csv"), "--label must be given"),
     (
-        ("evaluate", "runs/run", "--task", "variant_effect", "--variants", "variants.csv", "--label", "kind"),
+        ("score-variants", "runs/run", "variants.csv", "-o", "x.txt"),
+        "--output must be a .tsv, .csv or .vcf file, each",
+    ),
+    (
+        ("score-variants", "runs/run", "variants.csv", "-o", "x.vcf"),
+        "for VARIANTS that are no VCF",
+    ),
+    (
+        ("score-variants", "runs/run", "variants.csv", "-o", "variants.csv"),
+        "must not be VARIANTS itself",
+    ),
+    (
+        ("score-variants", "runs/run", "nope.csv", "-o", "x.tsv"),
+        "must be a file of variants",
+    ),
+    (
+        (
+            "score-variants",
+            "runs/run",
+            "variants.csv",
+            "-o",
+            "x.tsv",
+            "--reference",
+            "nope.fa",
+        ),
+        "nope.fa must",
+    ),
+    (
+        ("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--alias", "a"),
+        "--alias must be two words",
+    ),
+    (
+        ("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--first", "0"),
+        "REF must be the base of",
+    ),
+    (("evaluate", "runs/run", "--task", "variant_effect"), "--variants must be given"),
+    (
+        (
+            "evaluate",
+            "runs/run",
+            "--task",
+            "variant_effect",
+            "--variants",
+            "variants.csv",
+        ),
+        "--label must be given",
+    ),
+    (
+        (
+            "evaluate",
+            "runs/run",
+            "--task",
+            "variant_effect",
+            "--variants",
+            "variants.csv",
+            "--label",
+            "kind",
+        ),
         "--positive must be values of kind, got 1. Known: benign, pathogenic.",
     ),
     (
-        ("evaluate", "runs/run", "--task", "variant_effect", "--variants", "variants.csv", "--label", "kin"),
+        (
+            "evaluate",
+            "runs/run",
+            "--task",
+            "variant_effect",
+            "--variants",
+            "variants.csv",
+            "--label",
+            "kin",
+        ),
         "must have a column 'kin'",
     ),
     (("evaluate", "runs/run", "--task", "knn"), "data must have labels for this task"),
-    (("embed", "runs/run", "nope.fa", "-o", "x.npy"), "nope.fa must be a file, or a glob"),
-    (("embed", "runs/run", "genome.fa", "-o", "x.txt"), "--output must be a .npy, .parquet or .h5ad file"),
+    (
+        ("embed", "runs/run", "nope.fa", "-o", "x.npy"),
+        "nope.fa must be a file, or a glob",
+    ),
+    (
+        ("embed", "runs/run", "genome.fa", "-o", "x.txt"),
+        "--output must be a .npy, .parquet or .h5ad file",
+    ),
     (("export", "runs/run", "out", "--to", "timm"), "must be "),
     (("fill", "runs/run", "ACGT"), "RUN must be a pretraining run on texts"),
     (("reconstruct", "runs/run"), "must be"),
-    (("theory", "recommend", str(RECIPE)), "modality must be of numbers for the linear theory, got dna"),
+    (
+        ("theory", "recommend", str(RECIPE)),
+        "modality must be of numbers for the linear theory, got dna",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("words", "line"), REFUSED, ids=[" ".join(words)[:60] for words, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("words", "line"), REFUSED, ids=[" ".join(words)[:60] for words, _ in REFUSED]
+)
 def test_bad_input_is_one_line(here, capsys, words, line):
     assert line in refused(capsys, *words)
     assert not [name for name in os.listdir() if name.startswith("x.")]
@@ -355,38 +615,71 @@ def test_a_masked_language_model_of_transformers_is_continued_and_scored(here, c
     """Its own tokenizer, in lower case and another order, is taken along."""
     if here == "conv":
         assert "must be a run for encoder conv" in refused(
-            capsys, "pretrain", RECIPE, "--name", "other", *settings(SMALL, model("conv", "runs"))
+            capsys,
+            "pretrain",
+            RECIPE,
+            "--name",
+            "other",
+            *settings(SMALL, model("conv", "runs")),
         )
         return
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, PreTrainedTokenizerFast
 
     words = ["[MASK]", "t", "g", "c", "a", "[PAD]", "[CLS]", "[SEP]", "[UNK]"]
-    inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    inner = Tokenizer(
+        models.WordLevel(
+            {word: number for number, word in enumerate(words)}, unk_token="[UNK]"
+        )
+    )
     inner.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    names = {name: f"[{name.split('_')[0].upper()}]" for name in ("mask_token", "pad_token", "cls_token", "sep_token")}
-    PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]", **names).save_pretrained("released")
+    names = {
+        name: f"[{name.split('_')[0].upper()}]"
+        for name in ("mask_token", "pad_token", "cls_token", "sep_token")
+    }
+    PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="[UNK]", **names
+    ).save_pretrained("released")
     config = BertConfig(
-        vocab_size=9, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, pad_token_id=5
+        vocab_size=9,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        pad_token_id=5,
     )
     AutoModelForMaskedLM.from_config(config).save_pretrained("released")
     start = "model={encoder: bert, init_from: released}"
     said(capsys, "pretrain", RECIPE, "--name", "continued", *settings(SMALL, start))
     loaded = load_run("runs/continued")
     assert loaded.model.bases.tolist() == [4, 3, 2, 1]
-    said(capsys, "score-variants", "runs/continued", "variants.csv", "-o", "continued.tsv")
+    said(
+        capsys,
+        "score-variants",
+        "runs/continued",
+        "variants.csv",
+        "-o",
+        "continued.tsv",
+    )
     assert nucleotide_tokenizer().get_vocab() != loaded.manifest["tokenizer"]
     wrong = settings(SMALL, "model={encoder: bert, init_from: released, kmer: 4}")
-    assert "must have a token for each of" in refused(capsys, "pretrain", RECIPE, "--name", "no", *wrong)
+    assert "must have a token for each of" in refused(
+        capsys, "pretrain", RECIPE, "--name", "no", *wrong
+    )
 
 
 def test_export_to_transformers(here, capsys):
     """A folder that Auto classes read, its tokenizer included; convolutions are refused."""
     if here == "conv":
-        assert "got convolutions" in refused(capsys, "export", "runs/run", "out", "--to", "transformers")
+        assert "got convolutions" in refused(
+            capsys, "export", "runs/run", "out", "--to", "transformers"
+        )
         return
     said(capsys, "export", "runs/run", "out", "--to", "transformers")
-    tokenizer, model = AutoTokenizer.from_pretrained("out"), AutoModelForMaskedLM.from_pretrained("out").eval()
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained("out"),
+        AutoModelForMaskedLM.from_pretrained("out").eval(),
+    )
     text = "ACGTACG[MASK]ACGTACGT"
     encoded = tokenizer(text, return_tensors="pt")
     place = encoded["input_ids"][0].tolist().index(tokenizer.mask_token_id)

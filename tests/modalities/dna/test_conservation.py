@@ -28,7 +28,9 @@ def test_published_weights_by_hand():
     assert np.allclose(found, [wanted], rtol=1e-6)
     far = torch.zeros(1, 12)
     far[0, 0] = 1.0
-    found = PUBLISHED.weights(torch.zeros(1, 12, dtype=torch.bool), torch.full((1, 12), 3.0), far)
+    found = PUBLISHED.weights(
+        torch.zeros(1, 12, dtype=torch.bool), torch.full((1, 12), 3.0), far
+    )
     assert np.allclose(found, [[3.3] * 4 + [0.3] * 8], rtol=1e-6)
 
 
@@ -36,9 +38,16 @@ def test_each_part_alone():
     is_repeat = torch.tensor([[True, False]])
     track = torch.tensor([[2.0, 0.5]])
     assert torch.equal(Conservation().weights(is_repeat, None, None), torch.ones(1, 2))
-    assert np.allclose(Conservation(repeat_weight=0.1).weights(is_repeat, None, None), [[0.1, 1]])
-    assert np.allclose(Conservation(phylop=True).weights(is_repeat, track, None), [[2, 1]])
-    assert np.allclose(Conservation(phastcons_floor=0.1, smooth=1).weights(is_repeat, None, track), [[2.1, 0.6]])
+    assert np.allclose(
+        Conservation(repeat_weight=0.1).weights(is_repeat, None, None), [[0.1, 1]]
+    )
+    assert np.allclose(
+        Conservation(phylop=True).weights(is_repeat, track, None), [[2, 1]]
+    )
+    assert np.allclose(
+        Conservation(phastcons_floor=0.1, smooth=1).weights(is_repeat, None, track),
+        [[2.1, 0.6]],
+    )
 
 
 def test_labels_are_replaced_where_nothing_is_conserved_and_only_there():
@@ -54,20 +63,36 @@ def test_labels_are_replaced_where_nothing_is_conserved_and_only_there():
     assert torch.equal(labels[:, :47][~known], bases[:, :47][~known])
     changed = float((labels != bases)[:, :47][known].float().mean())
     assert abs(changed - 0.5 * 0.75) < 0.02  # one of four may be the base itself
-    shares = torch.bincount(labels[:, :47][known & (labels != bases)[:, :47]], minlength=4) / known.sum()
+    shares = (
+        torch.bincount(labels[:, :47][known & (labels != bases)[:, :47]], minlength=4)
+        / known.sum()
+    )
     assert (shares - changed / 4).abs().max() < 0.02
-    assert torch.equal(PUBLISHED.labels(bases[5:9], phastcons[5:9], 3, positions[5:9]), labels[5:9])
+    assert torch.equal(
+        PUBLISHED.labels(bases[5:9], phastcons[5:9], 3, positions[5:9]), labels[5:9]
+    )
     assert not torch.equal(PUBLISHED.labels(bases, phastcons, 4, positions), labels)
 
 
 def test_replaced_tokens_have_their_shares_and_follow_the_position():
-    tokens, positions, others = torch.full((300, 50), 2), torch.arange(300), torch.tensor([0, 1, 2, 3])
+    tokens, positions, others = (
+        torch.full((300, 50), 2),
+        torch.arange(300),
+        torch.tensor([0, 1, 2, 3]),
+    )
     is_masked = torch.rand(300, 50, generator=torch.Generator().manual_seed(1)) < 0.3
     seen = replace_hidden(tokens, is_masked, 9, others, (0.8, 0.1), 0, positions)
     assert torch.equal(seen[~is_masked], tokens[~is_masked])
     hidden = seen[is_masked]
     assert abs(float((hidden == 9).float().mean()) - 0.8) < 0.02
     assert abs(float((hidden == 2).float().mean()) - 0.1 - 0.1 / 4) < 0.02
-    part = replace_hidden(tokens[7:9], is_masked[7:9], 9, others, (0.8, 0.1), 0, positions[7:9])
+    part = replace_hidden(
+        tokens[7:9], is_masked[7:9], 9, others, (0.8, 0.1), 0, positions[7:9]
+    )
     assert torch.equal(part, seen[7:9])
-    assert (replace_hidden(tokens, is_masked, 9, others, (1.0, 0.0), 0, positions)[is_masked] == 9).all()
+    assert (
+        replace_hidden(tokens, is_masked, 9, others, (1.0, 0.0), 0, positions)[
+            is_masked
+        ]
+        == 9
+    ).all()

@@ -19,23 +19,46 @@ def test_build_dna_and_inspect(scratch, capsys):
     (scratch / "x.fa").write_text(">c1\nACgtNN\n>c2\nGG\n")
     (scratch / "y.fa").write_text(">c1\nA\n")
     built = said(capsys, "data", "build", "dna", "out/genome", "x.fa")
-    assert "out/genome: 8 bases, contigs: 2, 2 unknown, 2 soft-masked, 66.7% G or C, fingerprint" in built
+    assert (
+        "out/genome: 8 bases, contigs: 2, 2 unknown, 2 soft-masked, 66.7% G or C, fingerprint"
+        in built
+    )
     assert "contig c2: 2 bases" in built
     assert said(capsys, "data", "inspect", "out/genome") == built
-    assert json.loads(said(capsys, "data", "inspect", "out/genome", "--json"))["contigs"][1] == ["c2", 2, 6]
+    assert json.loads(said(capsys, "data", "inspect", "out/genome", "--json"))[
+        "contigs"
+    ][1] == ["c2", 2, 6]
     assert "--name-by-file" in refused(capsys, "data", "build", "dna", "both", "*.fa")
-    report = json.loads(said(capsys, "data", "build", "dna", "both", "*.fa", "--name-by-file", "--json"))
+    report = json.loads(
+        said(capsys, "data", "build", "dna", "both", "*.fa", "--name-by-file", "--json")
+    )
     assert [name for name, *_ in report["contigs"]] == ["x:c1", "x:c2", "y:c1"]
     assert "none.fa" in refused(capsys, "data", "build", "dna", "other", "none.fa")
-    assert "another genome" in refused(capsys, "data", "build", "dna", "out/genome", "y.fa")
+    assert "another genome" in refused(
+        capsys, "data", "build", "dna", "out/genome", "y.fa"
+    )
     assert not (scratch / "other").exists()
 
 
 def test_build_msa_and_inspect(scratch, capsys):
     (scratch / "a.maf").write_text(MAF)
     (scratch / "g.fa").write_text(">c1\nNACGTa\n")
-    built = said(capsys, "data", "build", "msa", "out", "a.maf", "--genome", "g.fa", "--reference", "hg")
-    assert "out: 2 species along 6 bases of hg, 4 of them in 1 blocks (66.7%), fingerprint" in built
+    built = said(
+        capsys,
+        "data",
+        "build",
+        "msa",
+        "out",
+        "a.maf",
+        "--genome",
+        "g.fa",
+        "--reference",
+        "hg",
+    )
+    assert (
+        "out: 2 species along 6 bases of hg, 4 of them in 1 blocks (66.7%), fingerprint"
+        in built
+    )
     assert "mm: 3 bases" in built
     assert said(capsys, "data", "inspect", "out") == built
     report = json.loads(said(capsys, "data", "inspect", "out", "--json"))
@@ -46,12 +69,28 @@ def test_build_msa_and_inspect(scratch, capsys):
     said(capsys, "data", "build", "msa", "again", "a.maf", "--genome", "genome")
     (scratch / "names.txt").write_text("mm\n")
     for named in ("mm", "names.txt"):
-        report = said(capsys, "data", "build", "msa", f"of_{named}", "a.maf", "--species", named, "--json")
+        report = said(
+            capsys,
+            "data",
+            "build",
+            "msa",
+            f"of_{named}",
+            "a.maf",
+            "--species",
+            named,
+            "--json",
+        )
         assert json.loads(report)["species"] == ["hg", "mm"]
-    assert "species 'rn'" in refused(capsys, "data", "build", "msa", "no", "a.maf", "--species", "mm,rn")
-    assert "Did you mean hg" in refused(capsys, "data", "build", "msa", "no", "a.maf", "--reference", "hgg")
+    assert "species 'rn'" in refused(
+        capsys, "data", "build", "msa", "no", "a.maf", "--species", "mm,rn"
+    )
+    assert "Did you mean hg" in refused(
+        capsys, "data", "build", "msa", "no", "a.maf", "--reference", "hgg"
+    )
     (scratch / "g.fa").write_text(">c1\nNACGAa\n")
-    assert "differ, first at c1:5" in refused(capsys, "data", "build", "msa", "no", "a.maf", "--genome", "g.fa")
+    assert "differ, first at c1:5" in refused(
+        capsys, "data", "build", "msa", "no", "a.maf", "--genome", "g.fa"
+    )
     (scratch / "a.maf").write_text(MAF[:-3])
     assert "may be cut off" in refused(capsys, "data", "build", "msa", "no", "a.maf")
     assert not (scratch / "no").exists()
@@ -70,8 +109,17 @@ GENOME_RECIPE = ROOT / "recipes" / "dna" / "motifs_demo.yaml"
 def checked(*settings):
     """Words of `check` for a small recipe on data of one's own."""
     data = "data={root: g.fa, length: 8}"
-    small = (data, "model={encoder: conv, width: 8, depth: 2}", "batch.global_samples=2", *settings)
-    return ["check", GENOME_RECIPE, *(word for setting in small for word in ("--set", setting))]
+    small = (
+        data,
+        "model={encoder: conv, width: 8, depth: 2}",
+        "batch.global_samples=2",
+        *settings,
+    )
+    return [
+        "check",
+        GENOME_RECIPE,
+        *(word for setting in small for word in ("--set", setting)),
+    ]
 
 
 @pytest.fixture
@@ -87,7 +135,9 @@ def stores(scratch, capsys):
     make_cells(20, 10).write_h5ad("cells.h5ad")
     said(capsys, "data", "build", "cells", "cells", "cells.h5ad")
     (scratch / "text").mkdir()
-    (scratch / "text" / "meta.json").write_text('{"format": "r2mae text store 2", "tokens": 3}')
+    (scratch / "text" / "meta.json").write_text(
+        '{"format": "r2mae text store 2", "tokens": 3}'
+    )
     (scratch / "run").mkdir()
     (scratch / "run" / "run.json").write_text("{}")
     (scratch / "folder").mkdir()
@@ -101,9 +151,18 @@ def stores(scratch, capsys):
             "g.fa",
             "must be a store, got a FASTA file. Build one of it: r2mae data build dna, or msa where it is aligned.",
         ),
-        ("a.maf", "must be a store, got a MAF file. Build one of it: r2mae data build msa."),
-        ("folder", "must be a store, got a folder that is no store. Stores are built of files: r2mae data build"),
-        ("run", "must be a store, got a run. What it was trained on stands in its recipe.yaml"),
+        (
+            "a.maf",
+            "must be a store, got a MAF file. Build one of it: r2mae data build msa.",
+        ),
+        (
+            "folder",
+            "must be a store, got a folder that is no store. Stores are built of files: r2mae data build",
+        ),
+        (
+            "run",
+            "must be a store, got a run. What it was trained on stands in its recipe.yaml",
+        ),
         ("none", "must be a store, got nothing. Check the path."),
         ("text", "must be a store of text"),
     ],
@@ -115,20 +174,48 @@ def test_inspect_names_what_is_no_store(stores, capsys, name, words):
 @pytest.mark.parametrize(
     ("root", "of_genome", "of_alignment"),
     [
-        ("text", "got a store of text. Build one: r2mae data build dna", "got a store of text. Build one"),
-        ("cells", "got a store of cells. Build one: r2mae data build dna", "got a store of cells. Build one"),
-        ("genome", None, "got a genome's store. Build one: r2mae data build msa. A genome alone is read without data."),
-        ("alignment", "got an alignment's store. Its genome is alignment/reference; with data.alignment: {}", None),
-        ("run", "got the folder 'run', a run. Name the store", "got the folder 'run', a run"),
-        ("folder", "got the folder 'folder'. Name the store", "got the folder 'folder'."),
+        (
+            "text",
+            "got a store of text. Build one: r2mae data build dna",
+            "got a store of text. Build one",
+        ),
+        (
+            "cells",
+            "got a store of cells. Build one: r2mae data build dna",
+            "got a store of cells. Build one",
+        ),
+        (
+            "genome",
+            None,
+            "got a genome's store. Build one: r2mae data build msa. A genome alone is read without data.",
+        ),
+        (
+            "alignment",
+            "got an alignment's store. Its genome is alignment/reference; with data.alignment: {}",
+            None,
+        ),
+        (
+            "run",
+            "got the folder 'run', a run. Name the store",
+            "got the folder 'run', a run",
+        ),
+        (
+            "folder",
+            "got the folder 'folder'. Name the store",
+            "got the folder 'folder'.",
+        ),
     ],
 )
-def test_a_recipe_is_told_what_its_root_is(stores, capsys, root, of_genome, of_alignment):
+def test_a_recipe_is_told_what_its_root_is(
+    stores, capsys, root, of_genome, of_alignment
+):
     for words, more in ((of_genome, ()), (of_alignment, ("data.alignment={}",))):
         arguments = checked(f"data.root={root}", *more)
         if words is None:
             printed = said(capsys, *arguments)
-            assert ("2 species; blocks reach 75.0% of 200 bases of hg" in printed) == bool(more)
+            assert (
+                "2 species; blocks reach 75.0% of 200 bases of hg" in printed
+            ) == bool(more)
         else:
             assert words in refused(capsys, *arguments)
 
@@ -155,10 +242,15 @@ raise SystemExit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize(("kind", "file"), [("dna", "g.fa"), ("msa", "a.maf")])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+)
 def test_a_stopped_build_starts_again(scratch, capsys, kind, file, number, code):
     (scratch / "g.fa").write_text(">c1\nACGT\n>c2\nAC\n")
-    (scratch / "a.maf").write_text(MAF + "\na\ns hg.c1 5 1 + 6 A\n\na\ns hg.c2 0 1 + 6 A\n")
+    (scratch / "a.maf").write_text(
+        MAF + "\na\ns hg.c1 5 1 + 6 A\n\na\ns hg.c2 0 1 + 6 A\n"
+    )
     command = ["data", "build", kind, "made/out", file]
     words = [sys.executable, "-c", STOPPED, *command]
     # Tests that run in the background ignore SIGINT, and so would their children.
@@ -166,13 +258,20 @@ def test_a_stopped_build_starts_again(scratch, capsys, kind, file, number, code)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **heard)
     while not (scratch / "half").exists() and process.poll() is None:
         time.sleep(0.01)
-    (left,) = (path.name for path in (scratch / "made").glob(".building_out*") if path.is_dir())
+    (left,) = (
+        path.name for path in (scratch / "made").glob(".building_out*") if path.is_dir()
+    )
     process.send_signal(number)
     line = process.communicate(timeout=30)[1].strip()
     assert process.returncode == code, line
     if number != signal.SIGKILL:  # who is killed so takes nothing away
-        assert line.splitlines()[-1] == f"r2mae: {'interrupted' if code == 130 else 'stopped by signal 15'}"
-        assert [path.name for path in (scratch / "made").iterdir()] == [left] * (kind == "msa")  # it will go on there
+        assert (
+            line.splitlines()[-1]
+            == f"r2mae: {'interrupted' if code == 130 else 'stopped by signal 15'}"
+        )
+        assert [path.name for path in (scratch / "made").iterdir()] == [left] * (
+            kind == "msa"
+        )  # it will go on there
     said(capsys, *command)
     assert [path.name for path in (scratch / "made").iterdir()] == ["out"]
 
@@ -182,5 +281,10 @@ def test_the_commands_of_the_documentation(capsys):
     folder = SHARED / "dna"
     said(capsys, "data", "build", "dna", "out/ecoli", folder / "ecoli_k12" / "*.fna.gz")
     assert "4,641,652 bases" in said(capsys, "data", "inspect", "out/ecoli")
-    built = said(capsys, "data", "build", "msa", "out/chr22", folder / "chr22_maf" / "*.maf.gz")
-    assert "5 species along 1,000,001 bases of hg17, 218,573 of them in 1,415 blocks" in built
+    built = said(
+        capsys, "data", "build", "msa", "out/chr22", folder / "chr22_maf" / "*.maf.gz"
+    )
+    assert (
+        "5 species along 1,000,001 bases of hg17, 218,573 of them in 1,415 blocks"
+        in built
+    )

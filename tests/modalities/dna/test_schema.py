@@ -25,7 +25,13 @@ def test_law_and_loss_by_default():
 
 def test_the_published_loss_is_the_one_of_the_recipe():
     loss = load_recipe(str(MSA)).model.loss.model_dump()
-    wanted = {"repeat_weight": 0.1, "phylop": True, "phastcons_floor": 0.1, "smooth": 7, "flip_below": 0.1}
+    wanted = {
+        "repeat_weight": 0.1,
+        "phylop": True,
+        "phastcons_floor": 0.1,
+        "smooth": 7,
+        "flip_below": 0.1,
+    }
     assert loss == wanted | {"flip_share": 0.5}
 
 
@@ -37,18 +43,32 @@ REFUSED = [
     (RECIPE, "model.pooling=cls", "pooling must be mean with encoder conv"),
     (RECIPE, "model.encoder=convv", "model.encoder must be 'conv'"),
     (RECIPE, "model.loss.smooth=2", "smooth must be odd, got 2"),
-    (RECIPE, "model.loss.phylop=true", "data.tracks.phylop must be given for model.loss"),
-    (RECIPE, "model.loss.flip_share=0.5", "data.tracks.phastcons must be given for model.loss"),
+    (
+        RECIPE,
+        "model.loss.phylop=true",
+        "data.tracks.phylop must be given for model.loss",
+    ),
+    (
+        RECIPE,
+        "model.loss.flip_share=0.5",
+        "data.tracks.phastcons must be given for model.loss",
+    ),
     (RECIPE, "mask.pattern=word", "mask.pattern must be 'random' or 'span'"),
     (RECIPE, "mask.replacement=[0.9, 0.2]", "replacement must be two shares"),
     (RECIPE, "data.length=4", "data.length must be at least 8"),
-    (TRANSFORMER, "model.kmer=6", "model.kmer must be 1 with an alignment or weights of the loss, got 6"),
+    (
+        TRANSFORMER,
+        "model.kmer=6",
+        "model.kmer must be 1 with an alignment or weights of the loss, got 6",
+    ),
     (MSA, "model.kmer=4", "model.kmer must be 1 with an alignment"),
     (MSA, "data.alignment.species=1", "data.alignment.species must be at least 2"),
 ]
 
 
-@pytest.mark.parametrize(("path", "setting", "words"), REFUSED, ids=[setting for _, setting, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("path", "setting", "words"), REFUSED, ids=[setting for _, setting, _ in REFUSED]
+)
 def test_refused_in_one_line(path, setting, words):
     with pytest.raises(InputError) as found:
         load_recipe(str(path), [setting])
@@ -58,6 +78,8 @@ def test_refused_in_one_line(path, setting, words):
 
 def test_k_mers_must_fill_a_window():
     plain = ["model.loss={}", "model.kmer=6"]
-    with pytest.raises(InputError, match=r"data\.length must be whole tokens of 6 bases"):
+    with pytest.raises(
+        InputError, match=r"data\.length must be whole tokens of 6 bases"
+    ):
         load_recipe(str(TRANSFORMER), [*plain, "data.length=500"])
     assert load_recipe(str(TRANSFORMER), [*plain, "data.length=510"]).model.kmer == 6

@@ -10,8 +10,18 @@ import pandas as pd
 import pytest
 import torch
 
-from r2mae.data.text_files import cache_folder, check_encoding, expand_texts, read_pieces
-from r2mae.data.tokenizer import byte_tokenizer, is_continuation, load_tokenizer, train_tokenizer
+from r2mae.data.text_files import (
+    cache_folder,
+    check_encoding,
+    expand_texts,
+    read_pieces,
+)
+from r2mae.data.tokenizer import (
+    byte_tokenizer,
+    is_continuation,
+    load_tokenizer,
+    train_tokenizer,
+)
 from r2mae.errors import InputError
 from r2mae.modalities.language import build as text_build
 from r2mae.modalities.language.build import Texts, build_text_store
@@ -32,7 +42,8 @@ def tokenizer():
 
 def texts_of(path, document="file", **options):
     return "".join(
-        piece.text + ("|" if piece.is_end else "") for piece in read_pieces([path], "text", document, options)
+        piece.text + ("|" if piece.is_end else "")
+        for piece in read_pieces([path], "text", document, options)
     )
 
 
@@ -84,10 +95,16 @@ def test_tables(scratch):
 def test_damaged_files_are_one_line(scratch, tokenizer, name, content, words):
     (scratch / name).write_bytes(content)
     with pytest.raises(InputError) as found:
-        build_text_store(scratch / "out", Texts(expand_texts([str(scratch / name)])), tokenizer)
+        build_text_store(
+            scratch / "out", Texts(expand_texts([str(scratch / name)])), tokenizer
+        )
     assert "\n" not in str(found.value)
     assert all(word in str(found.value) for word in [name, *words])
-    assert [path.name for path in scratch.iterdir() if path.is_file() or "building" in path.name] == [name]
+    assert [
+        path.name
+        for path in scratch.iterdir()
+        if path.is_file() or "building" in path.name
+    ] == [name]
 
 
 def test_names_are_taken_as_they_are(scratch):
@@ -96,8 +113,14 @@ def test_names_are_taken_as_they_are(scratch):
     (scratch / "B.TXT").write_text("two")
     (scratch / "c.CSV").write_text("text\nNA\nnull\n")
     assert expand_texts([str(scratch / "a[1].txt")]) == [scratch / "a[1].txt"]
-    assert [path.name for path in expand_texts([str(scratch)])] == ["B.TXT", "a[1].txt", "c.CSV"]
-    assert [piece.text for piece in read_pieces([scratch / "c.CSV"], "text", "file", {})] == ["NA", "null"]
+    assert [path.name for path in expand_texts([str(scratch)])] == [
+        "B.TXT",
+        "a[1].txt",
+        "c.CSV",
+    ]
+    assert [
+        piece.text for piece in read_pieces([scratch / "c.CSV"], "text", "file", {})
+    ] == ["NA", "null"]
     check_encoding("latin-1")
     for name in ("utf-16", "rot13", "nonsense"):
         with pytest.raises(InputError, match=name):
@@ -109,7 +132,9 @@ def test_wordpiece_is_a_function_of_its_texts():
     words = "from r2mae.data.tokenizer import *; "
     words += "print(tokenizer_word(train_tokenizer(['low lower newest', 'Déjà vu, widest'], 'wordpiece', 300)))"
     found = {
-        subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", words], capture_output=True, text=True, check=True
+        ).stdout
         for _ in range(3)
     }
     assert len(found) == 1
@@ -126,7 +151,10 @@ def test_store_holds_all_tokens_in_order(scratch, tokenizer):
     assert build_text_store(scratch / "store", texts, tokenizer).meta == store.meta
     with pytest.raises(InputError, match="another store"):
         build_text_store(scratch / "store", texts, byte_tokenizer())
-    assert load_tokenizer(str(store.place / "tokenizer"))("The cat")["input_ids"] == tokenizer("The cat")["input_ids"]
+    assert (
+        load_tokenizer(str(store.place / "tokenizer"))("The cat")["input_ids"]
+        == tokenizer("The cat")["input_ids"]
+    )
 
 
 def test_a_stopped_build_goes_on(scratch, tokenizer, monkeypatch):
@@ -149,7 +177,12 @@ def test_a_stopped_build_goes_on(scratch, tokenizer, monkeypatch):
     stops = 0
     while True:
         try:
-            part = build_text_store(scratch / "part", texts, tokenizer, stop if stops < 8 else lambda *_: None)
+            part = build_text_store(
+                scratch / "part",
+                texts,
+                tokenizer,
+                stop if stops < 8 else lambda *_: None,
+            )
             break
         except StopError:
             stops += 1
@@ -160,7 +193,9 @@ def test_a_stopped_build_goes_on(scratch, tokenizer, monkeypatch):
 
 def test_rows_are_packed(scratch, tokenizer):
     (scratch / "a.txt").write_text("\n".join(make_texts(300)))
-    store = build_text_store(scratch / "store", Texts([scratch / "a.txt"], document="line"), tokenizer)
+    store = build_text_store(
+        scratch / "store", Texts([scratch / "a.txt"], document="line"), tokenizer
+    )
     rows = PackedRows(store, 32, words=True)
     assert rows.utilisation > 0.99
     batch = rows.load(torch.arange(len(rows)), None, 0)
@@ -171,7 +206,14 @@ def test_rows_are_packed(scratch, tokenizer):
     assert batch["segment_lengths"].sum() == total
     borders = set(store.documents.tolist()) | set(range(0, total, 32))
     assert set(batch["segment_starts"].tolist()) == borders
-    assert len(PackedRows(store, 32, attend="row").load(torch.arange(3), None, 0)["segment_starts"]) == 3
+    assert (
+        len(
+            PackedRows(store, 32, attend="row").load(torch.arange(3), None, 0)[
+                "segment_starts"
+            ]
+        )
+        == 3
+    )
     some = rows.load(torch.tensor([4, 1]), None, 0)
     assert torch.equal(some["input_ids"], batch["input_ids"][[4, 1]])
 
@@ -204,7 +246,9 @@ def test_pairs_are_joined_as_the_tokenizer_joins_them(tokenizer):
         assert ids.tolist() == joins("one two", "three")["input_ids"]
 
 
-@pytest.mark.parametrize("damage", ["meta", "tokens", "format", "counts", "dtype", "tokenizer"])
+@pytest.mark.parametrize(
+    "damage", ["meta", "tokens", "format", "counts", "dtype", "tokenizer"]
+)
 def test_damaged_stores_are_refused(scratch, tokenizer, damage):
     (scratch / "a.txt").write_text("some words")
     store = build_text_store(scratch / "store", Texts([scratch / "a.txt"]), tokenizer)
@@ -216,7 +260,11 @@ def test_damaged_stores_are_refused(scratch, tokenizer, damage):
         byte_tokenizer().save_pretrained(store.place / "tokenizer")
         load_tokenizer.cache_clear()
     else:
-        wrong = {"format": {"format": "other"}, "counts": {"tokens": "abc"}, "dtype": {"dtype": "float16"}}[damage]
+        wrong = {
+            "format": {"format": "other"},
+            "counts": {"tokens": "abc"},
+            "dtype": {"dtype": "float16"},
+        }[damage]
         (store.place / "meta.json").write_text(json.dumps(store.meta | wrong))
     with pytest.raises(InputError, match="Build it again"):
         open_text_store(store.place).tokenizer  # noqa: B018 - read when asked for
@@ -241,7 +289,10 @@ def test_encodings_by_name(scratch, tokenizer):
     (scratch / "new.txt").write_text("café")
     options = {"encoding": {"old.txt": "latin-1"}}
     assert [
-        piece.text for piece in read_pieces([scratch / "old.txt", scratch / "new.txt"], "text", "file", options)
+        piece.text
+        for piece in read_pieces(
+            [scratch / "old.txt", scratch / "new.txt"], "text", "file", options
+        )
     ] == [
         "café",
         "café",
@@ -259,10 +310,16 @@ def test_an_implicit_build_is_heard_and_known_by_content(scratch, tokenizer):
         first = find_store(LanguageData(root="here/a.txt", tokenizer="tok"))
         size = (scratch / "here" / "a.txt").stat().st_size
         assert heard == [("bytes tokenised", size, size)]
-        assert find_store(LanguageData(root="there/a.txt", tokenizer="tok")).place == first.place
+        assert (
+            find_store(LanguageData(root="there/a.txt", tokenizer="tok")).place
+            == first.place
+        )
         assert len(heard) == 1
         (scratch / "there" / "a.txt").write_text("other words")
-        assert find_store(LanguageData(root="there/a.txt", tokenizer="tok")).fingerprint != first.fingerprint
+        assert (
+            find_store(LanguageData(root="there/a.txt", tokenizer="tok")).fingerprint
+            != first.fingerprint
+        )
     finally:
         listener.reset(token)
 
@@ -270,15 +327,25 @@ def test_an_implicit_build_is_heard_and_known_by_content(scratch, tokenizer):
 def test_tables_in_several_files(scratch, tokenizer):
     tokenizer.save_pretrained(scratch / "tok")
     for number in range(2):
-        pd.DataFrame({"sentence": [f"text {number}"], "kind": [number]}).to_parquet(f"train-{number}.parquet")
+        pd.DataFrame({"sentence": [f"text {number}"], "kind": [number]}).to_parquet(
+            f"train-{number}.parquet"
+        )
     section = SentenceData(root=".", tokenizer="tok", label_column="kind")
     card = scratch / "card.yaml"
-    card.write_text("title: t\nsource: s\nlicence: l\nmodality: language\nfiles: {train: ['train*']}\n")
+    card.write_text(
+        "title: t\nsource: s\nlicence: l\nmodality: language\nfiles: {train: ['train*']}\n"
+    )
     section = section.model_copy(update={"card": str(card)})
     found = open_sentences(section, "train")
     assert found.labels.tolist() == [0, 1]
-    for value, words in ((float("inf"), "classes"), (2.0**70, "below"), ([1, 2], "must be a class")):
-        pd.DataFrame({"sentence": ["a", "b"], "kind": [value, value]}).to_parquet("train-0.parquet")
+    for value, words in (
+        (float("inf"), "classes"),
+        (2.0**70, "below"),
+        ([1, 2], "must be a class"),
+    ):
+        pd.DataFrame({"sentence": ["a", "b"], "kind": [value, value]}).to_parquet(
+            "train-0.parquet"
+        )
         pd.DataFrame({"sentence": ["a"], "kind": [value]}).to_parquet("train-1.parquet")
         with pytest.raises(InputError, match=words):
             open_sentences(section, "train")
@@ -291,7 +358,9 @@ def test_a_build_stopped_at_a_files_end_adds_nothing(scratch, tokenizer):
     """The place after a file's last piece is its size: read on from there, it has no further document."""
     (scratch / "a.txt").write_text("some words")
     (piece,) = read_pieces([scratch / "a.txt"], "text", "file", {})
-    assert list(read_pieces([scratch / "a.txt"], "text", "file", {}, (0, piece.at))) == []
+    assert (
+        list(read_pieces([scratch / "a.txt"], "text", "file", {}, (0, piece.at))) == []
+    )
 
 
 def test_tokenizers_neither_cut_nor_pad(scratch, tokenizer):
@@ -299,7 +368,11 @@ def test_tokenizers_neither_cut_nor_pad(scratch, tokenizer):
     tokenizer.backend_tokenizer.enable_padding(length=8)
     tokenizer.save_pretrained(scratch / "cutting")
     (scratch / "a.txt").write_text("\n".join(make_texts(20)))
-    store = build_text_store(scratch / "store", Texts([scratch / "a.txt"]), load_tokenizer(str(scratch / "cutting")))
+    store = build_text_store(
+        scratch / "store",
+        Texts([scratch / "a.txt"]),
+        load_tokenizer(str(scratch / "cutting")),
+    )
     assert store.meta["tokens"] > 100
     assert tokenizer.pad_token_id not in store.tokens
 
@@ -309,7 +382,9 @@ def test_lines_end_words_and_signs_do_not_make_wordpieces():
     ids = made("cat\nran ##", add_special_tokens=False)["input_ids"]
     words = made.convert_ids_to_tokens(ids)
     flags = is_continuation(made)[ids]
-    assert not flags[[number for number, word in enumerate(words) if word[0] in "ĠĊ"]].any()
+    assert not flags[
+        [number for number, word in enumerate(words) if word[0] in "ĠĊ"]
+    ].any()
     assert is_continuation(made)[made.convert_tokens_to_ids("a")]
 
 

@@ -20,7 +20,12 @@ from tests.training.runs import train
 def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("export"))
-        assert main(["pretrain", str(DEMO), *overrides("schedule.steps=4"), "--name", "run"]) == 0
+        assert (
+            main(
+                ["pretrain", str(DEMO), *overrides("schedule.steps=4"), "--name", "run"]
+            )
+            == 0
+        )
         yield load_run("runs/run")
 
 
@@ -32,7 +37,19 @@ def batch():
 @torch.no_grad()
 def test_timm(run, batch, tmp_path, capfd):
     capfd.readouterr()
-    assert main(["export", "runs/run", "--to", "timm", str(tmp_path / "a" / "out"), "--json"]) == 0
+    assert (
+        main(
+            [
+                "export",
+                "runs/run",
+                "--to",
+                "timm",
+                str(tmp_path / "a" / "out"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     told = json.loads(capfd.readouterr().out)
     assert told["checkpoint_step"] == 4
     assert told["largest_difference"] < 1e-6
@@ -60,7 +77,20 @@ def test_transformers(run, batch, tmp_path, capfd):
 
 @pytest.mark.parametrize("library", ["timm", "transformers"])
 def test_the_card_says_what_the_checkpoint_says(run, tmp_path, library):
-    assert main(["export", "runs/run", "--to", library, str(tmp_path / "out"), "--checkpoint", "step_4"]) == 0
+    assert (
+        main(
+            [
+                "export",
+                "runs/run",
+                "--to",
+                library,
+                str(tmp_path / "out"),
+                "--checkpoint",
+                "step_4",
+            ]
+        )
+        == 0
+    )
     card = (tmp_path / "out" / "README.md").read_text()
     for fact in (
         f"library_name: {library}",
@@ -115,38 +145,82 @@ def test_nothing_half_written_stays(run, tmp_path, monkeypatch):
 BACKBONES = {
     "convnext_atto": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]},
     "resnet18": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},
-    "swin_tiny_patch4_window7_224": {"depths": [1, 1], "num_heads": [2, 4], "embed_dim": 16, "window_size": 4},
+    "swin_tiny_patch4_window7_224": {
+        "depths": [1, 1],
+        "num_heads": [2, 4],
+        "embed_dim": 16,
+        "window_size": 4,
+    },
 }
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_a_backbone_whose_hidden_patches_have_a_size_of_their_own(scratch, name):
     model = f"model={{encoder: {name}, patch_size: 8, arguments: {json.dumps(BACKBONES[name])}}}"
-    train("run", model, "data.image_size=32", "schedule.steps=4", "watch={samples: 8, knn: false, linear_probe: false}")
+    train(
+        "run",
+        model,
+        "data.image_size=32",
+        "schedule.steps=4",
+        "watch={samples: 8, knn: false, linear_probe: false}",
+    )
     assert export_to_timm(load_run("runs/run"), scratch / "out") < 1e-6
 
 
 def test_a_mixer_of_another_shape_has_no_entry_in_timm(scratch, capfd):
     model = "model={encoder: mixer_s16_224, patch_size: 4, arguments: {num_blocks: 1, embed_dim: 16, patch_size: 4}}"
-    train("run", model, "data.image_size=16", "schedule.steps=4", "watch={samples: 8, knn: false, linear_probe: false}")
+    train(
+        "run",
+        model,
+        "data.image_size=16",
+        "schedule.steps=4",
+        "watch={samples: 8, knn: false, linear_probe: false}",
+    )
     assert main(["export", "runs/run", "--to", "timm", "out"]) == 2
     *_, line = capfd.readouterr().err.strip().splitlines()  # training said a few before
     assert "timm fixes its num_blocks, which the run has otherwise" in line
 
 
 def test_a_fine_tuned_classifier_predicts_alike_in_timm(scratch):
-    options = ["model.init_from=null", "model.width=16", "model.heads=2", "schedule={steps: 4}", "repeat.seeds=1"]
+    options = [
+        "model.init_from=null",
+        "model.width=16",
+        "model.heads=2",
+        "schedule={steps: 4}",
+        "repeat.seeds=1",
+    ]
     recipe = str(ROOT / "recipes" / "vision" / "digits_finetune.yaml")
     settings = [part for option in options for part in ("--set", option)]
-    assert main(["finetune", recipe, *settings, "--labels-per-class", "3", "--name", "tuned"]) == 0
+    assert (
+        main(
+            [
+                "finetune",
+                recipe,
+                *settings,
+                "--labels-per-class",
+                "3",
+                "--name",
+                "tuned",
+            ]
+        )
+        == 0
+    )
     assert main(["export", "runs/tuned/labels_3/seed_0", "--to", "timm", "out"]) == 0
     model = timm.create_model("local-dir:out", pretrained=True).eval()
     run = load_run("runs/tuned/labels_3/seed_0")
     batch = {"images": torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)}
     with torch.no_grad():
-        torch.testing.assert_close(model(run.model.backbone.pixels(batch)), run.model(batch), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            model(run.model.backbone.pixels(batch)),
+            run.model(batch),
+            rtol=1e-6,
+            atol=1e-6,
+        )
     assert model.pretrained_cfg["label_names"] == [str(digit) for digit in range(10)]
     card = (scratch / "out" / "README.md").read_text()
     assert "# tuned-labels_3-seed_0" in card
     assert "test accuracy" in card
-    assert main(["export", "runs/tuned/labels_3/seed_0", "--to", "transformers", "other"]) == 2
+    assert (
+        main(["export", "runs/tuned/labels_3/seed_0", "--to", "transformers", "other"])
+        == 2
+    )

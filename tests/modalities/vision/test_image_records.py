@@ -31,7 +31,11 @@ def folder(root, *names):
     for number, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(number, "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG"))
+        path.write_bytes(
+            encoded(
+                number, "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG"
+            )
+        )
     return root
 
 
@@ -51,16 +55,26 @@ def refusal(function, *arguments):
 
 
 def test_class_folders_become_labels(tmp_path):
-    folder(tmp_path / "train", "dog/b.PNG", "cat/z.jpg", "cat/deep/a.jpeg", "ant/x.webp", "cat/notes.txt")
+    folder(
+        tmp_path / "train",
+        "dog/b.PNG",
+        "cat/z.jpg",
+        "cat/deep/a.jpeg",
+        "ant/x.webp",
+        "cat/notes.txt",
+    )
     records = open_records(CARD, str(tmp_path), "train")
     assert len(records) == 4
     ant, cat, also_cat, dog = records.labels.tolist()
     assert [records.name(i) for i in range(4)] == [
-        str(tmp_path / "train" / name) for name in ("ant/x.webp", "cat/deep/a.jpeg", "cat/z.jpg", "dog/b.PNG")
+        str(tmp_path / "train" / name)
+        for name in ("ant/x.webp", "cat/deep/a.jpeg", "cat/z.jpg", "dog/b.PNG")
     ]
     assert cat == also_cat
     assert len({ant, cat, dog}) == 3
-    folder(tmp_path / "test", "dog/1.png", "cat/2.png")  # a split without ants numbers the others alike
+    folder(
+        tmp_path / "test", "dog/1.png", "cat/2.png"
+    )  # a split without ants numbers the others alike
     assert open_records(CARD, str(tmp_path), "test").labels.tolist() == [cat, dog]
     assert records.labels.dtype == np.int64
     for index in range(4):
@@ -141,9 +155,17 @@ def test_a_missing_label_column_is_no_mistake(tmp_path):
 def test_another_label_column(tmp_path):
     table(tmp_path / "train.parquet", fine=["b", "a", "b"], coarse=[1, 1, 0])
     records = open_records(CARD, str(tmp_path), "train", label_column="fine")
-    assert [records.class_names[label] for label in records.labels.tolist()] == ["b", "a", "b"]
-    assert open_records(CARD, str(tmp_path), "train", label_column="coarse").labels.tolist() == [1, 1, 0]
-    named = open_record_paths(CARD, [str(tmp_path / "train.parquet")], label_column="coarse")
+    assert [records.class_names[label] for label in records.labels.tolist()] == [
+        "b",
+        "a",
+        "b",
+    ]
+    assert open_records(
+        CARD, str(tmp_path), "train", label_column="coarse"
+    ).labels.tolist() == [1, 1, 0]
+    named = open_record_paths(
+        CARD, [str(tmp_path / "train.parquet")], label_column="coarse"
+    )
     assert named.class_names == {0: "0", 1: "1"}
 
 
@@ -155,42 +177,78 @@ def test_why_there_are_no_labels(tmp_path):
     said = "no column 'label' in train.parquet, no other column than the images. Name one in data.label_column."
     assert open_records(CARD, str(alone.parent), "train").labels_absent == said
     none = Card(**CARD.model_dump() | {"label_column": None})
-    assert open_records(none, str(path.parent), "train").labels_absent.startswith("no label column in its card in ")
+    assert open_records(none, str(path.parent), "train").labels_absent.startswith(
+        "no label column in its card in "
+    )
     loose = folder(tmp_path / "c", "cat/1.png", "2.png")
     said = f"images outside class folders, the first {loose / '2.png'}. Put each image into a folder"
     assert open_records(CARD, str(loose), "train").labels_absent.startswith(said)
-    assert "image files such as " in open_record_paths(CARD, [str(loose / "2.png")]).labels_absent
+    assert (
+        "image files such as "
+        in open_record_paths(CARD, [str(loose / "2.png")]).labels_absent
+    )
 
 
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ("fien", "got no column 'fien' in train.parquet, only fine, coarse. Did you mean fine?"),
-        ("wolf", "got no column 'wolf' in train.parquet, only fine, coarse. Name one in data.label_column."),
-        ("image", "got no column 'image' in train.parquet, only fine, coarse. Name one in data.label_column."),
+        (
+            "fien",
+            "got no column 'fien' in train.parquet, only fine, coarse. Did you mean fine?",
+        ),
+        (
+            "wolf",
+            "got no column 'wolf' in train.parquet, only fine, coarse. Name one in data.label_column.",
+        ),
+        (
+            "image",
+            "got no column 'image' in train.parquet, only fine, coarse. Name one in data.label_column.",
+        ),
     ],
 )
 def test_a_named_label_column_must_be_there(tmp_path, column, message):
     path = table(tmp_path / "train.parquet", fine=["b", "a", "b"], coarse=[1, 1, 0])
     refused = refusal(open_records, CARD, str(tmp_path), "train", column)
     assert refused == f"data.label_column must be a column of the data, {message}"
-    assert open_record_paths(CARD, [str(path)], column).labels is None  # other data than the recipe's
+    assert (
+        open_record_paths(CARD, [str(path)], column).labels is None
+    )  # other data than the recipe's
 
 
 def test_data_without_columns_has_no_label_column(tmp_path):
     said = "got 'fine' for data without columns. Leave it out: class folders name the classes."
-    for card, root in ((load_card("digits"), None), (CARD, str(folder(tmp_path, "cat/1.png", "dog/2.png")))):
+    for card, root in (
+        (load_card("digits"), None),
+        (CARD, str(folder(tmp_path, "cat/1.png", "dog/2.png"))),
+    ):
         assert refusal(open_records, card, root, "train", "fine").endswith(said)
 
 
 def test_classes_have_names(tmp_path):
-    records = open_records(CARD, str(folder(tmp_path / "a", "cat/1.png", "dog/2.png", "cat/3.png")), "train")
-    assert [records.class_names[label] for label in records.labels.tolist()] == ["cat", "cat", "dog"]
-    assert open_records(load_card("digits"), None, "test").class_names == {number: str(number) for number in range(10)}
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["ant", "bee", "cow"])})
+    records = open_records(
+        CARD,
+        str(folder(tmp_path / "a", "cat/1.png", "dog/2.png", "cat/3.png")),
+        "train",
+    )
+    assert [records.class_names[label] for label in records.labels.tolist()] == [
+        "cat",
+        "cat",
+        "dog",
+    ]
+    assert open_records(load_card("digits"), None, "test").class_names == {
+        number: str(number) for number in range(10)
+    }
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label": datasets.ClassLabel(names=["ant", "bee", "cow"]),
+        }
+    )
     rows = [{"bytes": encoded(value), "path": None} for value in range(3)]
     (tmp_path / "b").mkdir()
-    datasets.Dataset.from_dict({"image": rows, "label": [1, 0, 1]}, features).to_parquet(tmp_path / "b/train.parquet")
+    datasets.Dataset.from_dict(
+        {"image": rows, "label": [1, 0, 1]}, features
+    ).to_parquet(tmp_path / "b/train.parquet")
     records = open_records(CARD, str(tmp_path / "b"), "train")
     assert records.labels.tolist() == [1, 0, 1]
     assert records.class_names == {0: "ant", 1: "bee", 2: "cow"}
@@ -208,15 +266,27 @@ def test_raw_bytes_and_paths_are_images_too(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"img": [b"x"]}, ["must have the image column 'image'", "['img']", "Did you mean img?"]),
-        ({"imgae": [b"x"], "label": [1]}, ["image column 'image'", "Did you mean imgae?"]),
+        (
+            {"img": [b"x"]},
+            ["must have the image column 'image'", "['img']", "Did you mean img?"],
+        ),
+        (
+            {"imgae": [b"x"], "label": [1]},
+            ["image column 'image'", "Did you mean imgae?"],
+        ),
         ({"image": [1]}, ["must hold encoded images in column 'image'", "int64"]),
         (
             {"image": [b"x", b"y"], "label": [1, None]},
             ["must name a class in every row of column 'label'", "1 empty rows"],
         ),
-        ({"image": [b"x", b"y"], "label": ["a", None]}, ["'label'", "1 empty rows", "label_column: null"]),
-        ({"image": [b"x", b"y"], "label": [{"a": 1}, {"a": 2}]}, ["must name a class", "int64"]),
+        (
+            {"image": [b"x", b"y"], "label": ["a", None]},
+            ["'label'", "1 empty rows", "label_column: null"],
+        ),
+        (
+            {"image": [b"x", b"y"], "label": [{"a": 1}, {"a": 2}]},
+            ["must name a class", "int64"],
+        ),
         ({"image": pa.array([], pa.binary())}, ["train.parquet must be readable"]),
     ],
 )
@@ -231,7 +301,9 @@ def test_bad_columns(tmp_path, columns, words):
 def test_a_damaged_parquet_file(tmp_path, capfd):
     path = table(tmp_path / "train.parquet")
     path.write_bytes(path.read_bytes()[:-10])
-    assert f"{path} must be readable by datasets, got " in refusal(open_records, CARD, str(tmp_path), "train")
+    assert f"{path} must be readable by datasets, got " in refusal(
+        open_records, CARD, str(tmp_path), "train"
+    )
     assert capfd.readouterr().err == ""  # one line in all, and the caller prints it
 
 
@@ -259,7 +331,9 @@ def test_a_changed_parquet_file_is_read_anew(tmp_path):
 def test_files_that_a_user_names(tmp_path, monkeypatch):
     folder(tmp_path, "x/a.png", "y/b.jpg")
     monkeypatch.chdir(tmp_path)
-    records = open_record_paths(CARD, [str(tmp_path / "x/a.png"), "y/b.jpg"])  # absolute beside relative
+    records = open_record_paths(
+        CARD, [str(tmp_path / "x/a.png"), "y/b.jpg"]
+    )  # absolute beside relative
     assert (len(records), records.labels, records.name(1)) == (2, None, "y/b.jpg")
     assert records.read(0) == encoded(0)
     assert len(open_record_paths(CARD, ["x"])) == 1
@@ -292,11 +366,16 @@ def test_bad_paths(tmp_path, monkeypatch, names, words):
 
 def test_a_card_without_a_place():
     message = refusal(open_records, CARD, None, "train")
-    assert message == "data.root must be given for this card, got nothing. Name the folder of your images."
+    assert (
+        message
+        == "data.root must be given for this card, got nothing. Name the folder of your images."
+    )
 
 
 def test_digits():
-    train, test = (open_records(load_card("digits"), None, split) for split in ("train", "test"))
+    train, test = (
+        open_records(load_card("digits"), None, split) for split in ("train", "test")
+    )
     assert (len(train), len(test)) == (1437, 360)
     assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(10))
     assert train.fingerprint != test.fingerprint

@@ -16,7 +16,9 @@ def black_and_white(num):
 
 
 def mix(positions, seed=0, **alphas):
-    return mix_pairs(black_and_white(len(positions)), positions, seed, TuningAugmentSection(**alphas))
+    return mix_pairs(
+        black_and_white(len(positions)), positions, seed, TuningAugmentSection(**alphas)
+    )
 
 
 def test_mixup_blends_and_its_share_is_what_is_left():
@@ -30,10 +32,15 @@ def test_mixup_blends_and_its_share_is_what_is_left():
 def test_cutmix_pastes_one_box_and_counts_its_pixels():
     mixed, share = mix(torch.arange(400), cutmix=1.0)
     assert set(mixed.unique().tolist()) == {0, 255}
-    own = torch.where(torch.arange(400)[:, None, None, None] % 2 == 0, mixed == 0, mixed == 255)
+    own = torch.where(
+        torch.arange(400)[:, None, None, None] % 2 == 0, mixed == 0, mixed == 255
+    )
     torch.testing.assert_close(own.float().mean(dim=(1, 2, 3)), share)
     for image in (~own[:40, 0]).numpy():  # what is foreign is a rectangle
-        rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+        rows, columns = (
+            np.flatnonzero(image.any(axis=1)),
+            np.flatnonzero(image.any(axis=0)),
+        )
         assert image.sum() == len(rows) * len(columns)
 
 
@@ -71,4 +78,6 @@ def test_a_function_of_seed_and_position_alone():
     part, part_share = mix(torch.arange(32, 40), mixup=0.8, cutmix=1.0)
     assert torch.equal(whole[32:40], part)
     assert torch.equal(share[32:40], part_share)
-    assert not torch.equal(share, mix(torch.arange(64), seed=1, mixup=0.8, cutmix=1.0)[1])
+    assert not torch.equal(
+        share, mix(torch.arange(64), seed=1, mixup=0.8, cutmix=1.0)[1]
+    )

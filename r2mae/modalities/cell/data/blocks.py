@@ -32,7 +32,9 @@ class CellFile:
     def __len__(self) -> int:
         return len(self.cell_names)
 
-    def blocks(self, values: Values, start: int = 0) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    def blocks(
+        self, values: Values, start: int = 0
+    ) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """(first cell, CSR of cells that follow each other) from a cell on, checked.
 
         Raises: InputError naming the first entry that is no count, or what is damaged.
@@ -47,36 +49,56 @@ def matrices(file: Any) -> dict[str, str]:
     found = {"X": "X"} if "X" in file else {}
     if "raw/X" in file:
         found["raw"] = "raw/X"
-    return found | {f"layers[{name}]": f"layers/{name}" for name in file.get("layers", {})}
+    return found | {
+        f"layers[{name}]": f"layers/{name}" for name in file.get("layers", {})
+    }
 
 
 def _read(file: CellFile, start: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
     if file.whole is not None:
-        yield from _csr_blocks(file, start, file.whole.indptr, file.whole.data, file.whole.indices)
+        yield from _csr_blocks(
+            file, start, file.whole.indptr, file.whole.data, file.whole.indices
+        )
         return
     import h5py
 
     try:
         with h5py.File(file.path, "r") as opened:
-            matrix = opened["matrix"] if file.matrix == "matrix" else opened[matrices(opened)[file.matrix]]
+            matrix = (
+                opened["matrix"]
+                if file.matrix == "matrix"
+                else opened[matrices(opened)[file.matrix]]
+            )
             if isinstance(matrix, h5py.Dataset):
                 step = max(1, BLOCK_ENTRIES // max(1, matrix.shape[1]))
                 for first in range(start, len(file), step):
                     yield first, sparse.csr_matrix(matrix[first : first + step])
                 return
-            by_gene = matrix.attrs.get("encoding-type", matrix.attrs.get("h5sparse_format", "csr")) in (
+            by_gene = matrix.attrs.get(
+                "encoding-type", matrix.attrs.get("h5sparse_format", "csr")
+            ) in (
                 "csc_matrix",
                 "csc",
             )
             blocks = _csc_blocks if by_gene else _csr_blocks
-            yield from blocks(file, start, matrix["indptr"][:], matrix["data"], matrix["indices"])
+            yield from blocks(
+                file, start, matrix["indptr"][:], matrix["data"], matrix["indices"]
+            )
     except (OSError, KeyError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{file.path} must be a whole HDF5 file, got: {what}. Copy it again.") from None
+        raise InputError(
+            f"{file.path} must be a whole HDF5 file, got: {what}. Copy it again."
+        ) from None
 
 
-def _check_pointers(file: CellFile, pointers: Any, lines: int, data: Any, indices: Any) -> None:
-    damaged = len(pointers) != lines + 1 or pointers[0] != 0 or bool((np.diff(pointers) < 0).any())
+def _check_pointers(
+    file: CellFile, pointers: Any, lines: int, data: Any, indices: Any
+) -> None:
+    damaged = (
+        len(pointers) != lines + 1
+        or pointers[0] != 0
+        or bool((np.diff(pointers) < 0).any())
+    )
     if damaged or not pointers[-1] == data.shape[0] == indices.shape[0]:
         got = f"{len(pointers)} pointers up to {pointers[-1] if len(pointers) else 0}, {data.shape[0]} values, "
         rule = f"hold {lines} rising rows of a compressed matrix"
@@ -91,10 +113,22 @@ def _csr_blocks(
     starts = np.asarray(starts, dtype=np.int64)
     _check_pointers(file, starts, len(file), data, indices)
     while first < len(file):
-        last = int(np.searchsorted(starts, starts[first] + BLOCK_ENTRIES, side="right")) - 1
+        last = (
+            int(np.searchsorted(starts, starts[first] + BLOCK_ENTRIES, side="right"))
+            - 1
+        )
         last = min(max(last, first + 1), len(file))
         entries = slice(int(starts[first]), int(starts[last]))
-        yield first, _block(file, first, data[entries], indices[entries], starts[first : last + 1] - starts[first])
+        yield (
+            first,
+            _block(
+                file,
+                first,
+                data[entries],
+                indices[entries],
+                starts[first : last + 1] - starts[first],
+            ),
+        )
         first = last
 
 
@@ -102,7 +136,10 @@ def _csc_blocks(
     file: CellFile, first: int, starts: Any, data: Any, indices: Any
 ) -> Iterator[tuple[int, sparse.csr_matrix]]:
     """Bands of cells, each from one pass over all genes: entries of a cell lie all over the file."""
-    starts, pieces = np.asarray(starts, dtype=np.int64), range(0, data.shape[0], BLOCK_ENTRIES)
+    starts, pieces = (
+        np.asarray(starts, dtype=np.int64),
+        range(0, data.shape[0], BLOCK_ENTRIES),
+    )
     _check_pointers(file, starts, len(file.gene_names), data, indices)
     per_cell = np.zeros(len(file), dtype=np.int64)
     for at in pieces:
@@ -112,15 +149,29 @@ def _csc_blocks(
     ends = np.cumsum(per_cell)
     while first < len(file):
         before = ends[first - 1] if first else 0
-        last = min(max(int(np.searchsorted(ends, before + 8 * BLOCK_ENTRIES, side="right")), first + 1), len(file))
+        last = min(
+            max(
+                int(np.searchsorted(ends, before + 8 * BLOCK_ENTRIES, side="right")),
+                first + 1,
+            ),
+            len(file),
+        )
         found: list[tuple[Any, Any, Any]] = []
         for at in pieces:
             cells = np.asarray(indices[at : at + BLOCK_ENTRIES])
             chosen = np.flatnonzero((cells >= first) & (cells < last))
             genes = np.searchsorted(starts, at + chosen, side="right") - 1
-            found.append((data[at : at + BLOCK_ENTRIES][chosen], cells[chosen] - first, genes))
-        entries: Any = [np.concatenate(part) for part in zip(*found, strict=True)] if found else ([], [], [])
-        band = sparse.coo_matrix((entries[0], tuple(entries[1:])), shape=(last - first, len(file.gene_names)))
+            found.append(
+                (data[at : at + BLOCK_ENTRIES][chosen], cells[chosen] - first, genes)
+            )
+        entries: Any = (
+            [np.concatenate(part) for part in zip(*found, strict=True)]
+            if found
+            else ([], [], [])
+        )
+        band = sparse.coo_matrix(
+            (entries[0], tuple(entries[1:])), shape=(last - first, len(file.gene_names))
+        )
         whole = sparse.csr_matrix(band)
         if whole.nnz != len(entries[0]):
             raise _duplicate(file, first)
@@ -128,10 +179,13 @@ def _csc_blocks(
         first = last
 
 
-def _block(file: CellFile, first: int, data: Any, indices: Any, starts: Any) -> sparse.csr_matrix:
+def _block(
+    file: CellFile, first: int, data: Any, indices: Any, starts: Any
+) -> sparse.csr_matrix:
     _check_indices(file, indices, len(file.gene_names), "genes")
     block = sparse.csr_matrix(
-        (np.asarray(data), np.asarray(indices), starts), shape=(len(starts) - 1, len(file.gene_names))
+        (np.asarray(data), np.asarray(indices), starts),
+        shape=(len(starts) - 1, len(file.gene_names)),
     )
     block.sort_indices()
     same = np.flatnonzero(np.diff(block.indices) == 0) + 1
@@ -141,8 +195,14 @@ def _block(file: CellFile, first: int, data: Any, indices: Any, starts: Any) -> 
 
 
 def _check_indices(file: CellFile, indices: Any, limit: int, what: str) -> None:
-    if len(indices) and not (int(np.min(indices)) >= 0 and int(np.max(indices)) < limit):
-        wrong = int(np.max(indices)) if int(np.max(indices)) >= limit else int(np.min(indices))
+    if len(indices) and not (
+        int(np.min(indices)) >= 0 and int(np.max(indices)) < limit
+    ):
+        wrong = (
+            int(np.max(indices))
+            if int(np.max(indices)) >= limit
+            else int(np.min(indices))
+        )
         raise InputError(
             f"{file.path}: {file.matrix} must have indices below its {limit} {what}, got {wrong}. Write it again."
         )
@@ -155,7 +215,9 @@ def _duplicate(file: CellFile, first: int) -> InputError:
     )
 
 
-def _check_block(file: CellFile, first: int, block: sparse.csr_matrix, values: Values) -> None:
+def _check_block(
+    file: CellFile, first: int, block: sparse.csr_matrix, values: Values
+) -> None:
     data = block.data
     good = np.isfinite(data)
     if values == "counts" and data.dtype.kind == "f":
@@ -185,7 +247,15 @@ def _raw_elsewhere(file: CellFile) -> str:
                 if name == file.matrix:
                     continue
                 matrix = opened[place]
-                sample = np.asarray(matrix[:50] if isinstance(matrix, h5py.Dataset) else matrix["data"][:100_000])
-                if sample.size and (sample >= 0).all() and np.array_equal(sample, np.round(sample)):
+                sample = np.asarray(
+                    matrix[:50]
+                    if isinstance(matrix, h5py.Dataset)
+                    else matrix["data"][:100_000]
+                )
+                if (
+                    sample.size
+                    and (sample >= 0).all()
+                    and np.array_equal(sample, np.round(sample))
+                ):
                     return f"{name} looks raw: name it as the matrix."
     return "No other matrix of the file looks raw: get the counts."

@@ -22,7 +22,14 @@ from r2mae.errors import InputError
 from r2mae.modalities.cell.data.blocks import CellFile, Values
 from r2mae.modalities.cell.data.files import open_file
 from r2mae.modalities.cell.data.genes import check_unique, choose_genes, match_genes
-from r2mae.modalities.cell.data.store import ARRAYS, FORMAT, META, CellStore, is_store, open_store
+from r2mae.modalities.cell.data.store import (
+    ARRAYS,
+    FORMAT,
+    META,
+    CellStore,
+    is_store,
+    open_store,
+)
 from r2mae.modalities.cell.schema import GenesSection
 from r2mae.progress import Progress, silent
 
@@ -52,7 +59,10 @@ class _Scan:
 
 
 def build_store(
-    out: Path, paths: list[Path], options: BuildOptions = BuildOptions(), progress: Progress = silent
+    out: Path,
+    paths: list[Path],
+    options: BuildOptions = BuildOptions(),
+    progress: Progress = silent,
 ) -> CellStore:
     """Build, go on with, or open the finished store of these files and options.
 
@@ -65,20 +75,33 @@ def build_store(
         return _build(out, files, options, progress)
 
 
-def _build(out: Path, files: list[CellFile], options: BuildOptions, progress: Progress) -> CellStore:
+def _build(
+    out: Path, files: list[CellFile], options: BuildOptions, progress: Progress
+) -> CellStore:
     fingerprint = _fingerprint(files, options)
     if is_store(out):
         store = open_store(out)
         if store.fingerprint != fingerprint:
-            raise InputError(f"{out} must be absent or of the same files and options, got another store. Name another.")
+            raise InputError(
+                f"{out} must be absent or of the same files and options, got another store. Name another."
+            )
         return store
     with building(out, fingerprint) as work:
         _fill(work, files, options, fingerprint, progress)
     return open_store(out)
 
 
-def _fill(work: Path, files: list[CellFile], options: BuildOptions, fingerprint: str, progress: Progress) -> None:
-    scans = [_scan(file, work / f"scan_{number}.npz", options, progress) for number, file in enumerate(files)]
+def _fill(
+    work: Path,
+    files: list[CellFile],
+    options: BuildOptions,
+    fingerprint: str,
+    progress: Progress,
+) -> None:
+    scans = [
+        _scan(file, work / f"scan_{number}.npz", options, progress)
+        for number, file in enumerate(files)
+    ]
     if not any(scan.is_kept.any() for scan in scans):
         raise InputError(
             f"{files[0].path} must hold a cell with counts, got {len(files[0])} empty cells. Use other data."
@@ -96,7 +119,10 @@ def _fill(work: Path, files: list[CellFile], options: BuildOptions, fingerprint:
         "values": options.values,
         "cells": int(sum(scan.is_kept.sum() for scan in scans)),
         "entries": int(stats[0].sum()),
-        "files": [_describe(*parts, genes) for parts in zip(files, scans, columns, strict=True)],
+        "files": [
+            _describe(*parts, genes)
+            for parts in zip(files, scans, columns, strict=True)
+        ],
         "obs": obs,
         "bytes": {name: (work / f"{name}.npy").stat().st_size for name in ARRAYS},
         "genes": genes,
@@ -107,18 +133,32 @@ def _fill(work: Path, files: list[CellFile], options: BuildOptions, fingerprint:
 
 
 def _fingerprint(files: list[CellFile], options: BuildOptions) -> str:
-    words = json.dumps(asdict(options) | {"genes": options.genes.model_dump(mode="json")}, sort_keys=True)
+    words = json.dumps(
+        asdict(options) | {"genes": options.genes.model_dump(mode="json")},
+        sort_keys=True,
+    )
     digest = hashlib.sha256(words.encode())
     for file in files:
-        members = [file.path] if file.path.is_file() else sorted(part for part in file.path.iterdir() if part.is_file())
+        members = (
+            [file.path]
+            if file.path.is_file()
+            else sorted(part for part in file.path.iterdir() if part.is_file())
+        )
         digest.update(fingerprint_files(file.path.parent, members).encode())
     return digest.hexdigest()[:16]
 
 
-def _scan(file: CellFile, kept_in: Path, options: BuildOptions, progress: Progress) -> _Scan:
+def _scan(
+    file: CellFile, kept_in: Path, options: BuildOptions, progress: Progress
+) -> _Scan:
     if kept_in.is_file():
         with np.load(kept_in) as saved:
-            return _Scan(saved["stats"], saved["is_kept"], saved["totals"], float(saved["greatest"]))
+            return _Scan(
+                saved["stats"],
+                saved["is_kept"],
+                saved["totals"],
+                float(saved["greatest"]),
+            )
     stats, greatest = np.zeros((3, len(file.gene_names))), 0.0
     is_kept, totals = np.zeros(len(file), dtype=np.bool_), np.zeros(len(file))
     for first, block in file.blocks(options.values):
@@ -131,7 +171,9 @@ def _scan(file: CellFile, kept_in: Path, options: BuildOptions, progress: Progre
         chosen = block[is_kept[part]]
         values = chosen.data.astype(np.float64)
         for row, weights in enumerate((None, values, values**2)):
-            stats[row] += np.bincount(chosen.indices, weights, minlength=len(file.gene_names))
+            stats[row] += np.bincount(
+                chosen.indices, weights, minlength=len(file.gene_names)
+            )
         greatest = max(greatest, float(values.max(initial=0)))
         progress(f"{file.path.name}, checking", part.stop, len(file))
     unfinished = kept_in.with_name(f".writing_{kept_in.name}")
@@ -140,7 +182,9 @@ def _scan(file: CellFile, kept_in: Path, options: BuildOptions, progress: Progre
     return _Scan(stats, is_kept, totals, greatest)
 
 
-def _vocabulary(files: list[CellFile], scans: list[_Scan], section: GenesSection) -> list[str]:
+def _vocabulary(
+    files: list[CellFile], scans: list[_Scan], section: GenesSection
+) -> list[str]:
     """All genes in order of appearance, of which the section chooses."""
     place: dict[str, int] = {}
     for file in files:
@@ -149,10 +193,14 @@ def _vocabulary(files: list[CellFile], scans: list[_Scan], section: GenesSection
     stats = np.zeros((3, len(place)))
     for file, scan in zip(files, scans, strict=True):
         stats[:, [place[name] for name in file.gene_names]] += scan.stats
-    return choose_genes(list(place), stats, int(sum(scan.is_kept.sum() for scan in scans)), section)
+    return choose_genes(
+        list(place), stats, int(sum(scan.is_kept.sum() for scan in scans)), section
+    )
 
 
-def _describe(file: CellFile, scan: _Scan, columns: Array, genes: list[str]) -> dict[str, Any]:
+def _describe(
+    file: CellFile, scan: _Scan, columns: Array, genes: list[str]
+) -> dict[str, Any]:
     found = set(columns[columns >= 0].tolist())
     return {
         "name": file.path.stem.removesuffix(".h5ad"),
@@ -180,21 +228,41 @@ def _write(
     small = max(scan.greatest for scan in scans) < 1 << 16
     kinds = {
         "starts": (np.dtype(np.int64), cells + 1),
-        "genes": (np.dtype(np.uint16 if stats.shape[1] <= 1 << 16 else np.uint32), entries),
-        "values": (np.dtype(np.float32 if values == "scaled" else np.uint16 if small else np.uint32), entries),
+        "genes": (
+            np.dtype(np.uint16 if stats.shape[1] <= 1 << 16 else np.uint32),
+            entries,
+        ),
+        "values": (
+            np.dtype(
+                np.float32 if values == "scaled" else np.uint16 if small else np.uint32
+            ),
+            entries,
+        ),
         "totals": (np.dtype(np.float64), cells),
         "file": (np.dtype(np.int32), cells),
     }
     np.save(work / "stats.npy", stats)
-    names = [np.char.encode(file.cell_names[scan.is_kept], "utf-8") for file, scan in zip(files, scans, strict=True)]
+    names = [
+        np.char.encode(file.cell_names[scan.is_kept], "utf-8")
+        for file, scan in zip(files, scans, strict=True)
+    ]
     np.save(work / "names.npy", np.concatenate(names))
     journal = work / _JOURNAL
-    done = json.loads(journal.read_text()) if journal.is_file() else {"file": 0, "cell": 0, "row": 0, "entry": 0}
-    writers = {name: _Writer(work / f"{name}.npy", *kind, fresh=not journal.is_file()) for name, kind in kinds.items()}
+    done = (
+        json.loads(journal.read_text())
+        if journal.is_file()
+        else {"file": 0, "cell": 0, "row": 0, "entry": 0}
+    )
+    writers = {
+        name: _Writer(work / f"{name}.npy", *kind, fresh=not journal.is_file())
+        for name, kind in kinds.items()
+    }
     writers["starts"].put(0, np.zeros(1, dtype=np.int64))
     for number in range(done["file"], len(files)):
         file, scan, places = files[number], scans[number], columns[number]
-        for first, block in file.blocks(values, done["cell"] if number == done["file"] else 0):
+        for first, block in file.blocks(
+            values, done["cell"] if number == done["file"] else 0
+        ):
             block.eliminate_zeros()
             part = slice(first, first + block.shape[0])
             chosen = _in_order(block[scan.is_kept[part]], places)
@@ -206,7 +274,12 @@ def _write(
             writers["file"].put(row, np.full(chosen.shape[0], number))
             for writer in writers.values():
                 writer.flush()
-            done = {"file": number, "cell": part.stop, "row": row + chosen.shape[0], "entry": entry + chosen.nnz}
+            done = {
+                "file": number,
+                "cell": part.stop,
+                "row": row + chosen.shape[0],
+                "entry": entry + chosen.nnz,
+            }
             unfinished = journal.with_name(f".writing_{_JOURNAL}")
             unfinished.write_text(json.dumps(done))
             unfinished.replace(journal)
@@ -221,7 +294,10 @@ def _in_order(block: sparse.csr_matrix, places: Array) -> sparse.csr_matrix:
     numbers = places[block.indices]
     known = numbers >= 0
     starts = np.concatenate([[0], np.cumsum(known)])[block.indptr]
-    found = sparse.csr_matrix((block.data[known], numbers[known], starts), shape=(block.shape[0], places.max() + 1))
+    found = sparse.csr_matrix(
+        (block.data[known], numbers[known], starts),
+        shape=(block.shape[0], places.max() + 1),
+    )
     found.sort_indices()
     return found
 
@@ -229,7 +305,9 @@ def _in_order(block: sparse.csr_matrix, places: Array) -> sparse.csr_matrix:
 class _Writer:
     """An array on disk of known type and length, written in parts without holding it."""
 
-    def __init__(self, path: Path, kind: np.dtype[Any], length: int, *, fresh: bool) -> None:
+    def __init__(
+        self, path: Path, kind: np.dtype[Any], length: int, *, fresh: bool
+    ) -> None:
         if fresh:
             with path.open("wb") as file:
                 header = {"descr": kind.str, "fortran_order": False, "shape": (length,)}
@@ -255,22 +333,39 @@ class _Writer:
 def _write_obs(work: Path, files: list[CellFile], scans: list[_Scan]) -> dict[str, Any]:
     """Every column of any file: numbers where all files have numbers, words otherwise; none where a file has none."""
     (work / "obs").mkdir(exist_ok=True)
-    names = list(dict.fromkeys(str(name) for file in files for name in file.obs.columns))
-    return {name: _write_column(work, f"{number}.npy", name, files, scans) for number, name in enumerate(names)}
+    names = list(
+        dict.fromkeys(str(name) for file in files for name in file.obs.columns)
+    )
+    return {
+        name: _write_column(work, f"{number}.npy", name, files, scans)
+        for number, name in enumerate(names)
+    }
 
 
-def _write_column(work: Path, target: str, name: str, files: list[CellFile], scans: list[_Scan]) -> dict[str, Any]:
+def _write_column(
+    work: Path, target: str, name: str, files: list[CellFile], scans: list[_Scan]
+) -> dict[str, Any]:
     import pandas as pd
 
     parts = [
-        file.obs[name][scan.is_kept] if name in file.obs.columns else pd.Series(np.nan, index=range(scan.is_kept.sum()))
+        file.obs[name][scan.is_kept]
+        if name in file.obs.columns
+        else pd.Series(np.nan, index=range(scan.is_kept.sum()))
         for file, scan in zip(files, scans, strict=True)
     ]
-    is_number = all(pd.api.types.is_numeric_dtype(part) and not pd.api.types.is_bool_dtype(part) for part in parts)
+    is_number = all(
+        pd.api.types.is_numeric_dtype(part) and not pd.api.types.is_bool_dtype(part)
+        for part in parts
+    )
     if is_number:
-        np.save(work / "obs" / target, np.concatenate([part.to_numpy(dtype=np.float64) for part in parts]))
+        np.save(
+            work / "obs" / target,
+            np.concatenate([part.to_numpy(dtype=np.float64) for part in parts]),
+        )
         return {"file": target, "categories": None}
     words = pd.concat([part.astype(object) for part in parts], ignore_index=True)
-    codes, categories = pd.factorize(words.where(words.isna(), words.astype(str)), sort=True)
+    codes, categories = pd.factorize(
+        words.where(words.isna(), words.astype(str)), sort=True
+    )
     np.save(work / "obs" / target, codes.astype(np.int32))
     return {"file": target, "categories": [str(category) for category in categories]}

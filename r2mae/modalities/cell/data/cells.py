@@ -42,7 +42,13 @@ class Cells:
     """
 
     def __init__(
-        self, store: CellStore, genes: list[str], view: CellView, *, least_overlap: float = 0.0, labels: Any = None
+        self,
+        store: CellStore,
+        genes: list[str],
+        view: CellView,
+        *,
+        least_overlap: float = 0.0,
+        labels: Any = None,
     ) -> None:
         self.store = store
         self.view = view
@@ -93,11 +99,22 @@ class Cells:
         """(B, M) values of cells."""
         from r2mae.modalities.cell.data.kernels import gather_dense
 
-        out = np.zeros((len(rows), len(self.genes)), dtype=np.float32)  # the system's zeros: no pass of ours
-        gather_dense(rows, self.store.starts, self.store.genes, self.store.values, self.columns, out)
+        out = np.zeros(
+            (len(rows), len(self.genes)), dtype=np.float32
+        )  # the system's zeros: no pass of ours
+        gather_dense(
+            rows,
+            self.store.starts,
+            self.store.genes,
+            self.store.values,
+            self.columns,
+            out,
+        )
         return out
 
-    def lists(self, rows: npt.NDArray[np.int64], spare: float = 0.0) -> tuple[Any, Any, Any]:
+    def lists(
+        self, rows: npt.NDArray[np.int64], spare: float = 0.0
+    ) -> tuple[Any, Any, Any]:
         """(columns (B, L) int32, values (B, L) float32, lengths (B,)), with room for spare x the length after each."""
         from r2mae.modalities.cell.data.kernels import count_known, gather_lists
 
@@ -110,8 +127,13 @@ class Cells:
         )
         width = int(lengths.max(initial=0))
         width = min(width + int(np.ceil(width * spare)), len(self.genes))
-        columns, values = np.zeros((len(rows), width), np.int32), np.zeros((len(rows), width), np.float32)
-        gather_lists(rows, starts, store.genes, store.values, self.columns, columns, values)
+        columns, values = (
+            np.zeros((len(rows), width), np.int32),
+            np.zeros((len(rows), width), np.float32),
+        )
+        gather_lists(
+            rows, starts, store.genes, store.values, self.columns, columns, values
+        )
         return columns, values, lengths
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
@@ -127,27 +149,44 @@ class Cells:
             places = (indices, _FROZEN_SEED) if positions is None else (positions, seed)
             columns, values, roles = self._in_play(rows, measured, *places)
             if self.view.lists:
-                batch |= {"columns": torch.from_numpy(columns).long(), "values": torch.from_numpy(values)}
+                batch |= {
+                    "columns": torch.from_numpy(columns).long(),
+                    "values": torch.from_numpy(values),
+                }
                 batch["roles"] = torch.from_numpy(roles)
             else:
-                dense = np.full((len(rows), len(self.genes) + 1), Role.SEEN, dtype=np.int8)
-                np.put_along_axis(dense, np.where(roles == Role.ABSENT, len(self.genes), columns), roles, axis=1)
+                dense = np.full(
+                    (len(rows), len(self.genes) + 1), Role.SEEN, dtype=np.int8
+                )
+                np.put_along_axis(
+                    dense,
+                    np.where(roles == Role.ABSENT, len(self.genes), columns),
+                    roles,
+                    axis=1,
+                )
                 batch["roles"] = torch.from_numpy(dense[:, :-1])
         return batch
 
-    def _in_play(self, rows: Any, measured: Any, positions: Tensor, seed: int) -> tuple[Any, Any, Any]:
+    def _in_play(
+        self, rows: Any, measured: Any, positions: Tensor, seed: int
+    ) -> tuple[Any, Any, Any]:
         """(columns, values, roles) (B, L): expressed genes, and decoys where a share is asked for."""
         from r2mae.modalities.cell.data.kernels import draw_decoys
 
         share = self.view.expressed_share
         others = 0.0 if share is None else 1 / share - 1
         columns, values, lengths = self.lists(rows, others)
-        roles = np.where(np.arange(columns.shape[1]) < lengths[:, None], Role.HIDEABLE, Role.ABSENT).astype(np.int8)
+        roles = np.where(
+            np.arange(columns.shape[1]) < lengths[:, None], Role.HIDEABLE, Role.ABSENT
+        ).astype(np.int8)
         if others:
             free = measured.sum(axis=1) - lengths
             wanted = np.minimum(
-                np.round(lengths * others).astype(np.int64), np.minimum(free, columns.shape[1] - lengths)
+                np.round(lengths * others).astype(np.int64),
+                np.minimum(free, columns.shape[1] - lengths),
             )
             start = np.uint64(stream_start(seed, RandomStream.DECOY))
-            draw_decoys(start, positions.numpy(), lengths, wanted, measured, columns, roles)
+            draw_decoys(
+                start, positions.numpy(), lengths, wanted, measured, columns, roles
+            )
         return columns, values, roles

@@ -20,7 +20,9 @@ def open_file(path: Path, matrix: str = "X", genes_by: str = "index") -> CellFil
     if not path.is_file():
         raise InputError(f"{path} must be an existing file. Check the path.")
     if path.suffix not in (".h5ad", ".h5"):
-        raise InputError(f"{path} must end in .h5ad or .h5, or be a folder with matrix.mtx, got {path.suffix!r}.")
+        raise InputError(
+            f"{path} must end in .h5ad or .h5, or be a folder with matrix.mtx, got {path.suffix!r}."
+        )
     import h5py
 
     try:
@@ -32,7 +34,9 @@ def open_file(path: Path, matrix: str = "X", genes_by: str = "index") -> CellFil
         raise
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         what = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise InputError(f"{path} must be a whole HDF5 file of cells, got: {what}. Copy or write it again.") from None
+        raise InputError(
+            f"{path} must be a whole HDF5 file of cells, got: {what}. Copy or write it again."
+        ) from None
 
 
 def _open_h5ad(path: Path, file: Any, matrix: str, genes_by: str) -> CellFile:
@@ -41,20 +45,37 @@ def _open_h5ad(path: Path, file: Any, matrix: str, genes_by: str) -> CellFile:
 
     for needed in ("obs", "var"):
         if needed not in file:
-            raise InputError(f"{path} must be an .h5ad with obs and var, got no {needed}.")
+            raise InputError(
+                f"{path} must be an .h5ad with obs and var, got no {needed}."
+            )
     found = matrices(file)
     if matrix not in found:
         known = did_you_mean(matrix, found)
-        raise InputError(f"{path} must have the matrix {matrix!r}, got {', '.join(found) or 'none'}. {known}")
-    if isinstance(file["obs"], h5py.Dataset):  # as anndata wrote before 0.7: it alone knows how
+        raise InputError(
+            f"{path} must have the matrix {matrix!r}, got {', '.join(found) or 'none'}. {known}"
+        )
+    if isinstance(
+        file["obs"], h5py.Dataset
+    ):  # as anndata wrote before 0.7: it alone knows how
         obs, var = _old_frames(path, matrix)
     else:
-        obs, var = read_elem(file["obs"]), read_elem(file["raw/var" if matrix == "raw" else "var"])
+        obs, var = (
+            read_elem(file["obs"]),
+            read_elem(file["raw/var" if matrix == "raw" else "var"]),
+        )
     shape = _shape(file[found[matrix]])
     if shape != (len(obs), len(var)):
         rule = f"must have {len(obs)} cells x {len(var)} genes, as obs and var say"
-        raise InputError(f"{path}: {matrix} {rule}, got {shape[0]} x {shape[1]}. Write it again.")
-    return CellFile(path, matrix, _gene_names(path, var, genes_by), obs.index.to_numpy(dtype=str), obs)
+        raise InputError(
+            f"{path}: {matrix} {rule}, got {shape[0]} x {shape[1]}. Write it again."
+        )
+    return CellFile(
+        path,
+        matrix,
+        _gene_names(path, var, genes_by),
+        obs.index.to_numpy(dtype=str),
+        obs,
+    )
 
 
 def _old_frames(path: Path, matrix: str) -> tuple[Any, Any]:
@@ -80,7 +101,9 @@ def _shape(matrix: Any) -> tuple[int, ...]:
 def _gene_names(path: Path, var: Any, genes_by: str) -> list[str]:
     if genes_by != "index" and genes_by not in var.columns:
         known = did_you_mean(genes_by, ["index", *map(str, var.columns)])
-        raise InputError(f"{path} must have {genes_by!r} in var to name its genes by, got none. {known}")
+        raise InputError(
+            f"{path} must have {genes_by!r} in var to name its genes by, got none. {known}"
+        )
     return [str(name) for name in (var.index if genes_by == "index" else var[genes_by])]
 
 
@@ -93,7 +116,9 @@ def _open_10x(path: Path, matrix: Any, genes_by: str) -> CellFile:
         "gene_ids": "id" if "id" in features else "genes",
     }
     if genes_by not in columns:
-        raise InputError(f"{path} must have {genes_by!r} to name its genes by. {did_you_mean(genes_by, columns)}")
+        raise InputError(
+            f"{path} must have {genes_by!r} to name its genes by. {did_you_mean(genes_by, columns)}"
+        )
     genes = [name.decode() for name in features[columns[genes_by]][:]]
     cells = np.array([name.decode() for name in matrix["barcodes"][:]])
     if tuple(matrix["shape"][:]) != (len(genes), len(cells)):
@@ -116,7 +141,11 @@ def _open_mtx(path: Path, genes_by: str) -> CellFile:
         found = scanpy.read_10x_mtx(folder, var_names="gene_symbols", make_unique=False)
     except Exception as error:
         what = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{folder} must be a whole 10x folder, got: {what}. Copy it again.") from None
+        raise InputError(
+            f"{folder} must be a whole 10x folder, got: {what}. Copy it again."
+        ) from None
     names = _gene_names(path, found.var, genes_by)
     whole = sparse.csr_matrix(found.X)
-    return CellFile(folder, "matrix", names, found.obs_names.to_numpy(dtype=str), found.obs, whole)
+    return CellFile(
+        folder, "matrix", names, found.obs_names.to_numpy(dtype=str), found.obs, whole
+    )

@@ -24,7 +24,9 @@ def check_unique(path: Path, names: list[str]) -> None:
         )
 
 
-def choose_genes(names: list[str], stats: Floats, num_cells: int, section: GenesSection) -> list[str]:
+def choose_genes(
+    names: list[str], stats: Floats, num_cells: int, section: GenesSection
+) -> list[str]:
     """The vocabulary, in the order of names, or of the given list.
 
     stats: (3, G) cells with the gene, sum, sum of squares.
@@ -36,7 +38,11 @@ def choose_genes(names: list[str], stats: Floats, num_cells: int, section: Genes
     kept = np.flatnonzero(stats[0] >= section.min_cells)
     if section.top_variable is not None and section.top_variable < len(kept):
         kept = np.sort(
-            kept[np.argsort(-excess_variance(stats[:, kept], num_cells), kind="stable")[: section.top_variable]]
+            kept[
+                np.argsort(-excess_variance(stats[:, kept], num_cells), kind="stable")[
+                    : section.top_variable
+                ]
+            ]
         )
     if len(kept) < 2:
         raise InputError(
@@ -52,7 +58,11 @@ def excess_variance(stats: Floats, num_cells: int) -> Floats:
     single counts, so that sums in one pass are enough.
     """
     mean = stats[1] / num_cells
-    variance: Floats = np.maximum(stats[2] / num_cells - mean**2, 0) * num_cells / max(1, num_cells - 1)
+    variance: Floats = (
+        np.maximum(stats[2] / num_cells - mean**2, 0)
+        * num_cells
+        / max(1, num_cells - 1)
+    )
     usable = (mean > 0) & (variance > 0)
     score = np.zeros(len(mean))
     if usable.sum() < 3:
@@ -67,16 +77,26 @@ def read_gene_list(names: str | tuple[str, ...]) -> list[str]:
     if not isinstance(names, str):
         return list(names)
     try:
-        found = [line.strip() for line in Path(names).read_text().splitlines() if line.strip()]
+        found = [
+            line.strip()
+            for line in Path(names).read_text().splitlines()
+            if line.strip()
+        ]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"genes.names must be a text file with a gene a line, got {names!r}: {error}.") from None
+        raise InputError(
+            f"genes.names must be a text file with a gene a line, got {names!r}: {error}."
+        ) from None
     if len(found) < 2:
-        raise InputError(f"genes.names must hold at least 2 genes, got {len(found)} in {names!r}.")
+        raise InputError(
+            f"genes.names must hold at least 2 genes, got {len(found)} in {names!r}."
+        )
     check_unique(Path(names), found)
     return found
 
 
-def match_genes(path: Any, have: list[str], want: list[str], least_share: float = 0.0) -> npt.NDArray[np.int32]:
+def match_genes(
+    path: Any, have: list[str], want: list[str], least_share: float = 0.0
+) -> npt.NDArray[np.int32]:
     """(len(have),) the place of each gene among want, -1 for those that are not.
 
     Raises: InputError when less than least_share of want, or nothing, is found; with the nearest names.

@@ -34,7 +34,13 @@ def count_known(rows: Array, starts: Array, genes: Array, columns: Array) -> Arr
 
 @numba.njit(cache=True, nogil=True)
 def gather_lists(
-    rows: Array, starts: Array, genes: Array, values: Array, columns: Array, out_columns: Array, out_values: Array
+    rows: Array,
+    starts: Array,
+    genes: Array,
+    values: Array,
+    columns: Array,
+    out_columns: Array,
+    out_values: Array,
 ) -> None:
     """Fill out_columns and out_values (B, L), as they come, with a row's known entries; the rest is left as it is."""
     for b in range(len(rows)):
@@ -48,7 +54,9 @@ def gather_lists(
 
 
 @numba.njit(cache=True, nogil=True)
-def gather_dense(rows: Array, starts: Array, genes: Array, values: Array, columns: Array, out: Array) -> None:
+def gather_dense(
+    rows: Array, starts: Array, genes: Array, values: Array, columns: Array, out: Array
+) -> None:
     """Add rows to out (B, M), which is all zeros."""
     for b in range(len(rows)):
         row = out[b]
@@ -60,7 +68,13 @@ def gather_dense(rows: Array, starts: Array, genes: Array, values: Array, column
 
 @numba.njit(cache=True, nogil=True)
 def draw_decoys(
-    start: np.uint64, positions: Array, counts: Array, wanted: Array, measured: Array, columns: Array, roles: Array
+    start: np.uint64,
+    positions: Array,
+    counts: Array,
+    wanted: Array,
+    measured: Array,
+    columns: Array,
+    roles: Array,
 ) -> None:
     """Append wanted (B,) different genes without a count to each list: columns, roles (B, L), of which counts are used.
 
@@ -73,7 +87,12 @@ def draw_decoys(
         for slot in range(counts[b]):
             taken[columns[b, slot]] = True
         word = _mix(start + np.uint64(positions[b]) * _GOLDEN)
-        known, slot, end, turn = measured[b % len(measured)], counts[b], counts[b] + wanted[b], np.uint64(0)
+        known, slot, end, turn = (
+            measured[b % len(measured)],
+            counts[b],
+            counts[b] + wanted[b],
+            np.uint64(0),
+        )
         while slot < end:
             gene = np.int64(_mix(word + turn * _GOLDEN) % np.uint64(num_genes))
             turn += np.uint64(1)

@@ -24,7 +24,9 @@ from r2mae.modalities.cell.schema import CellData, GenesSection
 from r2mae.progress import listener
 
 _MOST_LOOKED_AT = 10_000
-_TEST_KEY = 0x7E57  # fixed: which cells are the test split does not depend on a run's seed
+_TEST_KEY = (
+    0x7E57  # fixed: which cells are the test split does not depend on a run's seed
+)
 
 
 def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
@@ -46,7 +48,9 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
     return Chosen(cells, rows)
 
 
-def open_cell_paths(section: CellData, paths: list[str], view: CellView, least_overlap: float = 0.0) -> SampleSource:
+def open_cell_paths(
+    section: CellData, paths: list[str], view: CellView, least_overlap: float = 0.0
+) -> SampleSource:
     """All cells of files, seen with the genes of a run: those that a file lacks count as not measured.
 
     Raises: InputError for damaged files, less than least_overlap of the genes, cells without a known gene.
@@ -54,9 +58,13 @@ def open_cell_paths(section: CellData, paths: list[str], view: CellView, least_o
     opened = section.model_copy(update={"root": paths[0], "card": "cell_files"})
     if len(paths) > 1:
         raise InputError(f"DATA must be one file, store or glob, got {len(paths)}.")
-    store = _find_store(opened.model_copy(update={"genes": GenesSection(by=section.genes.by)}))
+    store = _find_store(
+        opened.model_copy(update={"genes": GenesSection(by=section.genes.by)})
+    )
     labels = _labels(store, opened, optional=True)
-    cells = Cells(store, vocabulary(section), view, least_overlap=least_overlap, labels=labels)
+    cells = Cells(
+        store, vocabulary(section), view, least_overlap=least_overlap, labels=labels
+    )
     left_out = sum(file["cells"] - file["kept"] for file in store.meta["files"])
     empty = np.flatnonzero(cells.known_genes() == 0)
     if left_out or len(empty):
@@ -73,7 +81,9 @@ def vocabulary(section: CellData) -> list[str]:
     if section.genes.names is not None:
         return choose_genes([], np.zeros((3, 0)), 0, section.genes)
     store = _find_store(section)
-    return choose_genes(store.gene_names, np.asarray(store.stats), len(store), section.genes)
+    return choose_genes(
+        store.gene_names, np.asarray(store.stats), len(store), section.genes
+    )
 
 
 def _is_test(store: CellStore, section: CellData) -> npt.NDArray[np.bool_]:
@@ -86,7 +96,9 @@ def _is_test(store: CellStore, section: CellData) -> npt.NDArray[np.bool_]:
     strange = [value for value in test.values if value not in names]
     if strange:
         known = did_you_mean(strange[0], names)
-        raise InputError(f"data.test.values must be values of {test.column}, got {strange[0]!r}. {known}")
+        raise InputError(
+            f"data.test.values must be values of {test.column}, got {strange[0]!r}. {known}"
+        )
     return np.isin(codes, [names.index(value) for value in test.values])
 
 
@@ -98,8 +110,14 @@ def _labels(store: CellStore, section: CellData, optional: bool = False) -> Any:
     codes, names = store.column(column)
     numbers = np.asarray(codes).astype(np.int64)
     sizes = np.bincount(numbers[numbers >= 0], minlength=len(names))
-    small = [number for number, size in enumerate(sizes) if size < section.min_class_cells]
-    nameless = [number for number, name in enumerate(names) if name.lower() in section.unlabelled]
+    small = [
+        number for number, size in enumerate(sizes) if size < section.min_class_cells
+    ]
+    nameless = [
+        number
+        for number, name in enumerate(names)
+        if name.lower() in section.unlabelled
+    ]
     numbers[np.isin(numbers, [*small, *nameless])] = -1
     return numbers, dict(enumerate(names)), f"no label in {column}."
 
@@ -114,15 +132,26 @@ def cell_paths(section: CellData) -> list[Path]:
         return [_embedded(card.embedded)]
     place = locate(card, section.root)
     if place is None:
-        raise InputError("data.root must be given for this card, got nothing. Name a store, a file or a glob.")
-    return expand_paths([str(place / name) for name in card.files.get("train", ())] if place.is_dir() else [], place)
+        raise InputError(
+            "data.root must be given for this card, got nothing. Name a store, a file or a glob."
+        )
+    return expand_paths(
+        [str(place / name) for name in card.files.get("train", ())]
+        if place.is_dir()
+        else [],
+        place,
+    )
 
 
 def expand_paths(patterns: list[str], place: Path | None = None) -> list[Path]:
     """Files of globs, in order; or the place itself. Raises: InputError when there are none."""
     found = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]
     if not found and place is not None:
-        found = [place] if place.exists() else [Path(path) for path in sorted(glob.glob(str(place)))]
+        found = (
+            [place]
+            if place.exists()
+            else [Path(path) for path in sorted(glob.glob(str(place)))]
+        )
     if not found:
         wanted = patterns or [str(place)]
         raise InputError(
@@ -135,30 +164,43 @@ def _embedded(name: str) -> Path:
     """The file of a data set that scanpy brings along."""
     spec = importlib.util.find_spec("scanpy")
     if spec is None or spec.origin is None:
-        raise InputError("data.card needs scanpy, got no such package. Run: pip install 'r2mae[cell]'")
+        raise InputError(
+            "data.card needs scanpy, got no such package. Run: pip install 'r2mae[cell]'"
+        )
     return Path(spec.origin).parent / "datasets" / name
 
 
 def _find_store(section: CellData) -> CellStore:
     """The store of a section, whatever genes it chooses of it."""
-    options = BuildOptions(section.matrix, section.values, GenesSection(by=section.genes.by, min_cells=0))
+    options = BuildOptions(
+        section.matrix, section.values, GenesSection(by=section.genes.by, min_cells=0)
+    )
     paths = tuple(str(path) for path in cell_paths(section))
-    return _opened(paths, section.matrix, section.values, section.genes.by, _state(paths, options))
+    return _opened(
+        paths, section.matrix, section.values, section.genes.by, _state(paths, options)
+    )
 
 
 def _state(paths: tuple[str, ...], options: BuildOptions) -> str:
     """Changes when a file does."""
-    known = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in map(os.path.realpath, paths)]
+    known = [
+        (path, os.stat(path).st_size, os.stat(path).st_mtime_ns)
+        for path in map(os.path.realpath, paths)
+    ]
     return hashlib.sha256(f"{known}{options}".encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=8)
-def _opened(paths: tuple[str, ...], matrix: str, values: Any, genes_by: str, state: str) -> CellStore:
+def _opened(
+    paths: tuple[str, ...], matrix: str, values: Any, genes_by: str, state: str
+) -> CellStore:
     """The store at paths; of files, the one in the cache, built where there is none."""
     if len(paths) == 1 and is_store(Path(paths[0])):
         store = open_store(Path(paths[0]))
         if store.meta["values"] != values:
-            raise InputError(f"data.values must be {store.meta['values']}, as {paths[0]} has, got {values}.")
+            raise InputError(
+                f"data.values must be {store.meta['values']}, as {paths[0]} has, got {values}."
+            )
         return store
     place = cache_folder() / state
     if is_store(place):
@@ -185,11 +227,17 @@ def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:
     """
     train = open_cells(section, "train", CellView())
     cells, rows = train.source, train.rows.numpy()  # type: ignore[attr-defined]
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_LOOKED_AT)).astype(int)]
+    rows = rows[
+        np.linspace(0, len(rows) - 1, min(len(rows), _MOST_LOOKED_AT)).astype(int)
+    ]
     shares, expressed = np.zeros(len(cells.genes)), 0
     for part in np.array_split(rows, max(1, len(rows) // 500)):
         dense = cells.dense(part)
         expressed += int(np.count_nonzero(dense))
         if section.values == "counts":
-            shares += (dense / np.maximum(dense.sum(axis=1, keepdims=True), 1)).sum(axis=0)
-    return shares / shares.sum() if section.values == "counts" else None, max(2, round(expressed / len(rows)))
+            shares += (dense / np.maximum(dense.sum(axis=1, keepdims=True), 1)).sum(
+                axis=0
+            )
+    return shares / shares.sum() if section.values == "counts" else None, max(
+        2, round(expressed / len(rows))
+    )

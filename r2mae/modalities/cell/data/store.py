@@ -61,7 +61,9 @@ class CellStore:
 
     def measured(self) -> Array:
         """(F, G) bool: which genes each file had."""
-        table = np.zeros((len(self.meta["files"]), len(self.meta["genes"])), dtype=np.bool_)
+        table = np.zeros(
+            (len(self.meta["files"]), len(self.meta["genes"])), dtype=np.bool_
+        )
         for row, file in zip(table, self.meta["files"], strict=True):
             row[:] = True
             row[file["missing"]] = False
@@ -81,14 +83,18 @@ class CellStore:
         known = self.meta["obs"]
         if name not in known:
             near = did_you_mean(name, ["file", *known])
-            raise InputError(f"{self.place} must have a column {name!r} in obs, got {len(known)} others. {near}")
+            raise InputError(
+                f"{self.place} must have a column {name!r} in obs, got {len(known)} others. {near}"
+            )
         column = known[name]
         values = np.load(self.path / "obs" / column["file"], mmap_mode="r")
         if column["categories"] is not None:
             return values, list(column["categories"])
         numbers, codes = np.unique(values, return_inverse=True)
         if not np.array_equal(numbers, numbers.round()) or len(numbers) > 10_000:
-            raise InputError(f"{self.place}: column {name!r} must hold classes, got numbers such as {numbers[-1]:g}.")
+            raise InputError(
+                f"{self.place}: column {name!r} must hold classes, got numbers such as {numbers[-1]:g}."
+            )
         return codes.astype(np.int32), [f"{number:g}" for number in numbers]
 
 
@@ -101,7 +107,9 @@ def open_store(path: Path) -> CellStore:
             f"{path} must be a store of cells, got no readable {META}. Build one: r2mae data build cells."
         ) from None
     if meta.get("format") != FORMAT:
-        raise InputError(f"{path} must be of format {FORMAT}, got {meta.get('format')}. Build it again.")
+        raise InputError(
+            f"{path} must be of format {FORMAT}, got {meta.get('format')}. Build it again."
+        )
     arrays = {}
     for name in ARRAYS:
         file = path / f"{name}.npy"
@@ -109,9 +117,13 @@ def open_store(path: Path) -> CellStore:
             size = file.stat().st_size
             arrays[name] = np.load(file, mmap_mode="r")
         except (OSError, ValueError) as error:
-            raise InputError(f"{file} must be a whole array, got: {error}. Build the store again.") from None
+            raise InputError(
+                f"{file} must be a whole array, got: {error}. Build the store again."
+            ) from None
         if size != meta["bytes"][name]:
-            raise InputError(f"{file} must have {meta['bytes'][name]} bytes, got {size}. Build the store again.")
+            raise InputError(
+                f"{file} must have {meta['bytes'][name]} bytes, got {size}. Build the store again."
+            )
     return CellStore(path, meta, **arrays)
 
 

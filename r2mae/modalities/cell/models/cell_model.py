@@ -28,20 +28,34 @@ class CellModel(nn.Module):
     gene_shares: Tensor
     gathers = False
 
-    def __init__(self, num_genes: int, gene_shares: npt.NDArray[np.float64] | None) -> None:
+    def __init__(
+        self, num_genes: int, gene_shares: npt.NDArray[np.float64] | None
+    ) -> None:
         super().__init__()
         self.num_genes = num_genes
         self.counts = gene_shares is not None
-        shares = np.full(num_genes, 1 / num_genes) if gene_shares is None else gene_shares
-        self.register_buffer("gene_shares", torch.as_tensor(shares, dtype=torch.float32))
+        shares = (
+            np.full(num_genes, 1 / num_genes) if gene_shares is None else gene_shares
+        )
+        self.register_buffer(
+            "gene_shares", torch.as_tensor(shares, dtype=torch.float32)
+        )
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
         """(B, N) which genes may be hidden, or their roles; genes that were not measured are absent."""
         roles: Tensor | None = batch.get("roles")
         measured: Tensor | None = batch.get("measured")
         if "columns" in batch or measured is None:
-            return torch.ones_like(batch["values"], dtype=torch.bool) if roles is None else roles
-        roles = torch.full_like(measured, Role.HIDEABLE, dtype=torch.int8) if roles is None else roles
+            return (
+                torch.ones_like(batch["values"], dtype=torch.bool)
+                if roles is None
+                else roles
+            )
+        roles = (
+            torch.full_like(measured, Role.HIDEABLE, dtype=torch.int8)
+            if roles is None
+            else roles
+        )
         return roles.masked_fill(~measured, Role.ABSENT)
 
     def sizes(self, batch: dict[str, Any], is_masked: Tensor | None) -> Tensor:
@@ -50,18 +64,26 @@ class CellModel(nn.Module):
         Hidden values do not enter, nor does the total that they are part of.
         """
         values, measured = batch["values"], batch.get("measured")
-        shares = self.gene_shares if "columns" not in batch else self.gene_shares[batch["columns"]]
+        shares = (
+            self.gene_shares
+            if "columns" not in batch
+            else self.gene_shares[batch["columns"]]
+        )
         known = shares.new_ones(len(values), 1)
         if measured is not None:
             known = (measured.to(shares.dtype) @ self.gene_shares)[:, None]
         if is_masked is None:
-            whole: Tensor = values.sum(dim=1, keepdim=True).clamp(min=1) / known.clamp(min=_TINY)
+            whole: Tensor = values.sum(dim=1, keepdim=True).clamp(min=1) / known.clamp(
+                min=_TINY
+            )
             return whole
         hidden = (is_masked * shares).sum(dim=1, keepdim=True)
         seen: Tensor = values.masked_fill(is_masked, 0).sum(dim=1, keepdim=True)
         return seen.clamp(min=1) / (known - hidden).clamp(min=_TINY)
 
-    def inputs(self, batch: dict[str, Any], is_masked: Tensor | None, sizes: Tensor | None) -> Tensor:
+    def inputs(
+        self, batch: dict[str, Any], is_masked: Tensor | None, sizes: Tensor | None
+    ) -> Tensor:
         """(B, N) what is seen: log1p of counts a 10,000, or values as they are; 0 where hidden."""
         values: Tensor = batch["values"]
         seen = values if is_masked is None else values.masked_fill(is_masked, 0)
@@ -71,10 +93,14 @@ class CellModel(nn.Module):
         """(B, G) expression as it is given to linear methods: log1p of counts a 10,000, or scaled values."""
         values: Tensor = batch["values"]
         if "columns" in batch:  # padding has the value 0
-            values = values.new_zeros(len(values), self.num_genes).scatter_add_(1, batch["columns"], values)
+            values = values.new_zeros(len(values), self.num_genes).scatter_add_(
+                1, batch["columns"], values
+            )
         if not self.counts:
             return values
-        return torch.log1p(values * (PER / values.sum(dim=1, keepdim=True).clamp(min=1)))
+        return torch.log1p(
+            values * (PER / values.sum(dim=1, keepdim=True).clamp(min=1))
+        )
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
         """(B, G, 1) `baseline`, a gene a token."""
@@ -123,7 +149,11 @@ class CountLikelihood(nn.Module):
         totals: (B, 1) counts of whole cells, which the targets of mse are given by; None for scaled values.
         """
         if self.kind == "mse":
-            targets = values if totals is None else torch.log1p(values * (PER / totals.clamp(min=1)))
+            targets = (
+                values
+                if totals is None
+                else torch.log1p(values * (PER / totals.clamp(min=1)))
+            )
             return (decoded - targets).square()
         rates = self.rates(decoded, shares, sizes)
         log_rates = torch.log(rates.clamp(min=_TINY))

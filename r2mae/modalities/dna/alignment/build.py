@@ -62,15 +62,26 @@ def build_alignment_store(
     Raises: InputError for damaged files, a reference that differs from the genome, a folder that holds something else.
     """
     with one_at_a_time(out):
-        source = source_word(paths, reference, genome and genome.fingerprint, list(species))
+        source = source_word(
+            paths, reference, genome and genome.fingerprint, list(species)
+        )
         if is_alignment_store(out):
             store = open_alignment_store(out)
             if store.meta["source"] != source:
-                raise InputError(f"{out} must be absent or of the same files, got another alignment. Name another.")
+                raise InputError(
+                    f"{out} must be absent or of the same files, got another alignment. Name another."
+                )
             return store
-        kept = "" if any(map(is_fasta, paths)) else source  # of records nothing is kept: they are small
+        kept = (
+            "" if any(map(is_fasta, paths)) else source
+        )  # of records nothing is kept: they are small
         with building(out, kept) as work:
-            _Build(work, AlignmentSource(work, paths, reference, species, progress), genome, source).run()
+            _Build(
+                work,
+                AlignmentSource(work, paths, reference, species, progress),
+                genome,
+                source,
+            ).run()
     return open_alignment_store(out)
 
 
@@ -80,9 +91,14 @@ def open_alignment(
     """The store at paths; of files, the one in the cache, built where there is none."""
     if len(paths) == 1 and paths[0].is_dir():
         return open_alignment_store(paths[0])
-    place = cache_folder() / f"alignment_{state_word(paths, reference, genome and genome.fingerprint)}"
+    place = (
+        cache_folder()
+        / f"alignment_{state_word(paths, reference, genome and genome.fingerprint)}"
+    )
     return open_kept(
-        place, open_alignment_store, lambda: build_alignment_store(place, paths, reference, genome, listener.get())
+        place,
+        open_alignment_store,
+        lambda: build_alignment_store(place, paths, reference, genome, listener.get()),
     )
 
 
@@ -92,10 +108,14 @@ class _Build:
     work: its folder. word: of all that it is made of.
     """
 
-    def __init__(self, work: Path, source: AlignmentSource, genome: GenomeStore | None, word: str) -> None:
+    def __init__(
+        self, work: Path, source: AlignmentSource, genome: GenomeStore | None, word: str
+    ) -> None:
         self.work, self.source, self.genome, self.word = work, source, genome, word
         self.done: dict[str, Any] = {"scanned": 0, "written": 0}
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):  # none, or one that a power cut has hit
+        with contextlib.suppress(
+            FileNotFoundError, ValueError, KeyError
+        ):  # none, or one that a power cut has hit
             found = json.loads((work / _JOURNAL).read_text())
             source.go_on(found["found"])
             self.done = found
@@ -116,7 +136,13 @@ class _Build:
             for number, (name, length) in enumerate(source.lengths.items())
         }
         self._go_on()
-        offsets = dict(zip(self.contigs, np.cumsum([0, *source.lengths.values()]).tolist(), strict=False))
+        offsets = dict(
+            zip(
+                self.contigs,
+                np.cumsum([0, *source.lengths.values()]).tolist(),
+                strict=False,
+            )
+        )
         for number in range(self.done["written"], count):
             self._write(number, offsets)
         self._finish()
@@ -167,16 +193,37 @@ class _Build:
         runs = merge(spans)
         runs.tofile(self.work / COVERED)
         _write_reference(self.work, contigs, source.paths)
-        digest = hashlib.sha256(repr((self.word, list(source.species))).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(
+            repr((self.word, list(source.species))).encode()
+        ).hexdigest()[:16]
         aligned = np.sum([contig.aligned for contig in contigs], axis=0).tolist()
-        about: dict[str, Any] = {"format": FORMAT, "fingerprint": digest, "source": self.word}
-        about |= {"files": [str(path) for path in source.paths], "genome": genome and genome.called}
-        about |= {"species": list(source.species), "contigs": list(source.lengths.items()), **source.counts}
-        about |= {"positions": sum(source.lengths.values()), "covered_runs": len(runs), "covered": _size(runs)}
+        about: dict[str, Any] = {
+            "format": FORMAT,
+            "fingerprint": digest,
+            "source": self.word,
+        }
+        about |= {
+            "files": [str(path) for path in source.paths],
+            "genome": genome and genome.called,
+        }
+        about |= {
+            "species": list(source.species),
+            "contigs": list(source.lengths.items()),
+            **source.counts,
+        }
+        about |= {
+            "positions": sum(source.lengths.values()),
+            "covered_runs": len(runs),
+            "covered": _size(runs),
+        }
         about |= {"covered_twice": _size(spans) - _size(runs), "alike": source.alike}
         about |= {"aligned": dict(zip(source.species, aligned, strict=True))}
         (self.work / META).write_text(json.dumps(about) + "\n")
-        helpers = [self.work / _JOURNAL, self.work / _SPANS, *(contig.bases for contig in contigs)]
+        helpers = [
+            self.work / _JOURNAL,
+            self.work / _SPANS,
+            *(contig.bases for contig in contigs),
+        ]
         for path in (*helpers, *(records.rows for records in source.records.values())):
             path.unlink()
 
@@ -185,7 +232,9 @@ def _size(runs: Integers) -> int:
     return int((runs[:, 1] - runs[:, 0]).sum())
 
 
-def _write_reference(work: Path, contigs: list[ContigWriter], paths: list[Path]) -> None:
+def _write_reference(
+    work: Path, contigs: list[ContigWriter], paths: list[Path]
+) -> None:
     """The reference, of the letters that came by, as a genome's store."""
     shutil.rmtree(work / REFERENCE, ignore_errors=True)
     (work / REFERENCE).mkdir()

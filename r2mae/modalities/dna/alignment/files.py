@@ -8,11 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.errors import InputError
-from r2mae.modalities.dna.genome.bases import ALIGNED, GAP, SOFT_ALIGNED, Codes, first_illegal, reverse_complement
+from r2mae.modalities.dna.genome.bases import (
+    ALIGNED,
+    GAP,
+    SOFT_ALIGNED,
+    Codes,
+    first_illegal,
+    reverse_complement,
+)
 from r2mae.modalities.dna.genome.files import Heard, open_dna, read_fasta, read_lines
 
 _CUT = "The file may be cut off: fetch it again."
-_OTHER_LINES = (b"#", b"i", b"e", b"q", b"t")  # comments, details of blocks, and the browser's track line
+_OTHER_LINES = (
+    b"#",
+    b"i",
+    b"e",
+    b"q",
+    b"t",
+)  # comments, details of blocks, and the browser's track line
 
 
 class Row(NamedTuple):
@@ -53,7 +66,9 @@ def read_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[list[Row]
         yield rows
 
 
-def scan_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[tuple[list[bytes], list[tuple[int, bytes]]]]:
+def scan_maf(
+    path: Path, progress: Heard = lambda _: None
+) -> Iterator[tuple[list[bytes], list[tuple[int, bytes]]]]:
     """(sources, lines) of blocks in order, all that is wanted before reading them: several times as fast."""
     for lines in _blocks(path, progress):
         words = [line.split(None, 2) for _, line in lines]
@@ -77,18 +92,28 @@ def _blocks(path: Path, progress: Heard) -> Iterator[list[tuple[int, bytes]]]:
                     yield _closed(path, number, is_open, rows)
                 is_open, is_maf, rows = kind == b"a", is_maf or kind == b"a", []
             elif kind not in _OTHER_LINES:
-                raise InputError(f"{path}: line {number} must be one of MAF's, got {line[:30]!r}.")
+                raise InputError(
+                    f"{path}: line {number} must be one of MAF's, got {line[:30]!r}."
+                )
         if is_open or rows:
             yield _closed(path, number, is_open, rows)
     if not is_maf:
-        raise InputError(f"{path} must hold blocks of MAF, or records of FASTA, got neither.")
+        raise InputError(
+            f"{path} must hold blocks of MAF, or records of FASTA, got neither."
+        )
 
 
-def _closed(path: Path, number: int, is_open: bool, rows: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+def _closed(
+    path: Path, number: int, is_open: bool, rows: list[tuple[int, bytes]]
+) -> list[tuple[int, bytes]]:
     if not is_open:
-        raise InputError(f"{path}: line {rows[0][0]} must follow a line of 'a', got a row outside a block.")
+        raise InputError(
+            f"{path}: line {rows[0][0]} must follow a line of 'a', got a row outside a block."
+        )
     if not rows:
-        raise InputError(f"{path}: the block before line {number} must have rows, got none. {_CUT}")
+        raise InputError(
+            f"{path}: the block before line {number} must have rows, got none. {_CUT}"
+        )
     return rows
 
 
@@ -111,7 +136,10 @@ def maf_row(path: Path, number: int, line: bytes) -> Row:
             f"{path}: line {number}: row {source.decode()} must have {row.size:,} bases, as its size says, "
             f"got {bases:,}. {_CUT}"
         )
-    if strand not in (b"+", b"-") or not 0 <= row.start <= row.start + row.size <= row.source_size:
+    if (
+        strand not in (b"+", b"-")
+        or not 0 <= row.start <= row.start + row.size <= row.source_size
+    ):
         raise InputError(
             f"{path}: line {number}: row {source.decode()} must lie on strand + or - within {row.source_size:,} bases, "
             f"got {strand.decode()} {row.start:,} to {row.start + row.size:,}."
@@ -119,13 +147,17 @@ def maf_row(path: Path, number: int, line: bytes) -> Row:
     return row
 
 
-def block_codes(path: Path, reference: Row, others: list[Row]) -> tuple[int, Codes, Codes]:
+def block_codes(
+    path: Path, reference: Row, others: list[Row]
+) -> tuple[int, Codes, Codes]:
     """(where it starts on the reference's forward strand, reference (n,) with soft masks, others (R, n)).
 
     Columns are the reference's bases, in its forward order.
     Raises: InputError for letters that are none.
     """
-    letters = reference.text.translate(SOFT_ALIGNED) + b"".join(row.text for row in others).translate(ALIGNED)
+    letters = reference.text.translate(SOFT_ALIGNED) + b"".join(
+        row.text for row in others
+    ).translate(ALIGNED)
     width = len(reference.text)
     if (wrong := first_illegal(letters)) >= 0:
         row = (reference, *others)[wrong // width]
@@ -134,7 +166,9 @@ def block_codes(path: Path, reference: Row, others: list[Row]) -> tuple[int, Cod
             f"{path}: line {row.line}: row {row.source.decode()} must hold IUPAC letters, "
             f"got {letter!r} at column {wrong % width + 1:,}."
         )
-    codes: Codes = np.frombuffer(letters, dtype=np.uint8).reshape(1 + len(others), width)
+    codes: Codes = np.frombuffer(letters, dtype=np.uint8).reshape(
+        1 + len(others), width
+    )
     if reference.size != width:
         codes = codes[:, codes[0] != GAP]
     start = reference.start
@@ -154,7 +188,9 @@ class Records(NamedTuple):
 
     def codes(self) -> npt.NDArray[Any]:
         """(R, columns) codes with soft masks, mapped."""
-        return np.memmap(self.rows, dtype=np.uint8, mode="r", shape=(len(self.names), self.columns))
+        return np.memmap(
+            self.rows, dtype=np.uint8, mode="r", shape=(len(self.names), self.columns)
+        )
 
 
 def read_records(path: Path, rows: Path, progress: Heard = lambda _: None) -> Records:
@@ -168,15 +204,23 @@ def read_records(path: Path, rows: Path, progress: Heard = lambda _: None) -> Re
         for name, codes in read_fasta(path, SOFT_ALIGNED, progress):
             if not codes:
                 if name in names:
-                    raise InputError(f"{path}: record {name} must be named once, got it twice. Rename one.")
+                    raise InputError(
+                        f"{path}: record {name} must be named once, got it twice. Rename one."
+                    )
                 names.append(name)
                 sizes.append(0)
             sizes[-1] += len(codes)
             file.write(codes)
     for name, size in zip(names, sizes, strict=True):
         if size != sizes[0] or not size:
-            wanted = f"{sizes[0]:,} columns, as {names[0]} has" if sizes[0] else "columns"
-            raise InputError(f"{path}: record {name} must have {wanted}, got {size:,}. Align the records first.")
+            wanted = (
+                f"{sizes[0]:,} columns, as {names[0]} has" if sizes[0] else "columns"
+            )
+            raise InputError(
+                f"{path}: record {name} must have {wanted}, got {size:,}. Align the records first."
+            )
     if len(names) < 2:
-        raise InputError(f"{path} must hold two aligned records at least, got {len(names)}.")
+        raise InputError(
+            f"{path} must hold two aligned records at least, got {len(names)}."
+        )
     return Records(path, names, rows, sizes[0])

@@ -12,15 +12,22 @@ class SourceNames:
     """
 
     def __init__(self, known: Iterable[str] = ()) -> None:
-        self.versions: dict[bytes, tuple[bytes, bytes]] = {}  # of species: a number between two dots, its source
-        self.dotted = sorted((name for name in known if "." in name), key=len, reverse=True)
+        self.versions: dict[
+            bytes, tuple[bytes, bytes]
+        ] = {}  # of species: a number between two dots, its source
+        self.dotted = sorted(
+            (name for name in known if "." in name), key=len, reverse=True
+        )
 
     def species_of(self, source: bytes) -> str:
         """The assembly that a row is of."""
         text = as_text(source)
         if self.dotted:
             for name in self.dotted:
-                if text.startswith(name) and text[len(name) : len(name) + 1] in ("", "."):
+                if text.startswith(name) and text[len(name) : len(name) + 1] in (
+                    "",
+                    ".",
+                ):
                     return name
         return text.partition(".")[0]
 
@@ -28,7 +35,9 @@ class SourceNames:
         """What a source says behind the assembly; where that is nothing, the contig is called like it."""
         return as_text(source).removeprefix(f"{self.species_of(source)}.")
 
-    def alike(self, sources: Iterable[bytes], *, repeated: bool) -> tuple[str, str] | None:
+    def alike(
+        self, sources: Iterable[bytes], *, repeated: bool
+    ) -> tuple[str, str] | None:
         """Two sources of one species whose names may have been cut at a dot of their own: GCA_1.1.chr1, GCA_1.2.chr1.
 
         repeated: whether some species comes twice among the sources of this block, which only other words between its
@@ -37,7 +46,11 @@ class SourceNames:
         seen = {} if repeated else self.versions
         for source in sources:
             first, *rest = source.split(b".", 2)
-            if len(rest) < 2 or not (repeated or rest[0].isdigit()) or self.species_of(source) != as_text(first):
+            if (
+                len(rest) < 2
+                or not (repeated or rest[0].isdigit())
+                or self.species_of(source) != as_text(first)
+            ):
                 continue
             word, other = seen.setdefault(first, (rest[0], source))
             if word != rest[0]:

@@ -31,9 +31,19 @@ class AlignmentSource:
     """Files of MAF or aligned FASTA: `scan` each, `choose_species`, then `parts` of each."""
 
     def __init__(
-        self, work: Path, paths: list[Path], reference: str | None, chosen: Sequence[str], progress: Progress
+        self,
+        work: Path,
+        paths: list[Path],
+        reference: str | None,
+        chosen: Sequence[str],
+        progress: Progress,
     ) -> None:
-        self.work, self.paths, self.reference, self.progress = work, paths, reference or "", progress
+        self.work, self.paths, self.reference, self.progress = (
+            work,
+            paths,
+            reference or "",
+            progress,
+        )
         self.chosen = chosen
         self.names = SourceNames([self.reference, *chosen])
         self.alike: tuple[str, str] | None = None
@@ -61,10 +71,15 @@ class AlignmentSource:
 
         Raises: InputError where one of them is in no block.
         """
-        for what, name in (("reference", self.reference), *(("species", name) for name in self.chosen)):
+        for what, name in (
+            ("reference", self.reference),
+            *(("species", name) for name in self.chosen),
+        ):
             if name not in self.species:
                 near = did_you_mean(name, self.species)
-                raise InputError(f"{self.paths[0]} must have the {what} {name!r} in some block, got none. {near}")
+                raise InputError(
+                    f"{self.paths[0]} must have the {what} {name!r} in some block, got none. {near}"
+                )
         names = dict.fromkeys([self.reference, *(self.chosen or self.species)])
         self.species = {name: column for column, name in enumerate(names)}
         return self.species
@@ -76,7 +91,9 @@ class AlignmentSource:
     def _length(self, path: Path, contig: str, length: int) -> None:
         known = self.lengths.setdefault(contig, length)
         if known != length:
-            raise InputError(f"{path}: {contig} must have {known:,} bases, as said before, got {length:,}.")
+            raise InputError(
+                f"{path}: {contig} must have {known:,} bases, as said before, got {length:,}."
+            )
 
     def _scan_maf(self, path: Path, say: Heard) -> None:
         for sources, lines in scan_maf(path, say):
@@ -101,11 +118,18 @@ class AlignmentSource:
         self.counts["blocks"] += 1
         if self.reference not in records.names:
             near = did_you_mean(self.reference, records.names)
-            raise InputError(f"{path} must have the reference {self.reference!r}, got no such record. {near}")
+            raise InputError(
+                f"{path} must have the reference {self.reference!r}, got no such record. {near}"
+            )
         if file_stem(path) in self.lengths:
-            raise InputError(f"{path} must be called like no other contig, got {file_stem(path)} again. Rename it.")
+            raise InputError(
+                f"{path} must be called like no other contig, got {file_stem(path)} again. Rename it."
+            )
         row = records.codes()[records.names.index(self.reference)]
-        bases = sum(int(np.count_nonzero(part != GAP)) for part in np.array_split(row, len(row) // TOGETHER + 1))
+        bases = sum(
+            int(np.count_nonzero(part != GAP))
+            for part in np.array_split(row, len(row) // TOGETHER + 1)
+        )
         self._length(path, file_stem(path), bases)
 
     def check_contigs(self, genome: GenomeStore) -> None:
@@ -113,7 +137,11 @@ class AlignmentSource:
         of_files = set(map(file_stem, self.records))
         for name, length in self.lengths.items():
             if name not in genome.numbers:
-                near = "An aligned FASTA is called like its contig." if name in of_files else ""
+                near = (
+                    "An aligned FASTA is called like its contig."
+                    if name in of_files
+                    else ""
+                )
                 raise InputError(
                     f"{genome.called} must have the contig {name!r} of {self.reference} in {self.paths[0]}, "
                     f"got none so named. {near or hint_for(name, self.reference, genome)}"
@@ -134,20 +162,40 @@ class AlignmentSource:
             # Of a species that comes twice the first row counts.
             found = {self.names.species_of(row.source): row for row in reversed(rows)}
             if (row := found.pop(self.reference, None)) is not None:
-                found = {name: other for name, other in found.items() if name in self.species}
+                found = {
+                    name: other for name, other in found.items() if name in self.species
+                }
                 start, reference, codes = block_codes(path, row, list(found.values()))
                 where = f"{path}, line {row.line}"
-                yield AlignedPart(where, self.names.contig_of(row.source), start, reference, list(found), codes)
+                yield AlignedPart(
+                    where,
+                    self.names.contig_of(row.source),
+                    start,
+                    reference,
+                    list(found),
+                    codes,
+                )
 
     def _record_parts(self, records: Records) -> Iterator[AlignedPart]:
         rows, start = records.codes(), 0
         row = records.names.index(self.reference)
-        others = [name for name in records.names if name != self.reference and name in self.species]
+        others = [
+            name
+            for name in records.names
+            if name != self.reference and name in self.species
+        ]
         places = [records.names.index(name) for name in others]
         width = max(1, TOGETHER // len(records.names))
         for at in range(0, records.columns, width):
             codes = rows[:, at : at + width]
             codes = codes[:, codes[row] & PLAIN != GAP]
             rest = codes[places] & np.uint8(PLAIN)
-            yield AlignedPart(str(records.path), file_stem(records.path), start, codes[row], others, rest)
+            yield AlignedPart(
+                str(records.path),
+                file_stem(records.path),
+                start,
+                codes[row],
+                others,
+                rest,
+            )
             start += codes.shape[1]

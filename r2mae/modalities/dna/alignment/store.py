@@ -84,7 +84,9 @@ class AlignmentStore(MappedStore):
                 self._maps.clear()
             path = self.place / contig_file(self.reference.numbers[contig])
             share = MOST_MAPPED // len(self.contigs)
-            self._maps[contig] = MappedArray(path, np.uint8, found.length * len(self.meta["species"]), share)
+            self._maps[contig] = MappedArray(
+                path, np.uint8, found.length * len(self.meta["species"]), share
+            )
         return self._maps[contig]
 
     def columns(self, contig: str) -> Codes:
@@ -93,17 +95,25 @@ class AlignmentStore(MappedStore):
 
     def fetch(self, contig: str, start: int, stop: int) -> Codes:
         """(stop - start, S) codes, 0-based, half-open. Raises: InputError for what is not in the contig."""
-        check_inside(self.called, contig, self.reference.contig(contig).length, start, stop)
+        check_inside(
+            self.called, contig, self.reference.contig(contig).length, start, stop
+        )
         return np.array(self.columns(contig)[start:stop])
 
     def take(self, contig: str, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within a contig; all must lie in it."""
         species = len(self.meta["species"])
-        return self._mapped(contig).take(starts * species, length * species).reshape(-1, length, species)
+        return (
+            self._mapped(contig)
+            .take(starts * species, length * species)
+            .reshape(-1, length, species)
+        )
 
     def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within contigs of numbers (B,): beyond an end N, and gaps."""
-        found = np.full((len(starts), length, len(self.meta["species"])), GAP, dtype=np.uint8)
+        found = np.full(
+            (len(starts), length, len(self.meta["species"])), GAP, dtype=np.uint8
+        )
         found[:, :, 0] = N
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
@@ -128,19 +138,34 @@ def open_alignment_store(place: Path) -> AlignmentStore:
     """Map a store. Raises: InputError for one that is damaged or of another kind."""
     try:
         meta = json.loads((place / META).read_text())
-        found, runs, species = meta["format"], meta["covered_runs"], len(meta["species"])
+        found, runs, species = (
+            meta["format"],
+            meta["covered_runs"],
+            len(meta["species"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         kind = kind_of_path(place)
-        more = " A genome alone is read without data.alignment." if kind == GENOME else ""
+        more = (
+            " A genome alone is read without data.alignment." if kind == GENOME else ""
+        )
         got = "a damaged one" if kind == ALIGNMENT else kind
-        raise InputError(f"{place} must be {ALIGNMENT}, got {got}. Build one: r2mae data build msa.{more}") from None
+        raise InputError(
+            f"{place} must be {ALIGNMENT}, got {got}. Build one: r2mae data build msa.{more}"
+        ) from None
     if found != FORMAT:
-        raise InputError(f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again.")
+        raise InputError(
+            f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again."
+        )
     store = AlignmentStore(place, meta)
     sizes = {COVERED: 16 * runs}
-    sizes |= {contig_file(number): contig.length * species for number, contig in enumerate(store.contigs)}
+    sizes |= {
+        contig_file(number): contig.length * species
+        for number, contig in enumerate(store.contigs)
+    }
     for name, wanted in sizes.items():
         held = (place / name).stat().st_size if (place / name).is_file() else 0
         if held != wanted:
-            raise InputError(f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again.")
+            raise InputError(
+                f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again."
+            )
     return store

@@ -29,7 +29,13 @@ class ContigWriter:
     """The growing files of a contig: columns, and the reference's bases with soft masks."""
 
     def __init__(
-        self, work: Path, number: int, name: str, length: int, columns: dict[str, int], genome: GenomeStore | None
+        self,
+        work: Path,
+        number: int,
+        name: str,
+        length: int,
+        columns: dict[str, int],
+        genome: GenomeStore | None,
     ) -> None:
         self.name, self.length, self.genome = name, length, genome
         self.columns = columns
@@ -37,8 +43,12 @@ class ContigWriter:
         self.bases = work / f"bases_{number}"
         self.paths = (work / contig_file(number), self.bases)
         self.files: tuple[BinaryIO, BinaryIO] | None = None
-        self.filled = self.kept = 0  # positions in the files, and those of them that a journal knows
-        self.changed = work / f"changed_{number}"  # there when something behind self.kept was written again
+        self.filled = self.kept = (
+            0  # positions in the files, and those of them that a journal knows
+        )
+        self.changed = (
+            work / f"changed_{number}"
+        )  # there when something behind self.kept was written again
         for path in self.paths:
             path.touch()
 
@@ -65,7 +75,11 @@ class ContigWriter:
         step = max(1, TOGETHER // len(self.columns))
         for at in range(self.filled, stop, step):
             end = min(at + step, stop)
-            bases = self.genome.fetch(self.name, at, end) if self.genome else np.full(end - at, N, dtype=np.uint8)
+            bases = (
+                self.genome.fetch(self.name, at, end)
+                if self.genome
+                else np.full(end - at, N, dtype=np.uint8)
+            )
             rows = np.full((end - at, len(self.columns)), GAP, dtype=np.uint8)
             rows[:, 0] = bases & PLAIN
             self._write(at, rows, bases)
@@ -114,7 +128,9 @@ class ContigWriter:
         if start != self.filled:
             self._seek(max(self.filled, start + len(rows)))
 
-    def _merged(self, part: AlignedPart, rows: Codes, bases: Codes) -> tuple[Codes, Codes]:
+    def _merged(
+        self, part: AlignedPart, rows: Codes, bases: Codes
+    ) -> tuple[Codes, Codes]:
         """With what an earlier block wrote, which stays; where it had a gap, the later one counts.
 
         Raises: InputError where the reference's rows of the two say different bases.
@@ -122,10 +138,14 @@ class ContigWriter:
         start, (columns, letters) = part.start, self._open()
         count = min(len(rows), self.filled - start)
         self._seek(start)
-        old = np.frombuffer(columns.read(count * len(self.columns)), dtype=np.uint8).reshape(count, -1)
+        old = np.frombuffer(
+            columns.read(count * len(self.columns)), dtype=np.uint8
+        ).reshape(count, -1)
         was = np.frombuffer(letters.read(count), dtype=np.uint8)
         now = bases[:count]
-        differs = np.flatnonzero(((was ^ now) & PLAIN > 0) & (was & PLAIN < N) & (now & PLAIN < N))
+        differs = np.flatnonzero(
+            ((was ^ now) & PLAIN > 0) & (was & PLAIN < N) & (now & PLAIN < N)
+        )
         if len(differs):
             raise InputError(
                 f"{part.where}: the reference must be as an earlier block has it, got another base at "
@@ -137,12 +157,16 @@ class ContigWriter:
         self.aligned += np.count_nonzero(rows[count:] < N, axis=0)
         rows[:count] = np.where(is_new, rows[:count], old)
         self._seek(self.filled)
-        return rows, np.concatenate([np.where(was & PLAIN == N, bases[:count], was), bases[count:]])
+        return rows, np.concatenate(
+            [np.where(was & PLAIN == N, bases[:count], was), bases[count:]]
+        )
 
     def _known(self, part: AlignedPart) -> Codes:
         """The genome's bases. Raises: InputError where the reference's row says others."""
         assert self.genome is not None
-        known = self.genome.fetch(self.name, part.start, part.start + len(part.reference))
+        known = self.genome.fetch(
+            self.name, part.start, part.start + len(part.reference)
+        )
         differs = np.flatnonzero((known ^ part.reference) & PLAIN)
         if len(differs):
             raise InputError(

@@ -31,7 +31,9 @@ GENOME, ALIGNED, SOFT_ALIGNED = (
 )
 
 # A base's partner on the other strand; N, gaps and soft masks stay.
-COMPLEMENT: Codes = np.array([3, 2, 1, 0, 4, 5, 6, 7, 11, 10, 9, 8, 12, 13, 14, 15], dtype=np.uint8)
+COMPLEMENT: Codes = np.array(
+    [3, 2, 1, 0, 4, 5, 6, 7, 11, 10, 9, 8, 12, 13, 14, 15], dtype=np.uint8
+)
 
 
 def first_illegal(codes: bytes) -> int:

@@ -11,7 +11,12 @@ from r2mae.data.building import building, one_at_a_time, open_kept
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
-from r2mae.modalities.dna.genome.files import cache_folder, read_fasta, source_word, state_word
+from r2mae.modalities.dna.genome.files import (
+    cache_folder,
+    read_fasta,
+    source_word,
+    state_word,
+)
 from r2mae.modalities.dna.genome.store import (
     BASES,
     FORMAT,
@@ -28,7 +33,11 @@ _BY_FILE = "Call contigs FILE:CONTIG: --name-by-file, or data.name_by_file: true
 
 
 def build_genome_store(
-    out: Path, paths: list[Path], progress: Progress = silent, *, name_by_file: bool = False
+    out: Path,
+    paths: list[Path],
+    progress: Progress = silent,
+    *,
+    name_by_file: bool = False,
 ) -> GenomeStore:
     """Build, or open the finished store of these files.
 
@@ -40,7 +49,9 @@ def build_genome_store(
         if is_genome_store(out):
             store = open_genome_store(out)
             if store.meta["source"] != source:
-                raise InputError(f"{out} must be absent or of the same files, got another genome. Name another.")
+                raise InputError(
+                    f"{out} must be absent or of the same files, got another genome. Name another."
+                )
             return store
         with building(out) as work:
             writer = GenomeWriter(work, "" if name_by_file else _BY_FILE)
@@ -56,11 +67,21 @@ def open_genome(paths: list[Path], *, name_by_file: bool = False) -> GenomeStore
         return open_genome_store(paths[0])
     place = cache_folder() / f"genome_{state_word(paths, name_by_file)}"
     return open_kept(
-        place, open_genome_store, lambda: build_genome_store(place, paths, listener.get(), name_by_file=name_by_file)
+        place,
+        open_genome_store,
+        lambda: build_genome_store(
+            place, paths, listener.get(), name_by_file=name_by_file
+        ),
     )
 
 
-def _add(writer: "GenomeWriter", paths: list[Path], number: int, progress: Progress, name_by_file: bool) -> None:
+def _add(
+    writer: "GenomeWriter",
+    paths: list[Path],
+    number: int,
+    progress: Progress,
+    name_by_file: bool,
+) -> None:
     """All records of a file."""
     path, sizes = paths[number], [path.stat().st_size for path in paths]
     before, contigs = sum(sizes[:number]), len(writer.contigs)
@@ -68,7 +89,9 @@ def _add(writer: "GenomeWriter", paths: list[Path], number: int, progress: Progr
     def say(done: int) -> None:
         progress("read", before + done, sum(sizes))
 
-    for record, codes in read_rows(path) if is_table(path) else read_fasta(path, GENOME, say):
+    for record, codes in (
+        read_rows(path) if is_table(path) else read_fasta(path, GENOME, say)
+    ):
         name = f"{file_stem(path)}:{record}" if name_by_file else record
         if not codes:
             writer.check_last(path)
@@ -101,7 +124,9 @@ class GenomeWriter:
         self.counts = np.zeros(16, dtype=np.int64)
         self.unknown = (work / UNKNOWN).open("wb")
         self.runs = 0
-        self.last_run = np.zeros((0, 2), dtype=np.int64)  # which the next block may go on with
+        self.last_run = np.zeros(
+            (0, 2), dtype=np.int64
+        )  # which the next block may go on with
         self.digest = hashlib.sha256()
 
     def begin(self, path: Path, name: str) -> None:
@@ -110,8 +135,13 @@ class GenomeWriter:
             where, hint = "twice", "Rename one."
             if (other := self.files[name]) != path:
                 where = f"in {other} too"
-                hint = self.remedy or "Files that hold records of one name must be called apart: rename one."
-            raise InputError(f"{path}: record {name} must be named once, got it {where}. {hint}")
+                hint = (
+                    self.remedy
+                    or "Files that hold records of one name must be called apart: rename one."
+                )
+            raise InputError(
+                f"{path}: record {name} must be named once, got it {where}. {hint}"
+            )
         self.files[name] = path
         self.contigs.append([name, 0, self.total])
         self.digest.update(f">{name}\n".encode())
@@ -139,7 +169,9 @@ class GenomeWriter:
     def check_last(self, path: Path) -> None:
         """Raise InputError when the last contig has no bases."""
         if self.contigs and not self.contigs[-1][1]:
-            raise InputError(f"{path}: record {self.contigs[-1][0]} must hold bases, got none. Leave it out.")
+            raise InputError(
+                f"{path}: record {self.contigs[-1][0]} must hold bases, got none. Leave it out."
+            )
 
     def finish(self, source: str, files: list[str]) -> None:
         """Write what is known at the end."""
@@ -147,8 +179,15 @@ class GenomeWriter:
         self.unknown.write(self.last_run.tobytes())
         self.unknown.close()
         plain = self.counts[:SOFT_MASK] + self.counts[SOFT_MASK:]
-        about = {"format": FORMAT, "bases": self.total, "unknown_runs": self.runs + len(self.last_run)}
+        about = {
+            "format": FORMAT,
+            "bases": self.total,
+            "unknown_runs": self.runs + len(self.last_run),
+        }
         about |= {"counts": dict(zip("ACGTN", plain.tolist(), strict=False))}
-        about |= {"soft_masked": int(self.counts[SOFT_MASK:].sum()), "fingerprint": self.digest.hexdigest()[:16]}
+        about |= {
+            "soft_masked": int(self.counts[SOFT_MASK:].sum()),
+            "fingerprint": self.digest.hexdigest()[:16],
+        }
         about |= {"source": source, "files": files, "contigs": self.contigs}
         (self.work / META).write_text(json.dumps(about) + "\n")

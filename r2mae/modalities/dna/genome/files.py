@@ -31,9 +31,13 @@ def expand_dna(patterns: list[str]) -> list[Path]:
     """Files of paths and globs, in order. Raises: InputError when one matches nothing, or an empty file."""
     found: list[Path] = []
     for pattern in patterns:
-        literal = os.path.isfile(pattern)  # genome[1].fa is a file's name where there is such a file
+        literal = os.path.isfile(
+            pattern
+        )  # genome[1].fa is a file's name where there is such a file
         matches = [
-            Path(path) for path in ([pattern] if literal else sorted(glob.glob(pattern))) if os.path.isfile(path)
+            Path(path)
+            for path in ([pattern] if literal else sorted(glob.glob(pattern)))
+            if os.path.isfile(path)
         ]
         if not matches and os.path.isdir(pattern):
             raise InputError(
@@ -41,11 +45,15 @@ def expand_dna(patterns: list[str]) -> list[Path]:
                 f"Name the files, as {os.path.join(pattern, '*.fa.gz')} does."
             )
         if not matches:
-            raise InputError(f"{pattern} must be a file, or a glob that matches some, got none. Check the path.")
+            raise InputError(
+                f"{pattern} must be a file, or a glob that matches some, got none. Check the path."
+            )
         found += matches
     for path in found:
         if path.stat().st_size == 0:
-            raise InputError(f"{path} must hold sequences, got an empty file. Leave it out.")
+            raise InputError(
+                f"{path} must hold sequences, got an empty file. Leave it out."
+            )
     return list(dict.fromkeys(found))
 
 
@@ -61,7 +69,10 @@ def source_word(paths: list[Path], *options: Any) -> str:
 def state_word(paths: list[Path], *options: Any) -> str:
     """16 hex digits that change when a file is written or an option changes, without reading the files."""
     found = [(path, os.stat(path)) for path in map(os.path.realpath, paths)]
-    known = [(path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino) for path, now in found]
+    known = [
+        (path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+        for path, now in found
+    ]
     return hashlib.sha256(repr((known, options)).encode()).hexdigest()[:16]
 
 
@@ -77,11 +88,15 @@ def open_dna(path: Path, progress: Heard = lambda _: None) -> Iterator[BinaryIO]
         if is_zipped and start[12:14] == b"BC":
             raw.seek(-min(len(_BGZF_END), path.stat().st_size), os.SEEK_END)
             if raw.read() != _BGZF_END:
-                raise InputError(f"{path} must be a whole bgzip file, got one without its last block. Fetch it again.")
+                raise InputError(
+                    f"{path} must be a whole bgzip file, got one without its last block. Fetch it again."
+                )
         raw.seek(0)
         told = _Told(raw, progress)
         try:
-            yield io.BufferedReader(gzip.GzipFile(fileobj=told) if is_zipped else told, BLOCK)  # type: ignore[arg-type, type-var]
+            yield io.BufferedReader(
+                gzip.GzipFile(fileobj=told) if is_zipped else told, BLOCK
+            )  # type: ignore[arg-type, type-var]
         except EOFError:
             raise InputError(
                 f"{path} must be a whole gzip file, got its end after byte {raw.tell():,}. Fetch it again."
@@ -120,7 +135,9 @@ def read_lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield from enumerate(file, 2)
 
 
-def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> Iterator[tuple[str, bytes]]:
+def read_fasta(
+    path: Path, table: bytes, progress: Heard = lambda _: None
+) -> Iterator[tuple[str, bytes]]:
     """(record, codes of some of its bases), in order; a record comes with no bases first.
 
     table: of `bases`, letters to codes.
@@ -135,12 +152,26 @@ def read_fasta(path: Path, table: bytes, progress: Heard = lambda _: None) -> It
                 body = block[at : mark if mark >= 0 else None]
                 codes = body.translate(table, BLANKS)
                 if codes and not name:
-                    hint = " Alignments are read with data.alignment." if body.lstrip().startswith(b"##maf") else ""
-                    raise InputError(f"{path} must begin with '>', as FASTA does, got {body.strip()[:20]!r}.{hint}")
-                if (wrong := first_illegal(codes)) >= 0 or (mark >= 0 and (body[-1:] or last) not in _LINE_ENDS):
-                    letter = chr(body.translate(None, BLANKS)[wrong]) if wrong >= 0 else ">"
+                    hint = (
+                        " Alignments are read with data.alignment."
+                        if body.lstrip().startswith(b"##maf")
+                        else ""
+                    )
+                    raise InputError(
+                        f"{path} must begin with '>', as FASTA does, got {body.strip()[:20]!r}.{hint}"
+                    )
+                if (wrong := first_illegal(codes)) >= 0 or (
+                    mark >= 0 and (body[-1:] or last) not in _LINE_ENDS
+                ):
+                    letter = (
+                        chr(body.translate(None, BLANKS)[wrong]) if wrong >= 0 else ">"
+                    )
                     place = done + (wrong if wrong >= 0 else len(codes))
-                    hint = " Gaps belong to alignments: r2mae data build msa." if letter in "-." else ""
+                    hint = (
+                        " Gaps belong to alignments: r2mae data build msa."
+                        if letter in "-."
+                        else ""
+                    )
                     raise InputError(
                         f"{path}: record {name} must hold IUPAC letters, got {letter!r} at base {place + 1:,}.{hint}"
                     )
@@ -172,5 +203,7 @@ def _name(path: Path, header: bytes, after: str) -> str:
     words = header.split()
     if not words:
         where = f"after record {after}" if after else "at the top"
-        raise InputError(f"{path}: every record must have a name, got '>' alone {where}.")
+        raise InputError(
+            f"{path}: every record must have a name, got '>' alone {where}."
+        )
     return words[0].decode(errors="replace")

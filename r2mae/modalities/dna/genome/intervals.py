@@ -32,12 +32,16 @@ def parse_intervals(words: Sequence[str], genome: GenomeStore) -> Integers:
     return merge(np.array(found, dtype=np.int64).reshape(-1, 2))
 
 
-def choose_parts(genome: GenomeStore, include: Sequence[str], exclude: Sequence[str]) -> Integers:
+def choose_parts(
+    genome: GenomeStore, include: Sequence[str], exclude: Sequence[str]
+) -> Integers:
     """(R, 2) parts of contigs, in order: those included, or all where none are, without what is excluded."""
     contigs = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
     parts = intersect(contigs, parse_intervals(include, genome)) if include else contigs
     if exclude:
-        parts = intersect(parts, invert(parse_intervals(exclude, genome), len(genome.bases)))
+        parts = intersect(
+            parts, invert(parse_intervals(exclude, genome), len(genome.bases))
+        )
     return parts
 
 
@@ -49,7 +53,10 @@ def merge(intervals: Integers) -> Integers:
     furthest = np.maximum.accumulate(intervals[:, 1])
     is_first = np.append(True, intervals[1:, 0] > furthest[:-1])
     firsts = np.flatnonzero(is_first)
-    return np.stack([intervals[firsts, 0], furthest[np.append(firsts[1:], len(intervals)) - 1]], axis=1)
+    return np.stack(
+        [intervals[firsts, 0], furthest[np.append(firsts[1:], len(intervals)) - 1]],
+        axis=1,
+    )
 
 
 def invert(intervals: Integers, stop: int) -> Integers:
@@ -85,7 +92,9 @@ def overlap(runs: Integers, starts: Integers, length: int | Integers) -> Integer
 
 def count_up(counts: Integers) -> Integers:
     """0 to n - 1 for every n of counts, one after the other."""
-    found: Integers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    found: Integers = np.arange(counts.sum()) - np.repeat(
+        np.cumsum(counts) - counts, counts
+    )
     return found
 
 
@@ -97,24 +106,36 @@ def _interval(word: str, genome: GenomeStore) -> tuple[int, int]:
     contig = genome.contig(name)
     start, stop = int(first) - 1, int(last)
     if not 0 <= start < stop:
-        raise InputError(f"interval {word} must count from 1 and end after it starts, got {first} to {last}.")
+        raise InputError(
+            f"interval {word} must count from 1 and end after it starts, got {first} to {last}."
+        )
     check_inside(genome.called, name, contig.length, start, stop)
     return contig.offset + start, contig.offset + stop
 
 
 def _read_bed(path: Path, genome: GenomeStore) -> list[tuple[int, int]]:
     if not path.is_file():
-        raise InputError(f"{path} must be a BED file, got nothing there. Check the path.")
+        raise InputError(
+            f"{path} must be a BED file, got nothing there. Check the path."
+        )
     found = []
     with open_dna(path) as file:
         for number, line in read_lines(path, file):
             words = line.decode(errors="replace").split()
-            if not words or words[0] in ("track", "browser") or words[0].startswith("#"):
+            if (
+                not words
+                or words[0] in ("track", "browser")
+                or words[0].startswith("#")
+            ):
                 continue
             if len(words) < 3 or not (words[1].isdecimal() and words[2].isdecimal()):
-                raise InputError(f"{path}: line {number} must be contig, start, stop, got {line[:40]!r}.")
+                raise InputError(
+                    f"{path}: line {number} must be contig, start, stop, got {line[:40]!r}."
+                )
             contig = genome.contig(words[0])
-            start, stop = (int(word[:_DIGITS]) for word in words[1:3])  # more digits than any contig has
+            start, stop = (
+                int(word[:_DIGITS]) for word in words[1:3]
+            )  # more digits than any contig has
             check_inside(f"{path}, line {number}", words[0], contig.length, start, stop)
             found.append((contig.offset + start, contig.offset + stop))
     if not found:

@@ -13,7 +13,14 @@ from r2mae.modalities.dna.genome.files import cache_folder
 
 NAME = "simulated"  # of its contig
 # Made up; no one of them holds another, or its other strand.
-MOTIFS = ("TGACGTCATTGC", "CCGGAAGTGATA", "ATTTGCATAACG", "GGGCGGAACTTC", "TTAACCGTTAGG", "CAGCTGTTCGAA")
+MOTIFS = (
+    "TGACGTCATTGC",
+    "CCGGAAGTGATA",
+    "ATTTGCATAACG",
+    "GGGCGGAACTTC",
+    "TTAACCGTTAGG",
+    "CAGCTGTTCGAA",
+)
 LENGTH, EVERY, SUBSTITUTED = 600_000, 60, 0.05
 _SEED = 20_250_926
 
@@ -36,7 +43,9 @@ def simulate_motifs() -> Simulated:
     count, size = LENGTH // EVERY, words.shape[1]
     starts = np.arange(count) * EVERY + draw.integers(0, EVERY - size + 1, count)
     motifs, is_reverse = draw.integers(0, len(words), count), draw.random(count) < 0.5
-    planted = np.where(is_reverse[:, None], reverse_complement(words)[motifs], words[motifs])
+    planted = np.where(
+        is_reverse[:, None], reverse_complement(words)[motifs], words[motifs]
+    )
     is_random = draw.random(planted.shape) < SUBSTITUTED
     planted = np.where(is_random, draw.integers(0, 4, planted.shape), planted)
     codes[starts[:, None] + np.arange(size)] = planted

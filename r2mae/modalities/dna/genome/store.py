@@ -45,7 +45,10 @@ class GenomeStore(MappedStore):
     @cached_property
     def offsets(self) -> Integers:
         """(C + 1,) where contigs begin, and the end of the last."""
-        return np.array([0, *(contig.offset + contig.length for contig in self.contigs)], dtype=np.int64)
+        return np.array(
+            [0, *(contig.offset + contig.length for contig in self.contigs)],
+            dtype=np.int64,
+        )
 
     @cached_property
     def _mapped(self) -> MappedArray:
@@ -64,13 +67,20 @@ class GenomeStore(MappedStore):
     def contig(self, name: str) -> Contig:
         """By name. Raises: InputError with names that are near."""
         if name not in self.numbers:
-            raise InputError(f"{self.called} must have a contig {name!r}, got none so named. {self.near(name)}")
+            raise InputError(
+                f"{self.called} must have a contig {name!r}, got none so named. {self.near(name)}"
+            )
         return self.contigs[self.numbers[name]]
 
     def near(self, name: str) -> str:
         """A remedy that names the contig that was probably meant."""
         bare = name.removeprefix("chr")
-        for other in (f"chr{name}", bare, {"M": "chrM", "MT": "chrM"}.get(bare, ""), "MT" if bare == "M" else ""):
+        for other in (
+            f"chr{name}",
+            bare,
+            {"M": "chrM", "MT": "chrM"}.get(bare, ""),
+            "MT" if bare == "M" else "",
+        ):
             if other in self.numbers:
                 return f"Here it is called {other!r}."
         return did_you_mean(name, self.numbers)
@@ -90,13 +100,19 @@ class GenomeStore(MappedStore):
         places = starts[:, None] + np.arange(length)
         low, high = self.offsets[numbers][:, None], self.offsets[numbers + 1][:, None]
         is_inside = (places >= 0) & (low + places < high)
-        return np.where(is_inside, self.bases[np.clip(low + places, 0, len(self.bases) - 1)], np.uint8(N))
+        return np.where(
+            is_inside,
+            self.bases[np.clip(low + places, 0, len(self.bases) - 1)],
+            np.uint8(N),
+        )
 
 
 def check_inside(called: str, contig: str, length: int, start: int, stop: int) -> None:
     """Raise InputError unless start to stop lies in a contig."""
     if not 0 <= start <= stop <= length:
-        raise InputError(f"{called}: {contig} must hold bases {start:,} to {stop:,}, got {length:,} bases.")
+        raise InputError(
+            f"{called}: {contig} must hold bases {start:,} to {stop:,}, got {length:,} bases."
+        )
 
 
 def is_genome_store(place: Path) -> bool:
@@ -108,18 +124,27 @@ def open_genome_store(place: Path) -> GenomeStore:
     """Map a store. Raises: InputError for one that is damaged or of another kind."""
     try:
         meta = json.loads((place / META).read_text())
-        found, sizes = meta["format"], ((BASES, meta["bases"]), (UNKNOWN, 16 * meta["unknown_runs"]))
+        found, sizes = (
+            meta["format"],
+            ((BASES, meta["bases"]), (UNKNOWN, 16 * meta["unknown_runs"])),
+        )
         adds_up = sum(length for _, length, _ in meta["contigs"]) == meta["bases"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{place} must be {GENOME}, {_got(place)}") from None
     if found != FORMAT:
-        raise InputError(f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again.")
+        raise InputError(
+            f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again."
+        )
     if not adds_up:
-        raise InputError(f"{place / META} must have contigs of all bases, got others. Build it again.")
+        raise InputError(
+            f"{place / META} must have contigs of all bases, got others. Build it again."
+        )
     for name, wanted in sizes:
         held = (place / name).stat().st_size if (place / name).is_file() else 0
         if held != wanted:
-            raise InputError(f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again.")
+            raise InputError(
+                f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again."
+            )
     return GenomeStore(place, meta)
 
 

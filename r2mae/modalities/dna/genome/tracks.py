@@ -42,7 +42,9 @@ class Track(MappedStore):
         """(B, length) values from starts (B,) in the flat array; all must lie in it."""
         return self._mapped.take(starts, length)
 
-    def fetch(self, genome: GenomeStore, contig: str, start: int, stop: int) -> npt.NDArray[np.float32]:
+    def fetch(
+        self, genome: GenomeStore, contig: str, start: int, stop: int
+    ) -> npt.NDArray[np.float32]:
         """(stop - start,) values, 0-based, half-open."""
         found = genome.contig(contig)
         check_inside(self.called, contig, found.length, start, stop)
@@ -50,7 +52,9 @@ class Track(MappedStore):
         return np.array(self.values[offset + start : offset + stop])
 
 
-def open_track(path: Path, genome: GenomeStore, aliases: Mapping[str, str] | None = None) -> Track:
+def open_track(
+    path: Path, genome: GenomeStore, aliases: Mapping[str, str] | None = None
+) -> Track:
     """Values of a file, kept in the cache along the genome's bases.
 
     wiggle and bedGraph as the browsers have them; tables of contig, position (from 1) and value between blanks, with or
@@ -66,7 +70,9 @@ def open_track(path: Path, genome: GenomeStore, aliases: Mapping[str, str] | Non
     """
     names = dict(aliases or {})
     if not path.is_file():
-        raise InputError(f"{path} must be a file of values, got nothing there. Check the path.")
+        raise InputError(
+            f"{path} must be a file of values, got nothing there. Check the path."
+        )
     word = state_word([path], genome.fingerprint, sorted(names.items()))
     place = cache_folder() / f"track_{word}"
     with one_at_a_time(place):
@@ -74,8 +80,12 @@ def open_track(path: Path, genome: GenomeStore, aliases: Mapping[str, str] | Non
             shutil.rmtree(place, ignore_errors=True)
             with building(place) as work:
                 about = _write(work, path, genome, names) | {"files": [str(path)]}
-                with (work / _VALUES).open("rb") as file:  # by content: files may be touched, and moved
-                    about["fingerprint"] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+                with (work / _VALUES).open(
+                    "rb"
+                ) as file:  # by content: files may be touched, and moved
+                    about["fingerprint"] = hashlib.file_digest(
+                        file, "sha256"
+                    ).hexdigest()[:16]
                 (work / _META).write_text(json.dumps(about))
             found = _kept(place)
     assert found is not None
@@ -102,7 +112,9 @@ class _Intervals(NamedTuple):
     values: Numbers
 
 
-def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str]) -> dict[str, Any]:
+def _write(
+    work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str]
+) -> dict[str, Any]:
     bases = len(genome.bases)
     with (work / _VALUES).open("wb") as file:
         for at in range(0, bases, _TOGETHER):
@@ -118,7 +130,11 @@ def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str])
         contig, has_some = genome.contig(name), True
         wrong = np.flatnonzero((part.starts < 0) | (part.stops > contig.length))
         if len(wrong):
-            got = max(part.starts[wrong[0]] + 1, part.stops[wrong[0]]) if part.starts[wrong[0]] >= 0 else 0
+            got = (
+                max(part.starts[wrong[0]] + 1, part.stops[wrong[0]])
+                if part.starts[wrong[0]] >= 0
+                else 0
+            )
             raise InputError(
                 f"{path}: positions of {part.contig} must lie within {contig.length:,} bases, as {genome.called} has, "
                 f"got {got:,.0f} at or after line {part.line:,}."
@@ -129,8 +145,13 @@ def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str])
         name = min(others, default="")
         found = f"{name!r}" if name else "no value"
         near = f"{genome.near(name)} Where names differ, give aliases: {name} = NAME."
-        raise InputError(f"{path} must have values of contigs of {genome.called}, got {found}. {near}")
-    present = sum(int(np.isfinite(flat[at : at + _TOGETHER]).sum()) for at in range(0, bases, _TOGETHER))
+        raise InputError(
+            f"{path} must have values of contigs of {genome.called}, got {found}. {near}"
+        )
+    present = sum(
+        int(np.isfinite(flat[at : at + _TOGETHER]).sum())
+        for at in range(0, bases, _TOGETHER)
+    )
     flat.flush()
     return {"bases": bases, "values": present, "other_contigs": len(others)}
 
@@ -138,12 +159,16 @@ def _write(work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str])
 def _read(path: Path) -> Iterator[_Intervals]:
     """All values, in the order of the file."""
     if path.name.removesuffix(".gz").endswith(".bed"):
-        raise InputError(f"{path} must have a value for each interval, got a BED file. Use bedGraph.")
+        raise InputError(
+            f"{path} must have a value for each interval, got a BED file. Use bedGraph."
+        )
     kind, words, held, start = "", {}, [], 1  # type: tuple[str, dict[str, str], list[bytes], int]
     with open_dna(path) as file:
         for number, line in enumerate(file, 1):
             is_special = line[:1] in b"\n\r#tbfv"
-            if is_special and (line[:1] in b"\n\r#" or line.split()[0] in (b"track", b"browser")):
+            if is_special and (
+                line[:1] in b"\n\r#" or line.split()[0] in (b"track", b"browser")
+            ):
                 continue
             if is_special and line.split()[0] in (b"fixedStep", b"variableStep"):
                 yield from _parse(path, kind, words, held, start)
@@ -164,16 +189,22 @@ def _read(path: Path) -> Iterator[_Intervals]:
 
 def _declared(path: Path, number: int, line: bytes) -> tuple[str, dict[str, str]]:
     kind, *pairs = line.decode(errors="replace").split()
-    words = {"span": "1", "step": "1"} | dict(pair.partition("=")[::2] for pair in pairs)
+    words = {"span": "1", "step": "1"} | dict(
+        pair.partition("=")[::2] for pair in pairs
+    )
     needed = ("chrom", "start") if kind == "fixedStep" else ("chrom",)
     if not all(words.get(name) for name in needed) or not all(
-        words[name].isdecimal() and int(words[name][:18]) > 0 for name in ("start", "step", "span") if name in words
+        words[name].isdecimal() and int(words[name][:18]) > 0
+        for name in ("start", "step", "span")
+        if name in words
     ):
         raise InputError(
             f"{path}: line {number:,} must name {' and '.join(needed)}, numbers from 1, got {line[:60]!r}."
         )
     if kind == "fixedStep" and int(words["span"]) > int(words["step"]):
-        raise InputError(f"{path}: line {number:,} must have a span of its step at most, got {line[:60]!r}.")
+        raise InputError(
+            f"{path}: line {number:,} must have a span of its step at most, got {line[:60]!r}."
+        )
     return kind, words
 
 
@@ -196,28 +227,45 @@ def _is_number(word: bytes) -> bool:
     return True
 
 
-def _parse(path: Path, kind: str, words: dict[str, str], held: list[bytes], start: int) -> Iterator[_Intervals]:
+def _parse(
+    path: Path, kind: str, words: dict[str, str], held: list[bytes], start: int
+) -> Iterator[_Intervals]:
     """Values of lines of one kind. A fixedStep's start moves on in `words`, for lines that follow."""
     columns = _COLUMNS[kind] if held else 0
     if columns > 2:  # each line names its contig
         for name, group in groupby(held, key=lambda line: line.split(None, 1)[0]):
             lines = list(group)
-            cells = _numbers(path, kind, [line[len(name) :] for line in lines], columns - 1, start)
+            cells = _numbers(
+                path, kind, [line[len(name) :] for line in lines], columns - 1, start
+            )
             stops = cells[:, 1] if kind == "bedGraph" else cells[:, 0]
             starts = cells[:, 0] if kind == "bedGraph" else cells[:, 0] - 1
-            yield _checked(path, _Intervals(start, name.decode(errors="replace"), starts, stops, cells[:, -1]))
+            yield _checked(
+                path,
+                _Intervals(
+                    start, name.decode(errors="replace"), starts, stops, cells[:, -1]
+                ),
+            )
             start += len(lines)
     elif columns:
         cells, span = _numbers(path, kind, held, columns, start), int(words["span"])
         starts = cells[:, 0] - 1
         if kind == "fixedStep":
             step = int(words["step"])
-            starts = float(words["start"]) - 1 + step * np.arange(len(held), dtype=np.float64)
+            starts = (
+                float(words["start"])
+                - 1
+                + step * np.arange(len(held), dtype=np.float64)
+            )
             words["start"] = str(int(words["start"]) + step * len(held))
-        yield _checked(path, _Intervals(start, words["chrom"], starts, starts + span, cells[:, -1]))
+        yield _checked(
+            path, _Intervals(start, words["chrom"], starts, starts + span, cells[:, -1])
+        )
 
 
-def _numbers(path: Path, kind: str, lines: list[bytes], columns: int, start: int) -> Numbers:
+def _numbers(
+    path: Path, kind: str, lines: list[bytes], columns: int, start: int
+) -> Numbers:
     """(L, columns) of lines. Raises: InputError for the first that does not hold as many numbers."""
     try:
         found = np.fromstring(b" ".join(lines), dtype=np.float64, sep=" ")
@@ -226,9 +274,19 @@ def _numbers(path: Path, kind: str, lines: list[bytes], columns: int, start: int
         is_good = bool((places == np.floor(places)).all()) and not np.isinf(cells).any()
         if is_good and _words_a_line(lines, columns):
             return cells
-    except (ValueError, DeprecationWarning):  # fewer numbers, since reading stops at what is none
+    except (
+        ValueError,
+        DeprecationWarning,
+    ):  # fewer numbers, since reading stops at what is none
         pass
-    wrong = next((number for number, line in enumerate(lines) if not _holds(line.split(), columns)), 0)
+    wrong = next(
+        (
+            number
+            for number, line in enumerate(lines)
+            if not _holds(line.split(), columns)
+        ),
+        0,
+    )
     raise InputError(
         f"{path}: line {start + wrong:,} must be {_COLUMNS[kind]} words of {kind}, numbers where they belong, "
         f"got {lines[wrong].strip()[:60]!r}."
@@ -245,7 +303,11 @@ def _words_a_line(lines: list[bytes], columns: int) -> bool:
 
 def _holds(cells: list[bytes], columns: int) -> bool:
     """Whether words are whole numbers and at last a number."""
-    is_number = len(cells) == columns and all(map(bytes.isdigit, cells[:-1])) and _is_number(cells[-1])
+    is_number = (
+        len(cells) == columns
+        and all(map(bytes.isdigit, cells[:-1]))
+        and _is_number(cells[-1])
+    )
     return is_number and not math.isinf(float(cells[-1]))
 
 
@@ -254,7 +316,9 @@ def _checked(path: Path, part: _Intervals) -> _Intervals:
     if (wrong := np.flatnonzero(part.stops <= part.starts)).size:
         first = int(wrong[0])
         found = f"{part.starts[first]:.0f} to {part.stops[first]:.0f}"
-        raise InputError(f"{path}: line {part.line + first:,} must end after it starts, got {found}.")
+        raise InputError(
+            f"{path}: line {part.line + first:,} must end after it starts, got {found}."
+        )
     return part
 
 
@@ -268,4 +332,7 @@ def _spread(part: _Intervals) -> Iterator[tuple[Integers, npt.NDArray[np.float32
     cuts = np.flatnonzero(np.diff(np.cumsum(spans) // _TOGETHER)) + 1
     for some in np.split(np.arange(len(rows)), cuts):
         positions = np.repeat(begins[some], spans[some]) + count_up(spans[some])
-        yield positions, np.repeat(part.values[rows[some]], spans[some]).astype(np.float32)
+        yield (
+            positions,
+            np.repeat(part.values[rows[some]], spans[some]).astype(np.float32),
+        )

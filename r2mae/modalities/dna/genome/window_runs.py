@@ -11,7 +11,9 @@ from r2mae.modalities.dna.genome.intervals import count_up, overlap
 _TOGETHER = 1 << 20  # windows that are looked at together
 
 
-def count_windows(regions: Integers, length: int, stride: int) -> tuple[Integers, Integers]:
+def count_windows(
+    regions: Integers, length: int, stride: int
+) -> tuple[Integers, Integers]:
     """(where runs of windows begin (R,), how many there are (R,)), of regions long enough."""
     counts = (regions[:, 1] - regions[:, 0] - length) // stride + 1
     is_long = regions[:, 1] - regions[:, 0] >= length
@@ -19,7 +21,12 @@ def count_windows(regions: Integers, length: int, stride: int) -> tuple[Integers
 
 
 def without(
-    firsts: Integers, counts: Integers, stride: int, length: int, runs: Integers, most: int
+    firsts: Integers,
+    counts: Integers,
+    stride: int,
+    length: int,
+    runs: Integers,
+    most: int,
 ) -> tuple[Integers, Integers]:
     """Runs of windows without those that have more than `most` places in `runs`: memory does not grow with windows."""
     is_whole = overlap(runs, firsts, stride * (counts - 1) + length) <= most
@@ -28,7 +35,10 @@ def without(
     pieces = -(-counts // _TOGETHER)
     rows = np.repeat(np.arange(len(firsts)), pieces)
     done = _TOGETHER * count_up(pieces)
-    firsts, counts = firsts[rows] + stride * done, np.minimum(counts[rows] - done, _TOGETHER)
+    firsts, counts = (
+        firsts[rows] + stride * done,
+        np.minimum(counts[rows] - done, _TOGETHER),
+    )
     cuts = np.flatnonzero(np.diff(np.cumsum(counts) // _TOGETHER)) + 1
     for some in np.split(np.arange(len(firsts)), cuts):
         within, piece = count_up(counts[some]), np.repeat(some, counts[some])

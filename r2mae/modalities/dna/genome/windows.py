@@ -21,7 +21,13 @@ from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, bits
 from r2mae.modalities.dna.alignment.store import AlignmentStore
 from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN, SOFT_MASK
-from r2mae.modalities.dna.genome.intervals import choose_parts, intersect, invert, merge, parse_intervals
+from r2mae.modalities.dna.genome.intervals import (
+    choose_parts,
+    intersect,
+    invert,
+    merge,
+    parse_intervals,
+)
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.genome.tracks import Track
 from r2mae.modalities.dna.genome.window_runs import count_windows, without
@@ -87,18 +93,30 @@ class Windows:
         firsts, counts = count_windows(regions, length, self.stride)
         limits = [(genome.unknown, 1 - least_known)]
         if alignment is not None and least_aligned > 0:
-            limits.append((invert(alignment.covered, len(genome.bases)), 1 - least_aligned))
+            limits.append(
+                (invert(alignment.covered, len(genome.bases)), 1 - least_aligned)
+            )
         in_all = int(counts.sum())
         for runs, share in limits:
-            firsts, counts = without(firsts, counts, self.stride, length, runs, int(share * length + 1e-9))
+            firsts, counts = without(
+                firsts, counts, self.stride, length, runs, int(share * length + 1e-9)
+            )
         if not len(firsts):
             raise InputError(
                 f"{genome.called} must hold windows with {least_known:.0%} known and {least_aligned:.0%} aligned "
                 f"bases, got none of {in_all:,}. Lower data.least_known or data.least_aligned."
             )
         self.firsts, self.ends = firsts, np.cumsum(counts)
-        self.left_out = in_all - len(self)  # windows with too few known or aligned bases
-        words = [genome.fingerprint, length, self.stride, least_known, fingerprint_array(regions)]
+        self.left_out = in_all - len(
+            self
+        )  # windows with too few known or aligned bases
+        words = [
+            genome.fingerprint,
+            length,
+            self.stride,
+            least_known,
+            fingerprint_array(regions),
+        ]
         words += [alignment.fingerprint, least_aligned] if alignment is not None else []
         words += [(name, track.fingerprint) for name, track in self.tracks.items()]
         self.fingerprint = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
@@ -114,7 +132,10 @@ class Windows:
     @property
     def note(self) -> str:
         """What of the genome no window reads; "" where that is tails of contigs alone."""
-        parts = {"sequences shorter than a window": self.too_short, "windows with too few known bases": self.left_out}
+        parts = {
+            "sequences shorter than a window": self.too_short,
+            "windows with too few known bases": self.left_out,
+        }
         return ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
 
     def starts(self, rows: Integers) -> Integers:
@@ -146,15 +167,37 @@ class Windows:
             return None
         size = min(_BLOCK, max(1, round(share * len(self))))
         blocks = -(-len(self) // size)
-        chosen = permute(torch.arange(blocks), blocks, HELD_OUT_KEY)[: max(1, round(share * blocks))].sort().values
-        wanted = np.stack([chosen.numpy() * size, np.minimum((chosen.numpy() + 1) * size, len(self))], axis=1)
+        chosen = (
+            permute(torch.arange(blocks), blocks, HELD_OUT_KEY)[
+                : max(1, round(share * blocks))
+            ]
+            .sort()
+            .values
+        )
+        wanted = np.stack(
+            [chosen.numpy() * size, np.minimum((chosen.numpy() + 1) * size, len(self))],
+            axis=1,
+        )
         runs = np.stack([np.append(0, self.ends[:-1]), self.ends], axis=1)
         pieces = intersect(runs, wanted)
         firsts, counts = self.starts(pieces[:, 0]), pieces[:, 1] - pieces[:, 0]
-        taken = merge(np.stack([firsts, firsts + self.stride * (counts - 1) + self.length], axis=1))
-        rest = without(self.firsts, np.diff(self.ends, prepend=0), self.stride, self.length, taken, 0)
+        taken = merge(
+            np.stack(
+                [firsts, firsts + self.stride * (counts - 1) + self.length], axis=1
+            )
+        )
+        rest = without(
+            self.firsts,
+            np.diff(self.ends, prepend=0),
+            self.stride,
+            self.length,
+            taken,
+            0,
+        )
         if not len(rest[0]):
-            raise InputError(f"data.held_out must leave windows that touch none of it, got {share}. Lower it.")
+            raise InputError(
+                f"data.held_out must leave windows that touch none of it, got {share}. Lower it."
+            )
         return self._some(*rest), self._some(firsts, counts)
 
     def _some(self, firsts: Integers, counts: Integers) -> "Windows":
@@ -189,11 +232,16 @@ class Windows:
         """(B, N, S - 1) codes of the other species."""
         assert self.alignment is not None
         contigs, starts = self.places(rows)
-        found = np.empty((len(rows), self.length, len(self.alignment.meta["species"]) - 1), dtype=np.uint8)
+        found = np.empty(
+            (len(rows), self.length, len(self.alignment.meta["species"]) - 1),
+            dtype=np.uint8,
+        )
         for number in np.unique(contigs):
             is_here = contigs == number
             name = self.genome.contigs[int(number)].name
-            found[is_here] = self.alignment.take(name, starts[is_here], self.length)[:, :, 1:]
+            found[is_here] = self.alignment.take(name, starts[is_here], self.length)[
+                :, :, 1:
+            ]
         found[is_reverse] = COMPLEMENT[found[is_reverse, ::-1]]
         return found
 
@@ -205,11 +253,16 @@ def draw_strands(positions: Tensor, seed: int) -> npt.NDArray[np.bool_]:
     return is_other
 
 
-def _check_same(genome: GenomeStore, alignment: AlignmentStore, include: Sequence[str]) -> None:
+def _check_same(
+    genome: GenomeStore, alignment: AlignmentStore, include: Sequence[str]
+) -> None:
     """Raise InputError unless the alignment has the genome's contigs, as long as these, that windows are of."""
     wanted = genome.contigs
     if include:
-        parts = intersect(np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1), parse_intervals(include, genome))
+        parts = intersect(
+            np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1),
+            parse_intervals(include, genome),
+        )
         numbers = np.unique(np.searchsorted(genome.offsets, parts[:, 0], "right") - 1)
         wanted = [genome.contigs[int(number)] for number in numbers]
     for contig in wanted:

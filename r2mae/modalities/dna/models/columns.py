@@ -11,9 +11,16 @@ from torch import Tensor, nn
 
 from r2mae.modalities.dna.conservation import Conservation
 
-NUM_BASES, UNKNOWN, MASKED, PADDING = 4, 4, 5, 6  # codes of the reference: A C G T, then these
+NUM_BASES, UNKNOWN, MASKED, PADDING = (
+    4,
+    4,
+    5,
+    6,
+)  # codes of the reference: A C G T, then these
 NUM_LETTERS = 7
-OTHER_LETTERS = 6  # of other species: A C G T, unknown, gap; any other code is no letter at all
+OTHER_LETTERS = (
+    6  # of other species: A C G T, unknown, gap; any other code is no letter at all
+)
 _WORD = 5  # bases of the words that a baseline counts
 
 
@@ -31,11 +38,15 @@ class Columns(nn.Module):
         """(..., S - 1) uint8 -> (..., D)."""
         letters = torch.arange(OTHER_LETTERS, device=others.device, dtype=others.dtype)
         weight = self.project.weight
-        features: Tensor = self.project((others[..., None] == letters).flatten(-2).to(weight.dtype))
+        features: Tensor = self.project(
+            (others[..., None] == letters).flatten(-2).to(weight.dtype)
+        )
         return features
 
 
-def over_strands(embed: Callable[[dict[str, Any]], Tensor], batch: dict[str, Any]) -> Tensor:
+def over_strands(
+    embed: Callable[[dict[str, Any]], Tensor], batch: dict[str, Any]
+) -> Tensor:
     """(B, D) features of a batch; where it brings the other strand, the mean of both."""
     features, other = embed(batch), batch.get("other_strand")
     return features if other is None else (features + embed(other)) / 2
@@ -44,7 +55,14 @@ def over_strands(embed: Callable[[dict[str, Any]], Tensor], batch: dict[str, Any
 def baseline(batch: dict[str, Any]) -> Tensor:
     """(B, 1024) log1p of how often each word of 5 bases occurs, on both strands where a batch brings the other."""
     counts = word_counts(batch["bases"])
-    return torch.log1p(counts + (word_counts(batch["other_strand"]["bases"]) if "other_strand" in batch else 0))
+    return torch.log1p(
+        counts
+        + (
+            word_counts(batch["other_strand"]["bases"])
+            if "other_strand" in batch
+            else 0
+        )
+    )
 
 
 def word_counts(bases: Tensor, length: int = _WORD) -> Tensor:
@@ -59,7 +77,9 @@ def word_counts(bases: Tensor, length: int = _WORD) -> Tensor:
     return counts.scatter_add_(1, numbers, is_known.float())
 
 
-def weighed(conservation: Conservation | None, batch: dict[str, Any], seed: int) -> dict[str, Tensor]:
+def weighed(
+    conservation: Conservation | None, batch: dict[str, Any], seed: int
+) -> dict[str, Tensor]:
     """{"weights", "labels"}, both (B, N) a base of a batch; nothing where all weigh alike."""
     if conservation is None:
         return {}

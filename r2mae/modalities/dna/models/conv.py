@@ -37,7 +37,9 @@ class ConvBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         # A picture one row high: 1.4 times as fast on a CPU as Conv1d, whose channels come first.
         padding = (0, dilation * (kernel // 2))
-        self.conv = nn.Conv2d(width, width, (1, kernel), padding=padding, dilation=(1, dilation))
+        self.conv = nn.Conv2d(
+            width, width, (1, kernel), padding=padding, dilation=(1, dilation)
+        )
         self.mix = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 
@@ -73,7 +75,8 @@ class DnaConv(nn.Module):
         self.letters = nn.Embedding(NUM_LETTERS, width)
         self.columns = Columns(num_others, width) if num_others else None
         self.blocks = nn.ModuleList(
-            ConvBlock(width, kernel, dilations[number % len(dilations)], dropout) for number in range(depth)
+            ConvBlock(width, kernel, dilations[number % len(dilations)], dropout)
+            for number in range(depth)
         )
         self.norm = nn.LayerNorm(width)
 
@@ -96,7 +99,9 @@ class DnaConv(nn.Module):
 
     def _means(self, batch: dict[str, Any]) -> Tensor:
         bases = batch["bases"]
-        means: Tensor = self.encode(bases, batch).sum(dim=1) / (bases != PADDING).sum(dim=1, keepdim=True)
+        means: Tensor = self.encode(bases, batch).sum(dim=1) / (bases != PADDING).sum(
+            dim=1, keepdim=True
+        )
         return means
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
@@ -107,7 +112,9 @@ class DnaConv(nn.Module):
         """Depth of every encoder parameter."""
         depths = {"letters": 0, "columns": 0, "norm": len(self.blocks) + 1}
         return {
-            name: int(name.split(".")[1]) + 1 if name.startswith("blocks.") else depths[name.split(".")[0]]
+            name: int(name.split(".")[1]) + 1
+            if name.startswith("blocks.")
+            else depths[name.split(".")[0]]
             for name, _ in self.named_parameters()
             if name.split(".")[0] in (*depths, "blocks")
         }
@@ -149,18 +156,26 @@ class MaskedDnaConv(DnaConv):
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002 - as for every modality
         """Refused: bases are names, and the theory is of numbers."""
-        raise InputError("modality must be of numbers for the linear theory, got dna, whose bases are names.")
+        raise InputError(
+            "modality must be of numbers for the linear theory, got dna, whose bases are names."
+        )
 
     def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
         """What the network is given, "shown" (B, N), and what each base weighs, functions of (seed, position)."""
         four = torch.arange(NUM_BASES)
         bases, positions = batch["bases"], batch["positions"]
-        shown = replace_hidden(bases, mask.is_masked, MASKED, four, self.replacement, seed, positions)
+        shown = replace_hidden(
+            bases, mask.is_masked, MASKED, four, self.replacement, seed, positions
+        )
         return {"shown": shown} | weighed(self.conservation, batch, seed)
 
     def _logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         shown = batch.get("shown")
-        shown = batch["bases"].masked_fill(mask.is_masked, MASKED) if shown is None else shown
+        shown = (
+            batch["bases"].masked_fill(mask.is_masked, MASKED)
+            if shown is None
+            else shown
+        )
         hidden = self.encode(shown, batch)
         asked = hidden.gather(1, mask.masked[:, :, None].expand(-1, -1, self.width))
         logits: Tensor = self.predict(asked)
@@ -169,19 +184,32 @@ class MaskedDnaConv(DnaConv):
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(M, 4) at each hidden position, row by row."""
         found = self._logits(batch, mask)
-        return found.flatten(0, 1) if mask.masked_weight is None else found[mask.masked_weight]
+        return (
+            found.flatten(0, 1)
+            if mask.masked_weight is None
+            else found[mask.masked_weight]
+        )
 
-    def named_targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
+    def named_targets(
+        self, batch: dict[str, Any], mask: Mask
+    ) -> tuple[Tensor, Tensor | None]:
         """(what is asked for, what each weighs or None), both (M,), row by row."""
         labels = batch.get("labels", batch["bases"]).gather(1, mask.masked)
-        weights = batch["weights"].gather(1, mask.masked) if "weights" in batch else None
+        weights = (
+            batch["weights"].gather(1, mask.masked) if "weights" in batch else None
+        )
         if mask.masked_weight is None:
             return labels.flatten(), None if weights is None else weights.flatten()
-        return labels[mask.masked_weight], None if weights is None else weights[mask.masked_weight]
+        return labels[mask.masked_weight], None if weights is None else weights[
+            mask.masked_weight
+        ]
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden bases; predictions (M,): the likeliest base at each, row by row."""
-        logits, (labels, weights) = self.logits(batch, mask), self.named_targets(batch, mask)
+        logits, (labels, weights) = (
+            self.logits(batch, mask),
+            self.named_targets(batch, mask),
+        )
         return MaskedOutput(weighed_loss(logits, labels, weights), logits.argmax(dim=1))
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:  # noqa: ARG002
@@ -202,11 +230,19 @@ class MaskedDnaConv(DnaConv):
 
         def batch_of_two() -> tuple[Any, ...]:
             places = torch.zeros(2, length, dtype=torch.int64)
-            mask = Mask(places.bool(), places[:, length - num_visible :], places[:, : length - num_visible])
+            mask = Mask(
+                places.bool(),
+                places[:, length - num_visible :],
+                places[:, : length - num_visible],
+            )
             others = torch.zeros(2, length, self.num_others, dtype=torch.uint8)
-            return {"bases": places} | ({"others": others} if self.num_others else {}), mask
+            return {"bases": places} | (
+                {"others": others} if self.num_others else {}
+            ), mask
 
-        return rehearse(self, batch_of_two, lambda output: output.loss.total, bf16=False)
+        return rehearse(
+            self, batch_of_two, lambda output: output.loss.total, bf16=False
+        )
 
 
 def weighed_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> LossSum:

@@ -12,9 +12,19 @@ from torch import Tensor
 from r2mae.errors import InputError
 from r2mae.masking.pattern import Mask
 from r2mae.modalities.dna.conservation import Conservation
-from r2mae.modalities.dna.models.columns import OTHER_LETTERS, Columns, baseline, over_strands, weighed
+from r2mae.modalities.dna.models.columns import (
+    OTHER_LETTERS,
+    Columns,
+    baseline,
+    over_strands,
+    weighed,
+)
 from r2mae.modalities.dna.models.conv import weighed_loss
-from r2mae.models.masked_language import LanguageEncoder, MaskedLanguageModel, Vocabulary
+from r2mae.models.masked_language import (
+    LanguageEncoder,
+    MaskedLanguageModel,
+    Vocabulary,
+)
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.segments import Layout
 
@@ -22,7 +32,9 @@ from r2mae.models.segments import Layout
 class _OverBases(LanguageEncoder):
     """What encoder and masked model share. num_others: species beside the reference, 0 without an alignment."""
 
-    def __init__(self, base: Any, vocabulary: Vocabulary, *, num_others: int = 0, **more: Any) -> None:
+    def __init__(
+        self, base: Any, vocabulary: Vocabulary, *, num_others: int = 0, **more: Any
+    ) -> None:
         super().__init__(base, vocabulary, **more)
         self.columns = Columns(num_others, self.width) if num_others else None
 
@@ -44,7 +56,9 @@ class _OverBases(LanguageEncoder):
 
     def layers(self) -> dict[str, int]:
         """Depth of every encoder parameter."""
-        return super().layers() | ({} if self.columns is None else {"columns.project.weight": 0})
+        return super().layers() | (
+            {} if self.columns is None else {"columns.project.weight": 0}
+        )
 
 
 class DnaTransformer(_OverBases):
@@ -71,20 +85,31 @@ class MaskedDnaTransformer(_OverBases, MaskedLanguageModel):
     ) -> None:
         super().__init__(whole, vocabulary, **more)
         self.conservation = conservation
-        self.register_buffer("bases", torch.tensor(bases or ()).long(), persistent=False)
+        self.register_buffer(
+            "bases", torch.tensor(bases or ()).long(), persistent=False
+        )
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002 - as for every modality
         """Refused: bases are names, and the theory is of numbers."""
-        raise InputError("modality must be of numbers for the linear theory, got dna, whose bases are names.")
+        raise InputError(
+            "modality must be of numbers for the linear theory, got dna, whose bases are names."
+        )
 
     def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
         """As for texts, and what each token weighs; labels are tokens."""
-        found = super().hide(batch, mask, seed) | weighed(self.conservation, batch, seed)
+        found = super().hide(batch, mask, seed) | weighed(
+            self.conservation, batch, seed
+        )
         if "labels" in found:
             letters, ids = found["labels"], batch["input_ids"].clone()
-            known = torch.cat([self.bases.cpu(), self.bases.new_zeros(1, device="cpu")])[letters]
+            known = torch.cat(
+                [self.bases.cpu(), self.bases.new_zeros(1, device="cpu")]
+            )[letters]
             ids[:, 1:-1] = torch.where(letters < len(self.bases), known, ids[:, 1:-1])
-            found |= {"labels": ids, "weights": F.pad(found["weights"], (1, 1), value=1.0)}
+            found |= {
+                "labels": ids,
+                "weights": F.pad(found["weights"], (1, 1), value=1.0),
+            }
         return found
 
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
@@ -93,7 +118,9 @@ class MaskedDnaTransformer(_OverBases, MaskedLanguageModel):
         found = F.linear(features[slots.argsort()], *self._vocabulary_map())
         return found if found.dtype == torch.float64 else found.float()
 
-    def named_targets(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor | None]:
+    def named_targets(
+        self, batch: dict[str, Any], mask: Mask
+    ) -> tuple[Tensor, Tensor | None]:
         """(what is asked for, what each weighs or None), both (M,), row by row."""
         labels = batch.get("labels", batch["input_ids"])[mask.is_masked]
         return labels, batch["weights"][mask.is_masked] if "weights" in batch else None
@@ -102,5 +129,8 @@ class MaskedDnaTransformer(_OverBases, MaskedLanguageModel):
         """As for texts; weighed where a batch has weights."""
         if "weights" not in batch:
             return super().forward(batch, mask)
-        logits, (labels, weights) = self.logits(batch, mask), self.named_targets(batch, mask)
+        logits, (labels, weights) = (
+            self.logits(batch, mask),
+            self.named_targets(batch, mask),
+        )
         return MaskedOutput(weighed_loss(logits, labels, weights), logits.argmax(dim=1))

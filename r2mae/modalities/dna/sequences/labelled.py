@@ -26,7 +26,9 @@ from r2mae.modalities.dna.schema import DnaSequenceData
 from r2mae.modalities.dna.sequences.tables import COLUMN, is_table, row_codes
 from r2mae.modalities.dna.tokens import PADDING
 
-_BARE = bytes(code if code > 15 else code & PLAIN for code in range(256))  # for translate: no soft masks
+_BARE = bytes(
+    code if code > 15 else code & PLAIN for code in range(256)
+)  # for translate: no soft masks
 _PARTNERS = COMPLEMENT.tobytes().ljust(256, b"\0")  # for translate: of plain codes
 _FASTA = (".fa", ".fasta", ".fna")
 
@@ -69,7 +71,10 @@ class Sequences:
         self.names = names
         self.note = note
         sizes = np.minimum(np.diff(starts), most)
-        self.shortest, self.is_even = int(sizes.min()), int(sizes.min()) == int(sizes.max())
+        self.shortest, self.is_even = (
+            int(sizes.min()),
+            int(sizes.min()) == int(sizes.max()),
+        )
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -90,19 +95,36 @@ class Sequences:
         return batch | {"indices": indices, "skipped": ()}
 
     def _read(self, rows: Integers, is_reverse: npt.NDArray[np.bool_]) -> Batch:
-        turned, wholes = is_reverse[:, None], (self.starts[rows + 1] - self.starts[rows])[:, None]
+        turned, wholes = (
+            is_reverse[:, None],
+            (self.starts[rows + 1] - self.starts[rows])[:, None],
+        )
         lengths = np.minimum(wholes, self.most)
         # The middle as each strand has it: where an odd number is cut away, one base apart.
         begins = self.starts[rows, None] + (wholes - lengths + turned) // 2
         place = np.arange(int(lengths.max()))
         is_inside = place < lengths
-        found = self.codes[np.where(is_inside, begins + np.where(turned, lengths - 1 - place, place), 0)]
+        found = self.codes[
+            np.where(
+                is_inside, begins + np.where(turned, lengths - 1 - place, place), 0
+            )
+        ]
         found = np.where(turned, COMPLEMENT[found], found)
-        batch: Batch = {"bases": torch.from_numpy(np.where(is_inside, found, PADDING).astype(np.int64))}
-        return batch if self.is_even else batch | {"lengths": torch.from_numpy(lengths[:, 0])}
+        batch: Batch = {
+            "bases": torch.from_numpy(
+                np.where(is_inside, found, PADDING).astype(np.int64)
+            )
+        }
+        return (
+            batch
+            if self.is_even
+            else batch | {"lengths": torch.from_numpy(lengths[:, 0])}
+        )
 
 
-def open_sequences(section: DnaSequenceData, split: str, *, regression: bool = False) -> SampleSource:
+def open_sequences(
+    section: DnaSequenceData, split: str, *, regression: bool = False
+) -> SampleSource:
     """Labelled sequences of a split, "train" or "test"; training leaves out what the test split holds too.
 
     regression: labels are numbers, not classes.
@@ -111,13 +133,21 @@ def open_sequences(section: DnaSequenceData, split: str, *, regression: bool = F
     card = load_card(section.card)
     place = locate(card, section.root)
     if place is None:
-        raise InputError("data.root must be given for this card, got nothing. Name the folder of your data.")
-    files = {name: _find(place, card.files.get(name, (f"{name}.*",))) for name in ("train", "test")}
+        raise InputError(
+            "data.root must be given for this card, got nothing. Name the folder of your data."
+        )
+    files = {
+        name: _find(place, card.files.get(name, (f"{name}.*",)))
+        for name in ("train", "test")
+    }
     label = section.label_column or card.label_column
     if split == "test":
         return _read(section, files["test"], label, regression=regression)
     texts = _letters(section, files["test"], None).texts
-    held = {_middle(text, section.length) for text in (*texts, *(map(_turned, texts) if section.both_strands else ()))}
+    held = {
+        _middle(text, section.length)
+        for text in (*texts, *(map(_turned, texts) if section.both_strands else ()))
+    }
     return _read(section, files["train"], label, held, regression=regression)
 
 
@@ -127,14 +157,18 @@ def open_given_sequences(section: Any, paths: list[str]) -> SampleSource:
     if more:
         raise InputError(f"DATA must be one file, got {1 + len(more)}.")
     if not _kind(file):
-        raise InputError(f"{file} must be .csv, .tsv, .jsonl, .parquet or FASTA, got {file.suffix!r}. Rename it.")
+        raise InputError(
+            f"{file} must be .csv, .tsv, .jsonl, .parquet or FASTA, got {file.suffix!r}. Rename it."
+        )
     return _read(section, file, None)
 
 
 def _find(place: Path, names: tuple[str, ...]) -> Path:
     found = [path for name in names for path in sorted(place.glob(name)) if _kind(path)]
     if not found:
-        raise InputError(f"{place} must hold {' or '.join(names)}, got no table or FASTA of that name.")
+        raise InputError(
+            f"{place} must hold {' or '.join(names)}, got no table or FASTA of that name."
+        )
     return found[0]
 
 
@@ -153,16 +187,26 @@ def _read(
     *,
     regression: bool = False,
 ) -> Sequences:
-    texts, labels, targets, class_names, names = _letters(section, path, label, regression=regression)
-    kept = [row for row, text in enumerate(texts) if _middle(text, section.length) not in held]
+    texts, labels, targets, class_names, names = _letters(
+        section, path, label, regression=regression
+    )
+    kept = [
+        row
+        for row, text in enumerate(texts)
+        if _middle(text, section.length) not in held
+    ]
     if not kept:
-        raise InputError(f"{path} must hold sequences that the test split does not, got none.")
+        raise InputError(
+            f"{path} must hold sequences that the test split does not, got none."
+        )
     most = section.length
     chosen = [texts[row] for row in kept]
     long = sum(len(text) > most for text in chosen)
     starts = np.cumsum([0, *map(len, chosen)])
     codes = np.frombuffer(b"".join(chosen), dtype=np.uint8)
-    word = hashlib.sha256(codes.tobytes() + starts.tobytes() + repr((path.name, label, most)).encode()).hexdigest()
+    word = hashlib.sha256(
+        codes.tobytes() + starts.tobytes() + repr((path.name, label, most)).encode()
+    ).hexdigest()
     return Sequences(
         codes,
         starts,
@@ -175,7 +219,9 @@ def _read(
         left_out=len(texts) - len(kept),
         both_strands=section.both_strands,
         names=None if names is None else [names[row] for row in kept],
-        note=f"both ends of {long:,} sequences longer than {most:,} bases" if long else "",
+        note=f"both ends of {long:,} sequences longer than {most:,} bases"
+        if long
+        else "",
     )
 
 
@@ -199,8 +245,14 @@ class _File(NamedTuple):
     names: list[str] | None
 
 
-def _letters(section: Any, path: Path, label: str | None, *, regression: bool = False) -> _File:
-    rows: Any = _Records(path) if _kind(path) == "fasta" else read_table(path, load_card(section.card).text)
+def _letters(
+    section: Any, path: Path, label: str | None, *, regression: bool = False
+) -> _File:
+    rows: Any = (
+        _Records(path)
+        if _kind(path) == "fasta"
+        else read_table(path, load_card(section.card).text)
+    )
     column = getattr(section, "column", COLUMN) if _kind(path) == "table" else COLUMN
     wanted = label if _kind(path) == "table" else label and "label"
     for name in (column, *([] if wanted is None else [wanted])):
@@ -213,7 +265,11 @@ def _letters(section: Any, path: Path, label: str | None, *, regression: bool = 
         return _File(found, None, None, {}, names)
     if regression:
         return _File(
-            found, None, real_numbers([_number(value) for value in rows[wanted]], wanted, str(path)), {}, names
+            found,
+            None,
+            real_numbers([_number(value) for value in rows[wanted]], wanted, str(path)),
+            {},
+            names,
         )
     labels, class_names = class_numbers(rows, wanted, str(path))
     return _File(found, labels, None, class_names, names)
@@ -235,14 +291,24 @@ class _Records:
 
     def __init__(self, path: Path) -> None:
         with open_dna(path) as file:
-            parts = re.split(r"^>", file.read().decode(errors="replace"), flags=re.MULTILINE)
+            parts = re.split(
+                r"^>", file.read().decode(errors="replace"), flags=re.MULTILINE
+            )
         if parts[0].strip() or len(parts) < 2:
-            raise InputError(f"{path} must begin with '>', as FASTA does, got {parts[0].strip()[:20]!r}.")
+            raise InputError(
+                f"{path} must begin with '>', as FASTA does, got {parts[0].strip()[:20]!r}."
+            )
         split = [part.partition("\n") for part in parts[1:]]
-        self.names = [(head.split() or [f"record {number}"])[0] for number, (head, _, _) in enumerate(split)]
+        self.names = [
+            (head.split() or [f"record {number}"])[0]
+            for number, (head, _, _) in enumerate(split)
+        ]
         self.columns: dict[str, list[Any]] = {
             COLUMN: ["".join(body.split()) for _, _, body in split],
-            "label": [head.split()[-1] if len(head.split()) > 1 else None for head, _, _ in split],
+            "label": [
+                head.split()[-1] if len(head.split()) > 1 else None
+                for head, _, _ in split
+            ],
         }
 
     def __getitem__(self, name: str) -> list[Any]:

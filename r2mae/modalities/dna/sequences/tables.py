@@ -23,7 +23,9 @@ def row_codes(path: Path, column: str, texts: Iterable[Any]) -> Iterator[bytes]:
     """
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text:
-            raise InputError(f"{path}: row {row} of {column} must be a sequence, got {text!r:.40}.")
+            raise InputError(
+                f"{path}: row {row} of {column} must be a sequence, got {text!r:.40}."
+            )
         codes = text.encode("ascii", errors="replace").translate(GENOME)
         if (wrong := first_illegal(codes)) >= 0:
             raise InputError(

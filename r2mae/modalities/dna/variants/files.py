@@ -37,7 +37,9 @@ def read_records(path: Path) -> Any:
     Raises: InputError for files that are not there, damaged or of another kind.
     """
     if not path.is_file():
-        raise InputError(f"{path} must be a file of variants, got nothing there. Check the path.")
+        raise InputError(
+            f"{path} must be a file of variants, got nothing there. Check the path."
+        )
     return _read_vcf(path) if kind_of(path) == ".vcf" else _read_table(path)
 
 
@@ -50,9 +52,24 @@ def _read_vcf(path: Path) -> Any:
         else:
             line = b""
         names = line.decode(errors="replace").lstrip("#").split()[:8]
-        if not line.startswith(b"#CHROM") or len(names) < 5 or len({*names}) < len(names):
-            raise InputError(f"{path} must have a line of '#CHROM POS ID REF ALT', each once, got {line[:60]!r}.")
-        table = _pandas(path, file, sep="\t", header=None, names=names, usecols=range(len(names)), dtype=str, quoting=3)
+        if (
+            not line.startswith(b"#CHROM")
+            or len(names) < 5
+            or len({*names}) < len(names)
+        ):
+            raise InputError(
+                f"{path} must have a line of '#CHROM POS ID REF ALT', each once, got {line[:60]!r}."
+            )
+        table = _pandas(
+            path,
+            file,
+            sep="\t",
+            header=None,
+            names=names,
+            usecols=range(len(names)),
+            dtype=str,
+            quoting=3,
+        )
     cut = np.flatnonzero(table[names[4]].isna())
     if len(cut):
         raise InputError(
@@ -67,18 +84,32 @@ def _read_table(path: Path) -> Any:
     suffix = kind_of(path)
     if suffix not in TABLES:
         known = ", ".join([".vcf", *TABLES])
-        raise InputError(f"{path} must be of a known kind, got {suffix!r}. Known, also with .gz: {known}.")
+        raise InputError(
+            f"{path} must be of a known kind, got {suffix!r}. Known, also with .gz: {known}."
+        )
     if suffix == ".parquet":
         import pandas as pd
 
         try:
             return pd.read_parquet(path)
         except Exception as error:
-            raise InputError(f"{path} must be readable as parquet, got: {_line(error)}.") from None
+            raise InputError(
+                f"{path} must be readable as parquet, got: {_line(error)}."
+            ) from None
     separator = TABLES[suffix]
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL  # a lone quote must not swallow rows
+    quoting = (
+        csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    )  # a lone quote must not swallow rows
     with open_dna(path) as file:
-        return _pandas(path, file, sep=separator, dtype=str, keep_default_na=False, quoting=quoting, index_col=False)
+        return _pandas(
+            path,
+            file,
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            quoting=quoting,
+            index_col=False,
+        )
 
 
 def words_of(column: Any) -> Any:
@@ -98,10 +129,14 @@ def _pandas(path: Path, file: Any, **options: Any) -> Any:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(
+        "."
+    )
 
 
-def find_columns(path: Path, table: Any, given: dict[str, str], one_contig: bool) -> dict[str, str]:
+def find_columns(
+    path: Path, table: Any, given: dict[str, str], one_contig: bool
+) -> dict[str, str]:
     """What a table calls contig, position, ref and alt; where the genome has one contig, it need not have the first.
 
     Raises: InputError for missing columns, and for given names of anything else.
@@ -112,12 +147,16 @@ def find_columns(path: Path, table: Any, given: dict[str, str], one_contig: bool
     lower = {str(name).lower(): str(name) for name in reversed(list(table.columns))}
     found = {}
     for what, usual in _NAMES.items():
-        name = given.get(what) or next((lower[word] for word in usual if word in lower), None)
+        name = given.get(what) or next(
+            (lower[word] for word in usual if word in lower), None
+        )
         if name is None and what == "contig" and one_contig:
             continue
         if name is None or name not in table.columns:
             wanted = repr(name) if name else " or ".join(usual[:2])
             known = did_you_mean(name or what, table.columns)
-            raise InputError(f"{path} must have a column of the {what}, {wanted}, got none so named. {known}")
+            raise InputError(
+                f"{path} must have a column of the {what}, {wanted}, got none so named. {known}"
+            )
         found[what] = name
     return found

@@ -46,7 +46,11 @@ class SiteScorer:
         both_strands: bool = True,
     ) -> None:
         on_cpu = next(model.parameters()).device.type == "cpu"
-        self.model, self.codec, self.places = model.eval().double() if on_cpu else model.eval(), codec, places
+        self.model, self.codec, self.places = (
+            model.eval().double() if on_cpu else model.eval(),
+            codec,
+            places,
+        )
         self.length, self.both_strands = length, both_strands
         self.batch_size = batch_size or (_CPU_WINDOWS if on_cpu else _GPU_WINDOWS)
         self.has_others = hasattr(places, "species")
@@ -60,19 +64,28 @@ class SiteScorer:
         parts = []
         for first in range(0, len(contigs), self.batch_size):
             rows = slice(first, first + self.batch_size)
-            codes = self.places.take_padded(contigs[rows], positions[rows] - middle, self.length) & PLAIN
+            codes = (
+                self.places.take_padded(
+                    contigs[rows], positions[rows] - middle, self.length
+                )
+                & PLAIN
+            )
             forward = self._strand(codes, middle)
             if not self.both_strands:
                 parts.append(forward)
                 continue
-            reverse = self._strand(COMPLEMENT[codes[:, ::-1]], self.length - 1 - middle)[:, ::-1]
+            reverse = self._strand(
+                COMPLEMENT[codes[:, ::-1]], self.length - 1 - middle
+            )[:, ::-1]
             one = np.where(np.isnan(forward), reverse, forward)
             parts.append((one + np.where(np.isnan(reverse), one, reverse)) / 2)
         return np.concatenate(parts) if parts else np.zeros((0, 4))
 
     def _strand(self, codes: npt.NDArray[np.uint8], site: int) -> Floats:
         columns = codes if self.has_others else codes[:, :, None]
-        batch: dict[str, Any] = {"bases": torch.from_numpy(columns[:, :, 0].astype(np.int64))}
+        batch: dict[str, Any] = {
+            "bases": torch.from_numpy(columns[:, :, 0].astype(np.int64))
+        }
         if self.has_others:
             batch["others"] = torch.from_numpy(np.ascontiguousarray(columns[:, :, 1:]))
         sites, count = torch.full((len(codes),), site), self.length
@@ -83,10 +96,17 @@ class SiteScorer:
             batch = self.codec.encode(batch)
             count = batch["input_ids"].shape[1]
         device = next(self.model.parameters()).device
-        batch = {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+        batch = {
+            key: value.to(device) if isinstance(value, torch.Tensor) else value
+            for key, value in batch.items()
+        }
         mask = build_mask(F.one_hot(place, count).bool().to(device))
         with torch.no_grad():
-            likely = self.model.logits(batch, mask).log_softmax(dim=1).gather(1, tokens.to(device))
+            likely = (
+                self.model.logits(batch, mask)
+                .log_softmax(dim=1)
+                .gather(1, tokens.to(device))
+            )
         found: Floats = likely.double().cpu().numpy()
         if self.codec is not None:
             found[(tokens == self.codec.unknown).all(dim=1).cpu().numpy()] = np.nan
@@ -142,7 +162,9 @@ def _read_journal(journal: Path | None, key: str, step: int) -> Floats:
     return done
 
 
-def scoring_key(manifest: dict[str, Any], places: Any, variants: Variants, length: int) -> str:
+def scoring_key(
+    manifest: dict[str, Any], places: Any, variants: Variants, length: int
+) -> str:
     """Changes when a checkpoint (its recipe included), the genome or the sites do."""
     words = [json.dumps(manifest, sort_keys=True), places.fingerprint, str(length)]
     sites = variants.contigs.tobytes() + variants.positions.tobytes()
@@ -151,5 +173,7 @@ def scoring_key(manifest: dict[str, Any], places: Any, variants: Variants, lengt
 
 def is_transversion(variants: Variants) -> npt.NDArray[np.bool_]:
     """(V,) whether a purine becomes a pyrimidine or the other way: rarer, and said to do more harm."""
-    found: npt.NDArray[np.bool_] = np.abs(variants.ref.astype(int) - variants.alt) != _TRANSITIONS
+    found: npt.NDArray[np.bool_] = (
+        np.abs(variants.ref.astype(int) - variants.alt) != _TRANSITIONS
+    )
     return found

@@ -13,7 +13,12 @@ from r2mae.data.mapped import Integers
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.dna.genome.bases import GENOME, LETTERS, PLAIN, Codes, N
 from r2mae.modalities.dna.genome.store import GenomeStore
-from r2mae.modalities.dna.variants.files import find_columns, kind_of, read_records, words_of
+from r2mae.modalities.dna.variants.files import (
+    find_columns,
+    kind_of,
+    read_records,
+    words_of,
+)
 
 _SHOWN = 5  # mismatches that are named
 _MOST = 1e12  # of a position
@@ -40,7 +45,10 @@ class Variants:
 
     def take(self, rows: Integers) -> "Variants":
         """Some of them."""
-        some = {name: getattr(self, name)[rows] for name in ("contigs", "positions", "ref", "alt", "rows", "alleles")}
+        some = {
+            name: getattr(self, name)[rows]
+            for name in ("contigs", "positions", "ref", "alt", "rows", "alleles")
+        }
         return replace(self, **some, table=self.table.iloc[rows].reset_index(drop=True))
 
     def column(self, name: str) -> npt.NDArray[Any]:
@@ -52,12 +60,18 @@ class Variants:
             return np.asarray(self.table[name])
         keys: set[str] = set()
         if "INFO" in self.table.columns:
-            found = self.table["INFO"].str.extract(rf"(?:^|;){re.escape(name)}=([^;]*)")[0]
+            found = self.table["INFO"].str.extract(
+                rf"(?:^|;){re.escape(name)}=([^;]*)"
+            )[0]
             if found.notna().any():
                 return np.asarray(found.fillna(""))
-            keys = set(re.findall(r"(?:^|;)([^=;]+)=", ";".join(self.table["INFO"].head(100))))
+            keys = set(
+                re.findall(r"(?:^|;)([^=;]+)=", ";".join(self.table["INFO"].head(100)))
+            )
         known = [*self.table.columns, *sorted(keys)]
-        raise InputError(f"{self.called} must have a column {name!r}, got none so named. {did_you_mean(name, known)}")
+        raise InputError(
+            f"{self.called} must have a column {name!r}, got none so named. {did_you_mean(name, known)}"
+        )
 
 
 def read_variants(
@@ -87,7 +101,9 @@ def read_variants(
     """
     is_vcf, table = kind_of(path) == ".vcf", read_records(path)
     names = find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
-    positions, is_placed = _positions(path, table[names["position"]], 1 if is_vcf else first)
+    positions, is_placed = _positions(
+        path, table[names["position"]], 1 if is_vcf else first
+    )
     alts = words_of(table[names["alt"]]).str.upper().str.split(",")
     if len(alts) and alts.iloc[-1] == [""]:
         raise InputError(
@@ -103,13 +119,25 @@ def read_variants(
     ref_codes, alt_codes = _codes(ref.iloc[keep]), _codes(alt.iloc[keep])
     contigs = np.zeros(len(rows), dtype=np.int64)
     if "contig" in names:
-        contigs = _contigs(path, table[names["contig"]], rows, genome, dict(aliases or {}), most_wrong)
+        contigs = _contigs(
+            path, table[names["contig"]], rows, genome, dict(aliases or {}), most_wrong
+        )
     positions = positions[rows]
-    fits, mismatches = _check_ref(path, genome, contigs, positions, ref_codes, alt_codes, most_wrong)
-    skipped |= {"contig": int((contigs < 0).sum()), "mismatch": int((~fits & (contigs >= 0)).sum())}
+    fits, mismatches = _check_ref(
+        path, genome, contigs, positions, ref_codes, alt_codes, most_wrong
+    )
+    skipped |= {
+        "contig": int((contigs < 0).sum()),
+        "mismatch": int((~fits & (contigs >= 0)).sum()),
+    }
     if not fits.any():
-        told = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count) or "no record"
-        raise InputError(f"{path} must hold variants of single bases, got none: {told}.")
+        told = (
+            ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count)
+            or "no record"
+        )
+        raise InputError(
+            f"{path} must hold variants of single bases, got none: {told}."
+        )
     chosen = np.flatnonzero(fits)
     rows, alleles = rows[chosen], alleles[chosen]
     return Variants(
@@ -127,31 +155,53 @@ def read_variants(
     )
 
 
-def _positions(path: Path, column: Any, first: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
+def _positions(
+    path: Path, column: Any, first: int
+) -> tuple[Integers, npt.NDArray[np.bool_]]:
     """(positions from 0 (R,), whether there is one (R,))."""
     import pandas as pd
 
     words = words_of(column)
-    numbers = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    numbers = pd.to_numeric(words, errors="coerce").to_numpy(
+        dtype=np.float64, copy=True
+    )
     is_given = (words.str.strip() != "").to_numpy()
     numbers[~np.isfinite(numbers) | (np.abs(numbers) > _MOST)] = np.nan
-    strange = (np.isnan(numbers) & is_given) | (numbers != np.floor(numbers)) & ~np.isnan(numbers)
+    strange = (np.isnan(numbers) & is_given) | (
+        numbers != np.floor(numbers)
+    ) & ~np.isnan(numbers)
     if strange.any():
         row = int(np.flatnonzero(strange)[0])
-        raise InputError(f"{path}: record {row + 1:,} must have a whole number as position, got {column.iloc[row]!r}.")
+        raise InputError(
+            f"{path}: record {row + 1:,} must have a whole number as position, got {column.iloc[row]!r}."
+        )
     is_placed = numbers >= first
     return np.where(is_placed, numbers - first, 0).astype(np.int64), is_placed
 
 
-def _sort_out(ref: Any, alt: Any, is_placed: npt.NDArray[np.bool_]) -> tuple[dict[str, int], Integers]:
+def _sort_out(
+    ref: Any, alt: Any, is_placed: npt.NDArray[np.bool_]
+) -> tuple[dict[str, int], Integers]:
     """(alleles left out, by why; which alleles are of a single base)."""
-    is_symbolic = (alt.str.contains(r"[<>\[\]*.]", regex=True) | (alt == "")).to_numpy(dtype=np.bool_)
-    is_long = ~is_symbolic & ((ref.str.len() != 1) | (alt.str.len() != 1)).to_numpy(dtype=np.bool_)
+    is_symbolic = (alt.str.contains(r"[<>\[\]*.]", regex=True) | (alt == "")).to_numpy(
+        dtype=np.bool_
+    )
+    is_long = ~is_symbolic & ((ref.str.len() != 1) | (alt.str.len() != 1)).to_numpy(
+        dtype=np.bool_
+    )
     is_single = ~is_symbolic & ~is_long
-    is_plain = is_single & (ref.isin(list("ACGT")) & alt.isin(list("ACGT")) & (ref != alt)).to_numpy(dtype=np.bool_)
-    skipped = {"symbolic": is_symbolic, "indel": is_long, "letter": is_single & ~is_plain}
+    is_plain = is_single & (
+        ref.isin(list("ACGT")) & alt.isin(list("ACGT")) & (ref != alt)
+    ).to_numpy(dtype=np.bool_)
+    skipped = {
+        "symbolic": is_symbolic,
+        "indel": is_long,
+        "letter": is_single & ~is_plain,
+    }
     skipped |= {"position": is_plain & ~is_placed}
-    return {why: int(flags.sum()) for why, flags in skipped.items()}, np.flatnonzero(is_plain & is_placed)
+    return {why: int(flags.sum()) for why, flags in skipped.items()}, np.flatnonzero(
+        is_plain & is_placed
+    )
 
 
 def _codes(letters: Any) -> Codes:
@@ -159,7 +209,12 @@ def _codes(letters: Any) -> Codes:
 
 
 def _contigs(
-    path: Path, column: Any, rows: Integers, genome: GenomeStore, aliases: dict[str, str], most_wrong: float
+    path: Path,
+    column: Any,
+    rows: Integers,
+    genome: GenomeStore,
+    aliases: dict[str, str],
+    most_wrong: float,
 ) -> Integers:
     """(V,) numbers of contigs, -1 for those that the genome lacks."""
     import pandas as pd
@@ -182,7 +237,9 @@ def _number(genome: GenomeStore, name: str) -> int:
     """Of a contig as it is called, or with or without "chr"; -1 for one that the genome lacks."""
     bare = name.removeprefix("chr")
     others = (f"chr{name}", bare, *(("MT", "chrM", "M") if bare in ("M", "MT") else ()))
-    return next((genome.numbers[word] for word in (name, *others) if word in genome.numbers), -1)
+    return next(
+        (genome.numbers[word] for word in (name, *others) if word in genome.numbers), -1
+    )
 
 
 def _check_ref(
@@ -199,7 +256,10 @@ def _check_ref(
 
     def bases(shift: int) -> Codes:
         found = np.full(len(contigs), N, dtype=np.uint8)
-        found[known] = genome.take_padded(contigs[known], positions[known] + shift, 1)[:, 0] & PLAIN
+        found[known] = (
+            genome.take_padded(contigs[known], positions[known] + shift, 1)[:, 0]
+            & PLAIN
+        )
         return found
 
     there = bases(0)
@@ -209,7 +269,9 @@ def _check_ref(
     for row in wrong[:_SHOWN]:
         contig, at = genome.contigs[int(contigs[row])], int(positions[row])
         found = LETTERS[there[row]] if at < contig.length else "no base"
-        named.append(f"{contig.name}:{at + 1} {LETTERS[ref[row]]}>{LETTERS[alt[row]]} where the genome has {found}")
+        named.append(
+            f"{contig.name}:{at + 1} {LETTERS[ref[row]]}>{LETTERS[alt[row]]} where the genome has {found}"
+        )
     if len(wrong) > most_wrong * len(known):
         hint = "Use the genome that the variants were called on."
         if 2 * sum(words.endswith(f" {LETTERS[N]}") for words in named) > len(named):

@@ -37,11 +37,17 @@ def export_timm(
     Raises: InputError when timm makes another function of the folder.
     """
     encoder = model.encoder
-    weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in encoder.state_dict().items()}
+    weights = {
+        name: tensor.detach().cpu().clone().contiguous()
+        for name, tensor in encoder.state_dict().items()
+    }
     config = timm_config(model, architecture, arguments, image_size)
     if head is not None:
         place = config["pretrained_cfg"]["classifier"]
-        weights |= {f"{place}.{name}": tensor.detach().cpu().clone() for name, tensor in head.state_dict().items()}
+        weights |= {
+            f"{place}.{name}": tensor.detach().cpu().clone()
+            for name, tensor in head.state_dict().items()
+        }
         config["num_classes"] = config["model_args"]["num_classes"] = len(class_names)
         config["pretrained_cfg"]["num_classes"] = len(class_names)
         config["label_names"] = list(class_names)
@@ -65,11 +71,15 @@ def export_timm(
     return largest_difference(found, wanted, f"{architecture} loaded by timm")
 
 
-def timm_config(model: ImageEncoder, architecture: str, arguments: dict[str, Any], image_size: int) -> dict[str, Any]:
+def timm_config(
+    model: ImageEncoder, architecture: str, arguments: dict[str, Any], image_size: int
+) -> dict[str, Any]:
     """config.json as timm writes it: what to build, and how pixels are prepared."""
     encoder, given = model.encoder, model.encoder.pretrained_cfg
     mean, std = model.pixel_mean.flatten().tolist(), model.pixel_std.flatten().tolist()
-    fixed = isinstance(encoder, VisionTransformer) or bool(given.get("fixed_input_size"))
+    fixed = isinstance(encoder, VisionTransformer) or bool(
+        given.get("fixed_input_size")
+    )
     shape: dict[str, Any] = {"in_chans": len(mean), "num_classes": 0}
     if fixed:
         shape["img_size"] = image_size

@@ -17,7 +17,12 @@ from r2mae.modalities.vision.models.image_encoder import ImageEncoder
 
 
 def export_transformers(
-    model: ImageEncoder, folder: Path, *, architecture: str, image_size: int, mean_ratio: float
+    model: ImageEncoder,
+    folder: Path,
+    *,
+    architecture: str,
+    image_size: int,
+    mean_ratio: float,
 ) -> float:
     """Write weights, config and image processor; load the encoder back; give its largest difference on noise.
 
@@ -34,15 +39,21 @@ def export_transformers(
     from transformers import ViTMAEConfig, ViTMAEForPreTraining, ViTModel
 
     with quiet_transformers():
-        theirs = ViTMAEForPreTraining(ViTMAEConfig(**vit_mae_config(model, image_size, mean_ratio)))
+        theirs = ViTMAEForPreTraining(
+            ViTMAEConfig(**vit_mae_config(model, image_size, mean_ratio))
+        )
         theirs.load_state_dict(to_vit_mae(model.state_dict()))
         theirs.save_pretrained(folder)
-        (folder / "preprocessor_config.json").write_text(json.dumps(processor_config(model, image_size), indent=2))
+        (folder / "preprocessor_config.json").write_text(
+            json.dumps(processor_config(model, image_size), indent=2)
+        )
         encoder = ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
     with torch.no_grad():
         batch = noise(model, image_size)
         found = encoder(model.pixels(batch)).last_hidden_state[:, 1:].mean(dim=1)
-        return largest_difference(found, model.embed(batch), f"{architecture} loaded by transformers")
+        return largest_difference(
+            found, model.embed(batch), f"{architecture} loaded by transformers"
+        )
 
 
 def inexpressible(model: ImageEncoder) -> str | None:
@@ -55,28 +66,42 @@ def inexpressible(model: ImageEncoder) -> str | None:
         "register tokens": encoder.reg_token is not None,
         "no position table": encoder.pos_embed is None,
         "a class token without position": encoder.no_embed_class,
-        "a norm in its patch embedding": not isinstance(encoder.patch_embed.norm, nn.Identity),
+        "a norm in its patch embedding": not isinstance(
+            encoder.patch_embed.norm, nn.Identity
+        ),
         "a patch embedding without bias": encoder.patch_embed.proj.bias is None,
-        "a norm before its blocks (pre_norm)": not isinstance(encoder.norm_pre, nn.Identity),
+        "a norm before its blocks (pre_norm)": not isinstance(
+            encoder.norm_pre, nn.Identity
+        ),
         "no layer norm at its end": not isinstance(encoder.norm, nn.LayerNorm),
     }
     found = next((reason for reason, holds in reasons.items() if holds), None)
-    blocks = (_inexpressible_block(block, model.decoder_norm.eps) for block in encoder.blocks)
+    blocks = (
+        _inexpressible_block(block, model.decoder_norm.eps) for block in encoder.blocks
+    )
     return found or next((reason for reason in blocks if reason), None)
 
 
 def _inexpressible_block(block: Any, epsilon: float) -> str | None:
     attention, mlp = block.attn, block.mlp
     scales = [getattr(block, name, nn.Identity()) for name in ("ls1", "ls2")]
-    attention_norms = [getattr(attention, name, nn.Identity()) for name in ("q_norm", "k_norm", "norm")]
-    plain_gelu = isinstance(getattr(mlp, "act", None), nn.GELU) and mlp.act.approximate == "none"
+    attention_norms = [
+        getattr(attention, name, nn.Identity()) for name in ("q_norm", "k_norm", "norm")
+    ]
+    plain_gelu = (
+        isinstance(getattr(mlp, "act", None), nn.GELU) and mlp.act.approximate == "none"
+    )
     norms = (block.norm1, block.norm2)
     reasons = {
         f"MLPs of type {type(mlp).__name__}": type(mlp) is not Mlp,
-        "MLPs with a norm": not isinstance(getattr(mlp, "norm", nn.Identity()), nn.Identity),
+        "MLPs with a norm": not isinstance(
+            getattr(mlp, "norm", nn.Identity()), nn.Identity
+        ),
         f"activation {type(getattr(mlp, 'act', mlp)).__name__}": not plain_gelu,
         "layer scale": not all(isinstance(scale, nn.Identity) for scale in scales),
-        "norms inside attention (qk_norm)": not all(isinstance(norm, nn.Identity) for norm in attention_norms),
+        "norms inside attention (qk_norm)": not all(
+            isinstance(norm, nn.Identity) for norm in attention_norms
+        ),
         f"attention of type {type(attention).__name__}": not hasattr(attention, "qkv"),
         f"norms other than layer norms of eps {epsilon:g}": not all(
             isinstance(norm, nn.LayerNorm) and norm.eps == epsilon for norm in norms
@@ -85,7 +110,9 @@ def _inexpressible_block(block: Any, epsilon: float) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def vit_mae_config(model: MaskedAutoencoder, image_size: int, mean_ratio: float) -> dict[str, Any]:
+def vit_mae_config(
+    model: MaskedAutoencoder, image_size: int, mean_ratio: float
+) -> dict[str, Any]:
     """What `ViTMAEConfig` is made of."""
     encoder, decoder = model.encoder, list(model.decoder_blocks)
     width = model.decoder_embed.out_features
@@ -101,7 +128,9 @@ def vit_mae_config(model: MaskedAutoencoder, image_size: int, mean_ratio: float)
         "decoder_hidden_size": width,
         "decoder_num_hidden_layers": len(decoder),
         "decoder_num_attention_heads": num_heads(decoder[0]) if decoder else 1,
-        "decoder_intermediate_size": decoder[0].mlp.fc1.out_features if decoder else 4 * width,  # type: ignore[union-attr]
+        "decoder_intermediate_size": decoder[0].mlp.fc1.out_features
+        if decoder
+        else 4 * width,  # type: ignore[union-attr]
         "norm_pix_loss": model.normalize_targets,
         "mask_ratio": round(mean_ratio, 6),
     }

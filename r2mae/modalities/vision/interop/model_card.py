@@ -46,7 +46,11 @@ encoder = ViTModel.from_pretrained("FOLDER", add_pooling_layer=False)
 
 def model_card(facts: RunFacts, library: str) -> str:
     """Markdown for a folder that `library`, "timm" or "transformers", reads."""
-    loss = "not measured" if facts.held_out_loss is None else f"{facts.held_out_loss:.6g} (latest one measured)"
+    loss = (
+        "not measured"
+        if facts.held_out_loss is None
+        else f"{facts.held_out_loss:.6g} (latest one measured)"
+    )
     shape = f" with `{words(facts.shape)}`" if facts.shape else ""
     size = f"{facts.channels} x {facts.image_size} x {facts.image_size}"
     rows = {
@@ -63,8 +67,12 @@ def model_card(facts: RunFacts, library: str) -> str:
     code = _TIMM if library == "timm" else _TRANSFORMERS
     task = "image-classification" if facts.num_classes else "image-feature-extraction"
     front = f"---\nlibrary_name: {library}\npipeline_tag: {task}\ntags: [masked-autoencoder, r2mae]\n---"
-    what = "Fine-tuned on labels" if facts.num_classes else "Pretrained by masking random shares of images"
-    code = code.replace("(B, D) features", "(B, C) logits") if facts.num_classes else code
-    return (
-        f"{front}\n# {facts.run}\n\n{what} (r2mae).\n\n| what | value |\n|---|---|\n{table}\n\n```python\n{code}\n```\n"
+    what = (
+        "Fine-tuned on labels"
+        if facts.num_classes
+        else "Pretrained by masking random shares of images"
     )
+    code = (
+        code.replace("(B, D) features", "(B, C) logits") if facts.num_classes else code
+    )
+    return f"{front}\n# {facts.run}\n\n{what} (r2mae).\n\n| what | value |\n|---|---|\n{table}\n\n```python\n{code}\n```\n"

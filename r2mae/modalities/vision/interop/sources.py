@@ -59,31 +59,46 @@ def _read(source: str) -> Source:
                 f"Name one, such as {single[0].parent}."
             )
         if not config.is_file():
-            raise InputError(f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}.")
+            raise InputError(
+                f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}."
+            )
         written = json.loads(config.read_text())
-        if "architecture" in written:  # timm's word; transformers writes model_type and architectures
+        if (
+            "architecture" in written
+        ):  # timm's word; transformers writes model_type and architectures
             heads = written.get("model_args", {}).get("num_heads")
             return Source(
-                _encoder_only(_read_file(path / "model.safetensors")), heads or _usual_heads(written["architecture"])
+                _encoder_only(_read_file(path / "model.safetensors")),
+                heads or _usual_heads(written["architecture"]),
             )
         if written.get("model_type") not in _TRANSFORMERS:
             raise InputError(
                 f"model.init_from must be a folder of model_type {' or '.join(_TRANSFORMERS)}, "
                 f"got {written.get('model_type')!r} in {source!r}."
             )
-    local = source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1  # no hub id looks like that
+    local = (
+        source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1
+    )  # no hub id looks like that
     if local and not path.exists():
-        raise InputError(f"model.init_from must exist, got {source!r}. Train it first, or check the path.")
+        raise InputError(
+            f"model.init_from must exist, got {source!r}. Train it first, or check the path."
+        )
     if source.startswith("timm/"):
         name = source.removeprefix("timm/")
-        return Source(_encoder_only(timm.create_model(name, pretrained=True).state_dict()), _usual_heads(name))
+        return Source(
+            _encoder_only(timm.create_model(name, pretrained=True).state_dict()),
+            _usual_heads(name),
+        )
     return _read_transformers(source)
 
 
 def _read_checkpoint(folder: Path) -> Source:
     """A run of ours: pretrained, or fine-tuned, whose head has no place here."""
     tensors = load_file(folder / "model.safetensors")
-    weights = {name.removeprefix("model.").removeprefix("backbone."): tensor for name, tensor in tensors.items()}
+    weights = {
+        name.removeprefix("model.").removeprefix("backbone."): tensor
+        for name, tensor in tensors.items()
+    }
     section = json.loads((folder / "manifest.json").read_text())["recipe"]["model"]
     return Source(weights, section["heads"] or _usual_heads(section["encoder"]))
 
@@ -92,7 +107,11 @@ def _usual_heads(architecture: str) -> int | None:
     """Attention heads that timm gives an architecture; None where it has no such thing."""
     with torch.device("meta"):
         model: Any = timm.create_model(architecture)
-    return int(model.blocks[0].attn.num_heads) if isinstance(model, VisionTransformer) else None
+    return (
+        int(model.blocks[0].attn.num_heads)
+        if isinstance(model, VisionTransformer)
+        else None
+    )
 
 
 def _read_transformers(source: str) -> Source:
@@ -111,13 +130,21 @@ def _read_transformers(source: str) -> Source:
         )
     with quiet_transformers():
         if config.model_type == "vit":
-            theirs, found = ViTModel.from_pretrained(source, add_pooling_layer=False, output_loading_info=True)
+            theirs, found = ViTModel.from_pretrained(
+                source, add_pooling_layer=False, output_loading_info=True
+            )
         else:
-            theirs, found = ViTMAEForPreTraining.from_pretrained(source, output_loading_info=True)
+            theirs, found = ViTMAEForPreTraining.from_pretrained(
+                source, output_loading_info=True
+            )
     prefix = "vit." if config.model_type == "vit" else ""
     # What a file lacks transformers makes up: for an encoder alone a decoder, with positions of zeros.
     made_up = set(found["missing_keys"])
-    kept = {f"{prefix}{name}": tensor for name, tensor in theirs.state_dict().items() if name not in made_up}
+    kept = {
+        f"{prefix}{name}": tensor
+        for name, tensor in theirs.state_dict().items()
+        if name not in made_up
+    }
     return Source(from_vit_mae(kept), config.num_attention_heads)
 
 
@@ -125,7 +152,11 @@ def _checkpoint_folder(path: Path) -> Path | None:
     if (path / "manifest.json").is_file():
         return path
     pointer = path / "checkpoints" / "last"
-    return path / "checkpoints" / pointer.read_text().strip() if pointer.is_file() else None
+    return (
+        path / "checkpoints" / pointer.read_text().strip()
+        if pointer.is_file()
+        else None
+    )
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:

@@ -8,8 +8,14 @@ from torch import Tensor
 # How transformers 4 (and every file on disk) names what transformers 5 names anew.
 _OLD_NAMES = (
     (r"^vit\.encoder\.layer\.", "vit.layers."),
-    (r"^decoder\.(?:decoder_encoder\.layer|decoder_layers)\.", "decoder.decoder_layers."),
-    (r"\.attention\.attention\.(query|key|value)\.", lambda match: f".attention.{match[1][0]}_proj."),
+    (
+        r"^decoder\.(?:decoder_encoder\.layer|decoder_layers)\.",
+        "decoder.decoder_layers.",
+    ),
+    (
+        r"\.attention\.attention\.(query|key|value)\.",
+        lambda match: f".attention.{match[1][0]}_proj.",
+    ),
     (r"\.attention\.output\.dense\.", ".attention.o_proj."),
     (r"\.intermediate\.dense\.", ".mlp.fc1."),
     (r"(?<!attention)\.output\.dense\.", ".mlp.fc2."),
@@ -49,7 +55,10 @@ def from_vit_mae(state: dict[str, Tensor]) -> dict[str, Tensor]:
         side, number, part = block.groups()
         prefix = "encoder.blocks" if side == "vit" else "decoder_blocks"
         if part == "attention.q_proj":
-            parts = [state[f"{stem.removesuffix('q_proj')}{letter}_proj.{kind}"] for letter in "qkv"]
+            parts = [
+                state[f"{stem.removesuffix('q_proj')}{letter}_proj.{kind}"]
+                for letter in "qkv"
+            ]
             result[f"{prefix}.{number}.attn.qkv.{kind}"] = torch.cat(parts)
         elif part in _BLOCK_NAMES:
             result[f"{prefix}.{number}.{_BLOCK_NAMES[part]}.{kind}"] = tensor
@@ -75,5 +84,7 @@ def to_vit_mae(state: dict[str, Tensor]) -> dict[str, Tensor]:
         for letter, third in zip("qkv", tensor.chunk(3), strict=True):
             result[f"{prefix}.attention.{letter}_proj.{kind}"] = third
             if f"{stem}.bias" not in state:
-                result[f"{prefix}.attention.{letter}_proj.bias"] = third.new_zeros(len(third))
+                result[f"{prefix}.attention.{letter}_proj.bias"] = third.new_zeros(
+                    len(third)
+                )
     return result

@@ -61,11 +61,16 @@ class MaskedAutoencoder(PatchedImages):
         positions = sincos_positions(self.grid, decoder_width, self.num_prefix)
         self.decoder_positions = nn.Parameter(positions, requires_grad=False)
         self.decoder_blocks = nn.ModuleList(
-            Block(decoder_width, decoder_heads, qkv_bias=True) for _ in range(decoder_depth)
+            Block(decoder_width, decoder_heads, qkv_bias=True)
+            for _ in range(decoder_depth)
         )
         self.decoder_norm = nn.LayerNorm(decoder_width, eps=_EPSILON)
         self.decoder_predict = nn.Linear(decoder_width, patch_values)
-        norms = [module for module in self.decoder_blocks.modules() if isinstance(module, nn.LayerNorm)]
+        norms = [
+            module
+            for module in self.decoder_blocks.modules()
+            if isinstance(module, nn.LayerNorm)
+        ]
         assert all(norm.eps == _EPSILON for norm in norms)
         initialize_like_mae(self, encoder)
         nn.init.normal_(self.mask_token, std=0.02)
@@ -75,13 +80,17 @@ class MaskedAutoencoder(PatchedImages):
         patches = self.patchify(self.pixels(batch))
         predictions = self.decode(self.encode(patches, mask), mask)
         targets = self.targets(gather_tokens(patches, mask.masked))
-        return MaskedOutput(masked_squared_error(predictions, targets, mask.masked_weight), predictions)
+        return MaskedOutput(
+            masked_squared_error(predictions, targets, mask.masked_weight), predictions
+        )
 
     def embed_patches(self, patches: Tensor) -> Tensor:
         """The patch embedding, (B, n, P) -> (B, n, D): timm's convolution as the linear map that it is."""
         projection = self.encoder.patch_embed.proj
         weight = projection.weight.permute(0, 2, 3, 1).flatten(1)
-        embedded: Tensor = self.encoder.patch_embed.norm(F.linear(patches, weight, projection.bias))
+        embedded: Tensor = self.encoder.patch_embed.norm(
+            F.linear(patches, weight, projection.bias)
+        )
         return embedded
 
     def encode(self, patches: Tensor, mask: Mask | None = None) -> Tensor:
@@ -100,8 +109,12 @@ class MaskedAutoencoder(PatchedImages):
                 lengths = [self.num_prefix + count for count in mask.visible_counts]
                 packing = build_packing(lengths, patches.device)
             elif mask.visible_weight is not None:
-                attention_mask = F.pad(mask.visible_weight, (self.num_prefix, 0), value=True)[:, None, None]
-        latent = torch.cat([self._prefix(len(patches)), self.embed_patches(patches) + positions], dim=1)
+                attention_mask = F.pad(
+                    mask.visible_weight, (self.num_prefix, 0), value=True
+                )[:, None, None]
+        latent = torch.cat(
+            [self._prefix(len(patches)), self.embed_patches(patches) + positions], dim=1
+        )
         if packing is not None:
             latent = pack(latent, packing)
         latent = encoder.norm_pre(encoder.pos_drop(latent))
@@ -109,7 +122,11 @@ class MaskedAutoencoder(PatchedImages):
             if packing is not None:
                 latent = packed_block(block, latent, packing, compiled=self.compiled)
             else:
-                latent = block(latent, attn_mask=attention_mask) if attention_mask is not None else block(latent)
+                latent = (
+                    block(latent, attn_mask=attention_mask)
+                    if attention_mask is not None
+                    else block(latent)
+                )
         normed: Tensor = encoder.norm(latent)
         return normed if packing is None else unpack(normed, packing)
 
@@ -118,14 +135,20 @@ class MaskedAutoencoder(PatchedImages):
         table = self.encoder.pos_embed
         num_patches = self.grid[0] * self.grid[1]
         if table is None:
-            return self.decoder_positions.new_zeros(1, num_patches, self.encoder.embed_dim)
+            return self.decoder_positions.new_zeros(
+                1, num_patches, self.encoder.embed_dim
+            )
         patch_table: Tensor = table[:, table.shape[1] - num_patches :]
         return patch_table
 
     def _prefix(self, batch_size: int) -> Tensor:
         """(B, R, D) class and register tokens, with their position embeddings where the encoder has some."""
         encoder = self.encoder
-        tokens = [token for token in (encoder.cls_token, encoder.reg_token) if token is not None]
+        tokens = [
+            token
+            for token in (encoder.cls_token, encoder.reg_token)
+            if token is not None
+        ]
         if not tokens:
             return self.decoder_positions.new_zeros(batch_size, 0, encoder.embed_dim)
         prefix = torch.cat(tokens, dim=1)
@@ -142,8 +165,12 @@ class MaskedAutoencoder(PatchedImages):
         slots = mask.visible
         if mask.visible_weight is not None:
             slots = torch.where(mask.visible_weight, slots, num_patches)
-        full = self.mask_token.to(tokens.dtype).expand(len(tokens), num_patches + 1, width)
-        full = full.scatter(1, slots[:, :, None].expand(-1, -1, width), seen)[:, :num_patches]
+        full = self.mask_token.to(tokens.dtype).expand(
+            len(tokens), num_patches + 1, width
+        )
+        full = full.scatter(1, slots[:, :, None].expand(-1, -1, width), seen)[
+            :, :num_patches
+        ]
         tokens = torch.cat([prefix, full], dim=1) + self.decoder_positions
         for block in self.decoder_blocks:
             tokens = block(tokens)
@@ -160,30 +187,59 @@ class MaskedAutoencoder(PatchedImages):
 
     def training_flops(self, num_visible: int) -> int:
         """Floating-point operations of forward and backward for one image; a multiply-add is two."""
-        num_patches, patch_values = self.grid[0] * self.grid[1], self.decoder_predict.out_features
+        num_patches, patch_values = (
+            self.grid[0] * self.grid[1],
+            self.decoder_predict.out_features,
+        )
         width, decoder_width = self.encoder.embed_dim, self.decoder_embed.out_features
         seen, everything = self.num_prefix + num_visible, self.num_prefix + num_patches
-        total = linear_flops(num_visible, patch_values, width, needs_input_gradient=False)
-        total += sum(block_flops(seen, width, hidden_width(block)) for block in self.encoder.blocks)
+        total = linear_flops(
+            num_visible, patch_values, width, needs_input_gradient=False
+        )
+        total += sum(
+            block_flops(seen, width, hidden_width(block))
+            for block in self.encoder.blocks
+        )
         total += linear_flops(seen, width, decoder_width)
-        total += sum(block_flops(everything, decoder_width, hidden_width(block)) for block in self.decoder_blocks)
-        return total + linear_flops(num_patches - num_visible, decoder_width, patch_values)
+        total += sum(
+            block_flops(everything, decoder_width, hidden_width(block))
+            for block in self.decoder_blocks
+        )
+        return total + linear_flops(
+            num_patches - num_visible, decoder_width, patch_values
+        )
 
     def saved_values(self, num_visible: int) -> Memory:
         """Activations that one image keeps for backward."""
-        num_patches, patch_values = self.grid[0] * self.grid[1], self.decoder_predict.out_features
+        num_patches, patch_values = (
+            self.grid[0] * self.grid[1],
+            self.decoder_predict.out_features,
+        )
         width, decoder_width = self.encoder.embed_dim, self.decoder_embed.out_features
         seen, everything = self.num_prefix + num_visible, self.num_prefix + num_patches
         stages = [
-            *(block_saved(seen, width, hidden_width(block), num_heads(block)) for block in self.encoder.blocks),
-            *(block_saved(everything, decoder_width, hidden_width(b), num_heads(b)) for b in self.decoder_blocks),
+            *(
+                block_saved(seen, width, hidden_width(block), num_heads(block))
+                for block in self.encoder.blocks
+            ),
+            *(
+                block_saved(everything, decoder_width, hidden_width(b), num_heads(b))
+                for b in self.decoder_blocks
+            ),
         ]
         # Ends: inputs of both norms with two statistics, what hidden tokens are gathered from, differences to
         # targets; inputs of three linear maps.
         hidden = num_patches - num_visible
-        wide = seen * (width + 2) + everything * decoder_width + hidden * (decoder_width + 2 + patch_values)
+        wide = (
+            seen * (width + 2)
+            + everything * decoder_width
+            + hidden * (decoder_width + 2 + patch_values)
+        )
         narrow = num_visible * patch_values + seen * width + hidden * decoder_width
-        return Memory(wide + sum(stage.wide for stage in stages), narrow + sum(stage.narrow for stage in stages))
+        return Memory(
+            wide + sum(stage.wide for stage in stages),
+            narrow + sum(stage.narrow for stage in stages),
+        )
 
 
 def initialize_like_mae(module: nn.Module, encoder: VisionTransformer) -> None:

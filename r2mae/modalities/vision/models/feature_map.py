@@ -29,10 +29,16 @@ class FeatureMap:
         """Features as the backbone lays them out -> (B, h * w, D) in reading order."""
         if self.layout == "NCHW":
             return features.flatten(2).transpose(1, 2)
-        return features.flatten(1, 2) if self.layout == "NHWC" else features[:, self.num_prefix :]
+        return (
+            features.flatten(1, 2)
+            if self.layout == "NHWC"
+            else features[:, self.num_prefix :]
+        )
 
 
-def read_feature_map(encoder: Any, image_size: int, channels: int) -> tuple[FeatureMap, frozenset[str]]:
+def read_feature_map(
+    encoder: Any, image_size: int, channels: int
+) -> tuple[FeatureMap, frozenset[str]]:
     """(feature map, parameters of encoder that no feature depends on), by one pass without values.
 
     Raises: InputError when the image does not fit the stride, or the features have no place in the image.
@@ -48,17 +54,24 @@ def read_feature_map(encoder: Any, image_size: int, channels: int) -> tuple[Feat
 
     try:
         rehearsal = rehearse(
-            _Features(encoder), lambda: (torch.empty(2, channels, image_size, image_size),), total, bf16=False
+            _Features(encoder),
+            lambda: (torch.empty(2, channels, image_size, image_size),),
+            total,
+            bf16=False,
         )
     except InputError:
         raise
-    except Exception as error:  # whatever a foreign architecture raises, its user gets one line
+    except (
+        Exception
+    ) as error:  # whatever a foreign architecture raises, its user gets one line
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"model.encoder {name} must take images of data.image_size {image_size}, got: {message[:160].rstrip('.')}. "
             "Try another data.image_size, or another model.encoder."
         ) from None
-    return found[0], frozenset(parameter.removeprefix("encoder.") for parameter in rehearsal.idle)
+    return found[0], frozenset(
+        parameter.removeprefix("encoder.") for parameter in rehearsal.idle
+    )
 
 
 def architecture(encoder: Any) -> str:
@@ -94,7 +107,9 @@ def _stride(encoder: Any, name: str) -> int:
         raise _no_map(name, "does not say what its stride is") from None
 
 
-def _interpret(encoder: Any, name: str, features: Any, side: int, stride: int) -> FeatureMap:
+def _interpret(
+    encoder: Any, name: str, features: Any, side: int, stride: int
+) -> FeatureMap:
     """The one layout of side x side cells that fits the shape and timm's own word."""
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         raise _no_map(name, f"gives {_described(features)}")
@@ -102,7 +117,10 @@ def _interpret(encoder: Any, name: str, features: Any, side: int, stride: int) -
     if features.ndim == 3:
         num_prefix = int(getattr(encoder, "num_prefix_tokens", 0))
         if features.shape[1] != num_prefix + side * side:
-            raise _no_map(name, f"gives {_described(features)} where {side} x {side} cells are due")
+            raise _no_map(
+                name,
+                f"gives {_described(features)} where {side} x {side} cells are due",
+            )
         return FeatureMap("tokens", grid, stride, features.shape[2], num_prefix)
     layouts: dict[Layout, tuple[int, int, int]] = {"NCHW": (2, 3, 1), "NHWC": (1, 2, 3)}
     said = getattr(encoder, "output_fmt", None)  # timm's word where a map is not NCHW
@@ -110,10 +128,13 @@ def _interpret(encoder: Any, name: str, features: Any, side: int, stride: int) -
     fitting = [
         layout
         for layout, (rows, columns, _) in layouts.items()
-        if (features.shape[rows], features.shape[columns]) == grid and word in (layout, None)
+        if (features.shape[rows], features.shape[columns]) == grid
+        and word in (layout, None)
     ]
     if len(fitting) != 1:
-        raise _no_map(name, f"gives {_described(features)} where {side} x {side} cells are due")
+        raise _no_map(
+            name, f"gives {_described(features)} where {side} x {side} cells are due"
+        )
     return FeatureMap(fitting[0], grid, stride, features.shape[layouts[fitting[0]][2]])
 
 

@@ -35,11 +35,17 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
-        if pooling == "cls" and not (isinstance(encoder, VisionTransformer) and encoder.cls_token is not None):
+        if pooling == "cls" and not (
+            isinstance(encoder, VisionTransformer) and encoder.cls_token is not None
+        ):
             rule = f"be mean for {type(encoder).__name__}, which is no VisionTransformer with a class token"
             raise InputError(f"model.pooling must {rule}, got cls.")
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer(
+            "pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "pixel_std", torch.tensor(pixel_std).view(1, -1, 1, 1), persistent=False
+        )
 
     @property
     def width(self) -> int:
@@ -59,7 +65,11 @@ class ImageEncoder(nn.Module):
         if not isinstance(self.encoder, VisionTransformer):
             pooled: Tensor = self.encoder.forward_head(features, pre_logits=True)
             return pooled
-        return features[:, 0] if self.pooling == "cls" else features[:, self.encoder.num_prefix_tokens :].mean(dim=1)
+        return (
+            features[:, 0]
+            if self.pooling == "cls"
+            else features[:, self.encoder.num_prefix_tokens :].mean(dim=1)
+        )
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, C * S * S) standardised pixels."""
@@ -69,7 +79,9 @@ class ImageEncoder(nn.Module):
         """A ViT's repeated blocks, one graph for any length; of other models all layers, as one graph."""
         # Training and evaluation, gradients or none, one sample or more: several graphs of one function. At its
         # usual limit of 8, torch warns once and runs the rest eagerly.
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
+        torch._dynamo.config.recompile_limit = max(
+            torch._dynamo.config.recompile_limit, 32
+        )
         if not isinstance(self.encoder, VisionTransformer):
             self.encoder.forward_features = torch.compile(self.encoder.forward_features)
             return
@@ -80,6 +92,10 @@ class ImageEncoder(nn.Module):
         """Depth of every encoder parameter, by name: 0 for the stem, rising to the last norm."""
         if not hasattr(self.encoder, "group_matcher"):
             name = type(self.encoder).__name__
-            raise InputError(f"tune.layer_decay must be 1.0 for {name}, whose layers timm does not group.")
-        depths = group_parameters(self.encoder, self.encoder.group_matcher(coarse=False), reverse=True)
+            raise InputError(
+                f"tune.layer_decay must be 1.0 for {name}, whose layers timm does not group."
+            )
+        depths = group_parameters(
+            self.encoder, self.encoder.group_matcher(coarse=False), reverse=True
+        )
         return {f"encoder.{name}": int(depth) for name, depth in depths.items()}

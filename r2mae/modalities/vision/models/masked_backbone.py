@@ -14,7 +14,12 @@ from r2mae.errors import InputError
 from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.modalities.vision.models.feature_map import architecture, read_feature_map
-from r2mae.modalities.vision.models.patches import PatchedImages, gather_tokens, join_cells, split_cells
+from r2mae.modalities.vision.models.patches import (
+    PatchedImages,
+    gather_tokens,
+    join_cells,
+    split_cells,
+)
 from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.rehearsal import Rehearsal, rehearse
 
@@ -62,25 +67,39 @@ class MaskedBackbone(PatchedImages):
         )
         self.feature_map = feature_map
         for name, parameter in encoder.named_parameters():
-            if name in idle:  # a trained parameter without gradient would stall every other rank
+            if (
+                name in idle
+            ):  # a trained parameter without gradient would stall every other rank
                 parameter.requires_grad_(False)
-        self.mask_token = nn.Parameter(torch.empty(1, 1, channels * size**2).normal_(std=0.02))
-        self.decoder_predict = nn.Linear(feature_map.width, channels * feature_map.stride**2)
+        self.mask_token = nn.Parameter(
+            torch.empty(1, 1, channels * size**2).normal_(std=0.02)
+        )
+        self.decoder_predict = nn.Linear(
+            feature_map.width, channels * feature_map.stride**2
+        )
         nn.init.xavier_uniform_(self.decoder_predict.weight)
         nn.init.zeros_(self.decoder_predict.bias)
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Predict the hidden patches' pixels, (B, M, P), normalised a patch when the model is made so."""
         patches = self.patchify(self.pixels(batch))
-        predictions = gather_tokens(self.decode(self.encode(patches, mask)), mask.masked)
+        predictions = gather_tokens(
+            self.decode(self.encode(patches, mask)), mask.masked
+        )
         targets = self.targets(gather_tokens(patches, mask.masked))
-        return MaskedOutput(masked_squared_error(predictions, targets, mask.masked_weight), predictions)
+        return MaskedOutput(
+            masked_squared_error(predictions, targets, mask.masked_weight), predictions
+        )
 
     def encode(self, patches: Tensor, mask: Mask) -> Tensor:
         """Features (B, h * w, D) of patches (B, N, P) with the learned patch wherever one is hidden."""
         # Chosen, not multiplied: not even a NaN passes.
-        given = torch.where(mask.is_masked[:, :, None], self.mask_token.to(patches.dtype), patches)
-        return self.feature_map.cells(self.encoder.forward_features(self.unpatchify(given)))
+        given = torch.where(
+            mask.is_masked[:, :, None], self.mask_token.to(patches.dtype), patches
+        )
+        return self.feature_map.cells(
+            self.encoder.forward_features(self.unpatchify(given))
+        )
 
     def decode(self, cells: Tensor) -> Tensor:
         """Predicted values (B, N, P) of every patch from features (B, h * w, D): one linear map a cell."""
@@ -88,7 +107,9 @@ class MaskedBackbone(PatchedImages):
         stride = self.feature_map.stride
         if stride == self.patch_size:
             return predicted
-        return split_cells(join_cells(predicted, self.feature_map.grid, stride), self.patch_size)
+        return split_cells(
+            join_cells(predicted, self.feature_map.grid, stride), self.patch_size
+        )
 
     def training_flops(self, num_visible: int) -> int:  # noqa: ARG002 - a backbone computes hidden places too
         """Floating-point operations of forward and backward for one image, the same at every ratio."""
@@ -116,12 +137,19 @@ class MaskedBackbone(PatchedImages):
         """Cost of num_images with half of their patches hidden."""
         known = self._rehearsals
         if (num_images, bf16) not in known:
-            num_patches, side = self.grid[0] * self.grid[1], self.grid[0] * self.patch_size
+            num_patches, side = (
+                self.grid[0] * self.grid[1],
+                self.grid[0] * self.patch_size,
+            )
             hidden = num_patches // 2
 
             def arguments() -> tuple[Any, ...]:
-                images = torch.empty(num_images, self.pixel_mean.shape[1], side, side, dtype=torch.uint8)
-                visible = torch.zeros(num_images, num_patches - hidden, dtype=torch.int64)
+                images = torch.empty(
+                    num_images, self.pixel_mean.shape[1], side, side, dtype=torch.uint8
+                )
+                visible = torch.zeros(
+                    num_images, num_patches - hidden, dtype=torch.int64
+                )
                 masked = torch.zeros(num_images, hidden, dtype=torch.int64)
                 is_masked = torch.zeros(num_images, num_patches, dtype=torch.bool)
                 return {"images": images}, Mask(is_masked, visible, masked)
@@ -133,7 +161,11 @@ class MaskedBackbone(PatchedImages):
 
 def _check_patch(name: str, image_size: int, size: int, stride: int) -> None:
     """Raise InputError unless patches tile the image, at least 2 x 2, in step with the feature map's cells."""
-    fitting = [p for p in range(1, image_size // 2 + 1) if image_size % p == 0 and (stride % p == 0 or p % stride == 0)]
+    fitting = [
+        p
+        for p in range(1, image_size // 2 + 1)
+        if image_size % p == 0 and (stride % p == 0 or p % stride == 0)
+    ]
     nearest = min(fitting, key=lambda p: abs(p - size), default=None)
     remedy = "Use another data.image_size."
     if nearest is not None:
@@ -143,7 +175,9 @@ def _check_patch(name: str, image_size: int, size: int, stride: int) -> None:
             f"model.patch_size must divide the stride {stride} of {name} or be a multiple of it, got {size}. {remedy}"
         )
     if image_size % size:
-        raise InputError(f"data.image_size must be divisible by model.patch_size {size}, got {image_size}. {remedy}")
+        raise InputError(
+            f"data.image_size must be divisible by model.patch_size {size}, got {image_size}. {remedy}"
+        )
     if image_size < 2 * size:
         raise InputError(
             f"data.image_size must hold at least 2 x 2 patches of {size} pixels, got {image_size}. {remedy}"

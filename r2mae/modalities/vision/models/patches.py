@@ -40,12 +40,19 @@ class PatchedImages(ImageEncoder):
         self.patch_size = patch_size
         self.normalize_targets = normalize_targets
         if normalize_targets and len(pixel_mean) * patch_size**2 == 1:
-            raise InputError("model.normalize_targets must be false for patches of a single value, got true.")
+            raise InputError(
+                "model.normalize_targets must be false for patches of a single value, got true."
+            )
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
         """Every patch may be hidden: (B, N) bool."""
         images = batch["images"]
-        return torch.ones(len(images), self.grid[0] * self.grid[1], dtype=torch.bool, device=images.device)
+        return torch.ones(
+            len(images),
+            self.grid[0] * self.grid[1],
+            dtype=torch.bool,
+            device=images.device,
+        )
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
         """(B, N, P) the values of every patch as they were read, not standardised."""
@@ -80,7 +87,9 @@ class PatchedImages(ImageEncoder):
         where = mask.masked[:, :, None].expand_as(hidden)
         given = patches.masked_fill(mask.is_masked[:, :, None], 0.0)
         filled = patches.scatter(1, where, predicted.to(patches.dtype))
-        pictures = torch.stack([self.unpatchify(panel) for panel in (patches, given, filled)], dim=1)
+        pictures = torch.stack(
+            [self.unpatchify(panel) for panel in (patches, given, filled)], dim=1
+        )
         pixels = (pictures * self.pixel_std + self.pixel_mean) * 255
         return pixels.round().clamp(0, 255).to(torch.uint8)
 

@@ -14,7 +14,12 @@ def sincos_positions(grid: tuple[int, int], dim: int, num_prefix: int = 0) -> Te
     assert dim % 4 == 0
     rows, columns = grid
     frequencies = 10000.0 ** -(torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
-    row = torch.arange(rows, dtype=torch.float64).repeat_interleave(columns)[:, None] * frequencies
-    column = torch.arange(columns, dtype=torch.float64).repeat(rows)[:, None] * frequencies
+    row = (
+        torch.arange(rows, dtype=torch.float64).repeat_interleave(columns)[:, None]
+        * frequencies
+    )
+    column = (
+        torch.arange(columns, dtype=torch.float64).repeat(rows)[:, None] * frequencies
+    )
     table = torch.cat([column.sin(), column.cos(), row.sin(), row.cos()], dim=1)
     return torch.cat([table.new_zeros(num_prefix, dim), table])[None].float()

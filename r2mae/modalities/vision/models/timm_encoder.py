@@ -18,9 +18,26 @@ from r2mae.schema.section import shown
 _RESERVED = {
     "img_size": "data.image_size",
     "in_chans": "data.channels",
-    **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"), "model.init_from"),
-    **dict.fromkeys(("num_classes", "global_pool", "features_only", "out_indices", "cache_dir", "device", "dtype"), ""),
-    **dict.fromkeys(("scriptable", "exportable", "no_jit", "patch_drop_rate", "dynamic_img_size"), ""),
+    **dict.fromkeys(
+        ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"),
+        "model.init_from",
+    ),
+    **dict.fromkeys(
+        (
+            "num_classes",
+            "global_pool",
+            "features_only",
+            "out_indices",
+            "cache_dir",
+            "device",
+            "dtype",
+        ),
+        "",
+    ),
+    **dict.fromkeys(
+        ("scriptable", "exportable", "no_jit", "patch_drop_rate", "dynamic_img_size"),
+        "",
+    ),
 }
 _OF_VITS = {
     "patch_size": "model.patch_size",
@@ -52,13 +69,17 @@ def create_encoder(
     """
     if not timm.is_model(name):
         known = timm.list_models()
-        raise InputError(f"model.encoder must be a timm model, got {name!r}. {did_you_mean(name, known)}")
+        raise InputError(
+            f"model.encoder must be a timm model, got {name!r}. {did_you_mean(name, known)}"
+        )
     with torch.device("meta"):
         outline = timm.create_model(name)
     given = dict(arguments or {})
     if is_plain_vit(outline):
         _check_arguments(given, _RESERVED | _OF_VITS)
-        return _create_vit(outline, name, image_size, channels, patch_size, width, depth, heads, given)
+        return _create_vit(
+            outline, name, image_size, channels, patch_size, width, depth, heads, given
+        )
     _check_arguments(given, _RESERVED)
     for key, value in {"width": width, "depth": depth, "heads": heads}.items():
         if value is not None:
@@ -67,7 +88,9 @@ def create_encoder(
                 f"Say it in model.arguments, by timm's name in {type(outline).__name__}."
             )
     shape = {"img_size": image_size} if "img_size" in _parameters(outline) else {}
-    return _build(outline, name, {"in_chans": channels, "num_classes": 0, **shape}, given)
+    return _build(
+        outline, name, {"in_chans": channels, "num_classes": 0, **shape}, given
+    )
 
 
 def is_plain_vit(encoder: Any) -> bool:
@@ -75,7 +98,9 @@ def is_plain_vit(encoder: Any) -> bool:
     return (
         type(encoder) is VisionTransformer
         and type(encoder.patch_embed) is PatchEmbed
-        and all(hasattr(block, "attn") and hasattr(block, "mlp") for block in encoder.blocks)
+        and all(
+            hasattr(block, "attn") and hasattr(block, "mlp") for block in encoder.blocks
+        )
     )
 
 
@@ -90,19 +115,37 @@ def _create_vit(
     heads: int | None,
     arguments: dict[str, Any],
 ) -> VisionTransformer:
-    shape = {"patch_size": patch_size, "embed_dim": width, "depth": depth, "num_heads": heads}
-    own: dict[str, Any] = {key: value for key, value in shape.items() if value is not None}
+    shape = {
+        "patch_size": patch_size,
+        "embed_dim": width,
+        "depth": depth,
+        "num_heads": heads,
+    }
+    own: dict[str, Any] = {
+        key: value for key, value in shape.items() if value is not None
+    }
     _check_shape(name, image_size, patch_size, width, heads)
-    own |= {"img_size": image_size, "in_chans": channels, "num_classes": 0, "global_pool": ""}
+    own |= {
+        "img_size": image_size,
+        "in_chans": channels,
+        "num_classes": 0,
+        "global_pool": "",
+    }
     encoder: VisionTransformer = _build(outline, name, own, arguments)
     if not is_plain_vit(encoder):
-        raise InputError(f"model.arguments must leave {name} a plain VisionTransformer, got {shown(arguments)}.")
+        raise InputError(
+            f"model.arguments must leave {name} a plain VisionTransformer, got {shown(arguments)}."
+        )
     actual = int(encoder.patch_embed.patch_size[0])
-    _check_shape(name, image_size, actual, encoder.embed_dim, encoder.blocks[0].attn.num_heads)
+    _check_shape(
+        name, image_size, actual, encoder.embed_dim, encoder.blocks[0].attn.num_heads
+    )
     return encoder
 
 
-def _build(outline: Any, name: str, own: dict[str, Any], arguments: dict[str, Any]) -> Any:
+def _build(
+    outline: Any, name: str, own: dict[str, Any], arguments: dict[str, Any]
+) -> Any:
     """timm's model with our arguments and the user's; what timm raises becomes one line."""
     try:
         try:
@@ -111,16 +154,24 @@ def _build(outline: Any, name: str, own: dict[str, Any], arguments: dict[str, An
             if "multiple values" not in str(error):
                 raise
             return _build_overriding(name, own | arguments)
-    except Exception as error:  # whatever a foreign architecture raises, its user gets one line
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    except (
+        Exception
+    ) as error:  # whatever a foreign architecture raises, its user gets one line
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(
+            "."
+        )
     unknown = re.search(r"unexpected keyword argument '(\w+)'", reason)
     if unknown is not None and unknown[1] in arguments:
-        remedy = did_you_mean(unknown[1], [key for key in _parameters(outline) if key not in _RESERVED])
+        remedy = did_you_mean(
+            unknown[1], [key for key in _parameters(outline) if key not in _RESERVED]
+        )
         raise InputError(
             f"model.arguments must be arguments of timm's {type(outline).__name__}, got {unknown[1]!r}. {remedy}"
         )
     with_arguments = f" with model.arguments {shown(arguments)}" if arguments else ""
-    raise InputError(f"model must be a shape that timm can build, got {name!r}{with_arguments}: {reason}.")
+    raise InputError(
+        f"model must be a shape that timm can build, got {name!r}{with_arguments}: {reason}."
+    )
 
 
 def _build_overriding(name: str, arguments: dict[str, Any]) -> Any:
@@ -133,8 +184,14 @@ def _build_overriding(name: str, arguments: dict[str, Any]) -> Any:
     def overriding(create: Any) -> Any:
         return lambda *positional, **named: create(*positional, **(named | arguments))
 
-    creators = {key: overriding(make) for key, make in entry.__globals__.items() if key.startswith("_create_")}
-    return FunctionType(entry.__code__, entry.__globals__ | creators, name, entry.__defaults__)()
+    creators = {
+        key: overriding(make)
+        for key, make in entry.__globals__.items()
+        if key.startswith("_create_")
+    }
+    return FunctionType(
+        entry.__code__, entry.__globals__ | creators, name, entry.__defaults__
+    )()
 
 
 def takes(name: str, argument: str) -> bool:
@@ -153,16 +210,28 @@ def _check_arguments(arguments: dict[str, Any], reserved: dict[str, str]) -> Non
     for key in arguments:
         if key in reserved:
             remedy = f"Use {reserved[key]}." if reserved[key] else "Leave it out."
-            raise InputError(f"model.arguments must hold what no other key says, got {key!r}. {remedy}")
+            raise InputError(
+                f"model.arguments must hold what no other key says, got {key!r}. {remedy}"
+            )
 
 
-def _check_shape(name: str, image_size: int, patch_size: int | None, width: int | None, heads: int | None) -> None:
+def _check_shape(
+    name: str,
+    image_size: int,
+    patch_size: int | None,
+    width: int | None,
+    heads: int | None,
+) -> None:
     if patch_size is not None and image_size % patch_size:
         remedy = f"Use {max(2, image_size // patch_size) * patch_size}, or another model.patch_size."
         raise InputError(
             f"data.image_size must be divisible by the patch size {patch_size} of {name}, got {image_size}. {remedy}"
         )
     if patch_size is not None and image_size // patch_size < 2:
-        raise InputError(f"data.image_size must hold at least 2 x 2 patches of {patch_size} pixels, got {image_size}.")
+        raise InputError(
+            f"data.image_size must hold at least 2 x 2 patches of {patch_size} pixels, got {image_size}."
+        )
     if width is not None and (width % 4 or (heads is not None and width % heads)):
-        raise InputError(f"model.width must be divisible by 4 and by the number of heads {heads}, got {width}.")
+        raise InputError(
+            f"model.width must be divisible by 4 and by the number of heads {heads}, got {width}."
+        )

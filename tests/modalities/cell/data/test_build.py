@@ -41,7 +41,9 @@ def test_a_store_holds_what_files_hold(files, tmp_path):
     assert not found[:40, 30:].any()
     assert not found[40:, :10].any()
     assert np.array_equal(store.measured()[1], np.arange(35) >= 10)
-    assert np.allclose(store.stats, [(found > 0).sum(0), found.sum(0), (found**2).sum(0)])
+    assert np.allclose(
+        store.stats, [(found > 0).sum(0), found.sum(0), (found**2).sum(0)]
+    )
     assert np.allclose(store.totals, found.sum(axis=1))
     codes, names = store.column("donor")
     assert [names[code] for code in codes[:4]] == ["d0", "d1", "d2", "d0"]
@@ -64,10 +66,21 @@ def test_filters_and_vocabulary(files, tmp_path):
     genes = (counts[kept] > 0).sum(axis=0) >= 30
     assert store.gene_names == [f"gene_{n}" for n in np.flatnonzero(genes)]
     assert np.array_equal(dense(store), counts[np.ix_(kept, genes)])
-    given = build_store(tmp_path / "b", paths, BuildOptions(genes=GenesSection(names=("gene_12", "new", "gene_3"))))
+    given = build_store(
+        tmp_path / "b",
+        paths,
+        BuildOptions(genes=GenesSection(names=("gene_12", "new", "gene_3"))),
+    )
     assert given.gene_names == ["gene_12", "new", "gene_3"]
     assert np.array_equal(dense(given)[:, [0, 2]], counts[:, [12, 3]])
-    assert len(build_store(tmp_path / "c", paths, BuildOptions(genes=GenesSection(top_variable=6))).gene_names) == 6
+    assert (
+        len(
+            build_store(
+                tmp_path / "c", paths, BuildOptions(genes=GenesSection(top_variable=6))
+            ).gene_names
+        )
+        == 6
+    )
 
 
 class StoppedError(Exception):
@@ -92,8 +105,12 @@ def test_a_build_that_is_stopped_goes_on(files, tmp_path):
             build_store(target, paths, progress=stop_at)
         assert not target.exists()
         again = []
-        store = build_store(target, paths, progress=lambda *told, again=again: again.append(told))
-        assert len(seen) + len(again) <= len(calls) + 8  # at most the checking of one file is repeated
+        store = build_store(
+            target, paths, progress=lambda *told, again=again: again.append(told)
+        )
+        assert (
+            len(seen) + len(again) <= len(calls) + 8
+        )  # at most the checking of one file is repeated
         assert store.fingerprint == whole.fingerprint
         assert np.array_equal(dense(store), dense(whole))
         assert np.array_equal(store.starts, whole.starts)
@@ -105,7 +122,10 @@ def test_a_finished_store_is_opened_and_another_is_left_alone(files, tmp_path):
     store = build_store(tmp_path / "store", paths)
     told = []
     assert (
-        build_store(tmp_path / "store", paths, progress=lambda *one: told.append(one)).fingerprint == store.fingerprint
+        build_store(
+            tmp_path / "store", paths, progress=lambda *one: told.append(one)
+        ).fingerprint
+        == store.fingerprint
     )
     assert not told
     with pytest.raises(InputError, match="got another store"):
@@ -120,7 +140,9 @@ def test_a_gene_named_twice_is_refused(tmp_path):
     cells = make_cells(10, 5)
     cells.var_names = ["a", "b", "a", "c", "d"]
     cells.write_h5ad(tmp_path / "a.h5ad")
-    with pytest.raises(InputError, match="every gene once, got 1 names more than once, such as a"):
+    with pytest.raises(
+        InputError, match="every gene once, got 1 names more than once, such as a"
+    ):
         build_store(tmp_path / "store", [tmp_path / "a.h5ad"])
     assert not (tmp_path / "store").exists()
 
@@ -132,10 +154,16 @@ def test_empty_cells_are_left_out_and_counted(tmp_path):
     cells.X = counts
     cells.write_h5ad(tmp_path / "a.h5ad")
     store = build_store(tmp_path / "store", [tmp_path / "a.h5ad"])
-    assert (store.meta["files"][0]["cells"], store.meta["files"][0]["kept"], len(store)) == (10, 9, 9)
+    assert (
+        store.meta["files"][0]["cells"],
+        store.meta["files"][0]["kept"],
+        len(store),
+    ) == (10, 9, 9)
     cells.X = counts * 0
     cells.write_h5ad(tmp_path / "b.h5ad")
-    with pytest.raises(InputError, match="must hold a cell with counts, got 10 empty cells"):
+    with pytest.raises(
+        InputError, match="must hold a cell with counts, got 10 empty cells"
+    ):
         build_store(tmp_path / "none", [tmp_path / "b.h5ad"])
 
 

@@ -28,12 +28,16 @@ def section(**more):
 
 
 def load(view, positions=None, seed=0, **more):
-    return open_cells(section(**more), "train", view).load(torch.arange(10), positions, seed)
+    return open_cells(section(**more), "train", view).load(
+        torch.arange(10), positions, seed
+    )
 
 
 def test_dense_rows_are_the_files(cells):
     batch = load(CellView())
-    assert np.array_equal(batch["values"].numpy(), cells.X.toarray()[batch["indices"].numpy()])
+    assert np.array_equal(
+        batch["values"].numpy(), cells.X.toarray()[batch["indices"].numpy()]
+    )
     assert "measured" not in batch
 
 
@@ -49,8 +53,13 @@ def test_a_vocabulary_reorders_and_marks_what_is_missing(cells):
 def test_lists_hold_expressed_genes_and_decoys(cells, share):
     batch = load(CellView(lists=True, expressed_share=share), torch.arange(10))
     rows = cells.X.toarray()[batch["indices"].numpy()]
-    for row, columns, values, roles in zip(rows, batch["columns"], batch["values"], batch["roles"], strict=True):
-        expressed, decoys = columns[roles == Role.HIDEABLE], columns[roles == Role.DECOY]
+    for row, columns, values, roles in zip(
+        rows, batch["columns"], batch["values"], batch["roles"], strict=True
+    ):
+        expressed, decoys = (
+            columns[roles == Role.HIDEABLE],
+            columns[roles == Role.DECOY],
+        )
         assert expressed.tolist() == np.flatnonzero(row).tolist()
         assert values[roles == Role.HIDEABLE].tolist() == row[row > 0].tolist()
         wanted = min(round(len(expressed) * (1 / share - 1)), 40 - len(expressed))
@@ -87,7 +96,9 @@ def test_dense_rows_carry_roles_too(cells):
 
 
 def test_splits_by_share_and_by_column(cells):
-    train, test = (open_cells(section(), split, CellView()) for split in ("train", "test"))
+    train, test = (
+        open_cells(section(), split, CellView()) for split in ("train", "test")
+    )
     assert (len(train), len(test)) == (48, 12)
     assert not set(train.rows.tolist()) & set(test.rows.tolist())
     by_donor = section(test=Split(column="donor", values=("d1",)))
@@ -95,7 +106,9 @@ def test_splits_by_share_and_by_column(cells):
     assert (cells.obs["donor"].to_numpy()[rows.numpy()] == "d1").all()
     assert len(rows) == 20
     with pytest.raises(InputError, match="values of donor, got 'd9'"):
-        open_cells(section(test=Split(column="donor", values=("d9",))), "test", CellView())
+        open_cells(
+            section(test=Split(column="donor", values=("d9",))), "test", CellView()
+        )
 
 
 def test_labels_that_are_missing_or_rare(scratch):
@@ -106,11 +119,16 @@ def test_labels_that_are_missing_or_rare(scratch):
     cells.write_h5ad("cells.h5ad")
     source = root_of(open_cells(section(min_class_cells=4), "train", CellView()))
     assert (source.labels[:8] == -1).all()
-    assert sorted({source.class_names[label] for label in source.labels[8:]}) == ["B", "T"]
+    assert sorted({source.class_names[label] for label in source.labels[8:]}) == [
+        "B",
+        "T",
+    ]
     labelled = with_labels(open_cells(section(min_class_cells=4), "train", CellView()))
     assert (labelled.labels >= 0).all()
     with pytest.raises(InputError, match="column 'kid' in obs.*Did you mean kind"):
-        open_cells(section().model_copy(update={"label_column": "kid"}), "train", CellView())
+        open_cells(
+            section().model_copy(update={"label_column": "kid"}), "train", CellView()
+        )
 
 
 def test_neighbours_stay_neighbours_when_held_out(cells, monkeypatch):
@@ -134,7 +152,9 @@ def test_other_files_keep_the_runs_genes(cells, scratch):
     assert np.array_equal(batch["values"][:, 10:].numpy(), other.X.toarray()[:, :30])
     assert batch["measured"][0].tolist() == [gene >= 10 for gene in range(40)]
     assert source.overlap() == {"known": 40, "found": 30, "missing": 10, "ignored": 20}
-    with pytest.raises(InputError, match=r"other.h5ad must have at least 80% of the 40 genes, got 30"):
+    with pytest.raises(
+        InputError, match=r"other.h5ad must have at least 80% of the 40 genes, got 30"
+    ):
         open_cell_paths(known, ["other.h5ad"], CellView(), least_overlap=0.8)
 
 
@@ -145,7 +165,9 @@ def test_a_gene_without_counts_is_measured_all_the_same(cells, scratch):
     few.X = counts
     few.write_h5ad("few.h5ad")
     known = section(genes=GenesSection(names=tuple(vocabulary(section()))))
-    assert "measured" not in open_cell_paths(known, ["few.h5ad"], CellView()).load(torch.arange(5), None, 0)
+    assert "measured" not in open_cell_paths(known, ["few.h5ad"], CellView()).load(
+        torch.arange(5), None, 0
+    )
 
 
 def test_cells_without_a_known_gene_are_refused(cells, scratch):
@@ -155,12 +177,20 @@ def test_cells_without_a_known_gene_are_refused(cells, scratch):
     few.X = counts
     few.write_h5ad("few.h5ad")
     with pytest.raises(InputError, match="every cell, got 1 empty cells"):
-        open_cell_paths(section(genes=GenesSection(names=("gene_0", "gene_1"))), ["few.h5ad"], CellView())
+        open_cell_paths(
+            section(genes=GenesSection(names=("gene_0", "gene_1"))),
+            ["few.h5ad"],
+            CellView(),
+        )
     strange = make_cells(5, 4)
     strange.var_names = ["GENE_1x", "q", "r", "s"]
     strange.write_h5ad("strange.h5ad")
     with pytest.raises(InputError, match="got 0: GENE_1x, q"):
-        open_cell_paths(section(genes=GenesSection(names=("gene_0", "gene_1"))), ["strange.h5ad"], CellView())
+        open_cell_paths(
+            section(genes=GenesSection(names=("gene_0", "gene_1"))),
+            ["strange.h5ad"],
+            CellView(),
+        )
 
 
 def test_a_changed_file_is_read_anew(cells, scratch):

@@ -17,7 +17,9 @@ from tests.conftest import make_cells
 def whole(path, values="counts", **options):
     """(cells, genes) of a file, from its blocks."""
     blocks = list(open_file(path, **options).blocks(values))
-    assert [first for first, _ in blocks] == np.cumsum([0, *(block.shape[0] for _, block in blocks)])[:-1].tolist()
+    assert [first for first, _ in blocks] == np.cumsum(
+        [0, *(block.shape[0] for _, block in blocks)]
+    )[:-1].tolist()
     return np.concatenate([block.toarray() for _, block in blocks])
 
 
@@ -58,7 +60,9 @@ def write_10x(path, counts):
         group["shape"] = np.array(matrix.shape)
         group["barcodes"] = np.array([f"c{n}".encode() for n in range(len(counts))])
         features = group.create_group("features")
-        features["name"] = np.array([f"gene_{n}".encode() for n in range(counts.shape[1])])
+        features["name"] = np.array(
+            [f"gene_{n}".encode() for n in range(counts.shape[1])]
+        )
         features["id"] = np.array([f"ENSG{n}".encode() for n in range(counts.shape[1])])
 
 
@@ -71,7 +75,9 @@ def test_10x_files(counts, tmp_path):
     with gzip.open(folder / "matrix.mtx.gz", "wb") as file:
         io.mmwrite(file, sparse.coo_matrix(counts.T.astype(int)))
     with gzip.open(folder / "features.tsv.gz", "wt") as file:
-        file.writelines(f"ENSG{n}\tgene_{n}\tGene Expression\n" for n in range(counts.shape[1]))
+        file.writelines(
+            f"ENSG{n}\tgene_{n}\tGene Expression\n" for n in range(counts.shape[1])
+        )
     with gzip.open(folder / "barcodes.tsv.gz", "wt") as file:
         file.writelines(f"c{n}\n" for n in range(len(counts)))
     assert np.array_equal(whole(folder), counts)

@@ -8,7 +8,10 @@ from scipy import stats
 from r2mae.masking.pattern import Role, build_mask, sample_mask
 from r2mae.modalities.cell.models.cell_model import CountLikelihood
 from r2mae.modalities.cell.models.mlp import CellMLP, MaskedCellMLP
-from r2mae.modalities.cell.models.transformer import CellTransformer, MaskedCellTransformer
+from r2mae.modalities.cell.models.transformer import (
+    CellTransformer,
+    MaskedCellTransformer,
+)
 
 GENES = 30
 SHARES = np.arange(1, GENES + 1) / np.arange(1, GENES + 1).sum()
@@ -16,7 +19,9 @@ SHARES = np.arange(1, GENES + 1) / np.arange(1, GENES + 1).sum()
 
 def mlp(likelihood="negative_binomial", shares=SHARES):
     torch.manual_seed(0)
-    model = MaskedCellMLP(GENES, shares, width=8, depth=1, hidden=16, likelihood=likelihood)
+    model = MaskedCellMLP(
+        GENES, shares, width=8, depth=1, hidden=16, likelihood=likelihood
+    )
     return varied(model)
 
 
@@ -38,14 +43,18 @@ def varied(model):
 
 
 def cells(num=5, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).poisson(2.0, (num, GENES)) * 1.0).float()
+    return torch.from_numpy(
+        np.random.default_rng(seed).poisson(2.0, (num, GENES)) * 1.0
+    ).float()
 
 
 def dense_batch(mask_ratio=0.4, num=5):
     values, positions = cells(num), torch.arange(num)
     ratios = torch.full((num,), mask_ratio, dtype=torch.float64)
     eligible = torch.ones(num, GENES, dtype=torch.bool)
-    return {"values": values}, sample_mask("random", eligible, ratios, 0, positions, (GENES,))
+    return {"values": values}, sample_mask(
+        "random", eligible, ratios, 0, positions, (GENES,)
+    )
 
 
 def list_batch(mask_ratio=0.4, num=5, values=None):
@@ -63,7 +72,9 @@ def list_batch(mask_ratio=0.4, num=5, values=None):
 def test_mlp_predictions_do_not_depend_on_hidden_counts(likelihood):
     model, (batch, mask) = mlp(likelihood), dense_batch()
     before = model(batch, mask).predictions
-    other = batch["values"].masked_fill(mask.is_masked, 0) + mask.is_masked * torch.randint(0, 500, (5, GENES))
+    other = batch["values"].masked_fill(
+        mask.is_masked, 0
+    ) + mask.is_masked * torch.randint(0, 500, (5, GENES))
     assert torch.equal(before, model({"values": other}, mask).predictions)
     seen = batch["values"] + (~mask.is_masked) * 3
     assert not torch.allclose(before, model({"values": seen}, mask).predictions)
@@ -71,12 +82,18 @@ def test_mlp_predictions_do_not_depend_on_hidden_counts(likelihood):
 
 @pytest.mark.parametrize("likelihood", ["negative_binomial", "poisson", "mse"])
 @pytest.mark.parametrize("decoder_depth", [0, 2])
-def test_transformer_predictions_do_not_depend_on_hidden_counts(likelihood, decoder_depth):
+def test_transformer_predictions_do_not_depend_on_hidden_counts(
+    likelihood, decoder_depth
+):
     model, (batch, mask) = transformer(likelihood, decoder_depth), list_batch()
     before = model(batch, mask).predictions
-    other = torch.where(mask.is_masked, torch.randint(0, 500, (5, GENES)).float(), batch["values"])
+    other = torch.where(
+        mask.is_masked, torch.randint(0, 500, (5, GENES)).float(), batch["values"]
+    )
     assert torch.equal(before, model(batch | {"values": other}, mask).predictions)
-    assert not torch.allclose(before, model(batch | {"values": batch["values"] * 3 + 1}, mask).predictions)
+    assert not torch.allclose(
+        before, model(batch | {"values": batch["values"] * 3 + 1}, mask).predictions
+    )
 
 
 def test_hidden_is_not_zero():
@@ -85,7 +102,9 @@ def test_hidden_is_not_zero():
     hidden[:, 3] = True
     values[:, 3] = 0
     nothing = torch.zeros_like(hidden)
-    assert not torch.allclose(model.impute(values, hidden), model.impute(values, nothing))
+    assert not torch.allclose(
+        model.impute(values, hidden), model.impute(values, nothing)
+    )
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 0.8])
@@ -93,7 +112,9 @@ def test_sizes_are_those_of_whole_cells(ratio):
     """A cell whose genes have their usual shares has the same size whatever is hidden of it."""
     values = torch.from_numpy(SHARES * 1000).float()[None]
     hidden = torch.rand(1, GENES, generator=torch.Generator().manual_seed(1)) < ratio
-    assert mlp().sizes({"values": values}, hidden).item() == pytest.approx(1000, rel=1e-5)
+    assert mlp().sizes({"values": values}, hidden).item() == pytest.approx(
+        1000, rel=1e-5
+    )
     batch = {"values": values, "columns": torch.arange(GENES)[None]}
     assert transformer().sizes(batch, hidden).item() == pytest.approx(1000, rel=1e-5)
 
@@ -104,33 +125,50 @@ def test_genes_that_were_not_measured_count_as_hidden():
     measured[0, ::3] = False
     batch = {"values": values * measured, "measured": measured}
     assert model.sizes(batch, None).item() == pytest.approx(1000, rel=1e-5)
-    assert torch.allclose(model.embed(batch), model.encode({"values": values}, ~measured)[0], atol=1e-5)
+    assert torch.allclose(
+        model.embed(batch), model.encode({"values": values}, ~measured)[0], atol=1e-5
+    )
     roles = model.eligible(batch)
     assert (roles == torch.where(measured, Role.HIDEABLE, Role.ABSENT)).all()
 
 
 def test_likelihoods_by_scipy():
     values, rates = torch.tensor([[0.0, 3.0, 7.0]]), torch.tensor([[0.5, 2.0, 9.0]])
-    shares, sizes, genes = rates / 100, torch.tensor([[100.0]]), torch.tensor([[0, 1, 2]])
+    shares, sizes, genes = (
+        rates / 100,
+        torch.tensor([[100.0]]),
+        torch.tensor([[0, 1, 2]]),
+    )
     decoded = torch.zeros(1, 3)
-    poisson = CountLikelihood("poisson", 3).losses(decoded, values, shares, sizes, genes, sizes)
+    poisson = CountLikelihood("poisson", 3).losses(
+        decoded, values, shares, sizes, genes, sizes
+    )
     assert np.allclose(poisson, -stats.poisson.logpmf(values, rates), atol=1e-5)
     binomial = CountLikelihood("negative_binomial", 3)
     with torch.no_grad():
         binomial.log_dispersion.copy_(torch.tensor([0.0, 1.0, -0.5]))
     dispersion = binomial.log_dispersion.detach().exp().numpy()
-    expected = -stats.nbinom.logpmf(values, dispersion, dispersion / (dispersion + rates.numpy()))
+    expected = -stats.nbinom.logpmf(
+        values, dispersion, dispersion / (dispersion + rates.numpy())
+    )
     found = binomial.losses(decoded, values, shares, sizes, genes, sizes)
     assert np.allclose(found.detach(), expected, atol=1e-5)
-    squared = CountLikelihood("mse", 3).losses(decoded + 1, values, shares, sizes, genes, torch.tensor([[10.0]]))
+    squared = CountLikelihood("mse", 3).losses(
+        decoded + 1, values, shares, sizes, genes, torch.tensor([[10.0]])
+    )
     assert np.allclose(squared, (1 - np.log1p(values.numpy() * 1000)) ** 2, rtol=1e-5)
 
 
 def test_a_new_model_predicts_the_mean_cell():
     torch.manual_seed(0)
-    model = MaskedCellMLP(GENES, SHARES, width=8, depth=1, hidden=16, likelihood="poisson")
+    model = MaskedCellMLP(
+        GENES, SHARES, width=8, depth=1, hidden=16, likelihood="poisson"
+    )
     torch.nn.init.zeros_(model.predict.weight)
-    found = model.impute(torch.from_numpy(SHARES * 500).float()[None], torch.zeros(1, GENES, dtype=torch.bool))
+    found = model.impute(
+        torch.from_numpy(SHARES * 500).float()[None],
+        torch.zeros(1, GENES, dtype=torch.bool),
+    )
     assert np.allclose(found.detach(), SHARES * 500, rtol=1e-3)
 
 
@@ -162,9 +200,18 @@ def test_imputed_counts_are_the_predictions(make):
     if make is mlp:
         whole = model.impute(batch["values"], hidden).gather(1, mask.masked)
     else:  # from rows over all genes, back to the places in the lists
-        values, is_masked = (torch.zeros_like(t).scatter(1, batch["columns"], t) for t in (batch["values"], hidden))
-        whole = model.impute(values, is_masked).gather(1, batch["columns"].gather(1, mask.masked))
-    weight = torch.ones_like(found, dtype=torch.bool) if mask.masked_weight is None else mask.masked_weight
+        values, is_masked = (
+            torch.zeros_like(t).scatter(1, batch["columns"], t)
+            for t in (batch["values"], hidden)
+        )
+        whole = model.impute(values, is_masked).gather(
+            1, batch["columns"].gather(1, mask.masked)
+        )
+    weight = (
+        torch.ones_like(found, dtype=torch.bool)
+        if mask.masked_weight is None
+        else mask.masked_weight
+    )
     assert torch.allclose(whole[weight], found[weight], rtol=1e-4)
 
 
@@ -182,11 +229,19 @@ def test_loss_is_over_hidden_genes_alone_and_learns(make):
     assert model(batch, mask).loss.mean < loss.mean - 0.1
 
 
-@pytest.mark.parametrize(("masked", "bare"), [(mlp, CellMLP), (transformer, CellTransformer)])
+@pytest.mark.parametrize(
+    ("masked", "bare"), [(mlp, CellMLP), (transformer, CellTransformer)]
+)
 def test_layers_name_every_parameter_of_the_encoder(masked, bare):
     model = masked()
-    shape = {"width": 8, "depth": 1, "hidden": 16} if bare is CellMLP else {"width": 16, "depth": 2, "heads": 2}
-    assert set(model.layers()) == {name for name, _ in bare(GENES, SHARES, **shape).named_parameters()}
+    shape = (
+        {"width": 8, "depth": 1, "hidden": 16}
+        if bare is CellMLP
+        else {"width": 16, "depth": 2, "heads": 2}
+    )
+    assert set(model.layers()) == {
+        name for name, _ in bare(GENES, SHARES, **shape).named_parameters()
+    }
     assert max(model.layers().values()) == shape["depth"] + 1
 
 
@@ -194,7 +249,9 @@ def test_costs_follow_what_is_visible():
     model = transformer()
     assert model.training_flops(18) > model.training_flops(6) > 0
     assert model.saved_values(18).wide > 0
-    once = 16 * 16 + 2 * 16 * 8 + GENES * 16  # weights that want gradients of their inputs too
+    once = (
+        16 * 16 + 2 * 16 * 8 + GENES * 16
+    )  # weights that want gradients of their inputs too
     assert mlp().training_flops(10) == 6 * once + 4 * 2 * GENES * 16
 
 

@@ -55,7 +55,12 @@ def write(path, text):
 def columns(store, contig):
     """Letters of every species along a contig."""
     length = store.reference.contig(contig).length
-    return {name: decode(row) for name, row in zip(store.species, store.fetch(contig, 0, length).T, strict=True)}
+    return {
+        name: decode(row)
+        for name, row in zip(
+            store.species, store.fetch(contig, 0, length).T, strict=True
+        )
+    }
 
 
 def test_blocks_become_columns(scratch):
@@ -69,18 +74,33 @@ def test_blocks_become_columns(scratch):
         "rat": "--A--TT-G-A-",
         "dog": "--------C-T-",
     }
-    assert columns(store, "c2") == {"ref": "GGCN", "mus": "GTC-", "rat": "----", "dog": "----"}
+    assert columns(store, "c2") == {
+        "ref": "GGCN",
+        "mus": "GTC-",
+        "rat": "----",
+        "dog": "----",
+    }
     assert decode(store.reference.fetch("c1", 0, 12)) == "NNACgTNAGTTN"
     assert store.covered.tolist() == [[2, 11], [12, 15]]
-    wanted = {"blocks": 4, "without_reference": 1, "repeated_rows": 1, "covered": 12, "covered_twice": 0}
+    wanted = {
+        "blocks": 4,
+        "without_reference": 1,
+        "repeated_rows": 1,
+        "covered": 12,
+        "covered_twice": 0,
+    }
     assert {name: store.meta[name] for name in wanted} == wanted
     assert store.meta["aligned"] == {"ref": 11, "mus": 8, "rat": 5, "dog": 2}
 
 
 def test_the_reference_may_be_another_species(scratch):
-    with pytest.raises(InputError, match="as an earlier block has it, got another base at 1:10"):
+    with pytest.raises(
+        InputError, match="as an earlier block has it, got another base at 1:10"
+    ):
         open_alignment([write(scratch / "bad.maf", MAF)], "rat")
-    store = open_alignment([write(scratch / "a.maf", MAF.replace("9 3 + 50 GTC", "9 3 + 50 TCC"))], "rat")
+    store = open_alignment(
+        [write(scratch / "a.maf", MAF.replace("9 3 + 50 GTC", "9 3 + 50 TCC"))], "rat"
+    )
     assert store.species[0] == "rat"
     assert [contig.name for contig in store.contigs] == ["1"]
     assert columns(store, "1")["mus"][5:12] == "ATG-GTC"
@@ -113,12 +133,17 @@ s mus          5 4 + 9 TTTT
 
 
 def test_a_source_without_a_dot_is_species_and_contig(scratch):
-    store = build_alignment_store(scratch / "out", [write(scratch / "a.maf", MAF.replace("ref.c2", "ref"))])
+    store = build_alignment_store(
+        scratch / "out", [write(scratch / "a.maf", MAF.replace("ref.c2", "ref"))]
+    )
     assert store.species == ["ref", "mus", "rat", "dog"]
     assert [contig[:2] for contig in store.contigs] == [("c1", 12), ("ref", 4)]
     assert columns(store, "ref")["mus"] == "GTC-"
     genome = open_genome([write(scratch / "g.fa", ">c1\nTTACGTNAGTTG\n>c2\nGGCA\n")])
-    with pytest.raises(InputError, match=r"g.fa must have the contig 'ref' .*write ref.CONTIG there. .*c1"):
+    with pytest.raises(
+        InputError,
+        match=r"g.fa must have the contig 'ref' .*write ref.CONTIG there. .*c1",
+    ):
         build_alignment_store(scratch / "no", [scratch / "a.maf"], genome=genome)
     assert not (scratch / "no").exists()
 
@@ -131,35 +156,58 @@ def test_species_that_are_named_may_hold_dots(scratch):
     assert "--species GCA_2.1,GCA_2.3" in cut.doubt
     named = ["GCA_1.1", "GCA_2.3", "GCA_2.1", "mus"]
     for options in ({"species": named}, {"reference": "GCA_1.1", "species": named[1:]}):
-        store = build_alignment_store(scratch / f"out_{len(options)}", [path], **options)
+        store = build_alignment_store(
+            scratch / f"out_{len(options)}", [path], **options
+        )
         assert store.species == named
-        assert list(columns(store, "chr1").values()) == ["ACGTNN", "ACGC--", "ACGA--", "TTTT--"]
+        assert list(columns(store, "chr1").values()) == [
+            "ACGTNN",
+            "ACGC--",
+            "ACGA--",
+            "TTTT--",
+        ]
         assert store.meta["repeated_rows"] == 0
         assert store.doubt == ""
     alone = write(scratch / "b.maf", "\n".join(DOTTED.splitlines()[:4]) + "\n")
     apart = "\na\ns hg.1 0 4 + 9 ACGT\ns GCA_2.{}.chr1 0 4 + 9 ACGA\n"
     (scratch / "apart").mkdir()
-    paths = [write(scratch / "apart" / f"{number}.maf", apart.format(number)) for number in (1, 2)]
+    paths = [
+        write(scratch / "apart" / f"{number}.maf", apart.format(number))
+        for number in (1, 2)
+    ]
     assert "GCA_2.1" in open_alignment(paths).doubt  # never in one block
-    assert "if it is chr1 of GCA_1.1: --reference GCA_1.1" in open_alignment([alone]).doubt
+    assert (
+        "if it is chr1 of GCA_1.1: --reference GCA_1.1" in open_alignment([alone]).doubt
+    )
     assert open_alignment([alone], "GCA_1.1").doubt == ""
     assert open_alignment([write(scratch / "c.maf", MAF)]).doubt == ""
 
 
-@pytest.mark.parametrize(("source", "contig"), [("GCA_1.1.chr1", "chr1"), ("NC_913.3", "NC_913.3")])
+@pytest.mark.parametrize(
+    ("source", "contig"), [("GCA_1.1.chr1", "chr1"), ("NC_913.3", "NC_913.3")]
+)
 def test_a_genome_tells_where_names_were_cut(scratch, source, contig):
-    path = write(scratch / "a.maf", f"##maf version=1\na\ns {source} 0 4 + 6 ACGT\ns mus.x 0 4 + 9 ACGA\n")
+    path = write(
+        scratch / "a.maf",
+        f"##maf version=1\na\ns {source} 0 4 + 6 ACGT\ns mus.x 0 4 + 9 ACGA\n",
+    )
     genome = open_genome([write(scratch / "g.fa", f">{contig}\nACGTAC\n")])
     whole = source.removesuffix(f".{contig}")
-    with pytest.raises(InputError, match=f"Where '{whole}' is the species, name it as the reference"):
+    with pytest.raises(
+        InputError, match=f"Where '{whole}' is the species, name it as the reference"
+    ):
         build_alignment_store(scratch / "out", [path], genome=genome)
     store = build_alignment_store(scratch / "out", [path], whole, genome)
     assert columns(store, contig) == {whole: "ACGTAC", "mus": "ACGA--"}
 
 
 def test_lines_as_old_macs_end_them(scratch):
-    with pytest.raises(InputError, match=r"a.maf must have lines that end in .n, got .r alone.* tr '"):
-        build_alignment_store(scratch / "out", [write(scratch / "a.maf", MAF.replace("\n", "\r"))])
+    with pytest.raises(
+        InputError, match=r"a.maf must have lines that end in .n, got .r alone.* tr '"
+    ):
+        build_alignment_store(
+            scratch / "out", [write(scratch / "a.maf", MAF.replace("\n", "\r"))]
+        )
     store = open_alignment([write(scratch / "b.fa", ">man\rAC\rGT\r>ape\rAC\r-T\r")])
     assert columns(store, "b") == {"man": "ACGT", "ape": "AC-T"}
     assert build_alignment_store(scratch / "dos", [write(scratch / "c.maf", MAF.replace("\n", "\r\n"))]).species == [
@@ -169,7 +217,10 @@ def test_lines_as_old_macs_end_them(scratch):
 
 def random_maf(folder, draw, *, lengths=(90, 40), blocks=25, shuffled):
     """A file of random blocks, and the columns that they mean, where blocks that come first count."""
-    letters = {f"c{number}": draw.choice(list("ACGTacgt"), size) for number, size in enumerate(lengths)}
+    letters = {
+        f"c{number}": draw.choice(list("ACGTacgt"), size)
+        for number, size in enumerate(lengths)
+    }
     wanted = {name: np.full((len(row), 4), GAP) for name, row in letters.items()}
     for name, row in wanted.items():
         row[:, 0] = N
@@ -178,7 +229,15 @@ def random_maf(folder, draw, *, lengths=(90, 40), blocks=25, shuffled):
     for _ in range(blocks):
         contig = draw.choice(list(letters))
         start = int(draw.integers(0, len(letters[contig]) - 1))
-        order.append((contig, start, int(draw.integers(start + 1, min(start + 20, len(letters[contig])) + 1))))
+        order.append(
+            (
+                contig,
+                start,
+                int(
+                    draw.integers(start + 1, min(start + 20, len(letters[contig])) + 1)
+                ),
+            )
+        )
     if not shuffled:
         order.sort()
     text = "##maf version=1\n"
@@ -204,7 +263,9 @@ def test_overlapping_and_unordered_blocks(scratch, monkeypatch, shuffled, togeth
     for module in (alignment_build, alignment_writer):
         monkeypatch.setattr(module, "TOGETHER", together)
     for seed in range(8):
-        path, wanted, letters = random_maf(scratch, np.random.default_rng(seed), shuffled=shuffled)
+        path, wanted, letters = random_maf(
+            scratch, np.random.default_rng(seed), shuffled=shuffled
+        )
         store = build_alignment_store(scratch / f"out_{seed}", [path], "ref")
         order = ["ref", *(f"s{number}" for number in range(3))]
         for contig in store.contigs:
@@ -213,8 +274,13 @@ def test_overlapping_and_unordered_blocks(scratch, monkeypatch, shuffled, togeth
                 assert (found[:, store.species.index(name)] == row).all(), (seed, name)
             known = wanted[contig.name][:, 0] != N
             real = np.where(known, letters[contig.name], "N")
-            assert decode(store.reference.fetch(contig.name, 0, contig.length)) == "".join(real)
-        filled = {name: int(sum((row[:, n] < N).sum() for row in wanted.values())) for n, name in enumerate(order)}
+            assert decode(
+                store.reference.fetch(contig.name, 0, contig.length)
+            ) == "".join(real)
+        filled = {
+            name: int(sum((row[:, n] < N).sum() for row in wanted.values()))
+            for n, name in enumerate(order)
+        }
         assert {name: store.meta["aligned"].get(name, 0) for name in order} == filled
 
 
@@ -228,23 +294,41 @@ def blocks(draw, contig, starts, length=900):
     rows = ["##maf version=1"]
     for start in starts:
         size = int(min(draw.integers(5, 40), length - start))
-        rows += ["", "a score=1", f"s ref.{contig} {start} {size} + {length} {text[start : start + size]}"]
+        rows += [
+            "",
+            "a score=1",
+            f"s ref.{contig} {start} {size} + {length} {text[start : start + size]}",
+        ]
         for name in draw.permutation(["mus", "rat", "dog"])[:2]:
             other = "".join(draw.choice(list("ACGT-"), size))
             rows.append(f"s {name}.x 0 {size - other.count('-')} + 5000 {other}")
     return "\n".join([*rows, ""])
 
 
-@pytest.mark.parametrize("overlap", [False, True], ids=["in order", "over what is written"])
+@pytest.mark.parametrize(
+    "overlap", [False, True], ids=["in order", "over what is written"]
+)
 @pytest.mark.parametrize("stop_at", range(1, 60, 4))
-def test_a_stopped_build_goes_on_behind_the_last_file(scratch, monkeypatch, overlap, stop_at):
+def test_a_stopped_build_goes_on_behind_the_last_file(
+    scratch, monkeypatch, overlap, stop_at
+):
     """Stopped at any block of either pass, then continued: the same store, and no finished file is read again."""
     draw = np.random.default_rng(7)
     later = range(450 - 300 * overlap, 850, 60)
-    texts = [blocks(draw, "c1", range(0, 440, 60)), blocks(draw, "c1", later), blocks(draw, "chr2", range(0, 800, 200))]
-    paths = [write(scratch / f"{number}.maf", text) for number, text in enumerate(texts)]
+    texts = [
+        blocks(draw, "c1", range(0, 440, 60)),
+        blocks(draw, "c1", later),
+        blocks(draw, "chr2", range(0, 800, 200)),
+    ]
+    paths = [
+        write(scratch / f"{number}.maf", text) for number, text in enumerate(texts)
+    ]
     wanted = build_alignment_store(scratch / "whole", paths)
-    seen, stops, passes = [], [stop_at], {"scan_maf": alignment_source.scan_maf, "read_maf": alignment_source.read_maf}
+    seen, stops, passes = (
+        [],
+        [stop_at],
+        {"scan_maf": alignment_source.scan_maf, "read_maf": alignment_source.read_maf},
+    )
 
     def stopping(name):
         def parts(path, *more):
@@ -267,9 +351,13 @@ def test_a_stopped_build_goes_on_behind_the_last_file(scratch, monkeypatch, over
     assert found.meta == wanted.meta
     for contig in ("c1", "chr2"):
         assert columns(found, contig) == columns(wanted, contig)
-        assert decode(found.reference.fetch(contig, 0, 900)) == decode(wanted.reference.fetch(contig, 0, 900))
+        assert decode(found.reference.fetch(contig, 0, 900)) == decode(
+            wanted.reference.fetch(contig, 0, 900)
+        )
     assert np.array_equal(found.covered, wanted.covered)
-    assert {path.name for path in (scratch / "out").rglob("*")} == {p.name for p in (scratch / "whole").rglob("*")}
+    assert {path.name for path in (scratch / "out").rglob("*")} == {
+        p.name for p in (scratch / "whole").rglob("*")
+    }
     finished = {entry for entry in before if entry != before[-1]}
     again = finished & {*seen}
     assert not again or (overlap and again <= {("read_maf", "0.maf")})
@@ -301,7 +389,10 @@ def test_a_genome_fills_what_no_block_reaches(scratch):
     for text, words in (
         (">c2\nGGca\n>c1\nTTacgTnAGTTGA\n", "c1 must have 13 bases"),
         (">c2\nGGca\n", "contig 'c1'"),
-        (">c2\nGGca\n>c1\nTTacgTnAGATG\n", "line 20: .*1 of 3 bases that differ, first at c1:10"),
+        (
+            ">c2\nGGca\n>c1\nTTacgTnAGATG\n",
+            "line 20: .*1 of 3 bases that differ, first at c1:10",
+        ),
     ):
         other = open_genome([write(scratch / "other.fa", text)])
         with pytest.raises(InputError, match=words):
@@ -312,18 +403,27 @@ def test_a_genome_fills_what_no_block_reaches(scratch):
 def test_aligned_fasta(scratch, monkeypatch):
     for module in (alignment_build, alignment_writer):
         monkeypatch.setattr(module, "TOGETHER", 9)
-    first = write(scratch / "gene_1.fa", ">man x\nACg-\nTTA\n>ape\nA-GGNTA\n>cat\nTTTTTTT\n")
+    first = write(
+        scratch / "gene_1.fa", ">man x\nACg-\nTTA\n>ape\nA-GGNTA\n>cat\nTTTTTTT\n"
+    )
     second = write(scratch / "gene_2.msa.fasta", ">ape\nAC\n>man\nAG\n")
     store = build_alignment_store(scratch / "out", [first, second])
     assert store.species == ["man", "ape", "cat"]
-    assert columns(store, "gene_1") == {"man": "ACGTTA", "ape": "A-GNTA", "cat": "TTTTTT"}
+    assert columns(store, "gene_1") == {
+        "man": "ACGTTA",
+        "ape": "A-GNTA",
+        "cat": "TTTTTT",
+    }
     assert columns(store, "gene_2") == {"man": "AG", "ape": "AC", "cat": "--"}
     assert decode(store.reference.fetch("gene_1", 0, 6)) == "ACgTTA"
     assert sorted(path.name for path in store.place.iterdir()) == [
         "contig_0.bin", "contig_1.bin", "covered.bin", "meta.json", "reference",
     ]  # fmt: skip
     genome = open_genome([write(scratch / "g.fa", ">other\nACGTTA\n")])
-    with pytest.raises(InputError, match=r"g.fa must have the contig 'gene_1' of man .*called like its contig"):
+    with pytest.raises(
+        InputError,
+        match=r"g.fa must have the contig 'gene_1' of man .*called like its contig",
+    ):
         build_alignment_store(scratch / "no", [first], genome=genome)
     by_ape = build_alignment_store(scratch / "ape", [first, second], "ape")
     assert columns(by_ape, "gene_1")["man"] == "AG-TTA"
@@ -337,13 +437,25 @@ CUT = ["may be cut off", "fetch it again"]
     [
         (MAF[:-12], ["line 22", "got 3 words", *CUT]),
         (MAF[:-3], ["line 22", "rat.2", "3 bases", "got 1", *CUT]),
-        (MAF.replace("6 + 12 ACg-TNA", "7 + 12 ACg-TNA"), ["line 4", "ref.c1", "7 bases", "got 6", *CUT]),
-        (MAF.replace("AC-TTGA", "AC-TTG").replace("0 6 -", "0 5 -"), ["line 5", "mus.x", "7 letters", "got 6", *CUT]),
+        (
+            MAF.replace("6 + 12 ACg-TNA", "7 + 12 ACg-TNA"),
+            ["line 4", "ref.c1", "7 bases", "got 6", *CUT],
+        ),
+        (
+            MAF.replace("AC-TTGA", "AC-TTG").replace("0 6 -", "0 5 -"),
+            ["line 5", "mus.x", "7 letters", "got 6", *CUT],
+        ),
         (MAF[: MAF.index("s ref.c2")], ["block before line 9", "must have rows", *CUT]),
         (MAF.replace("ACg-TNA", "ACg-T!A"), ["line 4", "ref.c1", "'!'", "column 6"]),
         (MAF.replace("A---TT-", "A---TZ-"), ["line 7", "rat.1", "'Z'", "column 6"]),
-        (MAF.replace("s ref.c1 2 6 +", "s ref.c1 7 6 +"), ["line 4", "within 12 bases", "7 to 13"]),
-        (MAF.replace("s ref.c1 1 3 - 12", "s ref.c1 1 3 - 13"), ["c1 must have 12 bases", "got 13"]),
+        (
+            MAF.replace("s ref.c1 2 6 +", "s ref.c1 7 6 +"),
+            ["line 4", "within 12 bases", "7 to 13"],
+        ),
+        (
+            MAF.replace("s ref.c1 1 3 - 12", "s ref.c1 1 3 - 13"),
+            ["c1 must have 12 bases", "got 13"],
+        ),
         (MAF.replace("a score=1.0\n", ""), ["line 3", "outside a block"]),
         (MAF.replace("i mus.x", "? mus.x"), ["line 6", "one of MAF's"]),
         ("##maf version=1\n", ["blocks of MAF", "neither"]),
@@ -360,10 +472,17 @@ def test_damaged_files_are_one_line_and_leave_nothing(scratch, text, words):
     (scratch / "made").mkdir()
     write(scratch / "bad.maf", text)
     with pytest.raises(InputError) as found:
-        build_alignment_store(scratch / "made" / "out", expand_dna([str(scratch / "bad.maf")]))
+        build_alignment_store(
+            scratch / "made" / "out", expand_dna([str(scratch / "bad.maf")])
+        )
     assert "\n" not in str(found.value)
-    assert all(word in str(found.value) for word in ["bad.maf", *words]), str(found.value)
-    assert [path.name for path in (scratch / "made").iterdir()] in ([], [".building_out.lock"])
+    assert all(word in str(found.value) for word in ["bad.maf", *words]), str(
+        found.value
+    )
+    assert [path.name for path in (scratch / "made").iterdir()] in (
+        [],
+        [".building_out.lock"],
+    )
 
 
 def test_a_cut_gzip_and_a_missing_reference(scratch):
@@ -374,7 +493,9 @@ def test_a_cut_gzip_and_a_missing_reference(scratch):
     with pytest.raises(InputError, match="reference 'rex' .*Did you mean ref"):
         build_alignment_store(scratch / "out", [write(scratch / "a.maf", MAF)], "rex")
     with pytest.raises(InputError, match="reference 'c', got no such record"):
-        build_alignment_store(scratch / "out", [write(scratch / "a.fa", ">a\nA\n>b\nC\n")], "c")
+        build_alignment_store(
+            scratch / "out", [write(scratch / "a.fa", ">a\nA\n>b\nC\n")], "c"
+        )
     assert not (scratch / "out").exists()
 
 
@@ -391,19 +512,35 @@ def test_a_store_is_of_its_files(scratch):
 def test_another_kind_of_store_is_named(scratch):
     genome = open_genome([write(scratch / "g.fa", ">c1\nACGT\n")]).place
     alignment = open_alignment([write(scratch / "a.maf", MAF)]).place
-    with pytest.raises(InputError, match=r"must be an alignment's store, got a genome's .*without data.alignment"):
+    with pytest.raises(
+        InputError,
+        match=r"must be an alignment's store, got a genome's .*without data.alignment",
+    ):
         open_alignment([genome])
-    with pytest.raises(InputError, match="must be a genome's store, got an alignment's .*Its genome is .*/reference;"):
+    with pytest.raises(
+        InputError,
+        match="must be a genome's store, got an alignment's .*Its genome is .*/reference;",
+    ):
         open_genome([alignment])
-    assert open_genome([alignment / "reference"]).contigs == open_alignment([alignment]).contigs
+    assert (
+        open_genome([alignment / "reference"]).contigs
+        == open_alignment([alignment]).contigs
+    )
     assert open_alignment([alignment]).share == 12 / 16
 
 
-@pytest.mark.parametrize("damage", ["meta.json", "contig_1.bin", "covered.bin", "reference/bases.bin", "format"])
+@pytest.mark.parametrize(
+    "damage",
+    ["meta.json", "contig_1.bin", "covered.bin", "reference/bases.bin", "format"],
+)
 def test_damaged_stores_are_refused(scratch, damage):
-    place = build_alignment_store(scratch / "out", [write(scratch / "a.maf", MAF)]).place
+    place = build_alignment_store(
+        scratch / "out", [write(scratch / "a.maf", MAF)]
+    ).place
     if damage == "format":
-        (place / "meta.json").write_text(json.dumps(open_alignment_store(place).meta | {"format": "x"}))
+        (place / "meta.json").write_text(
+            json.dumps(open_alignment_store(place).meta | {"format": "x"})
+        )
     else:
         (place / damage).write_bytes(b"x")
     with pytest.raises(InputError, match=r"[Bb]uild"):
@@ -411,9 +548,18 @@ def test_damaged_stores_are_refused(scratch, damage):
 
 
 def test_windows_bring_other_species_along(scratch):
-    path, wanted, _ = random_maf(scratch, np.random.default_rng(3), lengths=(400, 300), blocks=60, shuffled=False)
+    path, wanted, _ = random_maf(
+        scratch, np.random.default_rng(3), lengths=(400, 300), blocks=60, shuffled=False
+    )
     store = open_alignment([path], "ref")
-    windows = Windows(store.reference, 10, stride=3, least_known=0.0, alignment=store, least_aligned=0.5)
+    windows = Windows(
+        store.reference,
+        10,
+        stride=3,
+        least_known=0.0,
+        alignment=store,
+        least_aligned=0.5,
+    )
     rows = torch.arange(len(windows))
     batch = windows.load(rows, rows, 0)
     assert batch["is_reverse"].any()
@@ -421,7 +567,9 @@ def test_windows_bring_other_species_along(scratch):
     numbers, starts = windows.places(rows.numpy())
     species = ["ref", "s0", "s1", "s2"]
     for row, (number, start) in enumerate(zip(numbers, starts, strict=True)):
-        truth = wanted[store.contigs[number].name][start : start + 10][:, [species.index(n) for n in store.species]]
+        truth = wanted[store.contigs[number].name][start : start + 10][
+            :, [species.index(n) for n in store.species]
+        ]
         if batch["is_reverse"][row]:
             truth = reverse_complement(truth.astype(np.uint8), axis=0)
         assert batch["bases"][row].tolist() == truth[:, 0].tolist()
@@ -443,7 +591,9 @@ def test_windows_bring_other_species_along(scratch):
 def test_windows_of_another_genome_are_refused(scratch):
     store = open_alignment([write(scratch / "a.maf", MAF)])
     other = open_genome([write(scratch / "g.fa", ">c1\nACGT\n>c2\nACGT\n>c3\nACGT\n")])
-    with pytest.raises(InputError, match="c1 must have 4 bases, as .*g.fa says, got 12"):
+    with pytest.raises(
+        InputError, match="c1 must have 4 bases, as .*g.fa says, got 12"
+    ):
         Windows(other, 4, alignment=store)
     with pytest.raises(InputError, match="contig 'c3'"):
         Windows(other, 4, alignment=store, include=["c3"])
@@ -469,7 +619,10 @@ def test_real_alignments_are_as_another_reader_has_them():
         once = times[start:stop] == 1  # where two blocks lie, the first one counts
         found = store.fetch("chr22", start, stop)[once]
         is_base = np.array(list(rows[0][6])) != "-"
-        letters = {row[1].split(".")[0]: np.array(list(row[6].upper()))[is_base][once] for row in rows}
+        letters = {
+            row[1].split(".")[0]: np.array(list(row[6].upper()))[is_base][once]
+            for row in rows
+        }
         for name, column in zip(store.species, found.T, strict=True):
             assert decode(column) == "".join(letters.get(name, ["-"] * len(column)))
     assert store.meta["covered"] + store.meta["covered_twice"] == 219_293

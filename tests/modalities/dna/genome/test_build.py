@@ -12,7 +12,12 @@ import pytest
 from r2mae.data.kinds import kind_of_path
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome import files as dna_files
-from r2mae.modalities.dna.genome.bases import COMPLEMENT, decode, encode, reverse_complement
+from r2mae.modalities.dna.genome.bases import (
+    COMPLEMENT,
+    decode,
+    encode,
+    reverse_complement,
+)
 from r2mae.modalities.dna.genome.build import build_genome_store, file_stem, open_genome
 from r2mae.modalities.dna.genome.files import expand_dna
 from r2mae.modalities.dna.genome.store import open_genome_store
@@ -29,7 +34,9 @@ def bgzip(data, size=40):
     for part in [*(data[at : at + size] for at in range(0, len(data), size)), b""]:
         packer = zlib.compressobj(6, zlib.DEFLATED, -15)
         body = packer.compress(part) + packer.flush()
-        head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0" + struct.pack("<H", len(body) + 25)
+        head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0" + struct.pack(
+            "<H", len(body) + 25
+        )
         made += head + body + struct.pack("<II", zlib.crc32(part), len(part))
     return made
 
@@ -43,24 +50,39 @@ def write(path, data):
 @pytest.mark.parametrize("block", [1 << 22, 7, 1])
 def test_every_base_is_kept_wherever_blocks_cut(scratch, monkeypatch, pack, block):
     monkeypatch.setattr(dna_files, "BLOCK", block)
-    store = build_genome_store(scratch / "out", [write(scratch / "a.fa.gz", pack(FASTA))])
-    assert [contig[:2] for contig in store.contigs] == [("one", 12), ("two", 4), ("three", 7)]
+    store = build_genome_store(
+        scratch / "out", [write(scratch / "a.fa.gz", pack(FASTA))]
+    )
+    assert [contig[:2] for contig in store.contigs] == [
+        ("one", 12),
+        ("two", 4),
+        ("three", 7),
+    ]
     assert decode(store.fetch("one", 0, 12)) == "ACGTacgtNNNn"
     assert decode(store.fetch("two", 0, 4)) == "TTnn"
     assert decode(store.fetch("three", 2, 5)) == "TTA"
     assert store.unknown.tolist() == [[8, 12], [14, 16]]
     assert store.meta["counts"] == {"A": 5, "C": 3, "G": 3, "T": 6, "N": 6}
     assert store.meta["soft_masked"] == 7
-    assert store.fingerprint == build_genome_store(scratch / "plain", [write(scratch / "b.fa", FASTA)]).fingerprint
+    assert (
+        store.fingerprint
+        == build_genome_store(
+            scratch / "plain", [write(scratch / "b.fa", FASTA)]
+        ).fingerprint
+    )
 
 
 @pytest.mark.parametrize("block", [1 << 22, 7, 1])
 @pytest.mark.parametrize("ends", [b"\r", b"\r\n", b"\r\r\n"])
 def test_lines_of_other_systems(scratch, monkeypatch, block, ends):
     monkeypatch.setattr(dna_files, "BLOCK", block)
-    wanted = build_genome_store(scratch / "unix", [write(scratch / "a.fa", FASTA.replace(b"\r", b""))])
+    wanted = build_genome_store(
+        scratch / "unix", [write(scratch / "a.fa", FASTA.replace(b"\r", b""))]
+    )
     other = write(scratch / "b.fa", FASTA.replace(b"\r", b"").replace(b"\n", ends))
-    assert build_genome_store(scratch / "other", [other]).fingerprint == wanted.fingerprint
+    assert (
+        build_genome_store(scratch / "other", [other]).fingerprint == wanted.fingerprint
+    )
 
 
 def peak(job):
@@ -78,14 +100,31 @@ def test_memory_does_not_grow_with_the_genome(scratch, monkeypatch):
     peaks = []
     for size in (1, 8):
         lines = "".join(f"{'ACgtN' * 12}\n" for _ in range(2000 * size))
-        path = write(scratch / f"{size}.fa.gz", gzip.compress(f">a\n{lines}>b\n{lines}".encode()))
-        peaks.append(peak(lambda path=path, size=size: build_genome_store(scratch / f"out_{size}", [path])))
+        path = write(
+            scratch / f"{size}.fa.gz", gzip.compress(f">a\n{lines}>b\n{lines}".encode())
+        )
+        peaks.append(
+            peak(
+                lambda path=path, size=size: build_genome_store(
+                    scratch / f"out_{size}", [path]
+                )
+            )
+        )
     assert peaks[1] < peaks[0] * 1.2, peaks
 
 
 def test_fingerprint_changes_with_a_base_a_mask_and_a_name(scratch):
-    words = [b">a\nACGT\n", b">a\nACGA\n", b">a\nACGt\n", b">b\nACGT\n", b">a\nACG\n>T\nA\n"]
-    stores = [build_genome_store(scratch / str(n), [write(scratch / f"{n}.fa", w)]) for n, w in enumerate(words)]
+    words = [
+        b">a\nACGT\n",
+        b">a\nACGA\n",
+        b">a\nACGt\n",
+        b">b\nACGT\n",
+        b">a\nACG\n>T\nA\n",
+    ]
+    stores = [
+        build_genome_store(scratch / str(n), [write(scratch / f"{n}.fa", w)])
+        for n, w in enumerate(words)
+    ]
     assert len({store.fingerprint for store in stores}) == len(words)
 
 
@@ -120,23 +159,37 @@ def test_complements():
 def test_bad_input_is_one_line_and_leaves_nothing(scratch, data, words):
     write(scratch / "bad.fa", data)
     with pytest.raises(InputError) as found:
-        build_genome_store(scratch / "made" / "out", expand_dna([str(scratch / "bad.fa")]))
+        build_genome_store(
+            scratch / "made" / "out", expand_dna([str(scratch / "bad.fa")])
+        )
     assert "\n" not in str(found.value)
     assert all(word in str(found.value) for word in ["bad.fa", *words])
-    left = [path.name for path in (scratch / "made").glob("*")] if (scratch / "made").exists() else []
+    left = (
+        [path.name for path in (scratch / "made").glob("*")]
+        if (scratch / "made").exists()
+        else []
+    )
     assert left in ([], [".building_out.lock"])
 
 
 def test_files_that_share_names_need_names_by_file(scratch):
-    paths = [write(scratch / "x.fa", b">X\nAC\n"), write(scratch / "y.fna.gz", gzip.compress(b">X\nGT\n"))]
-    with pytest.raises(InputError, match=r"y.fna.gz: record X .*x.fa too. .*--name-by-file"):
+    paths = [
+        write(scratch / "x.fa", b">X\nAC\n"),
+        write(scratch / "y.fna.gz", gzip.compress(b">X\nGT\n")),
+    ]
+    with pytest.raises(
+        InputError, match=r"y.fna.gz: record X .*x.fa too. .*--name-by-file"
+    ):
         build_genome_store(scratch / "out", paths)
     store = build_genome_store(scratch / "out", paths, name_by_file=True)
     assert [contig.name for contig in store.contigs] == ["x:X", "y:X"]
     assert decode(store.fetch("y:X", 0, 2)) == "GT"
     (scratch / "more").mkdir()
     paths.append(write(scratch / "more" / "x.fa", b">X\nAC\n"))
-    with pytest.raises(InputError, match=r"more/x.fa: record x:X .*/x.fa too. .*called apart: rename one") as found:
+    with pytest.raises(
+        InputError,
+        match=r"more/x.fa: record x:X .*/x.fa too. .*called apart: rename one",
+    ) as found:
         build_genome_store(scratch / "both", paths, name_by_file=True)
     assert "--name-by-file" not in str(found.value)
     assert file_stem(scratch / "a.b.msa.fasta.gz") == "a.b"
@@ -174,16 +227,28 @@ def test_files_get_a_store_in_the_cache(scratch):
     path = write(scratch / "a.fa", b">a\nACGT\n")
     store = open_genome([path])
     assert store.place.is_relative_to(scratch / "cache")
-    assert open_genome([store.place]).fingerprint == open_genome([path]).fingerprint == store.fingerprint
+    assert (
+        open_genome([store.place]).fingerprint
+        == open_genome([path]).fingerprint
+        == store.fingerprint
+    )
     write(path, b">a\nACGTA\n")
     assert open_genome([path]).meta["bases"] == 5
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"), [("1", "'chr1'"), ("chrX", "'X'"), ("MT", "'chrM'"), ("chr22", "Did you mean chr2")]
+    ("name", "wanted"),
+    [
+        ("1", "'chr1'"),
+        ("chrX", "'X'"),
+        ("MT", "'chrM'"),
+        ("chr22", "Did you mean chr2"),
+    ],
 )
 def test_a_missing_contig_gets_a_hint(scratch, name, wanted):
-    store = open_genome([write(scratch / "a.fa", b">chr1\nA\n>X\nC\n>chrM\nG\n>chr2\nA\n")])
+    store = open_genome(
+        [write(scratch / "a.fa", b">chr1\nA\n>X\nC\n>chrM\nG\n>chr2\nA\n")]
+    )
     with pytest.raises(InputError, match=wanted):
         store.contig(name)
 
@@ -199,13 +264,27 @@ def test_what_is_not_in_a_contig_is_refused_or_padded(scratch):
 
 def test_other_files_are_named(scratch):
     (scratch / "folder").mkdir()
-    for name, words in (("folder", "got a folder that is no store. Name the files"), ("none.fa", "got none")):
-        with pytest.raises(InputError, match=f"{name} must be a file, or a glob that matches some, {words}"):
+    for name, words in (
+        ("folder", "got a folder that is no store. Name the files"),
+        ("none.fa", "got none"),
+    ):
+        with pytest.raises(
+            InputError,
+            match=f"{name} must be a file, or a glob that matches some, {words}",
+        ):
             expand_dna([name])
-    with pytest.raises(InputError, match=r"begin with '>'.*Alignments are read with data.alignment"):
-        open_genome([write(scratch / "a.maf", b"##maf version=1\na\ns a.b 0 1 + 1 A\n")])
+    with pytest.raises(
+        InputError, match=r"begin with '>'.*Alignments are read with data.alignment"
+    ):
+        open_genome(
+            [write(scratch / "a.maf", b"##maf version=1\na\ns a.b 0 1 + 1 A\n")]
+        )
     (scratch / "folder" / "meta.json").write_text("[1]")
-    kinds = {"a.maf": "a MAF file", "none.fa": "nothing", "folder": "a folder with a meta.json that says no kind"}
+    kinds = {
+        "a.maf": "a MAF file",
+        "none.fa": "nothing",
+        "folder": "a folder with a meta.json that says no kind",
+    }
     for name, data, kind in (
         ("a.fa.gz", PACKED, "a FASTA file"),
         ("cut.gz", PACKED[:15], "a file"),
@@ -213,7 +292,9 @@ def test_other_files_are_named(scratch):
     ):
         write(scratch / name, data)
         kinds[name] = kind
-    assert all(kind_of_path(scratch / name).startswith(kind) for name, kind in kinds.items())
+    assert all(
+        kind_of_path(scratch / name).startswith(kind) for name, kind in kinds.items()
+    )
 
 
 @pytest.mark.parametrize("damage", ["meta", "bases", "unknown", "format"])
@@ -246,16 +327,25 @@ def test_real_genomes_are_as_another_reader_has_them():
 
 
 def test_rows_of_tables_are_contigs(scratch):
-    for folder, text in (("a", "sequence,label\nACgtN,1\nGGG,0\n"), ("b", "sequence\nTTTT\n")):
+    for folder, text in (
+        ("a", "sequence,label\nACgtN,1\nGGG,0\n"),
+        ("b", "sequence\nTTTT\n"),
+    ):
         (scratch / folder).mkdir()
         (scratch / folder / "train.csv").write_text(text)
     genome = open_genome(expand_dna(["*/train.csv"]))
-    assert [contig.name for contig in genome.contigs] == ["a/train/0", "a/train/1", "b/train/0"]
+    assert [contig.name for contig in genome.contigs] == [
+        "a/train/0",
+        "a/train/1",
+        "b/train/0",
+    ]
     assert decode(genome.fetch("a/train/0", 0, 5)) == "ACgtN"
     assert decode(genome.fetch("b/train/0", 0, 4)) == "TTTT"
     (scratch / "b" / "train.csv").write_text("seq\nTTTT\n")
     with pytest.raises(InputError, match="must have the column 'sequence', got seq"):
         open_genome(expand_dna(["b/train.csv"]))
     (scratch / "b" / "train.csv").write_text("sequence\nTTTT\nACXT\n")
-    with pytest.raises(InputError, match="row 1 of sequence must hold IUPAC letters, got 'X' at base 3"):
+    with pytest.raises(
+        InputError, match="row 1 of sequence must hold IUPAC letters, got 'X' at base 3"
+    ):
         open_genome(expand_dna(["b/train.csv"]))

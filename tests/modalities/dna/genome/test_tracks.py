@@ -40,7 +40,9 @@ def genome(scratch):
 def test_forms_agree(scratch, genome, monkeypatch, name, together, packed):
     monkeypatch.setattr(tracks, "_TOGETHER", together)
     path = scratch / (name + ".gz" * packed)
-    path.write_bytes(gzip.compress(FORMS[name].encode()) if packed else FORMS[name].encode())
+    path.write_bytes(
+        gzip.compress(FORMS[name].encode()) if packed else FORMS[name].encode()
+    )
     track = open_track(path, genome)
     for contig, wanted in WANTED.items():
         found = track.fetch(genome, contig, 0, len(wanted))
@@ -67,8 +69,14 @@ def test_names_of_contigs(scratch, genome):
         ("c1\t0\t9\t0.5\n", ["c1", "within 8 bases", "got 9", "line 1"]),
         ("fixedStep chrom=c1 start=0 step=1\n1\n", ["line 1", "numbers from 1"]),
         ("fixedStep chrom=c1 start=1 step=0\n1\n2\n", ["line 1", "numbers from 1"]),
-        ("fixedStep chrom=c1 start=1 step=1 span=2\n1\n2\n", ["line 1", "a span of its step at most"]),
-        ("fixedStep chrom=c1 start=1 step=1\n1 2\n3 4\n \n\t\n", ["line 2", "1 words of fixedStep"]),
+        (
+            "fixedStep chrom=c1 start=1 step=1 span=2\n1\n2\n",
+            ["line 1", "a span of its step at most"],
+        ),
+        (
+            "fixedStep chrom=c1 start=1 step=1\n1 2\n3 4\n \n\t\n",
+            ["line 2", "1 words of fixedStep"],
+        ),
         ("c1\t0\t1\nc1\t1\t2\t3\t4\n", ["words of table"]),
         ("c1\t0\t1\tinf\n", ["line 1", "inf"]),
         ("c1\t0\t1\tx\n", ["line 1", "x"]),
@@ -76,8 +84,14 @@ def test_names_of_contigs(scratch, genome):
         ("fixedStep chrom=c1 step=1\n1\n", ["line 1", "chrom and start"]),
         ("fixedStep chrom=c1 start=x step=1\n1\n", ["line 1", "chrom and start"]),
         ("variableStep chrom=c1\n1 2\n1\n", ["line 3", "2 words of variableStep"]),
-        ("c1\t0\t1\t1\nc2\t0\t1\t1\nc2\t1.5\t3\t1\n", ["line 3", "4 words of bedGraph"]),
-        ("fixedStep chrom=c1 start=1 step=1\n1\n2 3\n4\n", ["line 3", "1 words of fixedStep"]),
+        (
+            "c1\t0\t1\t1\nc2\t0\t1\t1\nc2\t1.5\t3\t1\n",
+            ["line 3", "4 words of bedGraph"],
+        ),
+        (
+            "fixedStep chrom=c1 start=1 step=1\n1\n2 3\n4\n",
+            ["line 3", "1 words of fixedStep"],
+        ),
         ("chr1\t0\t1\t0.5\n", ["contigs of", "'chr1'", "Did you mean c1", "aliases"]),
         ("", ["no value"]),
         ("hello\n", ["line 1", "wiggle, bedGraph", "1 words"]),
@@ -88,8 +102,12 @@ def test_bad_tracks_are_one_line_and_leave_nothing(scratch, genome, text, words)
     (scratch / "bad.wig").write_text(text)
     with pytest.raises(InputError) as found:
         open_track(scratch / "bad.wig", genome)
-    assert all(word in str(found.value) for word in ["bad.wig", *words]), str(found.value)
-    assert not [path for path in (scratch / "cache").rglob("*track*") if path.suffix != ".lock"]
+    assert all(word in str(found.value) for word in ["bad.wig", *words]), str(
+        found.value
+    )
+    assert not [
+        path for path in (scratch / "cache").rglob("*track*") if path.suffix != ".lock"
+    ]
     with pytest.raises(InputError, match="nothing there"):
         open_track(scratch / "none.wig", genome)
 
@@ -101,7 +119,12 @@ def test_windows_bring_values_along(scratch, genome):
     rows = torch.arange(len(windows)).repeat(10)
     batch = windows.load(rows, torch.arange(len(rows)), 0)
     starts = windows.starts(rows.numpy())
-    wanted = np.stack([np.array(WANTED["c1"] + WANTED["c2"], dtype=np.float32)[start : start + 4] for start in starts])
+    wanted = np.stack(
+        [
+            np.array(WANTED["c1"] + WANTED["c2"], dtype=np.float32)[start : start + 4]
+            for start in starts
+        ]
+    )
     turn = batch["is_reverse"].numpy()
     assert turn.any()
     wanted[turn] = wanted[turn, ::-1]
@@ -113,7 +136,9 @@ def test_windows_bring_values_along(scratch, genome):
 def test_a_real_track():
     folder = SHARED / "dna" / "human_mito"
     genome = open_genome([folder / "NC_012920.1.fa"])
-    track = open_track(folder / "chrM.phyloP100way.wigFix.gz", genome, {"chrM": "NC_012920.1"})
+    track = open_track(
+        folder / "chrM.phyloP100way.wigFix.gz", genome, {"chrM": "NC_012920.1"}
+    )
     with gzip.open(folder / "chrM.phyloP100way.wigFix.gz", "rt") as file:
         values = [float(line) for line in file if line[0] != "f"]
     assert np.allclose(track.values, np.array(values, dtype=np.float32))

@@ -12,7 +12,13 @@ from r2mae.data.stream import Stream
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GAP, decode, encode, reverse_complement
 from r2mae.modalities.dna.genome.build import open_genome
-from r2mae.modalities.dna.genome.intervals import intersect, invert, merge, overlap, parse_intervals
+from r2mae.modalities.dna.genome.intervals import (
+    intersect,
+    invert,
+    merge,
+    overlap,
+    parse_intervals,
+)
 from r2mae.modalities.dna.genome.windows import Windows
 from r2mae.modalities.dna.schema import DnaData
 from r2mae.modalities.dna.splits import open_windows
@@ -30,14 +36,22 @@ def make_genome(folder, sizes, *, unknown=0.1, seed=0):
             letters[start : start + draw.integers(1, 10)] = "N"
         records[f"c{number}"] = "".join(letters)
     path = folder / "genome.fa"
-    path.write_text("".join(f">{name}\n{letters}\n" for name, letters in records.items()))
+    path.write_text(
+        "".join(f">{name}\n{letters}\n" for name, letters in records.items())
+    )
     return open_genome([path]), records
 
 
 def all_windows(windows):
     """(contig, start) of every window."""
     numbers, starts = windows.places(np.arange(len(windows)))
-    return list(zip([windows.genome.contigs[n].name for n in numbers], starts.tolist(), strict=True))
+    return list(
+        zip(
+            [windows.genome.contigs[n].name for n in numbers],
+            starts.tolist(),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize("stride", [1, 3, 8, 20])
@@ -54,13 +68,17 @@ def test_windows_are_those_of_a_plain_loop(scratch, monkeypatch, stride, least_k
     ]
     assert all_windows(windows) == wanted
     assert windows.too_short == 1
-    in_all = sum(len(range(0, len(letters) - 7, stride)) for letters in records.values())
+    in_all = sum(
+        len(range(0, len(letters) - 7, stride)) for letters in records.values()
+    )
     assert windows.left_out == in_all - len(wanted)
     batch = windows.load(torch.arange(len(windows)), None, 0)
     for row, (name, start) in enumerate(wanted):
         letters = records[name][start : start + 8]
         assert decode(batch["bases"][row].numpy().astype(np.uint8)) == letters.upper()
-        assert batch["is_repeat"][row].tolist() == [letter.islower() for letter in letters]
+        assert batch["is_repeat"][row].tolist() == [
+            letter.islower() for letter in letters
+        ]
     assert not batch["is_reverse"].any()
     assert batch["bases"].dtype == torch.int64
 
@@ -77,12 +95,22 @@ def test_strands_follow_from_the_position(scratch):
         codes = plain["bases"][row].numpy().astype(np.uint8)
         wanted = reverse_complement(codes) if turned["is_reverse"][row] else codes
         assert turned["bases"][row].tolist() == wanted.tolist()
-        repeats = plain["is_repeat"][row].flip(0) if turned["is_reverse"][row] else plain["is_repeat"][row]
+        repeats = (
+            plain["is_repeat"][row].flip(0)
+            if turned["is_reverse"][row]
+            else plain["is_repeat"][row]
+        )
         assert torch.equal(turned["is_repeat"][row], repeats)
     again = windows.load(rows.flip(0), rows.flip(0) + 1000, 3)
     assert torch.equal(again["bases"].flip(0), turned["bases"])
-    assert not torch.equal(windows.load(rows, rows + 1000, 4)["is_reverse"], turned["is_reverse"])
-    assert not Windows(genome, 16, both_strands=False).load(rows[:50], rows[:50], 3)["is_reverse"].any()
+    assert not torch.equal(
+        windows.load(rows, rows + 1000, 4)["is_reverse"], turned["is_reverse"]
+    )
+    assert (
+        not Windows(genome, 16, both_strands=False)
+        .load(rows[:50], rows[:50], 3)["is_reverse"]
+        .any()
+    )
 
 
 def test_what_is_held_out_shares_no_base(scratch):
@@ -90,31 +118,49 @@ def test_what_is_held_out_shares_no_base(scratch):
     held = ["c0:101-180", "c1"]
     train = Windows(genome, 16, stride=1, exclude=held)
     test = Windows(genome, 16, stride=4, include=held)
-    seen = {(name, start + place) for name, start in all_windows(train) for place in range(16)}
-    kept = {(name, start + place) for name, start in all_windows(test) for place in range(16)}
+    seen = {
+        (name, start + place)
+        for name, start in all_windows(train)
+        for place in range(16)
+    }
+    kept = {
+        (name, start + place)
+        for name, start in all_windows(test)
+        for place in range(16)
+    }
     assert not seen & kept
     assert ("c0", 99) in seen
     assert ("c0", 180) in seen
     assert min(place for name, place in kept if name == "c0") == 100
     assert {name for name, _ in kept} == {"c0", "c1"}
     assert len(train) == (100 - 15) + (120 - 15)
-    assert train.fingerprint != test.fingerprint != Windows(genome, 16, stride=1, include=held).fingerprint
+    assert (
+        train.fingerprint
+        != test.fingerprint
+        != Windows(genome, 16, stride=1, include=held).fingerprint
+    )
 
 
 @pytest.mark.parametrize("stride", [3, 5])
 @pytest.mark.parametrize("sizes", [[400], [100, 7, 300, 61]])
-def test_windows_that_overlap_are_held_out_with_their_neighbours(scratch, stride, sizes):
+def test_windows_that_overlap_are_held_out_with_their_neighbours(
+    scratch, stride, sizes
+):
     windows = Windows(make_genome(scratch, sizes)[0], 8, stride=stride)
     parts = hold_out(windows, 0.1)
     covered = []
     for part in parts:
         places = all_windows(part)
         assert set(places) < set(all_windows(windows))
-        covered.append({(name, at) for name, start in places for at in range(start, start + 8)})
+        covered.append(
+            {(name, at) for name, start in places for at in range(start, start + 8)}
+        )
     assert not covered[0] & covered[1]
     assert 0.05 < len(parts[1]) / len(windows) < 0.25
     assert len(parts[0]) > 0.5 * len(windows)
-    assert len(hold_out(Windows(windows.genome, 8), 0.1)[1]) == round(0.1 * len(Windows(windows.genome, 8)))
+    assert len(hold_out(Windows(windows.genome, 8), 0.1)[1]) == round(
+        0.1 * len(Windows(windows.genome, 8))
+    )
 
 
 def test_the_fingerprint_is_of_the_intervals_not_of_their_file(scratch):
@@ -146,9 +192,15 @@ def test_windows_go_through_the_stream(scratch):
         ({"length": 30, "include": ["c0:1-20"]}, ["longest sequence", "20, got 30"]),
         ({"length": 50, "include": ["c1"]}, ["none of 1", "data.least_known"]),
         ({"length": 10, "include": ["c9"]}, ["contig 'c9'", "Known: c0, c1"]),
-        ({"length": 10, "include": ["c0:90-101"]}, ["c0 must hold bases 89 to 101", "got 100"]),
+        (
+            {"length": 10, "include": ["c0:90-101"]},
+            ["c0 must hold bases 89 to 101", "got 100"],
+        ),
         ({"length": 10, "exclude": ["c0:20-10"]}, ["c0:20-10", "end after it starts"]),
-        ({"length": 10, "include": ["c0"], "exclude": ["c0"]}, ["longest sequence", " 0, got 10"]),
+        (
+            {"length": 10, "include": ["c0"], "exclude": ["c0"]},
+            ["longest sequence", " 0, got 10"],
+        ),
         ({"length": 10, "include": ["none.bed"]}, ["none.bed", "nothing there"]),
     ],
 )
@@ -164,9 +216,14 @@ def test_intervals_in_words_and_in_bed(scratch):
     path = scratch / "genome.fa"
     path.write_text(f">HLA:01\n{'A' * 50}\n>b\n{'C' * 2000}\n")
     genome = open_genome([path])
-    assert parse_intervals(["HLA:01", "b:1,001-1,010"], genome).tolist() == [[0, 50], [1050, 1060]]
+    assert parse_intervals(["HLA:01", "b:1,001-1,010"], genome).tolist() == [
+        [0, 50],
+        [1050, 1060],
+    ]
     assert parse_intervals(["HLA:01:11-20"], genome).tolist() == [[10, 20]]
-    (scratch / "some.bed").write_text("track name=x\nb\t0\t10\tname\nb\t5\t20\n# no\nHLA:01\t1\t2\n")
+    (scratch / "some.bed").write_text(
+        "track name=x\nb\t0\t10\tname\nb\t5\t20\n# no\nHLA:01\t1\t2\n"
+    )
     assert parse_intervals(["some.bed"], genome).tolist() == [[1, 2], [50, 70]]
     (scratch / "bad.bed").write_text("b\t0\t10\nb\tx\t20\n")
     with pytest.raises(InputError, match=r"bad.bed: line 2 .*contig, start, stop"):
@@ -176,26 +233,59 @@ def test_intervals_in_words_and_in_bed(scratch):
 def test_a_bed_file_of_old_macs_is_refused(scratch):
     genome, _ = make_genome(scratch, [400])
     (scratch / "some.bed").write_bytes(b"c0\t0\t10\rc0\t90\t120\r")
-    with pytest.raises(InputError, match=r"some.bed must have lines that end in .n, got .r alone"):
+    with pytest.raises(
+        InputError, match=r"some.bed must have lines that end in .n, got .r alone"
+    ):
         parse_intervals(["some.bed"], genome)
 
 
 @pytest.mark.parametrize(
     ("settings", "split", "words"),
     [
-        ({"include": ["c0"], "test": ["c0"]}, "train", ["data.test [c0]", "in data.include [c0], got 0 at most"]),
+        (
+            {"include": ["c0"], "test": ["c0"]},
+            "train",
+            ["data.test [c0]", "in data.include [c0], got 0 at most"],
+        ),
         ({"test": ["c0", "c1"]}, "train", ["data.test [c0, c1]", "genome.fa, got 0"]),
-        ({"include": ["c0"], "exclude": ["c0"]}, "train", ["data.exclude [c0]", "in data.include [c0], got 0"]),
-        ({"exclude": ["c1"], "test": ["c0:1-395"]}, "train", ["data.test [c0:1-395]", "genome.fa, got 5 at most"]),
-        ({"exclude": ["c1"], "test": ["c1"]}, "test", ["data.exclude [c1]", "in data.test [c1], got 0 at most"]),
-        ({"include": ["c0:1-7"], "test": ["c1"]}, "train", ["data.include [c0:1-7] must hold a window", "got 7"]),
-        ({"test": ["c0:1-7"]}, "test", ["data.test [c0:1-7] must hold a window", "8 bases, got 7"]),
-        ({"length": 401}, "train", ["data.length must be at most the longest", "400, got 401"]),
+        (
+            {"include": ["c0"], "exclude": ["c0"]},
+            "train",
+            ["data.exclude [c0]", "in data.include [c0], got 0"],
+        ),
+        (
+            {"exclude": ["c1"], "test": ["c0:1-395"]},
+            "train",
+            ["data.test [c0:1-395]", "genome.fa, got 5 at most"],
+        ),
+        (
+            {"exclude": ["c1"], "test": ["c1"]},
+            "test",
+            ["data.exclude [c1]", "in data.test [c1], got 0 at most"],
+        ),
+        (
+            {"include": ["c0:1-7"], "test": ["c1"]},
+            "train",
+            ["data.include [c0:1-7] must hold a window", "got 7"],
+        ),
+        (
+            {"test": ["c0:1-7"]},
+            "test",
+            ["data.test [c0:1-7] must hold a window", "8 bases, got 7"],
+        ),
+        (
+            {"length": 401},
+            "train",
+            ["data.length must be at most the longest", "400, got 401"],
+        ),
     ],
 )
 def test_the_key_that_leaves_nothing_is_named(scratch, settings, split, words):
     make_genome(scratch, [400, 300])
-    listed = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    listed = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in settings.items()
+    }
     section = DnaData(**{"root": "genome.fa", "length": 8} | listed)
     with pytest.raises(InputError) as found:
         open_windows(section, split)
@@ -206,13 +296,24 @@ def test_interval_arithmetic_is_that_of_sets():
     draw = np.random.default_rng(0)
     for _ in range(50):
         first, second = (
-            merge(np.sort(draw.integers(0, 60, (draw.integers(0, 6), 2)), axis=1) + np.array([0, 1])) for _ in range(2)
+            merge(
+                np.sort(draw.integers(0, 60, (draw.integers(0, 6), 2)), axis=1)
+                + np.array([0, 1])
+            )
+            for _ in range(2)
         )
-        sets = [{place for start, stop in part for place in range(start, stop)} for part in (first, second)]
+        sets = [
+            {place for start, stop in part for place in range(start, stop)}
+            for part in (first, second)
+        ]
         both = intersect(first, second)
-        assert {place for start, stop in both for place in range(start, stop)} == sets[0] & sets[1]
+        assert {place for start, stop in both for place in range(start, stop)} == sets[
+            0
+        ] & sets[1]
         rest = invert(first, 61)
-        assert {place for start, stop in rest for place in range(start, stop)} == set(range(61)) - sets[0]
+        assert {place for start, stop in rest for place in range(start, stop)} == set(
+            range(61)
+        ) - sets[0]
         starts = np.arange(-5, 60)
         wanted = [len(sets[0] & set(range(start, start + 7))) for start in starts]
         assert overlap(first, starts, 7).tolist() == wanted
@@ -227,12 +328,16 @@ def test_rows_are_the_same_mapped_or_read(scratch, dtype):
     values = np.random.default_rng(0).integers(0, 200, 500).astype(dtype)
     values.tofile("values.bin")
     starts = np.array([0, 490, 3, 3, 77])
-    mapped, read = (MappedArray(scratch / "values.bin", dtype, 500, most) for most in (1 << 20, 0))
+    mapped, read = (
+        MappedArray(scratch / "values.bin", dtype, 500, most) for most in (1 << 20, 0)
+    )
     assert mapped.file is None
     assert read.file is not None
     for array in (mapped, read):
         rows = array.take(starts, 10)
-        assert np.array_equal(rows, np.stack([values[start : start + 10] for start in starts]))
+        assert np.array_equal(
+            rows, np.stack([values[start : start + 10] for start in starts])
+        )
         rows[:] = 0  # a copy: the file stays
         assert array.take(starts[:0], 10).shape == (0, 10)
     assert np.array_equal(np.fromfile("values.bin", dtype), values)

@@ -20,7 +20,13 @@ PUBLISHED = Conservation(0.1, True, 0.1, 7, 0.1, 0.5)
 
 def conv(num_others=0, **more):
     torch.manual_seed(0)
-    shape = {"width": 16, "depth": 3, "kernel": 3, "dilations": (1, 2), "num_others": num_others}
+    shape = {
+        "width": 16,
+        "depth": 3,
+        "kernel": 3,
+        "dilations": (1, 2),
+        "num_others": num_others,
+    }
     return varied(MaskedDnaConv(length=LENGTH, **shape, **more))
 
 
@@ -28,13 +34,31 @@ def transformer(num_others=0, kmer=1, **more):
     torch.manual_seed(0)
     codec = find_codec(None, kmer)
     size = len(codec.tokenizer)
-    ends = {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2}
-    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-    whole = AutoModelForMaskedLM.from_config(ModernBertConfig(vocab_size=size, **shape, **ends))
+    ends = {
+        "pad_token_id": 0,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    shape = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+    }
+    whole = AutoModelForMaskedLM.from_config(
+        ModernBertConfig(vocab_size=size, **shape, **ends)
+    )
     bases = tuple(codec.kmers.tolist()) if kmer == 1 else None
     vocabulary = Vocabulary(size, 3, 0, (0, 1, 2, 3, 4))
     model = MaskedDnaTransformer(
-        whole, vocabulary, length=LENGTH // kmer + 2, num_others=num_others, bases=bases, **more
+        whole,
+        vocabulary,
+        length=LENGTH // kmer + 2,
+        num_others=num_others,
+        bases=bases,
+        **more,
     )
     return varied(model)
 
@@ -54,27 +78,41 @@ def make_batch(num_others=0, rows=ROWS):
     draw = torch.Generator().manual_seed(1)
     bases = torch.randint(0, 4, (rows, LENGTH), generator=draw)
     bases[0, :9] = 4
-    batch = {"bases": bases, "positions": torch.arange(rows), "indices": torch.arange(rows)}
+    batch = {
+        "bases": bases,
+        "positions": torch.arange(rows),
+        "indices": torch.arange(rows),
+    }
     batch |= {"is_repeat": torch.rand(rows, LENGTH, generator=draw) < 0.3}
     batch |= {"phylop": torch.randn(rows, LENGTH, generator=draw) * 3}
     batch |= {"phastcons": torch.rand(rows, LENGTH, generator=draw) ** 9}
     if num_others:
-        batch["others"] = torch.randint(0, 6, (rows, LENGTH, num_others), generator=draw, dtype=torch.uint8)
+        batch["others"] = torch.randint(
+            0, 6, (rows, LENGTH, num_others), generator=draw, dtype=torch.uint8
+        )
     return find_codec(None, 1).encode(batch)
 
 
 def hide(model, batch, ratio=0.3, seed=0):
     eligible = model.eligible(batch)
     ratios = torch.full((len(eligible),), ratio, dtype=torch.float64)
-    mask = sample_mask("random", eligible, ratios, seed, batch["positions"], (eligible.shape[1],))
+    mask = sample_mask(
+        "random", eligible, ratios, seed, batch["positions"], (eligible.shape[1],)
+    )
     return batch | model.hide(batch, mask, seed), mask
 
 
 def changed_where_hidden(batch, mask):
     """Other bases in hidden places, in bases and tokens."""
-    is_base = mask.is_masked if mask.is_masked.shape[1] == LENGTH else mask.is_masked[:, 1:-1]
+    is_base = (
+        mask.is_masked if mask.is_masked.shape[1] == LENGTH else mask.is_masked[:, 1:-1]
+    )
     bases = torch.where(is_base, (batch["bases"] + 1) % 4, batch["bases"])
-    kept = {key: value for key, value in batch.items() if key not in ("shown", "seen_ids", "labels", "weights")}
+    kept = {
+        key: value
+        for key, value in batch.items()
+        if key not in ("shown", "seen_ids", "labels", "weights")
+    }
     return find_codec(None, 1).encode(kept | {"bases": bases})
 
 
@@ -91,9 +129,12 @@ def test_nothing_hidden_leaks(kind, num_others):
         before = model.logits(batch, mask)
         assert torch.equal(before, model.logits(other, mask))
         moved = find_codec(None, 1).encode(
-            {key: batch[key] for key in batch if key not in ("shown", "seen_ids")} | {"bases": batch["bases"].flip(1)}
+            {key: batch[key] for key in batch if key not in ("shown", "seen_ids")}
+            | {"bases": batch["bases"].flip(1)}
         )
-        assert not torch.equal(before, model.logits(moved | model.hide(moved, mask, 0), mask))
+        assert not torch.equal(
+            before, model.logits(moved | model.hide(moved, mask, 0), mask)
+        )
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -103,11 +144,18 @@ def test_other_species_are_seen_where_the_reference_is_hidden(kind):
     hidden = mask.is_masked if kind == "conv" else mask.is_masked[:, 1:-1]
     others = torch.where(hidden[:, :, None], (batch["others"] + 1) % 6, batch["others"])
     with torch.no_grad():
-        before, after = model.logits(batch, mask), model.logits(batch | {"others": others}, mask)
+        before, after = (
+            model.logits(batch, mask),
+            model.logits(batch | {"others": others}, mask),
+        )
         assert not torch.allclose(before, after)
-        gap = torch.full_like(batch["others"], 6)  # no letter at all: as if there were no species
+        gap = torch.full_like(
+            batch["others"], 6
+        )  # no letter at all: as if there were no species
         bare = {key: value for key, value in batch.items() if key != "others"}
-        assert torch.allclose(model.logits(batch | {"others": gap}, mask), model.logits(bare, mask))
+        assert torch.allclose(
+            model.logits(batch | {"others": gap}, mask), model.logits(bare, mask)
+        )
 
 
 def test_columns_are_one_hot():
@@ -134,7 +182,9 @@ def test_loss_is_cross_entropy_over_hidden_bases(kind):
     hidden = mask.is_masked if kind == "conv" else mask.is_masked[:, 1:-1]
     logits, output = model.logits(batch, mask), model(batch, mask)
     labels = batch["bases"][hidden] + (0 if kind == "conv" else 5)
-    assert torch.allclose(output.loss.total, F.cross_entropy(logits, labels, reduction="sum"))
+    assert torch.allclose(
+        output.loss.total, F.cross_entropy(logits, labels, reduction="sum")
+    )
     with torch.no_grad():
         assert torch.equal(model(batch, mask).predictions, logits.argmax(dim=1))
 
@@ -144,10 +194,18 @@ def test_weights_and_labels_of_the_loss_are_the_published_ones(kind):
     model = MODELS[kind](conservation=PUBLISHED)
     batch, mask = hide(model, make_batch())
     hidden = mask.is_masked if kind == "conv" else mask.is_masked[:, 1:-1]
-    weights = PUBLISHED.weights(batch["is_repeat"], batch["phylop"], batch["phastcons"])[hidden].double()
-    labels = PUBLISHED.labels(batch["bases"], batch["phastcons"], 0, batch["positions"])[hidden]
+    weights = PUBLISHED.weights(
+        batch["is_repeat"], batch["phylop"], batch["phastcons"]
+    )[hidden].double()
+    labels = PUBLISHED.labels(
+        batch["bases"], batch["phastcons"], 0, batch["positions"]
+    )[hidden]
     assert (labels != batch["bases"][hidden]).any()
-    losses = F.cross_entropy(model.logits(batch, mask), labels + (0 if kind == "conv" else 5), reduction="none")
+    losses = F.cross_entropy(
+        model.logits(batch, mask),
+        labels + (0 if kind == "conv" else 5),
+        reduction="none",
+    )
     loss = model(batch, mask).loss
     assert torch.allclose(loss.total, (losses * weights).sum(), rtol=1e-6)
     assert torch.allclose(loss.count.double(), weights.sum(), rtol=1e-6)
@@ -159,13 +217,18 @@ def test_a_sequence_does_not_depend_on_the_padding_of_its_batch():
     padded = torch.full((2, LENGTH), 6)
     padded[0], padded[1, :30] = bases[0], bases[1, :30]
     together = model.embed({"bases": padded, "lengths": torch.tensor([LENGTH, 30])})
-    assert torch.allclose(together[1], model.embed({"bases": bases[1:, :30]})[0], atol=1e-12)
+    assert torch.allclose(
+        together[1], model.embed({"bases": bases[1:, :30]})[0], atol=1e-12
+    )
     assert torch.allclose(together[0], model.embed({"bases": bases[:1]})[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_features_over_both_strands_do_not_depend_on_the_strand(kind):
-    model, bases = MODELS[kind](), torch.tensor([[0, 0, 1, 2, 2, 1, 3, 4], [3, 1, 1, 1, 0, 6, 6, 6]])
+    model, bases = (
+        MODELS[kind](),
+        torch.tensor([[0, 0, 1, 2, 2, 1, 3, 4], [3, 1, 1, 1, 0, 6, 6, 6]]),
+    )
     turned = torch.tensor([[4, 0, 2, 1, 1, 2, 3, 3], [3, 2, 2, 2, 0, 6, 6, 6]])
     found = []
     for one, other in ((bases, turned), (turned, bases)):
@@ -213,7 +276,9 @@ def test_word_counts_by_hand():
     assert found.sum() == found[0, 1] + found[0, 4]
     assert not word_counts(bases[:, :3], 5).any()
     both = conv().baseline({"bases": bases, "other_strand": {"bases": bases.flip(1)}})
-    assert torch.allclose(both, (word_counts(bases) + word_counts(bases.flip(1))).log1p())
+    assert torch.allclose(
+        both, (word_counts(bases) + word_counts(bases.flip(1))).log1p()
+    )
 
 
 @pytest.mark.parametrize("kmer", [1, 3])
@@ -243,7 +308,10 @@ def test_candidates_differ_in_the_site_alone():
     words = codec.tokenizer.convert_ids_to_tokens(tokens.flatten().tolist())
     assert place.tolist() == [1, 2]
     assert words == ["AAG", "ACG", "AGG", "ATG", "TAA", "TAC", "TAG", "TAT"]
-    assert codec.candidates(bases, torch.tensor([3, 5]))[1][0].tolist() == [codec.unknown] * 4
+    assert (
+        codec.candidates(bases, torch.tensor([3, 5]))[1][0].tolist()
+        == [codec.unknown] * 4
+    )
 
 
 def test_sequences_of_unequal_lengths_get_their_last_token_where_they_end():
@@ -251,7 +319,10 @@ def test_sequences_of_unequal_lengths_get_their_last_token_where_they_end():
         fingerprint, labels, labels_absent = "x", None, "none"
 
         def load(self, indices, positions, seed):
-            return {"bases": torch.tensor([[0, 1, 2, 3], [0, 1, 6, 6]]), "lengths": torch.tensor([4, 2])}
+            return {
+                "bases": torch.tensor([[0, 1, 2, 3], [0, 1, 6, 6]]),
+                "lengths": torch.tensor([4, 2]),
+            }
 
     batch = DnaTokens(Source(), find_codec(None, 1)).load(torch.arange(2), None, 0)
     assert batch["input_ids"].tolist() == [[1, 5, 6, 7, 8, 2], [1, 5, 6, 2, 0, 0]]

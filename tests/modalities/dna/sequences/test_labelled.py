@@ -24,7 +24,9 @@ def tables(scratch):
 
 
 def section(**more):
-    return DnaSequenceData(card="sequence_files", root=".", label_column="label", **more)
+    return DnaSequenceData(
+        card="sequence_files", root=".", label_column="label", **more
+    )
 
 
 def test_training_leaves_out_what_the_test_split_holds(tables):
@@ -46,7 +48,10 @@ def test_shorter_sequences_are_padded_and_say_so(tables):
     cut = open_sequences(section(length=8), "train")
     assert cut.load(torch.tensor([3]), None, 0)["bases"].tolist() == [[1] * 8]
     assert cut.fingerprint != train.fingerprint
-    assert (cut.note, train.note) == ("both ends of 1 sequences longer than 8 bases", "")
+    assert (cut.note, train.note) == (
+        "both ends of 1 sequences longer than 8 bases",
+        "",
+    )
     assert train.name(1).endswith("train.csv, row 1")
 
 
@@ -64,14 +69,22 @@ def test_fasta_headers_end_in_the_class(tables):
 
 
 REFUSED = [
-    ("sequence,label\nACGX,1\n", "row 0 of sequence must hold IUPAC letters, got 'X' at base 4."),
+    (
+        "sequence,label\nACGX,1\n",
+        "row 0 of sequence must hold IUPAC letters, got 'X' at base 4.",
+    ),
     ("seq,label\nACG,1\n", "must have the column 'sequence', got seq, label."),
     ("sequence,label\n,1\n", "row 0 of sequence must be a sequence, got None."),
-    ("sequence,label\nTTTTT,1\n", "must hold sequences that the test split does not, got none."),
+    (
+        "sequence,label\nTTTTT,1\n",
+        "must hold sequences that the test split does not, got none.",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("text", "words"), REFUSED, ids=[words[:30] for _, words in REFUSED])
+@pytest.mark.parametrize(
+    ("text", "words"), REFUSED, ids=[words[:30] for _, words in REFUSED]
+)
 def test_bad_tables_are_one_line(tables, text, words):
     (tables / "train.csv").write_text(text)
     with pytest.raises(InputError) as found:
@@ -80,19 +93,33 @@ def test_bad_tables_are_one_line(tables, text, words):
 
 
 def test_a_folder_without_tables_is_refused(scratch):
-    with pytest.raises(InputError, match=r"must hold train\.\*, got no table or FASTA of that name"):
+    with pytest.raises(
+        InputError, match=r"must hold train\.\*, got no table or FASTA of that name"
+    ):
         open_sequences(section(), "train")
 
 
-@pytest.mark.skipif(not (SHARED / "dna" / "gue").is_dir(), reason="needs ../shared/data/dna/gue")
-@pytest.mark.parametrize(("name", "left_out"), [("prom_core_all", 42), ("prom_300_tata", 6), ("tf_0", 0)])
+@pytest.mark.skipif(
+    not (SHARED / "dna" / "gue").is_dir(), reason="needs ../shared/data/dna/gue"
+)
+@pytest.mark.parametrize(
+    ("name", "left_out"), [("prom_core_all", 42), ("prom_300_tata", 6), ("tf_0", 0)]
+)
 def test_gue_duplicates_are_those_that_were_counted_by_hand(name, left_out, scratch):
     data = DnaSequenceData(card="gue", root=str(SHARED / "dna" / "gue" / name))
     train, test = open_sequences(data, "train"), open_sequences(data, "test")
     assert len(np.unique(test.labels)) == 2
-    assert train.left_out == left_out  # 43 test rows of prom_core_all, two of which are one
-    held = {row.tobytes() for row in test.load(torch.arange(len(test)), None, 0)["bases"].numpy()}
-    assert not any(row.tobytes() in held for row in train.load(torch.arange(len(train)), None, 0)["bases"].numpy())
+    assert (
+        train.left_out == left_out
+    )  # 43 test rows of prom_core_all, two of which are one
+    held = {
+        row.tobytes()
+        for row in test.load(torch.arange(len(test)), None, 0)["bases"].numpy()
+    }
+    assert not any(
+        row.tobytes() in held
+        for row in train.load(torch.arange(len(train)), None, 0)["bases"].numpy()
+    )
 
 
 def test_both_strands_by_position_and_side_by_side_where_nothing_is_drawn(tables):
@@ -108,7 +135,11 @@ def test_both_strands_by_position_and_side_by_side_where_nothing_is_drawn(tables
     plain = train.load(rows[:3], None, 0)
     assert torch.equal(plain["bases"], as_they_stand["bases"][:3])
     # ACGTA, ACGN and GGGGC: the shorter one keeps its padding behind it
-    assert plain["other_strand"]["bases"].tolist() == [[3, 0, 1, 2, 3], [4, 1, 2, 3, 6], [2, 1, 1, 1, 1]]
+    assert plain["other_strand"]["bases"].tolist() == [
+        [3, 0, 1, 2, 3],
+        [4, 1, 2, 3, 6],
+        [2, 1, 1, 1, 1],
+    ]
     assert plain["other_strand"]["lengths"].tolist() == [5, 4, 5]
     other = train.load(rows, None, 0)["other_strand"]["bases"]
     assert torch.equal(drawn["bases"][turned], other[turned])
@@ -117,12 +148,14 @@ def test_both_strands_by_position_and_side_by_side_where_nothing_is_drawn(tables
 def test_both_strands_are_cut_to_the_same_middle_and_held_apart(tables):
     """An odd number of bases too many; and training leaves out what the test split reads the other way."""
     forward, turned = "ACCGTTAGCAA", "TTGCTAACGGT"
-    (tables / "train.csv").write_text(f"sequence,label\n{forward},1\nCC{turned[1:-1]}CC,0\nGGGGGGGGGG,1\n")
+    (tables / "train.csv").write_text(
+        f"sequence,label\n{forward},1\nCC{turned[1:-1]}CC,0\nGGGGGGGGGG,1\n"
+    )
     (tables / "test.csv").write_text(f"sequence,label\n{forward},1\nACGTACG,0\n")
     (tables / "given.csv").write_text(f"sequence\n{forward}\n{turned}\n")
-    batch = open_given_sequences(section(length=8, both_strands=True), ["given.csv"]).load(
-        torch.tensor([0, 1]), None, 0
-    )
+    batch = open_given_sequences(
+        section(length=8, both_strands=True), ["given.csv"]
+    ).load(torch.tensor([0, 1]), None, 0)
     assert torch.equal(batch["bases"][0], batch["other_strand"]["bases"][1])
     assert torch.equal(batch["bases"][1], batch["other_strand"]["bases"][0])
     assert open_sequences(section(length=8, both_strands=True), "train").left_out == 2
@@ -130,13 +163,19 @@ def test_both_strands_are_cut_to_the_same_middle_and_held_apart(tables):
 
 
 def test_sequences_shorter_than_a_token_are_refused(tables):
-    with pytest.raises(InputError, match=r"test\.csv must hold sequences of 6 bases at least, one token, got 5"):
+    with pytest.raises(
+        InputError,
+        match=r"test\.csv must hold sequences of 6 bases at least, one token, got 5",
+    ):
         DnaTokens(open_sequences(section(), "test"), find_codec(None, 6))
 
 
 def test_files_of_another_kind_are_refused(tables):
     (tables / "s.txt").write_text("ACGT\n")
-    with pytest.raises(InputError, match=r"s\.txt must be \.csv, \.tsv, \.jsonl, \.parquet or FASTA, got '\.txt'"):
+    with pytest.raises(
+        InputError,
+        match=r"s\.txt must be \.csv, \.tsv, \.jsonl, \.parquet or FASTA, got '\.txt'",
+    ):
         open_given_sequences(section(), ["s.txt"])
     (tables / "empty.csv").write_text("sequence,label\n")
     with pytest.raises(InputError, match=r"empty\.csv must hold rows, got none"):

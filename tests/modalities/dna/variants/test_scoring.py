@@ -10,7 +10,11 @@ from r2mae.modalities.dna.alignment.build import open_alignment
 from r2mae.modalities.dna.genome.bases import COMPLEMENT
 from r2mae.modalities.dna.genome.build import open_genome
 from r2mae.modalities.dna.tokens import find_codec
-from r2mae.modalities.dna.variants.scoring import SiteScorer, is_transversion, score_variants
+from r2mae.modalities.dna.variants.scoring import (
+    SiteScorer,
+    is_transversion,
+    score_variants,
+)
 from r2mae.modalities.dna.variants.variants import Variants
 from tests.models.test_dna import LENGTH, conv, transformer
 
@@ -24,7 +28,9 @@ def letters():
 
 @pytest.fixture
 def genome(scratch, letters):
-    (scratch / "genome.fa").write_text(f">one\n{letters[:180]}\n>two\n{letters[180:]}\n")
+    (scratch / "genome.fa").write_text(
+        f">one\n{letters[:180]}\n>two\n{letters[180:]}\n"
+    )
     return open_genome([scratch / "genome.fa"])
 
 
@@ -34,7 +40,11 @@ def alignment(scratch, letters):
     rows = [letters]
     for _ in range(3):
         is_changed = draw.random(300) < 0.3
-        rows.append("".join(np.where(is_changed, draw.choice(list("ACGT-"), 300), list(letters))))
+        rows.append(
+            "".join(
+                np.where(is_changed, draw.choice(list("ACGT-"), 300), list(letters))
+            )
+        )
     text = "##maf version=1\na score=1\n"
     for number, row in enumerate(rows):
         size = len(row.replace("-", ""))
@@ -62,13 +72,18 @@ def variants_at(genome, flat, turns):
         "names": {},
         "skipped": {},
     }
-    return Variants("x", contigs, flat - genome.offsets[contigs], ref, alt, **nothing, mismatches=[])
+    return Variants(
+        "x", contigs, flat - genome.offsets[contigs], ref, alt, **nothing, mismatches=[]
+    )
 
 
 def brute(model, codec, places, variants, number):
     """One variant, one strand after the other, base after base."""
     genome, found = getattr(places, "reference", places), []
-    contig, at = genome.contigs[variants.contigs[number]], int(variants.positions[number])
+    contig, at = (
+        genome.contigs[variants.contigs[number]],
+        int(variants.positions[number]),
+    )
     for strand in (1, -1):
         first = at - LENGTH // 2
         columns = []
@@ -76,17 +91,32 @@ def brute(model, codec, places, variants, number):
             if not 0 <= place < contig.length:
                 columns.append([4, 5, 5, 5])
             elif genome is places:
-                columns.append([genome.fetch(contig.name, place, place + 1)[0] & 7, 5, 5, 5])
+                columns.append(
+                    [genome.fetch(contig.name, place, place + 1)[0] & 7, 5, 5, 5]
+                )
             else:
-                columns.append([code & 7 for code in places.fetch(contig.name, place, place + 1)[0]])
-        site, ref, alt = LENGTH // 2, int(variants.ref[number]), int(variants.alt[number])
+                columns.append(
+                    [
+                        code & 7
+                        for code in places.fetch(contig.name, place, place + 1)[0]
+                    ]
+                )
+        site, ref, alt = (
+            LENGTH // 2,
+            int(variants.ref[number]),
+            int(variants.alt[number]),
+        )
         if strand < 0:
-            columns = [[int(COMPLEMENT[code]) for code in column] for column in columns[::-1]]
+            columns = [
+                [int(COMPLEMENT[code]) for code in column] for column in columns[::-1]
+            ]
             site, ref, alt = LENGTH - 1 - site, 3 - ref, 3 - alt
         bases = torch.tensor([[int(column[0]) for column in columns]])
         batch = {"bases": bases}
         if genome is not places:
-            batch["others"] = torch.tensor([[column[1:] for column in columns]], dtype=torch.uint8)
+            batch["others"] = torch.tensor(
+                [[column[1:] for column in columns]], dtype=torch.uint8
+            )
         if codec is None:
             is_masked = torch.zeros(1, LENGTH, dtype=torch.bool)
             is_masked[0, site] = True
@@ -121,20 +151,30 @@ def test_scores_are_those_of_a_brute_force_loop(kind, genome):
     make, kmer = CASES[kind]
     model, codec = make(0), None if kind == "conv" else find_codec(None, kmer)
     variants = make_variants(genome)
-    scores = score_variants(SiteScorer(model, codec, genome, LENGTH, batch_size=7), variants)
-    wanted = np.array([brute(model, codec, genome, variants, number) for number in range(NUM)])
+    scores = score_variants(
+        SiteScorer(model, codec, genome, LENGTH, batch_size=7), variants
+    )
+    wanted = np.array(
+        [brute(model, codec, genome, variants, number) for number in range(NUM)]
+    )
     assert (np.isnan(scores) == np.isnan(wanted)).all()
-    assert np.isnan(wanted).any() == (kmer > 1)  # at ends of contigs, words reach beyond
+    assert np.isnan(wanted).any() == (
+        kmer > 1
+    )  # at ends of contigs, words reach beyond
     assert np.nanmax(np.abs(scores - wanted)) < 1e-6
     assert np.nanstd(scores) > 1e-3
-    one = score_variants(SiteScorer(model, codec, genome, LENGTH, both_strands=False), variants)
+    one = score_variants(
+        SiteScorer(model, codec, genome, LENGTH, both_strands=False), variants
+    )
     assert np.nanmax(np.abs(one - scores)) > 1e-3
 
 
 def test_ten_thousand_scores_are_those_of_a_brute_force_loop(scratch):
     """All SNVs of 3,334 bases but two."""
     letters = "".join(np.random.default_rng(3).choice(list("ACGT"), 3_334))
-    (scratch / "long.fa").write_text(f">one\n{letters[:2000]}\n>two\n{letters[2000:]}\n")
+    (scratch / "long.fa").write_text(
+        f">one\n{letters[:2000]}\n>two\n{letters[2000:]}\n"
+    )
     places, model = open_genome([scratch / "long.fa"]), conv(0)
     variants = variants_at(places, np.arange(10_000) // 3, np.arange(10_000) % 3 + 1)
     scores = score_variants(SiteScorer(model, None, places, LENGTH), variants)
@@ -160,7 +200,9 @@ def test_the_other_strand_says_the_same(genome, scratch, letters):
     other = open_genome([scratch / "turned.fa"])
     # An odd window has its site in the middle whichever way it is read.
     first = variants.contigs == 0
-    scores = score_variants(SiteScorer(model, None, genome, LENGTH - 1), variants)[first]
+    scores = score_variants(SiteScorer(model, None, genome, LENGTH - 1), variants)[
+        first
+    ]
     nothing = {
         "rows": variants.rows[first],
         "alleles": variants.alleles[first],
@@ -172,13 +214,21 @@ def test_the_other_strand_says_the_same(genome, scratch, letters):
         "x", variants.contigs[first], 179 - variants.positions[first], 3 - variants.ref[first], 3 - variants.alt[first],
         **nothing, mismatches=[],
     )  # fmt: skip
-    assert np.allclose(score_variants(SiteScorer(model, None, other, LENGTH - 1), mirrored), scores, atol=1e-9)
+    assert np.allclose(
+        score_variants(SiteScorer(model, None, other, LENGTH - 1), mirrored),
+        scores,
+        atol=1e-9,
+    )
 
 
 @pytest.mark.parametrize("torn", [0, 1, 31, 100])
-def test_a_journal_is_continued_wherever_it_was_torn(torn, genome, tmp_path, monkeypatch):
+def test_a_journal_is_continued_wherever_it_was_torn(
+    torn, genome, tmp_path, monkeypatch
+):
     variants, journal = make_variants(genome), tmp_path / "journal"
-    whole = score_variants(SiteScorer(conv(), None, genome, LENGTH, batch_size=5), variants)
+    whole = score_variants(
+        SiteScorer(conv(), None, genome, LENGTH, batch_size=5), variants
+    )
     scorer, calls = SiteScorer(conv(), None, genome, LENGTH, batch_size=5), []
 
     def stop_at_third(contigs, positions, score=scorer.score):
@@ -193,15 +243,34 @@ def test_a_journal_is_continued_wherever_it_was_torn(torn, genome, tmp_path, mon
     held = journal.read_bytes()
     journal.write_bytes(held[: len(held) - torn])
     calls.extend([0] * 3)
-    assert np.array_equal(score_variants(scorer, variants, journal=journal, key="a"), whole)
+    assert np.array_equal(
+        score_variants(scorer, variants, journal=journal, key="a"), whole
+    )
     many = len(np.unique(np.stack([variants.contigs, variants.positions]), axis=1).T)
     assert sum(calls[6:]) == many - (40 if torn == 0 else 20)
     other = SiteScorer(conv(), None, genome, LENGTH)
-    assert np.allclose(score_variants(other, variants, journal=journal, key="b"), whole)  # of something else: anew
+    assert np.allclose(
+        score_variants(other, variants, journal=journal, key="b"), whole
+    )  # of something else: anew
 
 
 def test_transversions():
-    nothing = {name: np.zeros(4, dtype=int) for name in ("contigs", "positions", "rows", "alleles")}
-    ref, alt = np.array([0, 1, 0, 2], dtype=np.uint8), np.array([2, 3, 1, 3], dtype=np.uint8)  # A>G C>T A>C G>T
-    variants = Variants("x", ref=ref, alt=alt, **nothing, table=None, names={}, skipped={}, mismatches=[])
+    nothing = {
+        name: np.zeros(4, dtype=int)
+        for name in ("contigs", "positions", "rows", "alleles")
+    }
+    ref, alt = (
+        np.array([0, 1, 0, 2], dtype=np.uint8),
+        np.array([2, 3, 1, 3], dtype=np.uint8),
+    )  # A>G C>T A>C G>T
+    variants = Variants(
+        "x",
+        ref=ref,
+        alt=alt,
+        **nothing,
+        table=None,
+        names={},
+        skipped={},
+        mismatches=[],
+    )
     assert is_transversion(variants).tolist() == [False, False, True, True]

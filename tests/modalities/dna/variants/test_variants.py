@@ -40,7 +40,11 @@ def words_of(genome, variants):
     return [
         f"{name}:{position} {ref}>{alt}"
         for name, position, ref, alt in zip(
-            names, variants.positions, decode(variants.ref), decode(variants.alt), strict=True
+            names,
+            variants.positions,
+            decode(variants.ref),
+            decode(variants.alt),
+            strict=True,
         )
     ]
 
@@ -61,7 +65,9 @@ def test_vcf(scratch, genome, packed):
     assert variants.column("ID").tolist() == ["rs1", ".", ".", "last"]
     assert variants.column("CLNSIG").tolist() == ["Benign", "", "", "Pathogenic"]
     assert len(variants) == len(variants.table) == 4
-    with pytest.raises(InputError, match="column 'CLNSIC', got none so named. Did you mean CLNSIG"):
+    with pytest.raises(
+        InputError, match="column 'CLNSIC', got none so named. Did you mean CLNSIG"
+    ):
         variants.column("CLNSIC")
 
 
@@ -94,8 +100,12 @@ def test_cells_stay_as_they_stand_and_quotes_swallow_nothing(scratch, genome):
     variants = read_variants(scratch / "a.tsv", genome)
     assert words_of(genome, variants) == WANTED
     assert variants.column("note").tolist() == ['"half', "007", "NA", '1.10"']
-    frame = pd.DataFrame({"chrom": ["c1"], "pos": [1], "ref": ["A"], "alt": ["G"], "note": ["x"]})
-    frame.astype({"chrom": "category", "ref": "category", "note": "category"}).to_parquet("b.parquet")
+    frame = pd.DataFrame(
+        {"chrom": ["c1"], "pos": [1], "ref": ["A"], "alt": ["G"], "note": ["x"]}
+    )
+    frame.astype(
+        {"chrom": "category", "ref": "category", "note": "category"}
+    ).to_parquet("b.parquet")
     assert words_of(genome, read_variants(scratch / "b.parquet", genome)) == WANTED[:1]
 
 
@@ -103,7 +113,9 @@ def test_one_long_allele_does_not_make_all_of_them_long(scratch, genome):
     import tracemalloc
 
     lines = ["c1\t1\t.\tA\tG"] * 2000 + ["c1\t1\t.\tA\t" + "G" * 100_000]
-    (scratch / "a.vcf").write_text("#CHROM\tPOS\tID\tREF\tALT\n" + "\n".join(lines) + "\n")
+    (scratch / "a.vcf").write_text(
+        "#CHROM\tPOS\tID\tREF\tALT\n" + "\n".join(lines) + "\n"
+    )
     tracemalloc.start()
     variants = read_variants(scratch / "a.vcf", genome)
     peak = tracemalloc.get_traced_memory()[1]
@@ -113,9 +125,13 @@ def test_one_long_allele_does_not_make_all_of_them_long(scratch, genome):
 
 
 def test_names_positions_and_contigs_of_ones_own(scratch, genome):
-    (scratch / "a.tsv").write_text("where\tplace\tfrom\tto\nI\t0\tA\tG\nI\t-1\tA\tG\nI\t\tA\tG\n")
+    (scratch / "a.tsv").write_text(
+        "where\tplace\tfrom\tto\nI\t0\tA\tG\nI\t-1\tA\tG\nI\t\tA\tG\n"
+    )
     names = {"contig": "where", "position": "place", "ref": "from", "alt": "to"}
-    variants = read_variants(scratch / "a.tsv", genome, columns=names, first=0, aliases={"I": "c1"})
+    variants = read_variants(
+        scratch / "a.tsv", genome, columns=names, first=0, aliases={"I": "c1"}
+    )
     assert words_of(genome, variants) == ["c1:0 A>G"]
     assert variants.skipped == {"position": 2}
     (scratch / "one.fa").write_text(">only\nACGT\n")
@@ -128,11 +144,16 @@ def test_numbers_stay_names_of_contigs(scratch):
     (scratch / "g.fa").write_text(">1\nACGT\n>02\nACGT\n")
     genome = open_genome([scratch / "g.fa"])
     (scratch / "a.tsv").write_text("chrom\tpos\tref\talt\n1\t1\tA\tC\n02\t2\tC\tT\n")
-    assert words_of(genome, read_variants(scratch / "a.tsv", genome)) == ["1:0 A>C", "02:1 C>T"]
+    assert words_of(genome, read_variants(scratch / "a.tsv", genome)) == [
+        "1:0 A>C",
+        "02:1 C>T",
+    ]
 
 
 def table(rows):
-    return "chrom\tpos\tref\talt\n" + "".join("\t".join(map(str, row)) + "\n" for row in rows)
+    return "chrom\tpos\tref\talt\n" + "".join(
+        "\t".join(map(str, row)) + "\n" for row in rows
+    )
 
 
 def true_rows(genome, shift=0):
@@ -180,7 +201,9 @@ def test_bad_variants_are_one_line(scratch, genome, name, text, words):
 
 
 def test_only_five_mismatches_are_named(scratch, genome):
-    (scratch / "a.tsv").write_text(table([("c1", n, "A", "C") for n in (2, 3, 4, 5, 7, 8, 9)]))
+    (scratch / "a.tsv").write_text(
+        table([("c1", n, "A", "C") for n in (2, 3, 4, 5, 7, 8, 9)])
+    )
     with pytest.raises(InputError) as found:
         read_variants(scratch / "a.tsv", genome)
     assert str(found.value).count("where the genome has") == 5
@@ -194,14 +217,19 @@ def test_beyond_the_end_there_is_no_base(scratch, genome):
 
 def test_masked_genomes_are_named(scratch, genome):
     (scratch / "a.tsv").write_text(table([("c1", 5, "G", "C")]))
-    with pytest.raises(InputError, match=r"c1:5 G>C where the genome has N\. Most of them are N there: use a genome"):
+    with pytest.raises(
+        InputError,
+        match=r"c1:5 G>C where the genome has N\. Most of them are N there: use a genome",
+    ):
         read_variants(scratch / "a.tsv", genome)
 
 
 def test_contigs_are_found_with_and_without_chr(scratch):
     (scratch / "g.fa").write_text(">chr1\nAC\n>2\nGT\n>MT\nTT\n")
     genome = open_genome([scratch / "g.fa"])
-    (scratch / "a.tsv").write_text(table([("1", 1, "A", "C"), ("chr2", 1, "G", "C"), ("chrM", 1, "T", "C")]))
+    (scratch / "a.tsv").write_text(
+        table([("1", 1, "A", "C"), ("chr2", 1, "G", "C"), ("chrM", 1, "T", "C")])
+    )
     assert read_variants(scratch / "a.tsv", genome).contigs.tolist() == [0, 1, 2]
 
 
@@ -221,7 +249,10 @@ def test_real_variants():
     folder = SHARED / "dna" / "human_mito"
     genome = open_genome([folder / "NC_012920.1.fa"])
     variants = read_variants(folder / "clinvar_snv.csv", genome)
-    assert (len(variants), variants.skipped) == (2749, {"letter": 1})  # one has N as REF, at 3107
+    assert (len(variants), variants.skipped) == (
+        2749,
+        {"letter": 1},
+    )  # one has N as REF, at 3107
     assert np.bincount(variants.column("label").astype(int) + 1).sum() == 2749
     name = "gnomad.genomes.v3.1.sites.chrM.reduced_annotations.tsv.gz"
     with pytest.raises(InputError, match="'chrM'"):

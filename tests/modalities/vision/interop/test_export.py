@@ -42,9 +42,20 @@ BEYOND = {
 }
 
 
-def make(name, image_size, channels, patch_size, *, decoder_depth=1, normalize_targets=True, qkv_bias=True):
+def make(
+    name,
+    image_size,
+    channels,
+    patch_size,
+    *,
+    decoder_depth=1,
+    normalize_targets=True,
+    qkv_bias=True,
+):
     torch.manual_seed(0)
-    encoder = create_encoder(name, image_size=image_size, channels=channels, patch_size=patch_size, **SMALL)
+    encoder = create_encoder(
+        name, image_size=image_size, channels=channels, patch_size=patch_size, **SMALL
+    )
     if not qkv_bias:
         for block in encoder.blocks:
             block.attn.qkv.bias = None
@@ -66,18 +77,30 @@ def arguments(patch_size):
 
 
 def batch_of(case, num=3):
-    return {"images": torch.randint(0, 256, (num, case[2], case[1], case[1]), dtype=torch.uint8)}
+    return {
+        "images": torch.randint(
+            0, 256, (num, case[2], case[1], case[1]), dtype=torch.uint8
+        )
+    }
 
 
 def to_timm(case, folder):
     folder.mkdir()
     model = make(*case)
-    difference = export_timm(model, folder, architecture=case[0], arguments=arguments(case[3]), image_size=case[1])
+    difference = export_timm(
+        model,
+        folder,
+        architecture=case[0],
+        arguments=arguments(case[3]),
+        image_size=case[1],
+    )
     return model, difference
 
 
 def to_transformers(model, case, folder, mean_ratio=0.75):
-    return export_transformers(model, folder, architecture=case[0], image_size=case[1], mean_ratio=mean_ratio)
+    return export_transformers(
+        model, folder, architecture=case[0], image_size=case[1], mean_ratio=mean_ratio
+    )
 
 
 @pytest.mark.parametrize("case", (PLAIN | BEYOND).values(), ids=list(PLAIN | BEYOND))
@@ -98,25 +121,42 @@ def test_timm_makes_the_same_features(tmp_path, case):
 @torch.no_grad()
 def test_timm_finetunes_it_with_another_head_and_size(tmp_path):
     to_timm(PLAIN["class token"], tmp_path / "out")
-    other = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True, num_classes=7, img_size=48)
+    other = timm.create_model(
+        f"local-dir:{tmp_path / 'out'}", pretrained=True, num_classes=7, img_size=48
+    )
     assert other(torch.zeros(1, 3, 48, 48)).shape == (1, 7)
     written = load_file(tmp_path / "out" / "model.safetensors")
-    assert torch.equal(other.blocks[1].attn.qkv.weight, written["blocks.1.attn.qkv.weight"])
+    assert torch.equal(
+        other.blocks[1].attn.qkv.weight, written["blocks.1.attn.qkv.weight"]
+    )
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @torch.no_grad()
 def test_timm_keeps_the_pooling_of_an_encoder(tmp_path, pooling):
-    encoder = create_encoder("vit_tiny_patch16_224", image_size=32, channels=3, patch_size=8, **SMALL)
-    model = ImageEncoder(encoder, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3, pooling=pooling).eval()
-    shape = {"architecture": "vit_tiny_patch16_224", "arguments": arguments(8), "image_size": 32}
+    encoder = create_encoder(
+        "vit_tiny_patch16_224", image_size=32, channels=3, patch_size=8, **SMALL
+    )
+    model = ImageEncoder(
+        encoder, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3, pooling=pooling
+    ).eval()
+    shape = {
+        "architecture": "vit_tiny_patch16_224",
+        "arguments": arguments(8),
+        "image_size": 32,
+    }
     assert export_timm(shaken(model), tmp_path, **shape) < CLOSE
 
 
 OTHERS = {
     "convnext_atto": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]},
     "resnet18": {"layers": [1, 1, 1, 1], "channels": [8, 16, 24, 32]},
-    "swin_tiny_patch4_window7_224": {"embed_dim": 12, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4},
+    "swin_tiny_patch4_window7_224": {
+        "embed_dim": 12,
+        "depths": [1, 1],
+        "num_heads": [2, 2],
+        "window_size": 4,
+    },
     "mixer_s16_224": {},  # takes no shape but its image size
 }
 
@@ -126,31 +166,63 @@ OTHERS = {
 def test_timm_takes_other_backbones_of_its_own(tmp_path, name):
     torch.manual_seed(0)
     sized = {"img_size": 32} if name.startswith(("swin", "mixer")) else {}
-    encoder = timm.create_model(name, in_chans=3, num_classes=0, **OTHERS[name], **sized)
-    model = shaken(ImageEncoder(encoder, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3)).eval()
-    assert export_timm(model, tmp_path, architecture=name, arguments=OTHERS[name], image_size=32) < CLOSE
+    encoder = timm.create_model(
+        name, in_chans=3, num_classes=0, **OTHERS[name], **sized
+    )
+    model = shaken(
+        ImageEncoder(encoder, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3)
+    ).eval()
+    assert (
+        export_timm(
+            model, tmp_path, architecture=name, arguments=OTHERS[name], image_size=32
+        )
+        < CLOSE
+    )
 
 
 def test_another_function_is_refused(tmp_path):
     model = make(*PLAIN["class token"])
-    with pytest.raises(InputError, match="must be a model that timm can load") as caught:
-        export_timm(model, tmp_path, architecture=PLAIN["class token"][0], arguments={}, image_size=32)
+    with pytest.raises(
+        InputError, match="must be a model that timm can load"
+    ) as caught:
+        export_timm(
+            model,
+            tmp_path,
+            architecture=PLAIN["class token"][0],
+            arguments={},
+            image_size=32,
+        )
     assert "\n" not in str(caught.value)
     heads = arguments(8) | {"num_heads": 4}
-    with pytest.raises(InputError, match="must give the run's features, got a difference of"):
-        export_timm(model, tmp_path, architecture=PLAIN["class token"][0], arguments=heads, image_size=32)
+    with pytest.raises(
+        InputError, match="must give the run's features, got a difference of"
+    ):
+        export_timm(
+            model,
+            tmp_path,
+            architecture=PLAIN["class token"][0],
+            arguments=heads,
+            image_size=32,
+        )
 
 
 @pytest.mark.parametrize("decoder_depth", [0, 1, 2])
 @pytest.mark.parametrize("normalize_targets", [True, False])
 @pytest.mark.parametrize("name", PLAIN)
-def test_transformers_makes_the_same_features_and_predictions(tmp_path, name, normalize_targets, decoder_depth):
+def test_transformers_makes_the_same_features_and_predictions(
+    tmp_path, name, normalize_targets, decoder_depth
+):
     case = PLAIN[name]
-    changes = {"normalize_targets": normalize_targets, "qkv_bias": "without" not in name}
+    changes = {
+        "normalize_targets": normalize_targets,
+        "qkv_bias": "without" not in name,
+    }
     model = make(*case, decoder_depth=decoder_depth, **changes)
     num_patches = model.grid[0] * model.grid[1]
     hidden = num_patches // 2
-    ratio = 1 - (num_patches - hidden + 0.5) / num_patches  # int() rounds the visible ones down
+    ratio = (
+        1 - (num_patches - hidden + 0.5) / num_patches
+    )  # int() rounds the visible ones down
     assert to_transformers(model, case, tmp_path, ratio) < CLOSE
     batch, noise = batch_of(case), torch.rand(3, num_patches)
     is_masked = noise.argsort(dim=1).argsort(dim=1) >= num_patches - hidden
@@ -163,7 +235,9 @@ def test_transformers_makes_the_same_features_and_predictions(tmp_path, name, no
     assert (features - model.embed(batch)).abs().max() < CLOSE
     assert torch.equal(wanted.mask.bool(), is_masked)
     predictions = wanted.logits[is_masked].view(3, hidden, -1)
-    assert (found.predictions - predictions).abs().max() < CLOSE * max(1, predictions.abs().max())
+    assert (found.predictions - predictions).abs().max() < CLOSE * max(
+        1, predictions.abs().max()
+    )
     assert float(found.loss.mean) == pytest.approx(float(wanted.loss), rel=1e-5)
 
 
@@ -184,7 +258,9 @@ def test_what_vit_mae_cannot_express_is_refused_by_name(tmp_path, name, words):
     with pytest.raises(InputError) as caught:
         to_transformers(make(*BEYOND[name]), BEYOND[name], tmp_path)
     message = str(caught.value)
-    assert message.startswith("--to transformers must have a model that ViTMAE can express, got ")
+    assert message.startswith(
+        "--to transformers must have a model that ViTMAE can express, got "
+    )
     assert f" {BEYOND[name][0]} with " in message
     assert words in message
     assert message.endswith("Use --to timm.")
@@ -211,7 +287,9 @@ def test_init_from_reads_what_was_exported(tmp_path, library):
     load_initial_weights(fresh, str(tmp_path / "out"))
     for name, tensor in fresh.state_dict().items():
         taken = library == "transformers" or name.startswith("encoder.")
-        assert torch.equal(tensor, (source.state_dict() if taken else before)[name]), name
+        assert torch.equal(tensor, (source.state_dict() if taken else before)[name]), (
+            name
+        )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -222,12 +300,19 @@ def test_the_image_processor_reads_as_the_run_does(tmp_path, channels):
     pixels = np.stack([3 * columns, 4 * rows, columns + rows], axis=2).astype(np.uint8)
     image = Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
     image.save(tmp_path / "one.png")
-    section = VisionData(card="image_folder", image_size=32, channels=channels, augment=None)
-    batch = open_image_paths(section, [str(tmp_path / "one.png")]).load(torch.tensor([0]), None, 0)
+    section = VisionData(
+        card="image_folder", image_size=32, channels=channels, augment=None
+    )
+    batch = open_image_paths(section, [str(tmp_path / "one.png")]).load(
+        torch.tensor([0]), None, 0
+    )
     processor = AutoImageProcessor.from_pretrained(tmp_path / "out")
     given = image if channels == 3 else np.asarray(image)[:, :, None]
     found = processor(given, return_tensors="pt").pixel_values
     assert found.shape == (1, channels, 32, 32)
     # Their resampling rounds to uint8 elsewhere than ours: two grey levels.
     assert ((found - model.pixels(batch)).abs() * model.pixel_std).max() < 2.5 / 255
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["model_type"] == "vit_mae"
+    assert (
+        json.loads((tmp_path / "out" / "config.json").read_text())["model_type"]
+        == "vit_mae"
+    )

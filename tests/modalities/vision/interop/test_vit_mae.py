@@ -18,7 +18,17 @@ BATCH = 3
 
 def theirs(size, norm_pix_loss):
     """transformers' model in float64, every parameter random: its own start has zero biases and positions."""
-    image_size, patch_size, width, depth, heads, decoder_width, decoder_depth, decoder_heads, hidden = size
+    (
+        image_size,
+        patch_size,
+        width,
+        depth,
+        heads,
+        decoder_width,
+        decoder_depth,
+        decoder_heads,
+        hidden,
+    ) = size
     num_patches = (image_size // patch_size) ** 2
     config = ViTMAEConfig(
         image_size=image_size,
@@ -44,10 +54,22 @@ def theirs(size, norm_pix_loss):
 
 
 def ours(size, normalize_targets):
-    image_size, patch_size, width, depth, heads, decoder_width, decoder_depth, decoder_heads, _ = size
+    (
+        image_size,
+        patch_size,
+        width,
+        depth,
+        heads,
+        decoder_width,
+        decoder_depth,
+        decoder_heads,
+        _,
+    ) = size
     shape = {"patch_size": patch_size, "width": width, "depth": depth, "heads": heads}
     return MaskedAutoencoder(
-        create_encoder("vit_tiny_patch16_224", image_size=image_size, channels=3, **shape),
+        create_encoder(
+            "vit_tiny_patch16_224", image_size=image_size, channels=3, **shape
+        ),
         decoder_depth=decoder_depth,
         decoder_width=decoder_width,
         decoder_heads=decoder_heads,
@@ -67,11 +89,15 @@ def distance(found, wanted):
 def test_loss_and_every_gradient_agree(size, norm_pix_loss):
     torch.manual_seed(0)
     reference, model = theirs(size, norm_pix_loss), ours(size, norm_pix_loss)
-    model.load_state_dict(from_vit_mae(reference.state_dict()))  # strict: every name is there, and no other
+    model.load_state_dict(
+        from_vit_mae(reference.state_dict())
+    )  # strict: every name is there, and no other
     num_patches, hidden = (size[0] // size[1]) ** 2, size[-1]
     noise = torch.rand(BATCH, num_patches)
     is_masked = noise.argsort(dim=1).argsort(dim=1) >= num_patches - hidden
-    batch = {"images": torch.randint(0, 256, (BATCH, 3, size[0], size[0]), dtype=torch.uint8)}
+    batch = {
+        "images": torch.randint(0, 256, (BATCH, 3, size[0], size[0]), dtype=torch.uint8)
+    }
 
     wanted = reference(pixel_values=model.pixels(batch), noise=noise)
     assert torch.equal(wanted.mask.bool(), is_masked)
@@ -81,8 +107,13 @@ def test_loss_and_every_gradient_agree(size, norm_pix_loss):
 
     assert found.loss.count.item() == BATCH * hidden
     assert distance(found.loss.mean, wanted.loss) < 1e-10
-    assert distance(found.predictions, wanted.logits[is_masked].view(BATCH, hidden, -1)) < 1e-10
-    gradients = from_vit_mae({name: p.grad for name, p in reference.named_parameters() if p.requires_grad})
+    assert (
+        distance(found.predictions, wanted.logits[is_masked].view(BATCH, hidden, -1))
+        < 1e-10
+    )
+    gradients = from_vit_mae(
+        {name: p.grad for name, p in reference.named_parameters() if p.requires_grad}
+    )
     own = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     assert own.keys() == gradients.keys()
     # Keys' biases move no softmax: their gradients are zero up to rounding, so names are compared whole.
@@ -97,7 +128,10 @@ def renamed(state):
         (".attention.o_proj.", ".attention.output.dense."),
         (".mlp.fc1.", ".intermediate.dense."),
         (".mlp.fc2.", ".output.dense."),
-        *((f".attention.{name[0]}_proj.", f".attention.attention.{name}.") for name in ("query", "key", "value")),
+        *(
+            (f".attention.{name[0]}_proj.", f".attention.attention.{name}.")
+            for name in ("query", "key", "value")
+        ),
     ]
     for new, old in pairs:
         state = {name.replace(new, old): tensor for name, tensor in state.items()}

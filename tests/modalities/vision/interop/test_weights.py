@@ -54,11 +54,15 @@ def said(encoder, heads=None):
     return {"recipe": {"model": {"encoder": encoder, "heads": heads}}}
 
 
-def make(*, image_size=32, width=32, depth=2, decoder_depth=1, decoder_width=16, seed=0):
+def make(
+    *, image_size=32, width=32, depth=2, decoder_depth=1, decoder_width=16, seed=0
+):
     torch.manual_seed(seed)
     shape = {"patch_size": 8, "width": width, "depth": depth, "heads": 2}
     return MaskedAutoencoder(
-        create_encoder("vit_tiny_patch16_224", image_size=image_size, channels=3, **shape),
+        create_encoder(
+            "vit_tiny_patch16_224", image_size=image_size, channels=3, **shape
+        ),
         decoder_depth=decoder_depth,
         decoder_width=decoder_width,
         decoder_heads=2,
@@ -78,8 +82,16 @@ def shaken(model, seed=1):
 
 
 def timm_vit(num_classes=10):
-    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
-    return shaken(timm.create_model("vit_tiny_patch16_224", num_classes=num_classes, **shape))
+    shape = {
+        "img_size": 32,
+        "patch_size": 8,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+    }
+    return shaken(
+        timm.create_model("vit_tiny_patch16_224", num_classes=num_classes, **shape)
+    )
 
 
 def check_loaded(model, expected):
@@ -88,14 +100,20 @@ def check_loaded(model, expected):
     assert not any(torch.equal(expected[name], fresh[name]) for name in expected)
     for name, tensor in found.items():
         assert torch.equal(tensor, expected.get(name, fresh[name])), name
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    frozen = {
+        name
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad
+    }
     assert frozen == {"encoder.pos_embed", "decoder_positions"}
 
 
 def test_a_folder_of_vit_mae(tmp_path):
     source = shaken(ViTMAEForPreTraining(ViTMAEConfig(**CONFIG)))
     source.save_pretrained(tmp_path)
-    assert "vit.encoder.layer.0.attention.attention.query.weight" in load_file(tmp_path / "model.safetensors")
+    assert "vit.encoder.layer.0.attention.attention.query.weight" in load_file(
+        tmp_path / "model.safetensors"
+    )
     model = make()
     load_initial_weights(model, str(tmp_path))
     expected = from_vit_mae(source.state_dict())
@@ -108,11 +126,18 @@ def test_an_encoder_of_vit_mae_leaves_the_decoder_as_it_was(tmp_path):
     source.save_pretrained(tmp_path)
     model = make()
     load_initial_weights(model, str(tmp_path))
-    check_loaded(model, from_vit_mae({f"vit.{name}": tensor for name, tensor in source.state_dict().items()}))
+    check_loaded(
+        model,
+        from_vit_mae(
+            {f"vit.{name}": tensor for name, tensor in source.state_dict().items()}
+        ),
+    )
     assert model.decoder_positions.any()
 
 
-@pytest.mark.parametrize("name", ["vit.safetensors", "vit.pth", "nested.pth", "vit.bin"])
+@pytest.mark.parametrize(
+    "name", ["vit.safetensors", "vit.pth", "nested.pth", "vit.bin"]
+)
 def test_a_file_of_timm_weights(tmp_path, name):
     state, path = timm_vit().state_dict(), tmp_path / name
     if name.endswith(".safetensors"):
@@ -121,14 +146,26 @@ def test_a_file_of_timm_weights(tmp_path, name):
         torch.save({"model": state} if name.startswith("nested") else state, path)
     model = make()
     load_initial_weights(model, str(path))
-    check_loaded(model, {f"encoder.{key}": tensor for key, tensor in state.items() if not key.startswith("head")})
+    check_loaded(
+        model,
+        {
+            f"encoder.{key}": tensor
+            for key, tensor in state.items()
+            if not key.startswith("head")
+        },
+    )
 
 
 @pytest.mark.parametrize("where", ["run", "run/checkpoints/step_5"])
 def test_a_run_and_a_checkpoint(tmp_path, where):
     source = shaken(make())
     weights = {f"model.{name}": tensor for name, tensor in source.state_dict().items()}
-    save(tmp_path / "run" / "checkpoints" / "step_5", weights, {}, said("vit_tiny_patch16_224", 2))
+    save(
+        tmp_path / "run" / "checkpoints" / "step_5",
+        weights,
+        {},
+        said("vit_tiny_patch16_224", 2),
+    )
     (tmp_path / "run" / "checkpoints" / "last").write_text("step_5\n")
     model = make()
     load_initial_weights(model, str(tmp_path / where))
@@ -140,17 +177,30 @@ def test_a_run_and_a_checkpoint(tmp_path, where):
 def test_a_folder_of_vit(tmp_path, kind, names):
     folder, source = vit_folder(tmp_path / "vit", kind)
     if names == "transformers 5":
-        save_file({name: tensor.clone() for name, tensor in source.state_dict().items()}, folder / "model.safetensors")
-    old = any("attention.attention.query" in name for name in load_file(folder / "model.safetensors"))
+        save_file(
+            {name: tensor.clone() for name, tensor in source.state_dict().items()},
+            folder / "model.safetensors",
+        )
+    old = any(
+        "attention.attention.query" in name
+        for name in load_file(folder / "model.safetensors")
+    )
     assert old == (names == "transformers 4")
     model = make()
     load_initial_weights(model, str(folder))
     encoder = source if kind is ViTModel else source.vit
-    state = {f"vit.{name}": part for name, part in encoder.state_dict().items() if not name.startswith("pooler")}
+    state = {
+        f"vit.{name}": part
+        for name, part in encoder.state_dict().items()
+        if not name.startswith("pooler")
+    }
     check_loaded(model, from_vit_mae(state))
     batch = {"images": torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)}
     with torch.no_grad():
-        found, wanted = model.embed(batch), encoder(model.pixels(batch)).last_hidden_state[:, 1:].mean(dim=1)
+        found, wanted = (
+            model.embed(batch),
+            encoder(model.pixels(batch)).last_hidden_state[:, 1:].mean(dim=1),
+        )
     assert (found - wanted).abs().max() < 1e-5  # their norms add 1e-12, timm's 1e-6
 
 
@@ -158,7 +208,9 @@ def test_positions_of_a_vit_are_resampled_too(tmp_path):
     folder, source = vit_folder(tmp_path / "vit")
     model = make(image_size=48)
     load_initial_weights(model, str(folder))
-    wanted = resample_abs_pos_embed(source.embeddings.position_embeddings, [6, 6], [4, 4])
+    wanted = resample_abs_pos_embed(
+        source.embeddings.position_embeddings, [6, 6], [4, 4]
+    )
     assert torch.equal(model.encoder.pos_embed, wanted)
 
 
@@ -186,7 +238,14 @@ def vit_mae_folder(path, **changes):
 
 
 def vit_folder(path, kind=ViTModel, **changes):
-    model = shaken(kind(ViTConfig(**{name: CONFIG[name] for name in CONFIG if "decoder" not in name} | changes)))
+    model = shaken(
+        kind(
+            ViTConfig(
+                **{name: CONFIG[name] for name in CONFIG if "decoder" not in name}
+                | changes
+            )
+        )
+    )
     model.save_pretrained(path)
     return path, model
 
@@ -220,25 +279,43 @@ def make_backbone(name="resnet18", seed=0, **arguments):
     torch.manual_seed(seed)
     shape = arguments or {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1]}
     encoder = create_encoder(name, image_size=64, channels=3, arguments=shape)
-    settings = {"normalize_targets": True, "pixel_mean": (0.5,) * 3, "pixel_std": (0.5,) * 3}
+    settings = {
+        "normalize_targets": True,
+        "pixel_mean": (0.5,) * 3,
+        "pixel_std": (0.5,) * 3,
+    }
     return MaskedBackbone(encoder, image_size=64, **settings)
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("resnet18", {}), ("convnext_atto", CONVNEXT)])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("resnet18", {}), ("convnext_atto", CONVNEXT)]
+)
 def test_a_backbone_from_timm_weights_and_from_a_run(tmp_path, name, arguments):
     """Statistics and the norm before a classifier come along, the classifier does not."""
-    model, shape = make_backbone(name, **arguments), arguments or {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1]}
+    model, shape = (
+        make_backbone(name, **arguments),
+        arguments or {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1]},
+    )
     state = shaken(timm.create_model(name, **shape)).state_dict()
     save_file(state, tmp_path / "weights.safetensors")
     before = {key: value.clone() for key, value in model.state_dict().items()}
     load_initial_weights(model, str(tmp_path / "weights.safetensors"))
     own = model.state_dict()
-    assert all(torch.equal(own[f"encoder.{key}"], state[key]) for key in state if f"encoder.{key}" in own)
+    assert all(
+        torch.equal(own[f"encoder.{key}"], state[key])
+        for key in state
+        if f"encoder.{key}" in own
+    )
     assert [key for key in own if key.removeprefix("encoder.") not in state] == [
         "mask_token", "decoder_predict.weight", "decoder_predict.bias"
     ]  # fmt: skip
     assert torch.equal(own["mask_token"], before["mask_token"])
-    save(tmp_path / "step_5", {f"model.{key}": value for key, value in own.items()}, {}, said(name))
+    save(
+        tmp_path / "step_5",
+        {f"model.{key}": value for key, value in own.items()},
+        {},
+        said(name),
+    )
     other = make_backbone(name, seed=3, **arguments)
     load_initial_weights(other, str(tmp_path / "step_5"))
     assert all(torch.equal(other.state_dict()[key], own[key]) for key in own)
@@ -247,15 +324,30 @@ def test_a_backbone_from_timm_weights_and_from_a_run(tmp_path, name, arguments):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (lambda: timm_vit().state_dict(), "must hold ResNet weights, got none of the encoder's names"),
-        (lambda: {"fc.weight": torch.zeros(2)}, "must hold ResNet weights, got none of the encoder's names"),
         (
-            lambda: timm.create_model("resnet18", channels=[8, 8, 16, 16], layers=[2, 1, 1, 1]).state_dict(),
+            lambda: timm_vit().state_dict(),
+            "must hold ResNet weights, got none of the encoder's names",
+        ),
+        (
+            lambda: {"fc.weight": torch.zeros(2)},
+            "must hold ResNet weights, got none of the encoder's names",
+        ),
+        (
+            lambda: timm.create_model(
+                "resnet18", channels=[8, 8, 16, 16], layers=[2, 1, 1, 1]
+            ).state_dict(),
             "which has no encoder.layer1.1.conv1.weight. Set model.encoder and model.arguments as",
         ),
-        (lambda: timm.create_model("resnet18").state_dict(), "Set model.arguments and patch_size as the source"),
         (
-            lambda: {k: v for k, v in make_backbone().encoder.state_dict().items() if "running_var" not in k},
+            lambda: timm.create_model("resnet18").state_dict(),
+            "Set model.arguments and patch_size as the source",
+        ),
+        (
+            lambda: {
+                k: v
+                for k, v in make_backbone().encoder.state_dict().items()
+                if "running_var" not in k
+            },
             "got no encoder.bn1.running_var",
         ),
     ],
@@ -268,7 +360,11 @@ def test_bad_sources_of_backbones_are_one_line(tmp_path, state, message):
     assert message in str(caught.value)
 
 
-READ, FIT, WHOLE = "must be readable, got ", "must fit the recipe's model", "must hold a whole encoder"
+READ, FIT, WHOLE = (
+    "must be readable, got ",
+    "must fit the recipe's model",
+    "must hold a whole encoder",
+)
 KIND = "must be a folder of model_type vit_mae or vit"
 SHAPE = "Set model.width, depth, patch_size and decoder_* as the source has them."
 BAD = {
@@ -276,17 +372,38 @@ BAD = {
     "a hub id, offline": (lambda _: "nobody/nothing-of-the-kind", READ),
     "an unknown name of timm": (lambda _: "timm/vit_tiny_no_such", READ),
     "timm's hub, offline": (lambda _: "timm/vit_tiny_patch16_224", READ),
-    "an empty folder": (lambda at: at, "must hold a checkpoint or config.json, got neither"),
-    "another model_type": (lambda at: json_folder(at / "x", '{"model_type": "bert"}'), f"{KIND}, got 'bert'"),
+    "an empty folder": (
+        lambda at: at,
+        "must hold a checkpoint or config.json, got neither",
+    ),
+    "another model_type": (
+        lambda at: json_folder(at / "x", '{"model_type": "bert"}'),
+        f"{KIND}, got 'bert'",
+    ),
     "no model_type": (lambda at: json_folder(at / "x", "{}"), f"{KIND}, got None"),
-    "another activation": (lambda at: vit_folder(at / "x", hidden_act="relu")[0], "must be a ViT with hidden_act gelu"),
-    "a ViT of another width": (lambda at: vit_folder(at / "x", hidden_size=16)[0], SHAPE),
-    "a folder of timm without weights": (lambda at: json_folder(at / "x", '{"architecture": "vit"}'), READ),
+    "another activation": (
+        lambda at: vit_folder(at / "x", hidden_act="relu")[0],
+        "must be a ViT with hidden_act gelu",
+    ),
+    "a ViT of another width": (
+        lambda at: vit_folder(at / "x", hidden_size=16)[0],
+        SHAPE,
+    ),
+    "a folder of timm without weights": (
+        lambda at: json_folder(at / "x", '{"architecture": "vit"}'),
+        READ,
+    ),
     "json of no model": (lambda at: json_folder(at / "x", "[1, 2]"), READ),
     "no json": (lambda at: json_folder(at / "x", "{broken"), READ),
-    "a config alone": (lambda at: json_folder(at / "x", json.dumps({"model_type": "vit_mae"})), READ),
+    "a config alone": (
+        lambda at: json_folder(at / "x", json.dumps({"model_type": "vit_mae"})),
+        READ,
+    ),
     "a damaged folder": (lambda at: damaged_folder(at / "x"), READ),
-    "a damaged file": (lambda at: written(at / "vit.safetensors", b"\x08\0\0\0\0\0\0\0{broken}"), READ),
+    "a damaged file": (
+        lambda at: written(at / "vit.safetensors", b"\x08\0\0\0\0\0\0\0{broken}"),
+        READ,
+    ),
     "an empty file": (lambda at: written(at / "vit.safetensors", b""), READ),
     "a text": (lambda at: written(at / "notes.txt", b"weights\n"), READ),
     "a pickle of no tensors": (lambda at: pickled(at / "x.pth", [1, 2]), READ),
@@ -294,17 +411,35 @@ BAD = {
         lambda at: pickled(at / "x.pth", {"conv1.weight": torch.zeros(3)}),
         "must hold ViT weights, got none of the encoder's names",
     ),
-    "another width": (lambda at: vit_mae_folder(at / "x", hidden_size=16, intermediate_size=64), SHAPE),
+    "another width": (
+        lambda at: vit_mae_folder(at / "x", hidden_size=16, intermediate_size=64),
+        SHAPE,
+    ),
     "another patch size": (lambda at: vit_mae_folder(at / "x", patch_size=4), SHAPE),
-    "another decoder width": (lambda at: vit_mae_folder(at / "x", decoder_hidden_size=32), SHAPE),
+    "another decoder width": (
+        lambda at: vit_mae_folder(at / "x", decoder_hidden_size=32),
+        SHAPE,
+    ),
     "a deeper encoder": (lambda at: vit_mae_folder(at / "x", num_hidden_layers=3), FIT),
-    "a shallower encoder": (lambda at: vit_mae_folder(at / "x", num_hidden_layers=1), WHOLE),
-    "a deeper decoder": (lambda at: vit_mae_folder(at / "x", decoder_num_hidden_layers=2), FIT),
+    "a shallower encoder": (
+        lambda at: vit_mae_folder(at / "x", num_hidden_layers=1),
+        WHOLE,
+    ),
+    "a deeper decoder": (
+        lambda at: vit_mae_folder(at / "x", decoder_num_hidden_layers=2),
+        FIT,
+    ),
     "half an encoder": (
-        lambda at: pickled(at / "x.pth", {k: v for k, v in timm_vit().state_dict().items() if k != "norm.bias"}),
+        lambda at: pickled(
+            at / "x.pth",
+            {k: v for k, v in timm_vit().state_dict().items() if k != "norm.bias"},
+        ),
         "got no encoder.norm.bias",
     ),
-    "no decoder blocks": (lambda at: vit_mae_folder(at / "x", decoder_num_hidden_layers=0), WHOLE),
+    "no decoder blocks": (
+        lambda at: vit_mae_folder(at / "x", decoder_num_hidden_layers=0),
+        WHOLE,
+    ),
 }
 
 
@@ -330,5 +465,11 @@ def test_heads_that_weights_do_not_show(scratch):
     for source in ("runs/run", "timm", "transformers"):
         recipe = load_recipe(str(DEMO), [*TINY, f"model.init_from={source}"])
         build_model(recipe)
-        with pytest.raises(InputError, match="attention must have 4 heads, got 2. Set model.heads"):
-            build_model(load_recipe(str(DEMO), [*TINY, f"model.init_from={source}", "model.heads=4"]))
+        with pytest.raises(
+            InputError, match="attention must have 4 heads, got 2. Set model.heads"
+        ):
+            build_model(
+                load_recipe(
+                    str(DEMO), [*TINY, f"model.init_from={source}", "model.heads=4"]
+                )
+            )

@@ -19,7 +19,9 @@ ENCODERS = {
     "no positions": {"pos_embed": "none"},
     "normed queries and scaled layers": {"qk_norm": True, "init_values": 0.1},
 }
-every_encoder = pytest.mark.parametrize("options", ENCODERS.values(), ids=list(ENCODERS))
+every_encoder = pytest.mark.parametrize(
+    "options", ENCODERS.values(), ids=list(ENCODERS)
+)
 UNEVEN = [3, 8, 15, 1]  # hidden patches of 16, a row
 
 
@@ -34,10 +36,22 @@ def make(options=None, *, normalize_targets=True, patch_size=8, channels=3, seed
         "depth": 2,
         "num_heads": 2,
     }
-    encoder = timm.create_model("vit_tiny_patch16_224", num_classes=0, global_pool="", **shape, **(options or {}))
+    encoder = timm.create_model(
+        "vit_tiny_patch16_224",
+        num_classes=0,
+        global_pool="",
+        **shape,
+        **(options or {}),
+    )
     decoder = {"decoder_depth": 1, "decoder_width": 16, "decoder_heads": 2}
     mean, std = (0.5, 0.4, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels]
-    model = MaskedAutoencoder(encoder, **decoder, normalize_targets=normalize_targets, pixel_mean=mean, pixel_std=std)
+    model = MaskedAutoencoder(
+        encoder,
+        **decoder,
+        normalize_targets=normalize_targets,
+        pixel_mean=mean,
+        pixel_std=std,
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
@@ -46,12 +60,23 @@ def make(options=None, *, normalize_targets=True, patch_size=8, channels=3, seed
 
 def make_batch(num=4, *, channels=3, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    return {"images": torch.randint(0, 256, (num, channels, 32, 32), dtype=torch.uint8, generator=generator)}
+    return {
+        "images": torch.randint(
+            0, 256, (num, channels, 32, 32), dtype=torch.uint8, generator=generator
+        )
+    }
 
 
 def make_mask(counts, num_patches=16, seed=2):
     generator = torch.Generator().manual_seed(seed)
-    return build_mask(torch.stack([torch.randperm(num_patches, generator=generator) < count for count in counts]))
+    return build_mask(
+        torch.stack(
+            [
+                torch.randperm(num_patches, generator=generator) < count
+                for count in counts
+            ]
+        )
+    )
 
 
 def spread_over(model, patches):
@@ -66,7 +91,10 @@ def test_encode_is_timms_forward(options):
     model, batch = make(options), make_batch()
     pixels = model.pixels(batch)
     torch.testing.assert_close(
-        model.encode(model.patchify(pixels)), model.encoder.forward_features(pixels), rtol=1e-5, atol=1e-5
+        model.encode(model.patchify(pixels)),
+        model.encoder.forward_features(pixels),
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 
@@ -77,8 +105,14 @@ def test_hidden_patches_are_as_if_cut_out_of_timms_forward(options):
     model, batch, mask = make(options), make_batch(), make_mask([6] * 4)
     encoder = model.encoder
     tokens = encoder._pos_embed(encoder.patch_embed(model.pixels(batch)))
-    there = torch.cat([torch.ones(4, model.num_prefix, dtype=torch.bool), ~mask.is_masked], dim=1)
-    wanted = encoder.norm(encoder.blocks(encoder.norm_pre(tokens[there].view(4, model.num_prefix + 10, -1))))
+    there = torch.cat(
+        [torch.ones(4, model.num_prefix, dtype=torch.bool), ~mask.is_masked], dim=1
+    )
+    wanted = encoder.norm(
+        encoder.blocks(
+            encoder.norm_pre(tokens[there].view(4, model.num_prefix + 10, -1))
+        )
+    )
     found = model.encode(model.patchify(model.pixels(batch)), mask)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
@@ -90,10 +124,14 @@ def test_nothing_hidden_leaks(options, counts):
     model, batch, mask = make(options), make_batch(), make_mask(counts)
     other, hidden = make_batch(seed=9)["images"], spread_over(model, mask.is_masked)
     before = model(batch, mask).predictions
-    after = model({"images": torch.where(hidden, other, batch["images"])}, mask).predictions
+    after = model(
+        {"images": torch.where(hidden, other, batch["images"])}, mask
+    ).predictions
     assert torch.equal(before, after)
     # The same change where patches are seen moves every row.
-    moved = model({"images": torch.where(hidden, batch["images"], other)}, mask).predictions
+    moved = model(
+        {"images": torch.where(hidden, batch["images"], other)}, mask
+    ).predictions
     assert ((moved - before).abs().amax(dim=(1, 2)) > 1e-3).all()
 
 
@@ -104,23 +142,43 @@ def test_every_visible_patch_counts_and_no_other_sample_does():
     for row, patch in (~mask.is_masked).nonzero().tolist():
         chosen = torch.zeros_like(mask.is_masked)
         chosen[row, patch] = True
-        flipped = torch.where(spread_over(model, chosen), 255 - batch["images"], batch["images"])
-        moved = (model({"images": flipped}, mask).predictions - before).abs().amax(dim=(1, 2)) > 0
+        flipped = torch.where(
+            spread_over(model, chosen), 255 - batch["images"], batch["images"]
+        )
+        moved = (model({"images": flipped}, mask).predictions - before).abs().amax(
+            dim=(1, 2)
+        ) > 0
         assert moved.tolist() == [index == row for index in range(4)]
 
 
 @pytest.mark.parametrize("normalize_targets", [True, False])
 @every_encoder
 def test_rows_of_unequal_counts_get_what_they_get_alone(options, normalize_targets):
-    model, batch, mask = make(options, normalize_targets=normalize_targets), make_batch(), make_mask(UNEVEN)
+    model, batch, mask = (
+        make(options, normalize_targets=normalize_targets),
+        make_batch(),
+        make_mask(UNEVEN),
+    )
     together = model(batch, mask)
     together.loss.total.backward()
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {
+        name: p.grad.clone()
+        for name, p in model.named_parameters()
+        if p.grad is not None
+    }
     model.zero_grad()
     total = count = 0.0
     for row, hidden in enumerate(UNEVEN):
-        alone = model({"images": batch["images"][row : row + 1]}, build_mask(mask.is_masked[row : row + 1]))
-        torch.testing.assert_close(alone.predictions[0], together.predictions[row, :hidden], rtol=1e-5, atol=1e-5)
+        alone = model(
+            {"images": batch["images"][row : row + 1]},
+            build_mask(mask.is_masked[row : row + 1]),
+        )
+        torch.testing.assert_close(
+            alone.predictions[0],
+            together.predictions[row, :hidden],
+            rtol=1e-5,
+            atol=1e-5,
+        )
         alone.loss.total.backward()
         total, count = total + alone.loss.total.item(), count + alone.loss.count.item()
     assert together.loss.total.item() == pytest.approx(total, rel=1e-5)
@@ -129,7 +187,9 @@ def test_rows_of_unequal_counts_get_what_they_get_alone(options, normalize_targe
     assert gradients.keys() == trained.keys()
     for name, gradient in trained.items():
         assert gradients[name].isfinite().all(), name
-        assert (gradients[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-6, name
+        assert (gradients[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-6, (
+            name
+        )
 
 
 def test_loss_sums_and_counts_add_up_over_splits():
@@ -140,7 +200,9 @@ def test_loss_sums_and_counts_add_up_over_splits():
         for at in ([0, 3, 5], [1, 2, 4, 6, 7])
     ]
     assert whole.count.item() == sum(part.count.item() for part in parts) == 48
-    assert whole.total.item() == pytest.approx(sum(part.total.item() for part in parts), rel=1e-5)
+    assert whole.total.item() == pytest.approx(
+        sum(part.total.item() for part in parts), rel=1e-5
+    )
     assert whole.mean.item() == pytest.approx(whole.total.item() / 48)
 
 
@@ -164,7 +226,11 @@ def test_unpatchify_inverts_patchify(patch_size, channels):
     assert patches.shape == (2, side * side, channels * patch_size**2)
     assert torch.equal(model.unpatchify(patches), pixels)
     # The second row's first patch lies below the first row's.
-    corner = pixels[:, :, patch_size : 2 * patch_size, :patch_size].permute(0, 2, 3, 1).flatten(1)
+    corner = (
+        pixels[:, :, patch_size : 2 * patch_size, :patch_size]
+        .permute(0, 2, 3, 1)
+        .flatten(1)
+    )
     assert torch.equal(patches[:, side], corner)
 
 
@@ -173,12 +239,19 @@ def test_normalised_targets():
     patches = torch.cat([torch.full((1, 192), 2.5), torch.randn(3, 192) * 7 + 3])
     targets = model.targets(patches)
     assert torch.equal(targets[0], torch.zeros(192))
-    torch.testing.assert_close(targets[1:].mean(dim=1), torch.zeros(3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        targets[1:].mean(dim=1), torch.zeros(3), rtol=0, atol=1e-5
+    )
     torch.testing.assert_close(targets[1:].std(dim=1), torch.ones(3), rtol=1e-5, atol=0)
-    output = model({"images": torch.full((2, 3, 32, 32), 200, dtype=torch.uint8)}, make_mask([4, 4]))
+    output = model(
+        {"images": torch.full((2, 3, 32, 32), 200, dtype=torch.uint8)},
+        make_mask([4, 4]),
+    )
     output.loss.total.backward()
     assert output.loss.total.isfinite()
-    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert all(
+        p.grad.isfinite().all() for p in model.parameters() if p.grad is not None
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -201,8 +274,13 @@ def test_targets_of_half_precision_are_those_of_single():
 def test_patches_of_one_value_are_not_normalised():
     with pytest.raises(InputError) as caught:
         make(patch_size=1, channels=1)
-    assert str(caught.value) == "model.normalize_targets must be false for patches of a single value, got true."
-    output = make(patch_size=1, channels=1, normalize_targets=False)(make_batch(channels=1), make_mask([700] * 4, 1024))
+    assert (
+        str(caught.value)
+        == "model.normalize_targets must be false for patches of a single value, got true."
+    )
+    output = make(patch_size=1, channels=1, normalize_targets=False)(
+        make_batch(channels=1), make_mask([700] * 4, 1024)
+    )
     assert output.predictions.shape == (4, 700, 1)
 
 
@@ -225,15 +303,24 @@ def test_baseline_is_standardised_pixels():
     wanted = (batch["images"].permute(0, 2, 3, 1) / 255.0 - mean) / std
     found = make().baseline(batch)
     assert found.shape == (4, 3072)
-    torch.testing.assert_close(found.view(4, 3, 32, 32), wanted.permute(0, 3, 1, 2), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        found.view(4, 3, 32, 32), wanted.permute(0, 3, 1, 2), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("counts", [[8] * 4, UNEVEN], ids=["even", "padded"])
 @pytest.mark.parametrize("normalize_targets", [True, False])
 @torch.no_grad()
 def test_paint(counts, normalize_targets):
-    model, batch, mask = make(normalize_targets=normalize_targets), make_batch(), make_mask(counts)
-    images, hidden = batch["images"], spread_over(model, mask.is_masked).expand(-1, 3, -1, -1)
+    model, batch, mask = (
+        make(normalize_targets=normalize_targets),
+        make_batch(),
+        make_mask(counts),
+    )
+    images, hidden = (
+        batch["images"],
+        spread_over(model, mask.is_masked).expand(-1, 3, -1, -1),
+    )
     pictures = model.paint(batch, mask)
     assert pictures.shape == (4, 3, 3, 32, 32)
     assert pictures.dtype == torch.uint8
@@ -246,35 +333,73 @@ def test_paint(counts, normalize_targets):
     assert (filled[hidden] != images[hidden]).float().mean() > 0.5
 
 
-@pytest.mark.parametrize("size", [{}, {"reg_tokens": 4}, {"reg_tokens": 4, "no_embed_class": True}])
+@pytest.mark.parametrize(
+    "size", [{}, {"reg_tokens": 4}, {"reg_tokens": 4, "no_embed_class": True}]
+)
 def test_positions_are_fixed_sines(size):
     encoder = timm.create_model(
-        "vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=32, depth=1, num_heads=2, num_classes=0, **size
+        "vit_tiny_patch16_224",
+        img_size=32,
+        patch_size=8,
+        embed_dim=32,
+        depth=1,
+        num_heads=2,
+        num_classes=0,
+        **size,
     )
-    shape = {"decoder_depth": 1, "decoder_width": 16, "decoder_heads": 2, "normalize_targets": True}
-    model = MaskedAutoencoder(encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3)
+    shape = {
+        "decoder_depth": 1,
+        "decoder_width": 16,
+        "decoder_heads": 2,
+        "normalize_targets": True,
+    }
+    model = MaskedAutoencoder(
+        encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3
+    )
     for table in (encoder.pos_embed, model.decoder_positions):
         num_prefix = table.shape[1] - 16
         assert torch.equal(table, sincos_positions((4, 4), table.shape[2], num_prefix))
         assert not table[:, :num_prefix].any()
         assert not table.requires_grad
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    frozen = {
+        name
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad
+    }
     assert frozen == {"encoder.pos_embed", "decoder_positions"}
 
 
 def test_eligible_is_every_patch():
-    assert torch.equal(make().eligible(make_batch()), torch.ones(4, 16, dtype=torch.bool))
+    assert torch.equal(
+        make().eligible(make_batch()), torch.ones(4, 16, dtype=torch.bool)
+    )
 
 
 @torch.no_grad()
 def test_an_encoder_with_its_own_epsilon_is_taken():
     """CLIP's shapes norm before the blocks, with an epsilon of their own."""
     encoder = create_encoder(
-        "vit_base_patch32_clip_224", image_size=32, channels=3, patch_size=8, width=32, depth=2, heads=2
+        "vit_base_patch32_clip_224",
+        image_size=32,
+        channels=3,
+        patch_size=8,
+        width=32,
+        depth=2,
+        heads=2,
     )
-    shape = {"decoder_depth": 1, "decoder_width": 16, "decoder_heads": 2, "normalize_targets": True}
-    model = MaskedAutoencoder(encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3).eval()
+    shape = {
+        "decoder_depth": 1,
+        "decoder_width": 16,
+        "decoder_heads": 2,
+        "normalize_targets": True,
+    }
+    model = MaskedAutoencoder(
+        encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3
+    ).eval()
     pixels = model.pixels(make_batch())
     torch.testing.assert_close(
-        model.encode(model.patchify(pixels)), encoder.forward_features(pixels), rtol=1e-5, atol=1e-5
+        model.encode(model.patchify(pixels)),
+        encoder.forward_features(pixels),
+        rtol=1e-5,
+        atol=1e-5,
     )

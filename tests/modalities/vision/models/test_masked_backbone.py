@@ -17,7 +17,11 @@ from r2mae.modalities.vision.models.timm_encoder import create_encoder
 # Architecture, image size, arguments: every layout of features, with BatchNorm and without.
 BACKBONES = {
     "resnet": ("resnet18", 64, {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1]}),
-    "convnext": ("convnext_atto", 32, {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16], "patch_size": 1}),
+    "convnext": (
+        "convnext_atto",
+        32,
+        {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16], "patch_size": 1},
+    ),
     "swin": (
         "swin_tiny_patch4_window7_224",
         32,
@@ -45,7 +49,9 @@ def make(kind, *, patch_size=None, normalize_targets=True, seed=0):
     """A backbone of 16 patches unless told otherwise, with every weight random, so that no zero hides a mistake."""
     torch.manual_seed(seed)
     name, image_size, arguments = BACKBONES[kind]
-    encoder = create_encoder(name, image_size=image_size, channels=3, arguments=arguments)
+    encoder = create_encoder(
+        name, image_size=image_size, channels=3, arguments=arguments
+    )
     model = MaskedBackbone(
         encoder,
         image_size=image_size,
@@ -63,22 +69,39 @@ def make(kind, *, patch_size=None, normalize_targets=True, seed=0):
 def make_batch(model, num=4, seed=1):
     generator = torch.Generator().manual_seed(seed)
     side = model.grid[0] * model.patch_size
-    return {"images": torch.randint(0, 256, (num, 3, side, side), dtype=torch.uint8, generator=generator)}
+    return {
+        "images": torch.randint(
+            0, 256, (num, 3, side, side), dtype=torch.uint8, generator=generator
+        )
+    }
 
 
 def make_mask(counts, num_patches=16, seed=2):
     generator = torch.Generator().manual_seed(seed)
-    return build_mask(torch.stack([torch.randperm(num_patches, generator=generator) < count for count in counts]))
+    return build_mask(
+        torch.stack(
+            [
+                torch.randperm(num_patches, generator=generator) < count
+                for count in counts
+            ]
+        )
+    )
 
 
 def spread_over(model, patches):
     """(B, N) bool of patches as (B, 1, S, S) bool of pixels."""
-    return model.unpatchify(patches[:, :, None].expand(-1, -1, 3 * model.patch_size**2))[:, :1]
+    return model.unpatchify(
+        patches[:, :, None].expand(-1, -1, 3 * model.patch_size**2)
+    )[:, :1]
 
 
 def changed(model, batch, where):
     """The batch with other pixels in the patches (B, N) named."""
-    return {"images": torch.where(spread_over(model, where), 255 - batch["images"], batch["images"])}
+    return {
+        "images": torch.where(
+            spread_over(model, where), 255 - batch["images"], batch["images"]
+        )
+    }
 
 
 def run(model, batch, mask):
@@ -107,12 +130,16 @@ def test_nothing_hidden_leaks(kind, counts, training):
     before, statistics = run(model, batch, mask)
     after, statistics_after = run(model, changed(model, batch, mask.is_masked), mask)
     assert torch.equal(before, after)
-    assert all(torch.equal(statistics[name], statistics_after[name]) for name in statistics)
+    assert all(
+        torch.equal(statistics[name], statistics_after[name]) for name in statistics
+    )
     moved, moved_statistics = run(model, changed(model, batch, ~mask.is_masked), mask)
     assert ((moved - before).abs().amax(dim=(1, 2)) > 1e-4).all()
     if training and kind == "resnet":
         running = "encoder.bn1.running_mean"
-        assert not torch.equal(statistics[running], dict(model.named_buffers())[running])
+        assert not torch.equal(
+            statistics[running], dict(model.named_buffers())[running]
+        )
         assert not torch.equal(statistics[running], moved_statistics[running])
 
 
@@ -136,7 +163,10 @@ def test_other_samples_reach_a_prediction_through_batch_statistics_alone(trainin
         batch, mask = make_batch(model), make_mask([8] * 4)
         last = torch.zeros_like(mask.is_masked)
         last[3] = ~mask.is_masked[3]
-        before, after = run(model, batch, mask)[0], run(model, changed(model, batch, last), mask)[0]
+        before, after = (
+            run(model, batch, mask)[0],
+            run(model, changed(model, batch, last), mask)[0],
+        )
         assert torch.equal(before[:3], after[:3]) != (kind == "resnet" and training)
 
 
@@ -189,7 +219,11 @@ PLACES = [
 def cell_of(model, patch):
     """Cells (rows, columns) that a patch overlaps, as (h * w,) bool."""
     row, column = divmod(patch, model.grid[1])
-    size, stride, (rows, columns) = model.patch_size, model.feature_map.stride, model.feature_map.grid
+    size, stride, (rows, columns) = (
+        model.patch_size,
+        model.feature_map.stride,
+        model.feature_map.grid,
+    )
     top, left = torch.arange(rows) * stride, torch.arange(columns) * stride
     inside_rows = (top < (row + 1) * size) & (top + stride > row * size)
     inside_columns = (left < (column + 1) * size) & (left + stride > column * size)
@@ -203,8 +237,12 @@ def test_a_patch_is_predicted_from_the_cells_that_it_covers(kind, patch_size):
     cells = torch.randn(1, num_cells, model.feature_map.width, requires_grad=True)
     predictions = model.decode(cells)
     for patch in range(0, num_patches, max(1, num_patches // 16)):
-        (gradient,) = torch.autograd.grad(predictions[0, patch].sum(), cells, retain_graph=True)
-        assert torch.equal(gradient[0].abs().sum(dim=1) > 0, cell_of(model, patch)), patch
+        (gradient,) = torch.autograd.grad(
+            predictions[0, patch].sum(), cells, retain_graph=True
+        )
+        assert torch.equal(gradient[0].abs().sum(dim=1) > 0, cell_of(model, patch)), (
+            patch
+        )
 
 
 @every_backbone
@@ -212,17 +250,35 @@ def test_a_cell_looks_at_its_own_place(kind):
     """Features as timm makes them weigh their own pixels most: rows and columns are not exchanged."""
     name, image_size, arguments = BACKBONES[kind]
     torch.manual_seed(0)
-    encoder = create_encoder(name, image_size=image_size, channels=3, arguments=arguments)
-    settings = {"normalize_targets": True, "pixel_mean": (0.5,) * 3, "pixel_std": (0.5,) * 3}
-    model = MaskedBackbone(encoder, image_size=image_size, patch_size=image_size // 4, **settings).eval()
+    encoder = create_encoder(
+        name, image_size=image_size, channels=3, arguments=arguments
+    )
+    settings = {
+        "normalize_targets": True,
+        "pixel_mean": (0.5,) * 3,
+        "pixel_std": (0.5,) * 3,
+    }
+    model = MaskedBackbone(
+        encoder, image_size=image_size, patch_size=image_size // 4, **settings
+    ).eval()
     rows, columns = model.feature_map.grid
     pixels = torch.randn(8, 3, image_size, image_size, requires_grad=True)
     cells = model.feature_map.cells(encoder.forward_features(pixels))
     own, other = 0.0, 0.0
     for row, column in [(0, columns - 1), (rows - 1, 0)]:
         weights = torch.randn(cells.shape[2])
-        (gradient,) = torch.autograd.grad((cells[:, row * columns + column] @ weights).sum(), pixels, retain_graph=True)
-        blame = gradient.square().sum(dim=(0, 1)).unflatten(0, (rows, -1)).unflatten(2, (columns, -1)).sum(dim=(1, 3))
+        (gradient,) = torch.autograd.grad(
+            (cells[:, row * columns + column] @ weights).sum(),
+            pixels,
+            retain_graph=True,
+        )
+        blame = (
+            gradient.square()
+            .sum(dim=(0, 1))
+            .unflatten(0, (rows, -1))
+            .unflatten(2, (columns, -1))
+            .sum(dim=(1, 3))
+        )
         own, other = own + blame[row, column].item(), other + blame[column, row].item()
     assert own > 2 * other
 
@@ -239,11 +295,23 @@ def test_a_planted_transposition_would_be_found():
 def test_learns_a_few_images(kind):
     torch.manual_seed(0)
     name, image_size, arguments = BACKBONES[kind]
-    encoder = create_encoder(name, image_size=image_size, channels=3, arguments=arguments)
-    settings = {"normalize_targets": False, "pixel_mean": (0.5,) * 3, "pixel_std": (0.5,) * 3}
-    model = MaskedBackbone(encoder, image_size=image_size, patch_size=image_size // 4, **settings)
+    encoder = create_encoder(
+        name, image_size=image_size, channels=3, arguments=arguments
+    )
+    settings = {
+        "normalize_targets": False,
+        "pixel_mean": (0.5,) * 3,
+        "pixel_std": (0.5,) * 3,
+    }
+    model = MaskedBackbone(
+        encoder, image_size=image_size, patch_size=image_size // 4, **settings
+    )
     ramps = torch.linspace(0, 255, image_size).expand(3, image_size, -1).to(torch.uint8)
-    batch = {"images": torch.stack([ramps, ramps.flip(2), ramps.transpose(1, 2), ramps.transpose(1, 2).flip(1)])}
+    batch = {
+        "images": torch.stack(
+            [ramps, ramps.flip(2), ramps.transpose(1, 2), ramps.transpose(1, 2).flip(1)]
+        )
+    }
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for step in range(60):
@@ -273,11 +341,17 @@ def test_operations_are_those_that_run(kind):
     batch, mask = make_batch(model, 2), make_mask([8, 8])
     with FlopCounterMode(display=False) as counter:
         model(batch, mask).loss.total.backward()
-    assert model.training_flops(3) == model.training_flops(12)  # what is hidden is computed too
-    if kind == "convnext":  # torch counts the gradient of grouped weights as if they were whole
+    assert model.training_flops(3) == model.training_flops(
+        12
+    )  # what is hidden is computed too
+    if (
+        kind == "convnext"
+    ):  # torch counts the gradient of grouped weights as if they were whole
         assert 2 * model.training_flops(8) < counter.get_total_flops()
     else:
-        assert 2 * model.training_flops(8) == pytest.approx(counter.get_total_flops(), rel=0.02)
+        assert 2 * model.training_flops(8) == pytest.approx(
+            counter.get_total_flops(), rel=0.02
+        )
 
 
 @every_backbone
@@ -298,15 +372,22 @@ def test_activations_are_those_that_are_kept(kind):
             output = model(batch, mask)
         kept.append(sum(storage.nbytes() for storage in storages.values()))
         assert output.loss.total.requires_grad
-    assert 4 * sum(model.saved_values(8)) == pytest.approx((kept[1] - kept[0]) / 4, rel=0.02)
+    assert 4 * sum(model.saved_values(8)) == pytest.approx(
+        (kept[1] - kept[0]) / 4, rel=0.02
+    )
 
 
 def test_costs_leave_the_random_state_and_statistics_alone():
     model = make("resnet").train()
-    buffers, state = copy.deepcopy(dict(model.named_buffers())), torch.random.get_rng_state()
+    buffers, state = (
+        copy.deepcopy(dict(model.named_buffers())),
+        torch.random.get_rng_state(),
+    )
     model.training_flops(8), model.saved_values(8)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert all(torch.equal(buffers[name], buffer) for name, buffer in model.named_buffers())
+    assert all(
+        torch.equal(buffers[name], buffer) for name, buffer in model.named_buffers()
+    )
 
 
 @every_backbone
@@ -325,21 +406,29 @@ def test_outline_without_memory(kind):
 def test_compiling_changes_nothing(monkeypatch):
     """Through dynamo and eager kernels: what inductor makes of a graph is torch's business."""
     compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function: compile_(function, backend="eager"))
+    monkeypatch.setattr(
+        torch, "compile", lambda function: compile_(function, backend="eager")
+    )
     model = make("convnext")
     compiled = copy.deepcopy(model)
     compiled.compile_blocks()
     assert list(compiled.state_dict()) == list(model.state_dict())
     for num in (4, 3):
         batch, mask = make_batch(model, num), make_mask([8] * num)
-        torch.testing.assert_close(compiled(batch, mask).predictions, model(batch, mask).predictions)
+        torch.testing.assert_close(
+            compiled(batch, mask).predictions, model(batch, mask).predictions
+        )
     torch._dynamo.reset()
 
 
 def test_layers_rise_from_stem_to_head():
     layers = make("resnet").layers()
     assert layers["encoder.conv1.weight"] == 0
-    assert layers["encoder.layer4.0.conv1.weight"] > layers["encoder.layer1.0.conv1.weight"] > 0
+    assert (
+        layers["encoder.layer4.0.conv1.weight"]
+        > layers["encoder.layer1.0.conv1.weight"]
+        > 0
+    )
 
 
 class NoMap(ResNet):
@@ -364,9 +453,24 @@ def resnet(kind):
 
 MAP = "model.encoder must give a spatial map of features, got "
 BAD = {
-    "pooled": (lambda: resnet(NoMap), 128, 32, MAP + "'NoMap', which gives features of shape 16 an image"),
-    "another stride": (lambda: resnet(AnotherMap), 128, 32, "features of shape 16 x 3 x 4 an image where 4 x 4 cells"),
-    "a class token alone": (lambda: timm.create_model("pit_ti_224", num_classes=0), 224, 32, MAP + "'pit_ti_224'"),
+    "pooled": (
+        lambda: resnet(NoMap),
+        128,
+        32,
+        MAP + "'NoMap', which gives features of shape 16 an image",
+    ),
+    "another stride": (
+        lambda: resnet(AnotherMap),
+        128,
+        32,
+        "features of shape 16 x 3 x 4 an image where 4 x 4 cells",
+    ),
+    "a class token alone": (
+        lambda: timm.create_model("pit_ti_224", num_classes=0),
+        224,
+        32,
+        MAP + "'pit_ti_224'",
+    ),
     "several outputs": (
         lambda: timm.create_model("crossvit_tiny_240", img_size=238, num_classes=0),
         238,
@@ -406,18 +510,30 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("build", "image_size", "patch_size", "message"), BAD.values(), ids=list(BAD))
+@pytest.mark.parametrize(
+    ("build", "image_size", "patch_size", "message"), BAD.values(), ids=list(BAD)
+)
 def test_what_cannot_work_is_one_line(build, image_size, patch_size, message):
-    settings = {"normalize_targets": True, "pixel_mean": (0.5,) * 3, "pixel_std": (0.5,) * 3}
+    settings = {
+        "normalize_targets": True,
+        "pixel_mean": (0.5,) * 3,
+        "pixel_std": (0.5,) * 3,
+    }
     with torch.device("meta"), pytest.raises(InputError) as caught:
-        MaskedBackbone(build(), image_size=image_size, patch_size=patch_size, **settings)
+        MaskedBackbone(
+            build(), image_size=image_size, patch_size=patch_size, **settings
+        )
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_map_that_may_lie_either_way_is_refused():
     """As many features as rows: NCHW or NHWC, and no word of timm's."""
-    settings = {"normalize_targets": True, "pixel_mean": (0.5,) * 3, "pixel_std": (0.5,) * 3}
+    settings = {
+        "normalize_targets": True,
+        "pixel_mean": (0.5,) * 3,
+        "pixel_std": (0.5,) * 3,
+    }
     with torch.device("meta"), pytest.raises(InputError, match="4 x 4 x 4 an image"):
         MaskedBackbone(resnet(NoWord), image_size=128, **settings)
 
@@ -426,5 +542,10 @@ def test_patches_of_one_value_are_not_normalised():
     encoder = create_encoder("resnet18", image_size=64, channels=1)
     with pytest.raises(InputError, match=r"model\.normalize_targets must be false"):
         MaskedBackbone(
-            encoder, image_size=64, patch_size=1, normalize_targets=True, pixel_mean=(0.5,), pixel_std=(0.5,)
+            encoder,
+            image_size=64,
+            patch_size=1,
+            normalize_targets=True,
+            pixel_mean=(0.5,),
+            pixel_std=(0.5,),
         )

@@ -6,9 +6,13 @@ from transformers.models.vit_mae.modeling_vit_mae import ViTMAEEmbeddings
 from r2mae.modalities.vision.models.positions import sincos_positions
 
 
-@pytest.mark.parametrize(("side", "dim"), [(2, 4), (4, 32), (7, 48), (14, 192), (16, 768)])
+@pytest.mark.parametrize(
+    ("side", "dim"), [(2, 4), (4, 32), (7, 48), (14, 192), (16, 768)]
+)
 def test_layout_of_vit_mae(side, dim):
-    embeddings = ViTMAEEmbeddings(ViTMAEConfig(image_size=4 * side, patch_size=4, hidden_size=dim))
+    embeddings = ViTMAEEmbeddings(
+        ViTMAEConfig(image_size=4 * side, patch_size=4, hidden_size=dim)
+    )
     embeddings.initialize_weights()  # a whole ViTMAEModel of transformers 5.23 leaves its table at zero
     theirs = embeddings.position_embeddings
     ours = sincos_positions((side, side), dim, num_prefix=1)
@@ -23,7 +27,9 @@ def test_rows_are_distinct_and_of_one_length(grid):
     num, dim = table.shape
     assert (num, dim) == (grid[0] * grid[1], 64)
     # sin^2 + cos^2 = 1 for each of the dim / 2 angles.
-    torch.testing.assert_close(table.norm(dim=1), torch.full((num,), (dim / 2) ** 0.5, dtype=torch.float64))
+    torch.testing.assert_close(
+        table.norm(dim=1), torch.full((num,), (dim / 2) ** 0.5, dtype=torch.float64)
+    )
     distances = torch.cdist(table, table).fill_diagonal_(torch.inf)
     assert distances.min() > 0.5
 
@@ -41,7 +47,9 @@ def test_products_depend_on_the_offset_alone():
     table = sincos_positions((6, 6), 32)[0].view(6, 6, 32).double()
     for down, right in [(0, 1), (1, 0), (2, 3)]:
         products = (table[: 6 - down, : 6 - right] * table[down:, right:]).sum(dim=-1)
-        torch.testing.assert_close(products, products[0, 0].expand_as(products), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            products, products[0, 0].expand_as(products), rtol=0, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("num_prefix", [0, 1, 5])

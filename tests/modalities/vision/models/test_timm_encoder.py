@@ -40,15 +40,30 @@ def test_what_shapes_a_vit_shapes_no_other(key):
 
 
 def test_arguments_shape_any_model():
-    vit = create_encoder("vit_tiny_patch16_224", image_size=32, channels=3, patch_size=8, arguments={"reg_tokens": 4})
+    vit = create_encoder(
+        "vit_tiny_patch16_224",
+        image_size=32,
+        channels=3,
+        patch_size=8,
+        arguments={"reg_tokens": 4},
+    )
     assert is_plain_vit(vit)
     assert vit.num_prefix_tokens == 5
-    conv = create_encoder("convnext_atto", image_size=32, channels=1, arguments={"dims": [8, 8, 8, 24]})
+    conv = create_encoder(
+        "convnext_atto", image_size=32, channels=1, arguments={"dims": [8, 8, 8, 24]}
+    )
     assert (conv.num_features, conv.stem[0].in_channels) == (24, 1)
     # timm's entry point fixes a Mixer's shape, and what is not said stays as the name has it.
-    mixer = create_encoder("mixer_b16_224", image_size=32, channels=3, arguments={"num_blocks": 2, "patch_size": 8})
+    mixer = create_encoder(
+        "mixer_b16_224",
+        image_size=32,
+        channels=3,
+        arguments={"num_blocks": 2, "patch_size": 8},
+    )
     assert (len(mixer.blocks), mixer.embed_dim, mixer.stem.num_patches) == (2, 768, 16)
-    gated = create_encoder("gmlp_s16_224", image_size=32, channels=3, arguments={"embed_dim": 16})
+    gated = create_encoder(
+        "gmlp_s16_224", image_size=32, channels=3, arguments={"embed_dim": 16}
+    )
     assert type(gated.blocks[0]) is type(timm.create_model("gmlp_s16_224").blocks[0])
     assert len(timm.create_model("mixer_b16_224").blocks) == 12
 
@@ -64,22 +79,58 @@ HOLD = "model.arguments must hold what no other key says, got "
             {"dephts": [1]},
             "model.arguments must be arguments of timm's ConvNeXt, got 'dephts'. Did you mean depths?",
         ),
-        ("resnet18", {"dims": 3}, "model.arguments must be arguments of timm's ResNet, got 'dims'."),
+        (
+            "resnet18",
+            {"dims": 3},
+            "model.arguments must be arguments of timm's ResNet, got 'dims'.",
+        ),
         (
             "vit_tiny_patch16_224",
             {"reg_token": 4},
             "VisionTransformer, got 'reg_token'. Did you mean reg_tokens",
         ),
-        ("mixer_s16_224", {"blocks": 1}, "model.arguments must be arguments of timm's MlpMixer, got 'blocks'."),
-        ("convnext_atto", {"depths": [1]}, "model must be a shape that timm can build, got 'convnext_atto' with"),
-        ("resnet18", {"layers": "many"}, "model must be a shape that timm can build, got 'resnet18' with"),
+        (
+            "mixer_s16_224",
+            {"blocks": 1},
+            "model.arguments must be arguments of timm's MlpMixer, got 'blocks'.",
+        ),
+        (
+            "convnext_atto",
+            {"depths": [1]},
+            "model must be a shape that timm can build, got 'convnext_atto' with",
+        ),
+        (
+            "resnet18",
+            {"layers": "many"},
+            "model must be a shape that timm can build, got 'resnet18' with",
+        ),
         ("resnet18", {"in_chans": 3}, HOLD + "'in_chans'. Use data.channels."),
-        ("swin_tiny_patch4_window7_224", {"img_size": 3}, HOLD + "'img_size'. Use data.image_size."),
-        ("resnet18", {"checkpoint_path": "x.pth"}, HOLD + "'checkpoint_path'. Use model.init_from."),
+        (
+            "swin_tiny_patch4_window7_224",
+            {"img_size": 3},
+            HOLD + "'img_size'. Use data.image_size.",
+        ),
+        (
+            "resnet18",
+            {"checkpoint_path": "x.pth"},
+            HOLD + "'checkpoint_path'. Use model.init_from.",
+        ),
         ("resnet18", {"num_classes": 3}, HOLD + "'num_classes'. Leave it out."),
-        ("vit_tiny_patch16_224", {"embed_dim": 16}, HOLD + "'embed_dim'. Use model.width."),
-        ("vit_tiny_patch16_224", {"patch_drop_rate": 0.5}, HOLD + "'patch_drop_rate'. Leave it out."),
-        ("resnt18", {}, "model.encoder must be a timm model, got 'resnt18'. Did you mean resnet18"),
+        (
+            "vit_tiny_patch16_224",
+            {"embed_dim": 16},
+            HOLD + "'embed_dim'. Use model.width.",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"patch_drop_rate": 0.5},
+            HOLD + "'patch_drop_rate'. Leave it out.",
+        ),
+        (
+            "resnt18",
+            {},
+            "model.encoder must be a timm model, got 'resnt18'. Did you mean resnet18",
+        ),
         ("convnxt_tiny", {}, "Did you mean convnext_tiny"),
     ],
 )
@@ -96,22 +147,42 @@ def test_a_third_of_the_family_is_taken_or_refused_in_one_line(pattern):
     for name in timm.list_models(pattern)[::3]:
         try:
             with torch.device("meta"):
-                encoder = create_encoder(name, image_size=32, channels=1, patch_size=8, width=96, depth=1, heads=3)
+                encoder = create_encoder(
+                    name,
+                    image_size=32,
+                    channels=1,
+                    patch_size=8,
+                    width=96,
+                    depth=1,
+                    heads=3,
+                )
         except InputError as error:
             refused[name] = str(error)
             continue
         taken += 1
-        assert (encoder.embed_dim, len(encoder.blocks), encoder.patch_embed.grid_size) == (96, 1, (4, 4)), name
+        assert (
+            encoder.embed_dim,
+            len(encoder.blocks),
+            encoder.patch_embed.grid_size,
+        ) == (96, 1, (4, 4)), name
         assert encoder.head.__class__.__name__ == "Identity", name
         assert hasattr(encoder.blocks[0].mlp.fc1, "out_features"), name
     assert taken >= {"vit_*": 40, "deit*": 4}[pattern]
     for name, message in refused.items():
-        assert message.startswith(f"model.width must not be given with {name}, which is no plain VisionTransformer")
+        assert message.startswith(
+            f"model.width must not be given with {name}, which is no plain VisionTransformer"
+        )
         assert "\n" not in message
 
 
 def shaped(**changes):
-    return {"name": "vit_tiny_patch16_224", "image_size": 32, "channels": 3, "patch_size": 8, **NARROW} | changes
+    return {
+        "name": "vit_tiny_patch16_224",
+        "image_size": 32,
+        "channels": 3,
+        "patch_size": 8,
+        **NARROW,
+    } | changes
 
 
 WIDTH = "model.width must be divisible by 4 and by the number of heads "
@@ -126,20 +197,42 @@ BAD = [
     (shaped(name=""), "model.encoder must be a timm model, got ''."),
     (
         shaped(image_size=33),
-        DIVISIBLE + "8 of vit_tiny_patch16_224, got 33. Use 32, or another model.patch_size.",
+        DIVISIBLE
+        + "8 of vit_tiny_patch16_224, got 33. Use 32, or another model.patch_size.",
     ),
-    (shaped(image_size=3), DIVISIBLE + "8 of vit_tiny_patch16_224, got 3. Use 16, or another model.patch_size."),
-    (shaped(image_size=40, patch_size=None), DIVISIBLE + "16 of vit_tiny_patch16_224, got 40. Use 32"),
-    (shaped(image_size=8), "data.image_size must hold at least 2 x 2 patches of 8 pixels, got 8."),
-    (shaped(image_size=16, patch_size=None), "data.image_size must hold at least 2 x 2 patches of 16 pixels, got 16."),
+    (
+        shaped(image_size=3),
+        DIVISIBLE
+        + "8 of vit_tiny_patch16_224, got 3. Use 16, or another model.patch_size.",
+    ),
+    (
+        shaped(image_size=40, patch_size=None),
+        DIVISIBLE + "16 of vit_tiny_patch16_224, got 40. Use 32",
+    ),
+    (
+        shaped(image_size=8),
+        "data.image_size must hold at least 2 x 2 patches of 8 pixels, got 8.",
+    ),
+    (
+        shaped(image_size=16, patch_size=None),
+        "data.image_size must hold at least 2 x 2 patches of 16 pixels, got 16.",
+    ),
     (shaped(width=20, heads=3), WIDTH + "3, got 20."),
     (shaped(width=18), WIDTH + "2, got 18."),
-    (shaped(width=20, heads=None), "model must be a shape that timm can build, got 'vit_tiny_patch16_224': dim should"),
-    (shaped(width=None, heads=5), "model must be a shape that timm can build, got 'vit_tiny_patch16_224': dim should"),
+    (
+        shaped(width=20, heads=None),
+        "model must be a shape that timm can build, got 'vit_tiny_patch16_224': dim should",
+    ),
+    (
+        shaped(width=None, heads=5),
+        "model must be a shape that timm can build, got 'vit_tiny_patch16_224': dim should",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[message[-40:] for _, message in BAD])
+@pytest.mark.parametrize(
+    ("arguments", "message"), BAD, ids=[message[-40:] for _, message in BAD]
+)
 def test_bad_shapes_are_one_line(arguments, message):
     with pytest.raises(InputError) as caught:
         create_encoder(**arguments)
@@ -163,17 +256,25 @@ def test_bad_shapes_are_one_line(arguments, message):
     ],
 )
 def test_sizes_from_tiny_to_large(image_size, patch_size, channels):
-    encoder = create_encoder(**shaped(image_size=image_size, patch_size=patch_size, channels=channels))
+    encoder = create_encoder(
+        **shaped(image_size=image_size, patch_size=patch_size, channels=channels)
+    )
     side = image_size // patch_size
     assert encoder.patch_embed.grid_size == (side, side)
     with torch.no_grad():
-        tokens = encoder.forward_features(torch.randn(1, channels, image_size, image_size))
+        tokens = encoder.forward_features(
+            torch.randn(1, channels, image_size, image_size)
+        )
     assert tokens.shape == (1, 1 + side * side, 16)
     assert tokens.isfinite().all()
 
 
 def test_none_keeps_the_named_architecture():
     encoder = create_encoder("vit_tiny_patch16_224", image_size=64, channels=3)
-    assert (encoder.embed_dim, len(encoder.blocks), encoder.blocks[0].attn.num_heads) == (192, 12, 3)
+    assert (
+        encoder.embed_dim,
+        len(encoder.blocks),
+        encoder.blocks[0].attn.num_heads,
+    ) == (192, 12, 3)
     assert encoder.patch_embed.patch_size == (16, 16)
     assert not list(encoder.head.parameters())
