@@ -160,7 +160,7 @@ class Wing(ABC):
 
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
-    ) -> SampleSource:  # noqa: ARG002
+    ) -> SampleSource:
         """Samples of files that a user names, read as the recipe reads its own.
 
         arguments: the options that `add_path_arguments` declares.
@@ -230,7 +230,7 @@ class Wing(ABC):
 
     def with_checkpoint_facts(
         self, recipe: AnyRecipe, manifest: dict[str, Any]
-    ) -> AnyRecipe:  # noqa: ARG002
+    ) -> AnyRecipe:
         """The recipe of a checkpoint with its facts filled in."""
         return recipe
 

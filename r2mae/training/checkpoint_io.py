@@ -20,7 +20,7 @@ class FolderCheckpointIO(CheckpointIO):
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:  # noqa: ARG002
+    ) -> None:
         """Write the folder at path; an interrupted write leaves nothing under that name."""
         save(
             Path(path),
@@ -31,7 +31,7 @@ class FolderCheckpointIO(CheckpointIO):
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: Any = None
-    ) -> dict[str, Any]:  # noqa: ARG002
+    ) -> dict[str, Any]:
         """The dictionary that Lightning restores from.
 
         Raises: InputError naming a damaged or missing file.

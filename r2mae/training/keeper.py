@@ -150,13 +150,13 @@ class Keeper(lightning.Callback):
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: Engine, exception: BaseException
-    ) -> None:  # noqa: ARG002
+    ) -> None:
         """What is being written is written to its end, whatever else happens."""
         self.writer.join()
 
     def teardown(
         self, trainer: lightning.Trainer, pl_module: Engine, stage: str
-    ) -> None:  # noqa: ARG002
+    ) -> None:
         """Give signals back."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

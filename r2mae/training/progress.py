@@ -112,7 +112,7 @@ class Progress(lightning.Callback):
 
     def teardown(
         self, trainer: lightning.Trainer, pl_module: Engine, stage: str
-    ) -> None:  # noqa: ARG002
+    ) -> None:
         """Leave the live line when training stops in the middle of it."""
         if (
             self._line

@@ -98,7 +98,7 @@ class Replay(lightning.Callback):
 
     def teardown(
         self, trainer: lightning.Trainer, pl_module: Engine, stage: str
-    ) -> None:  # noqa: ARG002
+    ) -> None:
         """Look no more."""
         for hook in self._hooks:
             hook.remove()

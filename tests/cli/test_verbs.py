@@ -69,6 +69,22 @@ def test_check(answer, capfd):
     assert capfd.readouterr().out.count("TFLOP a step") == 2
 
 
+def test_check_is_one_screen_and_full_prints_the_rest(capfd):
+    assert main(["check", str(DEMO)]) == 0
+    screen = capfd.readouterr().out.splitlines()
+    assert len(screen) <= 24
+    assert max(map(len, screen)) <= 120
+    assert any(
+        "uniform (low 0.6, high 0.9)" in line and "10 to 14 of 16 tokens" in line
+        for line in screen
+    )
+    assert main(["check", str(DEMO), "--full"]) == 0
+    full = capfd.readouterr().out
+    assert all(line in full for line in screen)
+    assert "lr_per_256_samples: 0.006" in full
+    assert full.count("\n0.6") == 3  # levels 0.619, 0.656 and 0.694
+
+
 def test_mask_shows_what_training_hides(answer, capfd):
     shown = answer("mask", DEMO, *overrides(), "--steps", "3:5", "--positions", "0:16")
     from tests.training.runs import prepare

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2mae.cli.check import inspect
 from r2mae.data.tokenizer import train_tokenizer
 from r2mae.errors import InputError
 from r2mae.recipe.load import load_recipe
+from r2mae.recipe.summary import summarize
 from r2mae.recipe.training import build_training
 from r2mae.schema.recipe import recipe_document
 from r2mae.training.run_folder import RunFolder
@@ -86,7 +86,7 @@ def test_says_what_it_is_and_how_to_run(path):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_checks(path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    report = inspect(str(path), [])
+    report = summarize(load_recipe(str(path)))
     plans = report["plans"].values() if "plans" in report else [report["plan"]]
     assert all(plan["steps"] > 0 for plan in plans)
     assert report["recipe"]["task"] == "finetune" or len(report["levels"]) >= 1

@@ -69,7 +69,7 @@ class VisionWing(Wing):
 
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
-    ) -> SampleSource:  # noqa: ARG002
+    ) -> SampleSource:
         """Image files, a folder of them, or a parquet file."""
         from r2mae.modalities.vision import assembly
 

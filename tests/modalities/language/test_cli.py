@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 from r2mae.cli.main import main
 from r2mae.recipe.run import load_run
@@ -46,7 +51,9 @@ def write_sentences(folder):
             f"{text}\t{kinds[n % 3]}\t{n % 3}.5\tIs it a {kinds[n // 3 % 3]}?\t{kinds[n % 3] == kinds[n // 3 % 3]}"
             for n, text in zip(numbers, make_texts(210)[numbers[0] :], strict=False)
         ]
-        (folder / f"{split}.tsv").write_text("\n".join(["sentence\tkind\tnumber\tquestion\tanswer", *rows]))
+        (folder / f"{split}.tsv").write_text(
+            "\n".join(["sentence\tkind\tnumber\tquestion\tanswer", *rows])
+        )
 
 
 @pytest.fixture(scope="module")
@@ -70,54 +77,159 @@ def here(trained, monkeypatch):
 
 
 def test_tokenizer_store_and_training_from_it(here, capsys):
-    made = json.loads(said(capsys, "data", "build", "tokenizer", "tok", "train.txt", "--vocab-size", 400, "--json"))
+    made = json.loads(
+        said(
+            capsys,
+            "data",
+            "build",
+            "tokenizer",
+            "tok",
+            "train.txt",
+            "--vocab-size",
+            400,
+            "--json",
+        )
+    )
     assert made["vocab_size"] == 400
-    printed = said(capsys, "data", "build", "text", "store", "train.txt", "--tokenizer", "tok", "--document", "line")
+    printed = said(
+        capsys,
+        "data",
+        "build",
+        "text",
+        "store",
+        "train.txt",
+        "--tokenizer",
+        "tok",
+        "--document",
+        "line",
+    )
     assert "300 documents" in printed
     report = json.loads(said(capsys, "data", "inspect", "store", "--json"))
-    assert report["utilisation"]["128"] > 1 - 128 / report["tokens"]  # padding in the last row alone
-    assert said(capsys, "data", "build", "text", "store", "train.txt", "--tokenizer", "tok", "--document", "line")
-    from_store = settings(SMALL, "data={root: store, length: 32, held_out: 0.2}", "schedule.steps=4")
+    assert (
+        report["utilisation"]["128"] > 1 - 128 / report["tokens"]
+    )  # padding in the last row alone
+    assert said(
+        capsys,
+        "data",
+        "build",
+        "text",
+        "store",
+        "train.txt",
+        "--tokenizer",
+        "tok",
+        "--document",
+        "line",
+    )
+    from_store = settings(
+        SMALL, "data={root: store, length: 32, held_out: 0.2}", "schedule.steps=4"
+    )
     said(capsys, "pretrain", RECIPE, "--name", "from_store", "--fresh", *from_store)
-    assert "absent or empty" in refused(capsys, "data", "build", "tokenizer", "tok", "train.txt")
+    assert "absent or empty" in refused(
+        capsys, "data", "build", "tokenizer", "tok", "train.txt"
+    )
     assert "1 documents" in said(
-        capsys, "data", "build", "text", "topics", "--card", "python_topics", "--tokenizer", "tok"
+        capsys,
+        "data",
+        "build",
+        "text",
+        "topics",
+        "--card",
+        "python_topics",
+        "--tokenizer",
+        "tok",
     )
     assert "one of them" in refused(
-        capsys, "data", "build", "text", "both", "train.txt", "--card", "a", "--tokenizer", "tok"
+        capsys,
+        "data",
+        "build",
+        "text",
+        "both",
+        "train.txt",
+        "--card",
+        "a",
+        "--tokenizer",
+        "tok",
     )
 
 
 def test_training_learns_and_evaluation_says_so(here, capsys):
-    scores = json.loads(said(capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.15,0.5", "--json"))
+    scores = json.loads(
+        said(
+            capsys,
+            "evaluate",
+            "runs/run",
+            "--task",
+            "masked",
+            "--ratios",
+            "0.15,0.5",
+            "--json",
+        )
+    )
     for row in scores["scores"]:
         assert row["accuracy"] > row["unigram_accuracy"]
         assert row["loss"] < row["unigram_loss"]
-    again = json.loads(said(capsys, "evaluate", "runs/run", "--task", "masked", "--ratios", "0.15,0.5", "--json"))
+    again = json.loads(
+        said(
+            capsys,
+            "evaluate",
+            "runs/run",
+            "--task",
+            "masked",
+            "--ratios",
+            "0.15,0.5",
+            "--json",
+        )
+    )
     assert again == scores
 
 
-def test_a_run_needs_neither_texts_nor_tokenizer_files(trained, tmp_path, monkeypatch, capsys):
+def test_a_run_needs_neither_texts_nor_tokenizer_files(
+    trained, tmp_path, monkeypatch, capsys
+):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "run").symlink_to(trained / "runs" / "run")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    places = json.loads(said(capsys, "fill", "runs/run", "The [MASK] number 7 [MASK] on the mat", "--json"))["places"]
+    places = json.loads(
+        said(
+            capsys,
+            "fill",
+            "runs/run",
+            "The [MASK] number 7 [MASK] on the mat",
+            "--json",
+        )
+    )["places"]
     assert len(places) == 2
     assert all(0 < found["probability"] <= 1 for place in places for found in place)
-    assert [place[0]["probability"] >= place[1]["probability"] for place in places] == [True, True]
+    assert [place[0]["probability"] >= place[1]["probability"] for place in places] == [
+        True,
+        True,
+    ]
 
 
 def test_continued_run_is_the_same(here, capsys):
     """Stopped after 150 steps by a fault, continued: weights bit-identical to the run that never stopped."""
     whole = load_run("runs/run").model.state_dict()
-    done = r2mae("pretrain", RECIPE, "--name", "cut", *settings(SMALL), cwd=here, R2MAE_NOTHING="1", check=0)
+    done = r2mae(
+        "pretrain",
+        RECIPE,
+        "--name",
+        "cut",
+        *settings(SMALL),
+        cwd=here,
+        R2MAE_NOTHING="1",
+        check=0,
+    )
     assert "finished" in done.stdout + done.stderr
     for checkpoint in ("step_200",):
         (here / "runs" / "cut" / "checkpoints" / "last").write_text("step_150")
-        (here / "runs" / "cut" / "checkpoints" / checkpoint).rename(here / "runs" / checkpoint)
+        (here / "runs" / "cut" / "checkpoints" / checkpoint).rename(
+            here / "runs" / checkpoint
+        )
     status = json.loads((here / "runs" / "cut" / "run.json").read_text())
-    (here / "runs" / "cut" / "run.json").write_text(json.dumps(status | {"status": "stopped"}))
+    (here / "runs" / "cut" / "run.json").write_text(
+        json.dumps(status | {"status": "stopped"})
+    )
     r2mae("pretrain", RECIPE, "--name", "cut", *settings(SMALL), cwd=here, check=0)
     found = load_run("runs/cut").model.state_dict()
     assert all(torch.equal(whole[name], found[name]) for name in whole)
@@ -130,19 +242,41 @@ def test_export_gives_identical_logits(here, capsys, tmp_path):
     ours = load_run("runs/run").model
     encoded = tokenizer("The [MASK] number 7 sat on the mat", return_tensors="pt")
     ids = encoded["input_ids"]
-    batch = {"input_ids": ids, "segment_starts": np.array([0]), "segment_lengths": np.array([ids.shape[1]])}
+    batch = {
+        "input_ids": ids,
+        "segment_starts": np.array([0]),
+        "segment_lengths": np.array([ids.shape[1]]),
+    }
     from r2mae.masking.pattern import build_mask
 
     with torch.no_grad():
-        theirs = model(**encoded).logits[0][ids[0] == tokenizer.mask_token_id].softmax(1).topk(5)
-        probabilities, tokens = ours.likeliest(batch, build_mask(ids == tokenizer.mask_token_id), 5)
-        features = AutoModel.from_pretrained(tmp_path / "out").eval()(**encoded).last_hidden_state.mean(1)
+        theirs = (
+            model(**encoded)
+            .logits[0][ids[0] == tokenizer.mask_token_id]
+            .softmax(1)
+            .topk(5)
+        )
+        probabilities, tokens = ours.likeliest(
+            batch, build_mask(ids == tokenizer.mask_token_id), 5
+        )
+        features = (
+            AutoModel.from_pretrained(tmp_path / "out")
+            .eval()(**encoded)
+            .last_hidden_state.mean(1)
+        )
     assert tokens.tolist() == theirs.indices.tolist()
     assert torch.allclose(probabilities, theirs.values, atol=1e-6)
     with torch.no_grad():
         assert torch.allclose(ours.embed(batch), features, atol=1e-5)
-    assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").config.num_labels == 2
-    assert "must be transformers" in refused(capsys, "export", "runs/run", tmp_path / "timm", "--to", "timm")
+    assert (
+        AutoModelForSequenceClassification.from_pretrained(
+            tmp_path / "out"
+        ).config.num_labels
+        == 2
+    )
+    assert "must be transformers" in refused(
+        capsys, "export", "runs/run", tmp_path / "timm", "--to", "timm"
+    )
     assert not (tmp_path / "timm").exists()
 
 
@@ -151,7 +285,9 @@ def test_goes_on_from_a_folder_of_transformers(here, capsys, tmp_path, kind):
     """Continued pretraining: exported, or anybody's, as long as it is a masked language model."""
     shape = settings(SMALL, f"model={{encoder: {kind}, {SHAPE}}}", "schedule.steps=2")
     said(capsys, "pretrain", RECIPE, "--name", f"first_{kind}", "--fresh", *shape)
-    said(capsys, "export", f"runs/first_{kind}", tmp_path / "out", "--to", "transformers")
+    said(
+        capsys, "export", f"runs/first_{kind}", tmp_path / "out", "--to", "transformers"
+    )
     start = settings(
         SMALL,
         f"data={{root: train.txt, document: line, tokenizer: {tmp_path / 'out'}, length: 32, held_out: 0.2}}",
@@ -160,54 +296,110 @@ def test_goes_on_from_a_folder_of_transformers(here, capsys, tmp_path, kind):
         "optimizer.lr=1.0e-9",
     )
     said(capsys, "pretrain", RECIPE, "--name", f"next_{kind}", "--fresh", *start)
-    before, after = (load_run(f"runs/{name}_{kind}").model.state_dict() for name in ("first", "next"))
+    before, after = (
+        load_run(f"runs/{name}_{kind}").model.state_dict() for name in ("first", "next")
+    )
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
 def test_finetune_scores_and_exports(here, capsys, tmp_path):
-    tuned = json.loads(said(capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE), "--json"))
+    tuned = json.loads(
+        said(
+            capsys, "finetune", TUNE, "--name", "tuned", *settings(SMALL_TUNE), "--json"
+        )
+    )
     (row,) = tuned["scores"]
     assert row["accuracy"] > 0.9
     assert row["matthews"] > 0.85
     assert tuned["classes"] == ["bird", "cat", "dog"]
-    said(capsys, "export", "runs/tuned/labels_all/seed_0", tmp_path / "out", "--to", "transformers")
+    said(
+        capsys,
+        "export",
+        "runs/tuned/labels_all/seed_0",
+        tmp_path / "out",
+        "--to",
+        "transformers",
+    )
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     with torch.no_grad():
-        logits = model(**tokenizer("The dog number 160 slept on the roof", return_tensors="pt")).logits
+        logits = model(
+            **tokenizer("The dog number 160 slept on the roof", return_tensors="pt")
+        ).logits
     assert model.config.id2label[int(logits.argmax())] == "dog"
 
 
 def test_numbers_are_learnt_and_exported_in_their_units(here, capsys, tmp_path):
-    numbers = settings(SMALL_TUNE, "data.label_column=number", "tune={regression: true}")
+    numbers = settings(
+        SMALL_TUNE, "data.label_column=number", "tune={regression: true}"
+    )
     printed = said(capsys, "finetune", TUNE, "--name", "numbers", *numbers)
     assert "Pearson" in printed
-    again = json.loads(said(capsys, "finetune", TUNE, "--name", "numbers", *numbers, "--json"))
+    again = json.loads(
+        said(capsys, "finetune", TUNE, "--name", "numbers", *numbers, "--json")
+    )
     (row,) = again["scores"]
     assert row["pearson"] > 0.9
     assert row["squared_error"] < 0.25
     predicted, expected = np.load("runs/numbers/labels_all/seed_0/test_predictions.npy")
     assert set(expected) == {0.5, 1.5, 2.5}
-    said(capsys, "predict", "runs/numbers/labels_all/seed_0", "test", "-o", tmp_path / "said.tsv")
+    said(
+        capsys,
+        "predict",
+        "runs/numbers/labels_all/seed_0",
+        "test",
+        "-o",
+        tmp_path / "said.tsv",
+    )
     answers = pd.read_csv(tmp_path / "said.tsv", sep="\t")
     assert [*answers] == ["name", "predicted"]
     np.testing.assert_allclose(answers["predicted"], predicted, rtol=1e-5)
-    said(capsys, "export", "runs/numbers/labels_all/seed_0", tmp_path / "out", "--to", "transformers")
+    said(
+        capsys,
+        "export",
+        "runs/numbers/labels_all/seed_0",
+        tmp_path / "out",
+        "--to",
+        "transformers",
+    )
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     assert model.config.problem_type == "regression"
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     with torch.no_grad():
-        given = tokenizer(make_texts(210)[150], return_tensors="pt", truncation=True, max_length=32)
+        given = tokenizer(
+            make_texts(210)[150], return_tensors="pt", truncation=True, max_length=32
+        )
         assert float(model(**given).logits) == pytest.approx(predicted[0], abs=1e-4)
-    few = settings(SMALL_TUNE, "data.label_column=number", "tune={regression: true}", "repeat={labels_per_class: [5]}")
-    assert "labels_per_class must be [all]" in refused(capsys, "finetune", TUNE, "--name", "bad", *few)
+    few = settings(
+        SMALL_TUNE,
+        "data.label_column=number",
+        "tune={regression: true}",
+        "repeat={labels_per_class: [5]}",
+    )
+    assert "labels_per_class must be [all]" in refused(
+        capsys, "finetune", TUNE, "--name", "bad", *few
+    )
     words = settings(SMALL_TUNE, "tune={regression: true}")
-    assert "kind must be a number, got 'cat'" in refused(capsys, "finetune", TUNE, "--name", "bad", *words)
+    assert "kind must be a number, got 'cat'" in refused(
+        capsys, "finetune", TUNE, "--name", "bad", *words
+    )
 
 
 def test_masks_are_those_of_training(here, capsys):
     """Border tokens are never hidden, and the share is of the others."""
-    shown = json.loads(said(capsys, "mask", RECIPE, *settings(SMALL), "--steps", "0:2", "--positions", "0:8", "--json"))
+    shown = json.loads(
+        said(
+            capsys,
+            "mask",
+            RECIPE,
+            *settings(SMALL),
+            "--steps",
+            "0:2",
+            "--positions",
+            "0:8",
+            "--json",
+        )
+    )
     for step in shown["steps"]:
         for sample in step["samples"]:
             assert sample["never"]
@@ -218,19 +410,49 @@ def test_masks_are_those_of_training(here, capsys):
 
 def test_a_run_from_a_store_embeds_and_overwrites_nothing(here, capsys):
     said(capsys, "data", "build", "tokenizer", "mine", "train.txt", "--vocab-size", 400)
-    said(capsys, "data", "build", "text", "kept", "train.txt", "--tokenizer", "mine", "--document", "line")
-    start = settings(SMALL, "data={root: kept, tokenizer: mine, length: 32, held_out: 0.2}", "schedule.steps=2")
+    said(
+        capsys,
+        "data",
+        "build",
+        "text",
+        "kept",
+        "train.txt",
+        "--tokenizer",
+        "mine",
+        "--document",
+        "line",
+    )
+    start = settings(
+        SMALL,
+        "data={root: kept, tokenizer: mine, length: 32, held_out: 0.2}",
+        "schedule.steps=2",
+    )
     said(capsys, "pretrain", RECIPE, "--name", "kept_run", "--fresh", *start)
     (here / "table.csv").write_text("text,label\nThe cat,1\nThe dog,0\n")
     said(capsys, "embed", "runs/kept_run", "table.csv", "-o", "table.npy")
     assert (here / "table.csv").read_text().startswith("text,label")
     assert np.load("table.npy").shape == (2, 32)
     (here / "gap.txt").write_text("one\n\nthree\n")
-    assert "line 2 must be text" in refused(capsys, "embed", "runs/kept_run", "gap.txt", "-o", "gap.npy")
-    other = settings(SMALL, "data={root: kept, tokenizer: tok, length: 32, held_out: 0.2}")
-    said(capsys, "data", "build", "tokenizer", "tok_other", "train.txt", "--vocab-size", 350)
+    assert "line 2 must be text" in refused(
+        capsys, "embed", "runs/kept_run", "gap.txt", "-o", "gap.npy"
+    )
+    other = settings(
+        SMALL, "data={root: kept, tokenizer: tok, length: 32, held_out: 0.2}"
+    )
+    said(
+        capsys,
+        "data",
+        "build",
+        "tokenizer",
+        "tok_other",
+        "train.txt",
+        "--vocab-size",
+        350,
+    )
     other = [word.replace("tokenizer: tok,", "tokenizer: tok_other,") for word in other]
-    assert "the store's own" in refused(capsys, "pretrain", RECIPE, "--name", "bad", *other)
+    assert "the store's own" in refused(
+        capsys, "pretrain", RECIPE, "--name", "bad", *other
+    )
 
 
 def test_pairs_of_sentences(here, capsys):
@@ -242,55 +464,124 @@ def test_pairs_of_sentences(here, capsys):
         "repeat={seeds: 1}",
         "schedule={steps: 3}",
     )
-    result = json.loads(said(capsys, "finetune", TUNE, "--name", "pairs", *pairs, "--json"))
+    result = json.loads(
+        said(capsys, "finetune", TUNE, "--name", "pairs", *pairs, "--json")
+    )
     assert result["classes"] == ["False", "True"]
     assert len(np.load("runs/pairs/labels_all/seed_0/test_predictions.npy")[0]) == 60
 
 
 def test_frozen_features_and_embed(here, capsys):
     frozen = settings(SMALL_TUNE, "tune={freeze: true}", "repeat={seeds: 1}")
-    (row,) = json.loads(said(capsys, "finetune", TUNE, "--name", "frozen", *frozen, "--json"))["scores"]
+    (row,) = json.loads(
+        said(capsys, "finetune", TUNE, "--name", "frozen", *frozen, "--json")
+    )["scores"]
     assert 0 < row["accuracy"] <= 1
-    text = TUNE.read_text().replace("card: sst2", "card: text_files, root: '.', label_column: kind")
+    text = TUNE.read_text().replace(
+        "card: sst2", "card: text_files, root: '.', label_column: kind"
+    )
     (here / "kinds.yaml").write_text(text.replace("runs/gutenberg_tiny", "runs/absent"))
     probed = said(
-        capsys, "evaluate", "runs/run", "--task", "linear_probe", "--data", "kinds.yaml", "--baselines", "--json"
+        capsys,
+        "evaluate",
+        "runs/run",
+        "--task",
+        "linear_probe",
+        "--data",
+        "kinds.yaml",
+        "--baselines",
+        "--json",
     )
     scores = json.loads(probed)["scores"]
     assert scores["pretrained"]["accuracy"] > 0.9
     assert set(scores) == {"pretrained", "untrained", "bag of tokens"}
     digits = ROOT / "recipes" / "vision" / "digits_finetune.yaml"
-    assert "recipe on language" in refused(capsys, "evaluate", "runs/run", "--task", "knn", "--data", digits)
+    assert "recipe on language" in refused(
+        capsys, "evaluate", "runs/run", "--task", "knn", "--data", digits
+    )
     said(capsys, "embed", "runs/run", "train.txt", "-o", "out.npy")
     assert np.load("out.npy").shape == (300, 32)
-    assert "column 'text'" in refused(capsys, "embed", "runs/run", "train.tsv", "-o", "out.npy")
-    said(capsys, "embed", "runs/run", "train.tsv", "--column", "sentence", "-o", "out.npy")
+    assert "column 'text'" in refused(
+        capsys, "embed", "runs/run", "train.tsv", "-o", "out.npy"
+    )
+    said(
+        capsys,
+        "embed",
+        "runs/run",
+        "train.tsv",
+        "--column",
+        "sentence",
+        "-o",
+        "out.npy",
+    )
     assert np.load("out.npy").shape[1] == 32
-    assert "--column" in refused(capsys, "embed", "runs/run", "test", "--column", "sentence", "-o", "out.npy")
+    assert "--column" in refused(
+        capsys, "embed", "runs/run", "test", "--column", "sentence", "-o", "out.npy"
+    )
 
 
 @pytest.mark.parametrize(
     ("verb", "more", "words"),
     [
         ("pretrain", ["data.root=nothing.txt"], ["nothing.txt", "files of text"]),
-        ("pretrain", ["data.tokenizer=nowhere/at/all"], ["data.tokenizer", "nowhere/at/all"]),
+        (
+            "pretrain",
+            ["data.tokenizer=nowhere/at/all"],
+            ["data.tokenizer", "nowhere/at/all"],
+        ),
         ("pretrain", ["data.tokenizer=null"], ["data.tokenizer", "got nothing"]),
-        ("pretrain", ["model.config={max_position_embeddings: 16}"], ["data.length must be 16 at most", "got 32"]),
+        (
+            "pretrain",
+            ["model.config={max_position_embeddings: 16}"],
+            ["data.length must be 16 at most", "got 32"],
+        ),
         ("pretrain", ["model.config={nonsense: 1}"], ["model.config", "nonsense"]),
-        ("pretrain", ["model.config={hidden_activation: nonsense}"], ["transformers can build", "nonsense"]),
-        ("pretrain", ["model.config={pad_token_id: 99999}"], ["model.config.pad_token_id", "99999"]),
-        ("pretrain", ["model.config={classifier_activation: silu}"], ["model.config.classifier_activation"]),
-        ("pretrain", ["model.heads=32"], ["model.width must be divisible by 64", "got 32"]),
+        (
+            "pretrain",
+            ["model.config={hidden_activation: nonsense}"],
+            ["transformers can build", "nonsense"],
+        ),
+        (
+            "pretrain",
+            ["model.config={pad_token_id: 99999}"],
+            ["model.config.pad_token_id", "99999"],
+        ),
+        (
+            "pretrain",
+            ["model.config={classifier_activation: silu}"],
+            ["model.config.classifier_activation"],
+        ),
+        (
+            "pretrain",
+            ["model.heads=32"],
+            ["model.width must be divisible by 64", "got 32"],
+        ),
         ("pretrain", ["mask.replacement=[0.9, 0.2]"], ["mask.replacement", "sum 1"]),
-        ("pretrain", ["model.init_from=runs/absent"], ["model.init_from must exist", "runs/absent"]),
-        ("pretrain", ["model.init_from=runs/run", "model.encoder=bert"], ["model.encoder must be modernbert"]),
-        ("pretrain", ["model.init_from=runs/run", "model.width=64"], ["model.width must be 32", "got 64"]),
+        (
+            "pretrain",
+            ["model.init_from=runs/absent"],
+            ["model.init_from must exist", "runs/absent"],
+        ),
+        (
+            "pretrain",
+            ["model.init_from=runs/run", "model.encoder=bert"],
+            ["model.encoder must be modernbert"],
+        ),
+        (
+            "pretrain",
+            ["model.init_from=runs/run", "model.width=64"],
+            ["model.width must be 32", "got 64"],
+        ),
         (
             "pretrain",
             ["model.init_from=runs/run", "model.config={num_hidden_layers: 1}"],
             ["num_hidden_layers", "left out"],
         ),
-        ("finetune", ["data.columns=[text]"], ["column 'text'", "sentence, kind, number, question"]),
+        (
+            "finetune",
+            ["data.columns=[text]"],
+            ["column 'text'", "sentence, kind, number, question"],
+        ),
         ("finetune", ["data.label_column=number"], ["number", "classes"]),
         ("finetune", ["data.label_column=none"], ["column 'none'"]),
         ("finetune", ["tune.num_classes=5"], ["tune.num_classes must be 3"]),
@@ -300,7 +591,9 @@ def test_bad_input_is_one_line(here, capsys, verb, more, words):
     chosen, recipe = (SMALL, RECIPE) if verb == "pretrain" else (SMALL_TUNE, TUNE)
     if any("init_from" in setting for setting in more):
         chosen = [one.replace("tokenizer: {vocab_size: 400}, ", "") for one in chosen]
-    line = refused(capsys, verb, recipe, "--name", "bad", "--fresh", *settings(chosen, *more))
+    line = refused(
+        capsys, verb, recipe, "--name", "bad", "--fresh", *settings(chosen, *more)
+    )
     assert all(word in line for word in words), line
     assert not (here / "runs" / "bad").exists()
 
@@ -308,34 +601,51 @@ def test_bad_input_is_one_line(here, capsys, verb, more, words):
 def test_a_vocabulary_beyond_the_embedding_is_refused(here, capsys):
     files = ("train.txt", "train.tsv", "--column", "sentence")
     said(capsys, "data", "build", "tokenizer", "larger", *files, "--vocab-size", 500)
+    data = "data={root: train.txt, document: line, tokenizer: larger, length: 32, held_out: 0.2}"
+    line = refused(
+        capsys,
+        "pretrain",
+        RECIPE,
+        "--name",
+        "bad",
+        *settings(SMALL, data, "model.init_from=runs/run"),
+    )
+    assert "400 tokens at most" in line
+    said(
         capsys,
         "data",
         "build",
         "tokenizer",
-        "larger",
-        "train.txt",
+        "other",
         "train.tsv",
         "--column",
-        "sentence",
+        "question",
         "--vocab-size",
-        500,
+        400,
     )
-    data = "data={root: train.txt, document: line, tokenizer: larger, length: 32, held_out: 0.2}"
-    line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(SMALL, data, "model.init_from=runs/run"))
-    assert "400 tokens at most" in line
-    said(capsys, "data", "build", "tokenizer", "other", "train.tsv", "--column", "question", "--vocab-size", 400)
     data = data.replace("larger", "other")
-    line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(SMALL, data, "model.init_from=runs/run"))
+    line = refused(
+        capsys,
+        "pretrain",
+        RECIPE,
+        "--name",
+        "bad",
+        *settings(SMALL, data, "model.init_from=runs/run"),
+    )
     assert "must be that of model.init_from" in line
 
 
 def test_fill_says_what_it_wants(here, capsys):
     assert "must hold [MASK]" in refused(capsys, "fill", "runs/run", "nothing asked")
-    assert "32 tokens at most" in refused(capsys, "fill", "runs/run", "word " * 60 + "[MASK]")
+    assert "32 tokens at most" in refused(
+        capsys, "fill", "runs/run", "word " * 60 + "[MASK]"
+    )
     assert "numbers" in refused(capsys, "theory", "recommend", RECIPE, *settings(SMALL))
 
 
-def test_released_files_name_what_is_forgotten_and_hold_all_weights(here, capsys, tmp_path):
+def test_released_files_name_what_is_forgotten_and_hold_all_weights(
+    here, capsys, tmp_path
+):
     """Unknown entries of a configuration are left out; tensors that are not there are missed, not made up."""
     from safetensors.torch import load_file, save_file
 
@@ -343,10 +653,18 @@ def test_released_files_name_what_is_forgotten_and_hold_all_weights(here, capsys
     said(capsys, "pretrain", RECIPE, "--name", "plain_bert", "--fresh", *shape)
     said(capsys, "export", "runs/plain_bert", tmp_path / "out", "--to", "transformers")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    old = config | {"gradient_checkpointing": False, "position_embedding_type": "absolute"}
+    old = config | {
+        "gradient_checkpointing": False,
+        "position_embedding_type": "absolute",
+    }
     (tmp_path / "out" / "config.json").write_text(json.dumps(old))
     data = f"data={{root: train.txt, document: line, tokenizer: {tmp_path / 'out'}, length: 32, held_out: 0.2}}"
-    start = settings(SMALL, data, f"model={{encoder: bert, init_from: {tmp_path / 'out'}}}", "schedule.steps=1")
+    start = settings(
+        SMALL,
+        data,
+        f"model={{encoder: bert, init_from: {tmp_path / 'out'}}}",
+        "schedule.steps=1",
+    )
     said(capsys, "pretrain", RECIPE, "--name", "from_old", "--fresh", *start)
     assert load_run("runs/from_old").model.width == 32
     weights = load_file(tmp_path / "out" / "model.safetensors")

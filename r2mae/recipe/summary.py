@@ -1,0 +1,150 @@
+"""What a recipe means and costs, as plain data, before anything is trained."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from r2mae.law import expected_greatest
+from r2mae.masking.pattern import count_masked
+from r2mae.recipe.assembly import build_outline, count_training_samples, is_data_here
+from r2mae.recipe.plan import Plan, make_plan
+from r2mae.schema.recipe import AnyRecipe, recipe_document
+from r2mae.training.run_folder import is_here
+
+_SCHEDULE_POINTS = 20  # at which a law that moves is priced
+_RANKS_TO_COMPARE = 8  # where a recipe runs on one device
+_UNKNOWN_CLASSES = 2  # where the data is not here to be counted
+_STATE_BYTES = 4  # of a weight; a trained one has a gradient and two moments beside it
+
+
+def summarize(recipe: AnyRecipe) -> dict[str, Any]:
+    """The resolved recipe, its data, parameters, plan and costs.
+
+    Raises: InputError with the first thing that cannot work.
+    """
+    samples, data = count_training_samples(recipe)
+    source = recipe.model.init_from
+    if source is not None:
+        state = "fits" if is_here(source) else "not here, not looked at"
+        data |= {"init_from": f"{source}: {state}"}
+    costs = (
+        _finetuning(recipe)
+        if recipe.task == "finetune"
+        else _pretraining(recipe, samples)
+    )
+    return {"recipe": recipe_document(recipe), "data": data} | costs
+
+
+def _pretraining(recipe: Any, samples: int) -> dict[str, Any]:
+    model: Any = build_outline(recipe)
+    plan = make_plan(recipe, samples, math.prod(model.grid))
+    levels = _levels(recipe, model, plan, 0.0)
+    return {
+        **_parameters(model),
+        "plan": asdict(plan),
+        "levels": levels,
+        "levels_at_end": _levels(recipe, model, plan, 1.0),
+        "training_pflop": _training_pflop(recipe, model, plan),
+        "independent_draws": _independent_draws(recipe, levels),
+    }
+
+
+def _finetuning(recipe: Any) -> dict[str, Any]:
+    """A plan for each number of labels; classes are assumed where the data is not here."""
+    from r2mae.recipe.assembly import open_split
+    from r2mae.recipe.tasks import choose_labelled, find_classes, open_labelled
+
+    counts = recipe.repeat.labels_per_class
+    if not is_data_here(recipe):
+        samples, _ = count_training_samples(recipe)
+        plans = {
+            str(count): asdict(make_plan(recipe, samples, None)) for count in counts
+        }
+        outline = build_outline(recipe, _UNKNOWN_CLASSES)
+        return {**_parameters(outline), "classes": _UNKNOWN_CLASSES, "plans": plans}
+    train = open_labelled(recipe)[0]
+    classes = 1
+    if not recipe.tune.regression:
+        classes = len(find_classes(recipe, open_split(recipe, "train")))
+    model: Any = build_outline(recipe, classes)
+    rows = torch.arange(2) % len(train)
+    # With positions, as training reads samples: augmented and mixed.
+    flops = model.training_flops(train.load(rows, rows, 0))
+    plans = {}
+    for count in counts:
+        repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})
+        few = choose_labelled(recipe.model_copy(update={"repeat": repeat}), train)
+        plan = make_plan(recipe, len(few), None)
+        work = flops * plan.steps * recipe.batch.global_samples / 1e15
+        plans[str(count)] = asdict(plan) | {"training_pflop": work}
+    return {**_parameters(model), "classes": classes, "plans": plans}
+
+
+def _parameters(model: Any) -> dict[str, Any]:
+    """Counts of parameters, and GiB of weights, gradients and the optimizer's moments."""
+    parameters = list(model.parameters())
+    total = sum(parameter.numel() for parameter in parameters)
+    trained = sum(
+        parameter.numel() for parameter in parameters if parameter.requires_grad
+    )
+    state = (total + 3 * trained) * _STATE_BYTES
+    return {
+        "parameters": {"all": total, "trained": trained},
+        "state_gib": round(state / 2**30, 3),
+    }
+
+
+def _levels(
+    recipe: Any, model: Any, plan: Plan, progress: float
+) -> list[dict[str, Any]]:
+    """Costs of a step at each ratio of the law. progress: share of training that is done."""
+    ratios = recipe.mask.law.table(progress).tolist()
+    return [_level(recipe, model, plan, ratio) for ratio in ratios]
+
+
+def _level(recipe: Any, model: Any, plan: Plan, ratio: float) -> dict[str, Any]:
+    """A step at one ratio: tokens, operations of all devices, activations of one device."""
+    tokens = torch.tensor([plan.tokens_per_sample])
+    masked = int(count_masked(tokens, torch.tensor([ratio], dtype=torch.float64)))
+    visible = (plan.tokens_per_sample or 0) - masked
+    memory = model.saved_values(visible)
+    narrow_bytes = 2 if recipe.hardware.precision == "bf16-mixed" else 4
+    activations = memory.wide * 4 + memory.narrow * narrow_bytes
+    flops = model.training_flops(visible) * recipe.batch.global_samples
+    return {
+        "ratio": ratio,
+        "masked": masked,
+        "visible": visible,
+        "step_tflop": flops / 1e12,
+        "activations_gib": plan.per_device_samples * activations / 2**30,
+    }
+
+
+def _training_pflop(recipe: Any, model: Any, plan: Plan) -> float:
+    """Expected operations of the whole training, the law's schedule included."""
+    points = 1 if recipe.mask.schedule is None else _SCHEDULE_POINTS
+    costs: list[float] = []
+    for point in range(points):
+        levels = _levels(recipe, model, plan, (point + 0.5) / points)
+        costs += [level["step_tflop"] for level in levels]
+    return float(plan.steps * sum(costs) / len(costs) / 1e3)
+
+
+def _independent_draws(
+    recipe: Any, levels: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Cost of a step if every rank drew its own ratio and all waited for the slowest.
+
+    {"ranks", "cost"}: cost is relative to one draw for all ranks. None where every sample has its own ratio.
+    """
+    if recipe.mask.scope != "step":
+        return None
+    replicas = recipe.hardware.nodes * recipe.hardware.devices
+    ranks = replicas if replicas > 1 else _RANKS_TO_COMPARE
+    costs = [level["step_tflop"] for level in levels]
+    return {
+        "ranks": ranks,
+        "cost": expected_greatest(costs, ranks) / (sum(costs) / len(costs)),
+    }
