@@ -8,7 +8,7 @@ from typing import Any
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
 from r2mae.options import label_counts, positive
-from r2mae.progress import show, show_text
+from r2mae.progress import progress_bar, status_line
 from r2mae.wing import LoadedRun, Wing
 
 PROBES = ("knn", "linear_probe")
@@ -182,9 +182,11 @@ def score(
     hits: list[Hits] = [{} for _ in found]
     for name, model, kind in compared_encoders(loaded, arguments.baselines):
         known = extract_labelled(
-            model, train, chosen, kind=kind, progress=show(f"{name}, train")
+            model, train, chosen, kind=kind, progress=progress_bar(f"{name}, train")
         )
-        asked = extract_labelled(model, test, kind=kind, progress=show(f"{name}, test"))
+        asked = extract_labelled(
+            model, test, kind=kind, progress=progress_bar(f"{name}, test")
+        )
         if kind == "baseline":
             first, second = loaded.wing.baseline_features(
                 known.features, asked.features
@@ -199,9 +201,9 @@ def score(
             )
             row[name] = {}
             for task in tasks:
-                with show_text(f"{name}, {task}") as say:
+                with status_line(f"{name}, {task}") as say:
                     row[name][task] = probe_hits(
-                        task, known, asked, draws=rows, say=say
+                        task, known, asked, draws=rows, status=say
                     )
     return [_row(few, row) for few, row in zip(labels_per_class, hits, strict=True)]
 

@@ -175,7 +175,7 @@ def score_once(path: Path) -> list[str]:
     from r2mae.data.source import with_labels
     from r2mae.evaluation.classification import accuracy_and_f1, predict, truth
     from r2mae.evaluation.regression import correlations, predict_numbers
-    from r2mae.progress import show
+    from r2mae.progress import progress_bar
     from r2mae.recipe.assembly import open_split
     from r2mae.recipe.run import load_run
 
@@ -185,7 +185,7 @@ def score_once(path: Path) -> list[str]:
         return names
     source, progress = (
         with_labels(open_split(loaded.recipe, "test")),
-        show(f"{path}, test"),
+        progress_bar(f"{path}, test"),
     )
     if (target := loaded.manifest.get("target")) is not None:
         numbers, wanted = predict_numbers(

@@ -44,9 +44,9 @@ def main(argv: list[str] | None = None) -> int:
             end_with_parent()
             if (code := launch(arguments, words)) is not None:
                 return code
-        from r2mae.progress import listener, show_counted
+        from r2mae.progress import listener, progress_bars
 
-        listener.set(show_counted())
+        listener.set(progress_bars())
         run(arguments)
         sys.stdout.flush()
         return 0

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read the data, ask the theory, print; draw and write where asked."""
     from r2mae.advice import check_picture_path, draw_advice, recommend
-    from r2mae.progress import show
+    from r2mae.progress import progress_bar
     from r2mae.recipe.assembly import read_tokens
 
     recipe: Any = load_recipe(arguments.recipe, arguments.set, task="pretrain")
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         num_rows=samples,
         bootstrap=arguments.bootstrap,
         seed=recipe.seed,
-        progress=show("bootstrap"),
+        progress=progress_bar("bootstrap"),
     )
     if arguments.json:
         print(json.dumps(_plain(advice)))

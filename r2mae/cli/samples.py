@@ -9,7 +9,7 @@ from typing import Any
 
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
-from r2mae.progress import show
+from r2mae.progress import progress_bar
 from r2mae.wing import LoadedRun
 
 SPLITS = ("train", "test")
@@ -92,7 +92,7 @@ def ask(
     read: list[int] = []
     heard: Any = {
         "on_batch": lambda batch: read.extend(batch["indices"].tolist()),
-        "progress": show(title),
+        "progress": progress_bar(title),
     }
     found, asked = extract(loaded.model, source, kind, **heard), rows_in_root(source)  # type: ignore[arg-type]
     is_own = np.array(read) == asked

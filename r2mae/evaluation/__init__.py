@@ -1,1 +1,1 @@
-"""What a trained encoder is worth: the same measurements for every modality, arrays from `embed`."""
+"""Evaluation of trained encoders and classifiers, the same for every modality."""

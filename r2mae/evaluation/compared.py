@@ -1,4 +1,4 @@
-"""What the encoder of a run is compared with: itself without training, and simple features of the input."""
+"""The encoders to compare: the run's, an untrained one, and simple features of the input."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
@@ -8,7 +8,7 @@ TRAINED = "pretrained"
 
 
 class Compared(NamedTuple):
-    """One set of features: its name, the model that gives them, and which of its methods does."""
+    """One set of features: its name, and the model and its method that compute them."""
 
     name: str
     model: Any
@@ -16,7 +16,7 @@ class Compared(NamedTuple):
 
 
 def compared_encoders(loaded: Any, baselines: bool) -> Iterator[Compared]:
-    """The encoder of a `LoadedRun`; with baselines, an untrained one and the modality's simple features too."""
+    """The encoder of a `LoadedRun`; with baselines, also an untrained one and the modality's simple features."""
     yield Compared(TRAINED, loaded.model, "embed")
     if baselines:
         untrained = loaded.wing.build_model(loaded.recipe, loaded.num_classes)

@@ -1,4 +1,4 @@
-"""Features of whole data sets: of an encoder, or of the raw input that it has to beat."""
+"""Features of whole data sets: of an encoder, or of the raw input as a baseline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,35 +33,31 @@ def extract(
     on_batch: Callable[[Batch], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Features (N, D) float32 of all samples or of some rows, in that order, nothing hidden, no augmentation.
+    """Features (N, D) float32 of all samples, or of rows in their order, unmasked and without augmentation.
 
-    kind: "embed" asks the encoder, "baseline" gives the raw input as the model would see it, "forward" the answers of
-    a `Classifier`.
-    skipped: takes the names of unreadable samples, for which a neighbour stands in. on_batch: is shown each
-    batch, of which "indices" name the samples that were read.
+    kind: "embed" calls the encoder, "baseline" gives the raw input as the model reads it,
+    "forward" gives the outputs of a `Classifier`.
+    skipped: collects the names of unreadable samples, which a neighbouring sample replaces.
+    on_batch: called with each batch, of which "indices" are the samples that were read.
+    progress: called with (samples done, N).
     """
     device = next(model.parameters()).device
-    wanted = torch.arange(len(source)) if rows is None else torch.from_numpy(rows)
-    done = 0
-    parts: list[Features] = []
+    samples = torch.arange(len(source)) if rows is None else torch.from_numpy(rows)
+    encode = model if kind == "forward" else getattr(model, kind)
+    done, parts = 0, []
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        for indices in wanted.split(batch_size):
+        for indices in samples.split(batch_size):
             batch = load_plain(source, indices, device)
-            parts.append(
-                (model if kind == "forward" else getattr(model, kind))(batch)
-                .float()
-                .cpu()
-                .numpy()
-            )
+            parts.append(encode(batch).float().cpu().numpy())
             done += len(indices)
             if on_batch is not None:
                 on_batch(batch)
             if skipped is not None:
                 skipped.update(batch.get("skipped", ()))
             if progress is not None:
-                progress(done, len(wanted))
+                progress(done, len(samples))
     model.train(was_training)
     return np.concatenate(parts)
 
@@ -72,7 +68,7 @@ def extract_labelled(
     rows: npt.NDArray[np.int64] | None = None,
     **options: Any,
 ) -> LabelledFeatures:
-    """`extract` with labels; a neighbour that stands in for an unreadable sample brings its own.
+    """`extract` with labels; a neighbouring sample that replaces an unreadable one keeps its own label.
 
     Raises: InputError when the data has none.
     """
@@ -91,7 +87,7 @@ def extract_labelled(
 def require_labels(source: SampleSource) -> npt.NDArray[np.int64]:
     """(N,) class numbers.
 
-    Raises: InputError when the data has none, saying what it has instead.
+    Raises: InputError when the data has none.
     """
     if source.labels is None:
         raise InputError(
@@ -101,28 +97,29 @@ def require_labels(source: SampleSource) -> npt.NDArray[np.int64]:
 
 
 def check_classes(train: SampleSource, test: SampleSource) -> None:
-    """Raise InputError unless training shows at least 2 classes, and each that the test split asks for."""
-    known, asked = np.unique(require_labels(train)), np.unique(require_labels(test))
-    if len(known) < 2:
-        name = train.class_names.get(int(known[0]), known[0])
+    """Check that training has at least 2 classes, and every class of the test split.
+
+    Raises: InputError when it has not.
+    """
+    trained, tested = np.unique(require_labels(train)), np.unique(require_labels(test))
+    if len(trained) < 2:
+        name = train.class_names.get(int(trained[0]), trained[0])
         raise InputError(
             f"data must hold at least 2 classes for this task, got only {name}. Use other data."
         )
-    for number in np.intersect1d(known, asked).tolist():
+    for number in np.intersect1d(trained, tested).tolist():
         here, there = train.class_names.get(number), test.class_names.get(number)
         if here != there:
             raise InputError(
                 f"the test split must number classes as the training split does, got {there!r} for {number}, "
                 f"which is {here!r} there. Mend the label column."
             )
-    new = [
-        test.class_names.get(number, str(number))
-        for number in np.setdiff1d(asked, known).tolist()
-    ]
-    if new:
-        some = ", ".join(sorted(new)[:5]) + (", ..." if len(new) > 5 else "")
-        remedy = "Add them to the training split, or take them out of the test split."
-        rule = "hold only classes that the training split has"
+    untrained = np.setdiff1d(tested, trained).tolist()
+    if untrained:
+        names = sorted(test.class_names.get(label, str(label)) for label in untrained)
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         raise InputError(
-            f"the test split must {rule}, got {len(new)} more: {some}. {remedy}"
+            "the test split must hold only classes that the training split has, "
+            f"got {len(names)} more: {some}. "
+            "Add them to the training split, or take them out of the test split."
         )

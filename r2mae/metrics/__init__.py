@@ -1,1 +1,1 @@
-"""Scores of features: arrays in, numbers out; nothing here knows a model or a modality."""
+"""Metrics of arrays, independent of models and modalities."""

@@ -1,4 +1,4 @@
-"""Shapes, kinds and finiteness of what the metrics are given; messages are one line."""
+"""Checks of shape, type and finiteness of the arguments of metrics."""
 
 import numbers
 from typing import Any
@@ -52,16 +52,12 @@ def as_splits(
     test_labels: npt.ArrayLike,
 ) -> tuple[Floats, Integers, Floats, Integers]:
     """Training and test set, (N, D) (N,) (M, D) (M,). Raises: ValueError where N, M or D disagree."""
-    train, test = (
-        as_floats("train_features", train_features, 2),
-        as_floats("test_features", test_features, 2),
-    )
-    known, truth = (
-        as_labels("train_labels", train_labels),
-        as_labels("test_labels", test_labels),
-    )
+    train = as_floats("train_features", train_features, 2)
+    test = as_floats("test_features", test_features, 2)
+    codes = as_labels("train_labels", train_labels)
+    truth = as_labels("test_labels", test_labels)
     for name, labels, features in (
-        ("train_labels", known, train),
+        ("train_labels", codes, train),
         ("test_labels", truth, test),
     ):
         if len(labels) != len(features):
@@ -74,7 +70,7 @@ def as_splits(
         raise ValueError(
             f"test_features must have {rule}, got {test.shape[1]}. Use one model for both."
         )
-    return train, known, test, truth
+    return train, codes, test, truth
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> None:

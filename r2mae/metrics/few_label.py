@@ -1,4 +1,4 @@
-"""Which few labelled samples a probe may see."""
+"""Random draws of a few labelled samples per class, for few-label probes."""
 
 from collections.abc import Mapping
 
@@ -18,12 +18,12 @@ def few_label_draws(
 ) -> list[Integers]:
     """num_draws index arrays (C x labels_per_class,) into labels (N,), classes in ascending order.
 
-    Within a draw each class gives labels_per_class different samples. A draw depends on labels,
-    labels_per_class, seed and its own number only: more draws leave the first ones as they are.
-    class_names: what a message calls a label.
+    Within a draw each class gives labels_per_class different samples. A draw depends only on labels,
+    labels_per_class, seed and its own number: more draws leave the first ones as they are.
+    class_names: names of labels in error messages.
 
-    Raises: InputError when a class has fewer than labels_per_class samples; ValueError for labels that are no
-    integers, counts below 1 and a negative seed.
+    Raises: InputError when a class has fewer than labels_per_class samples.
+    Raises: ValueError for labels that are not integers, counts below 1 and a negative seed.
     """
     array = as_labels("labels", labels)
     check_count("labels_per_class", labels_per_class)

@@ -1,4 +1,4 @@
-"""How much of the labels a linear classifier reads from frozen features."""
+"""Accuracy of a linear probe: logistic regression on frozen features."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,9 @@ from r2mae.metrics._checks import Floats, Integers, as_splits, check_positive
 
 Progress = Callable[[int, float], None]
 _MAX_ITERATIONS = 1_000
-_SMALL = 10_000_000  # feature values; below, threads of BLAS wait for each other 6 times longer than they compute
-# Of the gradient of the mean loss, where curvature is about 1: labels of a test set no longer move.
+# Feature values; with fewer, threads of BLAS wait for each other 6 times longer than they compute.
+_SMALL = 10_000_000
+# Of the gradient of the mean loss, of curvature about 1; a smaller one changes no predicted labels.
 _TOLERANCE = 3e-6
 
 
@@ -22,7 +23,7 @@ def linear_probe_accuracy(
     test_labels: npt.ArrayLike,
     **options: Any,
 ) -> float:
-    """Fraction in [0, 1] of `linear_probe_hits`."""
+    """Accuracy in [0, 1]: the mean of `linear_probe_hits`."""
     return float(
         linear_probe_hits(
             train_features, train_labels, test_features, test_labels, **options
@@ -39,12 +40,16 @@ def linear_probe_hits(
     inverse_regularization: float = 1.0,
     progress: Progress | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """(M,): which test samples logistic regression labels rightly; see `linear_probe_predict`."""
-    options = {"inverse_regularization": inverse_regularization, "progress": progress}
-    found = linear_probe_predict(
-        train_features, train_labels, test_features, test_labels, **options
-    )  # type: ignore[arg-type]
-    return np.asarray(found == np.asarray(test_labels))
+    """(M,) bool: whether `linear_probe_predict` gives a test sample its label."""
+    predicted = linear_probe_predict(
+        train_features,
+        train_labels,
+        test_features,
+        test_labels,
+        inverse_regularization=inverse_regularization,
+        progress=progress,
+    )
+    return np.asarray(predicted == np.asarray(test_labels))
 
 
 def linear_probe_predict(
@@ -56,12 +61,13 @@ def linear_probe_predict(
     inverse_regularization: float = 1.0,
     progress: Progress | None = None,
 ) -> Integers:
-    """(M,): the label that logistic regression on the training set gives; test_labels are only checked.
+    """(M,) labels by logistic regression on the training set; test_labels are only checked.
 
     Shapes (N, D), (N,), (M, D), (M,); labels are integers, contiguous or not. Both sets are standardised with
-    the mean and deviation of the TRAINING set; what is constant there counts as 0 in both. Minimised is
-    inverse_regularization x (sum of cross-entropies) + |weights|^2 / 2, intercepts free, by at most 1,000
-    iterations of L-BFGS from 0. progress: is told (iteration, objective / (inverse_regularization x N)).
+    the mean and deviation of the TRAINING set; features that are constant there count as 0 in both.
+    The objective is inverse_regularization x (sum of cross-entropies) + |weights|^2 / 2, with free
+    intercepts, minimised by at most 1,000 iterations of L-BFGS from 0.
+    progress: called with (iteration, objective / (inverse_regularization x N)).
 
     Raises: ValueError for shapes that disagree, values that are not finite, a single training class,
     inverse_regularization <= 0.
@@ -70,76 +76,79 @@ def linear_probe_predict(
     """
     from threadpoolctl import threadpool_limits
 
-    train, known, test, _ = as_splits(
+    train, labels, test, _ = as_splits(
         train_features, train_labels, test_features, test_labels
     )
     check_positive("inverse_regularization", inverse_regularization)
-    classes, codes = np.unique(known, return_inverse=True)
+    classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"train_labels must hold at least 2 classes, got only {known[0]}. Draw more samples."
+            f"train_labels must hold at least 2 classes, got only {labels[0]}. Draw more samples."
         )
     with threadpool_limits(1 if train.size < _SMALL else None, user_api="blas"):
-        train, test = _standardize(train, test)
-        if (
-            len(train) < train.shape[1]
-        ):  # the best weights lie in the span of the training set
-            basis = np.linalg.qr(train.T)[0]
-            train, test = train @ basis, test @ basis
-        weights, intercepts = _fit(
-            train, codes, 1 / (inverse_regularization * len(train)), progress
-        )
+        train, test = _reduce(*_standardize(train, test))
+        penalty = 1 / (inverse_regularization * len(train))
+        objective = _Objective(train, codes, penalty)
+        weights, intercepts = _minimize(objective, progress)
         logits = _logits(test, weights, intercepts)
     return np.asarray(classes[logits.argmax(axis=1)])
 
 
-def _fit(
-    features: Floats, codes: Integers, penalty: float, progress: Progress | None
-) -> tuple[Floats, Floats]:
-    """(weights (D, U), intercepts (U,)) with the least mean cross-entropy + penalty x |weights|^2 / 2.
+class _Objective:
+    """Mean cross-entropy + penalty x |weights|^2 / 2 of features (N, D) with class codes (N,).
 
-    U is the number of classes, or 1 for two. Raw pixels are so correlated that plain L-BFGS is far from the minimum
-    after 1,000 iterations. It runs on other coordinates instead, in which the objective curves about equally: with L
-    the Cholesky factor of the curvature at 0 (for U classes features^T features / (N U) + penalty), weights =
-    L^-T coordinates. The minimum is the same, and some 30 iterations away.
+    Raw pixels are so correlated that plain L-BFGS is far from the minimum after 1,000 iterations. In the
+    coordinates used here the objective curves about equally in all directions, and 30 iterations suffice:
+    weights = L^-T coordinates, with L the Cholesky factor of the curvature at 0.
+    The coordinates are flat: (D + 1) x U, the last row for intercepts. U is the number of classes, or 1 for two.
     """
-    from scipy.linalg import solve_triangular
-    from scipy.optimize import minimize
-    from scipy.special import log_softmax
 
-    (size, dim), classes = features.shape, int(codes.max()) + 1
-    units, rows = 1 if classes == 2 else classes, np.arange(size)
-    if progress is not None:
-        progress(0, float(np.log(classes)))
-    factor = _curvature_factor(features, classes, penalty)
+    def __init__(self, features: Floats, codes: Integers, penalty: float) -> None:
+        self.features, self.codes, self.penalty = features, codes, penalty
+        self.classes = int(codes.max()) + 1
+        self.units = 1 if self.classes == 2 else self.classes
+        self.factor = _curvature_factor(features, self.classes, penalty)
 
-    def unpack(flat: Floats) -> tuple[Floats, Floats]:
-        table = flat.reshape(dim + 1, units)
+    def unpack(self, flat: Floats) -> tuple[Floats, Floats]:
+        """(weights (D, U), intercepts (U,)) at flat coordinates."""
+        from scipy.linalg import solve_triangular
+
+        table = flat.reshape(-1, self.units)
         weights = solve_triangular(
-            factor, table[:-1], lower=True, trans=1, check_finite=False
+            self.factor, table[:-1], lower=True, trans=1, check_finite=False
         )
-        return weights, table[-1] * np.sqrt(classes)
+        return weights, table[-1] * np.sqrt(self.classes)
 
-    def objective(flat: Floats) -> tuple[float, Floats]:
-        weights, intercepts = unpack(flat)
-        log_share = log_softmax(_logits(features, weights, intercepts), axis=1)
-        loss = -log_share[rows, codes].mean() + penalty * (weights**2).sum() / 2
+    def __call__(self, flat: Floats) -> tuple[float, Floats]:
+        """(value, gradient) at flat coordinates."""
+        from scipy.linalg import solve_triangular
+        from scipy.special import log_softmax
+
+        weights, intercepts = self.unpack(flat)
+        size, rows = len(self.codes), np.arange(len(self.codes))
+        log_share = log_softmax(_logits(self.features, weights, intercepts), axis=1)
+        cross_entropy = -log_share[rows, self.codes].mean()
+        value = cross_entropy + self.penalty * (weights**2).sum() / 2
         residual = np.exp(log_share)
-        residual[rows, codes] -= 1
-        residual = residual[:, -units:] / size
-        slope = solve_triangular(
-            factor,
-            features.T @ residual + penalty * weights,
-            lower=True,
-            check_finite=False,
-        )
-        return float(loss), np.vstack(
-            [slope, residual.sum(axis=0) * np.sqrt(classes)]
-        ).ravel()
+        residual[rows, self.codes] -= 1
+        residual = residual[:, -self.units :] / size
+        slope = self.features.T @ residual + self.penalty * weights
+        slope = solve_triangular(self.factor, slope, lower=True, check_finite=False)
+        of_intercepts = residual.sum(axis=0) * np.sqrt(self.classes)
+        return float(value), np.vstack([slope, of_intercepts]).ravel()
 
+
+def _minimize(
+    objective: _Objective, progress: Progress | None
+) -> tuple[Floats, Floats]:
+    """(weights (D, U), intercepts (U,)) at the minimum."""
+    from scipy.optimize import minimize
+
+    if progress is not None:
+        progress(0, float(np.log(objective.classes)))
     iteration = 0
 
-    def tell(intermediate_result: Any) -> None:
+    def report(intermediate_result: Any) -> None:
         nonlocal iteration
         iteration += 1
         if progress is not None:
@@ -151,17 +160,24 @@ def _fit(
         "gtol": _TOLERANCE,
         "ftol": 1e-13,
     }
-    start = np.zeros((dim + 1) * units)
-    return unpack(
-        minimize(
-            objective,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            callback=tell,
-            options=options,
-        ).x
+    start = np.zeros((objective.features.shape[1] + 1) * objective.units)
+    result = minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        callback=report,
+        options=options,
     )
+    return objective.unpack(result.x)
+
+
+def _reduce(train: Floats, test: Floats) -> tuple[Floats, Floats]:
+    """Both sets in at most N coordinates: the best weights lie in the span of the N training rows."""
+    if len(train) >= train.shape[1]:
+        return train, test
+    basis = np.linalg.qr(train.T)[0]
+    return train @ basis, test @ basis
 
 
 def _curvature_factor(features: Floats, classes: int, penalty: float) -> Floats:
@@ -169,7 +185,7 @@ def _curvature_factor(features: Floats, classes: int, penalty: float) -> Floats:
     from scipy.linalg import cholesky
 
     curvature = features.T @ features / (len(features) * classes)
-    # Rounding may leave it just short of positive; what is added changes the coordinates, not the minimum.
+    # Rounding may make it slightly indefinite; the addition changes the coordinates, not the minimum.
     curvature[np.diag_indices(len(curvature))] += penalty + 1e-10 * max(
         1.0, float(curvature.trace())
     )
@@ -179,7 +195,7 @@ def _curvature_factor(features: Floats, classes: int, penalty: float) -> Floats:
 
 
 def _logits(features: Floats, weights: Floats, intercepts: Floats) -> Floats:
-    """(N, C); of two classes the first one's are 0."""
+    """(N, C); with two classes, those of the first are 0."""
     logits = features @ weights + intercepts
     return logits if logits.shape[1] > 1 else np.hstack([np.zeros_like(logits), logits])
 

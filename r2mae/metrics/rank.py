@@ -1,4 +1,4 @@
-"""How many directions features use."""
+"""Effective rank of features (RankMe)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ def effective_rank(features: npt.ArrayLike) -> float:
     """RankMe of features (N, D), in [1, min(N, D)]: exp of the entropy of the singular values over their sum.
 
     The features are NOT centred: a large common mean counts as one strong direction and lowers the value.
-    Features that are all zero use no direction: 0.
+    Features that are all zero have rank 0.
 
     Raises: ValueError unless features are finite with two axes.
     Source: Garrido et al. 2023 (arXiv:2210.02885); Roy and Vetterli 2007.

@@ -1,4 +1,8 @@
-"""How well scores put one class before another: areas under curves, with bootstrap intervals."""
+"""AUROC and average precision of scores, with bootstrap intervals.
+
+scikit-learn's functions give the same numbers but validate at length. On 300, 2,000, 20,000 and 100,000 items
+its AUROC took 24, 10, 4 and 3 times as long, and a bootstrap calls it thousands of times.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,42 +10,44 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.metrics._checks import as_floats, check_count
+from r2mae.metrics._checks import Floats, Integers, as_floats
+from r2mae.metrics.interval import RESAMPLES, bootstrap_interval
 
-Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
 def auroc(scores: npt.ArrayLike, is_positive: npt.ArrayLike) -> float:
-    """Chance that a positive of scores (N,) lies above a negative; ties count a half.
+    """Area under the ROC curve of scores (N,): the chance that a positive scores higher than a negative.
 
-    Raises: ValueError unless there are both.
+    Ties count a half.
+
+    Raises: ValueError unless there are both classes.
     Source: Mann and Whitney 1947.
     """
     from scipy.stats import rankdata
 
     values, flags = _checked(scores, is_positive)
     positives = int(flags.sum())
-    ranks = rankdata(values)[flags].sum()
-    return float(
-        (ranks - positives * (positives + 1) / 2)
-        / (positives * (len(flags) - positives))
-    )
+    pairs = positives * (len(flags) - positives)
+    rank_sum = rankdata(values)[flags].sum()
+    return float((rank_sum - positives * (positives + 1) / 2) / pairs)
 
 
 def average_precision(scores: npt.ArrayLike, is_positive: npt.ArrayLike) -> float:
-    """Area under precision over recall, as steps: the mean over positives of the precision at each; ties go together.
+    """Area under the precision-recall curve of scores (N,), as steps: sum of precision x gain in recall.
+
+    Items with equal scores share one threshold.
 
     Raises: ValueError unless there are both classes.
     """
     values, flags = _checked(scores, is_positive)
     order = np.argsort(-values, kind="stable")
     hits = flags[order].cumsum()
-    last = np.flatnonzero(
-        np.append(np.diff(values[order]) != 0, True)
-    )  # of each run of ties
-    recall = np.diff(hits[last], prepend=0) / flags.sum()
-    return float((recall * hits[last] / (last + 1)).sum())
+    is_last_of_ties = np.append(np.diff(values[order]) != 0, True)
+    last = np.flatnonzero(is_last_of_ties)
+    precision = hits[last] / (last + 1)
+    gains = np.diff(hits[last], prepend=0) / flags.sum()
+    return float((gains * precision).sum())
 
 
 METRICS = {"auroc": auroc, "auprc": average_precision}
@@ -51,45 +57,52 @@ def rank_scores(
     scores: Mapping[str, npt.ArrayLike],
     is_positive: npt.ArrayLike,
     *,
-    draws: int = 1000,
+    draws: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """{name: {metric: {"value", "low", "high"}}} of several scores (N,) of the same items, greater for positives.
+    """{name: {metric: {"value", "low", "high"}}} of several scores (N,) of the same items.
 
-    low, high: 95 % of `draws` bootstrap samples of items, the same for all scores. From the first score to each other
-    one, "<metric>_difference" says how much better the first is.
+    Higher scores mean positive. low, high: 95 % bootstrap interval over items; all scores share the resamples.
+    "<metric>_difference" of each other score is the first score's metric minus its own, paired.
 
     Raises: ValueError unless there are both classes.
     """
-    check_count("draws", draws, 2)
     flags = np.asarray(is_positive, dtype=np.bool_)
-    arrays = {name: as_floats(name, values, 1) for name, values in scores.items()}
-    draw = np.random.default_rng(seed)
-    rows = [
-        row
-        for row in draw.integers(0, len(flags), (draws, len(flags)))
-        if 0 < flags[row].sum() < len(flags)
-    ]
-    found: dict[str, dict[str, Any]] = {name: {} for name in arrays}
-    for metric, measure in METRICS.items():
-        whole = {name: measure(values, flags) for name, values in arrays.items()}
-        drawn = {
-            name: np.array([measure(values[row], flags[row]) for row in rows])
-            for name, values in arrays.items()
-        }
-        (first, ours), *_ = drawn.items()
-        for name in arrays:
-            found[name][metric] = _interval(whole[name], drawn[name])
-            if name != first:
-                found[name][f"{metric}_difference"] = _interval(
-                    whole[first] - whole[name], ours - drawn[name]
-                )
-    return found
+    arrays = [as_floats(name, values, 1) for name, values in scores.items()]
+    values = _values_and_differences(arrays, flags)
+
+    def resampled(rows: Integers) -> Floats:
+        if not _has_both(flags[rows]):
+            return np.full_like(values, np.nan)
+        return _values_and_differences([array[rows] for array in arrays], flags[rows])
+
+    low, high = bootstrap_interval(resampled, len(flags), draws=draws, seed=seed)
+    stacked = np.stack([values, low, high], axis=-1).tolist()
+    alone, differences = stacked
+    table: dict[str, dict[str, Any]] = {name: {} for name in scores}
+    for row, entry in enumerate(table.values()):
+        for column, metric in enumerate(METRICS):
+            entry[metric] = _interval(*alone[row][column])
+            if row > 0:
+                entry[f"{metric}_difference"] = _interval(*differences[row][column])
+    return table
 
 
-def _interval(value: float, drawn: Floats) -> dict[str, float]:
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return {"value": value, "low": float(low), "high": float(high)}
+def _interval(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high}
+
+
+def _values_and_differences(arrays: list[Floats], flags: Flags) -> Floats:
+    """(2, scores, metrics): the metrics of each score, and those of the first minus these."""
+    rows = []
+    for array in arrays:
+        rows.append([measure(array, flags) for measure in METRICS.values()])
+    values = np.array(rows)
+    return np.stack([values, values[0] - values])
+
+
+def _has_both(flags: Flags) -> bool:
+    return 0 < int(flags.sum()) < len(flags)
 
 
 def _checked(scores: npt.ArrayLike, is_positive: npt.ArrayLike) -> tuple[Floats, Flags]:
@@ -101,8 +114,9 @@ def _checked(scores: npt.ArrayLike, is_positive: npt.ArrayLike) -> tuple[Floats,
         raise ValueError(
             f"is_positive must be as long as scores ({len(values)}), got {len(flags)}. Pair them."
         )
-    if not 0 < flags.sum() < len(flags):
+    if not _has_both(flags):
         raise ValueError(
-            f"is_positive must hold both classes, got {int(flags.sum())} of {len(flags)} positive."
+            f"is_positive must hold both classes, got {int(flags.sum())} of {len(flags)} positive. "
+            "Add items of the other class."
         )
     return values, flags

@@ -5,7 +5,14 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from r2mae.errors import InputError
-from r2mae.evaluation.classification import accuracy_and_f1, predict, summarize, truth
+from r2mae.evaluation.classification import (
+    accuracy_and_f1,
+    compare,
+    matthews,
+    predict,
+    summarize,
+    truth,
+)
 
 
 class Labelled:
@@ -45,14 +52,20 @@ def test_intervals_cover_the_truth():
     """Items answered rightly with probability 0.7: 95 % of the intervals over items hold it."""
     generator = np.random.default_rng(0)
     expected = np.zeros(300, dtype=np.int64)
-    held = [
-        abs(score.accuracy - 0.7) < score.over_items
-        for score in (
-            summarize([(generator.random(300) > 0.7).astype(np.int64)], expected)
-            for _ in range(500)
-        )
-    ]
+    held = []
+    for _ in range(500):
+        predicted = (generator.random(300) > 0.7).astype(np.int64)
+        # Minus a classifier that is always wrong: the interval of accuracy, without the bootstrap of `summarize`.
+        score = compare([predicted], [expected + 1], expected)
+        held.append(abs(score["difference"] - 0.7) < score["over_items"])
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
+    alone = summarize([predicted], expected)
+    assert (alone.accuracy, alone.over_items) == (
+        pytest.approx(score["difference"]),
+        pytest.approx(score["over_items"]),
+    )
+    by_hand = 1.96 * np.std(predicted == expected, ddof=1) / np.sqrt(300)
+    assert alone.over_items == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_one_seed_says_nothing_of_seeds():
@@ -93,6 +106,20 @@ def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
     assert labels.tolist() == list(range(200))
     assert skipped == {"x"}
     assert found.tolist() == model[2](images).argmax(dim=1).tolist()
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 50])
+def test_matthews_is_scikit_learns(num_classes):
+    from sklearn.metrics import matthews_corrcoef
+
+    draw = np.random.default_rng(num_classes)
+    for _ in range(5):
+        expected, other = draw.integers(0, num_classes, (2, 200))
+        predicted = np.where(draw.random(200) < 0.5, expected, other)
+        reference = matthews_corrcoef(expected, predicted)
+        assert matthews(predicted, expected) == pytest.approx(reference, abs=1e-12)
+    assert matthews(np.zeros(200, dtype=np.int64), expected) == 0.0
+    assert matthews(expected, expected) == pytest.approx(1.0)
 
 
 def test_matthews_interval_is_the_bootstraps():

@@ -59,12 +59,12 @@ def test_the_same_draws_pair_encoders():
 def test_progress_is_told(monkeypatch):
     train, test = blobs(0, 400, 0.3), blobs(1, 200, 0.3)
     said = []
-    probe_hits("linear_probe", train, test, say=said.append)
+    probe_hits("linear_probe", train, test, status=said.append)
     assert said[0] == "iteration 0, loss 1.386294"
     assert len(said) > 3
-    probe_hits("knn", train, test, say=said.append)
+    probe_hits("knn", train, test, status=said.append)
     assert said[-1] == "200 of 200 samples"
-    probe_hits("knn", train, test, draws=few(train, 3, 2), say=said.append)
+    probe_hits("knn", train, test, draws=few(train, 3, 2), status=said.append)
     assert said[-2:] == ["draw 1 of 2", "draw 2 of 2"]
 
 

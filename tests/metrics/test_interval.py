@@ -5,7 +5,14 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from r2mae.metrics.interval import mean_interval, share_interval
+from r2mae.metrics.interval import (
+    bootstrap_interval,
+    mean_interval,
+    none_if_nan,
+    paired_interval,
+    ratio_interval,
+    share_interval,
+)
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99])
@@ -112,3 +119,78 @@ def test_a_bad_share_is_one_line(hits, confidence, message):
     with pytest.raises(ValueError, match=message) as caught:
         share_interval(hits, confidence)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("hits", "size"), [(0, 7), (1, 9), (30, 40), (999, 1000)])
+def test_the_half_width_of_a_share_is_wilsons_closed_form(hits, size):
+    share, square = hits / size, 1.959963984540054**2 / size
+    centre = (share + square / 2) / (1 + square)
+    reach = math.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
+    half = share_interval(np.arange(size) < hits)[1]
+    assert half == pytest.approx(abs(centre - share) + reach, rel=1e-12)
+
+
+def test_paired_differences_are_those_of_their_mean():
+    ours, theirs = [0.9, 0.8, 0.85], [0.7, 0.75, 0.6]
+    assert paired_interval(ours, theirs) == mean_interval(np.subtract(ours, theirs))
+    with pytest.raises(ValueError, match=r"others must be as long as values \(3\)"):
+        paired_interval(ours, theirs[:2])
+
+
+def test_a_ratio_with_equal_denominators_is_a_mean():
+    values = np.random.default_rng(0).normal(3, 2, 50)
+    ratio, half = ratio_interval(values * 4, np.full(50, 4.0))
+    assert ratio == pytest.approx(values.mean())
+    assert half == pytest.approx(1.959964 * values.std(ddof=1) / math.sqrt(50))
+    assert math.isnan(ratio_interval([2.0], [4.0])[1])
+
+
+def test_coverage_of_a_ratio_in_simulation():
+    """Rows of 5 to 50 tokens, whose shares of hits vary from row to row around 0.6."""
+    draw, inside = np.random.default_rng(0), 0
+    for _ in range(2000):
+        tokens = draw.integers(5, 51, 100)
+        hits = draw.binomial(tokens, draw.beta(6, 4, 100))
+        ratio, half = ratio_interval(hits, tokens)
+        inside += abs(ratio - 0.6) <= half
+    assert abs(inside / 2000 - 0.945) < 0.015
+
+
+@pytest.mark.parametrize("denominators", [[1.0], [0.0, 0.0]])
+def test_a_ratio_needs_denominators(denominators):
+    with pytest.raises(ValueError, match="denominators must be as long as numerators"):
+        ratio_interval([1.0, 2.0], denominators)
+
+
+def test_the_bootstrap_is_scipys():
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(0).exponential(size=80)
+    low, high = bootstrap_interval(
+        lambda rows: np.median(values[rows]), 80, draws=200, seed=3, confidence=0.9
+    )
+    reference = bootstrap(
+        (values,),
+        np.median,
+        n_resamples=200,
+        method="percentile",
+        confidence_level=0.9,
+        random_state=np.random.default_rng(3),
+    ).confidence_interval
+    assert (low, high) == pytest.approx(tuple(reference), rel=1e-12)
+
+
+def test_the_bootstrap_leaves_resamples_without_a_value_out():
+    def statistic(rows):
+        mean = float(rows.mean())
+        return np.array([mean, mean if 0 in rows else np.nan])
+
+    low, high = bootstrap_interval(statistic, 20)
+    assert low.shape == high.shape == (2,)
+    assert np.isfinite([low, high]).all()
+    assert high[1] < high[0]  # those without item 0 have the larger means
+
+
+def test_the_half_width_of_one_item_is_none_in_json():
+    assert none_if_nan(math.nan) is None
+    assert none_if_nan(0.25) == 0.25

@@ -63,3 +63,17 @@ def test_differences_are_paired():
 def test_bad_input(scores, flags, words):
     with pytest.raises(ValueError, match=words):
         auroc(scores, flags)
+
+
+def test_intervals_leave_out_resamples_of_one_class():
+    """With 2 positives of 12, 1 resample of 9 has none; percentiles are those of the others."""
+    scores, flags = np.arange(12.0) % 5, np.arange(12) < 2
+    interval = rank_scores({"run": scores}, flags)["run"]["auroc"]
+    draw, areas = np.random.default_rng(0), []
+    for _ in range(1000):
+        rows = draw.integers(0, 12, 12)
+        if flags[rows].any():
+            areas.append(roc_auc_score(flags[rows], scores[rows]))
+    assert 800 < len(areas) < 950
+    low, high = np.quantile(areas, (0.025, 0.975))
+    assert (interval["low"], interval["high"]) == pytest.approx((low, high))

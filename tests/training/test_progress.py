@@ -1,17 +1,11 @@
+import io
+
 import pytest
 
 from r2mae.errors import InputError
-from r2mae.training.progress import CsvLogger, clock
+from r2mae.training.progress import CsvLogger
 from r2mae.training.run_folder import RunFolder
 from tests.training.runs import metric, train
-
-
-def test_clock():
-    assert [clock(seconds) for seconds in (0, 59.6, 3661)] == [
-        "0:00:00",
-        "0:01:00",
-        "1:01:01",
-    ]
 
 
 def test_csv_continues_where_training_does(tmp_path):
@@ -39,12 +33,28 @@ def test_numbers_a_person_reads(scratch, capfd):
         "left",
     ):
         assert word in line
+    assert "\r" not in line
     rates = metric(folder, "train/lr")
     assert rates[2] == pytest.approx(2e-3 * 16 / 256)
     assert rates[5] < rates[3]
     ratios = set(metric(folder, "train/mask_ratio").values())
     assert len(ratios) > 1
     assert all(0.3 <= ratio <= 0.8 for ratio in ratios)
+
+
+def test_a_terminal_shows_one_bar_that_ends_with_its_line(scratch, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    train("run", "schedule.steps=5")
+    *earlier, last = [text for text in terminal.getvalue().split("\r") if text.strip()]
+    assert earlier
+    assert "step 5/5 (100%), loss " in last
+    assert last.endswith("left\n")
+    assert all("\n" not in text for text in earlier)
 
 
 def test_divergence_is_one_line(scratch):

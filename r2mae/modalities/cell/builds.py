@@ -5,7 +5,7 @@ from pathlib import Path
 
 from r2mae.errors import InputError
 from r2mae.options import positive
-from r2mae.progress import show_counted
+from r2mae.progress import progress_bars
 from r2mae.wing import Result
 
 
@@ -76,7 +76,7 @@ def build(arguments: Namespace) -> Path:
     options = BuildOptions(
         arguments.matrix, "counts", genes, arguments.min_genes, arguments.min_counts
     )
-    build_store(out, expand_paths(arguments.files), options, show_counted("cells"))
+    build_store(out, expand_paths(arguments.files), options, progress_bars("cells"))
     return out
 
 

@@ -1,6 +1,7 @@
-"""Whether clusters of features are the classes: Leiden against labels, silhouettes, and a picture."""
+"""Clustering of features: Leiden clusters against labels, silhouette score, and UMAP."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,9 @@ _NEIGHBORS, _RESOLUTION = 15, 1.0
 
 
 def cluster_scores(data: LabelledFeatures) -> dict[str, float]:
-    """{ari, nmi of Leiden clusters (15 neighbours, resolution 1) with the labels, silhouette of the labels, clusters}.
+    """{ari, nmi, silhouette, clusters}: Leiden clusters (15 neighbours, resolution 1) against the labels.
+
+    ari, nmi: of clusters and labels. silhouette: of the labels. clusters: their number.
 
     Source: Traag et al. 2019; scanpy's neighbours and Leiden; scikit-learn's scores.
     """
@@ -30,17 +33,21 @@ def cluster_scores(data: LabelledFeatures) -> dict[str, float]:
     }
 
 
-def _clusters(features: npt.NDArray[np.float32]) -> npt.NDArray[np.str_]:
+def _neighbor_graph(features: npt.NDArray[np.float32]) -> Any:
+    """AnnData of features (N, D) with scanpy's graph of 15 neighbours."""
     import anndata
     import scanpy
 
     adata = anndata.AnnData(features)
-    scanpy.pp.neighbors(
-        adata,
-        n_neighbors=min(_NEIGHBORS, len(features) - 1),
-        use_rep="X",
-        random_state=0,
-    )
+    neighbors = min(_NEIGHBORS, len(features) - 1)
+    scanpy.pp.neighbors(adata, n_neighbors=neighbors, use_rep="X", random_state=0)
+    return adata
+
+
+def _clusters(features: npt.NDArray[np.float32]) -> npt.NDArray[np.str_]:
+    import scanpy
+
+    adata = _neighbor_graph(features)
     scanpy.tl.leiden(
         adata,
         resolution=_RESOLUTION,
@@ -53,22 +60,15 @@ def _clusters(features: npt.NDArray[np.float32]) -> npt.NDArray[np.str_]:
 
 
 def save_umap(data: LabelledFeatures, names: dict[int, str], path: Path) -> None:
-    """A PNG of scanpy's UMAP of the features, coloured by class."""
+    """Save a PNG of scanpy's UMAP of the features, coloured by class."""
     import matplotlib
 
     matplotlib.use("Agg")
-    import anndata
     import matplotlib.pyplot as plt
     import scanpy
 
-    adata = anndata.AnnData(data.features)
+    adata = _neighbor_graph(data.features)
     adata.obs["class"] = [names.get(int(label), str(label)) for label in data.labels]
-    scanpy.pp.neighbors(
-        adata,
-        n_neighbors=min(_NEIGHBORS, len(data.labels) - 1),
-        use_rep="X",
-        random_state=0,
-    )
     scanpy.tl.umap(adata, random_state=0)
     figure = scanpy.pl.umap(adata, color="class", show=False, return_fig=True)
     figure.savefig(path, dpi=150, bbox_inches="tight")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
 from r2mae.options import parse_ratios
-from r2mae.progress import show, show_text
+from r2mae.progress import progress_bar, status_line
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing import LoadedRun, Result
 
@@ -42,9 +42,9 @@ def score_imputation(
         loaded.wing.open_split(recipe, "train"), recipe.data.held_out
     )
     test = loaded.wing.open_split(recipe, "test")
-    with show_text("imputation") as say:
+    with status_line("imputation") as status:
         scores_at = imputation.score_imputation(
-            loaded.model, train, held_out, test, ratios, say
+            loaded.model, train, held_out, test, ratios, status
         )
     rows = []
     for ratio, scores in scores_at.items():
@@ -109,7 +109,7 @@ def score_clustering(
     scores: dict[str, Any] = {}
     for name, model, kind in compared_encoders(loaded, arguments.baselines):
         parts = [
-            extract_labelled(model, split, kind=kind, progress=show(name))
+            extract_labelled(model, split, kind=kind, progress=progress_bar(name))
             for split in splits
         ]
         features = np.concatenate([part.features for part in parts])

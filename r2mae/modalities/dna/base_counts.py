@@ -1,12 +1,12 @@
-"""What counts of short contexts say of a hidden base: the simple model that a network has to beat.
+"""Masked bases predicted from counts of short contexts: the baseline of a network.
 
-A context is up to 4 bases on each side, as far as these are visible and known, counted on both strands.
+A context is up to 4 bases on each side, to the first masked or unknown one, counted on both strands.
 
 Shapes: B windows, N positions, M hidden bases.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,9 @@ from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 SIDE = 4  # bases to each side at most
-_STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0)  # of a shorter context's word, in counts
+_STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0)  # pseudocounts of the shorter context
 
 
 def count_contexts(
@@ -26,7 +27,7 @@ def count_contexts(
     side: int = SIDE,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> npt.NDArray[np.int64]:
-    """(4, ..., 4) how often each word of 2 * side + 1 bases occurs in the windows of a source, on both strands."""
+    """(4, ..., 4) counts of each k-mer, k = 2 * side + 1, in the windows of a source, on both strands."""
     size = 2 * side + 1
     counts = torch.zeros(4**size, dtype=torch.int64)
     scale = 4 ** torch.arange(size - 1, -1, -1)
@@ -34,21 +35,22 @@ def count_contexts(
         bases = source.load(rows, None, 0)["bases"]
         if bases.shape[1] < size:
             raise InputError(
-                f"data.length must be {size} at least to count contexts, got {bases.shape[1]}."
+                f"data.length must be at least {size} to count contexts, got {bases.shape[1]}. "
+                "Use longer windows."
             )
-        words = bases.unfold(1, size, 1).flatten(0, 1)
-        words = words[(words < 4).all(dim=1)]
-        for strand in (words, 3 - words.flip(1)):
+        kmers = bases.unfold(1, size, 1).flatten(0, 1)
+        kmers = kmers[(kmers < 4).all(dim=1)]
+        for strand in (kmers, 3 - kmers.flip(1)):
             counts += torch.bincount((strand * scale).sum(dim=1), minlength=len(counts))
         progress(int(rows[-1]) + 1, len(source))
     return counts.view((4,) * size).numpy()
 
 
 class CountModel:
-    """Shares of A, C, G, T given l bases to the left and r to the right, for all l, r of `side` at most.
+    """Probabilities of A, C, G, T given l bases to the left and r to the right, for all l, r up to `side`.
 
-    A context's counts are mixed with `strength` counts of what the next shorter one says: the longer side is shortened
-    first, both where they are alike.
+    The counts of a context are mixed with `strength` pseudocounts of the next shorter context.
+    The longer side is shortened first, or both if they are alike.
     """
 
     def __init__(self, counts: npt.NDArray[np.int64], strength: float) -> None:
@@ -56,54 +58,60 @@ class CountModel:
         self.tables: dict[tuple[int, int], Floats] = {}
         for left, right in sorted(np.ndindex(side + 1, side + 1), key=sum):
             outer = (*range(side - left), *range(side + 1 + right, 2 * side + 1))
-            found = (
-                counts.sum(axis=outer).reshape(4**left, 4, 4**right).astype(np.float64)
-            )
-            if left == right == 0:
-                prior: Any = np.full((1, 4, 1), 0.25)
-            else:
-                shorter = (left - (left >= right), right - (right >= left))
-                prior = self.tables[shorter]
-                prior = np.tile(
-                    prior, (4 ** (left - shorter[0]), 1, 1)
-                )  # what is dropped is the leading digit
-                prior = np.repeat(
-                    prior, 4 ** (right - shorter[1]), axis=2
-                )  # and the trailing one
-            total = found.sum(axis=1, keepdims=True)
-            self.tables[left, right] = (found + strength * prior) / (total + strength)
+            shape = (4**left, 4, 4**right)
+            inner = counts.sum(axis=outer).reshape(shape).astype(np.float64)
+            total = inner.sum(axis=1, keepdims=True)
+            prior = self._prior(left, right)
+            self.tables[left, right] = (inner + strength * prior) / (total + strength)
+
+    def _prior(self, left: int, right: int) -> Floats:
+        """The table of the next shorter context, spread over the contexts (left, right)."""
+        if left == right == 0:
+            return np.full((1, 4, 1), 0.25)
+        drops_left, drops_right = left >= right, right >= left
+        prior = self.tables[left - drops_left, right - drops_right]
+        if drops_left:  # the leading digit
+            prior = np.tile(prior, (4, 1, 1))
+        if drops_right:  # the trailing digit
+            prior = np.repeat(prior, 4, axis=2)
+        return prior
 
     def losses(self, bases: Tensor, is_hidden: Tensor) -> Floats:
         """(M,) nats at the hidden positions of bases (B, N), row by row."""
-        is_seen = torch.nn.functional.pad(
-            (bases < 4) & ~is_hidden, (self.side, self.side)
-        )
-        padded = torch.nn.functional.pad(bases, (self.side, self.side))
-        row, place = is_hidden.nonzero(as_tuple=True)
-        found = np.zeros(len(row))
-        runs, numbers = [], []
-        for step in (-1, 1):
-            at = place[:, None] + self.side + step * torch.arange(1, self.side + 1)
-            run = is_seen[row[:, None], at].long().cumprod(dim=1).sum(dim=1)
-            letters = padded[row[:, None], at]
-            runs.append(run.numpy())
-            # Of the nearest n letters: to the left the nearest is the last digit, to the right the first.
-            by_length = [torch.zeros_like(run)]
-            for n in range(1, self.side + 1):
-                digits = 4 ** (
-                    torch.arange(n) if step < 0 else torch.arange(n - 1, -1, -1)
-                )
-                by_length.append((letters[:, :n] * digits).sum(dim=1))
-            numbers.append(torch.stack(by_length).numpy())
-        wanted = bases[row, place].numpy()
+        left_length, left_number = self._contexts(bases, is_hidden, -1)
+        right_length, right_number = self._contexts(bases, is_hidden, 1)
+        targets = bases[is_hidden].numpy()
+        losses = np.zeros(len(targets))
         for (left, right), table in self.tables.items():
-            here = np.flatnonzero((runs[0] == left) & (runs[1] == right))
-            found[here] = -np.log(
-                table[numbers[0][left, here], wanted[here], numbers[1][right, here]]
-            )
-        return found
+            here = np.flatnonzero((left_length == left) & (right_length == right))
+            probability = table[
+                left_number[left, here], targets[here], right_number[right, here]
+            ]
+            losses[here] = -np.log(probability)
+        return losses
+
+    def _contexts(
+        self, bases: Tensor, is_hidden: Tensor, step: Literal[-1, 1]
+    ) -> tuple[Integers, Integers]:
+        """(lengths (M,), numbers (side + 1, M)) of the contexts on one side of each hidden base.
+
+        numbers[n]: the index in a table of the nearest n bases. To the left of the hidden base the
+        nearest is the last digit, to the right the first.
+        """
+        border = (self.side, self.side)
+        is_visible = torch.nn.functional.pad((bases < 4) & ~is_hidden, border)
+        padded = torch.nn.functional.pad(bases, border)
+        row, place = is_hidden.nonzero(as_tuple=True)
+        at = place[:, None] + self.side + step * torch.arange(1, self.side + 1)
+        length = is_visible[row[:, None], at].long().cumprod(dim=1).sum(dim=1)
+        letters = padded[row[:, None], at]
+        numbers = [torch.zeros_like(length)]
+        for n in range(1, self.side + 1):
+            powers = torch.arange(n) if step < 0 else torch.arange(n - 1, -1, -1)
+            numbers.append((letters[:, :n] * 4**powers).sum(dim=1))
+        return length.numpy(), torch.stack(numbers).numpy()
 
 
 def count_models(counts: npt.NDArray[np.int64]) -> list[CountModel]:
-    """A model for each of a few strengths: whichever does best on what is asked is the one to beat."""
+    """A model for each of five strengths; the baseline is the one with the lowest loss."""
     return [CountModel(counts, strength) for strength in _STRENGTHS]

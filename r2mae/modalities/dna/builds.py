@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from r2mae.progress import show_counted
+from r2mae.progress import progress_bars
 from r2mae.wing import Result
 
 _SHOWN = 30  # contigs that are named
@@ -40,7 +40,7 @@ def build_genome(arguments: Namespace) -> Path:
 
     out, paths = Path(arguments.out), expand_dna(arguments.files)
     build_genome_store(
-        out, paths, show_counted("bytes"), name_by_file=arguments.name_by_file
+        out, paths, progress_bars("bytes"), name_by_file=arguments.name_by_file
     )
     return out
 
@@ -57,7 +57,7 @@ def build_alignment(arguments: Namespace) -> Path:
         genome = open_genome(
             [Path(arguments.genome)] if is_store else expand_dna([arguments.genome])
         )
-    progress = show_counted("bytes")
+    progress = progress_bars("bytes")
     build_alignment_store(
         out,
         paths,

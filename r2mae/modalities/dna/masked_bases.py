@@ -1,6 +1,6 @@
-"""Hidden bases of windows that a run has not trained on: its loss beside that of counted contexts, on the same sites.
+"""Cross-entropy on masked bases of held-out windows, beside that of a model of context counts on the same bases.
 
-Masks are frozen: they depend on a window's index and the ratio alone. Hidden bases all become [MASK].
+Masks are frozen: they depend only on a window's index and the ratio. All masked bases become [MASK].
 """
 
 from collections.abc import Callable
@@ -10,23 +10,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own habit
+import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
-from r2mae.data.source import SampleSource, load_plain
-from r2mae.modalities.dna.base_counts import SIDE, count_contexts, count_models
+from r2mae.data.source import Batch, SampleSource, load_plain
+from r2mae.metrics.interval import none_if_nan, ratio_interval
+from r2mae.modalities.dna.base_counts import (
+    SIDE,
+    CountModel,
+    count_contexts,
+    count_models,
+)
 from r2mae.training.watch import frozen_mask
 
+Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class BaseScore:
-    """At one ratio, in nats a base: the run's loss, that of counted contexts, and that of counting bases alone.
+    """Cross-entropies at one ratio, in nats per base, and accuracy.
 
-    count_loss: of the best of five count models, chosen on these very sites. difference: the run's - count_loss, and
-    half_width, 95 % over windows (normal approximation); None for one window. accuracy: of the run's first guess, of a
-    base or, with k-mers, of a whole one.
+    loss, accuracy: of the run; accuracy counts whole k-mers if these are its tokens.
+    count_loss: of the best of five count models, chosen on these very bases. order_0_loss: of base frequencies.
+    difference: loss - count_loss. half_width: of difference, 95 %, by the normal approximation over windows;
+    None for one window.
     """
 
     ratio: float
@@ -39,7 +47,7 @@ class BaseScore:
     half_width: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """JSON-serializable fields."""
         return asdict(self)
 
 
@@ -54,78 +62,82 @@ def score_bases(
     progress: Progress = lambda *_: None,
     counting: Progress = lambda *_: None,
 ) -> list[BaseScore]:
-    """Every ratio on all windows of test; contexts are counted in train. kmer: bases of one of the model's tokens."""
+    """A score for each ratio on all windows of test; contexts are counted in train.
+
+    kmer: bases in one of the model's tokens.
+    progress, counting: called with (windows done, windows) of test and of train.
+    """
     counts = count_contexts(train, progress=counting)
-    models, bare = (
-        count_models(counts),
-        counts.sum(axis=(*range(SIDE), *range(SIDE + 1, counts.ndim))),
-    )
-    order_0 = -np.log(bare / bare.sum())
+    models = count_models(counts)
+    flanks = (*range(SIDE), *range(SIDE + 1, counts.ndim))
+    base_counts = counts.sum(axis=flanks)
+    order_0 = -np.log(base_counts / base_counts.sum())
     device = next(model.parameters()).device
     model.eval()
-    # ratios x (windows x (loss, hits, tokens, bases, order 0, each count model))
-    found: list[list[npt.NDArray[np.float64]]] = [[] for _ in ratios]
+    columns: list[list[Floats]] = [[] for _ in ratios]
     with torch.no_grad():
         for indices in torch.arange(len(test)).split(batch_size):
             batch = load_plain(test, indices, device)
             bases = batch["bases"].cpu()
-            for place, ratio in enumerate(ratios):
-                mask = frozen_mask(model, batch, ratio)
-                logits, (labels, _) = (
-                    model.logits(batch, mask),
-                    model.named_targets(batch, mask),
-                )
-                loss = (
-                    F.cross_entropy(logits, labels, reduction="none")
-                    .double()
-                    .cpu()
-                    .numpy()
-                )
-                hits = (logits.argmax(dim=1) == labels).double().cpu().numpy()
-                is_hidden = hidden_bases(mask.is_masked.cpu(), bases, kmer)
-                token_row, row = (
-                    mask.is_masked.nonzero()[:, 0].cpu().numpy(),
-                    is_hidden.nonzero()[:, 0].numpy(),
-                )
-                size = len(indices)
-                columns = [
-                    np.bincount(token_row, part, size)
-                    for part in (loss, hits, np.ones_like(loss))
-                ]
-                others = [np.ones(len(row)), order_0[bases[is_hidden].numpy()]]
-                others += [counted.losses(bases, is_hidden) for counted in models]
-                columns += [np.bincount(row, part, size) for part in others]
-                found[place].append(np.stack(columns, axis=1))
+            for parts, ratio in zip(columns, ratios, strict=True):
+                by_run, is_masked = _score_tokens(model, batch, ratio)
+                is_hidden = hidden_bases(is_masked, bases, kmer)
+                by_counts = _score_counts(bases, is_hidden, order_0, models)
+                parts.append(np.hstack([by_run, by_counts]))
             progress(int(indices[-1]) + 1, len(test))
     return [
-        _score(ratio, np.concatenate(parts))
-        for ratio, parts in zip(ratios, found, strict=True)
+        _summarize(ratio, np.concatenate(parts))
+        for ratio, parts in zip(ratios, columns, strict=True)
     ]
 
 
+def _score_tokens(model: Any, batch: Batch, ratio: float) -> tuple[Floats, Tensor]:
+    """((B, 3) sums over masked tokens of each window: loss, hits, tokens; is_masked (B, tokens) on the CPU)."""
+    mask = frozen_mask(model, batch, ratio)
+    logits, (labels, _) = model.logits(batch, mask), model.named_targets(batch, mask)
+    loss = F.cross_entropy(logits, labels, reduction="none").double().cpu().numpy()
+    hits = (logits.argmax(dim=1) == labels).double().cpu().numpy()
+    is_masked = mask.is_masked.cpu()
+    window = is_masked.nonzero()[:, 0].numpy()
+    terms = (loss, hits, np.ones_like(loss))
+    sums = [np.bincount(window, term, len(is_masked)) for term in terms]
+    return np.stack(sums, axis=1), is_masked
+
+
+def _score_counts(
+    bases: Tensor, is_hidden: Tensor, order_0: Floats, models: list[CountModel]
+) -> Floats:
+    """(B, 2 + models) sums over hidden bases of each window: bases, order-0 loss, loss of each count model."""
+    window = is_hidden.nonzero()[:, 0].numpy()
+    terms = [np.ones(len(window)), order_0[bases[is_hidden].numpy()]]
+    terms += [model.losses(bases, is_hidden) for model in models]
+    sums = [np.bincount(window, term, len(bases)) for term in terms]
+    return np.stack(sums, axis=1)
+
+
 def hidden_bases(is_masked: Tensor, bases: Tensor, kmer: int) -> Tensor:
-    """(B, N) bool: bases whose token is hidden; is_masked (B, N), or (B, N / kmer + 2) with border tokens."""
+    """(B, N) bool: bases whose token is masked.
+
+    is_masked: (B, N), or (B, N / kmer + 2) for k-mers between two special tokens.
+    """
     if is_masked.shape == bases.shape:
         return is_masked
-    words = is_masked[:, 1:-1].repeat_interleave(kmer, dim=1)
-    return F.pad(words, (0, bases.shape[1] - words.shape[1]))
+    inner = is_masked[:, 1:-1].repeat_interleave(kmer, dim=1)
+    return F.pad(inner, (0, bases.shape[1] - inner.shape[1]))
 
 
-def _score(ratio: float, rows: npt.NDArray[np.float64]) -> BaseScore:
-    loss, hits, tokens, bases, order_0, *counted = rows.sum(axis=0)
+def _summarize(ratio: float, rows: Floats) -> BaseScore:
+    """The score of windows (N, 5 + models): loss, hits, tokens, bases, order-0 loss, loss of each count model."""
+    loss, hits, tokens, bases, order_0, *counted = rows.sum(axis=0).tolist()
     best = int(np.argmin(counted))
-    differences, half = rows[:, 0] - rows[:, 5 + best], None
-    difference = differences.sum() / bases
-    if len(rows) > 1:  # a ratio of sums: linearised
-        residual = (differences - difference * rows[:, 3]) / rows[:, 3].mean()
-        half = float(1.96 * residual.std(ddof=1) / np.sqrt(len(rows)))
+    difference, half_width = ratio_interval(rows[:, 0] - rows[:, 5 + best], rows[:, 3])
     return BaseScore(
-        ratio,
-        int(bases),
-        float(loss / bases),
-        float(hits / tokens),
-        float(counted[best] / bases),
-        float(order_0 / bases),
-        float(difference),
-        half,
+        ratio=ratio,
+        bases=int(bases),
+        loss=loss / bases,
+        accuracy=hits / tokens,
+        count_loss=counted[best] / bases,
+        order_0_loss=order_0 / bases,
+        difference=difference,
+        half_width=none_if_nan(half_width),
     )

@@ -1,66 +1,95 @@
-"""How many motifs of the simulated genome a run has found: what it names where a base of a planted copy is hidden."""
+"""Recovery of the planted motifs of the simulated genome by a run: its predictions at masked bases of copies."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from r2mae.modalities.dna.genome.bases import encode, reverse_complement
 from r2mae.modalities.dna.genome.simulated import MOTIFS, simulate_motifs
 from r2mae.modalities.dna.variants.scoring import SiteScorer
 
-_COPIES = 20  # of each motif, that are asked
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+_COPIES = 20  # of each motif
 
 
 def recover_motifs(
-    scorer: SiteScorer,
-    first: int,
-    progress: Callable[[int, int], None] = lambda *_: None,
+    scorer: SiteScorer, first: int, progress: Progress = lambda *_: None
 ) -> dict[str, Any]:
-    """{"recovered", "motifs", "share", "elsewhere"}, of copies that lie at `first` of the genome or later.
+    """{"recovered", "motifs", "share", "elsewhere"} of up to 20 copies of each motif.
 
-    A base is recovered when the mean of what the run says of it over 20 copies, hidden one at a time, is greatest for
-    the motif's own; a motif when all its bases are. share: of single hidden bases of copies, that are named right;
-    elsewhere: of as many bases between copies, where a quarter is all there is to know.
+    first: only copies from this position of the genome on count.
+    recovered: motifs of which every base has the highest mean probability over the copies, masked one at a time.
+    share: accuracy at single masked bases of copies, against the motif's own base.
+    elsewhere: accuracy at as many bases between copies, where chance is 1/4.
+    progress: called with (bases done, bases).
     """
     truth = simulate_motifs()
-    size = len(MOTIFS[0])
-    rows = []
-    for number in range(len(MOTIFS)):
-        rows.append(
-            np.flatnonzero((truth.motifs == number) & (truth.starts >= first))[:_COPIES]
-        )
-    chosen = np.concatenate(rows)
+    chosen = _choose_copies(truth.motifs, truth.starts >= first)
     motif, is_reverse = truth.motifs[chosen], truth.is_reverse[chosen]
-    inside = truth.starts[chosen][:, None] + np.arange(size)
-    words = np.stack([encode(word) for word in MOTIFS])
-    wanted = np.where(
-        is_reverse[:, None], reverse_complement(words)[motif], words[motif]
-    )
-    is_planted = np.zeros(len(truth.codes), dtype=np.bool_)
-    is_planted[(truth.starts[:, None] + np.arange(size)).ravel()] = True
-    between = np.flatnonzero(~is_planted & (np.arange(len(is_planted)) >= first))
-    between = between[np.linspace(0, len(between) - 1, inside.size).astype(int)]
+    offsets = np.arange(len(MOTIFS[0]))
+    inside = truth.starts[chosen][:, None] + offsets
+    planted = (truth.starts[:, None] + offsets).ravel()
+    between = _choose_between(len(truth.codes), planted, first, inside.size)
     sites = np.concatenate([inside.ravel(), between])
-    found, done, step = [], 0, 4 * scorer.batch_size
+    probabilities = np.exp(_score_sites(scorer, sites, progress))
+    of_copies = probabilities[: inside.size].reshape(*inside.shape, 4)
+    # Copies on the reverse strand are read as reverse complements.
+    of_copies = np.where(is_reverse[:, None, None], of_copies[:, ::-1, ::-1], of_copies)
+    predicted = probabilities.argmax(axis=1)
+    # Of the motifs themselves: 5 % of the bases of copies are substituted.
+    planned = _spell(motif, is_reverse).ravel()
+    is_hit = predicted == np.concatenate([planned, truth.codes[between]])
+    return {
+        "recovered": _count_recovered(of_copies, motif),
+        "motifs": len(MOTIFS),
+        "share": float(is_hit[: inside.size].mean()),
+        "elsewhere": float(is_hit[inside.size :].mean()),
+    }
+
+
+def _choose_copies(motifs: Integers, is_allowed: Flags) -> Integers:
+    """Indices of the first 20 allowed copies of each motif."""
+    copies = []
+    for number in range(len(MOTIFS)):
+        copies.append(np.flatnonzero((motifs == number) & is_allowed)[:_COPIES])
+    return np.concatenate(copies)
+
+
+def _choose_between(length: int, planted: Integers, first: int, count: int) -> Integers:
+    """`count` evenly spread positions of a genome, from `first` on, that are not planted."""
+    is_planted = np.zeros(length, dtype=np.bool_)
+    is_planted[planted] = True
+    between = np.flatnonzero(~is_planted & (np.arange(length) >= first))
+    return np.asarray(between[np.linspace(0, len(between) - 1, count).astype(int)])
+
+
+def _spell(motif: Integers, is_reverse: Flags) -> npt.NDArray[np.uint8]:
+    """(copies, bases) codes of each copy's motif on the forward strand."""
+    codes = np.stack([encode(text) for text in MOTIFS])
+    reverse = reverse_complement(codes)
+    return np.where(is_reverse[:, None], reverse[motif], codes[motif])
+
+
+def _score_sites(scorer: SiteScorer, sites: Integers, progress: Progress) -> Floats:
+    """(sites, 4) log-likelihoods at positions of the genome's only contig."""
+    parts, done, step = [], 0, 4 * scorer.batch_size
     while done < len(sites):
         part = sites[done : done + step]
-        found.append(scorer.score(np.zeros(len(part), dtype=np.int64), part))
+        parts.append(scorer.score(np.zeros(len(part), dtype=np.int64), part))
         done += len(part)
         progress(done, len(sites))
-    likely = np.exp(np.concatenate(found))
-    copies = likely[: inside.size].reshape(len(chosen), size, 4)
-    # Copies on the other strand, turned over.
-    copies = np.where(is_reverse[:, None, None], copies[:, ::-1, ::-1], copies)
+    return np.concatenate(parts)
+
+
+def _count_recovered(of_copies: Floats, motif: Integers) -> int:
+    """Motifs that the mean probabilities (copies, bases, 4) of their copies spell."""
     recovered = 0
-    for number, word in enumerate(words):
-        recovered += bool(
-            (copies[motif == number].mean(axis=0).argmax(axis=1) == word).all()
-        )
-    named = likely.argmax(axis=1)
-    return {
-        "recovered": recovered,
-        "motifs": len(MOTIFS),
-        "share": float((named[: inside.size] == wanted.ravel()).mean()),
-        "elsewhere": float((named[inside.size :] == truth.codes[between]).mean()),
-    }
+    for number, text in enumerate(MOTIFS):
+        spelled = of_copies[motif == number].mean(axis=0).argmax(axis=1)
+        recovered += bool((spelled == encode(text)).all())
+    return recovered

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from r2mae.errors import InputError
 from r2mae.options import parse_ratios
-from r2mae.progress import show
+from r2mae.progress import progress_bar
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing import LoadedRun, Result
 
@@ -46,8 +46,8 @@ def score_ratios(
         open_split(recipe, "test"),
         ratios,
         kmer=recipe.model.kmer,
-        progress=show("masked", "windows"),
-        counting=show("contexts", "windows"),
+        progress=progress_bar("masked", "windows"),
+        counting=progress_bar("contexts", "windows"),
     )
     return [row.to_dict() for row in scores]
 
@@ -85,7 +85,7 @@ def run_demo(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Resu
         loaded.model, codec_of(recipe), find_reference(recipe, None), recipe.data.length
     )
     first = int(recipe.data.test[0].partition(":")[2].partition("-")[0]) - 1
-    motifs = recover_motifs(scorer, first, progress=show("motifs", "sites"))
+    motifs = recover_motifs(scorer, first, progress=progress_bar("motifs", "sites"))
     return {"simulated": True, "scores": scores, "motifs": motifs}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from r2mae.errors import InputError
 from r2mae.options import positive
-from r2mae.progress import show_counted, show_text
+from r2mae.progress import progress_bars, status_line
 from r2mae.wing import Result
 
 LEAST_VOCABULARY = 300
@@ -67,7 +67,7 @@ def build_text(arguments: Namespace) -> Path:
 
     out = Path(arguments.out)
     build_text_store(
-        out, _texts(arguments), named_tokenizer(arguments.tokenizer), show_counted()
+        out, _texts(arguments), named_tokenizer(arguments.tokenizer), progress_bars()
     )
     return out
 
@@ -84,8 +84,8 @@ def build_tokenizer(arguments: Namespace) -> Path:
         raise InputError(
             f"--vocab-size must be {LEAST_VOCABULARY} at least, got {arguments.vocab_size}."
         )
-    with show_text("tokenizer") as say:
-        say("training")
+    with status_line("tokenizer") as status:
+        status("training")
         tokenizer = train_tokenizer(
             sample_texts(_texts(arguments)), arguments.kind, arguments.vocab_size
         )

@@ -1,7 +1,7 @@
-"""Masked prediction on a fixed grid of ratios: how often the hidden token is named, and how dear it is.
+"""Accuracy and cross-entropy on masked tokens of held-out rows, over a grid of mask ratios.
 
-Masks are frozen: they depend on a sample's index and the ratio alone, so runs and laws compare. Hidden tokens all
-become [MASK], whatever the run's replacement was.
+Masks are frozen: they depend only on a sample's index and the ratio, so runs and mask laws compare.
+All masked tokens become [MASK], whatever the run's replacement was.
 """
 
 from collections.abc import Callable
@@ -9,18 +9,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from r2mae.data.source import SampleSource, load_plain
+from r2mae.data.source import Batch, SampleSource, load_plain
+from r2mae.metrics.interval import none_if_nan, ratio_interval
 from r2mae.training.watch import frozen_mask
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class MaskedScore:
-    """At one ratio: share of hidden tokens named first, and mean cross-entropy (nats a token).
+    """Accuracy and mean cross-entropy (nats per token) of masked tokens at one ratio.
 
-    half_width: of accuracy, 95 %, over rows (normal approximation; rows are the items that are independent).
-    unigram_*: the same for always answering by how frequent tokens are among visible ones of training.
+    half_width: of accuracy, 95 %, by the normal approximation over rows; None for one row.
+    unigram_*: the same for predicting by token frequencies of training rows alone.
     """
 
     ratio: float
@@ -32,12 +37,12 @@ class MaskedScore:
     unigram_loss: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """JSON-serializable fields."""
         return asdict(self)
 
 
-def count_tokens(model: Any, source: SampleSource, most: int = 2000) -> torch.Tensor:
-    """(V,) how often each token occurs in up to `most` evenly spread rows, one added to each."""
+def count_tokens(model: Any, source: SampleSource, most: int = 2000) -> Tensor:
+    """(V,) 1 + the occurrences of each token in up to `most` evenly spread rows; 0 for special tokens."""
     counts = torch.ones(model.vocabulary.size, dtype=torch.float64)
     rows = torch.linspace(
         0, len(source) - 1, min(most, len(source)), dtype=torch.float64
@@ -52,62 +57,67 @@ def count_tokens(model: Any, source: SampleSource, most: int = 2000) -> torch.Te
 def score_masked(
     model: Any,
     source: SampleSource,
-    counts: torch.Tensor,
+    counts: Tensor,
     ratios: list[float],
     batch_size: int = 32,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> list[MaskedScore]:
-    """Every ratio on all rows of a source. counts: (V,) of `count_tokens` on training rows."""
+    """A score for each ratio on all rows of a source. counts: (V,) of `count_tokens` on training rows.
+
+    progress: called with (rows done, rows of the source).
+    """
     device = next(model.parameters()).device
-    log_shares = (counts / counts.sum()).log().to(device)
-    usual = int(counts.argmax())
-    # rows x ratios x (tokens, right, loss, right by frequency, loss by frequency)
-    found: list[list[np.ndarray[Any, Any]]] = [[] for _ in ratios]
+    unigram = counts.to(device)
+    columns: list[list[Floats]] = [[] for _ in ratios]
     model.eval()
     done = 0
     with torch.no_grad():
         for indices in torch.arange(len(source)).split(batch_size):
             batch = load_plain(source, indices, device)
-            for place, ratio in enumerate(ratios):
-                mask = frozen_mask(model, batch, ratio)
-                output, slots = (
-                    model(batch, mask),
-                    mask.is_masked.flatten().nonzero()[:, 0],
-                )
-                targets = batch["input_ids"].flatten()[slots]
-                sums = torch.zeros(len(indices), 3, dtype=torch.float64, device=device)
-                hits = (
-                    torch.ones_like(targets),
-                    output.predictions == targets,
-                    targets == usual,
-                )
-                parts = torch.stack(hits, dim=1).double()
-                sums.index_add_(0, slots // batch["input_ids"].shape[1], parts)
-                losses = torch.stack(
-                    [output.loss.total.double(), -log_shares[targets].sum()]
-                )
-                found[place].append(
-                    np.concatenate([sums.cpu().numpy().ravel(), losses.cpu().numpy()])
-                )
+            for parts, ratio in zip(columns, ratios, strict=True):
+                parts.append(_score_rows(model, batch, ratio, unigram))
             done += len(indices)
             progress(done, len(source))
-    return [_score(ratio, parts) for ratio, parts in zip(ratios, found, strict=True)]
+    return [
+        _summarize(ratio, np.concatenate(parts))
+        for ratio, parts in zip(ratios, columns, strict=True)
+    ]
 
 
-def _score(ratio: float, parts: list[Any]) -> MaskedScore:
-    rows = np.concatenate([part[:-2].reshape(-1, 3) for part in parts])
-    losses = np.sum([part[-2:] for part in parts], axis=0)
-    tokens, right, usual = rows.sum(axis=0)
-    accuracy, half = right / tokens, None
-    if len(rows) > 1:  # a ratio of sums: linearised
-        residual = (rows[:, 1] - accuracy * rows[:, 0]) / rows[:, 0].mean()
-        half = float(1.96 * residual.std(ddof=1) / np.sqrt(len(rows)))
+def _score_rows(model: Any, batch: Batch, ratio: float, unigram: Tensor) -> Floats:
+    """(B, 5) sums over masked tokens of each row: tokens, hits, unigram hits, loss, unigram loss.
+
+    The model gives the loss of the batch, which stands in the first row.
+    """
+    ids = batch["input_ids"]
+    mask = frozen_mask(model, batch, ratio)
+    output, slots = model(batch, mask), mask.is_masked.flatten().nonzero()[:, 0]
+    targets = ids.flatten()[slots]
+    hits, unigram_hits = output.predictions == targets, targets == unigram.argmax()
+    terms = [
+        torch.ones_like(targets),
+        hits,
+        unigram_hits,
+        torch.zeros_like(targets),
+        -(unigram / unigram.sum()).log()[targets],
+    ]
+    sums = torch.zeros(len(ids), len(terms), dtype=torch.float64, device=ids.device)
+    stacked = torch.stack([term.double() for term in terms], dim=1)
+    sums.index_add_(0, slots // ids.shape[1], stacked)
+    sums[0, 3] = output.loss.total.double()
+    return np.asarray(sums.cpu().numpy())
+
+
+def _summarize(ratio: float, rows: Floats) -> MaskedScore:
+    """The score of rows (N, 5), columns as in `_score_rows`."""
+    tokens, _, unigram_hits, loss, unigram_loss = rows.sum(axis=0).tolist()
+    accuracy, half_width = ratio_interval(rows[:, 1], rows[:, 0])
     return MaskedScore(
-        ratio,
-        int(tokens),
-        float(accuracy),
-        half,
-        float(losses[0] / tokens),
-        float(usual / tokens),
-        float(losses[1] / tokens),
+        ratio=ratio,
+        tokens=int(tokens),
+        accuracy=accuracy,
+        half_width=none_if_nan(half_width),
+        loss=loss / tokens,
+        unigram_accuracy=unigram_hits / tokens,
+        unigram_loss=unigram_loss / tokens,
     )

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from r2mae.errors import InputError
 from r2mae.options import parse_ratios
-from r2mae.progress import show
+from r2mae.progress import progress_bar
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing import LoadedRun, Result
 
@@ -35,7 +35,7 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
     counts = count_tokens(loaded.model, train)
     test = open_split(recipe, "test")
     scores = score_masked(
-        loaded.model, test, counts, ratios, progress=show("masked", "rows")
+        loaded.model, test, counts, ratios, progress=progress_bar("masked", "rows")
     )
     return {"scores": [row.to_dict() for row in scores]}
 

@@ -1,4 +1,4 @@
-"""What a masked model of DNA says of variants: how likely the other base is at a site that it does not see.
+"""Zero-shot variant effects: log-likelihood ratios of ALT and REF at masked sites.
 
 B windows, N bases of each, V variants, U sites.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own habit
+import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from r2mae.masking.pattern import build_mask
 from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN
@@ -22,17 +22,18 @@ from r2mae.modalities.dna.variants.variants import Variants
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-_CPU_WINDOWS, _GPU_WINDOWS = 16, 256  # of a batch; more of them leave a CPU's cache
-_SITE = 32  # bytes of a site's four scores
-_TRANSITIONS = 2  # codes of A and G, and of C and T, lie this far apart
+_CPU_WINDOWS, _GPU_WINDOWS = 16, 256  # in a batch; more do not fit a CPU's cache
+_SITE = 32  # bytes of the four scores of a site
+_TRANSITION = 2  # difference between the codes of A and G, and of C and T
 
 
 class SiteScorer:
-    """Log-likelihoods of the four bases at hidden sites, the mean of both strands.
+    """Log-likelihoods of the four bases at masked sites, averaged over both strands.
 
-    places: a genome's or an alignment's store; what a window lacks at a contig's end is N. codec: of a transformer.
-    both_strands: False for a model that was only shown the forward one.
-    On CPUs the model becomes one of float64: in float32 a score depended on its batch by up to 2e-6.
+    places: the store of a genome or an alignment; windows are padded with N at the ends of contigs.
+    codec: the tokenizer of a transformer.
+    both_strands: False for a model that was trained on the forward strand alone.
+    On CPUs the model is converted to float64: in float32 a score varied with its batch by up to 2e-6.
     """
 
     def __init__(
@@ -46,30 +47,24 @@ class SiteScorer:
         both_strands: bool = True,
     ) -> None:
         on_cpu = next(model.parameters()).device.type == "cpu"
-        self.model, self.codec, self.places = (
-            model.eval().double() if on_cpu else model.eval(),
-            codec,
-            places,
-        )
+        self.model = model.eval().double() if on_cpu else model.eval()
+        self.codec, self.places = codec, places
         self.length, self.both_strands = length, both_strands
         self.batch_size = batch_size or (_CPU_WINDOWS if on_cpu else _GPU_WINDOWS)
         self.has_others = hasattr(places, "species")
 
     def score(self, contigs: Integers, positions: Integers) -> Floats:
-        """(U, 4) nats for A, C, G, T of the forward strand at positions (U,) of contigs of numbers (U,).
+        """(U, 4) nats for A, C, G, T of the forward strand at positions (U,) of contigs (U,).
 
-        nan where another base of the site's k-mer is unknown; on one strand alone, the other one counts.
+        Where another base of the site's k-mer is unknown on one strand, the other strand alone counts;
+        nan where on both.
         """
         middle = self.length // 2
         parts = []
         for first in range(0, len(contigs), self.batch_size):
             rows = slice(first, first + self.batch_size)
-            codes = (
-                self.places.take_padded(
-                    contigs[rows], positions[rows] - middle, self.length
-                )
-                & PLAIN
-            )
+            starts = positions[rows] - middle
+            codes = self.places.take_padded(contigs[rows], starts, self.length) & PLAIN
             forward = self._strand(codes, middle)
             if not self.both_strands:
                 parts.append(forward)
@@ -82,6 +77,7 @@ class SiteScorer:
         return np.concatenate(parts) if parts else np.zeros((0, 4))
 
     def _strand(self, codes: npt.NDArray[np.uint8], site: int) -> Floats:
+        """(U, 4) nats at one site of windows (U, N), or (U, N, species) of an alignment."""
         columns = codes if self.has_others else codes[:, :, None]
         batch: dict[str, Any] = {
             "bases": torch.from_numpy(columns[:, :, 0].astype(np.int64))
@@ -102,15 +98,11 @@ class SiteScorer:
         }
         mask = build_mask(F.one_hot(place, count).bool().to(device))
         with torch.no_grad():
-            likely = (
-                self.model.logits(batch, mask)
-                .log_softmax(dim=1)
-                .gather(1, tokens.to(device))
-            )
-        found: Floats = likely.double().cpu().numpy()
+            log_shares = self.model.logits(batch, mask).log_softmax(dim=1)
+        scores: Floats = log_shares.gather(1, tokens.to(device)).double().cpu().numpy()
         if self.codec is not None:
-            found[(tokens == self.codec.unknown).all(dim=1).cpu().numpy()] = np.nan
-        return found
+            scores[(tokens == self.codec.unknown).all(dim=1).cpu().numpy()] = np.nan
+        return scores
 
 
 def score_variants(
@@ -121,38 +113,39 @@ def score_variants(
     key: str = "",
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Floats:
-    """(V,) log-likelihood of ALT minus that of REF. Each site is computed once, whatever variants it has.
+    """(V,) log-likelihood of ALT minus that of REF. Variants of the same site share one prediction.
 
-    journal: a file that holds what is done; the same call with the same key goes on there. The caller deletes it.
+    journal: a file of finished scores, from which the same call with the same key resumes.
+    The caller deletes it. progress: called with (sites done, U).
     """
     places = np.stack([variants.contigs, variants.positions], axis=1)
     sites, index = np.unique(places, axis=0, return_inverse=True)
     step = 4 * scorer.batch_size
     done = _read_journal(journal, key, step)
-    found = [done]
+    parts = [done]
     count = len(done)
     while count < len(sites):
         part = sites[count : count + step]
-        found.append(scorer.score(part[:, 0], part[:, 1]))
+        parts.append(scorer.score(part[:, 0], part[:, 1]))
         if journal is not None:
             with journal.open("ab") as file:
-                file.write(found[-1].tobytes())
+                file.write(parts[-1].tobytes())
                 file.flush()
                 os.fsync(file.fileno())
         count += len(part)
         progress(count, len(sites))
-    scores, rows = np.concatenate(found), index.reshape(-1)
+    scores, rows = np.concatenate(parts), index.reshape(-1)
     ratio: Floats = scores[rows, variants.alt] - scores[rows, variants.ref]
     return ratio
 
 
 def _read_journal(journal: Path | None, key: str, step: int) -> Floats:
-    """(n, 4) what was done before, in whole steps, so that batches are those of a run that never stopped."""
+    """(n, 4) finished scores, cut to whole steps so that batches equal those of an uninterrupted run."""
     if journal is None:
         return np.zeros((0, 4))
     head = (json.dumps({"scores of": key}) + "\n").encode()
     held = journal.read_bytes() if journal.is_file() else b""
-    if not held.startswith(head):  # nothing, or scores of something else
+    if not held.startswith(head):  # empty, or scores under another key
         journal.write_bytes(head)
         return np.zeros((0, 4))
     size = (len(held) - len(head)) // (step * _SITE) * step * _SITE
@@ -165,15 +158,13 @@ def _read_journal(journal: Path | None, key: str, step: int) -> Floats:
 def scoring_key(
     manifest: dict[str, Any], places: Any, variants: Variants, length: int
 ) -> str:
-    """Changes when a checkpoint (its recipe included), the genome or the sites do."""
-    words = [json.dumps(manifest, sort_keys=True), places.fingerprint, str(length)]
+    """A fingerprint of the checkpoint with its recipe, the genome and the sites."""
+    parts = [json.dumps(manifest, sort_keys=True), places.fingerprint, str(length)]
     sites = variants.contigs.tobytes() + variants.positions.tobytes()
-    return hashlib.sha256("\n".join(words).encode() + sites).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parts).encode() + sites).hexdigest()[:16]
 
 
 def is_transversion(variants: Variants) -> npt.NDArray[np.bool_]:
-    """(V,) whether a purine becomes a pyrimidine or the other way: rarer, and said to do more harm."""
-    found: npt.NDArray[np.bool_] = (
-        np.abs(variants.ref.astype(int) - variants.alt) != _TRANSITIONS
-    )
-    return found
+    """(V,) whether a purine becomes a pyrimidine or the reverse."""
+    distance = np.abs(variants.ref.astype(int) - variants.alt)
+    return np.asarray(distance != _TRANSITION)

@@ -9,7 +9,7 @@ from typing import Any
 from r2mae.errors import InputError
 from r2mae.modalities.dna.variants.files import SCORE
 from r2mae.options import parse_pairs, share
-from r2mae.progress import show
+from r2mae.progress import progress_bar
 from r2mae.wing import LoadedRun
 
 _PROBED, _CLOSE = (
@@ -154,7 +154,7 @@ def score(
         both_strands=data.both_strands,
     )
     key = scoring_key(loaded.manifest, places, variants, data.length)
-    progress = {"progress": show("score", "sites")} if told else {}
+    progress = {"progress": progress_bar("score", "sites")} if told else {}
     return score_variants(scorer, variants, journal=journal, key=key, **progress)
 
 

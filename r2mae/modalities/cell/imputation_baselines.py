@@ -1,0 +1,87 @@
+"""Imputation of masked counts without a network: gene mean, PCA and kNN smoothing.
+
+n training cells, B test cells, G genes.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Values = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+PER = 10_000.0  # counts to which a cell is normalized
+_COMPONENTS, _NEIGHBORS = 50, 15
+
+
+class Baselines:
+    """Gene mean, PCA and kNN smoothing, fitted on training counts (n, G).
+
+    Each method maps (counts (B, G), is_masked (B, G)) to expected counts (B, G).
+    """
+
+    def __init__(self, train: Values) -> None:
+        from sklearn.decomposition import PCA
+
+        shares = train / np.maximum(train.sum(axis=1, keepdims=True), 1)
+        self.counts = train
+        self.mean_shares = shares.mean(axis=0).astype(np.float64)
+        self.mean_shares /= self.mean_shares.sum()
+        self.logs = np.log1p(shares * PER)
+        components = min(_COMPONENTS, min(train.shape) - 1)
+        self.pca = PCA(components, svd_solver="randomized", random_state=0).fit(
+            self.logs
+        )
+        self.noise = max(
+            float(self.logs.var(axis=0).sum() - self.pca.explained_variance_.sum())
+            / train.shape[1],
+            1e-6,
+        )
+
+    def sizes(self, counts: Values, is_masked: Bools) -> Floats:
+        """(B, 1) total counts of each cell, estimated from its visible genes."""
+        visible = np.where(is_masked, 0, counts).sum(axis=1, dtype=np.float64)
+        share = 1 - is_masked @ self.mean_shares
+        sizes = np.maximum(visible, 1) / np.maximum(share, 1e-8)
+        return np.asarray(sizes[:, None])
+
+    def gene_mean(self, counts: Values, is_masked: Bools) -> Values:
+        """The mean training cell, scaled to the size of this cell."""
+        return np.asarray(
+            self.sizes(counts, is_masked) * self.mean_shares, dtype=np.float32
+        )
+
+    def pca_50(self, counts: Values, is_masked: Bools) -> Values:
+        """Posterior mean of probabilistic PCA given visible genes, on log1p of counts per 10,000.
+
+        Source: Tipping and Bishop 1999.
+        """
+        sizes = self.sizes(counts, is_masked)
+        around = np.log1p(counts * (PER / sizes)) - self.pca.mean_
+        axes = self.pca.components_
+        prior = np.diag(self.noise / np.maximum(self.pca.explained_variance_, 1e-9))
+        imputed = np.empty_like(counts)
+        for row, (values, hidden) in enumerate(zip(around, is_masked, strict=True)):
+            visible = axes[:, ~hidden]
+            precision = visible @ visible.T + prior
+            scores = np.linalg.solve(precision, visible @ values[~hidden])
+            logs = np.maximum(self.pca.mean_ + scores @ axes, 0)
+            imputed[row] = np.expm1(logs) * (sizes[row] / PER)
+        return imputed
+
+    def knn_smoothing(self, counts: Values, is_masked: Bools) -> Values:
+        """Pooled counts of the 15 training cells nearest in visible genes."""
+        sizes = self.sizes(counts, is_masked)
+        logs = np.where(is_masked, 0, np.log1p(counts * (PER / sizes))).astype(
+            np.float32
+        )
+        visible = (~is_masked).astype(np.float32)
+        distances = visible @ (self.logs**2).T - 2 * logs @ self.logs.T
+        nearest = np.argpartition(
+            distances, min(_NEIGHBORS, len(self.logs) - 1), axis=1
+        )[:, :_NEIGHBORS]
+        pooled = np.stack([self.counts[rows].sum(axis=0) for rows in nearest]).astype(
+            np.float64
+        )
+        # One pseudocount of the mean cell keeps genes possible that no neighbour expresses.
+        shares = (pooled + self.mean_shares) / (pooled.sum(axis=1, keepdims=True) + 1)
+        return np.asarray(shares * sizes, dtype=np.float32)
