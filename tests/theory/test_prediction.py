@@ -246,7 +246,7 @@ def test_a_table_of_levels_is_the_law_that_trains():
         ),
         ({"train_time": 0}, "train_time must be positive, got 0"),
         ({"leading_factors": 2}, "leading_factors must be 0 or 1, got 2"),
-        ({"tokens": [1, 2, 3]}, "tokens must be one label a feature"),
+        ({"tokens": [1, 2, 3]}, "tokens must be one label per feature"),
     ],
 )
 def test_bad_input_is_one_line(change, words):
