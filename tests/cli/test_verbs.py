@@ -200,7 +200,7 @@ def test_evaluate_prints_a_line_for_each_count(trained, capfd):
     [
         (
             ("--labels-per-class", "0"),
-            "must be whole numbers from 1, or all, between commas, got '0'",
+            "must be whole numbers from 1, or all, separated by commas, got '0'",
         ),
         (("--labels-per-class", "x"), "between commas, got 'x'"),
         (("--labels-per-class", "5,,all"), "between commas, got '5,,all'"),
