@@ -4,7 +4,7 @@ Training draws from the law's table of equally likely `levels`; the theory integ
 with its `quadrature`. numpy only.
 """
 
-from r2mae.law.balance import expected_greatest
+from r2mae.law.balance import expected_maximum
 from r2mae.law.distribution import (
     BetaRatio,
     FixedRatio,
@@ -42,6 +42,6 @@ __all__ = [
     "TruncatedNormalRatio",
     "UniformRatio",
     "distribution_to_dict",
-    "expected_greatest",
+    "expected_maximum",
     "schedule_to_dict",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def expected_greatest(costs: Sequence[float], ranks: int) -> float:
+def expected_maximum(costs: Sequence[float], ranks: int) -> float:
     """Expected maximum of `ranks` independent draws from equally likely costs (K,).
 
     Source: order statistics; P(maximum <= k-th smallest) = (k / K)^ranks.

@@ -16,7 +16,8 @@ MAX_DEPTH = 20  # of nesting
 _MAX_DIGITS = 40
 
 
-def _error(problem: str, place: yaml.Event | yaml.Node) -> yaml.MarkedYAMLError:
+def _error(problem: str, place: Any) -> yaml.MarkedYAMLError:
+    """An error at the start of an event or node of YAML."""
     return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
 
 

@@ -56,7 +56,7 @@ class Problem:
         """S b, (d,)."""
         if self.has_factor:
             return np.asarray(self.images[0] + self.images[3])
-        return self.images[0]
+        return np.asarray(self.images[0])
 
     @property
     def response_variance(self) -> float:
