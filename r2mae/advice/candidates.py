@@ -47,6 +47,7 @@ class CandidateRisks:
     ) -> None:
         self.targets = targets
         table = targets.table(laws, scenarios, objective)
+        # Regret is relative to fixed ratios alone, as defined above.
         best = table[: len(FIXED_RATIOS)].min(axis=0)
         regret = table / best - 1
         self.expected, self.worst = regret.mean(axis=1), regret.max(axis=1)

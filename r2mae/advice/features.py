@@ -128,10 +128,12 @@ def shrink(
     Source: Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional
     covariance matrices.
     """
+    # Imported here because it is slow to load.
     from sklearn.covariance import ledoit_wolf
 
     values = features.values[rows]
     covariance, shrinkage = ledoit_wolf(values)
+    # Shrinkage leaves variances near 1; the theory needs them equal.
     scale = np.sqrt(np.diag(covariance))
     gain = _held_out_gain(values) if check else float("nan")
     return Shrunk(covariance / np.outer(scale, scale), float(shrinkage), gain)

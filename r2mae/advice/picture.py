@@ -42,6 +42,7 @@ def draw_curves(
     Raises: InputError unless path is a .png file in an existing folder.
     """
     check_picture_path(path)
+    # Imported here because it is slow to load and most commands draw nothing.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")

@@ -62,7 +62,7 @@ def _best_ramp(
     scenario: Scenario,
     objective: Objective,
 ) -> ScheduleChoice:
-    pairs, ratios = _ramps()
+    pairs, ratios = _ramps()  # constant ones too: a ramp may stay where it is
     # A fixed ratio has the same moments for both objectives, so none are reweighted.
     ramped = [
         result.targets.excess(1 - ratios, (1 - ratios) ** 2, scenario)

@@ -25,6 +25,7 @@ def check(
     if is_number(value) and holds(value):
         return
     hint = ""
+    # Percentages are the usual mistake.
     if is_ratio and is_number(value) and 1 < value <= 100:
         fraction = f"{value / 100:.2f}" if value == round(value) else f"{value / 100:g}"
         hint = f" Ratios are fractions; did you mean {fraction}?"

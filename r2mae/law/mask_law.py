@@ -117,6 +117,7 @@ def _named(value: Any, types: dict[str, Any]) -> dict[str, Any]:
     return {name: entries}
 
 
+# Numbers become float, so that 1 and 1.0 give the same checkpoint.
 def _plain(value: Any) -> Any:
     if isinstance(value, RatioDistribution):
         return distribution_to_dict(value)

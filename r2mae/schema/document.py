@@ -164,6 +164,7 @@ def apply_overrides(document: dict[str, Any], overrides: list[str]) -> dict[str,
             raise InputError(
                 f"--set must look like key.subkey=value, got {override[:60]!r}."
             )
+        # Sections that a recipe leaves out may be set too.
         target = result
         for depth, name in enumerate(parents):
             target = target.setdefault(name, {})

@@ -13,7 +13,9 @@ from r2mae.schema.recipe import HardwareSection
 
 # Environment variables that r2mae sets for the ranks it starts.
 SUPERVISOR = "R2MAE_SUPERVISOR"  # the process that started this rank
-WORD = "R2MAE_WORD"  # file for the error message of the first rank that fails
+FAILURE_FILE = (
+    "R2MAE_FAILURE_FILE"  # file for the error message of the first rank that fails
+)
 _INTERACTIVE = ("bash", "interactive")  # SLURM's names of jobs that are a shell
 
 
@@ -53,6 +55,7 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
             number("LOCAL_WORLD_SIZE"),
             restarts > 0,
         )
+    # Only srun sets a step; sbatch and salloc set the other variables too.
     in_step = "SLURM_STEP_ID" in environment and "SLURM_NTASKS" in environment
     if in_step and environment.get("SLURM_JOB_NAME") not in _INTERACTIVE:
         rank, tasks = number("SLURM_PROCID"), number("SLURM_NTASKS")
@@ -62,6 +65,7 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
         return Launch(
             "slurm", rank == 0, rank, tasks, per_node, number("SLURM_RESTART_COUNT") > 0
         )
+    # Set by r2mae for the ranks that it starts, and by launchers other than the above.
     rank = number("LOCAL_RANK")
     if SUPERVISOR in environment:
         return Launch("r2mae", rank == 0, rank)

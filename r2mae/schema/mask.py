@@ -1,6 +1,7 @@
 """The `mask` section: the mask-ratio law in YAML, read as the objects of `r2mae.law`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -26,6 +27,7 @@ from r2mae.law import (
     distribution_to_dict,
     schedule_to_dict,
 )
+from r2mae.law.schedule import Ramp
 from r2mae.schema.section import Section
 
 
@@ -36,6 +38,8 @@ def _only_key(value: Any) -> str | None:
     return type(value).__name__.removeprefix("_").lower()
 
 
+# One section for each name of a distribution or schedule. Its only key is the name, and
+# the value is built by the class in r2mae.law, which checks its own fields.
 class _Fixed(Section):
     fixed: FixedRatio
 
@@ -91,22 +95,16 @@ class _RampFields(Section):
     end: float = 1.0
 
 
-class _Linear(Section):
-    linear: _RampFields
+def _build_ramp(schedule: type[Ramp], fields: _RampFields) -> Any:
+    return schedule(_distribution(fields.to), fields.start, fields.end)
 
-    @field_validator("linear", mode="after")
-    @classmethod
-    def _build(cls, fields: _RampFields) -> Any:
-        return LinearSchedule(_distribution(fields.to), fields.start, fields.end)
+
+class _Linear(Section):
+    linear: Annotated[_RampFields, AfterValidator(partial(_build_ramp, LinearSchedule))]
 
 
 class _Cosine(Section):
-    cosine: _RampFields
-
-    @field_validator("cosine", mode="after")
-    @classmethod
-    def _build(cls, fields: _RampFields) -> Any:
-        return CosineSchedule(_distribution(fields.to), fields.start, fields.end)
+    cosine: Annotated[_RampFields, AfterValidator(partial(_build_ramp, CosineSchedule))]
 
 
 class _StepwiseFields(Section):
@@ -167,4 +165,5 @@ class MaskSection(Section):
         return MaskLaw(_distribution(self.ratio), self.levels, self.scope, schedule)
 
 
+# `_MixtureFields` is defined after `_Mixture`, because it holds distributions itself.
 _Mixture.model_rebuild()

@@ -97,6 +97,7 @@ def _path(details: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
 
     pydantic inserts tags of unions, which are not keys of the document.
     """
+    # A part that is not in the document is a tag, unless it is the key that is missing.
     path: list[str] = []
     here: Any = document
     parts = details["loc"]

@@ -108,15 +108,8 @@ def fit_one_mask(
         # real ridge of the same size.
         real_ridge = ridge + abs(nodes[0][1])
         start = solve_resolvent(problem.basis, classes, num_rows, real_ridge).unknowns
-    terms = []
-    for amount, shift in nodes:
-        resolvent = solve_resolvent(
-            problem.basis, classes, num_rows, ridge + shift, start=start
-        )
-        mean = mean_estimator(problem.basis, classes, resolvent, problem.images)
-        terms.append(_Term(amount, resolvent, mean))
-        start = resolvent.unknowns
-    return Estimator(problem, classes, num_rows, terms)
+    ridges = [(amount, ridge + shift) for amount, shift in nodes]
+    return _ridge_sum(problem, classes, num_rows, ridges, start=start)
 
 
 def fit_fresh_masks(
@@ -129,26 +122,41 @@ def fit_fresh_masks(
 ) -> Estimator:
     """A fresh mask at each visit: unmasked rows with the penalty E[a(1-a)] D.
 
-    Arguments as in `fit_one_mask`. The loss averaged over masks is divided by E[a^2],
-    so that its matrix is that of the unmasked rows plus a penalty.
+    Arguments as in `fit_one_mask`.
     """
     first, second = float(weights @ visible), float(weights @ visible**2)
     classes = _unmasked_classes(problem)
+    # The loss averaged over masks is divided by E[a^2], so that its matrix is that of
+    # the unmasked rows plus a penalty.
     is_noise = [0.0, 1, 1, 0] if problem.has_factor else [0.0, 1]
     penalty = (first - second) / second * np.array(is_noise)
+    ridges = [
+        (amount * first / second, (ridge + shift) / second)
+        for amount, shift in flow_nodes(train_time)
+    ]
+    return _ridge_sum(problem, classes, num_rows, ridges, penalty=penalty)
+
+
+def _ridge_sum(
+    problem: Problem,
+    classes: RowClasses,
+    num_rows: float,
+    ridges: list[tuple[complex, complex]],
+    *,
+    penalty: Array | None = None,
+    start: Array | None = None,
+) -> Estimator:
+    """The estimator with a term for each (amount, ridge).
+
+    Each ridge is close to the one before, whose solution is the next start.
+    """
     terms = []
-    start = None
-    for amount, shift in flow_nodes(train_time):
+    for amount, ridge in ridges:
         resolvent = solve_resolvent(
-            problem.basis,
-            classes,
-            num_rows,
-            (ridge + shift) / second,
-            penalty=penalty,
-            start=start,
+            problem.basis, classes, num_rows, ridge, penalty=penalty, start=start
         )
         mean = mean_estimator(problem.basis, classes, resolvent, problem.images)
-        terms.append(_Term(amount * first / second, resolvent, mean))
+        terms.append(_Term(amount, resolvent, mean))
         start = resolvent.unknowns
     return Estimator(problem, classes, num_rows, terms)
 
