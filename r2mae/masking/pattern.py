@@ -82,7 +82,7 @@ def sample_mask(
         pattern: a key of `PATTERNS`.
         eligible: (B, N) bool, True where a position may be masked, False where it stays
             visible; or (B, N) int8 of `Role`. Rows with fewer than two eligible
-            positions mask nothing.
+            positions mask none.
         ratios: (B,) float64, mask ratios.
         seed: of the run.
         positions: (B,) int64, of the samples in the stream.

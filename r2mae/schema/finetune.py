@@ -107,7 +107,7 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
                 f"repeat.seeds must end at {MAX_SEED}, "
                 f"got {self.repeat.seeds} from {self.seed}."
             )
-        # Only vision has augmentation; its absence means that nothing is mixed.
+        # A data section without augmentation mixes no samples.
         augment = getattr(self.data, "augment", None)
         if augment is not None and augment.mixes and self.per_device_samples % 2:
             raise ValueError(
