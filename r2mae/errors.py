@@ -1,18 +1,26 @@
-"""What a user can do wrong, said in one line."""
+"""Exceptions that the command line reports in one line."""
 
 import difflib
 from collections.abc import Iterable
 
+_MAX_LISTED = 40  # names in one message
+
 
 class InputError(Exception):
-    """Bad input: one line of the form `<what> must <rule>, got <value>. <remedy>.`; the CLI exits with code 2."""
+    """Input that breaks a rule; the command line exits with code 2.
+
+    The message is one line, `<what> must <rule>, got <value>. <remedy>.`
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
 
 
-class InterruptedRun(Exception):  # noqa: N818 - an ending, no error
-    """A signal stopped a run after its checkpoint was written; the CLI exits with 128 + the signal's number."""
+class InterruptedRun(Exception):  # noqa: N818 - the run can be continued
+    """A signal stopped a run after its checkpoint was written.
+
+    The command line exits with code 128 + signal_number. step: of the checkpoint.
+    """
 
     def __init__(self, signal_number: int, step: int) -> None:
         super().__init__(signal_number, step)
@@ -20,10 +28,13 @@ class InterruptedRun(Exception):  # noqa: N818 - an ending, no error
         self.step = step
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A closing remedy: the nearest known word, or all of them when few and none is near."""
-    names = [str(name) for name in known]
-    near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
-    if near:
-        return f"Did you mean {' or '.join(near)}?"
-    return f"Known: {', '.join(names)}." if 0 < len(names) <= 40 else ""
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """A remedy for an unknown name: similar choices, or else all of them.
+
+    It is empty where none is similar and there are more than 40.
+    """
+    names = [str(choice) for choice in choices]
+    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if similar:
+        return f"Did you mean {' or '.join(similar)}?"
+    return f"Known: {', '.join(names)}." if 0 < len(names) <= _MAX_LISTED else ""

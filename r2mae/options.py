@@ -1,22 +1,22 @@
-"""Types of command-line options, and parsers of small values that several commands read."""
+"""Types of command-line options, and parsers of values that several commands take."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
 from r2mae.errors import InputError
 
-MOST_RATIOS = 16
+MAX_RATIOS = 16
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """Argparse type: a whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
     return int(text)
 
 
 def share(text: str) -> float:
-    """A number in [0, 1]."""
+    """Argparse type: a number in [0, 1]."""
     try:
         value = float(text)
     except ValueError:
@@ -27,49 +27,50 @@ def share(text: str) -> float:
 
 
 def positive_list(text: str) -> list[int]:
-    """Whole numbers from 1 with commas between: `7,13`."""
+    """Argparse type: whole numbers from 1, separated by commas, as in `7,13`."""
     return [positive(part) for part in text.split(",")]
 
 
 def label_counts(text: str) -> list[int | None]:
-    """Labels a class with commas between, None for `all`: `1,10,all`."""
+    """Argparse type: labels per class, separated by commas, as in `1,10,all`.
+
+    `all` gives None.
+    """
     parts = text.split(",")
     if not all(part == "all" or (part.isdecimal() and int(part) > 0) for part in parts):
         raise ArgumentTypeError(
-            f"must be whole numbers from 1, or all, between commas, got {text!r}"
+            f"must be whole numbers from 1, or all, separated by commas, got {text!r}"
         )
     return [None if part == "all" else int(part) for part in parts]
 
 
 def parse_ratios(text: str) -> list[float]:
-    """Mask ratios with commas between: `0.25,0.5`.
+    """Mask ratios separated by commas, as in `0.25,0.5`.
 
-    Raises: InputError unless all are fractions in (0, 1), 16 at most.
+    Raises: InputError unless they are fractions in (0, 1), at most 16 of them.
     """
     try:
         ratios = [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"--ratios must be numbers with commas between, got {text!r}."
+            f"--ratios must be numbers separated by commas, got {text!r}."
         ) from None
-    if not all(0 < ratio < 1 for ratio in ratios) or len(ratios) > MOST_RATIOS:
+    if not all(0 < ratio < 1 for ratio in ratios) or len(ratios) > MAX_RATIOS:
         raise InputError(
-            f"--ratios must be up to {MOST_RATIOS} fractions in (0, 1), got {text!r}."
+            f"--ratios must be up to {MAX_RATIOS} fractions in (0, 1), got {text!r}."
         )
     return ratios
 
 
 def parse_pairs(name: str, texts: Sequence[str]) -> dict[str, str]:
-    """Values `LEFT=RIGHT` of an option --name that may be repeated.
+    """The values `LEFT=RIGHT` of a repeatable option --name, as {left: right}.
 
-    Raises: InputError for a value without a text on both sides.
+    Raises: InputError for a value without text on both sides of =.
     """
     pairs = {}
     for text in texts:
         left, _, right = text.partition("=")
         if not left or not right:
-            raise InputError(
-                f"--{name} must be two words with = between, got {text!r}."
-            )
+            raise InputError(f"--{name} must be LEFT=RIGHT, got {text!r}.")
         pairs[left] = right
     return pairs

@@ -1,13 +1,8 @@
-"""A recipe's data -> the linear theory -> a proposed mask-ratio law."""
+"""Proposes a mask-ratio law for a data set by the linear theory of `r2mae.theory`."""
 
 from r2mae.advice.picture import check_picture_path, draw_advice, draw_curves
-from r2mae.advice.recommend import (
-    Advice,
-    Choice,
-    ScheduleChoice,
-    linear_schedule,
-    recommend,
-)
+from r2mae.advice.ramp import ScheduleChoice, linear_schedule
+from r2mae.advice.recommend import Advice, Choice, recommend
 from r2mae.advice.scenario import Uncertainty
 
 __all__ = [

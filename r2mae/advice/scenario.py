@@ -1,115 +1,135 @@
-"""Excess risks of many laws over many scenarios, for one covariance: the table that all advice is read from.
+"""Excess risks of many laws over many scenarios, for one covariance.
 
-L: laws  S: scenarios
+All advice is read from this table.
+
+L: laws  S: scenarios  P: phases of a schedule  d: features
 """
 
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from r2mae.advice.features import Floats, TokenFeatures
 from r2mae.law import MaskLaw, RatioDistribution
-from r2mae.theory import Spectrum, build_problem
-from r2mae.theory.prediction import Objective
-from r2mae.theory.remasked import RemaskedRisk, visible_moments
+from r2mae.theory import Objective, Spectrum, build_problem, visible_moments
+from r2mae.theory.remasked import RemaskedRisk
 
-PHASES = 8  # of a schedule
+_LEAST_EIGENVALUE = 1e-12
+_LEAST_NOISE = 1e-6  # of a target's variance: avoids risks of exactly 0
+
+
+class Scenario(NamedTuple):
+    """One set of conditions under which a law is judged.
+
+    sample_factor: multiplies the number of samples.
+    noise_factor: multiplies the variance that other tokens leave unexplained.
+    test_ratio: share of tokens hidden at test time.
+    train_time: learning rate x steps of gradient flow, inf for convergence.
+    """
+
+    sample_factor: float = 1.0
+    noise_factor: float = 1.0
+    test_ratio: float = 0.0
+    train_time: float = math.inf
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What is not known when a law is chosen; the scenarios are all combinations, equally likely.
-
-    sample_factors: of the number of samples. test_ratios: hidden at test time. noise_factors: of what other tokens
-    leave unexplained. train_times: of gradient flow, inf for training to the end.
-    """
+    """The values that each field of a `Scenario` may take, all equally likely."""
 
     sample_factors: tuple[float, ...] = (0.25, 1.0, 4.0)
     test_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)
     noise_factors: tuple[float, ...] = (1.0, 2.0)
     train_times: tuple[float, ...] = (4.0, 32.0, math.inf)
 
-    def scenarios(self) -> list[tuple[float, float, float, float]]:
-        """(sample factor, noise factor, test ratio, train time), (S,)."""
-        fields = (
+    def scenarios(self) -> list[Scenario]:
+        """All combinations, (S,)."""
+        values = (
             self.sample_factors,
             self.noise_factors,
             self.test_ratios,
             self.train_times,
         )
-        return list(itertools.product(*fields))
+        return [Scenario(*combination) for combination in itertools.product(*values)]
 
 
 @dataclass
-class World:
-    """Targets to predict from other tokens, under one covariance: the leading component of some tokens.
+class TargetRisks:
+    """Excess risks of predicting some target features from all other tokens.
+
+    A target is the leading component of a token. Risks are in units of its variance.
+
+    covariance: of the features, (d, d).
+    num_rows: samples of the training set.
+    targets: indices of the target features.
 
     Source: docs/theory.md, "From data".
     """
 
     covariance: Floats
     features: TokenFeatures
-    num_rows: float
+    num_rows: int
     targets: Sequence[int]
     _risks: dict[tuple[float, float], list[RemaskedRisk]] = field(default_factory=dict)
 
     def risks(self, sample_factor: float, noise_factor: float) -> list[RemaskedRisk]:
-        """One a target."""
+        """The solved problem of each target; solved once for each pair of factors."""
         key = (sample_factor, noise_factor)
         if key not in self._risks:
             rows = max(self.num_rows * sample_factor, 1.0)
             self._risks[key] = [
-                RemaskedRisk(
-                    build_problem(spectrum, aligned, noise * noise_factor), rows
-                )
-                for spectrum, aligned, noise in self._regressions()
+                RemaskedRisk(build_problem(spectrum, b, noise * noise_factor), rows)
+                for spectrum, b, noise in self._regressions
             ]
         return self._risks[key]
 
+    @cached_property
     def _regressions(self) -> list[tuple[Spectrum, Floats, float]]:
-        if not hasattr(self, "_solved"):
-            self._solved = [self._regression(target) for target in self.targets]
-        return self._solved
+        return [self._regression(target) for target in self.targets]
 
     def _regression(self, target: int) -> tuple[Spectrum, Floats, float]:
+        """Spectrum, coefficients in its frame and noise variance for one target."""
         others = np.flatnonzero(self.features.tokens != self.features.tokens[target])
         values, vectors = np.linalg.eigh(self.covariance[np.ix_(others, others)])
-        values = np.maximum(values, 1e-12)
-        values *= len(values) / values.sum()
+        values = np.maximum(values, _LEAST_EIGENVALUE)
+        values *= len(values) / values.sum()  # features of variance 1 again
         cross = vectors.T @ self.covariance[others, target]
-        aligned = cross / values
-        return Spectrum(values), aligned, max(1.0 - float(cross @ aligned), 1e-6)
+        coefficients = cross / values
+        noise = max(1.0 - float(cross @ coefficients), _LEAST_NOISE)
+        return Spectrum(values), coefficients, noise
 
     def excess(
-        self,
-        visible: Floats,
-        visible_squared: Floats,
-        sample_factor: float,
-        noise_factor: float,
-        test_ratio: float,
-        train_time: float,
+        self, visible: Floats, visible_squared: Floats, scenario: Scenario
     ) -> Floats:
-        """Mean excess risk over targets of phases (L, P) of equal length, (L,)."""
-        durations = np.full(visible.shape, train_time / visible.shape[1])
-        each = [
-            risk.of(risk.filter(visible, visible_squared, durations), test_ratio)
-            for risk in self.risks(sample_factor, noise_factor)
+        """Excess risk (L,), averaged over targets.
+
+        visible, visible_squared: E[a] and E[a^2] of the visible share in P phases of
+        equal length, (L, P).
+        """
+        durations = np.full(visible.shape, scenario.train_time / visible.shape[1])
+        per_target = [
+            risk.of(
+                risk.filter(visible, visible_squared, durations), scenario.test_ratio
+            )
+            for risk in self.risks(scenario.sample_factor, scenario.noise_factor)
         ]
-        return np.asarray(np.mean(each, axis=0))
+        return np.asarray(np.mean(per_target, axis=0))
 
     def table(
         self,
         laws: Sequence[RatioDistribution | MaskLaw],
-        uncertainty: Uncertainty,
+        scenarios: Sequence[Scenario],
         objective: Objective,
     ) -> Floats:
-        """Excess risk of laws that stay as they are, (L, S)."""
+        """Excess risk of laws without a schedule, (L, S)."""
         moments = np.array([visible_moments(law, objective) for law in laws])
         columns = [
-            self.excess(moments[:, :1], moments[:, 1:], samples, noise, test, time)
-            for samples, noise, test, time in uncertainty.scenarios()
+            self.excess(moments[:, :1], moments[:, 1:], scenario)
+            for scenario in scenarios
         ]
         return np.stack(columns, axis=1)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError, InterruptedRun
-from r2mae.schema.launch import WORD, read_launch
+from r2mae.schema.launch import FAILURE_FILE, read_launch
 
 # How gloo and the store speak of another process that is gone: not this rank's own fault.
 _OF_A_PEER = (
@@ -94,7 +94,7 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
 
 def _fail(arguments: argparse.Namespace, line: str, code: int, **about: Any) -> int:
     """Say a failure once: under our supervisor it does, after all ranks ended; the first rank's word counts."""
-    if word := os.environ.get(WORD):
+    if word := os.environ.get(FAILURE_FILE):
         draft = Path(f"{word}.{os.getpid()}")
         draft.write_text(json.dumps({"line": line, "code": code} | about))
         with contextlib.suppress(FileExistsError):

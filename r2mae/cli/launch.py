@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from r2mae.schema.launch import SUPERVISOR, WORD, check_launch, read_launch
+from r2mae.schema.launch import FAILURE_FILE, SUPERVISOR, check_launch, read_launch
 
 _TASKS = {"pretrain": "pretrain", "demo": "pretrain", "finetune": "finetune"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -104,7 +104,7 @@ class Supervisor:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
             SUPERVISOR: str(os.getpid()),
-            WORD: str(word),
+            FAILURE_FILE: str(word),
         }
         for rank in range(self.devices):
             own = {

@@ -1,15 +1,14 @@
-"""The mask-ratio law: a distribution of ratios, its scope, and how it moves during training. numpy only.
+"""The mask-ratio law: distribution of the mask ratio, scope and schedule.
 
-What trains is the law's table of equally likely `levels`; what the theory reads is its `quadrature`.
+Training draws from the law's table of equally likely `levels`; the theory integrates
+with its `quadrature`. numpy only.
 """
 
-from r2mae.law.balance import expected_greatest
+from r2mae.law.balance import expected_maximum
 from r2mae.law.distribution import (
     BetaRatio,
     FixedRatio,
-    MixtureRatio,
     RatioDistribution,
-    TruncatedNormalRatio,
     UniformRatio,
 )
 from r2mae.law.mask_law import (
@@ -19,12 +18,14 @@ from r2mae.law.mask_law import (
     distribution_to_dict,
     schedule_to_dict,
 )
+from r2mae.law.mixture import MixtureRatio
 from r2mae.law.schedule import (
     CosineSchedule,
     LinearSchedule,
     Schedule,
     StepwiseSchedule,
 )
+from r2mae.law.truncated_normal import TruncatedNormalRatio
 
 __all__ = [
     "BetaRatio",
@@ -41,6 +42,6 @@ __all__ = [
     "TruncatedNormalRatio",
     "UniformRatio",
     "distribution_to_dict",
-    "expected_greatest",
+    "expected_maximum",
     "schedule_to_dict",
 ]

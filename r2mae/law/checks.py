@@ -1,4 +1,4 @@
-"""What a law refuses, in one line each: `<field> must <rule>, got <value>. <remedy>`."""
+"""Checks of a law's fields, with errors `<field> must <rule>, got <value>. <remedy>`."""
 
 from collections.abc import Callable
 from numbers import Real
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def is_number(value: Any) -> bool:
-    """True for numbers; true and false are words here."""
+    """Whether value is a real number; booleans are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -17,16 +17,20 @@ def check(
     holds: Callable[[float], bool],
     is_ratio: bool = True,
 ) -> None:
-    """Raise ValueError unless value is a number for which the rule holds; ratios over 1 get a hint."""
+    """Raise ValueError unless value is a number for which `holds` is true.
+
+    rule: `holds` as text. is_ratio: suggest the fraction where value looks like a
+    percentage.
+    """
     if is_number(value) and holds(value):
         return
     hint = ""
+    # Percentages are the usual mistake.
     if is_ratio and is_number(value) and 1 < value <= 100:
         fraction = f"{value / 100:.2f}" if value == round(value) else f"{value / 100:g}"
         hint = f" Ratios are fractions; did you mean {fraction}?"
-    shown = (
-        f"{value:.12g}" if isinstance(value, float) else value
-    )  # a recipe's 90 arrives as 90.0
+    # A recipe's 90 arrives as 90.0; show it as the user wrote it.
+    shown = f"{value:.12g}" if isinstance(value, float) else value
     raise ValueError(f"{name} must {rule}, got {shown}.{hint}")
 
 

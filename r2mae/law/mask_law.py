@@ -1,4 +1,4 @@
-"""The mask-ratio law as one object, and its words in recipes and checkpoints."""
+"""The mask-ratio law as one object, and its form in recipes and checkpoints."""
 
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -8,20 +8,20 @@ from r2mae.law.distribution import (
     BetaRatio,
     FixedRatio,
     Floats,
-    MixtureRatio,
     RatioDistribution,
-    TruncatedNormalRatio,
     UniformRatio,
     check_distribution,
 )
+from r2mae.law.mixture import MixtureRatio
 from r2mae.law.schedule import (
     CosineSchedule,
     LinearSchedule,
     Schedule,
     StepwiseSchedule,
 )
+from r2mae.law.truncated_normal import TruncatedNormalRatio
 
-# The tags that recipes and checkpoints use.
+# Names in recipes and checkpoints.
 DISTRIBUTIONS: dict[str, type[RatioDistribution]] = {
     "fixed": FixedRatio,
     "uniform": UniformRatio,
@@ -38,10 +38,14 @@ SCHEDULES: dict[str, type[Schedule]] = {
 
 @dataclass(frozen=True)
 class MaskLaw:
-    """How much is hidden: a distribution, who shares a draw (scope), and how it moves over training.
+    """How the mask ratio is drawn during training.
 
-    levels: equally likely ratios that train, 1 to 64; bounds the number of lengths that are ever compiled.
-    scope: "step", one draw a step and the same on all ranks, or "sample".
+    ratio: distribution of the ratio.
+    levels: number of equally likely ratios that approximate it, 1 to 64. Each is a
+        sequence length that the model may have to compile.
+    scope: "step" for one ratio per step, the same on all ranks; "sample" for one ratio
+        per sample.
+    schedule: change of the distribution over training; None for none.
     """
 
     ratio: RatioDistribution
@@ -56,19 +60,22 @@ class MaskLaw:
             raise ValueError(f"scope must be step or sample, got {self.scope}.")
         if self.schedule is not None and not isinstance(self.schedule, Schedule):
             raise ValueError(
-                f"schedule must be one of {', '.join(SCHEDULES)} or None, got {self.schedule}."
+                f"schedule must be one of {', '.join(SCHEDULES)} or None, "
+                f"got {self.schedule}."
             )
 
     def table(self, progress: float = 0.0) -> Floats:
-        """The equally likely ratios at a training progress in [0, 1].
+        """The equally likely ratios (levels,) at a training progress in [0, 1].
 
-        Shape (levels,), or (1,) where only fixed ratios matter. Raises: ValueError for other progress.
+        The shape is (1,) where the ratio is fixed.
+
+        Raises: ValueError for a progress outside [0, 1].
         """
         check(
             "progress",
             progress,
             "be in [0, 1]",
-            lambda share: 0 <= share <= 1,
+            lambda progress: 0 <= progress <= 1,
             is_ratio=False,
         )
         if self.schedule is None:
@@ -76,11 +83,14 @@ class MaskLaw:
         return self.schedule.table(self.ratio, self.levels, progress)
 
     def mean(self, progress: float = 0.0) -> float:
-        """Mean of the table that trains at a progress; `ratio.mean_ratio` is that of the continuous law."""
+        """Mean ratio of the levels at a training progress.
+
+        `ratio.mean_ratio` is that of the continuous distribution.
+        """
         return float(self.table(progress).mean())
 
     def to_dict(self) -> dict[str, Any]:
-        """The law in a recipe's words, ready for JSON."""
+        """The law as a recipe writes it, ready for JSON."""
         return {
             "ratio": distribution_to_dict(self.ratio),
             "levels": self.levels,
@@ -90,25 +100,27 @@ class MaskLaw:
 
 
 def distribution_to_dict(ratio: RatioDistribution) -> dict[str, Any]:
-    """{tag: fields}, as in a recipe."""
-    return _tagged(ratio, DISTRIBUTIONS)
+    """{name: fields}, as in a recipe."""
+    return _named(ratio, DISTRIBUTIONS)
 
 
 def schedule_to_dict(schedule: Schedule | None) -> dict[str, Any] | None:
-    """{tag: fields}, as in a recipe; None stays None."""
-    return None if schedule is None else _tagged(schedule, SCHEDULES)
+    """{name: fields}, as in a recipe; None stays None."""
+    return None if schedule is None else _named(schedule, SCHEDULES)
 
 
-def _tagged(value: Any, tags: dict[str, Any]) -> dict[str, Any]:
-    tag = next(name for name, kind in tags.items() if type(value) is kind)
-    return {
-        tag: {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+def _named(value: Any, types: dict[str, Any]) -> dict[str, Any]:
+    name = next(name for name, cls in types.items() if type(value) is cls)
+    entries = {
+        field.name: _plain(getattr(value, field.name)) for field in fields(value)
     }
+    return {name: entries}
 
 
+# Numbers become float, so that 1 and 1.0 give the same checkpoint.
 def _plain(value: Any) -> Any:
     if isinstance(value, RatioDistribution):
         return distribution_to_dict(value)
-    return (
-        [_plain(item) for item in value] if isinstance(value, tuple) else float(value)
-    )
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return float(value)

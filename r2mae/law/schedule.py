@@ -1,4 +1,4 @@
-"""How a law moves during training: level by level towards another, or by replacement."""
+"""Mask-ratio schedules: ramps to another distribution, or stepwise replacement."""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,9 +11,11 @@ from r2mae.law.distribution import Floats, RatioDistribution, check_distribution
 
 @dataclass(frozen=True)
 class Ramp(ABC):
-    """The law moves to `to`, level by level, between two points of training progress in [0, 1].
+    """Interpolate, level by level, from the initial distribution to `to`.
 
-    Interpolated quantiles are the shortest way from one law to another (the Wasserstein geodesic).
+    start, end: training progress in [0, 1] at which the ramp starts and ends.
+    Interpolating quantiles follows the Wasserstein geodesic, the shortest path between
+    two distributions.
     """
 
     to: RatioDistribution
@@ -38,36 +40,38 @@ class Ramp(ABC):
         )
 
     def table(self, ratio: RatioDistribution, num: int, progress: float) -> Floats:
-        """Levels at a training progress, (num,), or (1,) between two fixed ratios."""
-        share = self._share(
-            min(max((progress - self.start) / (self.end - self.start), 0.0), 1.0)
-        )
+        """Levels (num,) at a training progress; (1,) between two fixed ratios.
+
+        ratio: the initial distribution.
+        """
+        position = (progress - self.start) / (self.end - self.start)
+        share = self._share(min(max(position, 0.0), 1.0))
         return (1 - share) * ratio.levels(num) + share * self.to.levels(num)
 
     @abstractmethod
-    def _share(self, progress: float) -> float:
-        """How much of `to` there is, in [0, 1], at a share of the ramp's own way."""
+    def _share(self, position: float) -> float:
+        """Weight of `to`, in [0, 1], at a position in [0, 1] along the ramp."""
 
 
 @dataclass(frozen=True)
 class LinearSchedule(Ramp):
-    """The law moves to `to` in a straight line."""
+    """Linear ramp to `to`."""
 
-    def _share(self, progress: float) -> float:
-        return progress
+    def _share(self, position: float) -> float:
+        return position
 
 
 @dataclass(frozen=True)
 class CosineSchedule(Ramp):
-    """The law moves to `to`, slowly at both ends."""
+    """Half-cosine ramp to `to`, slow at both ends."""
 
-    def _share(self, progress: float) -> float:
-        return (1 - math.cos(math.pi * progress)) / 2
+    def _share(self, position: float) -> float:
+        return (1 - math.cos(math.pi * position)) / 2
 
 
 @dataclass(frozen=True)
 class StepwiseSchedule:
-    """The law is replaced by to[i] when training progress reaches at[i]."""
+    """Replace the distribution by to[i] when training progress reaches at[i]."""
 
     at: tuple[float, ...]
     to: tuple[RatioDistribution, ...]
@@ -81,16 +85,19 @@ class StepwiseSchedule:
             )
         if len(self.at) != len(self.to):
             raise ValueError(
-                f"to must be {len(self.at)} laws, one a point of at, got {len(self.to)}."
+                f"to must be {len(self.at)} laws, one per point of at, "
+                f"got {len(self.to)}."
             )
         for law in self.to:
             check_distribution("to", law)
 
     def table(self, ratio: RatioDistribution, num: int, progress: float) -> Floats:
-        """Levels at a training progress, (num,), or (1,) where a fixed ratio holds."""
-        return (ratio, *self.to)[sum(progress >= point for point in self.at)].levels(
-            num
-        )
+        """Levels (num,) at a training progress; (1,) where the ratio is fixed.
+
+        ratio: the initial distribution.
+        """
+        num_passed = sum(progress >= point for point in self.at)
+        return (ratio, *self.to)[num_passed].levels(num)
 
 
 Schedule = LinearSchedule | CosineSchedule | StepwiseSchedule

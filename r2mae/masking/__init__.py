@@ -1,1 +1,1 @@
-"""Masks as pure functions: what is hidden depends on seed, step, position and token, and on nothing else."""
+"""Masks as pure functions of seed, step, position in the stream and token."""

@@ -1,4 +1,7 @@
-"""Losses over hidden positions, always as (sum, count): only the engine knows the global count."""
+"""Losses over masked positions as (sum, count).
+
+The mean needs the count over all devices and micro-batches, which only the engine has.
+"""
 
 from dataclasses import dataclass
 
@@ -8,26 +11,29 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LossSum:
-    """A sum of per-position losses and how many positions it holds; add across batches, divide once."""
+    """Sum of the losses of masked positions, and their number.
+
+    Add totals and counts over batches and devices, and divide once at the end.
+    """
 
     total: Tensor  # () float
     count: Tensor  # () float
 
     @property
     def mean(self) -> Tensor:
-        """Loss a hidden position."""
+        """Mean loss per masked position."""
         return self.total / self.count
 
 
 def masked_squared_error(
     predictions: Tensor, targets: Tensor, weight: Tensor | None = None
 ) -> LossSum:
-    """Squared error, averaged over the values of a position, summed over hidden positions.
+    """Squared error, averaged within a position and summed over masked positions.
 
     Args:
-        predictions: (B, M, P), values of M hidden positions.
+        predictions: (B, M, P), P values at each of M masked positions.
         targets: (B, M, P).
-        weight: (B, M), 0 for padding; None means all count.
+        weight: (B, M), 0 for padding; None where no position is padding.
     """
     per_position = (predictions.to(targets.dtype) - targets).square().mean(dim=-1)
     if weight is None:

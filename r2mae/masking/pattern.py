@@ -1,8 +1,11 @@
-"""Which positions: exactly K of the eligible ones, by a pattern that is a pure function of (seed, position).
+"""Mask patterns: which K of the eligible positions of a sample are masked.
+
+A pattern is a pure function of seed and position in the stream.
 
 Shapes: B samples, N token positions, V visible, M masked.
 """
 
+import math
 from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
@@ -13,45 +16,46 @@ from torch import Tensor
 from r2mae.masking.rng import RandomStream, bits, uniforms
 
 _LAST = torch.iinfo(torch.int64).max
-_MEAN_SPAN = 3.0  # our choice; Joshi et al. 2020 have 3.8 words
-_NUM_BLOCKS = 64  # rectangles tried a sample: at half the smallest block each, they cover any grid many times
+_MEAN_SPAN = 3.0  # tokens, our choice; SpanBERT (Joshi et al. 2020) has 3.8 words
+_NUM_BLOCKS = 64  # rectangles per sample: enough to cover any grid many times
 
 
 class Role(IntEnum):
-    """What a position may be, where more is to say than whether it may be hidden."""
+    """Role of a position, for samples where "may be masked or not" is not enough."""
 
-    ABSENT = 0  # padding: neither seen nor hidden
-    SEEN = 1  # never hidden
-    HIDEABLE = 2
-    DECOY = 3  # never seen: asked for when its own share is hidden, otherwise absent
+    ABSENT = 0  # padding: neither visible nor masked
+    SEEN = 1  # always visible
+    HIDEABLE = 2  # visible or masked
+    DECOY = 3  # masked and predicted, or absent; never visible
 
 
 class Mask(NamedTuple):
-    """What is hidden, and where to gather it. Shapes carry the counts, so no device is ever asked for them.
+    """Which positions are masked, and the indices to gather visible and masked ones.
 
-    Rows of unequal counts are padded: their last index repeats, with weight 0. Models that gather nothing are given
-    no indices: V = M = 0.
+    The shapes carry the counts V and M, so that no device has to be synchronised to read
+    them. Rows with fewer positions are padded: their last index repeats, with weight 0.
+    For models that gather nothing there are no indices, V = M = 0.
     """
 
-    is_masked: Tensor  # (B, N) bool, True = hidden
+    is_masked: Tensor  # (B, N) bool
     visible: Tensor  # (B, V) int64, ascending
     masked: Tensor  # (B, M) int64, ascending
     visible_weight: Tensor | None = None  # (B, V) bool; None when no row is padded
     masked_weight: Tensor | None = None  # (B, M) bool; None when no row is padded
-    visible_counts: tuple[int, ...] | None = (
-        None  # B numbers that stay on the host; None when no row is padded
-    )
+    # B numbers of visible positions, on the host; None when no row is padded.
+    visible_counts: tuple[int, ...] | None = None
 
 
 def count_masked(num_eligible: Tensor, ratios: Tensor) -> Tensor:
-    """K = round(ratio x eligible), half up, at least one position left on each side.
+    """Number of positions to mask, K = round(ratio x eligible), (B,) int64.
 
-    Exact integer arithmetic on the ratio's first 32 binary digits, so every device agrees.
+    Halves round up. At least one position is masked and one stays visible.
 
     Args:
         num_eligible: (B,) int64.
         ratios: (B,) float64 in (0, 1).
     """
+    # Integer arithmetic on the first 32 binary digits, so that all devices agree.
     fraction = torch.round(ratios * 2.0**32).long()
     rounded = (fraction * num_eligible + (1 << 31)) >> 32
     return torch.minimum(rounded.clamp(min=1), num_eligible - 1).clamp(min=0)
@@ -70,47 +74,67 @@ def sample_mask(
     units: Tensor | None = None,
     gather: bool = True,
 ) -> Mask:
-    """Hide exactly K = round(ratio x eligible) positions of every sample; of decoys, the same share of their own.
+    """Mask exactly K = round(ratio x eligible) positions of each sample.
+
+    The same share of a sample's decoys is masked as well.
 
     Args:
         pattern: a key of `PATTERNS`.
-        eligible: (B, N) bool, positions that may be hidden, others are seen; or a `Role` each, int8. Rows with fewer
-            than two hide nothing.
-        ratios: (B,) float64.
+        eligible: (B, N) bool, True where a position may be masked, False where it stays
+            visible; or (B, N) int8 of `Role`. Rows with fewer than two eligible
+            positions mask none.
+        ratios: (B,) float64, mask ratios.
         seed: of the run.
         positions: (B,) int64, of the samples in the stream.
-        grid: how the N tokens lie, (rows, columns) or (length,); the product is N.
-        step: of the optimizer, for patterns that all samples of a step share.
-        columns: (B, N) int64, what a position is called in all samples; None: its index.
-        units: (B, N) int64, rising, of which whole unit (a word) a position is a part; None: each is one.
+        grid: layout of the N tokens, (rows, columns) or (length,); its product is N.
+        step: optimizer step, for patterns that all samples of a step share.
+        columns: (B, N) int64, identity of a position across samples, such as its gene;
+            None for its index.
+        units: (B, N) int64, ascending, the word that a position belongs to; None for
+            words of one position.
         gather: False leaves out the indices.
     """
     ratios = ratios.to(eligible.device)
     priorities = PATTERNS[pattern](_Draw(seed, positions, grid, step, columns, units))
     if eligible.dtype == torch.bool:
         return build_mask(_hide(priorities, eligible, ratios), gather=gather)
-    hideable = eligible == Role.HIDEABLE
-    is_masked = _hide(priorities, hideable, ratios)
-    is_visible = (hideable & ~is_masked) | (eligible == Role.SEEN)
-    decoys = eligible == Role.DECOY
-    if decoys.any():
-        is_masked |= _hide(priorities, decoys, ratios)
+    is_masked, is_visible = _hide_by_role(priorities, eligible, ratios)
     return build_mask(is_masked, is_visible, gather=gather)
 
 
+def _hide_by_role(
+    priorities: Tensor, roles: Tensor, ratios: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(is_masked, is_visible), both (B, N) bool, for roles (B, N)."""
+    hideable = roles == Role.HIDEABLE
+    is_masked = _hide(priorities, hideable, ratios)
+    is_visible = (hideable & ~is_masked) | (roles == Role.SEEN)
+    decoys = roles == Role.DECOY
+    if decoys.any():
+        is_masked |= _hide(priorities, decoys, ratios)
+    return is_masked, is_visible
+
+
 def is_token_of(eligible: Tensor) -> Tensor:
-    """(B, N) bool: positions that a sample has, of what `sample_mask` takes; not padding, not decoys."""
+    """(B, N) bool: positions that are part of the sample, neither padding nor decoys.
+
+    eligible: as in `sample_mask`.
+    """
     if eligible.dtype == torch.bool:
         return torch.ones_like(eligible)
     return (eligible == Role.SEEN) | (eligible == Role.HIDEABLE)
 
 
 def _hide(priorities: Tensor, eligible: Tensor, ratios: Tensor) -> Tensor:
-    """(B, N) bool: the eligible positions of lowest priority, a share of ratios (B,) of each row's."""
+    """(B, N) bool: the K eligible positions of lowest priority in each row.
+
+    priorities: (B, N) int64, distinct within a row. ratios: (B,).
+    """
     counts = count_masked(eligible.sum(dim=1), ratios)
     priorities = priorities.masked_fill(~eligible, _LAST)
     most = int(counts.max())
     if most == int(counts.min()) and most > 0:
+        # Equal counts are the common case, and selection is faster than a sort.
         threshold = priorities.kthvalue(most, dim=1, keepdim=True).values
     else:
         threshold = priorities.sort(dim=1).values.gather(
@@ -122,10 +146,13 @@ def _hide(priorities: Tensor, eligible: Tensor, ratios: Tensor) -> Tensor:
 def build_mask(
     is_masked: Tensor, is_visible: Tensor | None = None, *, gather: bool = True
 ) -> Mask:
-    """Gather indices for is_masked (B, N) bool; all other positions are visible unless is_visible says which."""
+    """The `Mask` of is_masked (B, N) bool, with gather indices.
+
+    is_visible: (B, N) bool; None where every other position is visible.
+    """
     if not gather:
-        nothing = is_masked.new_empty(len(is_masked), 0, dtype=torch.int64)
-        return Mask(is_masked, nothing, nothing)
+        empty = is_masked.new_empty(len(is_masked), 0, dtype=torch.int64)
+        return Mask(is_masked, empty, empty)
     is_visible = ~is_masked if is_visible is None else is_visible
     visible, visible_weight, visible_counts = _indices(is_visible)
     masked, masked_weight, _ = _indices(is_masked)
@@ -135,7 +162,10 @@ def build_mask(
 
 
 def _indices(chosen: Tensor) -> tuple[Tensor, Tensor | None, tuple[int, ...] | None]:
-    """(indices, weight, counts of rows) of the chosen positions; weight and counts are None without padding."""
+    """(indices, weight, counts per row) of chosen (B, N) bool.
+
+    weight and counts are None where no row needs padding.
+    """
     counts = chosen.sum(dim=1)
     most = int(counts.max())
     if most == int(counts.min()):
@@ -144,6 +174,7 @@ def _indices(chosen: Tensor) -> tuple[Tensor, Tensor | None, tuple[int, ...] | N
 
 
 def _padded(chosen: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Indices (B, length) of chosen (B, N), the last one repeated, and their weight."""
     counts = chosen.sum(dim=1, keepdim=True)
     slots = torch.arange(length, device=chosen.device)
     indices = (~chosen).long().argsort(dim=1, stable=True)[:, :length]
@@ -153,7 +184,7 @@ def _padded(chosen: Tensor, length: int) -> tuple[Tensor, Tensor]:
 
 
 class _Draw(NamedTuple):
-    """What a pattern may depend on; see `sample_mask`."""
+    """Arguments of a pattern; see `sample_mask`."""
 
     seed: int
     positions: Tensor
@@ -164,7 +195,7 @@ class _Draw(NamedTuple):
 
 
 def _random(draw: _Draw) -> Tensor:
-    """Uniform over all subsets: (B, N) distinct random int64, the token's index breaking ties."""
+    """Uniform over all subsets of K positions."""
     token = _tokens(draw.grid, draw.positions.device)
     return _untied(
         bits(draw.seed, RandomStream.MASK, draw.positions[:, None], token), token
@@ -172,7 +203,10 @@ def _random(draw: _Draw) -> Tensor:
 
 
 def _column(draw: _Draw) -> Tensor:
-    """One order of columns for all samples of a step, so that those of equal length hide the same."""
+    """One random order of columns for all samples of a step.
+
+    Samples of equal length mask the same columns.
+    """
     token = _tokens(draw.grid, draw.positions.device)
     names = token[None] if draw.columns is None else draw.columns
     step = torch.tensor(draw.step, device=names.device)
@@ -181,7 +215,7 @@ def _column(draw: _Draw) -> Tensor:
 
 
 def _word(draw: _Draw) -> Tensor:
-    """Whole units in random order; the last one is trimmed at its end, which keeps K exact."""
+    """Whole words in random order; the last one is cut at its end to keep K exact."""
     token = _tokens(draw.grid, draw.positions.device)
     units = token[None] if draw.units is None else draw.units
     return _untied(
@@ -190,30 +224,32 @@ def _word(draw: _Draw) -> Tensor:
 
 
 def _span(draw: _Draw) -> Tensor:
-    """Spans of neighbours of geometric length, mean `_MEAN_SPAN`, in random order; the last one is trimmed.
+    """Spans of geometric length, mean `_MEAN_SPAN`, in random order; the last one is cut.
 
-    Differs: Joshi et al. 2020 cut lengths at 10 and begin spans at words.
+    Source: SpanBERT, Joshi et al. 2020. Differs: they limit lengths to 10 and start
+    spans at words.
     """
     token = _tokens(draw.grid, draw.positions.device)
-    starts = (
-        uniforms(
-            draw.seed, RandomStream.MASK, draw.positions[:, None], len(token) + token
-        )
-        < 1 / _MEAN_SPAN
-    )
+    # Counters from N on are not used by the random order of the spans.
+    counter = len(token) + token
+    draws = uniforms(draw.seed, RandomStream.MASK, draw.positions[:, None], counter)
+    starts = draws < 1 / _MEAN_SPAN
     return _word(draw._replace(units=starts.cumsum(dim=1)))
 
 
 def _untied(priorities: Tensor, token: Tensor) -> Tensor:
+    """Distinct priorities: the lowest bits are replaced by the token's index."""
     low = (1 << max(1, (len(token) - 1).bit_length())) - 1
     return (priorities & ~low) | token
 
 
 def _block(draw: _Draw) -> Tensor:
-    """Rectangles (spans on a line) of random size and place: hidden in the order in which they cover.
+    """Rectangles (spans on a line) of random size and place, one after another.
 
-    The last rectangle is trimmed at random, which keeps K exact. Areas are 1/16 to 1/4 of the grid, aspect
-    ratios 1/2 to 2 (our choice; Bao et al. 2021 place larger and fewer).
+    The last rectangle is masked in part, at random, to keep K exact. Areas are 1/16 to
+    1/4 of the grid and aspect ratios 1/2 to 2.
+
+    Source: BEiT, Bao et al. 2021. Differs: they place fewer and larger rectangles.
     """
     positions, grid = draw.positions, draw.grid
     rows, columns = (1, *grid)[-2:]
@@ -227,13 +263,14 @@ def _block(draw: _Draw) -> Tensor:
     stretch = torch.exp2(aspect - 0.5) if rows > 1 else 1 / side
     height = (side * stretch).round().clamp(1, rows).long()
     width = (side / stretch).round().clamp(1, columns).long()
-    # Rectangles may hang over the border, so that every token is covered equally often.
+    # Rectangles may extend over the border, so that all tokens are equally often covered.
     top = 1 - height + (top * (rows + height - 1)).long()
     left = 1 - width + (left * (columns + width - 1)).long()
     covered_at = torch.full(
         (len(positions), len(token)), _NUM_BLOCKS, device=positions.device
     )
     row, column = token // columns, token % columns
+    # Backwards, so that the first rectangle over a token is the one that counts.
     for block in reversed(range(_NUM_BLOCKS)):
         inside_rows = (row >= top[:, block, None]) & (
             row < (top + height)[:, block, None]
@@ -242,17 +279,16 @@ def _block(draw: _Draw) -> Tensor:
             column < (left + width)[:, block, None]
         )
         covered_at.masked_fill_(inside_rows & inside_columns, block)
+    # Order by rectangle first, at random within one.
     return (covered_at << 56) | (_random(draw) & ((1 << 56) - 1))
 
 
 def _tokens(grid: tuple[int, ...], device: torch.device) -> Tensor:
-    num_tokens = 1
-    for extent in grid:
-        num_tokens *= extent
-    return torch.arange(num_tokens, device=device)
+    """Indices of the tokens, (N,)."""
+    return torch.arange(math.prod(grid), device=device)
 
 
-# A pattern gives every token a distinct priority; the K lowest are hidden.
+# A pattern gives each token (B, N) a distinct priority; the K lowest are masked.
 PATTERNS: dict[str, Callable[[_Draw], Tensor]] = {
     "random": _random,
     "block": _block,

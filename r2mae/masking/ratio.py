@@ -1,4 +1,4 @@
-"""Which ratio: the law's draw for a step or a sample, taken on the host in float64."""
+"""Draws the mask ratio of a step or a sample from the law, on the CPU in float64."""
 
 import torch
 from torch import Tensor
@@ -8,30 +8,39 @@ from r2mae.masking.rng import RandomStream, host_uniform, uniforms
 
 
 def draw_step_ratio(law: MaskLaw, seed: int, step: int, progress: float) -> float:
-    """The ratio that every rank hides at a step: one equally likely level, a function of (seed, step).
+    """The mask ratio of a step, the same on every rank.
+
+    It is one of the law's equally likely levels and depends on (seed, step) alone.
 
     Args:
-        law: the mask-ratio law; its scope is not asked.
+        law: the mask-ratio law; its scope is ignored.
         seed: of the run.
         step: optimizer step.
-        progress: share of training done, in [0, 1], which the law's schedule reads.
+        progress: of training, in [0, 1], for the law's schedule.
     """
     levels = law.table(progress)
-    return float(
-        levels[int(host_uniform(seed, RandomStream.RATIO, step) * len(levels))]
-    )
+    uniform = host_uniform(seed, RandomStream.RATIO, step)
+    return float(levels[int(uniform * len(levels))])
 
 
 def draw_ratios(
     law: MaskLaw, seed: int, step: int, progress: float, positions: Tensor
 ) -> Tensor:
-    """The ratio of every sample of a micro-batch, (B,) float64, following the law's scope.
+    """The mask ratio of each sample of a micro-batch, (B,) float64.
 
-    Scope "step" gives all the same draw; scope "sample" draws by position in the stream.
+    Scope "step" gives all samples the same ratio. Scope "sample" draws one per sample.
+
+    Args:
+        law: the mask-ratio law.
+        seed: of the run.
+        step: optimizer step.
+        progress: of training, in [0, 1], for the law's schedule.
+        positions: (B,) int64, of the samples in the stream.
     """
     if law.scope == "step":
         ratio = draw_step_ratio(law, seed, step, progress)
         return torch.full(positions.shape, ratio, dtype=torch.float64)
     levels = torch.from_numpy(law.table(progress))
+    # Token 1, because token 0 of this stream is the draw of a step.
     draws = uniforms(seed, RandomStream.RATIO, positions, torch.ones_like(positions))
     return levels[(draws * len(levels)).long()]

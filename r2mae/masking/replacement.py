@@ -1,4 +1,4 @@
-"""What stands in hidden places: [MASK], another token, or the token itself."""
+"""Replaces masked tokens by [MASK], by a random token, or not at all, as in BERT."""
 
 import torch
 from torch import Tensor
@@ -15,23 +15,31 @@ def replace_hidden(
     seed: int,
     positions: Tensor,
 ) -> Tensor:
-    """(B, N) tokens as a model is shown them, a function of (seed, position, place) where tokens (B, N) are hidden.
+    """The model's input tokens (B, N), a function of seed, position and place.
 
-    others: (V,) tokens that may stand for another. shares: of hidden tokens that become mask_token, and another;
-    the rest stay as they are. positions: (B,) of the samples in the stream.
+    Args:
+        tokens: (B, N) int64.
+        is_masked: (B, N) bool.
+        mask_token: id of [MASK].
+        others: (V,) ids from which a random token is drawn.
+        shares: of masked tokens that become [MASK] and that become a random token; the
+            rest are unchanged.
+        seed: of the run.
+        positions: (B,) int64, of the samples in the stream.
 
-    Source: Devlin et al. 2019. Differs: other tokens are drawn from `others` alone.
+    Source: Devlin et al. 2019. Differs: random tokens are drawn from `others` alone.
     """
-    seen = tokens.masked_fill(is_masked, mask_token)
+    all_masked = tokens.masked_fill(is_masked, mask_token)
     to_mask, to_other = shares
     if to_mask >= 1:
-        return seen
+        return all_masked
     place, positions = torch.arange(tokens.shape[1]), positions[:, None]
     draws = uniforms(seed, RandomStream.REPLACE, positions, place)
-    picks = (bits(seed, RandomStream.REPLACE, positions, len(place) + place) >> 1) & (
-        (1 << 62) - 1
-    )
+    # Counters from N on are not used by the draws above. Clearing the upper bits makes
+    # the numbers non-negative.
+    picks = bits(seed, RandomStream.REPLACE, positions, len(place) + place) >> 1
+    picks = picks & ((1 << 62) - 1)
     replaced = torch.where(
         draws < to_mask + to_other, others[picks % len(others)], tokens
     )
-    return torch.where(is_masked & (draws >= to_mask), replaced, seen)
+    return torch.where(is_masked & (draws >= to_mask), replaced, all_masked)

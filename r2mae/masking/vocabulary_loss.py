@@ -1,72 +1,76 @@
-"""Cross-entropy over a vocabulary in chunks, so that [tokens x vocabulary] never exists.
+"""Chunked cross-entropy: the logits [positions x vocabulary] are never all in memory.
 
-Gradients are made in forward, while a chunk's logits are there: three products a chunk in all, as without chunks.
+Gradients are computed in the forward pass, while the logits of a chunk exist. That takes
+three matrix products per chunk, as many as without chunks.
 
-Shapes: M positions, D features, V tokens of the vocabulary.
+Shapes: M positions (m in a chunk), D features, V tokens of the vocabulary.
 """
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own habit
+import torch.nn.functional as F  # noqa: N812 - torch's convention
 from torch import Tensor
 
-# Logits that exist at a time: 32 MiB on CPUs, where caches are small, 512 MiB on GPUs, where launches cost.
+# Logits in memory at a time: 32 MiB on CPUs, whose caches are small, 512 MiB on GPUs,
+# where kernel launches cost.
 _CPU_LOGITS, _GPU_LOGITS = 1 << 23, 1 << 27
 
 
 def vocabulary_loss(
     features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
 ) -> Tensor:
-    """Summed cross-entropy () of features (M, D) against targets (M,), by weight (V, D) and bias (V,).
+    """Summed cross-entropy () of a linear classifier over the vocabulary.
 
-    Softmax and sum run in float32, or in float64 where features are.
+    Softmax and sum run in float32, or in float64 for features of float64.
+
+    Args:
+        features: (M, D).
+        weight: (V, D).
+        bias: (V,) or None.
+        targets: (M,) int64, the correct tokens.
     """
     if torch.is_grad_enabled():
         loss: Tensor = _ChunkedLoss.apply(features, weight, bias, targets)
         return loss
-    return sum(
-        (
-            F.cross_entropy(logits, wanted, reduction="sum")
-            for logits, wanted in _chunks(features, weight, bias, targets)
-        ),
-        torch.zeros((), dtype=_wide(features), device=features.device),
-    )
+    total = torch.zeros((), dtype=_loss_dtype(features), device=features.device)
+    for logits, chunk_targets in _chunks(features, weight, bias, targets):
+        total = total + F.cross_entropy(logits, chunk_targets, reduction="sum")
+    return total
 
 
 def vocabulary_top(
     features: Tensor, weight: Tensor, bias: Tensor | None, count: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """(probabilities, tokens), both (M, count): the likeliest tokens at each position."""
-    nothing = torch.zeros(len(features), dtype=torch.int64, device=features.device)
-    found = [
+    """(probabilities, tokens), both (M, count): the most likely tokens, best first."""
+    no_targets = torch.zeros(len(features), dtype=torch.int64, device=features.device)
+    tops = [
         logits.softmax(dim=1).topk(count)
-        for logits, _ in _chunks(features, weight, bias, nothing)
+        for logits, _ in _chunks(features, weight, bias, no_targets)
     ]
-    if not found:
-        return features.new_zeros(0, count), nothing.new_zeros(0, count)
-    return torch.cat([top.values for top in found]), torch.cat(
-        [top.indices for top in found]
-    )
+    if not tops:
+        return features.new_zeros(0, count), no_targets.new_zeros(0, count)
+    probabilities = torch.cat([top.values for top in tops])
+    return probabilities, torch.cat([top.indices for top in tops])
 
 
-def _wide(features: Tensor) -> torch.dtype:
+def _loss_dtype(features: Tensor) -> torch.dtype:
     return torch.float64 if features.dtype == torch.float64 else torch.float32
 
 
 def _chunk_size(features: Tensor, vocabulary: int) -> int:
-    return max(
-        1, (_CPU_LOGITS if features.device.type == "cpu" else _GPU_LOGITS) // vocabulary
-    )
+    num_logits = _CPU_LOGITS if features.device.type == "cpu" else _GPU_LOGITS
+    return max(1, num_logits // vocabulary)
 
 
 def _chunks(
     features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
 ) -> Any:
-    """(logits (m, V), targets (m,)) of a chunk at a time."""
+    """(logits (m, V), targets (m,)) of each chunk."""
     size = _chunk_size(features, len(weight))
-    for part, wanted in zip(features.split(size), targets.split(size), strict=True):
-        yield F.linear(part, weight, bias).to(_wide(features)), wanted
+    pairs = zip(features.split(size), targets.split(size), strict=True)
+    for part, chunk_targets in pairs:
+        yield F.linear(part, weight, bias).to(_loss_dtype(features)), chunk_targets
 
 
 class _ChunkedLoss(torch.autograd.Function):
@@ -74,32 +78,29 @@ class _ChunkedLoss(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
     ) -> Tensor:
-        total = torch.zeros((), dtype=_wide(features), device=features.device)
+        total = torch.zeros((), dtype=_loss_dtype(features), device=features.device)
         grad_features = torch.empty_like(features)
-        grad_weight, grad_bias = (
-            torch.zeros_like(weight),
-            None if bias is None else torch.zeros_like(bias),
-        )
+        grad_weight = torch.zeros_like(weight)
+        grad_bias = None if bias is None else torch.zeros_like(bias)
         start = 0
-        for logits, wanted in _chunks(features, weight, bias, targets):
-            part = features[start : start + len(wanted)]
-            rows = torch.arange(len(wanted), device=features.device)
+        for logits, chunk_targets in _chunks(features, weight, bias, targets):
+            part = features[start : start + len(chunk_targets)]
+            rows = torch.arange(len(chunk_targets), device=features.device)
             log_sums = logits.logsumexp(dim=1, keepdim=True)
-            total += (log_sums[:, 0] - logits[rows, wanted]).sum()
-            errors = logits.sub_(log_sums).exp_()  # softmax, in place
-            errors[rows, wanted] -= 1
-            grad_features[start : start + len(wanted)] = errors.to(
-                part.dtype
-            ) @ weight.to(part.dtype)
-            if part.dtype == grad_weight.dtype and not torch.is_autocast_enabled(
-                part.device.type
-            ):
+            total += (log_sums[:, 0] - logits[rows, chunk_targets]).sum()
+            # Softmax in place, minus the one-hot targets: the gradient of the logits.
+            errors = logits.sub_(log_sums).exp_()
+            errors[rows, chunk_targets] -= 1
+            grad_part = errors.to(part.dtype) @ weight.to(part.dtype)
+            grad_features[start : start + len(chunk_targets)] = grad_part
+            is_autocast = torch.is_autocast_enabled(part.device.type)
+            if part.dtype == grad_weight.dtype and not is_autocast:
                 grad_weight.addmm_(errors.T, part)
-            else:  # autocast lowers products, but none in place
+            else:  # autocast casts the operands of products, except of in-place ones
                 grad_weight += errors.to(part.dtype).T @ part
             if grad_bias is not None:
                 grad_bias += errors.sum(dim=0)
-            start += len(wanted)
+            start += len(chunk_targets)
         ctx.save_for_backward(
             grad_features, grad_weight, *(() if grad_bias is None else (grad_bias,))
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from r2mae.law import expected_greatest
+from r2mae.law import expected_maximum
 from r2mae.masking.pattern import count_masked
 from r2mae.recipe.assembly import build_outline, count_training_samples, is_data_here
 from r2mae.recipe.plan import Plan, make_plan
@@ -146,5 +146,5 @@ def _independent_draws(
     costs = [level["step_tflop"] for level in levels]
     return {
         "ranks": ranks,
-        "cost": expected_greatest(costs, ranks) / (sum(costs) / len(costs)),
+        "cost": expected_maximum(costs, ranks) / (sum(costs) / len(costs)),
     }

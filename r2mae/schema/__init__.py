@@ -1,1 +1,4 @@
-"""Strict recipes: YAML in, typed sections out, every mistake one line. Imports neither torch nor a modality."""
+"""Recipe schema: strict YAML in, typed sections out, every mistake an error of one line.
+
+Imports neither torch nor a modality.
+"""

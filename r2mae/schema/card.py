@@ -1,4 +1,4 @@
-"""Data cards: where a data set comes from, under which licence, and how its splits and columns are named."""
+"""Data cards: source and licence of a data set, and names of its splits and columns."""
 
 from typing import Any
 
@@ -10,15 +10,25 @@ from r2mae.schema.section import Section
 class Card(Section):
     """One data/<name>/card.yaml.
 
-    files: split -> places below root, tried in order: a glob of parquet files, or a folder (ends with `/`).
-    roots: folders that are looked for when a recipe gives no root, before the hub.
-    hub: a `datasets` id, used when there is no root.
-    num_samples: split -> samples (of texts to pack tokens, of genomes bases), so that a recipe can be checked where the
-        data is not.
-    embedded: a data set that an installed library carries; needs no root.
-    text: how its texts are read: encoding (one, or by name those of files that are not UTF-8), separator, quoting
-        (false: none), columns (names, where there is no header), subset.
-    mean, std: of pixels, 0 to 1, by channel.
+    title: name of the data set, for people.
+    modality: of the recipes that may use it.
+    source: where to get it, for people.
+    licence: of the data.
+    files: split -> paths below root, tried in order; each is a glob of parquet files, or
+        a folder, which ends with `/`.
+    roots: folders to search, in order, where a recipe has no root; then the hub.
+    hub: id of the data set for the `datasets` library, used where there is no root.
+    num_samples: split -> number of samples, to check a recipe without the data. For
+        texts that are packed it counts tokens, for genomes bases.
+    embedded: name of a data set that an installed library contains; it needs no root.
+    splits: "train" and "test" -> name of the split in the files or on the hub.
+    image_column: of images in parquet files.
+    label_column: of class labels; null without labels.
+    sha256: file -> SHA-256 checksum.
+    text: how texts are read. Keys: encoding (one, or file -> encoding where it is not
+        UTF-8), separator, quoting (false for none), columns (names, for files without a
+        header), subset.
+    mean, std: of pixel values, 0 to 1, one per channel, for normalisation.
     """
 
     title: str

@@ -1,4 +1,7 @@
-"""Strict YAML: one plain mapping a file, no surprises of YAML 1.1, every mistake one line with its line number."""
+"""Strict YAML: one plain mapping per file, and errors of one line with a line number.
+
+Scalars follow YAML 1.2, so that `no` is text and `1e-4` a number.
+"""
 
 import re
 from pathlib import Path
@@ -9,38 +12,35 @@ import yaml
 from r2mae.errors import InputError
 
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 20
+MAX_DEPTH = 20  # of nesting
+_MAX_DIGITS = 40
+
+
+def _error(problem: str, place: Any) -> yaml.MarkedYAMLError:
+    """An error at the start of an event or node of YAML."""
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.2's core scalars (`1e-4` is a number, `no` a word); no aliases, duplicate keys or deep nesting."""
+    """Loader of YAML 1.2 scalars without aliases, tags, duplicate keys or deep nesting."""
 
-    yaml_implicit_resolvers = {}  # type: ignore[var-annotated]  # noqa: RUF012 - how PyYAML is told
+    # Starts without the resolvers of YAML 1.1; those of 1.2 are added below.
+    yaml_implicit_resolvers = {}  # type: ignore[var-annotated]  # noqa: RUF012 - PyYAML's API
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.MarkedYAMLError(
-                problem="anchors and aliases must not be used",
-                problem_mark=event.start_mark,
-            )
+            raise _error("anchors and aliases must not be used", event)
         if getattr(event, "tag", None):
-            raise yaml.MarkedYAMLError(
-                problem=f"tag {event.tag} must not be used",
-                problem_mark=event.start_mark,
-            )
-        if any(
-            "\ud800" <= letter <= "\udfff"
-            for letter in getattr(event, "value", None) or ""
-        ):
-            raise yaml.MarkedYAMLError(
-                problem="a word must be Unicode text", problem_mark=event.start_mark
-            )
+            raise _error(f"tag {event.tag} must not be used", event)
+        text = getattr(event, "value", None) or ""
+        # Escapes may write lone surrogates, which cannot be encoded as UTF-8.
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise _error("text must be Unicode", event)
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            problem = f"nesting must not exceed {MAX_DEPTH} levels"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise _error(f"nesting must not exceed {MAX_DEPTH} levels", event)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -51,26 +51,25 @@ class _StrictLoader(yaml.SafeLoader):
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(
-                    problem="a key must be a word", problem_mark=key_node.start_mark
-                )
+                raise _error("a key must be text", key_node)
             key = key_node.value
             if key in mapping:
-                problem = f"key {key!r} must appear once, got it twice"
-                raise yaml.MarkedYAMLError(
-                    problem=problem, problem_mark=key_node.start_mark
-                )
+                raise _error(f"key {key!r} must appear once, got it twice", key_node)
             mapping[key] = self.construct_object(value_node, deep=deep)  # type: ignore[no-untyped-call]
         return mapping
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Quotes every word that either YAML 1.1 or the strict loader would take for something else; no aliases."""
+    """Dumper without aliases.
+
+    It quotes text that YAML 1.1 or the strict loader would read as another type.
+    """
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
 
+# The scalars of YAML 1.2's core schema: tag, pattern, possible first characters.
 for _tag, _pattern, _first in (
     ("null", r"~|null|", ["~", "n", ""]),
     ("bool", r"true|false", ["t", "f"]),
@@ -81,8 +80,8 @@ for _tag, _pattern, _first in (
         list("-+.0123456789"),
     ),
 ):
-    for _kind in (_StrictLoader, _PlainDumper):
-        _kind.add_implicit_resolver(
+    for _class in (_StrictLoader, _PlainDumper):
+        _class.add_implicit_resolver(
             f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first
         )
 for _tag, _construct in (
@@ -93,21 +92,28 @@ for _tag, _construct in (
     _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _construct)
 
 
-def _number(kind: type[int] | type[float], text: str, node: yaml.Node) -> int | float:
-    if len(text) > 40:
-        problem = f"a number must have at most 40 characters, got {len(text)}"
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-    return kind(text)
+def _number(
+    number_type: type[int] | type[float], text: str, node: yaml.Node
+) -> int | float:
+    # Python converts long decimal numbers in quadratic time.
+    if len(text) > _MAX_DIGITS:
+        raise _error(
+            f"a number must have at most {_MAX_DIGITS} characters, got {len(text)}",
+            node,
+        )
+    return number_type(text)
 
 
 def _parse(text: str, where: str) -> Any:
+    """The YAML in text; where: its file or option, for messages."""
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(
-            f"{where}{line}: YAML must be well-formed: {error.problem or error.context}."
+            f"{where}{line}: YAML must be well-formed: "
+            f"{error.problem or error.context}."
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(
@@ -118,14 +124,15 @@ def _parse(text: str, where: str) -> Any:
 def load_document(path: str | Path) -> dict[str, Any]:
     """Read one YAML mapping.
 
-    Raises: InputError naming the file (and line) when it is missing, unreadable, too large or not strict YAML.
+    Raises: InputError with file and line where it is missing, unreadable, larger than
+        1 MiB or not strict YAML.
     """
     path = Path(path)
     try:
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
+            problem = "is a folder" if path.is_dir() else "does not exist"
             raise InputError(
-                f"{path} must be a YAML file, but it {what}. Check the path."
+                f"{path} must be a YAML file, but it {problem}. Check the path."
             )
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -144,9 +151,10 @@ def load_document(path: str | Path) -> dict[str, Any]:
 
 
 def apply_overrides(document: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Return a copy of document with every `a.b=value` of overrides set; values are read as YAML.
+    """A copy of document with each override `a.b=value` applied; values are YAML.
 
-    Raises: InputError for an override without `=`, or one that descends into something that is no mapping.
+    Raises: InputError for an override without `=`, or one below a key that is not a
+        mapping.
     """
     result: dict[str, Any] = _copied(document)
     for override in overrides:
@@ -156,24 +164,24 @@ def apply_overrides(document: dict[str, Any], overrides: list[str]) -> dict[str,
             raise InputError(
                 f"--set must look like key.subkey=value, got {override[:60]!r}."
             )
+        # Sections that a recipe leaves out may be set too.
         target = result
         for depth, name in enumerate(parents):
             target = target.setdefault(name, {})
             if not isinstance(target, dict):
-                done = ".".join(parents[: depth + 1])
+                parent = ".".join(parents[: depth + 1])
                 raise InputError(
-                    f"--set {override[:60]}: {done} must be a section, got {target!r}."
+                    f"--set {override[:60]}: {parent} must be a section, got {target!r}."
                 )
         target[last] = _parse(text, f"--set {override[:60]}")
     return result
 
 
 def _copied(value: Any) -> Any:
-    return (
-        {key: _copied(item) for key, item in value.items()}
-        if isinstance(value, dict)
-        else value
-    )
+    """A copy of nested mappings; other values are shared, since they are never changed."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _copied(item) for key, item in value.items()}
 
 
 def write_document(document: dict[str, Any]) -> str:

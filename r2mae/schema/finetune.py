@@ -1,4 +1,4 @@
-"""The fine-tuning recipe: a pretrained encoder, a head on top, labels."""
+"""The fine-tuning recipe: a pretrained encoder with a head, trained on labels."""
 
 from typing import Literal
 
@@ -9,12 +9,20 @@ from r2mae.schema.section import Section
 
 
 class TuneSection(Section):
-    """What is learnt from labels, and how gently the encoder moves.
+    """`tune`: head, loss and layer-wise learning rates.
 
-    layer_decay: the learning rate of an encoder layer is this to the power of its distance from the head.
-    class_weights: "balanced" weighs a class by 1 / its training samples (mean weight of a sample: 1); a mapping
-    weighs the classes that it names, the others count 1.
-    regression: labels are numbers to predict, not classes.
+    freeze: train the head alone and keep the encoder's weights.
+    hidden: width of a hidden layer in the head; null for a linear head, or for the
+        architecture's own one.
+    dropout: probability of dropout in the head, in [0, 1).
+    layer_decay: layer-wise learning-rate decay. An encoder layer's learning rate is
+        multiplied by this to the power of its distance from the head; 1 for none.
+    label_smoothing: share of the target spread over all classes, in [0, 1).
+    class_weights: weights of classes in the loss. "balanced" is inverse class frequency,
+        with a mean of 1 over samples. A mapping sets classes by name, others have 1.
+    num_classes: expected number of classes, checked against the training labels; null
+        for no check.
+    regression: the labels are numbers to predict, not classes.
     """
 
     freeze: bool = False
@@ -45,13 +53,18 @@ class TuneSection(Section):
             or self.label_smoothing
         ):
             raise ValueError(
-                "must not have class_weights, num_classes or label_smoothing with regression, got one."
+                "must not have class_weights, num_classes or label_smoothing with "
+                "regression, got one."
             )
         return self
 
 
 class RepeatSection(Section):
-    """How many runs one command makes: seeds from the recipe's own upwards, times numbers of labels a class."""
+    """`repeat`: the runs of one command, one for each seed and number of labels.
+
+    seeds: number of seeds, counted up from the recipe's seed.
+    labels_per_class: numbers of labelled training samples per class; "all" for all.
+    """
 
     seeds: int = Field(default=1, ge=1, le=1000)
     labels_per_class: tuple[int | Literal["all"], ...] = Field(
@@ -73,27 +86,33 @@ class RepeatSection(Section):
 
 
 class FinetuneRecipe(Recipe[DataT, ModelT]):
-    """One file = one table: a run for every seed and every number of labels."""
+    """A fine-tuning recipe: one run for each seed and number of labels.
+
+    tune, repeat: see their sections. Other keys as in `Recipe`.
+    """
 
     task: Literal["finetune"]
     tune: TuneSection = TuneSection()
     repeat: RepeatSection = RepeatSection()
 
     @model_validator(mode="after")
-    def _check_seeds(self) -> "FinetuneRecipe[DataT, ModelT]":
+    def _check_runs(self) -> "FinetuneRecipe[DataT, ModelT]":
         if self.tune.regression and self.repeat.labels_per_class != ("all",):
             raise ValueError(
-                "repeat.labels_per_class must be [all] with tune.regression, since numbers have no classes, "
-                f"got {list(self.repeat.labels_per_class)}."
+                "repeat.labels_per_class must be [all] with tune.regression, since "
+                f"numbers have no classes, got {list(self.repeat.labels_per_class)}."
             )
         if self.seed + self.repeat.seeds - 1 > MAX_SEED:
             raise ValueError(
-                f"repeat.seeds must end at {MAX_SEED}, got {self.repeat.seeds} from {self.seed}."
+                f"repeat.seeds must end at {MAX_SEED}, "
+                f"got {self.repeat.seeds} from {self.seed}."
             )
+        # A data section without augmentation mixes no samples.
         augment = getattr(self.data, "augment", None)
         if augment is not None and augment.mixes and self.per_device_samples % 2:
             raise ValueError(
-                "batch.per_device_samples must be even where mixup or cutmix pairs neighbours, "
-                f"got {self.per_device_samples}. Use {self.per_device_samples + 1}, or set both to 0."
+                "batch.per_device_samples must be even where mixup or cutmix pairs "
+                f"neighbours, got {self.per_device_samples}. "
+                f"Use {self.per_device_samples + 1}, or set both to 0."
             )
         return self

@@ -1,6 +1,7 @@
-"""The mask section: a law written as YAML, read into the law object itself."""
+"""The `mask` section: the mask-ratio law in YAML, read as the objects of `r2mae.law`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -26,16 +27,19 @@ from r2mae.law import (
     distribution_to_dict,
     schedule_to_dict,
 )
+from r2mae.law.schedule import Ramp
 from r2mae.schema.section import Section
 
 
 def _only_key(value: Any) -> str | None:
-    """The tag of `{uniform: {...}}`, or None when the value has not exactly one key."""
+    """The name in `{uniform: {...}}`; None unless there is exactly one key."""
     if isinstance(value, Mapping):
         return str(next(iter(value))) if len(value) == 1 else None
     return type(value).__name__.removeprefix("_").lower()
 
 
+# One section for each name of a distribution or schedule. Its only key is the name, and
+# the value is built by the class in r2mae.law, which checks its own fields.
 class _Fixed(Section):
     fixed: FixedRatio
 
@@ -64,6 +68,7 @@ class _Mixture(Section):
 
 
 def _unwrap(tagged: Section) -> Any:
+    """The value of a section with one key."""
     return getattr(tagged, next(iter(type(tagged).model_fields)))
 
 
@@ -90,22 +95,16 @@ class _RampFields(Section):
     end: float = 1.0
 
 
-class _Linear(Section):
-    linear: _RampFields
+def _build_ramp(schedule: type[Ramp], fields: _RampFields) -> Any:
+    return schedule(_distribution(fields.to), fields.start, fields.end)
 
-    @field_validator("linear", mode="after")
-    @classmethod
-    def _build(cls, fields: _RampFields) -> Any:
-        return LinearSchedule(_distribution(fields.to), fields.start, fields.end)
+
+class _Linear(Section):
+    linear: Annotated[_RampFields, AfterValidator(partial(_build_ramp, LinearSchedule))]
 
 
 class _Cosine(Section):
-    cosine: _RampFields
-
-    @field_validator("cosine", mode="after")
-    @classmethod
-    def _build(cls, fields: _RampFields) -> Any:
-        return CosineSchedule(_distribution(fields.to), fields.start, fields.end)
+    cosine: Annotated[_RampFields, AfterValidator(partial(_build_ramp, CosineSchedule))]
 
 
 class _StepwiseFields(Section):
@@ -123,7 +122,7 @@ class _Stepwise(Section):
 
 
 def _distribution(value: Any) -> RatioDistribution:
-    """What `Ratio` holds after validation, under the name the type checker knows."""
+    """A validated `Ratio` with its actual type, which mypy cannot see."""
     distribution: RatioDistribution = value
     return distribution
 
@@ -139,7 +138,19 @@ Schedule = Annotated[
 
 
 class MaskSection(Section):
-    """Which positions are hidden: how many (the law) and which (the pattern)."""
+    """`mask`: how many positions are masked, and which.
+
+    ratio: distribution of the mask ratio, a fraction in (0, 1). One of fixed, uniform,
+        beta, truncated_normal and mixture, with the fields of their classes in
+        `r2mae.law`.
+    levels: number of equally likely ratios that stand for the distribution. Fewer means
+        fewer tensor shapes to compile; 8 keeps the mean close.
+    scope: "step" for one ratio per step, the same on all devices, which keeps their work
+        equal; "sample" for one ratio per sample.
+    pattern: "random" positions, or "block" for rectangles.
+    schedule: change of the distribution during training, one of linear, cosine and
+        stepwise; null for none.
+    """
 
     ratio: Ratio
     levels: int = Field(default=8, ge=1, le=64)
@@ -154,4 +165,5 @@ class MaskSection(Section):
         return MaskLaw(_distribution(self.ratio), self.levels, self.scope, schedule)
 
 
+# `_MixtureFields` is defined after `_Mixture`, because it holds distributions itself.
 _Mixture.model_rebuild()

@@ -1,4 +1,4 @@
-"""What recipes of every task and modality share: sections, and what follows from them."""
+"""Sections that recipes of all tasks and modalities share, and derived values."""
 
 from typing import Any, Generic, Literal, TypeVar
 
@@ -6,19 +6,34 @@ from pydantic import Field, model_validator
 
 from r2mae.schema.section import Section, exactly_one
 
+# Upper bounds that only typing errors exceed.
 HUGE = 1 << 40
 MAX_SEED = (1 << 31) - 1
 
 
 class BatchSection(Section):
-    """Samples an optimizer step takes in all, and samples one device takes at a time."""
+    """`batch`: batch sizes, in samples.
+
+    global_samples: per optimizer step, over all devices.
+    per_device_samples: per device and micro-batch. Gradients are accumulated until
+        global_samples are reached. null: no accumulation.
+    """
 
     global_samples: int = Field(ge=1, le=1 << 24)
     per_device_samples: int | None = Field(default=None, ge=1, le=1 << 24)
 
 
 class OptimizerSection(Section):
-    """AdamW. Exactly one of lr and lr_per_256_samples; biases, norms and tokens are never decayed."""
+    """`optimizer`: AdamW.
+
+    lr: peak learning rate.
+    lr_per_256_samples: peak learning rate for a global batch of 256 samples, scaled
+        linearly with batch.global_samples. Set exactly one of the two.
+    weight_decay: of weights; biases, norms and learned tokens have none.
+    betas: decay rates of the moments. The second is 0.95, as is usual for MAE.
+    eps: added to the denominator.
+    clip_norm: maximum norm of the gradient; null for no clipping.
+    """
 
     lr: float | None = Field(default=None, gt=0, le=10)
     lr_per_256_samples: float | None = Field(default=None, gt=0, le=10)
@@ -36,7 +51,13 @@ class OptimizerSection(Section):
 
 
 class ScheduleSection(Section):
-    """How long to train (exactly one unit) and how the learning rate runs."""
+    """`schedule`: length of training and learning-rate schedule.
+
+    epochs, steps, samples, tokens: length of training; set exactly one.
+    warmup_epochs, warmup_steps: length of the linear warmup; set at most one.
+    decay: of the learning rate after the warmup.
+    final_lr_fraction: last learning rate as a fraction of the peak, in [0, 1].
+    """
 
     epochs: float | None = Field(default=None, gt=0, le=1e9)
     steps: int | None = Field(default=None, ge=1, le=HUGE)
@@ -58,7 +79,20 @@ class ScheduleSection(Section):
 
 
 class HardwareSection(Section):
-    """Where to run. May differ when a run is continued; what is learnt does not depend on it."""
+    """`hardware`: where and how to run.
+
+    It may change when a run is continued; the batches and masks do not depend on it.
+
+    accelerator: "auto" is a GPU where there is one.
+    nodes: number of machines.
+    devices: processes per machine, one per GPU.
+    precision: "32-true", or "bf16-mixed" for automatic mixed precision.
+    strategy: of Lightning; "ddp" replicates the model on each device.
+    compile: use torch.compile.
+    deterministic: use deterministic algorithms only; slower.
+    workers: data loader processes per device; 0 loads in the training process.
+    timeout_seconds: for which ranks wait for one that does not respond.
+    """
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     nodes: int = Field(default=1, ge=1, le=4096)
@@ -68,23 +102,34 @@ class HardwareSection(Section):
     compile: bool = False
     deterministic: bool = False
     workers: int = Field(default=0, ge=0, le=256)
-    timeout_seconds: int = Field(
-        default=1800, ge=10, le=86400
-    )  # that ranks wait for one that does not answer
+    timeout_seconds: int = Field(default=1800, ge=10, le=86400)
+
+    @property
+    def replicas(self) -> int:
+        """Number of training processes, over all machines."""
+        return self.nodes * self.devices
 
 
 class WatchSection(Section):
-    """Measurements on held-out samples, every `every_steps` steps and at the end."""
+    """`watch`: measurements on held-out samples during training.
+
+    every_steps: steps between measurements; null for a tenth of training. The last
+        step is always measured.
+    samples: number of held-out samples to use, at most.
+    """
 
     every_steps: int | None = Field(default=None, ge=1, le=HUGE)
     samples: int = Field(default=1000, ge=8, le=1 << 20)
 
 
 class TrainingSection(Section):
-    """What a step does whose loss or gradient is not finite: its update is never made.
+    """`training`: response to a loss or gradient that is not finite.
 
-    on_nonfinite: "stop" ends training with the weights before the step, "skip" goes on with the next one until
-        more than max_skipped_steps were skipped.
+    The update of such a step is never applied.
+
+    on_nonfinite: "stop" ends training with the weights before the step; "skip" continues
+        with the next step.
+    max_skipped_steps: with "skip", training ends when more steps were skipped.
     """
 
     on_nonfinite: Literal["stop", "skip"] = "stop"
@@ -92,7 +137,11 @@ class TrainingSection(Section):
 
 
 class CheckpointSection(Section):
-    """How often the whole state is saved; the last two and the best are kept."""
+    """`checkpoint`: the complete training state; the last two and the best are kept.
+
+    every_steps: steps between checkpoints; null for a tenth of training. The last step
+        is always saved.
+    """
 
     every_steps: int | None = Field(default=None, ge=1, le=HUGE)
 
@@ -102,7 +151,15 @@ ModelT = TypeVar("ModelT", bound=Section)
 
 
 class Recipe(Section, Generic[DataT, ModelT]):
-    """One file, nothing inherited."""
+    """One recipe file.
+
+    task: "pretrain" or "finetune".
+    modality: name of the wing that reads data and builds models.
+    seed: of weights, masks, order of samples and augmentation.
+    data, model: sections of the modality.
+    batch, optimizer, schedule, watch, checkpoint, training, hardware: see their sections.
+    log: where metrics are written: "csv", "wandb" or both.
+    """
 
     task: str
     modality: str
@@ -120,35 +177,36 @@ class Recipe(Section, Generic[DataT, ModelT]):
 
     @model_validator(mode="after")
     def _check(self) -> "Recipe[DataT, ModelT]":
-        replicas = self.hardware.nodes * self.hardware.devices
+        replicas = self.hardware.replicas
         total, each = self.batch.global_samples, self.batch.per_device_samples
         if total % replicas:
             raise ValueError(
-                f"batch.global_samples must be divisible by hardware.nodes * hardware.devices = {replicas}, "
-                f"got {total}. {_nearest(total, replicas)}"
+                "batch.global_samples must be divisible by hardware.nodes * "
+                f"hardware.devices = {replicas}, got {total}. {_nearest(total, replicas)}"
             )
         if each is not None and total % (replicas * each):
             raise ValueError(
-                f"batch.global_samples must be divisible by {replicas} devices * batch.per_device_samples = "
-                f"{replicas * each}, got {total}. {_nearest(total, replicas * each)}"
+                f"batch.global_samples must be divisible by {replicas} devices * "
+                f"batch.per_device_samples = {replicas * each}, got {total}. "
+                f"{_nearest(total, replicas * each)}"
             )
         return self
 
     @property
     def per_device_samples(self) -> int:
-        """Samples one device takes at a time."""
-        replicas = self.hardware.nodes * self.hardware.devices
-        return self.batch.per_device_samples or self.batch.global_samples // replicas
+        """Samples per device and micro-batch."""
+        per_device = self.batch.per_device_samples
+        return per_device or self.batch.global_samples // self.hardware.replicas
 
     @property
     def accumulation(self) -> int:
-        """Micro-batches a device adds up before the optimizer steps."""
-        replicas = self.hardware.nodes * self.hardware.devices
-        return self.batch.global_samples // (replicas * self.per_device_samples)
+        """Micro-batches per device and optimizer step (gradient accumulation)."""
+        micro_batch = self.hardware.replicas * self.per_device_samples
+        return self.batch.global_samples // micro_batch
 
     @property
     def peak_lr(self) -> float:
-        """The learning rate after warm-up, scaled to the global batch where the recipe asks for it."""
+        """The learning rate after the warmup, scaled where lr_per_256_samples is set."""
         per_256 = self.optimizer.lr_per_256_samples
         return self.optimizer.lr or (per_256 or 0.0) * self.batch.global_samples / 256
 
@@ -161,5 +219,5 @@ AnyRecipe = Recipe[Any, Any]
 
 
 def recipe_document(recipe: AnyRecipe) -> dict[str, Any]:
-    """The resolved recipe, defaults filled in, as a plain mapping that `parse_recipe` reads back."""
+    """The recipe with all defaults, as a mapping that `parse_recipe` reads back."""
     return recipe.model_dump(mode="json")

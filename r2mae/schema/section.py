@@ -1,4 +1,4 @@
-"""The strict base of every recipe section, and pydantic's findings said in one line."""
+"""The base class of recipe sections, and validation errors in one line."""
 
 import dataclasses
 import json
@@ -14,7 +14,10 @@ from r2mae.errors import InputError, did_you_mean
 
 
 class Section(BaseModel):
-    """A frozen recipe section: unknown keys, words for numbers, infinities are refused."""
+    """A frozen section of a recipe or card.
+
+    Unknown keys, text in place of numbers, and infinities are errors.
+    """
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False
@@ -24,59 +27,80 @@ class Section(BaseModel):
 SectionT = TypeVar("SectionT", bound=Section)
 
 
-def validate(kind: type[SectionT], document: Mapping[str, Any], where: str) -> SectionT:
-    """Turn a mapping into a section.
+def validate(
+    section: type[SectionT], document: Mapping[str, Any], where: str
+) -> SectionT:
+    """Validate a mapping as a section.
 
-    Raises: InputError with the first mistake as `<where>: <dotted.key> must <rule>, got <value>. <remedy>`.
+    where: the file, for messages.
+
+    Raises: InputError with the first error as
+        `<where>: <dotted.key> must <rule>, got <value>. <remedy>`.
     """
     try:
-        # JSON mode: strict about types, yet lists may become tuples and mappings dataclasses.
-        return kind.model_validate_json(json.dumps(document))
+        # JSON mode is strict about types, yet lists may become tuples and mappings
+        # dataclasses.
+        return section.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        # A misspelt key shows up twice (unknown here, missing there): the unknown one explains both.
-        findings = sorted(
-            error.errors(), key=lambda finding: finding["type"] not in _UNKNOWN_KEY
+        # A misspelt key gives two errors, an unknown and a missing key. The unknown one
+        # explains both.
+        errors = sorted(
+            error.errors(), key=lambda details: details["type"] not in _UNKNOWN_KEY
         )
-        raise InputError(f"{where}: {_sentence(findings[0], document, kind)}") from None
+        message = _error_message(errors[0], document, section)
+        raise InputError(f"{where}: {message}") from None
     except ValueError as error:
         raise InputError(f"{where}: numbers must be finite, got {error}.") from None
 
 
 def exactly_one(section: Section, *names: str) -> None:
-    """Raise ValueError unless exactly one of the named fields is set; for model validators."""
-    given = [name for name in names if getattr(section, name) is not None]
-    if len(given) != 1:
+    """Raise ValueError unless exactly one of the named fields is set.
+
+    For model validators.
+    """
+    present = [name for name in names if getattr(section, name) is not None]
+    if len(present) != 1:
         rule = f"set exactly one of {', '.join(names)}"
-        raise ValueError(f"must {rule}, got {' and '.join(given) or 'none'}.")
+        raise ValueError(f"must {rule}, got {' and '.join(present) or 'none'}.")
 
 
-def _sentence(
-    finding: ErrorDetails, document: Mapping[str, Any], kind: type[Section]
+def _error_message(
+    details: ErrorDetails, document: Mapping[str, Any], section: type[Section]
 ) -> str:
-    path = _path(finding, document)
+    """An error of pydantic as `<dotted.key> must <rule>, got <value>. <remedy>`."""
+    path = _path(details, document)
     dotted = ".".join(path)
-    kind_of_error, context = finding["type"], finding.get("ctx", {})
-    if kind_of_error in _UNKNOWN_KEY:
-        where = ".".join(path[:-1]) or "the document"
-        return f"{dotted} must be a key of {where}. {did_you_mean(path[-1], _known_keys(kind, path[:-1]))}".rstrip()
-    if kind_of_error == "missing":
+    error_type, context = details["type"], details.get("ctx", {})
+    if error_type in _UNKNOWN_KEY:
+        parent = ".".join(path[:-1]) or "the document"
+        remedy = did_you_mean(path[-1], _allowed_keys(section, path[:-1]))
+        return f"{dotted} must be a key of {parent}. {remedy}".rstrip()
+    if error_type == "missing":
         return f"{dotted} must be given, got nothing."
-    if kind_of_error in ("value_error", "assertion_error"):
-        message = str(context.get("error", finding["msg"]))
+    if error_type in ("value_error", "assertion_error"):
+        # A validator of a section names the key itself, or starts with "must".
+        message = str(context.get("error", details["msg"]))
         glue = "" if not dotted else " " if message.startswith("must ") else "."
         return f"{dotted}{glue}{message}"
-    if kind_of_error == "union_tag_invalid":
+    value = shown(details["input"])
+    if error_type == "union_tag_invalid":
         tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+        rule = f"be a mapping with one of {', '.join(tags)}"
         remedy = did_you_mean(context["tag"], tags)
-        return f"{dotted} must be a mapping with one of {', '.join(tags)}, got {shown(finding['input'])}. {remedy}"
-    return f"{dotted} must {_rule(kind_of_error, context, finding['msg'])}, got {shown(finding['input'])}.{_hint(finding)}"
+        return f"{dotted} must {rule}, got {value}. {remedy}"
+    rule = _rule(error_type, context, details["msg"])
+    return f"{dotted} must {rule}, got {value}.{_remedy(details)}"
 
 
-def _path(finding: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
-    """The location as a user wrote it: union tags that pydantic inserts are not keys of the document."""
+def _path(details: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
+    """The keys that lead to an error, as the user wrote them.
+
+    pydantic inserts tags of unions, which are not keys of the document.
+    """
+    # A part that is not in the document is a tag, unless it is the key that is missing.
     path: list[str] = []
     here: Any = document
-    parts = finding["loc"]
+    parts = details["loc"]
     for position, part in enumerate(parts):
         if isinstance(part, int):
             path.append(str(part))
@@ -88,7 +112,7 @@ def _path(finding: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
         elif isinstance(here, Mapping) and part in here:
             path.append(part)
             here = here[part]
-        elif position == len(parts) - 1 and finding["type"] in (
+        elif position == len(parts) - 1 and details["type"] in (
             "missing",
             *_UNKNOWN_KEY,
         ):
@@ -96,38 +120,38 @@ def _path(finding: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
     return path
 
 
-def _known_keys(kind: type[Section], path: list[str]) -> list[str]:
-    """The keys that the section at path allows, found by walking the annotations."""
-    here: list[Any] = [kind]
+def _allowed_keys(section: type[Section], path: list[str]) -> list[str]:
+    """The keys of the section at path, read from the type annotations."""
+    types: list[Any] = [section]
     for part in path:
-        if part.isdigit():  # an item of a list: its arms are already here
+        if part.isdigit():  # an item of a list, whose types are already unpacked
             continue
-        inside = [_fields(arm).get(part) for arm in here]
-        here = [
-            arm
-            for annotation in inside
-            if annotation is not None
-            for arm in _arms(annotation)
-        ]
-    return [name for arm in here for name in _fields(arm)]
+        annotations = [_fields(item).get(part) for item in types]
+        types = []
+        for annotation in annotations:
+            if annotation is not None:
+                types += _member_types(annotation)
+    return [name for item in types for name in _fields(item)]
 
 
-def _fields(kind: Any) -> dict[str, Any]:
-    if hasattr(kind, "model_fields"):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    return (
-        {field.name: field.type for field in dataclasses.fields(kind)}
-        if dataclasses.is_dataclass(kind)
-        else {}
-    )
+def _fields(item: Any) -> dict[str, Any]:
+    """Field -> annotation of a section or dataclass; empty for other types."""
+    if hasattr(item, "model_fields"):
+        return {name: field.annotation for name, field in item.model_fields.items()}
+    if dataclasses.is_dataclass(item):
+        return {field.name: field.type for field in dataclasses.fields(item)}
+    return {}
 
 
-def _arms(annotation: Any) -> list[Any]:
-    """The classes that a (nested) union or Annotated annotation may hold."""
+def _member_types(annotation: Any) -> list[Any]:
+    """The classes in a (nested) union, generic or Annotated annotation."""
     inner = typing.get_args(annotation)
-    return [arm for item in inner for arm in _arms(item)] if inner else [annotation]
+    if not inner:
+        return [annotation]
+    return [member for item in inner for member in _member_types(item)]
 
 
+# The error types of pydantic, and the rules that they stand for.
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 _RULES = {
     "greater_than": "be greater than {gt}",
@@ -142,50 +166,47 @@ _RULES = {
     "float_type": "be a number",
     "finite_number": "be finite",
     "bool_type": "be true or false",
-    "string_type": "be a word",
+    "string_type": "be text",
     "tuple_type": "be a list",
     "list_type": "be a list",
     "union_tag_not_found": "be a mapping with one key",
 }
+_NOT_A_SECTION = (
+    "model_type",
+    "model_attributes_type",
+    "dataclass_type",
+    "dict_type",
+)
 
 
-def _rule(kind_of_error: str, context: Mapping[str, Any], fallback: str) -> str:
-    if kind_of_error in _RULES:
-        return _RULES[kind_of_error].format(**context)
-    if kind_of_error in (
-        "model_type",
-        "model_attributes_type",
-        "dataclass_type",
-        "dict_type",
-    ):
+def _rule(error_type: str, context: Mapping[str, Any], fallback: str) -> str:
+    """The rule that a value breaks, to follow "must"."""
+    if error_type in _RULES:
+        return _RULES[error_type].format(**context)
+    if error_type in _NOT_A_SECTION:
         return "be a section of keys"
     return fallback[:1].lower() + fallback[1:]
 
 
-def _hint(finding: ErrorDetails) -> str:
-    value, context = finding["input"], finding.get("ctx", {})
-    if finding["type"] == "literal_error" and isinstance(value, str):
-        known = [
-            word.strip("' ")
-            for word in context["expected"].replace(" or ", ",").split(",")
-        ]
-        near = did_you_mean(value, known)
-        return f" {near}" if near.startswith("Did") else ""
-    bound = context.get("lt", context.get("le"))
-    is_percent = (
-        finding["loc"][-1] != "eps"
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and bound == 1
-        and 1 < value <= 100
-    )
-    return (
-        f" Ratios are fractions; did you mean {value / 100:.2f}?" if is_percent else ""
-    )
+def _remedy(details: ErrorDetails) -> str:
+    """A similar choice, or the fraction where a percentage was written; else empty."""
+    value, context = details["input"], details.get("ctx", {})
+    if details["type"] == "literal_error" and isinstance(value, str):
+        choices = context["expected"].replace(" or ", ",").split(",")
+        similar = did_you_mean(value, [choice.strip("' ") for choice in choices])
+        # The rule of a literal lists all choices already.
+        return f" {similar}" if similar.startswith("Did") else ""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return ""
+    # A field below 1 is a ratio, apart from the optimizer's eps.
+    is_ratio = context.get("lt", context.get("le")) == 1 and details["loc"][-1] != "eps"
+    if is_ratio and 1 < value <= 100:
+        return f" Ratios are fractions; did you mean {value / 100:.2f}?"
+    return ""
 
 
 def shown(value: Any) -> str:
-    """A value as one short word for a message."""
+    """A value as JSON for a message, shortened to 60 characters."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     text = json.dumps(value, ensure_ascii=False, default=str)

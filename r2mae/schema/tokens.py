@@ -1,4 +1,4 @@
-"""Sections that models over tokens share: what is hidden of a sequence, and a transformer's shape."""
+"""Sections for models of token sequences: the mask, and the size of a transformer."""
 
 from typing import Any, Literal
 
@@ -12,10 +12,13 @@ HUGE_LENGTH = 1 << 20
 
 
 class TokenMask(MaskSection):
-    """Which tokens are hidden, and what stands in their places.
+    """`mask` of token sequences: which tokens are masked, and by what they are replaced.
 
-    pattern: "random" tokens, whole "word"s, or "span"s of mean length 3.
-    replacement: shares of hidden tokens that become [MASK], and another token; the rest stay as they are.
+    ratio: as in `MaskSection`; default uniform on [0.15, 0.4], from BERT's ratio upwards.
+    pattern: "random" tokens, whole "word"s, or "span"s of mean length 3 tokens.
+    replacement: shares of masked tokens that become [MASK] and that become a random
+        token; the rest are unchanged. The default is BERT's.
+    Other keys as in `MaskSection`.
     """
 
     ratio: Ratio = Field(default_factory=lambda: UniformRatio(0.15, 0.4))  # type: ignore[assignment]
@@ -30,19 +33,27 @@ class TokenMask(MaskSection):
             or self.replacement[0] == 0
         ):
             raise ValueError(
-                f"replacement must be two shares of sum 1 at most, got {list(self.replacement)}."
+                "replacement must be two shares with a sum of at most 1, the first "
+                f"above 0, got {list(self.replacement)}."
             )
         return self
 
 
 class TransformerEncoder(Section):
-    """A transformer as transformers configures it.
+    """A transformer encoder of the transformers library.
 
-    encoder, width, depth, heads, hidden (of the MLP), dropout: null leaves them to transformers' own defaults, or to
-        what `init_from` has.
-    config: other entries of transformers' configuration.
-    init_from: a run, or the folder or hub id of a masked language model of transformers.
-    pooling: how tokens become a text's features.
+    null leaves a size to the default of transformers, or to the model of init_from.
+
+    encoder: architecture.
+    width: embedding dimension, a multiple of heads.
+    depth: number of layers.
+    heads: attention heads per layer.
+    hidden: width of the MLP's hidden layer.
+    dropout: probability of dropout, in [0, 1).
+    config: other entries of the transformers configuration.
+    init_from: pretrained weights: a run, or the folder or hub id of a masked language
+        model of transformers. null for random weights.
+    pooling: features of a sequence: "mean" over its tokens, or its "cls" token.
     """
 
     encoder: Literal["modernbert", "bert", "roberta"] = "modernbert"

@@ -1,6 +1,9 @@
-"""The few matrices that every masked covariance is a combination of, diagonal together or dense.
+"""The matrices that every masked covariance is a linear combination of.
 
-B: matrices in the basis  d: features. A resolvent Q is inv(sum_i coefs_i B_i + eps I), complex where coefs or eps are.
+`DiagonalBasis` holds matrices that share eigenvectors, `DenseBasis` any others.
+
+B: matrices in the basis  d: features. A resolvent is
+Q = inv(sum_i coefs_i B_i + eps I); it is complex where coefs or eps are.
 """
 
 from typing import Any, Protocol
@@ -8,16 +11,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = NDArray[Any]  # float64 or complex128
+Floats = NDArray[np.float64]
 
 
 class Basis(Protocol):
-    """What the equations ask of the matrices B_1 .. B_B, each (d, d), symmetric and positive semi-definite."""
+    """Operations on B_1 .. B_B, each (d, d), symmetric and positive semi-definite."""
 
     dim: int
 
     def inverse(self, coefs: Array, eps: complex) -> Array:
-        """Q for coefs (B,)."""
+        """The resolvent Q for coefs (B,), in the form that the other methods take."""
 
     def traces(self, inverse: Array) -> Array:
         """tr(B_i Q), (B,)."""
@@ -33,7 +37,10 @@ class Basis(Protocol):
 
 
 class DiagonalBasis:
-    """Matrices that share eigenvectors, as (B, d) eigenvalues; vectors are in that frame. O(B^2 d) a call."""
+    """Matrices that share eigenvectors, given by their eigenvalues (B, d).
+
+    Vectors are in the frame of the eigenvectors. A call costs O(B^2 d).
+    """
 
     def __init__(self, eigenvalues: Array) -> None:
         self.eigenvalues = eigenvalues
@@ -61,7 +68,10 @@ class DiagonalBasis:
 
 
 class DenseBasis:
-    """Any matrices, (B, d, d). One inverse and 2 B products of d x d matrices a call."""
+    """Any matrices, (B, d, d).
+
+    A call costs at most one inverse or 2 B products of d x d matrices.
+    """
 
     def __init__(self, matrices: Array) -> None:
         self.matrices = matrices
@@ -74,18 +84,17 @@ class DenseBasis:
 
     def traces(self, inverse: Array) -> Array:
         """tr(B_i Q), (B,)."""
-        return np.asarray(
-            np.einsum("bij,ij->b", self.matrices, inverse)
-        )  # Q and B_i are symmetric
+        # Q and B_i are symmetric, so the trace of a product is a sum over entries.
+        return np.asarray(np.einsum("bij,ij->b", self.matrices, inverse))
 
     def pair_traces(self, left: Array, right: Array) -> Array:
         """tr(B_i Q B_j P), (B, B)."""
         first = self.matrices @ left
+        # One resolvent paired with itself is the common case: save half the products.
         second = first if right is left else self.matrices @ right
         size = len(self.matrices)
-        return np.asarray(
-            first.reshape(size, -1) @ second.transpose(0, 2, 1).reshape(size, -1).T
-        )
+        transposed = second.transpose(0, 2, 1).reshape(size, -1)
+        return np.asarray(first.reshape(size, -1) @ transposed.T)
 
     def solve(self, inverse: Array, vector: Array) -> Array:
         """Q v, (d,)."""

@@ -1,9 +1,14 @@
-"""The deterministic equivalent of ridge regression on rows of several classes, at one resolvent or between two.
+"""The deterministic equivalent of ridge regression on rows of several classes.
 
-C: classes of rows  B: matrices of the basis  d: features
+A resolvent and a product of two resolvents of a random matrix concentrate; this module
+solves for their limits.
 
-A class c has rows with second moment M_c = sum_i moments[c, i] B_i, cross moment with the response
-sum_i crosses[c, i] B_i b and response second moment responses[c]; a share weights[c] of the N rows belongs to it.
+C: classes of rows  B: matrices of the basis  d: features  N: rows
+
+The rows of a class c have second moment M_c = sum_i moments[c, i] B_i, cross moment with
+the response sum_i crosses[c, i] B_i b, and response second moment responses[c]. A share
+weights[c] of the N rows belongs to it.
+
 Source: docs/theory.md, "The equations".
 """
 
@@ -13,18 +18,16 @@ import numpy as np
 
 from r2mae.theory.basis import Array, Basis
 
-_TOLERANCE = 1e-12
+_TOLERANCE = 1e-12  # relative residual at which the fixed point counts as solved
+_ACCEPTABLE = 1e-5  # residual that is still a solution where rounding stops progress
 _MAX_ITERATIONS = 2000
-_PATIENCE = (
-    200  # iterations without halving the residual: as far as rounding lets it go
-)
-_ROUNDING = 1e-5
-_MOST_GROWTH = 1024.0
+_PATIENCE = 200  # iterations without halving the residual before giving up
+_MAX_GROWTH = 1024.0
 
 
 @dataclass(frozen=True)
 class RowClasses:
-    """What the rows that train are made of; see above. All float64."""
+    """The moments of the rows that train, by class; see above. All float64."""
 
     weights: Array  # (C,) sum to 1
     moments: Array  # (C, B)
@@ -34,14 +37,97 @@ class RowClasses:
 
 @dataclass(frozen=True)
 class Resolvent:
-    """inv(H + penalty + s I) in expectation, H the sample second moment of the training rows.
+    """Expectation of inv(H + penalty + s I), H the sample second moment of the rows."""
 
-    kappa: (C,), how much less a class weighs because its rows are fitted.
+    inverse: Array  # Q, in the form of the basis
+    kappa: Array  # (C,) factor by which fitting a class reduces its weight
+    unknowns: Array  # (B,) tr(B_i Q)
+
+
+@dataclass(frozen=True)
+class _Iterate:
+    """The fixed-point map unknowns -> tr(B_i Q), evaluated at one point."""
+
+    unknowns: Array  # (B,) where
+    kappa: Array  # (C,)
+    inverse: Array
+    traces: Array  # (B,) value of the map
+    residual: float  # relative distance of value and point
+
+
+@dataclass(frozen=True)
+class _FixedPoint:
+    """kappa_c = offset + tr(M_c Q) / N.
+
+    Q = inv(sum_c w_c M_c / kappa_c + sum_i penalty_i B_i + eps I).
     """
 
-    inverse: Array
-    kappa: Array
-    unknowns: Array  # (B,) tr(B_i Q)
+    basis: Basis
+    classes: RowClasses
+    num_rows: float
+    offset: float
+    eps: complex
+    penalty: Array
+
+    def default_start(self) -> Array:
+        """Unknowns (B,) at kappa = 1."""
+        coefs = self.classes.weights @ self.classes.moments + self.penalty
+        return self.basis.traces(self.basis.inverse(coefs, self.eps))
+
+    def evaluate(self, unknowns: Array) -> _Iterate:
+        """The map at unknowns (B,)."""
+        moments, weights = self.classes.moments, self.classes.weights
+        kappa = self.offset + moments @ unknowns / self.num_rows
+        inverse = self.basis.inverse(
+            (weights / kappa) @ moments + self.penalty, self.eps
+        )
+        traces = self.basis.traces(inverse)
+        residual = float(np.abs(traces - unknowns).max() / np.abs(traces).max())
+        return _Iterate(unknowns, kappa, inverse, traces, residual)
+
+    def newton_step(self, current: _Iterate) -> _Iterate | None:
+        """The map after one Newton step; None where the step must not be taken."""
+        moments, weights = self.classes.moments, self.classes.weights
+        curvature = (moments.T * (weights / current.kappa**2)) @ moments / self.num_rows
+        slope = self.basis.pair_traces(current.inverse, current.inverse) @ curvature
+        unknowns = current.unknowns + np.linalg.solve(
+            np.eye(len(slope)) - slope, current.traces - current.unknowns
+        )
+        # Rounding may put the trace of a zero matrix slightly below 0.
+        least = -_TOLERANCE * np.abs(unknowns).max()
+        if not (np.all(unknowns.real >= least) and np.all(np.isfinite(unknowns))):
+            return None
+        step = self.evaluate(unknowns)
+        is_real = not np.iscomplexobj(current.traces)
+        if step.residual < current.residual or (is_real and np.isfinite(step.residual)):
+            return step
+        return None
+
+    def solve(self, start: Array) -> _Iterate:
+        """Iterate from unknowns (B,) to the fixed point, or as near as rounding allows.
+
+        Real residuals are convex: from above the solution Newton steps lead straight
+        down to it. From below they may leave the positive numbers; then plain steps
+        with a doubling factor lead above it.
+        """
+        current = self.evaluate(np.asarray(start))
+        best, stalled, growth = current.residual, 0, 1.0
+        for _ in range(_MAX_ITERATIONS):
+            if current.residual < _TOLERANCE or stalled > _PATIENCE:
+                break
+            step = self.newton_step(current)
+            if step is not None:
+                current, growth = step, 1.0
+            else:
+                is_real = not np.iscomplexobj(current.traces)
+                target = current.traces * growth if is_real else current.traces
+                current = self.evaluate(target)
+                growth = min(2 * growth, _MAX_GROWTH)
+            if current.residual < best / 2:
+                best, stalled = current.residual, 0
+            else:
+                stalled += 1
+        return current
 
 
 def solve_resolvent(
@@ -52,66 +138,35 @@ def solve_resolvent(
     penalty: Array | None = None,
     start: Array | None = None,
 ) -> Resolvent:
-    """Solve kappa_c = 1 + tr(M_c Q) / N with Q = inv(sum_c w_c M_c / kappa_c + sum_i penalty_i B_i + shift I).
+    """Solve the fixed-point equation of a resolvent.
 
-    shift 0 without a penalty is the ridgeless limit: with fewer rows than features it solves
-    kappa_c = tr(M_c Q) / N with Q = inv(sum_c w_c M_c / kappa_c + I), the minimum-norm solution.
-    start: unknowns of a nearby resolvent, (B,). Newton steps, and doubling ones where those leave the positive
-    numbers: for real shifts the iteration is a standard interference function in the sense of Yates 1995, so there is
-    one solution, and any large enough multiple of a point lies above it.
-    Raises: ValueError where rounding keeps both from it.
+    kappa_c = 1 + tr(M_c Q) / N with
+    Q = inv(sum_c w_c M_c / kappa_c + sum_i penalty_i B_i + shift I).
+
+    shift 0 without a penalty is ridgeless regression. With fewer rows than features it
+    solves kappa_c = tr(M_c Q) / N with Q = inv(sum_c w_c M_c / kappa_c + I), which gives
+    the minimum-norm solution.
+
+    penalty: coefficients (B,), default 0. start: unknowns (B,) of a nearby resolvent.
+    For real shifts the iteration is a standard interference function in the sense of
+    Yates 1995: there is one solution, and every large enough multiple of a point lies
+    above it.
+
+    Raises: ValueError where rounding prevents convergence.
     """
-    extra = np.zeros(classes.moments.shape[1]) if penalty is None else penalty
-    is_min_norm = shift == 0 and not np.any(extra) and num_rows < basis.dim
+    if penalty is None:
+        penalty = np.zeros(classes.moments.shape[1])
+    is_min_norm = shift == 0 and not np.any(penalty) and num_rows < basis.dim
     offset, eps = (0.0, 1.0) if is_min_norm else (1.0, shift)
-    phi, weights = classes.moments, classes.weights
-
-    def at(unknowns: Array) -> tuple[Array, Array, Array, float]:
-        kappa = offset + phi @ unknowns / num_rows
-        inverse = basis.inverse((weights / kappa) @ phi + extra, eps)
-        found = basis.traces(inverse)
-        return (
-            kappa,
-            inverse,
-            found,
-            float(np.abs(found - unknowns).max() / np.abs(found).max()),
-        )
-
-    if start is None:
-        start = basis.traces(basis.inverse(weights @ phi + extra, eps))
-    unknowns = np.asarray(start)
-    kappa, inverse, found, residual = at(unknowns)
-    is_real = not np.iscomplexobj(found)
-    best, since, growth = residual, 0, 1.0
-    for _ in range(_MAX_ITERATIONS):
-        if residual < _TOLERANCE or since > _PATIENCE:
-            break
-        curvature = (phi.T * (weights / kappa**2)) @ phi / num_rows
-        slope = basis.pair_traces(inverse, inverse) @ curvature
-        newton = unknowns + np.linalg.solve(
-            np.eye(len(found)) - slope, found - unknowns
-        )
-        # Real residuals are convex: from above the solution Newton steps lead straight down to it, from below they may
-        # leave the positive numbers; then doubling steps lead above.
-        least = -_TOLERANCE * np.abs(newton).max()  # a matrix that is 0 has trace 0
-        if np.all(newton.real >= least) and np.all(np.isfinite(newton)):
-            trial = at(newton)
-            if trial[3] < residual or (is_real and np.isfinite(trial[3])):
-                unknowns, (kappa, inverse, found, residual), growth = newton, trial, 1.0
-                best, since = (
-                    (residual, 0) if residual < best / 2 else (best, since + 1)
-                )
-                continue
-        unknowns = found * growth if is_real else found
-        growth = min(2 * growth, _MOST_GROWTH)
-        kappa, inverse, found, residual = at(unknowns)
-        best, since = (residual, 0) if residual < best / 2 else (best, since + 1)
-    if not residual < _ROUNDING:
+    equation = _FixedPoint(basis, classes, num_rows, offset, eps, penalty)
+    solution = equation.solve(equation.default_start() if start is None else start)
+    if not solution.residual < _ACCEPTABLE:
         raise ValueError(
-            f"covariance must be conditioned well enough for float64, got a fixed point missed by {residual:.0e}. "
+            "covariance must be conditioned well enough for float64, got a fixed point "
+            f"with a relative residual of {solution.residual:.0e}. "
             "Add a ridge, or shrink it towards its diagonal."
         )
-    return Resolvent(inverse, kappa, found)
+    return Resolvent(solution.inverse, solution.kappa, solution.traces)
 
 
 def mean_estimator(
@@ -130,24 +185,25 @@ def pair_moments(
     left: tuple[Resolvent, Array],
     right: tuple[Resolvent, Array],
 ) -> tuple[Array, Array]:
-    """E of b_left' B_i b_right for the estimators of two resolvents on the same rows: mean part and noise part, (B,).
+    """E of b_left' B_i b_right for two estimators on the same rows, as two parts (B,).
 
-    left, right: a resolvent and its mean estimator. Without conjugation where they are complex.
-    The per-class prediction risks r solve (I - A) r = h, A_kl = v_l tr(M_l Q M_k P) / N.
+    The first part is that of the mean estimators, the second that of their noise.
+
+    left, right: a resolvent and its mean estimator (d,). Nothing is conjugated where
+    they are complex. images: B_i b, (B, d).
     """
     (first, mean), (second, other) = left, right
-    phi = classes.moments
+    moments = classes.moments
     shares = classes.weights / (first.kappa * second.kappa)
     pairs = basis.pair_traces(first.inverse, second.inverse)
     quadratic = basis.apply(other) @ mean
-    fitted = (
-        phi @ quadratic
-        - classes.crosses @ (images @ (mean + other))
-        + classes.responses
-    )
-    # A[k, l] = shares[l] phi[l] pairs phi[k] / N: of rank B, so r is found in (B,) unknowns.
-    middle = (phi.T * shares) @ phi / num_rows
+    cross = classes.crosses @ (images @ (mean + other))
+    fitted = moments @ quadratic - cross + classes.responses
+    # The prediction risks r (C,) solve (I - A) r = fitted with
+    # A[k, l] = shares[l] moments[l] pairs moments[k] / N. A has rank B, so B unknowns
+    # are enough, however many classes there are.
+    middle = (moments.T * shares) @ moments / num_rows
     gathered = np.linalg.solve(
-        np.eye(phi.shape[1]) - middle @ pairs, phi.T @ (shares * fitted)
+        np.eye(moments.shape[1]) - middle @ pairs, moments.T @ (shares * fitted)
     )
     return quadratic, gathered @ pairs / num_rows

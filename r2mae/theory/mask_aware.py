@@ -1,19 +1,26 @@
-"""What seeing the mask is worth in the linear world: one coefficient vector a ratio, against one for all."""
+"""The value of seeing the mask: one coefficient vector per ratio, or one for all."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
 from r2mae.law import FixedRatio, MaskLaw, RatioDistribution
-from r2mae.theory.prediction import Objective, predict
+from r2mae.theory.prediction import predict
 from r2mae.theory.problem import Problem
+from r2mae.theory.setting import Options
 
 
 @dataclass(frozen=True)
 class MaskAware:
-    """Excess risks averaged over the test ratios; gain = 1 - aware / shared, a share of the shared model's risk."""
+    """Excess risks averaged over test ratios.
+
+    shared: of one coefficient vector for all ratios.
+    aware: of one coefficient vector per ratio.
+    gain: 1 - aware / shared.
+    """
 
     shared: float
     aware: float
@@ -26,39 +33,32 @@ def mask_aware(
     law: RatioDistribution | MaskLaw,
     *,
     test_mask_ratios: Sequence[float],
-    ridge: float = 0.0,
-    masks_per_row: float = math.inf,
-    objective: Objective = "downstream",
-    train_time: float = math.inf,
     levels: int = 8,
+    **options: Unpack[Options],
 ) -> MaskAware:
-    """A vector b(p) for each level of the law, used at the test ratio that is nearest; against one shared vector.
+    """Compare a vector b(p) for each level of a law with one vector for all levels.
 
-    With fresh masks at every visit each vector sees every row; with one mask a row each sees its own class alone,
-    num_rows / levels of them. A network lies between: it sees the mask and shares what it learns.
-    Source: docs/theory.md, "Seeing the mask". Raises: ValueError for input that breaks a rule.
+    At a test ratio the vector of the nearest level is used. With fresh masks each vector
+    is trained on every row; with one mask per row only on the rows of its own level,
+    num_rows / levels of them. A network lies between the two: it sees the mask, and its
+    weights are shared.
+
+    levels: of a distribution; a `MaskLaw` has its own.
+    options: fields of `Setting`, except that masks_per_row is inf by default.
+
+    Raises: ValueError for a value that breaks its rule.
+    Source: docs/theory.md, "Seeing the mask".
     """
+    options.setdefault("masks_per_row", math.inf)
     table = law.table() if isinstance(law, MaskLaw) else law.levels(levels)
+    rows_per_level = num_rows
+    if options["masks_per_row"] != math.inf:
+        rows_per_level = max(num_rows / len(table), 1.0)
     shared, aware = [], []
     for test_ratio in test_mask_ratios:
-        level = float(table[np.abs(table - test_ratio).argmin()])
-        rows = (
-            num_rows if masks_per_row == math.inf else max(num_rows / len(table), 1.0)
-        )
-        both = [
-            predict(
-                problem,
-                count,
-                one,
-                test_mask_ratio=test_ratio,
-                ridge=ridge,
-                masks_per_row=masks_per_row,
-                objective=objective,
-                train_time=train_time,
-            ).excess_risk
-            for count, one in ((num_rows, law), (rows, FixedRatio(level)))
-        ]
-        shared.append(both[0])
-        aware.append(both[1])
-    before, after = float(np.mean(shared)), float(np.mean(aware))
-    return MaskAware(before, after, 1 - after / before)
+        options["test_mask_ratio"] = test_ratio
+        nearest = FixedRatio(float(table[np.abs(table - test_ratio).argmin()]))
+        shared.append(predict(problem, num_rows, law, **options).excess_risk)
+        aware.append(predict(problem, rows_per_level, nearest, **options).excess_risk)
+    shared_risk, aware_risk = float(np.mean(shared)), float(np.mean(aware))
+    return MaskAware(shared_risk, aware_risk, 1 - aware_risk / shared_risk)

@@ -70,7 +70,7 @@ def test_constant_tokens_are_left_out_and_counted():
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         (np.ones((19, 4, 2)), "at least 20 samples, got 19"),
         (np.ones((30, 4, 2)), "at least 2 tokens that vary, got 0 of 4"),
@@ -80,6 +80,6 @@ def test_constant_tokens_are_left_out_and_counted():
         ),
     ],
 )
-def test_bad_data_is_one_line(data, words):
-    with pytest.raises(InputError, match=words):
+def test_bad_data_is_one_line(data, message):
+    with pytest.raises(InputError, match=message):
         whiten_tokens(data)

@@ -200,11 +200,11 @@ def test_evaluate_prints_a_line_for_each_count(trained, capfd):
     [
         (
             ("--labels-per-class", "0"),
-            "must be whole numbers from 1, or all, between commas, got '0'",
+            "must be whole numbers from 1, or all, separated by commas, got '0'",
         ),
-        (("--labels-per-class", "x"), "between commas, got 'x'"),
-        (("--labels-per-class", "5,,all"), "between commas, got '5,,all'"),
-        (("--labels-per-class", "5,-1"), "between commas, got '5,-1'"),
+        (("--labels-per-class", "x"), "separated by commas, got 'x'"),
+        (("--labels-per-class", "5,,all"), "separated by commas, got '5,,all'"),
+        (("--labels-per-class", "5,-1"), "separated by commas, got '5,-1'"),
         (("--labels-per-class", "5,9999"), "labels_per_class must be at most "),
         (
             ("--label", "fine"),

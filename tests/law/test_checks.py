@@ -85,7 +85,7 @@ BAD = [
     ),
     (
         lambda: MixtureRatio((HALF, HALF), (0.5, 0.3, 0.2)),
-        "weights must be 2, one a component, got 3.",
+        "weights must be 2, one per component, got 3.",
     ),
     (
         lambda: MixtureRatio((HALF, HALF), (0.5, 0.6)),
@@ -125,7 +125,7 @@ BAD = [
     ),
     (
         lambda: StepwiseSchedule((0.5,), (HALF, HALF)),
-        "to must be 1 laws, one a point of at, got 2.",
+        "to must be 1 laws, one per point of at, got 2.",
     ),
     (
         lambda: StepwiseSchedule((0.5,), (0.5,)),

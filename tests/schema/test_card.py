@@ -52,19 +52,19 @@ def test_a_card_may_have_no_labels():
             {"licnce": "x"},
             "licnce must be a key of the document. Did you mean licence?",
         ),
-        ({"title": 3}, "title must be a word, got 3."),
+        ({"title": 3}, "title must be text, got 3."),
         ({"mean": 0.5}, "mean must be a list, got 0.5."),
         ({"std": ["x"]}, 'std.0 must be a number, got "x".'),
         ({"files": {"train": "train/"}}, 'files.train must be a list, got "train/".'),
         ({"files": ["train/"]}, 'files must be a section of keys, got ["train/"].'),
-        ({"files": {"train": [1]}}, "files.train.0 must be a word, got 1."),
+        ({"files": {"train": [1]}}, "files.train.0 must be text, got 1."),
         (
             {"num_samples": {"train": 1.5}},
             "num_samples.train must be a whole number, got 1.5.",
         ),
         ({"roots": "here"}, 'roots must be a list, got "here".'),
-        ({"splits": {"train": None}}, "splits.train must be a word, got null."),
-        ({"image_column": None}, "image_column must be a word, got null."),
+        ({"splits": {"train": None}}, "splits.train must be text, got null."),
+        ({"image_column": None}, "image_column must be text, got null."),
     ],
 )
 def test_bad_cards(change, sentence):

@@ -83,7 +83,7 @@ def test_core_scalars(tmp_path, text, value):
         ("a: " + "{b: " * 100_000, [f"{MAX_DEPTH} levels"]),
         ("a: " + "9" * 41, ["at most 40 characters, got 41"]),
         ("a: 0." + "9" * 5000, ["at most 40 characters"]),
-        ("? [a]\n: 1\n", ["a key must be a word"]),
+        ("? [a]\n: 1\n", ["a key must be text"]),
         ("a: !!timestamp x\n", ["tag", "timestamp", "must not be used"]),
         ("a: !!set {b}\n", ["tag", "must not be used"]),
         ("a: !!bool maybe\n", ["tag", "must not be used"]),

@@ -139,7 +139,7 @@ BAD = [
     (mixed(HALF), "ratio.mixture.components must hold at least 2 items, got ["),
     (mixed(HALF, HALF, weights=(0.5, 0.6)), "ratio.mixture.weights must be positive and sum to 1, got [0.5, 0.6]."),
     (mixed(HALF, HALF, weights=(2, -1)), "ratio.mixture.weights must be positive and sum to 1, got [2.0, -1.0]."),
-    (mixed(HALF, HALF, weights=(0.2, 0.3, 0.5)), "ratio.mixture.weights must be 2, one a component, got 3."),
+    (mixed(HALF, HALF, weights=(0.2, 0.3, 0.5)), "ratio.mixture.weights must be 2, one per component, got 3."),
     (mixed(HALF, {"unifrm": {}}), f"ratio.mixture.components.1 must be a mapping with one of {TAGS}, got"),
     (mixed(HALF, {"fixed": {"ratio": 50}}), "ratio.mixture.components.1.fixed.ratio must be in (0, 1), got 50. Ratios"),
     (mixed(HALF, {"uniform": {"lw": 0}}), "ratio.mixture.components.1.uniform.lw must be a key of ratio.mixture"),
@@ -157,7 +157,7 @@ BAD = [
     (scheduled(cosine={"to": HALF, "start": 1}), "schedule.cosine.start must be in [0, 1), got 1"),
     (scheduled(linear={"to": HALF, "start": 0.5, "end": 0.5}), "schedule.linear.end must be in (start, 1], got 0.5."),
     (scheduled(stepwise={"at": [0.5, 0.2], "to": [HALF, HALF]}), "schedule.stepwise.at must rise strictly within"),
-    (scheduled(stepwise={"at": [0.5], "to": [HALF, HALF]}), "schedule.stepwise.to must be 1 laws, one a point of at"),
+    (scheduled(stepwise={"at": [0.5], "to": [HALF, HALF]}), "schedule.stepwise.to must be 1 laws, one per point of at"),
     (scheduled(stepwise={"at": [], "to": []}), "schedule.stepwise.at must hold at least 1 items, got []."),
 ]  # fmt: skip
 

@@ -31,8 +31,8 @@ class Outer(Section):
 
 BAD = [
     ({}, "name must be given, got nothing."),
-    ({"name": 3}, "name must be a word, got 3."),
-    ({"name": None}, "name must be a word, got null."),
+    ({"name": 3}, "name must be text, got 3."),
+    ({"name": None}, "name must be text, got null."),
     ({"name": "a", "flag": 1}, "flag must be true or false, got 1."),
     ({"name": "a", "flag": "true"}, 'flag must be true or false, got "true".'),
     ({"name": "a", "inner": 3}, "inner must be a section of keys, got 3."),

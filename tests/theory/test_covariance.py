@@ -17,7 +17,7 @@ def test_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "count", "complaint"),
+    ("name", "count", "message"),
     [
         ("ar2:0.5", 3, "covariance must be identity"),
         ("ar1", 3, "covariance must be identity"),
@@ -28,10 +28,10 @@ def test_a_file(tmp_path):
         ("absent.npy", None, "absent.npy must be a .npy file with a matrix"),
     ],
 )
-def test_bad_words_are_one_line(words, count, complaint):
+def test_bad_names_are_one_line(name, count, message):
     with pytest.raises(ValueError) as raised:
-        build_covariance(words, count)
-    assert complaint in str(raised.value)
+        build_covariance(name, count)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"not numpy", b"\x93NUMPY\x01\x00"])

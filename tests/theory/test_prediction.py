@@ -22,14 +22,14 @@ REFERENCE = SHARED.parent / "theory_reference.json"
 needs_reference = pytest.mark.skipif(
     not REFERENCE.is_file(), reason=f"{REFERENCE.name} is not beside the checkout"
 )
-WORDS = {
+COVARIANCES = {
     "ar1": ("ar1:0.9", 100),
     "equicorrelated": ("equicorrelated:0.5", 0),
     "blocks": ("blocks:25:0.8", 0),
 }
 CASES = {"isotropic": (np.eye(200), np.eye(200)[0], 0.25)} | {
-    name: regress_on_others(build_covariance(words, 201), target)
-    for name, (words, target) in WORDS.items()
+    case: regress_on_others(build_covariance(name, 201), target)
+    for case, (name, target) in COVARIANCES.items()
 }
 UNIFORM = UniformRatio(0.1, 0.5)
 
@@ -212,7 +212,7 @@ def test_a_table_of_levels_is_the_law_that_trains():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"covariance": [[1, 0.5], [0.4, 1]]}, "covariance must be symmetric"),
         ({"covariance": [[1, 2], [2, 1]]}, "positive semi-definite"),
@@ -246,10 +246,10 @@ def test_a_table_of_levels_is_the_law_that_trains():
         ),
         ({"train_time": 0}, "train_time must be positive, got 0"),
         ({"leading_factors": 2}, "leading_factors must be 0 or 1, got 2"),
-        ({"tokens": [1, 2, 3]}, "tokens must be one label a feature"),
+        ({"tokens": [1, 2, 3]}, "tokens must be one label per feature"),
     ],
 )
-def test_bad_input_is_one_line(change, words):
+def test_bad_input_is_one_line(change, message):
     good = {
         "covariance": np.eye(2),
         "coefficients": [1, 0],
@@ -259,5 +259,5 @@ def test_bad_input_is_one_line(change, words):
     }
     with pytest.raises(ValueError) as raised:
         excess_risk(**(good | change))
-    assert words in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)

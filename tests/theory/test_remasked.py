@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from r2mae.law import FixedRatio, UniformRatio
-from r2mae.theory import build_covariance, build_problem, predict, regress_on_others
-from r2mae.theory.remasked import RemaskedRisk, visible_moments
+from r2mae.theory import (
+    build_covariance,
+    build_problem,
+    predict,
+    regress_on_others,
+    visible_moments,
+)
+from r2mae.theory.remasked import RemaskedRisk
 
 CASE = regress_on_others(build_covariance("ar1:0.9", 121), 60)
 

@@ -53,7 +53,7 @@ def test_reconstruction_trains_on_rows_that_hide_the_target():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"num_sets": 1}, "num_sets must be at least 2"),
         ({"masks_per_row": 0.5}, "masks_per_row must be a whole number"),
@@ -63,7 +63,7 @@ def test_reconstruction_trains_on_rows_that_hide_the_target():
         ),
     ],
 )
-def test_bad_input_is_one_line(change, words):
+def test_bad_input_is_one_line(change, message):
     with pytest.raises(ValueError) as raised:
         simulate(*CASE, 10, FixedRatio(0.3), **change)
-    assert words in str(raised.value)
+    assert message in str(raised.value)

@@ -34,8 +34,8 @@ def test_good_crop_scales(scale):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"card": None}, "card must be a word, got null."),
-        ({"root": 3}, "root must be a word, got 3."),
+        ({"card": None}, "card must be text, got null."),
+        ({"root": 3}, "root must be text, got 3."),
         ({"image_size": 0}, "image_size must be at least 1, got 0."),
         ({"image_size": 4097}, "image_size must be at most 4096, got 4097."),
         ({"image_size": [8, 8]}, "image_size must be a whole number, got [8, 8]."),
@@ -103,14 +103,14 @@ def test_decoder_width_must_divide(width, heads):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"encoder": None}, "encoder must be a word, got null."),
+        ({"encoder": None}, "encoder must be text, got null."),
         ({"patch_size": 0}, "patch_size must be at least 1, got 0."),
         ({"depth": 0}, "depth must be at least 1, got 0."),
         ({"width": 3}, "width must be at least 4, got 3."),
         ({"heads": 513}, "heads must be at most 512, got 513."),
         ({"decoder_depth": -1}, "decoder_depth must be at least 0, got -1."),
         ({"normalize_targets": 1}, "normalize_targets must be true or false, got 1."),
-        ({"init_from": 1}, "init_from must be a word, got 1."),
+        ({"init_from": 1}, "init_from must be text, got 1."),
         (
             {"decoder_dim": 64},
             "decoder_dim must be a key of the document. Did you mean decoder_width or",
