@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from r2mae.law import UniformRatio
 from r2mae.schema.mask import MaskSection, Ratio
-from r2mae.schema.section import Section
+from r2mae.schema.recipe import ModelSection
 
 HUGE_LENGTH = 1 << 20
 
@@ -35,7 +35,7 @@ class TokenMask(MaskSection):
         return self
 
 
-class TransformerEncoder(Section):
+class TransformerEncoder(ModelSection):
     """A transformer as transformers configures it.
 
     encoder, width, depth, heads, hidden (of the MLP), dropout: null leaves them to transformers' own defaults, or to
@@ -52,7 +52,6 @@ class TransformerEncoder(Section):
     hidden: int | None = Field(default=None, ge=8, le=1 << 18)
     dropout: float | None = Field(default=None, ge=0, lt=1)
     config: dict[str, Any] = Field(default_factory=dict)
-    init_from: str | None = None
     pooling: Literal["mean", "cls"] = "mean"
 
     @model_validator(mode="after")
