@@ -29,7 +29,7 @@ model: {width: 32, init_from: runs/pretrain}
 batch: {global_samples: 32}
 optimizer: {lr: 1.0e-3}
 schedule: {epochs: 10}
-repeat: {labels_per_class: [10, all]}
+repeat: {seeds: 1, labels_per_class: [all]}
 """
 
 
