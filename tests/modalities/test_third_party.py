@@ -132,6 +132,12 @@ def test_its_features_are_probed(shell, trained):
         assert scores["pretrained"]["accuracy"] > 0.85
 
 
+def test_its_own_task_is_evaluated(shell, trained):
+    errors = shell.json("evaluate", "runs/pretrain", "--task", "columns")["errors"]
+    assert len(errors) == 30
+    assert np.median(errors) < 0.5
+
+
 def test_its_encoder_is_fine_tuned_and_used(shell, trained):
     shell.json("finetune", "finetune.yaml")
     run = "runs/finetune/labels_all/seed_0"

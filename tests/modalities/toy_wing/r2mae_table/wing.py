@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.schema.recipe import DataSection, ModelSection
-from r2mae.wing import Wing
+from r2mae.wing import LoadedRun, Task, Wing
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from torch import nn
 
     from r2mae.data.source import SampleSource
     from r2mae.schema.recipe import AnyRecipe
+    from r2mae.wing import Result
 
 
 class TableData(DataSection):
@@ -30,6 +33,31 @@ class TableModel(ModelSection):
     width: int = Field(default=32, ge=1)
 
 
+def score_columns(loaded: LoadedRun, recipe: AnyRecipe, options: Namespace) -> Result:
+    """Squared error of each column of the test split when it alone is hidden."""
+    import torch
+
+    from r2mae.data.source import load_plain
+    from r2mae.masking.pattern import build_mask
+
+    source = loaded.wing.open_split(recipe, "test")
+    batch = load_plain(source, torch.arange(len(source)), loaded.device)
+    errors = []
+    for column in range(batch["values"].shape[1]):
+        is_masked = torch.zeros_like(batch["values"], dtype=torch.bool)
+        is_masked[:, column] = True
+        with torch.no_grad():
+            loss = loaded.model(batch, build_mask(is_masked)).loss
+        errors.append(float(loss.mean))
+    return {"errors": errors}
+
+
+def show_columns(result: Result) -> None:
+    """One line for each column."""
+    for column, error in enumerate(result["errors"]):
+        print(f"column {column:2}  squared error {error:.3f}")
+
+
 class TableWing(Wing):
     """Rows of standardised columns."""
 
@@ -37,6 +65,9 @@ class TableWing(Wing):
     pretrain_recipe = PretrainRecipe[TableData, TableModel]
     finetune_recipe = FinetuneRecipe[TableData, TableModel]
     baseline_name = "standardised columns"
+    tasks: ClassVar = {
+        "columns": Task("error of each column", score_columns, show_columns)
+    }
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
         """Rows of a split, standardised by mean and deviation of the training rows."""
