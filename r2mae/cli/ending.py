@@ -69,9 +69,9 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
         line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
         return _fail(arguments, line, 2, own=True)
     if isinstance(error, ModuleNotFoundError):
-        line = _missing_library(error, getattr(arguments, "verb", "this command"))
-        if line is not None:
-            return _fail(arguments, line, 2, own=True)
+        missing = _missing_library(error, getattr(arguments, "verb", "this command"))
+        if missing is not None:
+            return _fail(arguments, missing, 2, own=True)
     return _fault(arguments, error)
 
 

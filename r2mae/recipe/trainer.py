@@ -54,11 +54,11 @@ def synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
         or choose_accelerator(recipe) == "cpu"
     ):
         return model
-    convert = nn.SyncBatchNorm.convert_sync_batchnorm
     if "timm" in sys.modules:  # torch's own loses the activations of BatchNormAct2d
-        from timm.layers import convert_sync_batchnorm as convert
-
-    synchronised: nn.Module = convert(model)
+        from timm.layers import convert_sync_batchnorm
+    else:
+        convert_sync_batchnorm = nn.SyncBatchNorm.convert_sync_batchnorm
+    synchronised: nn.Module = convert_sync_batchnorm(model)
     return synchronised
 
 

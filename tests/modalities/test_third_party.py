@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from r2mae.cli.main import main
 from r2mae.masking.pattern import sample_mask
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT, r2mae
@@ -87,6 +88,15 @@ def test_its_recipe_is_checked_and_its_masks_are_shown(shell):
     masks = shell.json("mask", "pretrain.yaml")["steps"]
     hidden = [len(sample["masked"]) for step in masks for sample in step["samples"]]
     assert all(0.3 * 30 - 0.5 <= number <= 0.8 * 30 + 0.5 for number in hidden)
+
+
+def test_check_describes_data_without_a_card(monkeypatch, capsys, tmp_path):
+    install(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert main(["check", str(TOY / "pretrain.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert "table, read without a data card" in printed
+    assert "409 samples to train, 46 held out" in printed
 
 
 def test_a_mistake_in_its_recipe_is_one_line(shell):
