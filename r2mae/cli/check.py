@@ -41,9 +41,10 @@ def _show(path: str, report: dict[str, Any], full: bool) -> None:
     _show_data(report["data"])
     trained, total = report["parameters"]["trained"], report["parameters"]["all"]
     state = f"{report['state_gib']:.3g} GiB of weights, gradients and moments"
+    encoder = recipe["model"].get("encoder", f"{recipe['modality']} model")
     _line(
         "model",
-        f"{recipe['model']['encoder']}, {total:,} parameters, {trained:,} trained; {state}",
+        f"{encoder}, {total:,} parameters, {trained:,} trained; {state}",
     )
     if "plans" in report:
         _show_finetuning(report)

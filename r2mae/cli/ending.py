@@ -8,10 +8,12 @@ import contextlib
 import errno
 import json
 import os
+import re
 import sys
 import tempfile
 import time
 import traceback
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,11 @@ _OF_A_PEER = (
     "broken pipe",
     "socket",
 )
+
+# A requirement of an extra, as package metadata writes it: `timm>=1.0; extra == 'vision'`.
+_OF_AN_EXTRA = re.compile(r"([\w.-]+).*\bextra == ['\"]([\w-]+)['\"]")
+_ALL_EXTRAS = "all"
+_PACKAGE_OF_MODULE = {"PIL": "pillow"}  # where the two names differ
 
 _FULL_OR_FORBIDDEN = (
     errno.ENOSPC,
@@ -61,7 +68,41 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
     if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
         line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
         return _fail(arguments, line, 2, own=True)
+    if isinstance(error, ModuleNotFoundError):
+        missing = _missing_library(error, getattr(arguments, "verb", "this command"))
+        if missing is not None:
+            return _fail(arguments, missing, 2, own=True)
     return _fault(arguments, error)
+
+
+def _missing_library(error: ModuleNotFoundError, verb: str) -> str | None:
+    """The line for a library that an extra of r2mae installs; None for any other module."""
+    module = (error.name or "").partition(".")[0]
+    package = _PACKAGE_OF_MODULE.get(module, module)
+    extras = [extra for name, extra in extra_requirements() if name == package]
+    if not extras:
+        return None
+    # Several extras may install it: take the one of the wing that was running, else the first in the metadata.
+    frames = traceback.walk_tb(error.__traceback__)
+    rooms = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
+    running = [
+        extra
+        for extra in extras
+        if any(room.startswith(f"r2mae.modalities.{extra}.") for room in rooms)
+    ]
+    extra = (running or [name for name in extras if name != _ALL_EXTRAS] or extras)[0]
+    remedy = f'Run: pip install "r2mae[{extra}]".'
+    return f"r2mae: {verb} needs {package}, which is not installed. {remedy}"
+
+
+def extra_requirements() -> list[tuple[str, str]]:
+    """(package, extra) for every requirement of an extra, by the metadata of the installed r2mae."""
+    try:
+        lines = requires("r2mae") or []
+    except PackageNotFoundError:
+        return []
+    matches = [_OF_AN_EXTRA.match(line) for line in lines]
+    return [(match[1].lower(), match[2]) for match in matches if match]
 
 
 def _fault(arguments: argparse.Namespace, error: BaseException) -> int:

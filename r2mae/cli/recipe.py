@@ -18,9 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(listing)
     text = "print a recipe as it is written"
     show = actions.add_parser("show", help=text, description=text)
-    show.add_argument(
-        "name", metavar="NAME", help="such as vision/digits_demo, or digits_demo"
-    )
+    show.add_argument("name", metavar="NAME", help="such as digits_demo")
     add_json(show)
 
 

@@ -71,7 +71,11 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
         return _count_by_card(recipe)
     train, held_out = open_training_data(recipe)
     counts = f"{len(train):,} samples to train, {len(held_out):,} held out"
-    about = {"found": f"{counts}, fingerprint {train.fingerprint}"}
+    about = {
+        "title": f"{wing.name}, read without a data card",
+        "licence": "not stated",
+        "found": f"{counts}, fingerprint {train.fingerprint}",
+    }
     if hasattr(recipe.data, "card"):
         from r2mae.data.card import load_card, locate
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from datetime import timedelta
 from typing import Any
@@ -53,10 +54,10 @@ def synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
         or choose_accelerator(recipe) == "cpu"
     ):
         return model
-    from timm.layers import (
-        convert_sync_batchnorm,
-    )  # torch's own would lose the activations in timm's BatchNormAct2d
-
+    if "timm" in sys.modules:  # torch's own loses the activations of BatchNormAct2d
+        from timm.layers import convert_sync_batchnorm
+    else:
+        convert_sync_batchnorm = nn.SyncBatchNorm.convert_sync_batchnorm
     synchronised: nn.Module = convert_sync_batchnorm(model)
     return synchronised
 
@@ -110,19 +111,15 @@ def build_trainer(
 def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any]:
     """What the recipe logs to.
 
-    Raises: InputError where wandb is not installed or not logged in.
+    Raises: InputError where wandb is not logged in.
     """
     from r2mae.training.progress import CsvLogger
 
     loggers: list[Any] = [CsvLogger(folder)] if "csv" in recipe.log else []
     if "wandb" in recipe.log:
-        try:
-            import wandb
-            from pytorch_lightning.loggers import WandbLogger
-        except ImportError:
-            raise InputError(
-                'log: wandb must be installed, got none. Run: pip install "r2mae[wandb]".'
-            ) from None
+        import wandb
+        from pytorch_lightning.loggers import WandbLogger
+
         if (
             os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun")
             and not wandb.api.api_key

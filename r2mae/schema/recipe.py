@@ -146,8 +146,26 @@ class CheckpointSection(Section):
     every_steps: int | None = Field(default=None, ge=1, le=HUGE)
 
 
-DataT = TypeVar("DataT", bound=Section)
-ModelT = TypeVar("ModelT", bound=Section)
+class DataSection(Section):
+    """What the engine reads of every modality's data section.
+
+    held_out: share of the training split that is measured and never trains.
+    """
+
+    held_out: float = Field(default=0.05, gt=0, lt=1)
+
+
+class ModelSection(Section):
+    """What the engine reads of every modality's model section.
+
+    init_from: a run, or what else the modality can load weights from; null starts from random weights.
+    """
+
+    init_from: str | None = None
+
+
+DataT = TypeVar("DataT", bound=DataSection)
+ModelT = TypeVar("ModelT", bound=ModelSection)
 
 
 class Recipe(Section, Generic[DataT, ModelT]):

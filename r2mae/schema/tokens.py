@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from r2mae.law import UniformRatio
 from r2mae.schema.mask import MaskSection, Ratio
-from r2mae.schema.section import Section
+from r2mae.schema.recipe import ModelSection
 
 HUGE_LENGTH = 1 << 20
 
@@ -39,7 +39,7 @@ class TokenMask(MaskSection):
         return self
 
 
-class TransformerEncoder(Section):
+class TransformerEncoder(ModelSection):
     """A transformer encoder of the transformers library.
 
     null leaves a size to the default of transformers, or to the model of init_from.
@@ -63,7 +63,6 @@ class TransformerEncoder(Section):
     hidden: int | None = Field(default=None, ge=8, le=1 << 18)
     dropout: float | None = Field(default=None, ge=0, lt=1)
     config: dict[str, Any] = Field(default_factory=dict)
-    init_from: str | None = None
     pooling: Literal["mean", "cls"] = "mean"
 
     @model_validator(mode="after")

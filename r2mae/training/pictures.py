@@ -31,15 +31,15 @@ def save_pictures(model: Any, batch: Batch, masks: list[Mask], path: Path) -> bo
     columns = [
         panel.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) for panel in panels
     ]
-    cell = side * zoom + _GAP
+    pitch = side * zoom + _GAP
     canvas = np.full(
-        (len(columns[0]) * cell - _GAP, len(columns) * cell - _GAP, 3),
+        (len(columns[0]) * pitch - _GAP, len(columns) * pitch - _GAP, 3),
         255,
         dtype=np.uint8,
     )
     for column, images in enumerate(columns):
         for row, image in enumerate(images.cpu().permute(0, 2, 3, 1).numpy()):
-            top, left = row * cell, column * cell
+            top, left = row * pitch, column * pitch
             canvas[top : top + side * zoom, left : left + side * zoom] = (
                 image  # grey spreads over RGB
             )

@@ -57,11 +57,15 @@ def run_weights(source: str) -> dict[str, Tensor]:
     }
 
 
-def filled_whole(model: nn.Module, source: str) -> nn.Module:
-    """A model with all its weights from a run, which may have more: encoders start from masked models.
+def filled_whole(model: nn.Module, source: str | None) -> nn.Module:
+    """A model with all its weights from a run, or unchanged where source is None.
+
+    The run may have more weights: encoders start from masked models.
 
     Raises: InputError for a run of another shape.
     """
+    if source is None:
+        return model
     weights, own = run_weights(source), model.state_dict()
     for name, tensor in own.items():
         found = weights.get(name)

@@ -1,5 +1,7 @@
 """Every recipe in the repository: it says what it is, checks, and runs two steps on tiny input."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -77,10 +79,10 @@ def small(path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_says_what_it_is_and_how_to_run(path):
-    head = path.read_text().splitlines()[0]
-    assert head.startswith("# ")
-    assert "Run: " in head
+def test_says_what_it_is_for_and_how_to_run_it(path):
+    purpose, command = path.read_text().splitlines()[:2]
+    assert re.fullmatch(r"# (Demo: p|P|F|C)[a-z-]+ .{10,90}\.", purpose)
+    assert command.startswith("# Run: r2mae ")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -61,9 +61,7 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
         model = MaskedCellTransformer(
             genes, shares, typical_length=typical, expressed_share=share, **shape
         )
-    return (
-        model if section.init_from is None else filled_whole(model, section.init_from)
-    )
+    return filled_whole(model, section.init_from)
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -78,9 +76,7 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
         model: nn.Module = CellMLP(genes, shares, hidden=section.hidden, **shape)
     else:
         model = CellTransformer(genes, shares, heads=section.heads, **shape)
-    return (
-        model if section.init_from is None else filled_whole(model, section.init_from)
-    )
+    return filled_whole(model, section.init_from)
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from r2mae.law import UniformRatio
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.mask import MaskSection, Ratio
 from r2mae.schema.pretrain import PretrainRecipe
+from r2mae.schema.recipe import DataSection, ModelSection
 from r2mae.schema.section import Section
 
 HUGE_COUNT = 1 << 31
@@ -61,7 +62,7 @@ class TestSection(Section):
         return self
 
 
-class CellData(Section):
+class CellData(DataSection):
     """Cells of a card, or at root: a store, an .h5ad, a 10x .h5, an .mtx folder, or a glob of these.
 
     matrix: "X", "raw" or "layers[NAME]" of .h5ad files.
@@ -81,7 +82,6 @@ class CellData(Section):
     unlabelled: tuple[str, ...] = ("unlabelled", "unlabeled", "unknown", "nan", "")
     min_class_cells: int = Field(default=1, ge=1, le=HUGE_COUNT)
     test: TestSection = TestSection(share=0.2)
-    held_out: float = Field(default=0.05, gt=0, lt=1)
 
 
 class CellMask(MaskSection):
@@ -97,7 +97,7 @@ class CellMask(MaskSection):
     expressed_share: float | None = Field(default=None, gt=0, lt=1)
 
 
-class CellEncoder(Section):
+class CellEncoder(ModelSection):
     """mlp: over all genes. transformer: over the expressed genes alone.
 
     width: of the features. hidden: of the MLP's wide layers. heads: of a transformer. dropout: inside layers.
@@ -109,7 +109,6 @@ class CellEncoder(Section):
     heads: int = Field(default=4, ge=1, le=512)
     hidden: int = Field(default=512, ge=4, le=1 << 16)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    init_from: str | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "CellEncoder":

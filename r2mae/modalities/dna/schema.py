@@ -8,6 +8,7 @@ from r2mae.law import UniformRatio
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.mask import Ratio
 from r2mae.schema.pretrain import PretrainRecipe, PretrainWatchSection
+from r2mae.schema.recipe import DataSection
 from r2mae.schema.section import Section
 from r2mae.schema.tokens import HUGE_LENGTH, TokenMask, TransformerEncoder
 
@@ -41,7 +42,7 @@ class TracksSection(Section):
     aliases: dict[str, str] = Field(default_factory=dict)
 
 
-class DnaData(Section):
+class DnaData(DataSection):
     """A genome of a card, or at root: a store, or FASTA files, tables of sequences or a glob of them; with `alignment`,
     an alignment. Of tables every row of the column "sequence" is a contig, called FOLDER/FILE/ROW.
 
@@ -65,10 +66,9 @@ class DnaData(Section):
     name_by_file: bool = False
     alignment: AlignmentSection | None = None
     tracks: TracksSection = TracksSection()
-    held_out: float = Field(default=0.05, gt=0, lt=1)
 
 
-class DnaSequenceData(Section):
+class DnaSequenceData(DataSection):
     """Labelled sequences of a card, or at root: .csv, .tsv, .parquet, or .fa whose headers end in the class.
 
     column: that holds the sequences. length: bases; longer ones are cut at both ends alike.
@@ -83,7 +83,6 @@ class DnaSequenceData(Section):
     label_column: str | None = None
     length: int = Field(default=512, ge=8, le=HUGE_LENGTH)
     both_strands: bool = False
-    held_out: float = Field(default=0.05, gt=0, lt=1)
 
 
 class DnaMask(TokenMask):

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe, PretrainWatchSection
+from r2mae.schema.recipe import DataSection
 from r2mae.schema.section import Section
 from r2mae.schema.tokens import HUGE_LENGTH, TokenMask, TransformerEncoder
 
@@ -20,7 +21,7 @@ class TokenizerTraining(Section):
     vocab_size: int = Field(default=8192, ge=300, le=1 << 22)
 
 
-class LanguageData(Section):
+class LanguageData(DataSection):
     """Texts of a card, or at root: a store, or files or globs of .txt, .jsonl, .csv, .tsv, .parquet.
 
     column: of tables, that holds the texts.
@@ -37,10 +38,9 @@ class LanguageData(Section):
     tokenizer: str | TokenizerTraining | None = None
     length: int = Field(default=256, ge=8, le=HUGE_LENGTH)
     attend: Literal["document", "row"] = "document"
-    held_out: float = Field(default=0.05, gt=0, lt=1)
 
 
-class SentenceData(Section):
+class SentenceData(DataSection):
     """Labelled sentences, or pairs of them, of a card or at root: .csv, .tsv, .jsonl or .parquet.
 
     columns: one or two, that hold the texts. length: tokens; longer texts are cut, the longer of a pair first.
@@ -52,7 +52,6 @@ class SentenceData(Section):
     label_column: str | None = None
     tokenizer: str | None = None
     length: int = Field(default=128, ge=8, le=HUGE_LENGTH)
-    held_out: float = Field(default=0.05, gt=0, lt=1)
 
 
 class LanguageModel(TransformerEncoder):

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
+from r2mae.schema.recipe import DataSection, ModelSection
 from r2mae.schema.section import Section
 
 
@@ -25,7 +26,7 @@ class AugmentSection(Section):
         return self
 
 
-class VisionData(Section):
+class VisionData(DataSection):
     """Images of a card, found at root (a folder or parquet files) or on the hub when root is absent.
 
     label_column: of parquet or hub data, instead of the card's; it must then be there.
@@ -37,7 +38,6 @@ class VisionData(Section):
     image_size: int = Field(ge=1, le=4096)
     channels: int = 3
     augment: AugmentSection | None = AugmentSection()
-    held_out: float = Field(default=0.05, gt=0, lt=1)
     on_bad_sample: Literal["stop", "skip"] = "stop"
     cache_mib: int = Field(default=256, ge=0, le=1 << 20)
 
@@ -69,7 +69,7 @@ class VisionTuningData(VisionData):
     augment: TuningAugmentSection | None = TuningAugmentSection()
 
 
-class VisionEncoder(Section):
+class VisionEncoder(ModelSection):
     """A timm model of a given shape; what is not given stays as the named architecture has it.
 
     width, depth and heads are a VisionTransformer's; what shapes other architectures goes in arguments, which timm
@@ -82,7 +82,6 @@ class VisionEncoder(Section):
     depth: int | None = Field(default=None, ge=1, le=512)
     heads: int | None = Field(default=None, ge=1, le=512)
     arguments: dict[str, Any] = Field(default_factory=dict)
-    init_from: str | None = None
 
 
 class VisionModel(VisionEncoder):

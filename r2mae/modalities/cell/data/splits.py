@@ -164,9 +164,7 @@ def _embedded(name: str) -> Path:
     """The file of a data set that scanpy brings along."""
     spec = importlib.util.find_spec("scanpy")
     if spec is None or spec.origin is None:
-        raise InputError(
-            "data.card needs scanpy, got no such package. Run: pip install 'r2mae[cell]'"
-        )
+        raise ModuleNotFoundError("No module named 'scanpy'", name="scanpy")
     return Path(spec.origin).parent / "datasets" / name
 
 

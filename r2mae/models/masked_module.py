@@ -1,0 +1,74 @@
+"""Base classes with defaults for what `Encoder` and `MaskedModel` ask of a model."""
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from r2mae.masking.pattern import Mask
+from r2mae.models.protocol import Memory
+from r2mae.models.rehearsal import Rehearsal, rehearse
+
+
+class EncoderModule(nn.Module):
+    """An `Encoder` without repeated blocks. Subclasses give `width`, `embed` and `baseline`."""
+
+    width: int
+
+    def layers(self) -> dict[str, int]:
+        """All parameters at depth 0: `tune.layer_decay` lowers their learning rate alike."""
+        return {name: 0 for name, _ in self.named_parameters()}
+
+    def compile_blocks(self) -> None:
+        """Compile the whole module, since there are no repeated blocks."""
+        self.compile(dynamic=True)
+
+
+class MaskedModule(EncoderModule):
+    """A `MaskedModel` whose positions may all be hidden and whose cost is counted by a dry run.
+
+    Subclasses give `grid`, `tokens`, `example` and `forward`, beside what `EncoderModule` leaves to them.
+    """
+
+    grid: tuple[int, ...]
+    gathers = True
+
+    @abstractmethod
+    def example(self, num_samples: int) -> dict[str, Any]:
+        """A batch of any values, as the data gives it: what `training_flops` and `saved_values` are counted on."""
+
+    def eligible(self, batch: dict[str, Any]) -> Tensor:
+        """(B, N) bool: every position may be hidden."""
+        indices = batch["indices"]
+        shape = (len(indices), math.prod(self.grid))
+        return torch.ones(shape, dtype=torch.bool, device=indices.device)
+
+    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:  # noqa: ARG002
+        """No pictures."""
+        return None
+
+    def training_flops(self, num_visible: int) -> int:
+        """Floating-point operations of forward and backward for one sample."""
+        return self._dry_run(num_visible).flops // 2
+
+    def saved_values(self, num_visible: int) -> Memory:
+        """Activations that one sample keeps for backward."""
+        cost = self._dry_run(num_visible)
+        return Memory(cost.wide // 2, cost.narrow // 2)
+
+    def _dry_run(self, num_visible: int) -> Rehearsal:
+        """Forward and backward of two samples, on tensors without values."""
+
+        def arguments() -> tuple[Any, ...]:
+            positions = torch.arange(math.prod(self.grid)).expand(2, -1)
+            hidden = len(positions[0]) - num_visible
+            mask = Mask(
+                torch.ones_like(positions, dtype=torch.bool),
+                visible=positions[:, hidden:],
+                masked=positions[:, :hidden],
+            )
+            return self.example(2), mask
+
+        return rehearse(self, arguments, lambda output: output.loss.total, bf16=False)

@@ -1,0 +1,33 @@
+"""Code that documentation shows is code that runs."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+# <!-- path of a file -->, then a fenced block: a part of that file, or all of it.
+QUOTED = re.compile(r"<!-- (\S+) -->\n```\w+\n(.*?)```\n", re.DOTALL)
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TOY = ROOT / "tests" / "modalities" / "toy_wing"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_quoted_code_is_that_of_the_file(page):
+    for path, code in QUOTED.findall(page.read_text()):
+        assert code in (ROOT / path).read_text(), f"{page.name} quotes {path}"
+
+
+def test_the_page_on_modalities_shows_every_file_of_the_wing():
+    text = (ROOT / "docs" / "adding-a-modality.md").read_text()
+    quoted = {ROOT / path for path, _ in QUOTED.findall(text)}
+    files = {path for path in TOY.rglob("*.*") if path.suffix != ".pyc"}
+    assert {path for path in files if path.is_file()} <= quoted
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem
+)
+def test_links_lead_to_files(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links {target}"
