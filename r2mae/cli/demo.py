@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from r2mae.cli.arguments import add_set, add_training
-from r2mae.cli.evaluate import PROBES, print_scores, score
+from r2mae.cli.evaluate import PROBES, print_scores
 from r2mae.cli.pretrain import pretrain
 from r2mae.schema.launch import read_launch
 from r2mae.wing import LoadedRun, Task
@@ -42,15 +42,15 @@ def run(arguments: Namespace) -> None:
 
 def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
     """kNN and linear probe with few labels, against simple features and no training."""
-    options = Namespace(
-        labels_per_class=[LABELS_PER_CLASS], draws=DRAWS, baselines=True
-    )
-    (row,) = score(loaded, loaded.recipe, list(PROBES), options)
+    from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
+
+    plan = ProbePlan(PROBES, (LABELS_PER_CLASS,), DRAWS, baselines=True)
+    (row,) = probe_encoders(loaded, loaded.recipe, plan)
     if not arguments.json:
         print_scores([row])
         folder = loaded.folder.path
         print(
-            f"numbers over training, and pictures where data has some: {folder}/metrics.csv, pictures/"
+            f"training curves: {folder}/metrics.csv; pictures, if any: {folder}/pictures/"
         )
     return row
 

@@ -38,72 +38,82 @@ add_run_arguments = add_data_options
 def run(arguments: argparse.Namespace) -> None:
     """Write (N, D) float32, rows in the order of the data, and as many names and classes."""
     output = Path(arguments.output)
-    names = output.with_suffix(".names.csv")
-    if output.suffix == ".npy" and names.resolve() == Path(arguments.data).resolve():
-        raise InputError(
-            f"--output must not write over DATA, got {names} for its names. Name another file."
-        )
-    wing = wing_of_run([arguments.run])
-    more = (
-        () if wing is None or arguments.data in SPLITS else tuple(wing.feature_formats)
-    )
-    check_output(output, (*_FORMATS, *more), arguments)
+    _check(output, arguments)
     from r2mae.recipe.run import load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint)
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
-    features, read, unreadable = ask(loaded, source, "embed", "embed")
+    features, rows, unreadable = ask(loaded, source, "embed", "embed")
     result: dict[str, Any] = {
         "output": str(output),
         "samples": len(features),
         "features": features.shape[1],
     }
     if output.suffix == ".parquet":
-        _write_parquet(output, features, source, read)
+        _write_parquet(output, features, source, rows)
     elif output.suffix == ".npy":
-        _write_array(output, names, features, source, read)
-        result["names"] = str(names)
+        result["names"] = str(_names_file(output))
+        _write_array(output, features, source, rows)
     else:
-        _write_special(loaded, output, arguments.data, features, source, read)
+        _write_wing_format(loaded, output, arguments.data, features, source, rows)
     match = {} if arguments.data in SPLITS else loaded.wing.describe_match(source)
     text = match.pop("text", None)
     result |= match | {"skipped_samples": unreadable}
     tell_left_out(source, unreadable)
-    if arguments.json:
-        print(json.dumps(result))
-        return
-    where = {
-        ".npy": f", rows named in {result.get('names')}",
-        ".parquet": ", with name and class",
-    }
-    shape = f"{len(features)} x {features.shape[1]} float32"
-    print(f"{output}: {shape}{where.get(output.suffix, '')}")
-    if text:
-        print(f"  {text}")
+    print(json.dumps(result)) if arguments.json else _show(result, text)
 
 
-def _write_special(
+def _check(output: Path, arguments: argparse.Namespace) -> None:
+    """Raise InputError for a format that the run cannot write, or an output over DATA."""
+    names = _names_file(output)
+    if output.suffix == ".npy" and names.resolve() == Path(arguments.data).resolve():
+        raise InputError(
+            f"--output must not write over DATA, got {names} for its names. Name another file."
+        )
+    wing = wing_of_run([arguments.run])
+    is_split = arguments.data in SPLITS
+    wing_formats = () if wing is None or is_split else tuple(wing.feature_formats)
+    check_output(output, (*_FORMATS, *wing_formats), arguments)
+
+
+def _names_file(output: Path) -> Path:
+    return output.with_suffix(".names.csv")
+
+
+def _show(result: dict[str, Any], match: str | None) -> None:
+    where = ""
+    if "names" in result:
+        where = f", rows named in {result['names']}"
+    elif result["output"].endswith(".parquet"):
+        where = ", with name and class"
+    print(
+        f"{result['output']}: {result['samples']} x {result['features']} float32{where}"
+    )
+    if match:
+        print(f"  {match}")
+
+
+def _write_wing_format(
     loaded: LoadedRun,
     output: Path,
     data: str,
     features: Any,
     source: Any,
-    read: list[int],
+    rows: list[int],
 ) -> None:
     """A format of the run's modality."""
     from r2mae.data.source import root_of
 
-    names = [root_of(source).name(row).rsplit(" ", 1)[1] for row in read]
+    names = [root_of(source).name(row).rsplit(" ", 1)[1] for row in rows]
     loaded.wing.feature_formats[output.suffix](Path(data), output, features, names)
 
 
-def _write_array(
-    output: Path, names: Path, features: Any, source: Any, read: list[int]
-) -> None:
+def _write_array(output: Path, features: Any, source: Any, read: list[int]) -> None:
     """The array, and beside it the names of its rows; both get their names when they are whole."""
     import numpy as np
 
+    names = _names_file(output)
     with whole(output) as unfinished, whole(names) as unfinished_names:
         np.save(
             unfinished, features
