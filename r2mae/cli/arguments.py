@@ -65,18 +65,18 @@ def add_run(parser: ArgumentParser) -> None:
     )
 
 
-def wing_of_run(words: Sequence[str]) -> "Wing | None":
-    """The wing of the first run folder among words, so that `--help` shows what that run can do.
+def wing_of_run(argv: Sequence[str]) -> "Wing | None":
+    """The wing of the first run folder in argv, so that `--help` shows what that run can do.
 
-    None where no word is one, or its recipe cannot be read: the command itself says so.
+    None where there is none, or its recipe cannot be read: the command itself says so.
     """
     from r2mae.errors import InputError
     from r2mae.modalities import find_wing
     from r2mae.schema.document import load_document
 
-    for word in words:
-        recipe = Path(word) / "recipe.yaml"
-        if not word.startswith("-") and recipe.is_file():
+    for argument in argv:
+        recipe = Path(argument) / "recipe.yaml"
+        if not argument.startswith("-") and recipe.is_file():
             try:
                 return find_wing(str(load_document(recipe).get("modality")))
             except InputError:

@@ -15,7 +15,7 @@ BUILD, INSPECT = "build", "inspect"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`build KIND`, whose kinds come from the wings, and `inspect STORE`."""
+    """`build KIND`, whose kind_parsers come from the wings, and `inspect STORE`."""
     actions = parser.add_subparsers(
         dest="action", required=True, metavar="ACTION", parser_class=Parser
     )
@@ -32,11 +32,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def _add_kinds(parser: ArgumentParser) -> None:
     from r2mae.modalities import find_builds
 
-    kinds = parser.add_subparsers(
+    kind_parsers = parser.add_subparsers(
         dest="kind", required=True, metavar="KIND", parser_class=Parser
     )
     for kind, build in find_builds().items():
-        added = kinds.add_parser(kind, help=build.help, description=build.help)
+        added = kind_parsers.add_parser(kind, help=build.help, description=build.help)
         build.add_arguments(added)
         add_json(added)
 
@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> None:
 
 def describe(place: Path, as_json: bool) -> None:
     """Print what a store holds. Raises: InputError for what is no store."""
-    from r2mae.data.kinds import kind_of_path, remedy_for
+    from r2mae.data.kind_parsers import kind_of_path, remedy_for
     from r2mae.modalities import find_stores
 
     kind = kind_of_path(place)

@@ -54,12 +54,12 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
         return _fail(arguments, f"r2mae: {error}", 2, own=True)
     if isinstance(error, InterruptedRun):
         number, remedy = error.signal_number, "the same command continues"
-        return _say(
+        return _print_line(
             f"r2mae: stopped by signal {number}, saved at step {error.step}; {remedy}",
             128 + number,
         )
     if isinstance(error, KeyboardInterrupt):
-        return _say("r2mae: interrupted", 130)
+        return _print_line("r2mae: interrupted", 130)
     if isinstance(error, BrokenPipeError):
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -83,16 +83,21 @@ def _missing_library(error: ModuleNotFoundError, verb: str) -> str | None:
     if not extras:
         return None
     # Several extras may install it: take the one of the wing that was running, else the first in the metadata.
-    frames = traceback.walk_tb(error.__traceback__)
-    rooms = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
-    running = [
-        extra
-        for extra in extras
-        if any(room.startswith(f"r2mae.modalities.{extra}.") for room in rooms)
-    ]
-    extra = (running or [name for name in extras if name != _ALL_EXTRAS] or extras)[0]
+    named = [name for name in extras if name != _ALL_EXTRAS]
+    extra = _running_extra(error, extras) or (named or extras)[0]
     remedy = f'Run: pip install "r2mae[{extra}]".'
     return f"r2mae: {verb} needs {package}, which is not installed. {remedy}"
+
+
+def _running_extra(error: ModuleNotFoundError, extras: list[str]) -> str | None:
+    """The extra of the wing in the traceback, if it is one of those."""
+    frames = traceback.walk_tb(error.__traceback__)
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
+    for extra in extras:
+        prefix = f"r2mae.modalities.{extra}."
+        if any(module.startswith(prefix) for module in modules):
+            return extra
+    return None
 
 
 def extra_requirements() -> list[tuple[str, str]]:
@@ -121,8 +126,9 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
         )
     text = str(error).strip()
     line = f"r2mae: {rank}fault in r2mae: {type(error).__name__}: {(text.splitlines() or [''])[0][:300]}"
-    waited = any(words in text.lower() for words in ("timed out", "timeout"))
-    is_own = not waited and not any(words in text.lower() for words in _OF_A_PEER)
+    lower = text.lower()
+    waited = any(phrase in lower for phrase in ("timed out", "timeout"))
+    is_own = not waited and not any(phrase in lower for phrase in _OF_A_PEER)
     return _fail(
         arguments,
         f"{line} (traceback in {log})",
@@ -134,18 +140,18 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
 
 
 def _fail(arguments: argparse.Namespace, line: str, code: int, **about: Any) -> int:
-    """Say a failure once: under our supervisor it does, after all ranks ended; the first rank's word counts."""
-    if word := os.environ.get(FAILURE_FILE):
-        draft = Path(f"{word}.{os.getpid()}")
+    """Say a failure once: under our supervisor it does, after all ranks ended; the first rank's message counts."""
+    if failure_file := os.environ.get(FAILURE_FILE):
+        draft = Path(f"{failure_file}.{os.getpid()}")
         draft.write_text(json.dumps({"line": line, "code": code} | about))
         with contextlib.suppress(FileExistsError):
-            os.link(draft, word)  # whole or not at all, and never the second
+            os.link(draft, failure_file)  # whole or not at all, and never the second
         return code
     in_training = getattr(arguments, "log_file", None) is not None
-    return _say(line, code, everywhere=in_training)
+    return _print_line(line, code, everywhere=in_training)
 
 
-def _say(line: str, code: int, *, everywhere: bool = False) -> int:
+def _print_line(line: str, code: int, *, everywhere: bool = False) -> int:
     """One line on stderr, from the first process only unless the others met something else."""
     if everywhere or read_launch().is_first:
         print(line, file=sys.stderr, flush=True)

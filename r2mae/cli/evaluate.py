@@ -159,10 +159,12 @@ def print_scores(rows: list[Row]) -> None:
 
 
 def _cell(score: dict[str, Any]) -> str:
-    if "difference" in score:
-        number = f"{score['difference']:+.3f}"
-    else:
-        number = f"{score['accuracy']:.3f}"
+    is_difference = "difference" in score
+    number = (
+        format(score["difference"], "+.3f")
+        if is_difference
+        else format(score["accuracy"], ".3f")
+    )
     return (
         number
         if score["half_width"] is None

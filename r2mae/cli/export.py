@@ -16,15 +16,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="absent or empty")
 
 
-def add_run_arguments(parser: ArgumentParser, words: Sequence[str]) -> None:
+def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """`--to`, with the libraries that the named run can be written for."""
-    wing = wing_of_run(words)
-    known = (
-        f"one of {', '.join(wing.exports)}"
-        if wing and wing.exports
-        else "such as transformers"
-    )
-    parser.add_argument("--to", required=True, metavar="LIBRARY", help=known)
+    wing = wing_of_run(argv)
+    targets = "such as transformers"
+    if wing and wing.exports:
+        targets = f"one of {', '.join(wing.exports)}"
+    parser.add_argument("--to", required=True, metavar="LIBRARY", help=targets)
 
 
 def run(arguments: Namespace) -> None:
@@ -36,12 +34,10 @@ def run(arguments: Namespace) -> None:
     loaded = load_run(arguments.run, arguments.checkpoint)
     export = loaded.wing.exports.get(arguments.to)
     if export is None:
-        known = (
-            ", ".join(loaded.wing.exports)
-            or "nothing, since other libraries lack its models"
-        )
+        targets = ", ".join(loaded.wing.exports)
+        nothing = "nothing, since other libraries lack its models"
         raise InputError(
-            f"--to must be {known} for runs on {loaded.recipe.modality}, got {arguments.to}."
+            f"--to must be {targets or nothing} for runs on {loaded.recipe.modality}, got {arguments.to}."
         )
     difference = export.write(loaded, folder)
     result = {

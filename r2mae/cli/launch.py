@@ -79,19 +79,21 @@ class Supervisor:
             for number in _SIGNALS
         }
         with tempfile.TemporaryDirectory(prefix="r2mae-") as scratch:
-            word = Path(scratch) / "word.json"
+            failure = Path(scratch) / "failure.json"
             try:
-                self._start(argv, word)
-                self._watch(word)
+                self._start(argv, failure)
+                self._watch(failure)
             finally:
                 for process in self.ranks:
                     process.kill()  # nothing, where it has ended
                     process.wait()
                 for number, handler in before.items():
                     signal.signal(number, handler)
-            return self._sum_up(json.loads(word.read_text()) if word.is_file() else {})
+            return self._sum_up(
+                json.loads(failure.read_text()) if failure.is_file() else {}
+            )
 
-    def _start(self, argv: list[str], word: Path) -> None:
+    def _start(self, argv: list[str], failure: Path) -> None:
         # As this process was started: with -m the working folder may be where r2mae is found.
         as_module = (
             sys.modules["__main__"].__spec__ is not None and not sys.flags.safe_path
@@ -104,7 +106,7 @@ class Supervisor:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
             SUPERVISOR: str(os.getpid()),
-            FAILURE_FILE: str(word),
+            FAILURE_FILE: str(failure),
         }
         for rank in range(self.devices):
             own = {
@@ -119,12 +121,12 @@ class Supervisor:
                 )
             )
 
-    def _watch(self, word: Path) -> None:
+    def _watch(self, failure: Path) -> None:
         deadline = float("inf")
-        told = 0
+        num_forwarded = 0
         while len(self.endings) < self.devices:
-            for number in self.received[told:]:
-                told += 1
+            for number in self.received[num_forwarded:]:
+                num_forwarded += 1
                 for process in self.ranks:
                     process.send_signal(number)
             for rank, process in enumerate(self.ranks):
@@ -134,7 +136,7 @@ class Supervisor:
                 time.monotonic(),
                 all(code == 0 or code > 128 for code in self.endings.values()),
             )
-            if word.is_file() or not orderly:
+            if failure.is_file() or not orderly:
                 deadline = min(deadline, now + _GRACE_SECONDS)
             elif any(
                 self.endings.values()
@@ -148,7 +150,7 @@ class Supervisor:
                     self.ranks[rank].kill()
             time.sleep(_POLL_SECONDS)
 
-    def _sum_up(self, word: dict[str, Any]) -> int:
+    def _sum_up(self, failure: dict[str, Any]) -> int:
         """The exit code; says what happened where no rank could."""
         endings = {
             rank: code
@@ -159,37 +161,39 @@ class Supervisor:
             return 0
         stops = {code - 128 if code > 128 else -code for code in endings.values()}
         if (
-            not word
+            not failure
             and len(stops) == 1
             and (stops <= set(self.received) or all(c > 128 for c in endings.values()))
         ):
             number = stops.pop()
             if all(code < 0 for code in endings.values()):
-                self._say(f"r2mae: stopped by signal {number} before training began")
+                self._report(f"r2mae: stopped by signal {number} before training began")
             return 128 + number
         dead = [(rank, -code) for rank, code in endings.items() if code < 0]
-        log = word.get("log") or str(self.folder / "stderr.log")
+        log = failure.get("log") or str(self.folder / "stderr.log")
         where = f"; the same command continues (tracebacks of the others in {log})"
-        if dead and not word.get("own"):
-            self._say(
+        if dead and not failure.get("own"):
+            self._report(
                 f"r2mae: rank {dead[0][0]} was killed by signal {dead[0][1]}{where}",
                 log,
             )
-        elif self.killed and word.get("waited"):
+        elif self.killed and failure.get("waited"):
             names = ", ".join(map(str, self.killed))
             rule = f"hardware.timeout_seconds: {self.timeout_seconds}"
-            self._say(
+            self._report(
                 f"r2mae: rank {names} did not answer within {rule}, and was killed{where}",
                 log,
             )
         else:
-            self._say(
-                word.get("line", f"r2mae: fault in r2mae: ranks ended with {endings}")
+            self._report(
+                failure.get(
+                    "line", f"r2mae: fault in r2mae: ranks ended with {endings}"
+                )
             )
-            return int(word.get("code", 1))
+            return int(failure.get("code", 1))
         return 1
 
-    def _say(self, line: str, log: str | None = None) -> None:
+    def _report(self, line: str, log: str | None = None) -> None:
         print(line, file=sys.stderr, flush=True)
         if log and Path(log).parent.is_dir():
             with Path(log).open("a") as file:

@@ -31,18 +31,18 @@ _MISTAKE = 2
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; give its exit code."""
-    words = sys.argv[1:] if argv is None else argv
+    argv = sys.argv[1:] if argv is None else argv
     # OpenMP threads that spin while they wait make every small operation wait for the scheduler as soon as another
     # process wants a core: 3.1 ms became 17.6 ms (4,352 x 64 x 256 linear map and GELU, 2 cores, one of them busy).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = Namespace(json=False)
     try:
-        run, arguments = _parse(words)
+        run, arguments = _parse(argv)
         if arguments.verb in _TRAINING:
             from r2mae.cli.launch import end_with_parent, launch
 
             end_with_parent()
-            if (code := launch(arguments, words)) is not None:
+            if (code := launch(arguments, [*argv])) is not None:
                 return code
         from r2mae.progress import listener, progress_bars
 
@@ -56,9 +56,9 @@ def main(argv: list[str] | None = None) -> int:
         return end(error, arguments)
 
 
-def _parse(words: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
+def _parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
     """(what runs, its arguments); only the module of the command that is named is imported."""
-    name, *rest = words or [""]
+    name, *rest = argv or [""]
     if name in COMMANDS:
         module = importlib.import_module(f"r2mae.cli.{name.replace('-', '_')}")
         parser = _command(name, COMMANDS[name])
@@ -71,7 +71,7 @@ def _parse(words: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace
     wing_command = _parse_wing_verb(name, rest)
     if wing_command is not None:
         return wing_command
-    _overview().parse_args(words)  # --help, --version, or a mistake: ends the process
+    _overview().parse_args(argv)  # --help, --version, or a mistake: ends the process
     raise SystemExit(_MISTAKE)
 
 

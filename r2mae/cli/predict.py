@@ -44,35 +44,38 @@ def run(arguments: argparse.Namespace) -> None:
         )
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
-    answers, read, unreadable = ask(loaded, source, "forward", "predict")
-    names, classes = zip(*names_of(source, read), strict=True)
-    columns: dict[str, Any] = {"name": names} | (
-        {"class": classes} if any(classes) else {}
+    outputs, rows, unreadable = ask(loaded, source, "forward", "predict")
+    names, classes = zip(*names_of(source, rows), strict=True)
+    columns: dict[str, Any] = {"name": names}
+    if any(classes):
+        columns["class"] = classes
+    is_regression = "target" in loaded.manifest
+    predictions = (
+        _numbers(loaded, outputs) if is_regression else _classes(loaded, outputs)
     )
-    told = (
-        _numbers(loaded, answers)
-        if "target" in loaded.manifest
-        else _classes(loaded, answers)
-    )
-    write_table(output, columns | told)
+    write_table(output, columns | predictions)
     tell_left_out(source, unreadable)
     result: dict[str, Any] = {
         "output": str(output),
-        "samples": len(answers),
+        "samples": len(outputs),
         "skipped_samples": unreadable,
     }
-    if "predicted_class" in told:
-        found = told["predicted_class"].tolist()
-        result["classes"] = {
-            name: found.count(name) for name in loaded.manifest["class_names"]
-        }
-    if arguments.json:
-        print(json.dumps(result))
-        return
-    counts = ", ".join(
-        f"{count:,} {name}" for name, count in result.get("classes", {}).items()
+    if not is_regression:
+        result["classes"] = _count(loaded, predictions["predicted_class"].tolist())
+    print(json.dumps(result)) if arguments.json else _show(result)
+
+
+def _count(loaded: Any, predicted: list[str]) -> dict[str, int]:
+    """How often each class was predicted."""
+    return {name: predicted.count(name) for name in loaded.manifest["class_names"]}
+
+
+def _show(result: dict[str, Any]) -> None:
+    counts = [f"{count:,} {name}" for name, count in result.get("classes", {}).items()]
+    colon = ": " if counts else ""
+    print(
+        f"{result['output']}: {result['samples']:,} samples{colon}{', '.join(counts)}"
     )
-    print(f"{output}: {len(answers):,} samples{counts and ': '}{counts}")
 
 
 def _classes(loaded: Any, logits: Any) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _print(advice: Any) -> None:
     print(
         "3. over what is not known (samples x 1/4 to 4, noise x 1 to 2, test ratio 0 to 0.75, training time):"
     )
-    for text, choice in (
+    for text, law in (
         ("least expected regret", advice.least_expected),
         ("least worst regret", advice.least_worst),
         ("least expected among fixed ratios", advice.least_expected_fixed),
@@ -107,14 +107,16 @@ def _print(advice: Any) -> None:
         ("this recipe's law", advice.law_regret),
     ):
         print(
-            f"   {text}: {_words(choice.law)}, expected {choice.expected:.1%}, worst {choice.worst:.1%}"
+            f"   {text}: {_words(law.law)}, expected {law.expected:.1%}, worst {law.worst:.1%}"
         )
     print("4. a ratio that moves while training, against the best law that stays:")
-    for found in advice.schedules:
-        low, high = found.gain_band
+    for choice in advice.schedules:
+        low, high = choice.gain_band
+        ramp = f"{choice.start:g} to {choice.end:g}"
+        gain = f"{choice.gain:.1%} ({low:.1%} to {high:.1%})"
+        constant = _words(choice.best_constant)
         print(
-            f"   training time {found.train_time:g}: {found.start:g} to {found.end:g} saves {found.gain:.1%} "
-            f"({low:.1%} to {high:.1%}) of the excess risk of {_words(found.best_constant)}"
+            f"   training time {choice.train_time:g}: {ramp} saves {gain} of the excess risk of {constant}"
         )
     for warning in advice.warnings:
         print(f"loose: {warning}")
@@ -159,6 +161,7 @@ def _write(arguments: argparse.Namespace, advice: Any, beside: Path) -> None:
     document["mask"].pop("schedule", None)
     if schedule is not None:
         document["mask"]["schedule"] = schedule_to_dict(schedule)
-    header = f"# {Path(arguments.recipe).name} with the {arguments.write} ratio of: r2mae theory recommend. Unmeasured.\n"
+    source = f"{Path(arguments.recipe).name} with the {arguments.write} ratio"
+    header = f"# {source} of: r2mae theory recommend. Unmeasured.\n"
     beside.write_text(header + write_document(document))
     print(f"written: {beside}")

@@ -38,7 +38,10 @@ def _found(report: dict[str, Any]) -> list[str]:
     finding, lines = report["finding"], []
     if finding:
         inputs = "finite" if finding["inputs_finite"] else "not"
-        line = f"first module with a non-finite output: {finding['module']} ({finding['type']}); its inputs were {inputs}"
+        module = f"{finding['module']} ({finding['type']})"
+        line = (
+            f"first module with a non-finite output: {module}; its inputs were {inputs}"
+        )
         own = finding["weights_not_finite"]
         lines.append(
             line + (f"; not finite of its own: {', '.join(own)}" if own else "")

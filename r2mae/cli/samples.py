@@ -23,9 +23,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help=data)
 
 
-def add_data_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_data_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Options of the run's wing that say how files are read."""
-    wing = wing_of_run(words)
+    wing = wing_of_run(argv)
     if wing is not None:
         wing.add_path_arguments(parser)
 
@@ -78,11 +78,11 @@ def check_apart(output: Path, loaded: Any, arguments: argparse.Namespace) -> Non
 
 
 def ask(
-    loaded: Any, source: Any, kind: str, title: str
+    loaded: LoadedRun, source: Any, kind: str, title: str
 ) -> tuple[Any, list[int], list[str]]:
-    """(answers (N, D) of a run's model, which samples they are of (N,), names of those that could not be read).
+    """(outputs (N, D) of a run's model, indices (N,) of their samples, names of unreadable samples).
 
-    kind: of `extract`. What could not be read has no row; others count as indices of the whole source.
+    kind: of `extract`. An unreadable sample has no row; indices are those of the whole source.
     """
     import numpy as np
 
@@ -90,28 +90,29 @@ def ask(
     from r2mae.evaluation.features import extract
 
     read: list[int] = []
-    heard: Any = {
-        "on_batch": lambda batch: read.extend(batch["indices"].tolist()),
-        "progress": progress_bar(title),
-    }
-    found, asked = extract(loaded.model, source, kind, **heard), rows_in_root(source)  # type: ignore[arg-type]
-    is_own = np.array(read) == asked
-    return (
-        found[is_own],
-        asked[is_own].tolist(),
-        sorted({root_of(source).name(row) for row in asked[~is_own].tolist()}),
+    outputs = extract(
+        loaded.model,
+        source,
+        kind,  # type: ignore[arg-type]
+        on_batch=lambda batch: read.extend(batch["indices"].tolist()),
+        progress=progress_bar(title),
     )
+    indices = rows_in_root(source)
+    is_own = np.array(read) == indices  # another sample stands in for an unreadable one
+    root = root_of(source)
+    unreadable = {root.name(index) for index in indices[~is_own].tolist()}
+    return outputs[is_own], indices[is_own].tolist(), sorted(unreadable)
 
 
-def names_of(source: Any, read: Iterable[int]) -> Iterator[tuple[str, str]]:
-    """(name, class or "") of samples, whose indices are those of the whole source where this is a part."""
+def names_of(source: Any, indices: Iterable[int]) -> Iterator[tuple[str, str]]:
+    """(name, class or "") of samples, whose indices are those of the whole source."""
     from r2mae.data.source import root_of
 
-    whole = root_of(source)
-    labels = whole.labels
-    for index in read:
+    root = root_of(source)
+    labels = root.labels
+    for index in indices:
         label = -1 if labels is None else int(labels[index])
-        yield whole.name(index), whole.class_names[label] if label >= 0 else ""
+        yield root.name(index), root.class_names[label] if label >= 0 else ""
 
 
 def tell_left_out(source: Any, unreadable: list[str]) -> None:
@@ -119,8 +120,6 @@ def tell_left_out(source: Any, unreadable: list[str]) -> None:
     if note := getattr(source, "note", ""):
         print(f"left out: {note}", file=sys.stderr)
     if unreadable:
-        more = ", ..." if len(unreadable) > 3 else ""
-        print(
-            f"left out: {len(unreadable):,} unreadable samples, {', '.join(unreadable[:3])}{more}",
-            file=sys.stderr,
-        )
+        examples = ", ".join(unreadable[:3]) + (", ..." if len(unreadable) > 3 else "")
+        count = f"{len(unreadable):,} unreadable samples"
+        print(f"left out: {count}, {examples}", file=sys.stderr)

@@ -62,6 +62,11 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coefficients", metavar="FILE.npy", help="(D,) instead of feature 0"
     )
+    _add_training(parser)
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Noise, test input and training of the linear problem."""
     noise = "on top of what --target leaves"
     parser.add_argument(
         "--noise-variance", type=float, default=0.0, metavar="V", help=noise
@@ -98,35 +103,38 @@ def _risk(arguments: argparse.Namespace) -> None:
 
     law = parse_law(arguments.ratio)
     problem = _problem(arguments)
-    found = asdict(predict(problem, arguments.num_rows, law, **_options(arguments)))
-    asked: dict[str, Any] = {
-        "ratio": distribution_to_dict(law),
-        "covariance": arguments.covariance,
-    }
+    risk = asdict(predict(problem, arguments.num_rows, law, **_options(arguments)))
     acts_like = effective_ratio(law, arguments.objective)
     if arguments.json:
-        plain = {
-            key: str(value) if value in (math.inf, -math.inf) else value
-            for key, value in found.items()
+        question = {
+            "ratio": distribution_to_dict(law),
+            "covariance": arguments.covariance,
         }
-        plain = {key: None if value != value else value for key, value in plain.items()}
-        print(json.dumps(asked | plain | {"acts_like_with_fresh_masks": acts_like}))
+        answer = {key: _json_value(value) for key, value in risk.items()}
+        print(json.dumps(question | answer | {"acts_like_with_fresh_masks": acts_like}))
         return
-    if math.isinf(found["excess_risk"]):
+    if math.isinf(risk["excess_risk"]):
         print(f"excess risk inf: as many rows as features ({problem.dim}) and no ridge")
         return
-    dof = found["degrees_of_freedom"]
+    dof = risk["degrees_of_freedom"]
     print(
-        f"excess risk {found['excess_risk']:.6g} = bias {found['bias']:.6g} + variance {found['variance']:.6g}"
+        f"excess risk {risk['excess_risk']:.6g} = bias {risk['bias']:.6g} + variance {risk['variance']:.6g}"
     )
     print(
-        f"{found['num_rows']:g} rows train {problem.dim} features"
+        f"{risk['num_rows']:g} rows train {problem.dim} features"
         + ("" if dof is None else f", {dof:.4g} degrees of freedom")
         + f"; response variance {problem.signal + problem.noise_variance:.6g}"
     )
     print(
         f"with a fresh mask at every visit the law acts like the fixed ratio {acts_like:.4g}"
     )
+
+
+def _json_value(value: Any) -> Any:
+    """JSON has no infinity and no nan: text, and null."""
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
+    return None if value != value else value
 
 
 def _plot(arguments: argparse.Namespace) -> None:
@@ -211,18 +219,20 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 def parse_law(text: str) -> Any:
     """`0.5`, `fixed:0.5`, `uniform:0.1:0.5`, ... as a distribution of ratios.
 
-    Raises: InputError for other words; ValueError for numbers that break a law's rule.
+    Raises: InputError for other text; ValueError for numbers that break a law's rule.
     """
     from r2mae.law import DISTRIBUTIONS, FixedRatio
 
-    name, *words = text.split(":")
-    known = [tag for tag in DISTRIBUTIONS if tag != "mixture"]
+    name, *numbers = text.split(":")
+    names = [tag for tag in DISTRIBUTIONS if tag != "mixture"]
     try:
-        if not words:
+        if not numbers:
             return FixedRatio(float(name))
-        return DISTRIBUTIONS[name](*(float(word) for word in words))
+        return DISTRIBUTIONS[name](*map(float, numbers))
     except (KeyError, TypeError):
-        rule = f"be a ratio or one of {', '.join(known)} with its numbers, such as uniform:0.1:0.5"
-        raise InputError(f"--ratio must {rule}, got {text!r}.") from None
+        rule = f"be a ratio or one of {', '.join(names)} with its numbers"
+        raise InputError(
+            f"--ratio must {rule}, such as uniform:0.1:0.5, got {text!r}."
+        ) from None
     except ValueError as error:
         raise InputError(f"--ratio {text}: {error}") from None

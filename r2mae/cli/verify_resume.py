@@ -123,9 +123,9 @@ class _Jobs:
 
     def _process(self, path: Path, devices: int, kill_at: int | None) -> None:
         settings = [
-            word
+            part
             for value in (*self.settings, f"hardware.devices={devices}")
-            for word in ("--set", value)
+            for part in ("--set", value)
         ]
         command = [
             sys.executable,
@@ -187,43 +187,51 @@ def _compare(
     *,
     exact_losses: bool,
 ) -> dict[str, Any]:
+    """Order, masks, losses and weights of killed runs beside those that were never stopped.
+
+    straight, killed: run folders by the number of devices. elastic: a run whose number of devices changed.
+    """
     from r2mae.training.run_folder import RunFolder
     from r2mae.training.trace import read_trace
 
-    traces = {
-        path: read_trace(RunFolder(path))
-        for path in {*straight.values(), *killed.values(), elastic}
-    }
+    paths = {*straight.values(), *killed.values(), elastic}
+    traces = {path: read_trace(RunFolder(path)) for path in paths}
     masks = {
-        path: [{key: row[key] for key in row if key != "loss"} for row in rows]
-        for path, rows in traces.items()
+        path: [_without_loss(row) for row in rows] for path, rows in traces.items()
     }
+    losses = {path: _losses(rows) for path, rows in traces.items()}
     first = next(iter(straight.values()))
-    same = all(found == masks[first] for found in masks.values())
-    losses = {
-        path: {row["step"]: row["loss"] for row in rows}
-        for path, rows in traces.items()
-    }
-    across = max(
-        abs(found[step] - losses[first][step])
-        for found in losses.values()
-        for step in losses[first]
-        if step <= _COMPARED_STEPS and step in found
+    same = all(rows == masks[first] for rows in masks.values())
+    difference = max(
+        _largest_difference(losses[first], other) for other in losses.values()
     )
-    identical = {
-        str(count): losses[straight[count]] == losses[killed[count]]
-        and _hashes(straight[count]) == _hashes(killed[count])
-        for count in straight
-    }
+    identical = {}
+    for count, path in straight.items():
+        same_losses = losses[path] == losses[killed[count]]
+        identical[str(count)] = same_losses and _hashes(path) == _hashes(killed[count])
+    close = difference <= _TOLERANCE or not exact_losses
     return {
-        "passed": same
-        and all(identical.values())
-        and (across <= _TOLERANCE or not exact_losses),
+        "passed": same and all(identical.values()) and close,
         "positions": len(masks[first]),
         "order_and_masks_identical": same,
         "weights_bit_identical": identical,
-        "largest_loss_difference": across,
+        "largest_loss_difference": difference,
     }
+
+
+def _without_loss(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "loss"}
+
+
+def _losses(rows: list[dict[str, Any]]) -> dict[int, float]:
+    """Losses by step."""
+    return {row["step"]: row["loss"] for row in rows}
+
+
+def _largest_difference(first: dict[int, float], other: dict[int, float]) -> float:
+    """Over the first steps that both have."""
+    steps = [step for step in first if step <= _COMPARED_STEPS and step in other]
+    return max(abs(other[step] - first[step]) for step in steps)
 
 
 def _hashes(path: Path) -> dict[str, str]:

@@ -217,6 +217,10 @@ def test_predictions_are_the_saved_models(call, capfd, pretrained):
         one.iloc[0, 2:].to_numpy(float), shares[3].numpy(), atol=1e-5
     )
     assert not [*Path().glob(".writing*")]
+    with pytest.raises(SystemExit) as ended:  # images have no columns
+        main(["predict", run, "test", "-o", "no.csv", "--column", "x"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --column x" in capfd.readouterr().err
     for words, message in (
         (["runs/digits_demo", "test", "-o", "no.csv"], "RUN must be a fine-tuned run"),
         (
@@ -224,10 +228,6 @@ def test_predictions_are_the_saved_models(call, capfd, pretrained):
             "--output must be a .csv, .tsv or .parquet file",
         ),
         ([run, "three.csv", "-o", "three.csv"], "--output must not write over DATA"),
-        (
-            [run, "test", "-o", "no.csv", "--column", "x"],
-            "--column must be given for a table",
-        ),
         (
             [run, "thr*.png", "-o", "runs"],
             "--output must be a .csv, .tsv or .parquet file in an existing folder",
