@@ -115,15 +115,9 @@ def segment_attention(
         positions = positions[queries.tokens]
     sizes = [group.tokens for group in groups]
     query_sizes = [group.tokens for group in query_groups]
-    parts = zip(
-        groups,
-        query_groups,
-        query.split(query_sizes),
-        key.split(sizes),
-        value.split(sizes),
-        positions.split(query_sizes),
-        strict=True,
-    )
+    by_query = (part.split(query_sizes) for part in (query, positions))
+    by_key = (part.split(sizes) for part in (key, value))
+    parts = zip(groups, query_groups, *by_query, *by_key, strict=True)
     outputs = [
         _group_attention(*part, dropout=dropout, window=window)
         for part in parts
@@ -151,9 +145,9 @@ def _group_attention(
     group: Group,
     query_group: Group,
     query: Tensor,
+    positions: Tensor,
     key: Tensor,
     value: Tensor,
-    positions: Tensor,
     *,
     dropout: float,
     window: int | None,
