@@ -53,8 +53,10 @@ class BertRunner:
         attention = block.attention.self
         dropout = attention.dropout.p if attention.training else 0.0
         residual = hidden if queries is None else hidden[queries.tokens]
-        heads = project(block, hidden, residual)
-        attended = segment_attention(*heads, layout, queries, dropout=dropout)
+        query, key, value = project(block, hidden, residual)
+        attended = segment_attention(
+            query, key, value, layout, queries, dropout=dropout
+        )
         finished: Tensor = finish(block, residual, attended)
         return finished
 
@@ -107,9 +109,10 @@ class ModernBertRunner:
         is_local = block.attention_type == "sliding_attention"
         window = self.base.config.sliding_window if is_local else None
         indices = None if queries is None else queries.tokens
-        heads = project(block, hidden, indices, *self.rotations[block.attention_type])
+        rotation = self.rotations[block.attention_type]
+        query, key, value = project(block, hidden, indices, *rotation)
         attended = segment_attention(
-            *heads, layout, queries, dropout=dropout, window=window
+            query, key, value, layout, queries, dropout=dropout, window=window
         )
         residual = hidden if indices is None else hidden[indices]
         finished: Tensor = finish(block, residual, attended)

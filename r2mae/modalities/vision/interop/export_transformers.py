@@ -120,6 +120,9 @@ def vit_mae_config(
     """Arguments of `ViTMAEConfig`."""
     encoder, decoder = model.encoder, list(model.decoder_blocks)
     width = model.decoder_embed.out_features
+    # Without decoder blocks any value is right; 4 * width is what they would have.
+    first: Any = decoder[0] if decoder else None
+    mlp_width = 4 * width if first is None else first.mlp.fc1.out_features
     return {
         "image_size": image_size,
         "patch_size": model.patch_size,
@@ -132,9 +135,7 @@ def vit_mae_config(
         "decoder_hidden_size": width,
         "decoder_num_hidden_layers": len(decoder),
         "decoder_num_attention_heads": num_heads(decoder[0]) if decoder else 1,
-        "decoder_intermediate_size": decoder[0].mlp.fc1.out_features
-        if decoder
-        else 4 * width,  # type: ignore[union-attr]
+        "decoder_intermediate_size": mlp_width,
         "norm_pix_loss": model.normalize_targets,
         "mask_ratio": round(mean_ratio, 6),
     }
