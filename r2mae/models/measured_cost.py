@@ -12,10 +12,10 @@ from r2mae.models.protocol import Memory
 class MeasuredCost(nn.Module):
     """Mixin: `training_flops` and `saved_values` of a `MaskedModel` by a pass on meta.
 
-    A subclass gives `example`, a batch of which only shapes and dtypes matter.
+    A subclass gives `cost_inputs`, a batch and a mask of which only shapes and dtypes matter.
     """
 
-    def example(
+    def cost_inputs(
         self, num_samples: int, num_visible: int
     ) -> tuple[dict[str, Any], Mask]:
         """(batch, mask) of num_samples, each with num_visible positions left."""
@@ -36,7 +36,7 @@ class MeasuredCost(nn.Module):
         """Cost of num_samples. Two or more: normalisation may refuse a single one."""
         return run_on_meta(
             self,
-            lambda: self.example(num_samples, num_visible),
+            lambda: self.cost_inputs(num_samples, num_visible),
             lambda output: output.loss.total,
             bf16=bf16,
         )

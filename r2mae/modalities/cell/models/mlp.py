@@ -153,7 +153,7 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
         decoded = self.predict(self.decoder(features)).float()
         return self.likelihood.rates(decoded, self.gene_shares, sizes)
 
-    def example(
+    def cost_inputs(
         self, num_samples: int, num_visible: int
     ) -> tuple[dict[str, Any], Mask]:
         """Cells of any values, for the costs."""

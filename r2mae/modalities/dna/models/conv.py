@@ -205,7 +205,7 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         """None: DNA has no pictures."""
         return None
 
-    def example(
+    def cost_inputs(
         self, num_samples: int, num_visible: int
     ) -> tuple[dict[str, Any], Mask]:
         """Windows of any bases, for the costs."""

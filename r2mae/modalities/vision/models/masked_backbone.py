@@ -140,7 +140,7 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
             self._passes[key] = result._replace(output=None)
         return self._passes[key]
 
-    def example(
+    def cost_inputs(
         self, num_samples: int, num_visible: int
     ) -> tuple[dict[str, Any], Mask]:
         """Images of any pixels, for the costs."""
