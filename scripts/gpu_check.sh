@@ -142,7 +142,8 @@ from r2mae.law import MaskLaw, UniformRatio
 from r2mae.masking.pattern import sample_mask
 from r2mae.masking.ratio import draw_ratios
 from r2mae.models import segments
-from r2mae.models.masked_language import MaskedLanguageModel, Vocabulary
+from r2mae.models.language_encoder import Vocabulary
+from r2mae.models.masked_language import MaskedLanguageModel
 
 ROWS, LENGTH, SIZE = 64, 1024, 50368
 torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Stores of flat arrays in files, of which rows are read at random by every process of a machine."""
+"""Memory-mapped flat arrays, read at random rows by every process of a machine."""
 
 import os
 from dataclasses import dataclass
@@ -9,36 +9,41 @@ import numpy as np
 import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
-MOST_MAPPED = 1 << 29  # bytes
+MOST_MAPPED = 1 << 29  # bytes; larger files are read by system calls
 
 
 @dataclass(frozen=True)
 class MappedStore:
-    """A finished folder of arrays; meta is what its meta.json says, fingerprint and files among it."""
+    """A complete folder of arrays.
+
+    meta: the content of its meta.json, with "fingerprint" and "files".
+    """
 
     place: Path
     meta: dict[str, Any]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.place, self.meta)  # not what was mapped so far
+        # Open maps are not pickled: each worker process maps the files itself.
+        return type(self), (self.place, self.meta)
 
     @property
     def fingerprint(self) -> str:
-        """Of all that it was made of."""
+        """Fingerprint of everything that the store was built from."""
         return str(self.meta["fingerprint"])
 
     @property
     def called(self) -> str:
-        """What a message calls it: the file that it was made of, where there is one."""
+        """Name in messages: the source file if there is one, otherwise the folder."""
         files = self.meta["files"]
         return str(files[0] if len(files) == 1 else self.place)
 
 
 class MappedArray:
-    """N items of a file, mapped; pages stay in the system's cache, which all processes share.
+    """N items of a file, memory-mapped; all processes share the page cache.
 
-    Pages that are read through a map count as a process's memory, in the end the whole file. So rows of a file larger
-    than most_mapped are read by system calls, which costs 2 microseconds a row instead of a few tenths.
+    Pages read through a map count towards a process's resident memory, in the end the
+    full file. Rows of files larger than most_mapped bytes are therefore read by system
+    calls, at 2 microseconds a row instead of a few tenths.
     """
 
     def __init__(
@@ -56,24 +61,20 @@ class MappedArray:
         )
 
     def take(self, starts: Integers, length: int) -> npt.NDArray[Any]:
-        """(B, length) items from starts (B,), each row copied whole."""
+        """(B, length) copies of the items from starts (B,) on."""
         assert len(starts) == 0 or (
             starts.min() >= 0 and starts.max() + length <= len(self.array)
         )
         if self.file is not None:
             file, size = self.file.fileno(), length * self.array.itemsize
-            rows = bytearray().join(
-                [
-                    os.pread(file, size, at)
-                    for at in (starts * self.array.itemsize).tolist()
-                ]
-            )
-            return np.frombuffer(rows, dtype=self.array.dtype).reshape(
-                len(starts), length
-            )
+            offsets = (starts * self.array.itemsize).tolist()
+            # A bytearray, so that the array is writable without a further copy.
+            rows = bytearray().join([os.pread(file, size, at) for at in offsets])
+            items = np.frombuffer(rows, dtype=self.array.dtype)
+            return items.reshape(len(starts), length)
         (step,) = self.array.strides
         shape = (max(0, len(self.array) - length + 1), length)
-        found: npt.NDArray[Any] = np.lib.stride_tricks.as_strided(
+        windows: npt.NDArray[Any] = np.lib.stride_tricks.as_strided(
             self.array, shape, (step, step), writeable=False
         )
-        return found[starts]
+        return windows[starts]

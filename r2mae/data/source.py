@@ -1,4 +1,4 @@
-"""What every modality's data offers, and how a split is held out and streamed."""
+"""The interface of every modality's data; held-out parts; batches for DataLoaders."""
 
 from typing import Any, Protocol
 
@@ -10,27 +10,32 @@ from torch import Tensor
 from r2mae.data.stream import Stream, permute
 from r2mae.errors import InputError
 
-Batch = dict[
-    str, Any
-]  # tensors with a leading B, "positions" (B,) and "indices" (B,) among them
-HELD_OUT_KEY = (
-    0x51D  # fixed: which samples are held out does not depend on a run's seed
-)
+# Tensors with a leading B, among them "positions" (B,) and "indices" (B,).
+Batch = dict[str, Any]
+# Fixed: the samples held out do not depend on a run's seed.
+HELD_OUT_KEY = 0x51D
 
 
 class SampleSource(Protocol):
-    """Samples by index. `positions` seeds augmentation; None asks for the plain view used by evaluation."""
+    """Samples by index.
+
+    positions: seed the augmentation; None loads samples without, as evaluation does.
+    """
 
     fingerprint: str
 
     def __len__(self) -> int: ...
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples at indices (B,); the batch's "indices" say which were read, where others stand in for them."""
+        """Samples at indices (B,).
+
+        The batch's "indices" are those read, which differ where a sample was unreadable
+        and another one replaced it.
+        """
         ...
 
     def name(self, index: int) -> str:
-        """What a message calls the sample."""
+        """Name of a sample in messages."""
         ...
 
     @property
@@ -40,51 +45,50 @@ class SampleSource(Protocol):
 
     @property
     def labels_absent(self) -> str:
-        """Where labels are None, what there is instead and the remedy, as the end of a message."""
+        """End of the error where labels are None: what was found instead, and the remedy."""
         ...
 
     @property
     def class_names(self) -> dict[int, str]:
-        """What people call the class numbers; every number in labels has a name."""
+        """Class number -> name, for every number in labels."""
         ...
 
 
 def block_samples(source: SampleSource) -> int | None:
-    """How many neighbours a source reads together; None where it makes no difference."""
-    found: int | None = getattr(source, "block_samples", None)
-    return found
+    """How many neighbours a source reads together; None for random access."""
+    size: int | None = getattr(source, "block_samples", None)
+    return size
 
 
 def root_of(source: SampleSource) -> SampleSource:
-    """The source that a part, or a part of a part, is of: whose indices batches speak in."""
+    """The source behind parts of parts; "indices" of batches are indices of it."""
     while isinstance(source, Part):
         source = source.source
     return source
 
 
 def rows_in_root(source: SampleSource) -> npt.NDArray[np.int64]:
-    """(N,) all samples of a source in its order, as indices of the whole one."""
+    """(N,) the samples of a source in its order, as indices of its root."""
     rows = torch.arange(len(source))
-    found: npt.NDArray[np.int64] = (
-        source._whole(rows) if isinstance(source, Part) else rows
-    ).numpy()
-    return found
+    if isinstance(source, Part):
+        rows = source.root_indices(rows)
+    indices: npt.NDArray[np.int64] = rows.numpy()
+    return indices
 
 
 def with_labels(source: SampleSource) -> SampleSource:
-    """The samples that have a label, where some have none (-1); otherwise the source itself."""
+    """The labelled samples of a source; the source itself where all, or none, are."""
     labels = source.labels
-    return (
-        source
-        if labels is None or (labels >= 0).all()
-        else Chosen(source, np.flatnonzero(labels >= 0))
-    )
+    if labels is None or (labels >= 0).all():
+        return source
+    return Chosen(source, np.flatnonzero(labels >= 0))
 
 
 class Part:
-    """A share of a source, chosen by a fixed permutation: the first `size` or, with `held_out`, the rest.
+    """A part of a source under a fixed permutation.
 
-    Where neighbours are read together (`block_samples`), blocks of them are permuted, and stay neighbours.
+    The first `size` samples of the permutation or, with `held_out`, the rest. Where
+    neighbours are read together (`block_samples`), blocks of them are permuted.
     """
 
     def __init__(self, source: SampleSource, size: int, held_out: bool) -> None:
@@ -97,45 +101,47 @@ class Part:
         return self.stop - self.start
 
     def _outer(self, indices: Tensor) -> Tensor:
+        """Indices within this part -> indices of the source it is a part of."""
         offsets, size = indices + self.start, len(self.source)
         block = self.block_samples
         if block is None or size < 2 * block:
             return permute(offsets, size, HELD_OUT_KEY)
         # A shorter remainder stays last, which is where samples are held out.
-        whole = size // block
-        inside = offsets < whole * block
-        offsets[inside] = (
-            permute(offsets[inside] // block, whole, HELD_OUT_KEY) * block
-            + offsets[inside] % block
-        )
+        num_blocks = size // block
+        inside = offsets < num_blocks * block
+        blocks, remainders = offsets[inside] // block, offsets[inside] % block
+        offsets[inside] = permute(blocks, num_blocks, HELD_OUT_KEY) * block + remainders
         return offsets
 
-    def _whole(self, indices: Tensor) -> Tensor:
-        """Indices within this part as those of the whole source, through all parts of parts."""
+    def root_indices(self, indices: Tensor) -> Tensor:
+        """Indices within this part -> indices of `root_of(self)`."""
         outer = self._outer(indices)
-        return self.source._whole(outer) if isinstance(self.source, Part) else outer
+        if isinstance(self.source, Part):
+            return self.source.root_indices(outer)
+        return outer
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Samples by index within this part; the batch's "indices" are those of the whole source.
+        """Samples by index within this part; "indices" of the batch are of its root.
 
-        What stands in for an unreadable sample is of this part too: the next one of it that is readable.
+        An unreadable sample is replaced by the next readable one of this part, so that no
+        sample moves between training and held-out data.
         """
         root = root_of(self)
         skipped: tuple[str, ...] = ()
         for _ in range(len(self)):
-            asked = self._whole(indices)
-            batch = root.load(asked, positions, seed)
+            expected = self.root_indices(indices)
+            batch = root.load(expected, positions, seed)
             skipped = tuple(dict.fromkeys((*skipped, *batch.get("skipped", ()))))
-            strange = batch["indices"] != asked
-            if not strange.any():
+            is_replaced = batch["indices"] != expected
+            if not is_replaced.any():
                 return batch | {"skipped": skipped}
-            indices = torch.where(strange, (indices + 1) % len(self), indices)
+            indices = torch.where(is_replaced, (indices + 1) % len(self), indices)
         raise InputError(
-            "data must hold at least one readable sample in every part, got none."
+            "data must hold a readable sample in every part, got none. Check the files."
         )
 
     def name(self, index: int) -> str:
-        """What a message calls the sample."""
+        """Name of a sample in messages."""
         return self.source.name(int(self._outer(torch.tensor([index]))))
 
     @property
@@ -150,12 +156,12 @@ class Part:
 
     @property
     def labels_absent(self) -> str:
-        """Why there are no labels, as the end of a message."""
+        """End of the error where labels are None."""
         return self.source.labels_absent
 
     @property
     def class_names(self) -> dict[int, str]:
-        """What people call the class numbers."""
+        """Class number -> name."""
         return self.source.class_names
 
 
@@ -171,32 +177,25 @@ class Chosen(Part):
 
 
 def load_plain(source: SampleSource, rows: Tensor, device: torch.device) -> Batch:
-    """Samples at rows (B,) as evaluation sees them, without augmentation, on a device."""
+    """Samples at rows (B,) without augmentation, on a device."""
     return _on(device, source.load(rows, None, 0))
 
 
 def _on(device: torch.device, batch: Batch) -> Batch:
     """A batch, and batches within it, with their tensors on a device."""
-    moved = {
-        key: value.to(device)
-        for key, value in batch.items()
-        if isinstance(value, Tensor)
-    }
-    return (
-        batch
-        | moved
-        | {
-            key: _on(device, value)
-            for key, value in batch.items()
-            if isinstance(value, dict)
-        }
-    )
+    moved = dict(batch)
+    for key, value in batch.items():
+        if isinstance(value, Tensor):
+            moved[key] = value.to(device)
+        elif isinstance(value, dict):
+            moved[key] = _on(device, value)
+    return moved
 
 
 def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
-    """(B,) class numbers of the samples that were read: a neighbour that stands in brings its own label.
+    """(B,) class numbers of the samples read; a replacement has its own label.
 
-    source: the one, with labels, that loaded the batch.
+    source: the source, with labels, that loaded the batch.
     """
     labels = root_of(source).labels
     assert labels is not None
@@ -207,7 +206,9 @@ def batch_labels(source: SampleSource, batch: Batch) -> npt.NDArray[np.int64]:
 def hold_out(source: SampleSource, share: float) -> tuple[SampleSource, SampleSource]:
     """Split a source into a training part and a held-out part of round(share * N) samples.
 
-    A source whose samples overlap says itself how, by a `hold_out(share)` that does not give None.
+    A source whose samples overlap may have a `hold_out(share)` of its own, whose result
+    is used unless it is None.
+
     Raises: InputError when either part would be empty.
     """
     apart: tuple[SampleSource, SampleSource] | None = (
@@ -217,15 +218,16 @@ def hold_out(source: SampleSource, share: float) -> tuple[SampleSource, SampleSo
         return apart
     size = len(source) - round(share * len(source))
     if not 0 < size < len(source):
-        remedy = "Use more data or another share."
+        remedy = "Use more data or another fraction."
         raise InputError(
-            f"data.held_out must leave samples on both sides of {len(source)}, got {share}. {remedy}"
+            f"data.held_out must leave samples on both sides of {len(source)}, "
+            f"got {share}. {remedy}"
         )
     return Part(source, size, held_out=False), Part(source, size, held_out=True)
 
 
 class StreamDataset(torch.utils.data.Dataset[Batch]):
-    """Positions in, batches out: what a DataLoader worker runs. Holds no state that training would change."""
+    """Maps lists of positions to batches, in DataLoader workers. Has no mutable state."""
 
     def __init__(self, source: SampleSource, stream: Stream) -> None:
         self.source = source
@@ -235,13 +237,12 @@ class StreamDataset(torch.utils.data.Dataset[Batch]):
         at = torch.tensor(positions)
         try:
             batch = self.source.load(self.stream.indices(at), at, self.stream.seed)
-        except (
-            InputError
-        ) as error:  # an exception would leave the worker as a traceback
+        # An exception would leave the worker as a traceback, not as one line.
+        except InputError as error:
             return {"error": str(error)}
         return batch | {"positions": at, "first_position": positions[0]}
 
 
 def as_is(batch: Batch) -> Batch:
-    """The collate function: batches arrive made."""
+    """The collate function: samples are already batched."""
     return batch

@@ -1,7 +1,8 @@
-"""The order of samples: a pure function of (seed, position), in bounded memory, for up to 2^40 samples.
+"""The order of samples: a function of (seed, position), in bounded memory.
 
-Position p is the p-th sample that training consumes. Epochs follow each other without a seam; in each epoch every
-sample comes exactly once. Resuming is arithmetic, and the number of devices is no part of the function.
+Position p is the p-th sample that training reads. Every epoch holds every sample exactly
+once, and the next one follows without a gap. Resuming needs the position alone, and the
+number of devices does not change the order. Up to 2^40 samples.
 """
 
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from r2mae.masking.rng import RandomStream, bits, host_bits
 
 MAX_SAMPLES = 1 << 40
 _TABLE_ITEMS = 1 << 16
-_CHUNK = (
-    1 << 14
-)  # positions that are worked out together: of 64 alone, each would cost 100 times as much
-_ROUNDS = 8  # with 4, places and successors in sets of 8 to 64 are up to a quarter off uniform
+# Positions computed together: in calls of 64 each position would cost 100 times as much.
+_CHUNK = 1 << 14
+# With 4 rounds, permutations of 8 to 64 items are up to a quarter off uniform.
+_ROUNDS = 8
 
 
 def permute(offsets: Tensor, num_items: int, key: int | Tensor) -> Tensor:
@@ -29,7 +30,7 @@ def permute(offsets: Tensor, num_items: int, key: int | Tensor) -> Tensor:
     Args:
         offsets: (B,) int64 in [0, num_items).
         num_items: size of the permuted set, up to 2^40.
-        key: names the permutation; one for all or (B,) int64.
+        key: selects the permutation; one for all offsets, or (B,) int64.
     """
     if num_items <= _TABLE_ITEMS and isinstance(key, int):
         return _table(num_items, key)[offsets]
@@ -38,7 +39,7 @@ def permute(offsets: Tensor, num_items: int, key: int | Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _table(num_items: int, key: int) -> Tensor:
-    """A small permutation whole, kept: a batch of 128 costs 11 ms to compute and nothing to look up."""
+    """A small permutation in full, cached: computing a batch of 128 takes 11 ms."""
     return _walk(torch.arange(num_items), num_items, torch.tensor(key))
 
 
@@ -68,8 +69,9 @@ class Stream:
 
     num_samples: samples in an epoch.
     seed: of the run.
-    block_samples: None shuffles everything; a size keeps blocks of neighbours together (for data on disk), shuffles
-        the blocks, and shuffles samples within windows of `window_blocks` of them. Block borders move every epoch.
+    block_samples: None shuffles all samples. A size keeps blocks of neighbours together,
+        for data on disk: blocks are shuffled, and samples within windows of
+        `window_blocks` blocks. Block borders move every epoch.
     """
 
     num_samples: int
@@ -89,19 +91,16 @@ class Stream:
 
     def indices(self, positions: Tensor) -> Tensor:
         """Sample index of every position, (B,) int64 -> (B,) int64."""
-        first, last = (
-            (int(positions.min()) // _CHUNK, int(positions.max()) // _CHUNK)
-            if len(positions)
-            else (0, 0)
-        )
-        if (
-            last - first > 1 or self.num_samples < _CHUNK
-        ):  # a small epoch is a table anyway
-            return self._work_out(positions)
+        if not len(positions):
+            return self._compute(positions)
+        first, last = int(positions.min()) // _CHUNK, int(positions.max()) // _CHUNK
+        # A small epoch is a cached table already.
+        if last - first > 1 or self.num_samples < _CHUNK:
+            return self._compute(positions)
         chunks = torch.cat([_chunk(self, number) for number in range(first, last + 1)])
         return chunks[positions - first * _CHUNK]
 
-    def _work_out(self, positions: Tensor) -> Tensor:
+    def _compute(self, positions: Tensor) -> Tensor:
         epochs = positions // self.num_samples
         offsets = positions % self.num_samples
         result = torch.empty_like(positions)
@@ -117,14 +116,12 @@ class Stream:
             return permute(offsets, self.num_samples, key)
         block = min(self.block_samples, self.num_samples)
         mixed = self._shuffle_windows(offsets, block * self.window_blocks, key)
-        num_blocks = (
-            self.num_samples // block
-        )  # a shorter remainder stays last; the shift below moves it about
+        # A shorter remainder stays last; the shift below moves it every epoch.
+        num_blocks = self.num_samples // block
         slots = mixed // block
-        whole = slots < num_blocks
-        mixed[whole] = (
-            permute(slots[whole], num_blocks, key + 1) * block + mixed[whole] % block
-        )
+        is_full = slots < num_blocks
+        shuffled = permute(slots[is_full], num_blocks, key + 1)
+        mixed[is_full] = shuffled * block + mixed[is_full] % block
         return (mixed + key % self.num_samples) % self.num_samples
 
     def _shuffle_windows(self, offsets: Tensor, window: int, key: int) -> Tensor:
@@ -144,16 +141,17 @@ class Stream:
 
 @lru_cache(maxsize=8)
 def _chunk(stream: Stream, number: int) -> Tensor:
-    """Indices of a chunk of positions, kept: training asks for them in order."""
-    return stream._work_out(torch.arange(number * _CHUNK, (number + 1) * _CHUNK))
+    """Indices of a chunk of positions, cached: training reads positions in order."""
+    return stream._compute(torch.arange(number * _CHUNK, (number + 1) * _CHUNK))
 
 
 @dataclass(frozen=True)
 class MicroBatches:
-    """The positions that one rank reads: iterate to get a list a micro-batch, from start_step to num_steps.
+    """The positions that one rank reads: one list per micro-batch.
 
-    A step consumes global_samples consecutive positions whatever the devices: micro-batch m of rank r takes
-    per_device_samples of them, at (m * world_size + r) * per_device_samples.
+    From start_step to num_steps. A step takes global_samples consecutive positions on any
+    number of devices. Micro-batch m of rank r takes per_device_samples of them, from
+    (m * world_size + r) * per_device_samples on.
     """
 
     global_samples: int
@@ -165,7 +163,7 @@ class MicroBatches:
 
     @property
     def accumulation(self) -> int:
-        """Micro-batches a step."""
+        """Micro-batches per step."""
         return self.global_samples // (self.per_device_samples * self.world_size)
 
     def __len__(self) -> int:

@@ -1,1 +1,1 @@
-"""Masked models: one protocol, one file a modality."""
+"""Masked models: the interface that every modality implements, and the parts they share."""

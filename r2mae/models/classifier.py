@@ -1,22 +1,25 @@
-"""An encoder of any modality under a classifier's head."""
+"""Fine-tuning: an encoder of any modality under a classification head."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from r2mae.models.protocol import Encoder
-from r2mae.models.rehearsal import rehearse
+from r2mae.models.meta_pass import run_on_meta
+from r2mae.models.protocol import BuildsHead, Encoder
 
 
 class Classifier(nn.Module):
-    """Logits of C classes, or one number, from the pooled features of an encoder. B samples, D features.
+    """Logits of C classes, or one number, from an encoder's features.
 
     backbone: an `Encoder` that is an `nn.Module`.
-    hidden: width of a hidden layer in the head; None makes the head one linear map.
-    freeze: the encoder neither learns nor changes in any way: no dropout, no drop path, no batch statistics.
+    hidden: width of a hidden layer in the head. None: the architecture's own head
+        where it has one, otherwise one linear layer.
+    freeze: train the head alone; the encoder stays in eval mode (no dropout, no
+        stochastic depth, fixed batch statistics).
 
-    Implements `Encoder`, so that a fine-tuned run can be probed and embedded like any other.
+    Implements `Encoder`, so a fine-tuned run can be probed and embedded like any other.
+    Shapes: B samples, D features, C classes.
     """
 
     def __init__(
@@ -31,20 +34,16 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone: Encoder = backbone
         self.freeze = freeze
-        own = (
-            getattr(backbone, "build_head", None) if hidden is None else None
-        )  # some architectures have one
-        self.head = (
-            own(num_classes, dropout)
-            if own
-            else build_head(backbone.width, num_classes, hidden, dropout)
-        )
+        if hidden is None and isinstance(backbone, BuildsHead):
+            self.head = backbone.build_head(num_classes, dropout)
+        else:
+            self.head = build_head(backbone.width, num_classes, hidden, dropout)
         if freeze:
             backbone.requires_grad_(False)
         self.train()
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Training mode, of which a frozen encoder takes no part."""
+        """Set training mode; a frozen encoder stays in eval mode."""
         super().train(mode)
         if self.freeze:
             self.backbone.eval()  # type: ignore[attr-defined]
@@ -57,11 +56,11 @@ class Classifier(nn.Module):
 
     @property
     def width(self) -> int:
-        """Features of a sample, D."""
+        """Number of features of a sample, D."""
         return self.backbone.width
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features that the head sees."""
+        """(B, D) features, the head's input."""
         return self.backbone.embed(batch)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
@@ -69,39 +68,42 @@ class Classifier(nn.Module):
         return self.backbone.baseline(batch)
 
     def layers(self) -> dict[str, int]:
-        """Depth of every encoder parameter, by name; the head's parameters are not among them."""
-        return {
-            f"backbone.{name}": depth for name, depth in self.backbone.layers().items()
-        }
+        """Parameter name -> depth, for the encoder; the head's are left out."""
+        depths = self.backbone.layers()
+        return {f"backbone.{name}": depth for name, depth in depths.items()}
 
     def compile_blocks(self) -> None:
         """Compile the encoder's blocks in place."""
         self.backbone.compile_blocks()
 
     def training_flops(self, example: dict[str, Any]) -> int:
-        """Floating-point operations of forward and backward for a sample of an example of two; nothing is run."""
+        """Floating-point operations of forward and backward for one sample.
 
-        def batch_of_two() -> tuple[Any, ...]:
-            return (
-                {
-                    key: torch.zeros_like(value, device="cpu")
-                    if isinstance(value, Tensor)
-                    else value
-                    for key, value in example.items()
-                },
-            )
+        example: a batch of two samples; only its shapes and dtypes are used.
+        """
 
-        return rehearse(self, batch_of_two, Tensor.sum, bf16=False).flops // 2
+        def arguments() -> tuple[dict[str, Any]]:
+            return ({key: _fake(value) for key, value in example.items()},)
+
+        return run_on_meta(self, arguments, Tensor.sum, bf16=False).flops // 2
+
+
+def _fake(value: Any) -> Any:
+    """A tensor's shape and dtype; anything else unchanged."""
+    if isinstance(value, Tensor):
+        return torch.zeros_like(value, device="cpu")
+    return value
 
 
 def build_head(
     width: int, num_classes: int, hidden: int | None, dropout: float
 ) -> nn.Sequential:
-    """(B, D) -> (B, C); its last map starts small, so that the first steps do not shake the encoder."""
-    parts: list[nn.Module] = [nn.Dropout(dropout)]
+    """(B, D) -> (B, C): dropout, an optional hidden layer, a linear layer."""
+    layers: list[nn.Module] = [nn.Dropout(dropout)]
     if hidden is not None:
-        parts += [nn.Linear(width, hidden), nn.GELU()]
+        layers += [nn.Linear(width, hidden), nn.GELU()]
     last = nn.Linear(hidden or width, num_classes)
+    # Near-zero logits at first: the encoder gets small gradients until the head fits.
     nn.init.trunc_normal_(last.weight, std=0.01)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(*parts, last)
+    return nn.Sequential(*layers, last)

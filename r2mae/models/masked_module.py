@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.masking.pattern import Mask
-from r2mae.models.protocol import Memory
-from r2mae.models.rehearsal import Rehearsal, rehearse
+from r2mae.models.measured_cost import MeasuredCost
 
 
 class EncoderModule(nn.Module):
@@ -22,12 +21,12 @@ class EncoderModule(nn.Module):
         return {name: 0 for name, _ in self.named_parameters()}
 
     def compile_blocks(self) -> None:
-        """Compile the whole module, since there are no repeated blocks."""
+        """Compile the full module, since there are no repeated blocks."""
         self.compile(dynamic=True)
 
 
-class MaskedModule(EncoderModule):
-    """A `MaskedModel` whose positions may all be hidden and whose cost is counted by a dry run.
+class MaskedModule(MeasuredCost, EncoderModule):
+    """A `MaskedModel` whose positions may all be hidden, with measured costs.
 
     Subclasses give `grid`, `tokens`, `example` and `forward`, beside what `EncoderModule` leaves to them.
     """
@@ -46,29 +45,18 @@ class MaskedModule(EncoderModule):
         return torch.ones(shape, dtype=torch.bool, device=indices.device)
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:  # noqa: ARG002
-        """No pictures."""
+        """None: no pictures."""
         return None
 
-    def training_flops(self, num_visible: int) -> int:
-        """Floating-point operations of forward and backward for one sample."""
-        return self._dry_run(num_visible).flops // 2
-
-    def saved_values(self, num_visible: int) -> Memory:
-        """Activations that one sample keeps for backward."""
-        cost = self._dry_run(num_visible)
-        return Memory(cost.wide // 2, cost.narrow // 2)
-
-    def _dry_run(self, num_visible: int) -> Rehearsal:
-        """Forward and backward of two samples, on tensors without values."""
-
-        def arguments() -> tuple[Any, ...]:
-            positions = torch.arange(math.prod(self.grid)).expand(2, -1)
-            hidden = len(positions[0]) - num_visible
-            mask = Mask(
-                torch.ones_like(positions, dtype=torch.bool),
-                visible=positions[:, hidden:],
-                masked=positions[:, :hidden],
-            )
-            return self.example(2), mask
-
-        return rehearse(self, arguments, lambda output: output.loss.total, bf16=False)
+    def cost_inputs(
+        self, num_samples: int, num_visible: int
+    ) -> tuple[dict[str, Any], Mask]:
+        """An example and a mask of its shape, for the costs."""
+        positions = torch.arange(math.prod(self.grid)).expand(num_samples, -1)
+        hidden = len(positions[0]) - num_visible
+        mask = Mask(
+            torch.ones_like(positions, dtype=torch.bool),
+            visible=positions[:, hidden:],
+            masked=positions[:, :hidden],
+        )
+        return self.example(num_samples), mask

@@ -1,85 +1,138 @@
-"""All that a modality's model implements, and all that the engine knows of it."""
+"""The interface between the engine and the models of each modality.
 
-from typing import Any, NamedTuple, Protocol
+`Encoder` serves probes, embeddings and fine-tuning; `MaskedModel` adds what pretraining calls.
+A model has an optional method only where it needs one: `CorruptsInput`, `PredictsClasses`, `BuildsHead`.
+These are runtime-checkable, so `isinstance(model, CorruptsInput)` asks whether the method is there.
 
-from torch import Tensor
+Shapes: B samples, N positions, M hidden positions, P values of a position, D features.
+"""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor, nn
 
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import Mask
 
 
 class MaskedOutput(NamedTuple):
-    """Loss over hidden positions as (sum, count), and what was predicted at them, (B, M, ...)."""
+    """What a masked model returns: the loss as (sum, count), and its predictions."""
 
-    loss: LossSum
-    predictions: Tensor
+    loss: LossSum  # over hidden positions
+    predictions: Tensor  # (B, M, ...), or (M,) row by row
 
 
 class Memory(NamedTuple):
-    """Values that training a sample keeps, by how many: saved for backward, a sample."""
+    """Activations of one sample that autograd saves for backward, in values."""
 
-    wide: int  # kept in 4 bytes whatever the precision
-    narrow: int  # kept in 2 bytes under bf16-mixed
+    wide: int  # 4 bytes each at any precision
+    narrow: int  # 2 bytes each under bf16-mixed, otherwise 4
 
 
 class Encoder(Protocol):
-    """What probes and fine-tuning know of a model. B samples, D features."""
+    """A model that turns samples into features. Probes and fine-tuning need no more."""
 
     @property
     def width(self) -> int:
-        """Features of a sample, D."""
+        """Number of features of a sample, D."""
         ...
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features of whole samples, nothing hidden."""
+        """(B, D) features of complete samples; nothing is hidden."""
         ...
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
-        """(B, F) raw input features that a probe of the encoder has to beat."""
+        """(B, F) raw input features, which a probe of the encoder is compared with."""
         ...
 
     def layers(self) -> dict[str, int]:
-        """Depth of every encoder parameter, by name, 0 for the first: for layer-wise learning rates."""
+        """Parameter name -> depth, 0 first. Read once, for layer-wise learning rates."""
         ...
 
     def compile_blocks(self) -> None:
-        """Compile the repeated blocks in place."""
+        """Compile the repeated blocks in place. Called once, before training."""
         ...
 
 
 class MaskedModel(Encoder, Protocol):
-    """A model that predicts hidden positions from visible ones. B samples, N positions, D features.
+    """An encoder that predicts hidden positions from visible ones.
 
-    Invariant, tested for every modality: changing the values of hidden positions changes no prediction.
-    A model may have `hide(batch, mask, seed)`, run on the host: what it wants ready of what stands in hidden places.
-    One that predicts names has `named_targets(batch, mask)`: what is asked for and what each weighs, (M,) row by row.
+    Invariant, tested for every modality: the values at hidden positions change no
+    prediction.
     """
 
-    grid: tuple[
-        int, ...
-    ]  # how the N positions lie: (rows, columns), or (length,) where N may differ by batch
-    gathers: bool  # whether forward reads the mask's indices, or is_masked alone
+    # Layout of the N positions: (rows, columns), or (length,) where N varies by batch.
+    grid: tuple[int, ...]
+    # Whether forward reads the mask's indices (`visible`, `masked`) or only `is_masked`.
+    gathers: bool
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) bool on the batch's device, positions that may be hidden; or a `Role` each."""
+        """(B, N) positions that may be hidden: bool, or a `Role` each.
+
+        Called for every batch before its mask is drawn.
+        """
         ...
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N, P) the values of each position as they were read; what the linear theory looks at."""
+        """(B, N, P) values of each position as read. Called by the linear theory.
+
+        Raises: InputError for modalities whose positions are classes, not numbers.
+        """
         ...
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
-        """Predict what mask hides."""
+        """Predict what the mask hides. Called at every training step."""
         ...
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
-        """(B, 3, C, H, W) uint8: original, given, predicted; None where a modality has no pictures."""
+        """(B, 3, C, H, W) uint8 pictures: original, masked, predicted.
+
+        None where a modality has no pictures. Called when pictures are logged.
+        """
         ...
 
     def training_flops(self, num_visible: int) -> int:
-        """Floating-point operations of forward and backward for one sample; a multiply-add is two."""
+        """Floating-point operations of forward and backward for one sample.
+
+        A multiply-add counts as two. Called when a run is planned.
+        """
         ...
 
     def saved_values(self, num_visible: int) -> Memory:
-        """Activations that one sample keeps for backward."""
+        """Activations that one sample keeps for backward. Called when a run is planned."""
+        ...
+
+
+@runtime_checkable
+class CorruptsInput(Protocol):
+    """Optional: a model that prepares its corrupted input on the host."""
+
+    def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
+        """Entries to add to the batch, such as token ids with [MASK] and random tokens.
+
+        Called on the CPU once the mask is drawn; a function of (seed, position) alone.
+        """
+        ...
+
+
+@runtime_checkable
+class PredictsClasses(Protocol):
+    """Optional: a model that predicts a class at each position: a token or a base."""
+
+    def named_targets(
+        self, batch: dict[str, Any], mask: Mask
+    ) -> tuple[Tensor, Tensor | None]:
+        """(labels (M,), weights (M,) or None for equal weights), row by row.
+
+        Called to measure how often each class occurs among the targets.
+        """
+        ...
+
+
+@runtime_checkable
+class BuildsHead(Protocol):
+    """Optional: an encoder whose architecture comes with a classification head."""
+
+    def build_head(self, num_classes: int, dropout: float) -> nn.Sequential:
+        """(B, D) -> (B, C). Called by `Classifier` when the recipe sets no `hidden`."""
         ...

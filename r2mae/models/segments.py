@@ -1,9 +1,10 @@
-"""Tokens of many documents as one flat sequence without padding; attention stays inside each document.
+"""Attention over many documents as one flat sequence without padding, apart for each.
 
-A batch names its segments (runs of tokens that see each other) by start and length in its flattened rows. They are laid
-out by rising length (`packed.Packing`), so that attention runs on slices of near lengths, or in one kernel on CUDA.
+A batch names its segments (runs of tokens that attend to each other) by start and length
+in its flattened rows. They are laid out by rising length (`packed.Packing`), so attention
+runs on slices of similar lengths, or in one kernel on CUDA.
 
-Shapes: S segments, T tokens in all, M asked positions, H heads, d values of a head.
+Shapes: S segments, T tokens in all, M queries, H heads, d values of a head.
 """
 
 from dataclasses import dataclass
@@ -12,77 +13,80 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own habit
+import torch.nn.functional as F  # noqa: N812 - as in torch's documentation
 from torch import Tensor
 
 from r2mae.models.packed import (
     Group,
     Packing,
-    collect,
     has_kernel,
     kernel_dtype,
     make_group,
     move,
-    spread,
+    pad_group,
+    unpad_group,
+    varlen_attention,
 )
 
 Integers = npt.NDArray[np.int64]
 
 
-class Asked(NamedTuple):
-    """Positions of the last block's queries, segment by segment."""
+class Queries(NamedTuple):
+    """A subset of the tokens as queries, segment by segment."""
 
-    tokens: Tensor  # (M,) int64, where they are in the layout, rising
-    counts: tuple[int, ...]  # of the S segments, in the layout's order
-    starts: Tensor  # (S + 1,) int32
+    tokens: Tensor  # (M,) int64, their indices in the layout, rising
+    counts: tuple[int, ...]  # (S,) queries of each segment, in the layout's order
+    starts: Tensor  # (S + 1,) int32, where each segment's queries start
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tokens of a batch lie; `packing.slots` says where each comes from in the flattened rows."""
+    """Order of a batch's tokens. `packing.slots` are their indices in the flat rows."""
 
     packing: Packing
     order: Integers  # (S,) the batch's segments, by rising length
-    places: Tensor  # (T,) int64, a token's place in its segment
+    positions: Tensor  # (T,) int64, position of each token in its segment
 
-    def asked(
+    def queries_at(
         self, slots: Tensor, num_slots: int, counts: Integers
-    ) -> tuple[Asked, Tensor]:
-        """(where tokens at slots (M,) of the flattened rows are asked for, the order (M,) in which they then stand).
+    ) -> tuple[Queries, Tensor]:
+        """(queries of the tokens at slots (M,) of the flat rows, their order (M,)).
 
-        num_slots: of the flattened rows. counts: (S,) of slots in each of the batch's segments.
+        Query i is the token at slots[order[i]].
+        num_slots: of the flat rows. counts: (S,) queries of each of the batch's segments.
         """
-        here = torch.empty(num_slots, dtype=torch.int64, device=slots.device)
-        here[self.packing.slots] = torch.arange(
+        token_at = torch.empty(num_slots, dtype=torch.int64, device=slots.device)
+        token_at[self.packing.slots] = torch.arange(
             len(self.packing.slots), device=slots.device
         )
-        tokens, order = here[slots].sort()
+        tokens, order = token_at[slots].sort()
         in_order = counts[self.order]
         starts = torch.from_numpy(np.concatenate([[0], np.cumsum(in_order)])).int()
-        return Asked(
-            tokens, tuple(in_order.tolist()), move(starts, slots.device)
-        ), order
+        starts = move(starts, slots.device)
+        return Queries(tokens, tuple(in_order.tolist()), starts), order
 
 
 def lay_out(starts: Integers, lengths: Integers, device: torch.device) -> Layout:
-    """The layout of segments (S,): starts and lengths in flattened rows; lengths are at least 1."""
+    """The layout of segments (S,) with these starts in the flat rows and lengths >= 1."""
     order = np.argsort(lengths, kind="stable")
     counts = lengths[order]
     ends = np.cumsum(counts)
-    places = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
-    slots = np.repeat(starts[order], counts) + places
+    positions = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
+    slots = np.repeat(starts[order], counts) + positions
     rows = torch.from_numpy(np.repeat(order, counts))
     borders = torch.from_numpy(np.concatenate([[0], ends])).int()
-    moved = (move(part, device) for part in (torch.from_numpy(slots), rows, borders))
-    packing = Packing(tuple(counts.tolist()), *moved)
-    return Layout(packing, order, move(torch.from_numpy(places), device))
+    parts = (torch.from_numpy(slots), rows, borders)
+    packing = Packing(tuple(counts.tolist()), *(move(part, device) for part in parts))
+    return Layout(packing, order, move(torch.from_numpy(positions), device))
 
 
 def count_in_segments(slots: Integers, starts: Integers) -> Integers:
-    """(S,) how many of slots (M,) lie in each segment; starts (S,) rise, as slots of padding are none's."""
-    return np.bincount(
-        np.searchsorted(starts, slots, side="right") - 1, minlength=len(starts)
-    )
+    """(S,) how many of slots (M,) lie in each segment.
+
+    starts: (S,) rising. No slot may be padding, which belongs to no segment.
+    """
+    segments = np.searchsorted(starts, slots, side="right") - 1
+    return np.bincount(segments, minlength=len(starts))
 
 
 def segment_attention(
@@ -90,110 +94,114 @@ def segment_attention(
     key: Tensor,
     value: Tensor,
     layout: Layout,
-    asked: Asked | None = None,
+    queries: Queries | None = None,
     *,
     dropout: float = 0.0,
     window: int | None = None,
 ) -> Tensor:
-    """Attention inside each segment: keys and values (T, H, d), queries (T, H, d) or, asked, (M, H, d) -> (., H * d).
+    """Attention inside each segment -> (T, H * d), or (M, H * d) with queries.
 
-    window: tokens see no further than this to each side; None: all of their segment.
+    query: (T, H, d), or (M, H, d) with queries. key, value: (T, H, d).
+    window: tokens attend at most this far, on both sides; None: to their full segment.
     """
     packing = layout.packing
     if window is not None and window >= packing.lengths[-1] - 1:
-        window = None
+        window = None  # reaches over every segment: the mask would change nothing
     if has_kernel(query, dropout):
-        return _varlen(query, key, value, packing, asked, window)
-    groups = packing.groups
+        return _kernel_attention(query, key, value, packing, queries, window)
+    groups, query_groups, positions = packing.groups, packing.groups, layout.positions
+    if queries is not None:
+        query_groups = _query_groups(groups, queries, query.device)
+        positions = positions[queries.tokens]
     sizes = [group.tokens for group in groups]
-    asking, asked_sizes = list(groups), sizes
-    if asked is not None:
-        counts = asked.counts
-        firsts = np.cumsum([0, *(group.samples for group in groups)])
-        asking = [
-            make_group(counts[first : first + group.samples], query.device)
-            for first, group in zip(firsts, groups, strict=False)
-        ]
-        asked_sizes = [group.tokens for group in asking]
-    where = layout.places if asked is None else layout.places[asked.tokens]
-    parts = zip(
-        groups,
-        asking,
-        key.split(sizes),
-        value.split(sizes),
-        query.split(asked_sizes),
-        where.split(asked_sizes),
-        strict=True,
-    )
-    found = []
-    for group, wanted, keys, values, queries, places in parts:
-        if not wanted.tokens:
-            continue
-        mask = (
-            group.is_token if window is None else _window(group, wanted, places, window)
-        )
-        attended = F.scaled_dot_product_attention(
-            _heads(queries, wanted),
-            _heads(keys, group),
-            _heads(values, group),
-            mask,
-            dropout,
-        )
-        rows = attended.transpose(1, 2).flatten(2).flatten(0, 1)
-        found.append(rows if wanted.places is None else collect(rows, wanted.places))
-    if not found:  # nothing is asked for
+    query_sizes = [group.tokens for group in query_groups]
+    by_query = (part.split(query_sizes) for part in (query, positions))
+    by_key = (part.split(sizes) for part in (key, value))
+    parts = zip(groups, query_groups, *by_query, *by_key, strict=True)
+    outputs = [
+        _group_attention(*part, dropout=dropout, window=window)
+        for part in parts
+        if part[1].tokens
+    ]
+    if not outputs:  # no queries in the batch
         return query.flatten(1)
-    return found[0] if len(found) == 1 else torch.cat(found)
+    # A single group needs no copy.
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def _heads(tokens: Tensor, group: Group) -> Tensor:
-    """(t, H, d) -> (samples, H, length, d)."""
-    padded = (
-        tokens if group.slots is None else spread(tokens, group.slots, group.places)
+def _query_groups(
+    groups: tuple[Group, ...], queries: Queries, device: torch.device
+) -> tuple[Group, ...]:
+    """The groups of the queries, with the same segments as the groups of the keys."""
+    result, first = [], 0
+    for group in groups:
+        counts = queries.counts[first : first + group.samples]
+        result.append(make_group(counts, device))
+        first += group.samples
+    return tuple(result)
+
+
+def _group_attention(
+    group: Group,
+    query_group: Group,
+    query: Tensor,
+    positions: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    dropout: float,
+    window: int | None,
+) -> Tensor:
+    """Attention of one group (t, H * d); positions (t,) of the queries in segments."""
+    mask = group.is_token
+    if window is not None:
+        mask = _window_mask(group, query_group, positions, window)
+    attended = F.scaled_dot_product_attention(
+        pad_group(query, query_group).transpose(1, 2),
+        pad_group(key, group).transpose(1, 2),
+        pad_group(value, group).transpose(1, 2),
+        mask,
+        dropout,
     )
-    return padded.view(group.samples, group.length, *tokens.shape[1:]).transpose(1, 2)
+    return unpad_group(attended, query_group)
 
 
-def _window(group: Group, wanted: Group, places: Tensor, window: int) -> Tensor:
-    """(samples, 1, queries, length) bool, or (queries, length) where all samples are alike."""
-    key = torch.arange(group.length, device=places.device)
-    if wanted.slots is None and wanted is group:
-        near = (key[:, None] - key).abs() <= window
-    else:
-        slots = (
-            torch.arange(len(places), device=places.device)
-            if wanted.slots is None
-            else wanted.slots
-        )
-        near = (
-            places[slots].view(wanted.samples, 1, wanted.length, 1) - key
-        ).abs() <= window
+def _window_mask(
+    group: Group, query_group: Group, positions: Tensor, window: int
+) -> Tensor:
+    """(samples, 1, queries, length) bool: which keys are within the window.
+
+    (queries, length) where all samples are complete, so that one mask serves them.
+    """
+    key = torch.arange(group.length, device=positions.device)
+    if query_group.token_of_slot is None and query_group is group:
+        return (key[:, None] - key).abs() <= window
+    if query_group.token_of_slot is not None:
+        positions = positions[query_group.token_of_slot]
+    shape = (query_group.samples, 1, query_group.length, 1)
+    near = (positions.view(shape) - key).abs() <= window
     if group.is_token is None:
         return near
-    # A query whose window is all padding (itself padding) would give what is no number.
-    return near & group.is_token | (key == 0) & ~(near & group.is_token).any(
-        dim=-1, keepdim=True
-    )
+    near = near & group.is_token
+    # Padded queries may see no key, and softmax over none is NaN: they see the first.
+    return near | (key == 0) & ~near.any(dim=-1, keepdim=True)
 
 
-def _varlen(
+def _kernel_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     packing: Packing,
-    asked: Asked | None,
+    queries: Queries | None,
     window: int | None,
 ) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
     dtype, starts, longest = kernel_dtype(query), packing.starts, packing.lengths[-1]
-    asked_starts, most = (
-        (starts, longest) if asked is None else (asked.starts, max(asked.counts))
+    query_starts, most_queries = starts, longest
+    if queries is not None:
+        query_starts, most_queries = queries.starts, max(queries.counts)
+    return varlen_attention(
+        (query.to(dtype), key.to(dtype), value.to(dtype)),
+        (query_starts, starts),
+        (most_queries, longest),
+        window,
     )
-    size = (-1, -1) if window is None else (window, window)
-    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    attended = varlen_attn(
-        query, key, value, asked_starts, starts, most, longest, window_size=size
-    )
-    assert isinstance(attended, Tensor)
-    return attended.flatten(1)

@@ -1,8 +1,9 @@
-"""BERT, RoBERTa and ModernBERT of transformers, run over a flat sequence of segments: their weights, our schedule.
+"""BERT, RoBERTa and ModernBERT of transformers, computed on a flat sequence of segments.
 
-The modules and their names stay transformers' own, so what is trained is saved, loaded and exported as theirs.
+The modules and parameter names stay those of transformers, so a trained model is saved,
+loaded and exported without conversion. Only the order of computation is ours.
 
-Shapes: T tokens in all, M asked positions, D width, H heads, d values of a head.
+Shapes: T tokens in all, M queries, D width, H heads, d values of a head.
 """
 
 from collections.abc import Callable
@@ -12,29 +13,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from r2mae.models.segments import Asked, Layout, segment_attention
+from r2mae.models.segments import Layout, Queries, segment_attention
 
 
 class BertRunner:
-    """BERT and RoBERTa: norms after each half of a block, positions from a table."""
+    """BERT and RoBERTa: post-norm blocks, learned position embeddings."""
 
     def __init__(self, base: Any) -> None:
         self.blocks: Any = base.encoder.layer
         self.embeddings: Any = base.embeddings
-        # RoBERTa counts positions from the padding token's number on.
-        self.offset = (
-            base.config.pad_token_id + 1 if base.config.model_type == "roberta" else 0
-        )
+        # RoBERTa's first position id is the padding token's id plus one.
+        is_roberta = base.config.model_type == "roberta"
+        self.offset = base.config.pad_token_id + 1 if is_roberta else 0
 
-    def embed(self, ids: Tensor, places: Tensor, types: Tensor | None) -> Tensor:
-        """(T, D) of token ids, places in their segments and kinds of segment (T,)."""
-        known = (
-            self.embeddings.token_type_embeddings.num_embeddings
-        )  # released RoBERTas tell no second text
-        types = torch.zeros_like(ids) if types is None else types.clamp(max=known - 1)
+    def embed(self, ids: Tensor, positions: Tensor, types: Tensor | None) -> Tensor:
+        """(T, D) of token ids, positions in their segments and token types (T,)."""
+        # Released RoBERTas have a single token type: a second text gets it too.
+        last_type = self.embeddings.token_type_embeddings.num_embeddings - 1
+        types = torch.zeros_like(ids) if types is None else types.clamp(max=last_type)
         embedded: Tensor = self.embeddings(
             input_ids=ids[None],
-            position_ids=places[None] + self.offset,
+            position_ids=positions[None] + self.offset,
             token_type_ids=types[None],
         )[0]
         return embedded
@@ -44,52 +43,53 @@ class BertRunner:
         number: int,
         hidden: Tensor,
         layout: Layout,
-        asked: Asked | None,
+        queries: Queries | None,
         compiled: bool,
     ) -> Tensor:
-        """(T, D) -> (T, D), or (M, D) at the asked positions."""
+        """(T, D) -> (T, D), or (M, D) at the queries."""
         block = self.blocks[number]
-        own, dropout = block.attention.self, block.attention.self.dropout
-        project, finish = (
-            _parts(_project_bert, compiled),
-            _parts(_finish_bert, compiled),
+        project = _maybe_compiled(_project_bert, compiled)
+        finish = _maybe_compiled(_finish_bert, compiled)
+        attention = block.attention.self
+        dropout = attention.dropout.p if attention.training else 0.0
+        residual = hidden if queries is None else hidden[queries.tokens]
+        query, key, value = project(block, hidden, residual)
+        attended = segment_attention(
+            query, key, value, layout, queries, dropout=dropout
         )
-        here = hidden if asked is None else hidden[asked.tokens]
-        query, key, value = project(block, hidden, here)
-        rate = dropout.p if own.training else 0.0
-        attended = segment_attention(query, key, value, layout, asked, dropout=rate)
-        finished: Tensor = finish(block, here, attended)
+        finished: Tensor = finish(block, residual, attended)
         return finished
 
     def finish(self, hidden: Tensor) -> Tensor:
-        """What comes after the last block: nothing."""
+        """Unchanged: nothing follows the last block."""
         return hidden
 
 
 class ModernBertRunner:
-    """ModernBERT: norms before each half of a block, rotary positions, windows in most blocks."""
+    """ModernBERT: pre-norm blocks, rotary positions, sliding windows in most blocks."""
 
     def __init__(self, base: Any) -> None:
         self.base = base
         self.blocks: Any = base.layers
-        self.places: Tensor | None = None
+        # Layer type -> (cosine, sine) (T, 1, d) of the current batch.
         self.rotations: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def embed(self, ids: Tensor, places: Tensor, types: Tensor | None) -> Tensor:  # noqa: ARG002 - it has no types
-        """(T, D) of token ids; places (T,) turn queries and keys later."""
+    def embed(self, ids: Tensor, positions: Tensor, types: Tensor | None) -> Tensor:  # noqa: ARG002 - no token types
+        """(T, D) of token ids; positions (T,) rotate queries and keys in each block."""
         hidden: Tensor = self.base.embeddings(ids)
-        kinds = set(self.base.config.layer_types)
-        longest = torch.arange(
-            self.base.config.max_position_embeddings, device=ids.device
-        )
-        table = hidden.new_empty(
-            (), dtype=torch.float64 if hidden.dtype == torch.float64 else torch.float32
-        )
+        config = self.base.config
+        table = torch.arange(config.max_position_embeddings, device=ids.device)
+        # Angles lose too many digits in half precision.
+        is_double = hidden.dtype == torch.float64
+        dtype = torch.float64 if is_double else torch.float32
+        like = hidden.new_empty((), dtype=dtype)
         self.rotations = {}
-        for kind in kinds:
-            turned = self.base.rotary_emb(table, longest[None], kind)
-            cosine, sine = (part[0].index_select(0, places)[:, None] for part in turned)
-            self.rotations[kind] = (cosine, sine)
+        for layer_type in set(config.layer_types):
+            cosine, sine = self.base.rotary_emb(like, table[None], layer_type)
+            self.rotations[layer_type] = (
+                cosine[0].index_select(0, positions)[:, None],
+                sine[0].index_select(0, positions)[:, None],
+            )
         return hidden
 
     def block(
@@ -97,37 +97,30 @@ class ModernBertRunner:
         number: int,
         hidden: Tensor,
         layout: Layout,
-        asked: Asked | None,
+        queries: Queries | None,
         compiled: bool,
     ) -> Tensor:
-        """(T, D) -> (T, D), or (M, D) at the asked positions."""
+        """(T, D) -> (T, D), or (M, D) at the queries."""
         block = self.blocks[number]
-        own, config = block.attn, self.base.config
-        project, finish = (
-            _parts(_project_modern, compiled),
-            _parts(_finish_modern, compiled),
-        )
-        here = None if asked is None else asked.tokens
-        query, key, value = project(
-            block, hidden, here, *self.rotations[block.attention_type]
-        )
-        window = (
-            config.sliding_window
-            if block.attention_type == "sliding_attention"
-            else None
-        )
-        rate = own.attention_dropout if own.training else 0.0
+        project = _maybe_compiled(_project_modern, compiled)
+        finish = _maybe_compiled(_finish_modern, compiled)
+        attention = block.attn
+        dropout = attention.attention_dropout if attention.training else 0.0
+        is_local = block.attention_type == "sliding_attention"
+        window = self.base.config.sliding_window if is_local else None
+        indices = None if queries is None else queries.tokens
+        rotation = self.rotations[block.attention_type]
+        query, key, value = project(block, hidden, indices, *rotation)
         attended = segment_attention(
-            query, key, value, layout, asked, dropout=rate, window=window
+            query, key, value, layout, queries, dropout=dropout, window=window
         )
-        finished: Tensor = finish(
-            block, hidden if here is None else hidden[here], attended
-        )
+        residual = hidden if indices is None else hidden[indices]
+        finished: Tensor = finish(block, residual, attended)
         return finished
 
     def finish(self, hidden: Tensor) -> Tensor:
-        """What comes after the last block: its norm."""
-        self.rotations = {}
+        """The final norm."""
+        self.rotations = {}  # frees the batch's tables
         finished: Tensor = self.base.final_norm(hidden)
         return finished
 
@@ -140,58 +133,62 @@ RUNNERS: dict[str, Callable[[Any], Any]] = {
 
 
 @cache
-def _compiled(part: Callable[..., Any]) -> Callable[..., Any]:
-    return torch.compile(part, dynamic=True)
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=True)
 
 
-def _parts(part: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
-    return _compiled(part) if compiled else part
+def _maybe_compiled(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
+    return _compiled(function) if compiled else function
 
 
 def _project_bert(
-    block: Any, hidden: Tensor, here: Tensor
+    block: Any, hidden: Tensor, residual: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    own = block.attention.self
-    split = (own.num_attention_heads, own.attention_head_size)
+    """(query, key, value); the query from residual, (M, D) where there are queries."""
+    attention = block.attention.self
+    split = (attention.num_attention_heads, attention.attention_head_size)
     return (
-        own.query(here).unflatten(1, split),
-        own.key(hidden).unflatten(1, split),
-        own.value(hidden).unflatten(1, split),
+        attention.query(residual).unflatten(1, split),
+        attention.key(hidden).unflatten(1, split),
+        attention.value(hidden).unflatten(1, split),
     )
 
 
-def _finish_bert(block: Any, hidden: Tensor, attended: Tensor) -> Tensor:
-    middle = block.attention.output(attended, hidden)
+def _finish_bert(block: Any, residual: Tensor, attended: Tensor) -> Tensor:
+    middle = block.attention.output(attended, residual)
     finished: Tensor = block.output(block.intermediate(middle), middle)
     return finished
 
 
 def _project_modern(
-    block: Any, hidden: Tensor, here: Tensor | None, cosine: Tensor, sine: Tensor
+    block: Any, hidden: Tensor, indices: Tensor | None, cosine: Tensor, sine: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    own, normed = block.attn, block.attn_norm(hidden)
-    if here is None:
-        query, key, value = (
-            own.Wqkv(normed).unflatten(1, (3, -1, own.head_dim)).unbind(1)
-        )
-        return _turn(query, cosine, sine), _turn(key, cosine, sine), value
-    weight, bias, width = own.Wqkv.weight, own.Wqkv.bias, hidden.shape[1]
+    """(query, key, value), rotated; the query at indices (M,) alone where given."""
+    attention, normed = block.attn, block.attn_norm(hidden)
+    if indices is None:
+        qkv = attention.Wqkv(normed).unflatten(1, (3, -1, attention.head_dim))
+        query, key, value = qkv.unbind(1)
+        return _rotate(query, cosine, sine), _rotate(key, cosine, sine), value
+    # One weight holds all three projections: its first rows are the query's.
+    width = hidden.shape[1]
+    weight, bias = attention.Wqkv.weight, attention.Wqkv.bias
     biases = (None, None) if bias is None else (bias[:width], bias[width:])
-    asking = nn.functional.linear(normed[here], weight[:width], biases[0])
-    query = asking.unflatten(1, (-1, own.head_dim))
-    both = nn.functional.linear(normed, weight[width:], biases[1])
-    key, value = both.unflatten(1, (2, -1, own.head_dim)).unbind(1)
-    return _turn(query, cosine[here], sine[here]), _turn(key, cosine, sine), value
+    query = nn.functional.linear(normed[indices], weight[:width], biases[0])
+    query = query.unflatten(1, (-1, attention.head_dim))
+    key_value = nn.functional.linear(normed, weight[width:], biases[1])
+    key, value = key_value.unflatten(1, (2, -1, attention.head_dim)).unbind(1)
+    query = _rotate(query, cosine[indices], sine[indices])
+    return query, _rotate(key, cosine, sine), value
 
 
-def _turn(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotary positions: heads (T, H, d), cosine and sine (T, 1, d)."""
+def _rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotary position embedding of heads (T, H, d); cosine and sine (T, 1, d)."""
     first, second = heads.chunk(2, dim=-1)
-    turned = heads * cosine + torch.cat([-second, first], dim=-1) * sine
-    return turned.to(heads.dtype)
+    rotated = heads * cosine + torch.cat([-second, first], dim=-1) * sine
+    return rotated.to(heads.dtype)
 
 
-def _finish_modern(block: Any, hidden: Tensor, attended: Tensor) -> Tensor:
-    hidden = hidden + block.attn.out_drop(block.attn.Wo(attended))
+def _finish_modern(block: Any, residual: Tensor, attended: Tensor) -> Tensor:
+    hidden = residual + block.attn.out_drop(block.attn.Wo(attended))
     finished: Tensor = hidden + block.mlp(block.mlp_norm(hidden))
     return finished

@@ -8,6 +8,7 @@ from typing import Any
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
+from r2mae.models.protocol import PredictsClasses
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
 from r2mae.recipe.trainer import (
@@ -73,7 +74,7 @@ def build_training(
         parts.measure(plan),
         *(
             [Learnt(parts.train, folder, plan.warmup_steps)]
-            if hasattr(engine.model, "named_targets")
+            if isinstance(engine.model, PredictsClasses)
             else []
         ),
         *([Trace(folder)] if trace else []),

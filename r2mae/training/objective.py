@@ -12,6 +12,7 @@ from r2mae.law import MaskLaw
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import is_token_of, sample_mask
 from r2mae.masking.ratio import draw_ratios
+from r2mae.models.protocol import CorruptsInput
 
 
 class Objective(Protocol):
@@ -73,7 +74,8 @@ class MaskedPrediction:
         is_token = is_token_of(eligible)
         num_tokens = int(is_token.sum())
         num_visible = num_tokens - int((mask.is_masked & is_token).sum())
-        hidden = model.hide(batch, mask, self.seed) if hasattr(model, "hide") else {}
+        corrupts = isinstance(model, CorruptsInput)
+        hidden = model.hide(batch, mask, self.seed) if corrupts else {}
         return (
             batch
             | hidden

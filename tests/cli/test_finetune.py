@@ -511,13 +511,13 @@ def test_parts_find_stand_ins_among_themselves(pretrained):
         )
     recipe = load_recipe(str(RECIPE), [*SMALL, SCRATCH, data])
     for part in open_training_data(recipe):
-        own = {int(part._whole(torch.tensor([row]))) for row in range(len(part))}
+        own = {int(part.root_indices(torch.tensor([row]))) for row in range(len(part))}
         batch = part.load(torch.arange(len(part)), torch.arange(len(part)), 0)
         assert set(batch["indices"].tolist()) <= own - {1, 3, 5}
     few = Chosen(open_training_data(recipe)[0], np.array([0, 2, 4]))
     read = few.load(torch.arange(3), None, 0)["indices"]
     assert set(read.tolist()) <= {
-        int(few._whole(torch.tensor([row]))) for row in range(3)
+        int(few.root_indices(torch.tensor([row]))) for row in range(3)
     } - {1, 3, 5}
 
 

@@ -65,7 +65,7 @@ BAD_SETTINGS = [
     (["data={card: image_folder, image_size: 32}"], ["data.root must be given"]),
     (
         ["model.encoder=resnet50"],
-        ["model.width must not be given with resnet50", "model.arguments"],
+        ["model.width must not be set for resnet50", "model.arguments"],
     ),
     (
         ["model={encoder: resnet18, decoder_depth: 1}", "data.image_size=64"],
@@ -175,7 +175,7 @@ def test_truncated_jpeg_stops_by_name(call, scratch):
     bad.write_bytes(bad.read_bytes()[:200])
     code, lines = call("pretrain", DEMO, *folder_settings(folder), "--name", "x")
     assert code == 2
-    assert "0.jpg must be a whole, readable image" in lines[-1]
+    assert "0.jpg must be a complete, readable image" in lines[-1]
     assert "data.on_bad_sample: skip" in lines[-1]
     assert not any("Traceback" in line for line in lines)
 
@@ -265,7 +265,7 @@ def test_what_one_rank_alone_finds_is_said(scratch):
         folder, "hardware.devices=2", "watch.every_steps=1000", "schedule.steps=20"
     )
     done = r2mae("pretrain", DEMO, *settings, "--name", "x", cwd=scratch, check=2)
-    assert "0.jpg must be a whole, readable image" in done.stderr
+    assert "0.jpg must be a complete, readable image" in done.stderr
     assert "Traceback" not in done.stderr
 
 

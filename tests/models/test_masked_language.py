@@ -12,11 +12,8 @@ from transformers import (
 )
 
 from r2mae.masking.pattern import sample_mask
-from r2mae.models.masked_language import (
-    LanguageEncoder,
-    MaskedLanguageModel,
-    Vocabulary,
-)
+from r2mae.models.language_encoder import LanguageEncoder, Vocabulary
+from r2mae.models.masked_language import MaskedLanguageModel
 
 SIZE, LENGTH = 120, 48
 SHAPE = {

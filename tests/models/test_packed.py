@@ -19,8 +19,7 @@ from r2mae.modalities.vision.models import autoencoder as vision
 from r2mae.models import packed
 from r2mae.models.packed import build_packing, pack, packed_attention, unpack
 from r2mae.models.packed_block import _path_weight, packable
-from tests.models.test_cost import SHAPES, setting
-from tests.models.test_vision import (
+from tests.modalities.vision.models.test_autoencoder import (
     ENCODERS,
     UNEVEN,
     make,
@@ -28,6 +27,7 @@ from tests.models.test_vision import (
     make_mask,
     spread_over,
 )
+from tests.models.test_cost import SHAPES, setting
 
 BLOCKS = ENCODERS | {
     "gated MLP": {"mlp_layer": SwiGLUPacked},
@@ -57,7 +57,7 @@ every_count = pytest.mark.parametrize("counts", COUNTS.values(), ids=list(COUNTS
 
 @pytest.fixture(params=[0, 10**9], ids=["groups of equal lengths", "one padded group"])
 def grouping(request, monkeypatch):
-    monkeypatch.setattr(packed, "_PAIRS_A_GROUP", request.param)
+    monkeypatch.setattr(packed, "_PAIRS_PER_CALL", request.param)
 
 
 def packed_mask(counts):
@@ -180,21 +180,22 @@ def everything_seen(group):
     )
 
 
-def wrong_places(group):
-    return (
-        group if group.places is None else group._replace(places=group.places.roll(1))
-    )
+def wrong_slot_of_token(group):
+    slots = group.slot_of_token
+    return group if slots is None else group._replace(slot_of_token=slots.roll(1))
 
 
-def wrong_slots(group):
-    return group if group.slots is None else group._replace(slots=group.slots.flip(0))
+def wrong_token_of_slot(group):
+    tokens = group.token_of_slot
+    return group if tokens is None else group._replace(token_of_slot=tokens.flip(0))
 
 
 @pytest.mark.parametrize(
-    "defect", [off_by_one_mask, everything_seen, wrong_places, wrong_slots]
+    "defect",
+    [off_by_one_mask, everything_seen, wrong_slot_of_token, wrong_token_of_slot],
 )
 def test_planted_defects_are_seen(defect, monkeypatch):
-    monkeypatch.setattr(packed, "_PAIRS_A_GROUP", 10**9)
+    monkeypatch.setattr(packed, "_PAIRS_PER_CALL", 10**9)
     model, sound = make().double(), packed.make_group
     check_alone(model, UNEVEN, 1e-6)
     monkeypatch.setattr(packed, "make_group", lambda *args: defect(sound(*args)))
@@ -205,7 +206,8 @@ def test_planted_defects_are_seen(defect, monkeypatch):
 def kernel_of(shift):
     """A stand-in for the CUDA kernel, by its documentation; `shift` moves the inner starts."""
 
-    def kernel(query, key, value, starts, key_starts, most, key_most):
+    def kernel(query, key, value, starts, key_starts, most, key_most, *, window_size):
+        assert window_size == (-1, -1)
         assert starts.dtype == torch.int32
         assert torch.equal(starts, key_starts)
         bounds = starts.tolist()
@@ -270,7 +272,7 @@ def test_groups_hold_every_sample_once_and_stop_at_the_price_of_a_group():
     for group in groups:
         assert (
             len(group) * group[-1] ** 2 - sum(length**2 for length in group)
-            <= packed._PAIRS_A_GROUP
+            <= packed._PAIRS_PER_CALL
         )
     assert packed._split((7,) * 64) == [(7,) * 64]
 
@@ -310,8 +312,8 @@ def test_attention_weights_are_dropped_in_training_alone():
         )
 
 
-def test_the_device_is_asked_nothing():
-    """On torch's meta device there are no values to ask for; counts travel with the mask as they are."""
+def test_nothing_waits_for_the_device():
+    """On torch's meta device there are no values to wait for; counts travel with the mask as they are."""
     mask = move_data_to_device(packed_mask(UNEVEN), torch.device("meta"))
     assert mask.visible_counts == (13, 8, 1, 15)
     assert mask.visible.device.type == "meta"

@@ -93,7 +93,7 @@ def test_it_waits_for_a_measurement(capsys):
 
 
 def test_language_models_too():
-    from tests.models.test_language import make, make_batch
+    from tests.models.test_masked_language import make, make_batch
 
     class Rows:
         def __len__(self):

@@ -111,7 +111,7 @@ def _counts(source: Any, most: int) -> tuple[Values, npt.NDArray[np.int64]]:
     inner = torch.linspace(
         0, len(source) - 1, min(most, len(source)), dtype=torch.float64
     ).long()
-    rows = source._whole(inner).numpy() if source is not cells else inner.numpy()
+    rows = source.root_indices(inner).numpy() if source is not cells else inner.numpy()
     return cells.dense(rows), rows
 
 

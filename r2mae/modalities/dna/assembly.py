@@ -253,7 +253,7 @@ def _config(recipe: AnyRecipe, codec: Codec) -> Any:
 
 def _vocabulary(codec: Codec, config: Any) -> Any:
     """All but known bases is special: never hidden, never put in a hidden place."""
-    from r2mae.models.masked_language import Vocabulary
+    from r2mae.models.language_encoder import Vocabulary
 
     special = tuple(sorted({*range(config.vocab_size)} - {*codec.kmers.tolist()}))
     return Vocabulary(

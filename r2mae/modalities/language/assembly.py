@@ -30,7 +30,8 @@ from r2mae.modalities.language.tokenizer import (
     set_tokenizer,
     vocabulary,
 )
-from r2mae.models.masked_language import LanguageEncoder, MaskedLanguageModel
+from r2mae.models.language_encoder import LanguageEncoder
+from r2mae.models.masked_language import MaskedLanguageModel
 from r2mae.schema.recipe import AnyRecipe
 
 

@@ -10,7 +10,7 @@ from r2mae.data.tokenizer import BYTES, byte_tokenizer, load_tokenizer
 from r2mae.interop.transformer_source import checkpoint_tokenizer
 from r2mae.modalities.language.schema import LanguageData, TokenizerTraining
 from r2mae.modalities.language.store import is_text_store
-from r2mae.models.masked_language import Vocabulary
+from r2mae.models.language_encoder import Vocabulary
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.start import find_checkpoint, is_awaited, is_run

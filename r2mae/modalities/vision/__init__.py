@@ -1,1 +1,1 @@
-""""""
+"""The vision modality."""

@@ -1,4 +1,4 @@
-"""A vision recipe's models and data: masked autoencoders around ViTs, masked modelling with other backbones."""
+"""Models and data of a vision recipe."""
 
 from typing import Any
 
@@ -38,29 +38,27 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
-    """The encoder of a fine-tuning recipe; position embeddings learn too."""
+    """The encoder of a fine-tuning recipe; position embeddings are trained too."""
     from r2mae.modalities.vision.interop.weights import load_initial_weights
     from r2mae.modalities.vision.models.autoencoder import initialize_like_mae
     from r2mae.modalities.vision.models.image_encoder import ImageEncoder
     from r2mae.modalities.vision.models.timm_encoder import is_plain_vit, takes
 
     section = recipe.model
-    # Given as 0 too: some architectures drop paths by themselves.
+    # Passed even when 0: some architectures have stochastic depth by default.
     drops = section.drop_path > 0 or takes(section.encoder, "drop_path_rate")
-    encoder = _create_encoder(
-        recipe, **({"drop_path_rate": section.drop_path} if drops else {})
-    )
+    options = {"drop_path_rate": section.drop_path} if drops else {}
+    encoder = _create_encoder(recipe, **options)
     if is_plain_vit(encoder):
         initialize_like_mae(encoder, encoder)
     model = ImageEncoder(encoder, pooling=section.pooling, **_pixel_statistics(recipe))
     if section.init_from is not None:
         load_initial_weights(model, section.init_from)
-    return (
-        model.requires_grad_()
-    )  # position embeddings, fixed in pretraining, learn here
+    # Position embeddings are fixed in pretraining and trained here.
+    return model.requires_grad_()
 
 
-def _create_encoder(recipe: AnyRecipe, **more: Any) -> Any:
+def _create_encoder(recipe: AnyRecipe, **options: Any) -> Any:
     from r2mae.modalities.vision.models.timm_encoder import create_encoder
 
     data, section = recipe.data, recipe.model
@@ -72,7 +70,7 @@ def _create_encoder(recipe: AnyRecipe, **more: Any) -> Any:
         width=section.width,
         depth=section.depth,
         heads=section.heads,
-        arguments=dict(section.arguments) | more,
+        arguments=dict(section.arguments) | options,
     )
 
 
@@ -83,7 +81,8 @@ def _pixel_statistics(recipe: AnyRecipe) -> dict[str, tuple[float, ...]]:
     for name in ("mean", "std"):
         if not getattr(card, name):
             raise InputError(
-                f"data.card must give {name} of pixels, got nothing in {recipe.data.card!r}."
+                f"data.card must give the pixels' {name}, got none in "
+                f"{recipe.data.card!r}. Add it to the card."
             )
     return {
         "pixel_mean": _per_channel(card.mean, channels),
@@ -95,13 +94,14 @@ def _check_no_decoder(section: Any) -> None:
     for name in section.decoder:
         if getattr(section, name) is not None:
             raise InputError(
-                f"model.{name} must not be given with {section.encoder}, whose decoder is one linear map, "
-                f"got {getattr(section, name)}. Leave it out, or choose a plain ViT."
+                f"model.{name} must not be set for {section.encoder}, whose decoder is "
+                f"one linear layer, got {getattr(section, name)}. "
+                "Leave it out, or choose a plain ViT."
             )
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """A card's statistics for grey or colour: grey takes their mean, colour repeats grey's."""
+    """A card's pixel statistics for 1 or 3 channels: averaged, or repeated."""
     return (
         values if len(values) == channels else (sum(values) / len(values),) * channels
     )
@@ -115,7 +115,7 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
 
 
 def open_paths(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
-    """Image files, a folder of them, or a parquet file, that a user names."""
+    """Image files, a folder of them, or a parquet file, named by the user."""
     from r2mae.modalities.vision.images import open_image_paths
 
     return open_image_paths(recipe.data, paths)

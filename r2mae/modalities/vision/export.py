@@ -1,4 +1,4 @@
-"""`r2mae export` of runs on images: a folder that timm or transformers reads."""
+"""`r2mae export` of runs on images, to timm or transformers."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ from torch import nn
 from r2mae.data.card import load_card
 from r2mae.data.folder import write_folder
 from r2mae.errors import InputError
-from r2mae.modalities.vision.interop.model_card import RunFacts, model_card, words
+from r2mae.modalities.vision.interop.model_card import RunFacts, inline_yaml, model_card
 from r2mae.modalities.vision.models.timm_encoder import is_plain_vit
 from r2mae.models.classifier import Classifier
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.wing import LoadedRun
 
-# A recipe's key -> the argument of timm's VisionTransformer.
+# Key of the recipe -> argument of timm's VisionTransformer.
 _SHAPE = {
     "patch_size": "patch_size",
     "width": "embed_dim",
@@ -24,9 +24,11 @@ _SHAPE = {
 
 
 def export_to_timm(loaded: LoadedRun, folder: Path) -> float:
-    """Write the encoder for timm, with its head where it was fine-tuned; gives the largest difference on noise.
+    """Write the encoder for timm, with the head of a fine-tuned run.
 
-    Raises: InputError when folder holds something, or timm cannot express the model.
+    Returns: the largest difference of outputs on random pixels.
+
+    Raises: InputError when folder is not empty, or timm cannot express the model.
     """
     from r2mae.modalities.vision.interop.export_timm import export_timm
 
@@ -51,9 +53,11 @@ def export_to_timm(loaded: LoadedRun, folder: Path) -> float:
 
 
 def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
-    """Write a masked autoencoder as a ViTMAE; gives the largest difference on noise.
+    """Write a masked autoencoder as a ViTMAE of transformers.
 
-    Raises: InputError for fine-tuned runs and models that transformers does not have.
+    Returns: the largest difference of features on random pixels.
+
+    Raises: InputError for fine-tuned runs and models that ViTMAE does not support.
     """
     from r2mae.modalities.vision.interop.export_transformers import export_transformers
 
@@ -62,7 +66,7 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
         raise InputError(
             "RUN must be a pretraining run to be exported to transformers. Use --to timm."
         )
-    mean_ratio = recipe.mask.law.mean(1.0)  # of a law that moves, where it ends
+    mean_ratio = recipe.mask.law.mean(1.0)  # at the end of a schedule
 
     def write(to: Path) -> float:
         (to / "README.md").write_text(model_card(run_facts(loaded), "transformers"))
@@ -87,24 +91,22 @@ def _linear(model: Classifier) -> nn.Linear:
 
 
 def timm_arguments(section: Any, encoder: Any) -> dict[str, Any]:
-    """What timm was given to build the encoder: a ViT's shape in a recipe's own words, and the arguments."""
-    words_of_vits = (
-        _SHAPE if is_plain_vit(encoder) else {}
-    )  # elsewhere patch_size is what is hidden
-    given = {theirs: getattr(section, ours) for ours, theirs in words_of_vits.items()}
-    return {name: value for name, value in given.items() if value is not None} | dict(
-        section.arguments
-    )
+    """timm's arguments for the encoder: a ViT's shape, and the recipe's arguments."""
+    # For other backbones patch_size is the hidden patch's, not an argument of timm.
+    names = _SHAPE if is_plain_vit(encoder) else {}
+    shape = {theirs: getattr(section, ours) for ours, theirs in names.items()}
+    set_shape = {name: value for name, value in shape.items() if value is not None}
+    return set_shape | dict(section.arguments)
 
 
 def run_facts(loaded: LoadedRun) -> RunFacts:
-    """What the checkpoint says of itself, and the data card of what the card names."""
+    """Facts for the model card, from the checkpoint's manifest and the data card."""
     manifest, recipe = loaded.manifest, loaded.recipe
     if isinstance(recipe, PretrainRecipe):
         law = {
             key: value for key, value in manifest["law"].items() if value is not None
         }
-        trained = {"mask law": f"`{words(law)}`, pattern {recipe.mask.pattern}"}
+        trained = {"mask law": f"`{inline_yaml(law)}`, pattern {recipe.mask.pattern}"}
     else:
         trained = {"classes": ", ".join(manifest["class_names"][:20])}
         trained |= {
@@ -129,7 +131,7 @@ def run_facts(loaded: LoadedRun) -> RunFacts:
         step=manifest["step"],
         global_samples=recipe.batch.global_samples,
         held_out_loss=manifest.get("validation_loss"),
-        # A path says more of a computer than of a model.
+        # Only the last component of a local path: the rest describes a machine.
         initial_weights=source
         if source is None or not Path(source).exists()
         else Path(source).resolve().name,

@@ -1,4 +1,7 @@
-"""Images as uint8 batches: decoded, cached, cropped and flipped by position. Normalising is the model's."""
+"""Images as uint8 batches: decoded, cached, randomly cropped and flipped.
+
+Augmentation is a function of (seed, position). The model standardises pixels.
+"""
 
 import io
 import math
@@ -43,7 +46,7 @@ def open_images(section: VisionData, split: str) -> "Images":
 
 
 def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
-    """The images of a folder, parquet files or image files, seen as the recipe sees its own."""
+    """Images of a folder, parquet files or image files, prepared as the recipe's own."""
     return Images(
         open_record_paths(load_card(section.card), paths, section.label_column), section
     )
@@ -52,8 +55,8 @@ def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
 class Images:
     """A `SampleSource` of square uint8 images.
 
-    `load` gives {"images": (B, C, S, S) uint8, "indices": (B,), "skipped": names of unreadable images}; the indices
-    are those of the images that were read.
+    `load` gives {"images": (B, C, S, S) uint8, "indices": (B,) of the images that were
+    read, "skipped": names of unreadable images}, and "share" (B,) where images are mixed.
     """
 
     def __init__(self, records: ImageRecords, section: VisionData) -> None:
@@ -74,20 +77,19 @@ class Images:
         return self.records.labels
 
     def name(self, index: int) -> str:
-        """Where the image lies."""
+        """Path of the image, or its place in a table."""
         return self.records.name(index)
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Square views of the images at indices (B,); augmented by (seed, position) when positions are given.
+        """Square views of the images at indices (B,), augmented where positions are given.
 
-        Raises: InputError naming an unreadable image when `on_bad_sample` is stop, or when nothing is readable.
+        Raises: InputError naming an unreadable image when `on_bad_sample` is stop, or
+            when no image is readable.
         """
         skipped: list[str] = []
-        found = [self._pixels(index, skipped) for index in indices.tolist()]
-        read, pixels = (
-            torch.tensor([at for at, _ in found], dtype=torch.int64),
-            [image for _, image in found],
-        )
+        samples = [self._pixels(index, skipped) for index in indices.tolist()]
+        read = torch.tensor([index for index, _ in samples], dtype=torch.int64)
+        pixels = [image for _, image in samples]
         if positions is None or self.section.augment is None:
             views = [
                 _view(image, _central_box(image), False, self.section.image_size)
@@ -128,14 +130,17 @@ class Images:
     def _pixels(
         self, index: int, skipped: list[str]
     ) -> tuple[int, npt.NDArray[np.uint8]]:
-        """(index read, decoded pixels); an unreadable image is an error, or its next readable neighbour stands in."""
+        """(index read, decoded pixels).
+
+        An unreadable image is an error, or replaced by the next readable one.
+        """
         for neighbour in range(len(self)):
             at = (index + neighbour) % len(self)
             try:
                 return at, self._decoded(at)
             except InputError as error:
                 if self.section.on_bad_sample == "stop":
-                    remedy = "Mend it, or set data.on_bad_sample: skip."
+                    remedy = "Repair or remove it, or set data.on_bad_sample: skip."
                     raise InputError(f"{error} {remedy}") from None
                 skipped.append(self.records.name(at))
         raise InputError("data must hold at least one readable image, got none.")
@@ -161,7 +166,9 @@ class Images:
 
 
 def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
-    """Encoded bytes to (H, W, channels) uint8; grey, palette, RGBA and 16-bit images are converted.
+    """Encoded bytes -> (H, W, channels) uint8.
+
+    Greyscale, palette, RGBA and 16-bit images are converted.
 
     Raises: InputError naming the image when it is damaged or truncated.
     """
@@ -178,7 +185,7 @@ def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
             pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     except Exception as error:
         raise InputError(
-            f"{name} must be a whole, readable image, got {type(error).__name__}: {error}."
+            f"{name} must be a complete, readable image, got {type(error).__name__}: {error}."
         ) from None
     return pixels.reshape(*pixels.shape[:2], channels)
 
@@ -194,9 +201,12 @@ def _central_box(image: npt.NDArray[np.uint8]) -> Box:
 def _crop_box(
     image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64], augment: AugmentSection
 ) -> Box:
-    """A random resized crop: area share in crop_scale, aspect 3/4 to 4/3; the central square when none fits.
+    """A random resized crop: area fraction in crop_scale, aspect ratio 3/4 to 4/3.
 
-    Source: torchvision's RandomResizedCrop (Szegedy et al. 2014), its draws replaced by the position's.
+    The central square when no try fits.
+
+    Source: torchvision's RandomResizedCrop (Szegedy et al. 2014). Differs: draws depend
+    on (seed, position), not on a global generator.
     """
     height, width = image.shape[:2]
     low, high = augment.crop_scale

@@ -1,6 +1,9 @@
-"""Mixup and cutmix of neighbours in the stream: a function of (seed, position), whatever devices and workers.
+"""Mixup and CutMix of neighbours in the stream, a function of (seed, position).
 
-Shapes: B images, an even number, of which 2k and 2k + 1 are partners; C channels, S x S pixels.
+The number of devices and workers changes nothing.
+
+Shapes: B images, an even number, where 2k and 2k + 1 are partners; C channels,
+S x S pixels.
 """
 
 import numpy as np
@@ -15,29 +18,27 @@ from r2mae.modalities.vision.schema import TuningAugmentSection
 def mix_pairs(
     images: Tensor, positions: Tensor, seed: int, augment: TuningAugmentSection
 ) -> tuple[Tensor, Tensor]:
-    """(images mixed with their partners (B, C, S, S) uint8, share (B,) of its own label that each one keeps).
+    """(mixed images (B, C, S, S) uint8, share (B,) of its own label that each keeps).
 
     images: (B, C, S, S) uint8 at positions (B,) of the stream, the first of them even.
 
-    Source: Zhang et al. 2018 (mixup), Yun et al. 2019 (cutmix). Differs: partners are neighbours in the stream,
-    where others shuffle a batch, so that the number of devices changes nothing.
+    Source: Zhang et al. 2018 (mixup), Yun et al. 2019 (CutMix). Differs: partners are
+    neighbours in the stream, not a shuffle of the batch.
     """
     assert len(images) % 2 == 0
     assert int(positions[0]) % 2 == 0
     pair = positions // 2
     draws = uniforms(seed, RandomStream.MIX, pair[:, None], torch.arange(4)).numpy()
     cuts = draws[:, 0] < _cut_probability(augment)
-    share = np.where(
-        cuts, _beta(draws[:, 1], augment.cutmix), _beta(draws[:, 1], augment.mixup)
-    )
-    keep = torch.from_numpy(
-        np.broadcast_to(share[:, None, None], (len(images), *images.shape[2:])).copy()
-    )
+    mixed_share = _beta(draws[:, 1], augment.mixup)
+    share = np.where(cuts, _beta(draws[:, 1], augment.cutmix), mixed_share)
+    shape = (len(images), *images.shape[2:])
+    # The weight of each pixel of the image itself; its partner's is 1 - keep.
+    keep = torch.from_numpy(np.broadcast_to(share[:, None, None], shape).copy())
     for row in np.flatnonzero(cuts):
         keep[row] = 1.0
-        keep[row][
-            _box(images.shape[-1], float(share[row]), draws[row, 2], draws[row, 3])
-        ] = 0.0
+        top, left = draws[row, 2], draws[row, 3]
+        keep[row][_box(images.shape[-1], float(share[row]), top, left)] = 0.0
     partners = images.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
     weight = keep[:, None].float()
     mixed = (images * weight + partners * (1 - weight)).round().to(torch.uint8)
@@ -51,7 +52,7 @@ def _cut_probability(augment: TuningAugmentSection) -> float:
 
 
 def _beta(uniform: npt.NDArray[np.float64], alpha: float) -> npt.NDArray[np.float64]:
-    """Draws of Beta(alpha, alpha) by its quantiles."""
+    """Beta(alpha, alpha) draws from uniform ones, by the inverse CDF; ones for alpha 0."""
     from scipy.special import betaincinv
 
     return (
@@ -62,7 +63,7 @@ def _beta(uniform: npt.NDArray[np.float64], alpha: float) -> npt.NDArray[np.floa
 
 
 def _box(size: int, share: float, top: float, left: float) -> tuple[slice, slice]:
-    """A square of area (1 - share), its centre anywhere, cut off at the border."""
+    """A square of area fraction 1 - share around (top, left), clipped at the border."""
     half = size * (1 - share) ** 0.5 / 2
     rows, columns = (
         slice(max(0, round(centre * size - half)), max(0, round(centre * size + half)))

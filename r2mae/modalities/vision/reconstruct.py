@@ -1,14 +1,21 @@
-"""`r2mae reconstruct`: a picture of what was given and what was predicted."""
+"""`r2mae reconstruct`: a picture of masked and predicted images."""
+
+from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from r2mae.errors import InputError
 from r2mae.options import parse_ratios
 from r2mae.wing import LoadedRun
 
-_HELD_OUT, _MOST = 8, 64  # pictures without and with IMAGE
+if TYPE_CHECKING:
+    from r2mae.data.source import SampleSource
+
+_HELD_OUT, _MOST = 8, 64  # images drawn: of held-out samples, of those named
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,56 +35,61 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def check(arguments: Namespace) -> None:
-    """Raise InputError for ratios or an output that cannot be."""
+    """Raise InputError for invalid ratios or an output that is not a PNG file."""
     parse_ratios(arguments.ratios)
     if not str(_output(arguments)).lower().endswith(".png"):
         raise InputError(f"--output must end in .png, got {str(_output(arguments))!r}.")
 
 
 def run(loaded: LoadedRun, arguments: Namespace) -> None:
-    """Write the picture, print the loss at each ratio."""
+    """Write the picture and print the loss at each ratio."""
     import torch
 
-    from r2mae.data.source import hold_out, load_plain
-    from r2mae.modalities.vision import assembly
+    from r2mae.data.source import load_plain
     from r2mae.training.pictures import save_pictures
     from r2mae.training.watch import frozen_mask
 
-    recipe, ratios, output = (
-        loaded.recipe,
-        parse_ratios(arguments.ratios),
-        _output(arguments),
-    )
-    if arguments.images:
-        source, most = assembly.open_paths(recipe, arguments.images), _MOST
-    else:
-        source, most = (
-            hold_out(assembly.open_split(recipe, "train"), recipe.data.held_out)[1],
-            _HELD_OUT,
-        )
-    if recipe.task != "pretrain":
+    ratios, output = parse_ratios(arguments.ratios), _output(arguments)
+    source, most = _open_images(loaded, arguments)
+    if loaded.recipe.task != "pretrain":
         raise InputError(
-            f"{arguments.run} must be a pretraining run, got one of task {recipe.task}."
+            f"{arguments.run} must be a pretraining run, "
+            f"got one of task {loaded.recipe.task}."
         )
     batch = load_plain(source, torch.arange(min(most, len(source))), loaded.device)
     with torch.no_grad():
         masks = [frozen_mask(loaded.model, batch, ratio) for ratio in ratios]  # type: ignore[arg-type]
         losses = [float(loaded.model(batch, mask).loss.mean) for mask in masks]
         save_pictures(loaded.model, batch, masks, output)
-    loss_at = dict(zip(map(str, ratios), losses, strict=True))
-    if arguments.json:
-        print(
-            json.dumps(
-                {
-                    "picture": str(output),
-                    "images": len(batch["indices"]),
-                    "loss": loss_at,
-                }
-            )
-        )
+    _report(output, len(batch["indices"]), ratios, losses, arguments.json)
+
+
+def _open_images(loaded: LoadedRun, arguments: Namespace) -> tuple[SampleSource, int]:
+    """(images, how many of them to draw at most)."""
+    from r2mae.data.source import hold_out
+    from r2mae.modalities.vision import assembly
+
+    recipe = loaded.recipe
+    if arguments.images:
+        return assembly.open_paths(recipe, arguments.images), _MOST
+    _, held_out = hold_out(assembly.open_split(recipe, "train"), recipe.data.held_out)
+    return held_out, _HELD_OUT
+
+
+def _report(
+    output: Path,
+    num_images: int,
+    ratios: Sequence[float],
+    losses: list[float],
+    as_json: bool,
+) -> None:
+    if as_json:
+        loss_at = dict(zip(map(str, ratios), losses, strict=True))
+        result = {"picture": str(output), "images": num_images, "loss": loss_at}
+        print(json.dumps(result))
         return
     print(
-        f"{output}: {len(batch['indices'])} images; original, then given and predicted at each ratio"
+        f"{output}: {num_images} images; original, then masked and predicted per ratio"
     )
     for ratio, loss in zip(ratios, losses, strict=True):
         print(f"  ratio {ratio:g}  loss {loss:.4f}")

@@ -98,14 +98,14 @@ class VisionModel(VisionEncoder):
     @property
     def decoder(self) -> dict[str, int]:
         """decoder_depth, decoder_width and decoder_heads, MAE's where not given."""
-        given = {
+        section = {
             "decoder_depth": self.decoder_depth,
             "decoder_width": self.decoder_width,
+            "decoder_heads": self.decoder_heads,
         }
-        given |= {"decoder_heads": self.decoder_heads}
         return {
             name: _MAE_DECODER[name] if value is None else value
-            for name, value in given.items()
+            for name, value in section.items()
         }
 
     @model_validator(mode="after")

@@ -598,7 +598,7 @@ REFUSED = [
     (("reconstruct", "runs/run"), "must be"),
     (
         ("theory", "recommend", str(RECIPE)),
-        "modality must be of numbers for the linear theory, got dna",
+        "modality must have numeric values for the linear theory, got dna",
     ),
 ]
 

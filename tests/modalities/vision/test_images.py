@@ -100,7 +100,7 @@ JPEG = encoded(
 def test_damaged_images_are_named(raw):
     with pytest.raises(
         InputError,
-        match=r"^some/file\.jpg must be a whole, readable image, got \w+: .*\.$",
+        match=r"^some/file\.jpg must be a complete, readable image, got \w+: .*\.$",
     ):
         decode(raw, 3, "some/file.jpg")
 
@@ -294,9 +294,9 @@ def test_a_bad_image_stops(damaged):
         everything(images)
     message = str(caught.value)
     assert message.startswith(
-        f"{damaged / '1.png'} must be a whole, readable image, got "
+        f"{damaged / '1.png'} must be a complete, readable image, got "
     )
-    assert message.endswith("Mend it, or set data.on_bad_sample: skip.")
+    assert message.endswith("Repair or remove it, or set data.on_bad_sample: skip.")
     assert len(message.splitlines()) == 1
 
 
@@ -330,7 +330,7 @@ def test_a_vanished_file_is_a_bad_image(damaged):
     images = open_image_paths(section(), [str(damaged)])
     (damaged / "3.png").unlink()
     with pytest.raises(
-        InputError, match=r"3\.png \(sample 3\) must be readable, got .* Mend it"
+        InputError, match=r"3\.png \(sample 3\) must be readable, got .* Repair"
     ):
         images.load(torch.tensor([3]), None, 0)
 
@@ -367,7 +367,7 @@ def test_bad_rows_of_a_table(tmp_path):
     assert images.labels.tolist() == [1, 1, 0]
     with pytest.raises(
         InputError,
-        match="train.parquet row 2 \\(sample 2\\) must be readable, got an empty row. Mend it",
+        match="train.parquet row 2 \\(sample 2\\) must be readable, got an empty row. Repair",
     ):
         open_images(section(root=str(tmp_path)), "train").load(
             torch.tensor([2]), None, 0

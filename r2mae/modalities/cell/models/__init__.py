@@ -1,1 +1,1 @@
-""""""
+"""Masked models of single-cell expression."""

@@ -1,6 +1,7 @@
-"""What masked models of cells share: sizes of cells from what is visible, likelihoods of what is hidden.
+"""Shared by the models of cells: library sizes of visible genes, likelihoods of hidden ones.
 
-Shapes: B cells, G genes, N positions of a batch (all genes, or a list of some), M hidden positions.
+Shapes: B cells, G genes, N positions of a batch (all genes, or a list of some),
+M hidden positions.
 """
 
 from typing import Any, Literal
@@ -14,15 +15,16 @@ from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import Role
 
 Likelihood = Literal["negative_binomial", "poisson", "mse"]
-PER = 10_000.0  # counts that expression is given by
-_LARGEST = 12.0  # of a predicted log fold change over the mean cell
-_TINY = 1e-8
+PER = 10_000.0  # library size that counts are normalised to
+_LARGEST = 12.0  # bound of a predicted log fold change against the mean cell
+_TINY = 1e-8  # keeps logarithms and quotients finite
 
 
 class CellModel(nn.Module):
-    """A model of G genes. A batch is what `datasets.cell.Cells` loads.
+    """A model of G genes. A batch is what `modalities.cell.data.cells.Cells` loads.
 
-    gene_shares: (G,) share of a mean cell's counts that each gene has; None for values that are no counts.
+    gene_shares: (G,) each gene's fraction of the mean cell's counts; None for values
+        that are not counts.
     """
 
     gene_shares: Tensor
@@ -42,55 +44,49 @@ class CellModel(nn.Module):
         )
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) which genes may be hidden, or their roles; genes that were not measured are absent."""
+        """(B, N) bool, genes that may be hidden, or a `Role` each; unmeasured are absent."""
         roles: Tensor | None = batch.get("roles")
         measured: Tensor | None = batch.get("measured")
+        # A list of genes ("columns") holds measured ones only.
         if "columns" in batch or measured is None:
-            return (
-                torch.ones_like(batch["values"], dtype=torch.bool)
-                if roles is None
-                else roles
-            )
-        roles = (
-            torch.full_like(measured, Role.HIDEABLE, dtype=torch.int8)
-            if roles is None
-            else roles
-        )
+            if roles is None:
+                return torch.ones_like(batch["values"], dtype=torch.bool)
+            return roles
+        if roles is None:
+            roles = torch.full_like(measured, Role.HIDEABLE, dtype=torch.int8)
         return roles.masked_fill(~measured, Role.ABSENT)
 
     def sizes(self, batch: dict[str, Any], is_masked: Tensor | None) -> Tensor:
-        """(B, 1) counts that a whole cell would have, by its visible genes and the share of counts these usually have.
+        """(B, 1) library sizes, estimated from visible genes.
 
-        Hidden values do not enter, nor does the total that they are part of.
+        Counts of visible genes over the fraction of a mean cell's counts that they make
+        up. The true total would leak hidden values, which are part of it.
         """
         values, measured = batch["values"], batch.get("measured")
-        shares = (
-            self.gene_shares
-            if "columns" not in batch
-            else self.gene_shares[batch["columns"]]
-        )
-        known = shares.new_ones(len(values), 1)
+        shares = self.gene_shares
+        if "columns" in batch:
+            shares = shares[batch["columns"]]
+        visible_share = shares.new_ones(len(values), 1)
         if measured is not None:
-            known = (measured.to(shares.dtype) @ self.gene_shares)[:, None]
-        if is_masked is None:
-            whole: Tensor = values.sum(dim=1, keepdim=True).clamp(min=1) / known.clamp(
-                min=_TINY
-            )
-            return whole
-        hidden = (is_masked * shares).sum(dim=1, keepdim=True)
-        seen: Tensor = values.masked_fill(is_masked, 0).sum(dim=1, keepdim=True)
-        return seen.clamp(min=1) / (known - hidden).clamp(min=_TINY)
+            visible_share = (measured.to(shares.dtype) @ self.gene_shares)[:, None]
+        if is_masked is not None:
+            hidden_share = (is_masked * shares).sum(dim=1, keepdim=True)
+            visible_share = visible_share - hidden_share
+            values = values.masked_fill(is_masked, 0)
+        counts: Tensor = values.sum(dim=1, keepdim=True)
+        return counts.clamp(min=1) / visible_share.clamp(min=_TINY)
 
     def inputs(
         self, batch: dict[str, Any], is_masked: Tensor | None, sizes: Tensor | None
     ) -> Tensor:
-        """(B, N) what is seen: log1p of counts a 10,000, or values as they are; 0 where hidden."""
+        """(B, N) network input, 0 where hidden: log1p of counts per 10,000, or values."""
         values: Tensor = batch["values"]
-        seen = values if is_masked is None else values.masked_fill(is_masked, 0)
-        return seen if sizes is None else torch.log1p(seen * (PER / sizes))
+        if is_masked is not None:
+            values = values.masked_fill(is_masked, 0)
+        return values if sizes is None else torch.log1p(values * (PER / sizes))
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
-        """(B, G) expression as it is given to linear methods: log1p of counts a 10,000, or scaled values."""
+        """(B, G) normalised expression: log1p of counts per 10,000, or scaled values."""
         values: Tensor = batch["values"]
         if "columns" in batch:  # padding has the value 0
             values = values.new_zeros(len(values), self.num_genes).scatter_add_(
@@ -98,26 +94,27 @@ class CellModel(nn.Module):
             )
         if not self.counts:
             return values
-        return torch.log1p(
-            values * (PER / values.sum(dim=1, keepdim=True).clamp(min=1))
-        )
+        totals = values.sum(dim=1, keepdim=True).clamp(min=1)
+        return torch.log1p(values * (PER / totals))
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
-        """(B, G, 1) `baseline`, a gene a token."""
+        """(B, G, 1) `baseline` with one token per gene."""
         return self.baseline(batch)[:, :, None]
 
     def paint(self, batch: dict[str, Any], mask: Any) -> None:  # noqa: ARG002
-        """Cells have no pictures of their own."""
+        """None: cells have no pictures."""
         return
 
 
 class CountLikelihood(nn.Module):
-    """How likely hidden values are, given what a decoder says of each: the log of how many times its usual share.
+    """Likelihood of hidden values given the decoder's output.
 
-    negative_binomial has one learnt dispersion a gene. mse is on log1p of counts a 10,000, or on scaled values.
+    The decoder predicts each gene's log fold change against its usual share of counts.
+    negative_binomial learns one dispersion per gene. mse is taken on log1p of counts per
+    10,000, or on scaled values.
 
-    Source: Lopez et al. 2018 (scVI) for the negative binomial. Differs: sizes come from visible genes, and the decoder
-    starts at the mean cell.
+    Source: Lopez et al. 2018 (scVI) for the negative binomial. Differs: library sizes
+    come from visible genes, and the decoder starts at the mean cell.
     """
 
     def __init__(self, kind: Likelihood, num_genes: int) -> None:
@@ -127,8 +124,10 @@ class CountLikelihood(nn.Module):
             self.log_dispersion = nn.Parameter(torch.zeros(num_genes))
 
     def rates(self, decoded: Tensor, shares: Tensor, sizes: Tensor | None) -> Tensor:
-        """Expected counts, of the decoder's words (B, M), usual shares (B or 1, M) and sizes (B, 1); without sizes,
-        expected values."""
+        """Expected counts (B, M), or without sizes expected values.
+
+        decoded: (B, M). shares: (B or 1, M) usual shares. sizes: (B, 1) library sizes.
+        """
         if sizes is None:
             return decoded
         if self.kind == "mse":
@@ -144,16 +143,15 @@ class CountLikelihood(nn.Module):
         genes: Tensor,
         totals: Tensor | None,
     ) -> Tensor:
-        """Of values (B, M) of genes (B, M): negative log-likelihood, natural logarithm, or squared error.
+        """(B, M) negative log-likelihood in nats, or squared error.
 
-        totals: (B, 1) counts of whole cells, which the targets of mse are given by; None for scaled values.
+        values, genes: (B, M). totals: (B, 1) true library sizes, which normalise the
+        targets of mse; None for scaled values.
         """
         if self.kind == "mse":
-            targets = (
-                values
-                if totals is None
-                else torch.log1p(values * (PER / totals.clamp(min=1)))
-            )
+            targets = values
+            if totals is not None:
+                targets = torch.log1p(values * (PER / totals.clamp(min=1)))
             return (decoded - targets).square()
         rates = self.rates(decoded, shares, sizes)
         log_rates = torch.log(rates.clamp(min=_TINY))
@@ -172,8 +170,8 @@ class CountLikelihood(nn.Module):
 
 
 def summed(losses: Tensor, weight: Tensor | None) -> LossSum:
-    """Over positions (B, M) whose weight is not 0; all without."""
+    """Sum of losses (B, M) over positions of weight True; over all without weights."""
     if weight is None:
         return LossSum(losses.sum(), losses.new_full((), float(losses.numel())))
-    # Not a product: where nothing is asked, nothing that is not finite gets through.
+    # Filled, not multiplied: 0 * inf at padding would be NaN.
     return LossSum(losses.masked_fill(~weight, 0).sum(), weight.sum().to(losses.dtype))

@@ -1,4 +1,6 @@
-"""A masked autoencoder of cells over all genes: hidden is not zero, it is said.
+"""A masked autoencoder (MLP) of cells over all genes.
+
+The mask is an input of its own, so a hidden gene differs from one with a count of 0.
 
 Shapes: B cells, G genes, H hidden width, D features.
 """
@@ -17,12 +19,13 @@ from r2mae.modalities.cell.models.cell_model import (
     Likelihood,
     summed,
 )
-from r2mae.models.protocol import MaskedOutput, Memory
-from r2mae.models.rehearsal import Rehearsal, rehearse
+from r2mae.models.depths import parameter_depths
+from r2mae.models.measured_cost import MeasuredCost
+from r2mae.models.protocol import MaskedOutput
 
 
 class CellMLP(CellModel):
-    """Expression of all genes and what is hidden of it -> D features. Implements `Encoder`.
+    """Expression of all genes and the mask -> D features. Implements `Encoder`.
 
     depth: residual layers of width `hidden`.
     """
@@ -60,7 +63,10 @@ class CellMLP(CellModel):
     def encode(
         self, batch: dict[str, Any], is_masked: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """(features (B, D), sizes (B, 1) or None where values are no counts); genes not measured count as hidden."""
+        """(features (B, D), library sizes (B, 1) or None where values are not counts).
+
+        Unmeasured genes are treated as hidden.
+        """
         measured = batch.get("measured")
         unknown = is_masked
         if measured is not None:
@@ -75,24 +81,13 @@ class CellMLP(CellModel):
         return self.features(latent), sizes
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features of whole cells."""
+        """(B, D) features of complete cells."""
         return self.encode(batch, None)[0]
 
     def layers(self) -> dict[str, int]:
-        """Depth of every encoder parameter."""
-        depth = {
-            "embed_values": 0,
-            "embed_hidden": 0,
-            "norm": 0,
-            "features": len(self.blocks) + 1,
-        }
-        return {
-            name: int(name.split(".")[1]) + 1
-            if name.startswith("blocks.")
-            else depth[name.split(".")[0]]
-            for name, _ in self.named_parameters()
-            if name.split(".")[0] in (*depth, "blocks")
-        }
+        """Parameter name -> depth, for the encoder."""
+        first = dict.fromkeys(("embed_values", "embed_hidden", "norm"), 0)
+        return parameter_depths(self, first | {"features": len(self.blocks) + 1})
 
     def compile_blocks(self) -> None:
         """Compile the repeated blocks in place."""
@@ -100,7 +95,7 @@ class CellMLP(CellModel):
             block.compile(dynamic=True)
 
 
-class MaskedCellMLP(CellMLP):
+class MaskedCellMLP(MeasuredCost, CellMLP):
     """Predicts hidden genes from the features of visible ones. Implements `MaskedModel`."""
 
     def __init__(
@@ -138,49 +133,32 @@ class MaskedCellMLP(CellMLP):
         """Loss over hidden genes; predictions (B, M): expected counts, or scaled values."""
         features, sizes = self.encode(batch, mask.is_masked)
         decoded = self.predict(self.decoder(features)).gather(1, mask.masked).float()
-        values, shares = (
-            batch["values"].gather(1, mask.masked),
-            self.gene_shares[mask.masked],
-        )
+        values = batch["values"].gather(1, mask.masked)
+        shares = self.gene_shares[mask.masked]
         totals = None if sizes is None else batch["values"].sum(dim=1, keepdim=True)
         losses = self.likelihood.losses(
             decoded, values, shares, sizes, mask.masked, totals
         )
-        return MaskedOutput(
-            summed(losses, mask.masked_weight),
-            self.likelihood.rates(decoded, shares, sizes),
-        )
+        predictions = self.likelihood.rates(decoded, shares, sizes)
+        return MaskedOutput(summed(losses, mask.masked_weight), predictions)
 
     def impute(
         self, values: Tensor, is_masked: Tensor, measured: Tensor | None = None
     ) -> Tensor:
-        """(B, G) what is expected of every gene, given the visible ones of values (B, G)."""
-        batch = {"values": values} | (
-            {} if measured is None else {"measured": measured}
-        )
+        """(B, G) expected counts, or values, of all genes given the visible ones (B, G)."""
+        batch = {"values": values}
+        if measured is not None:
+            batch["measured"] = measured
         features, sizes = self.encode(batch, is_masked)
-        return self.likelihood.rates(
-            self.predict(self.decoder(features)).float(), self.gene_shares, sizes
-        )
+        decoded = self.predict(self.decoder(features)).float()
+        return self.likelihood.rates(decoded, self.gene_shares, sizes)
 
-    def training_flops(self, num_visible: int) -> int:
-        """Operations of forward and backward for one cell."""
-        return self._rehearse(num_visible).flops // 2
-
-    def saved_values(self, num_visible: int) -> Memory:
-        """Activations that one cell keeps for backward."""
-        found = self._rehearse(num_visible)
-        return Memory(found.wide // 2, found.narrow // 2)
-
-    def _rehearse(self, num_visible: int) -> Rehearsal:
-        def batch_of_two() -> tuple[Any, ...]:
-            is_masked = torch.ones(2, self.num_genes, dtype=torch.bool)
-            places = torch.ones(2, self.num_genes, dtype=torch.int64)
-            hidden = self.num_genes - num_visible
-            return {"values": torch.ones(2, self.num_genes)}, Mask(
-                is_masked, places[:, hidden:], places[:, :hidden]
-            )
-
-        return rehearse(
-            self, batch_of_two, lambda output: output.loss.total, bf16=False
-        )
+    def cost_inputs(
+        self, num_samples: int, num_visible: int
+    ) -> tuple[dict[str, Any], Mask]:
+        """Cells of any values, for the costs."""
+        shape, hidden = (num_samples, self.num_genes), self.num_genes - num_visible
+        is_masked = torch.ones(shape, dtype=torch.bool)
+        genes = torch.ones(shape, dtype=torch.int64)
+        mask = Mask(is_masked, genes[:, hidden:], genes[:, :hidden])
+        return {"values": torch.ones(shape)}, mask

@@ -1,6 +1,9 @@
-"""A masked autoencoder of cells over expressed genes: cost follows what a cell expresses, not the genome.
+"""A masked autoencoder (transformer) of cells over their expressed genes.
 
-Shapes: B cells, G genes, L positions of the longest list, V visible and M hidden ones, D width.
+Cost grows with the genes that a cell expresses, not with the genome.
+
+Shapes: B cells, G genes, L positions of the longest list, V visible and M hidden
+positions, D width.
 """
 
 from typing import Any
@@ -20,13 +23,18 @@ from r2mae.modalities.cell.models.cell_model import (
     summed,
 )
 from r2mae.models.cost import block_flops, block_saved, linear_flops
+from r2mae.models.depths import parameter_depths
 from r2mae.models.packed import build_packing, pack, unpack
 from r2mae.models.packed_block import packed_block
 from r2mae.models.protocol import MaskedOutput, Memory
 
 
 class CellTransformer(CellModel):
-    """A token for each visible expressed gene (which, and how much) and one for the cell. Implements `Encoder`."""
+    """One token per visible expressed gene and a [CLS] token for the cell.
+
+    A gene's token is the sum of embeddings of its identity and of its expression.
+    Implements `Encoder`.
+    """
 
     gathers = True
 
@@ -59,99 +67,86 @@ class CellTransformer(CellModel):
         nn.init.normal_(self.cell_token, std=0.02)
 
     def encode(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor]:
-        """(latent tokens (B, 1 + V, D), the cell's own first; sizes (B, 1)). Rows of unequal counts run packed."""
+        """(latent tokens (B, 1 + V, D), the cell's first; library sizes (B, 1)).
+
+        Rows with different numbers of visible genes run packed.
+        """
         sizes = self.sizes(batch, mask.is_masked)
         inputs = self.inputs(batch, mask.is_masked, sizes)
-        genes, seen = (
-            batch["columns"].gather(1, mask.visible),
-            inputs.gather(1, mask.visible),
-        )
-        tokens = self.embed_genes(genes) + self.embed_values(seen[:, :, None])
+        genes = batch["columns"].gather(1, mask.visible)
+        expression = inputs.gather(1, mask.visible)[:, :, None]
+        tokens = self.embed_genes(genes) + self.embed_values(expression)
         latent = torch.cat([self.cell_token.expand(len(tokens), -1, -1), tokens], dim=1)
         packing = None
         if mask.visible_counts is not None:
-            packing = build_packing(
-                [1 + count for count in mask.visible_counts], latent.device
-            )
+            lengths = [1 + count for count in mask.visible_counts]
+            packing = build_packing(lengths, latent.device)
             latent = pack(latent, packing)
+        if packing is None:
+            return self.norm(self.blocks(latent)), sizes
         for block in self.blocks:
-            latent = (
-                block(latent)
-                if packing is None
-                else packed_block(block, latent, packing, compiled=self.compiled)
-            )
-        latent = self.norm(latent)
-        return latent if packing is None else unpack(latent, packing), sizes
+            latent = packed_block(block, latent, packing, compiled=self.compiled)
+        return unpack(self.norm(latent), packing), sizes
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features of whole cells: the cell's token."""
+        """(B, D) features of complete cells: the cell's token."""
         is_visible = batch["roles"] == Role.HIDEABLE
-        return self.encode(batch, build_mask(torch.zeros_like(is_visible), is_visible))[
-            0
-        ][:, 0]
+        mask = build_mask(torch.zeros_like(is_visible), is_visible)
+        latent, _ = self.encode(batch, mask)
+        return latent[:, 0]
 
     def layers(self) -> dict[str, int]:
-        """Depth of every encoder parameter."""
-        first = ("embed_genes", "embed_values", "cell_token")
-        depths: dict[str, int] = {}
-        for name, _ in self.named_parameters():
-            part = name.split(".")[0]
-            if part in first:
-                depths[name] = 0
-            elif part in ("blocks", "norm"):
-                depths[name] = (
-                    int(name.split(".")[1]) + 1
-                    if part == "blocks"
-                    else len(self.blocks) + 1
-                )
-        return depths
+        """Parameter name -> depth, for the encoder."""
+        first = dict.fromkeys(("embed_genes", "embed_values", "cell_token"), 0)
+        return parameter_depths(self, first | {"norm": len(self.blocks) + 1})
 
     def compile_blocks(self) -> None:
-        """One graph serves all blocks at every length."""
+        """Compile the blocks in place; one graph serves all blocks at every length."""
         self.compiled = True
         for block in self.blocks:
             block.compile(dynamic=True)
 
 
-class _Question(nn.Module):
-    """A pre-norm block in which hidden genes ask the visible ones: cross-attention, then an MLP."""
+class _CrossBlock(nn.Module):
+    """A pre-norm block: hidden genes attend to visible ones, then an MLP."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1, self.norm2, self.norm_kv = (
-            nn.LayerNorm(width),
-            nn.LayerNorm(width),
-            nn.LayerNorm(width),
-        )
-        self.query, self.key_value = (
-            nn.Linear(width, width),
-            nn.Linear(width, 2 * width),
-        )
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm_kv = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
         self.project = nn.Linear(width, width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
 
-    def forward(self, asked: Tensor, latent: Tensor, is_token: Tensor | None) -> Tensor:
-        """Asked (B, M, D) of latent tokens (B, 1 + V, D), of which is_token (B, 1, 1, 1 + V) is no padding."""
-        query = (
-            self.query(self.norm1(asked)).unflatten(2, (self.heads, -1)).transpose(1, 2)
+    def forward(
+        self, hidden: Tensor, latent: Tensor, is_token: Tensor | None
+    ) -> Tensor:
+        """Hidden genes (B, M, D), visible tokens (B, 1 + V, D) -> (B, M, D).
+
+        is_token: (B, 1, 1, 1 + V) bool, False for padding; None without padding.
+        """
+        query = self.query(self.norm1(hidden)).unflatten(2, (self.heads, -1))
+        key_value = self.key_value(self.norm_kv(latent))
+        split = key_value.unflatten(2, (2, self.heads, -1))
+        key, value = split.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(
+            query.transpose(1, 2), key, value, attn_mask=is_token
         )
-        key, value = (
-            self.key_value(self.norm_kv(latent))
-            .unflatten(2, (2, self.heads, -1))
-            .permute(2, 0, 3, 1, 4)
-        )
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=is_token)
-        asked = asked + self.project(attended.transpose(1, 2).flatten(2))
-        return asked + self.mlp(self.norm2(asked))  # type: ignore[no-any-return]
+        hidden = hidden + self.project(attended.transpose(1, 2).flatten(2))
+        return hidden + self.mlp(self.norm2(hidden))  # type: ignore[no-any-return]
 
 
 class MaskedCellTransformer(CellTransformer):
-    """Hidden genes, expressed or drawn from the others, ask for their counts. Implements `MaskedModel`.
+    """Predicts the counts of hidden genes by cross-attention. Implements `MaskedModel`.
 
-    typical_length: genes in play in a usual cell, for plans and costs. expressed_share: of them.
+    Hidden genes are expressed ones and some drawn from those with a count of 0.
+
+    typical_length: expressed genes of a typical cell, for plans and costs.
+    expressed_share: fraction of the hidden genes that are expressed.
     """
 
     def __init__(
@@ -184,7 +179,7 @@ class MaskedCellTransformer(CellTransformer):
             nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
         )
         self.questions = nn.ModuleList(
-            _Question(width, heads) for _ in range(decoder_depth)
+            _CrossBlock(width, heads) for _ in range(decoder_depth)
         )
         self.decoder_norm = nn.LayerNorm(width)
         self.answer_genes = nn.Embedding(num_genes, width)
@@ -196,87 +191,76 @@ class MaskedCellTransformer(CellTransformer):
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden genes; predictions (B, M): their expected counts."""
         latent, sizes = self.encode(batch, mask)
-        genes, values = (
-            batch["columns"].gather(1, mask.masked),
-            batch["values"].gather(1, mask.masked),
-        )
+        genes = batch["columns"].gather(1, mask.masked)
+        values = batch["values"].gather(1, mask.masked)
         decoded = self.decode(latent, genes, mask).float()
         shares = self.gene_shares[genes]
-        losses = self.likelihood.losses(
-            decoded,
-            values,
-            shares,
-            sizes,
-            genes,
-            batch["values"].sum(dim=1, keepdim=True),
-        )
-        return MaskedOutput(
-            summed(losses, mask.masked_weight),
-            self.likelihood.rates(decoded, shares, sizes),
-        )
+        totals = batch["values"].sum(dim=1, keepdim=True)
+        losses = self.likelihood.losses(decoded, values, shares, sizes, genes, totals)
+        predictions = self.likelihood.rates(decoded, shares, sizes)
+        return MaskedOutput(summed(losses, mask.masked_weight), predictions)
 
     def decode(self, latent: Tensor, genes: Tensor, mask: Mask) -> Tensor:
-        """(B, M) the decoder's word on genes (B, M)."""
-        asked = self.ask_genes(genes) + self.ask_cell(latent[:, :1])
+        """(B, M) the decoder's output for genes (B, M)."""
+        hidden = self.ask_genes(genes) + self.ask_cell(latent[:, :1])
         is_token = None
         if mask.visible_weight is not None:
             is_token = F.pad(mask.visible_weight, (1, 0), value=True)[:, None, None]
         for question in self.questions:
-            asked = question(asked, latent, is_token)
-        answers: Tensor = self.decoder_norm(asked) * self.answer_genes(genes)
-        scores: Tensor = answers.sum(dim=2) + self.answer_bias(genes)[:, :, 0]
-        return scores
+            hidden = question(hidden, latent, is_token)
+        # One output vector per gene: a product and a sum, never (B, M, G) logits.
+        products: Tensor = self.decoder_norm(hidden) * self.answer_genes(genes)
+        decoded: Tensor = products.sum(dim=2) + self.answer_bias(genes)[:, :, 0]
+        return decoded
 
     def impute(
         self, values: Tensor, is_masked: Tensor, measured: Tensor | None = None
     ) -> Tensor:
-        """(B, G) expected counts of hidden genes, given the visible ones of values (B, G); visible ones as they are."""
-        in_play = (values > 0) | is_masked
-        order = (
-            (~in_play)
-            .long()
-            .argsort(dim=1, stable=True)[:, : int(in_play.sum(dim=1).max())]
-        )
-        present = in_play.gather(1, order)
+        """(B, G) values (B, G) with hidden genes replaced by their expected counts."""
+        is_listed = (values > 0) | is_masked
+        longest = int(is_listed.sum(dim=1).max())
+        order = (~is_listed).long().argsort(dim=1, stable=True)[:, :longest]
+        present = is_listed.gather(1, order)
         hidden = is_masked.gather(1, order) & present
         batch = {"columns": order, "values": values.gather(1, order) * present}
         if measured is not None:
             batch["measured"] = measured
         mask = build_mask(hidden, present & ~hidden)
-        found = self(batch, mask).predictions
-        where = order.gather(1, mask.masked)
-        if mask.masked_weight is not None:  # padding is written where nobody looks
-            where = where.masked_fill(~mask.masked_weight, self.num_genes)
+        expected = self(batch, mask).predictions
+        genes = order.gather(1, mask.masked)
+        # Padding is written to one column past the end, which is cut off.
+        if mask.masked_weight is not None:
+            genes = genes.masked_fill(~mask.masked_weight, self.num_genes)
         full = torch.cat([values, values.new_zeros(len(values), 1)], dim=1)
-        return full.scatter(1, where, found)[:, :-1]
+        return full.scatter(1, genes, expected)[:, :-1]
 
     def training_flops(self, num_visible: int) -> int:
-        """Operations of forward and backward for one usual cell with num_visible genes in sight."""
-        width, seen, asked = self.width, 1 + num_visible, self._asked(num_visible)
-        total = 2 * linear_flops(seen, width, width) + len(self.blocks) * block_flops(
-            seen, width, 4 * width
-        )
-        for _ in self.questions:
-            total += 2 * linear_flops(asked, width, width) + linear_flops(
-                seen, width, 2 * width
-            )
-            total += (
-                2 * linear_flops(asked, width, 2 * width) + 7 * 2 * asked * seen * width
-            )
-        return total + 6 * asked * width
+        """Operations of forward and backward for a typical cell."""
+        width, visible = self.width, 1 + num_visible
+        hidden = self._num_hidden(num_visible)
+        total = 2 * linear_flops(visible, width, width)
+        total += len(self.blocks) * block_flops(visible, width, 4 * width)
+        question = 2 * linear_flops(hidden, width, width)
+        question += linear_flops(visible, width, 2 * width)
+        question += 2 * linear_flops(hidden, width, 2 * width)
+        # Fused attention: see `models.cost.block_flops`.
+        question += 7 * 2 * hidden * visible * width
+        output = 6 * hidden * width
+        return total + len(self.questions) * question + output
 
     def saved_values(self, num_visible: int) -> Memory:
-        """Activations that one usual cell keeps for backward, roughly: decoder tables are not among them."""
-        width, seen, asked = self.width, 1 + num_visible, self._asked(num_visible)
-        blocks = [block_saved(seen, width, 4 * width, self.heads) for _ in self.blocks]
-        wide = (
-            sum(block.wide for block in blocks) + seen * 3 * width + asked * 4 * width
-        )
-        narrow = sum(block.narrow for block in blocks) + len(self.questions) * (
-            asked * 8 * width + seen * 3 * width
-        )
-        return Memory(wide, narrow)
+        """Activations that a typical cell keeps for backward, approximately.
 
-    def _asked(self, num_visible: int) -> int:
-        """Hidden genes, expressed and others, of a usual cell with num_visible left in sight."""
+        The embedding tables of the decoder are not counted.
+        """
+        width, visible = self.width, 1 + num_visible
+        hidden = self._num_hidden(num_visible)
+        block = block_saved(visible, width, 4 * width, self.heads)
+        depth, decoder_depth = len(self.blocks), len(self.questions)
+        wide = depth * block.wide + visible * 3 * width + hidden * 4 * width
+        question = hidden * 8 * width + visible * 3 * width
+        return Memory(wide, depth * block.narrow + decoder_depth * question)
+
+    def _num_hidden(self, num_visible: int) -> int:
+        """Hidden genes of a typical cell, expressed or not, with num_visible left."""
         return round(max(0, self.grid[0] - num_visible) / self.expressed_share)

@@ -1,1 +1,1 @@
-""""""
+"""Masked models of DNA: dilated convolutions and transformers."""

@@ -1,4 +1,4 @@
-"""What models of DNA share: codes of bases, columns of other species, counts of k-mers, weights of a loss.
+"""Shared by the models of DNA: codes of bases, aligned species, k-mer counts, loss weights.
 
 Shapes: B windows, N positions, S species, the reference among them.
 """
@@ -11,23 +11,20 @@ from torch import Tensor, nn
 
 from r2mae.modalities.dna.conservation import Conservation
 
-NUM_BASES, UNKNOWN, MASKED, PADDING = (
-    4,
-    4,
-    5,
-    6,
-)  # codes of the reference: A C G T, then these
+# Codes of the reference: 0 to 3 for A C G T, then these.
+NUM_BASES = 4
+UNKNOWN, MASKED, PADDING = 4, 5, 6
 NUM_LETTERS = 7
-OTHER_LETTERS = (
-    6  # of other species: A C G T, unknown, gap; any other code is no letter at all
-)
-_WORD = 5  # bases of the words that a baseline counts
+# Codes of other species: A C G T, unknown, gap. A higher code becomes all zeros.
+OTHER_LETTERS = 6
+_BASELINE_K = 5  # bases of the k-mers that the baseline counts
 
 
 class Columns(nn.Module):
-    """Other species at each position, concatenated one-hot, as features (., D).
+    """One-hot alignment columns of the other species, projected to D features.
 
-    Source: Benegas et al. 2025 (GPN-MSA). Differs: the reference's letters have an embedding of their own beside it.
+    Source: Benegas et al. 2025 (GPN-MSA). Differs: the reference's bases have an
+    embedding of their own, which is added.
     """
 
     def __init__(self, num_others: int, width: int) -> None:
@@ -37,50 +34,43 @@ class Columns(nn.Module):
     def forward(self, others: Tensor) -> Tensor:
         """(..., S - 1) uint8 -> (..., D)."""
         letters = torch.arange(OTHER_LETTERS, device=others.device, dtype=others.dtype)
-        weight = self.project.weight
-        features: Tensor = self.project(
-            (others[..., None] == letters).flatten(-2).to(weight.dtype)
-        )
+        one_hot = (others[..., None] == letters).flatten(-2)
+        features: Tensor = self.project(one_hot.to(self.project.weight.dtype))
         return features
 
 
 def over_strands(
     embed: Callable[[dict[str, Any]], Tensor], batch: dict[str, Any]
 ) -> Tensor:
-    """(B, D) features of a batch; where it brings the other strand, the mean of both."""
+    """(B, D) features; the mean of both strands where the batch has "other_strand"."""
     features, other = embed(batch), batch.get("other_strand")
     return features if other is None else (features + embed(other)) / 2
 
 
 def baseline(batch: dict[str, Any]) -> Tensor:
-    """(B, 1024) log1p of how often each word of 5 bases occurs, on both strands where a batch brings the other."""
-    counts = word_counts(batch["bases"])
-    return torch.log1p(
-        counts
-        + (
-            word_counts(batch["other_strand"]["bases"])
-            if "other_strand" in batch
-            else 0
-        )
-    )
+    """(B, 1024) log1p of 5-mer counts, over both strands where the batch has them."""
+    counts = kmer_counts(batch["bases"])
+    if "other_strand" in batch:
+        counts = counts + kmer_counts(batch["other_strand"]["bases"])
+    return torch.log1p(counts)
 
 
-def word_counts(bases: Tensor, length: int = _WORD) -> Tensor:
-    """(B, 4^length) how often each word of known bases occurs in bases (B, N)."""
+def kmer_counts(bases: Tensor, length: int = _BASELINE_K) -> Tensor:
+    """(B, 4^length) counts of each k-mer in bases (B, N); those with N are left out."""
     counts = torch.zeros(len(bases), NUM_BASES**length, device=bases.device)
     if bases.shape[1] < length:
         return counts
-    words = bases.unfold(1, length, 1)
-    is_known = (words < NUM_BASES).all(dim=2)
+    kmers = bases.unfold(1, length, 1)
+    is_known = (kmers < NUM_BASES).all(dim=2)
     scale = NUM_BASES ** torch.arange(length - 1, -1, -1, device=bases.device)
-    numbers = (words.clamp(max=NUM_BASES - 1) * scale).sum(dim=2)
+    numbers = (kmers.clamp(max=NUM_BASES - 1) * scale).sum(dim=2)
     return counts.scatter_add_(1, numbers, is_known.float())
 
 
-def weighed(
+def loss_weights(
     conservation: Conservation | None, batch: dict[str, Any], seed: int
 ) -> dict[str, Tensor]:
-    """{"weights", "labels"}, both (B, N) a base of a batch; nothing where all weigh alike."""
+    """{"weights", "labels"}, both (B, N); empty where all bases weigh the same."""
     if conservation is None:
         return {}
     phylop, phastcons = batch.get("phylop"), batch.get("phastcons")

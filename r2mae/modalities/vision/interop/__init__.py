@@ -1,1 +1,1 @@
-""""""
+"""Weights from and to timm and transformers."""

@@ -1,4 +1,4 @@
-"""A masked autoencoder as one folder that transformers' ViTMAEForPreTraining, ViTModel and AutoImageProcessor read."""
+"""Export a masked autoencoder to transformers: ViTMAEForPreTraining and ViTModel."""
 
 import json
 from pathlib import Path
@@ -24,17 +24,19 @@ def export_transformers(
     image_size: int,
     mean_ratio: float,
 ) -> float:
-    """Write weights, config and image processor; load the encoder back; give its largest difference on noise.
+    """Write weights, config and image processor, and load the encoder back.
 
-    mean_ratio: fraction hidden, what ViTMAE keeps of a law.
+    Returns: the largest difference of features on random pixels.
 
-    Raises: InputError naming what ViTMAE cannot express.
+    mean_ratio: the mean mask ratio; ViTMAE has a single one.
+
+    Raises: InputError naming what ViTMAE does not support.
     """
     missing = inexpressible(model)
     if missing or not isinstance(model, MaskedAutoencoder):
         raise InputError(
-            f"--to transformers must have a model that ViTMAE can express, got {architecture} with {missing}. "
-            "Use --to timm."
+            "--to transformers must have a model that ViTMAE can express, "
+            f"got {architecture} with {missing}. Use --to timm."
         )
     from transformers import ViTMAEConfig, ViTMAEForPreTraining, ViTModel
 
@@ -50,14 +52,14 @@ def export_transformers(
         encoder = ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
     with torch.no_grad():
         batch = noise(model, image_size)
-        found = encoder(model.pixels(batch)).last_hidden_state[:, 1:].mean(dim=1)
+        features = encoder(model.pixels(batch)).last_hidden_state[:, 1:].mean(dim=1)
         return largest_difference(
-            found, model.embed(batch), f"{architecture} loaded by transformers"
+            features, model.embed(batch), f"{architecture} loaded by transformers"
         )
 
 
 def inexpressible(model: ImageEncoder) -> str | None:
-    """The first thing about a model that ViTMAE has no word for, or None."""
+    """The first property of a model that ViTMAE does not support, or None."""
     if not isinstance(model, MaskedAutoencoder):
         return f"a {type(model.encoder).__name__}"
     encoder = model.encoder
@@ -75,11 +77,13 @@ def inexpressible(model: ImageEncoder) -> str | None:
         ),
         "no layer norm at its end": not isinstance(encoder.norm, nn.LayerNorm),
     }
-    found = next((reason for reason, holds in reasons.items() if holds), None)
-    blocks = (
-        _inexpressible_block(block, model.decoder_norm.eps) for block in encoder.blocks
-    )
-    return found or next((reason for reason in blocks if reason), None)
+    for reason, holds in reasons.items():
+        if holds:
+            return reason
+    # ViTMAE has one eps for all norms, the decoder's among them.
+    epsilon = model.decoder_norm.eps
+    blocks = (_inexpressible_block(block, epsilon) for block in encoder.blocks)
+    return next((reason for reason in blocks if reason), None)
 
 
 def _inexpressible_block(block: Any, epsilon: float) -> str | None:
@@ -113,9 +117,12 @@ def _inexpressible_block(block: Any, epsilon: float) -> str | None:
 def vit_mae_config(
     model: MaskedAutoencoder, image_size: int, mean_ratio: float
 ) -> dict[str, Any]:
-    """What `ViTMAEConfig` is made of."""
+    """Arguments of `ViTMAEConfig`."""
     encoder, decoder = model.encoder, list(model.decoder_blocks)
     width = model.decoder_embed.out_features
+    # Without decoder blocks any value is right; 4 * width is what they would have.
+    first: Any = decoder[0] if decoder else None
+    mlp_width = 4 * width if first is None else first.mlp.fc1.out_features
     return {
         "image_size": image_size,
         "patch_size": model.patch_size,
@@ -128,16 +135,17 @@ def vit_mae_config(
         "decoder_hidden_size": width,
         "decoder_num_hidden_layers": len(decoder),
         "decoder_num_attention_heads": num_heads(decoder[0]) if decoder else 1,
-        "decoder_intermediate_size": decoder[0].mlp.fc1.out_features
-        if decoder
-        else 4 * width,  # type: ignore[union-attr]
+        "decoder_intermediate_size": mlp_width,
         "norm_pix_loss": model.normalize_targets,
         "mask_ratio": round(mean_ratio, 6),
     }
 
 
 def processor_config(model: ImageEncoder, image_size: int) -> dict[str, Any]:
-    """An image processor that does what reading images for the run does: shorter side to size, central square."""
+    """Image processor: shorter side to size, then the central square.
+
+    The run itself crops first; square images come out the same.
+    """
     return {
         "image_processor_type": "BitImageProcessor",
         "do_convert_rgb": model.pixel_mean.numel() == 3,

@@ -1,4 +1,4 @@
-"""README.md of an exported model: what a checkpoint says of itself, and how to load it."""
+"""README.md of an exported model: its training, and how to load it."""
 
 import json
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a trained model; None where nothing is."""
+    """Facts about a trained model; None where unknown."""
 
     run: str
     architecture: str
     shape: dict[str, Any]
     image_size: int
     channels: int
-    trained: dict[str, str]  # what it learnt, as rows of the card
+    trained: dict[str, str]  # the objective, as rows of the card
     data_title: str
     data_licence: str
     num_classes: int | None
@@ -26,7 +26,7 @@ class RunFacts:
     commit: str | None
 
 
-def words(mapping: dict[str, Any]) -> str:
+def inline_yaml(mapping: dict[str, Any]) -> str:
     """YAML on one line: JSON without its quotes."""
     return json.dumps(mapping, ensure_ascii=False).replace('"', "")
 
@@ -39,7 +39,7 @@ transform = timm.data.create_transform(**timm.data.resolve_model_data_config(mod
 _TRANSFORMERS = """from transformers import AutoImageProcessor, ViTMAEForPreTraining, ViTModel
 
 processor = AutoImageProcessor.from_pretrained("FOLDER")
-whole = ViTMAEForPreTraining.from_pretrained("FOLDER")  # encoder and decoder
+autoencoder = ViTMAEForPreTraining.from_pretrained("FOLDER")  # encoder and decoder
 encoder = ViTModel.from_pretrained("FOLDER", add_pooling_layer=False)
 # Features of an image, (B, D): encoder(**processor(image, return_tensors="pt")).last_hidden_state[:, 1:].mean(1)"""
 
@@ -51,7 +51,7 @@ def model_card(facts: RunFacts, library: str) -> str:
         if facts.held_out_loss is None
         else f"{facts.held_out_loss:.6g} (latest one measured)"
     )
-    shape = f" with `{words(facts.shape)}`" if facts.shape else ""
+    shape = f" with `{inline_yaml(facts.shape)}`" if facts.shape else ""
     size = f"{facts.channels} x {facts.image_size} x {facts.image_size}"
     rows = {
         "architecture": f"{facts.architecture}{shape}, {size} pixels",
@@ -70,9 +70,10 @@ def model_card(facts: RunFacts, library: str) -> str:
     what = (
         "Fine-tuned on labels"
         if facts.num_classes
-        else "Pretrained by masking random shares of images"
+        else "Pretrained by masking random fractions of images"
     )
     code = (
         code.replace("(B, D) features", "(B, C) logits") if facts.num_classes else code
     )
-    return f"{front}\n# {facts.run}\n\n{what} (r2mae).\n\n| what | value |\n|---|---|\n{table}\n\n```python\n{code}\n```\n"
+    head = f"{front}\n# {facts.run}\n\n{what} (r2mae).\n\n"
+    return f"{head}| what | value |\n|---|---|\n{table}\n\n```python\n{code}\n```\n"

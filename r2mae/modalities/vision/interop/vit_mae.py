@@ -1,11 +1,11 @@
-"""transformers' names of ViTMAE's parameters, to and from ours."""
+"""Parameter names of transformers' ViTMAE, from and to those of `MaskedAutoencoder`."""
 
 import re
 
 import torch
 from torch import Tensor
 
-# How transformers 4 (and every file on disk) names what transformers 5 names anew.
+# transformers 4, and files on disk, use other names than transformers 5.
 _OLD_NAMES = (
     (r"^vit\.encoder\.layer\.", "vit.layers."),
     (
@@ -20,7 +20,7 @@ _OLD_NAMES = (
     (r"\.intermediate\.dense\.", ".mlp.fc1."),
     (r"(?<!attention)\.output\.dense\.", ".mlp.fc2."),
 )
-_WHOLE_NAMES = {
+_OUTER_NAMES = {
     "vit.embeddings.cls_token": "encoder.cls_token",
     "vit.embeddings.position_embeddings": "encoder.pos_embed",
     "vit.embeddings.patch_embeddings.projection": "encoder.patch_embed.proj",
@@ -41,7 +41,7 @@ _BLOCK_NAMES = {
 
 
 def from_vit_mae(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`ViTMAEForPreTraining.state_dict()` as that of a `MaskedAutoencoder`: names, and q, k, v in one map."""
+    """A ViTMAE's state as that of a `MaskedAutoencoder`; q, k and v in one weight."""
     for old, new in _OLD_NAMES:
         state = {re.sub(old, new, name): tensor for name, tensor in state.items()}
     result: dict[str, Tensor] = {}
@@ -49,8 +49,8 @@ def from_vit_mae(state: dict[str, Tensor]) -> dict[str, Tensor]:
         stem, _, kind = name.rpartition(".")
         block = re.fullmatch(r"(vit|decoder)\.(?:decoder_)?layers\.(\d+)\.(.+)", stem)
         if block is None:
-            whole = _WHOLE_NAMES.get(name) or f"{_WHOLE_NAMES[stem]}.{kind}"
-            result[whole] = tensor
+            outer = _OUTER_NAMES.get(name) or f"{_OUTER_NAMES[stem]}.{kind}"
+            result[outer] = tensor
             continue
         side, number, part = block.groups()
         prefix = "encoder.blocks" if side == "vit" else "decoder_blocks"
@@ -66,18 +66,20 @@ def from_vit_mae(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_vit_mae(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse: a `MaskedAutoencoder`'s state under transformers 5's names; q, k and v without bias get zeros."""
-    whole = {ours: theirs for theirs, ours in _WHOLE_NAMES.items()}
+    """The inverse, with transformers 5's names. Missing biases of q, k, v become 0."""
+    outer = {ours: theirs for theirs, ours in _OUTER_NAMES.items()}
     parts = {ours: theirs for theirs, ours in _BLOCK_NAMES.items()}
     result: dict[str, Tensor] = {}
     for name, tensor in state.items():
         stem, _, kind = name.rpartition(".")
         block = re.fullmatch(r"(encoder\.blocks|decoder_blocks)\.(\d+)\.(.+)", stem)
         if block is None:
-            result[whole.get(name) or f"{whole[stem]}.{kind}"] = tensor
+            result[outer.get(name) or f"{outer[stem]}.{kind}"] = tensor
             continue
         side, number, part = block.groups()
-        prefix = f"{'vit.layers' if side == 'encoder.blocks' else 'decoder.decoder_layers'}.{number}"
+        is_encoder = side == "encoder.blocks"
+        layers = "vit.layers" if is_encoder else "decoder.decoder_layers"
+        prefix = f"{layers}.{number}"
         if part != "attn.qkv":
             result[f"{prefix}.{parts[part]}.{kind}"] = tensor
             continue

@@ -1,4 +1,4 @@
-"""`model.init_from`: filling a model of images with weights that others trained, or saying why they do not fit."""
+"""`model.init_from`: load other weights into a model of images, or say why not."""
 
 from typing import Any
 
@@ -8,82 +8,122 @@ from torch import Tensor, nn
 from r2mae.errors import InputError
 from r2mae.modalities.vision.interop.sources import read_source
 
+State = dict[str, Tensor]
+
 
 def load_initial_weights(model: nn.Module, source: str) -> None:
-    """Fill a model of images from source (see `read_source`); a decoder that the source lacks stays as it was made.
+    """Load the weights of source (see `read_source`) into a model of images.
+
+    A decoder that the source lacks keeps its initial weights.
 
     Raises: InputError when source cannot be read, or does not fit the recipe's model.
     """
     weights, num_heads = read_source(source)
     own = model.state_dict()
     encoder: Any = model.encoder
-    is_vit = isinstance(encoder, VisionTransformer)
-    if all(
-        name.startswith("encoder.") for name in own
-    ):  # no decoder here: the source's has no place
-        weights = {
-            name: tensor
-            for name, tensor in weights.items()
-            if name.startswith("encoder.")
-        }
-    surplus = [
-        name
-        for name in weights
-        if name not in own and name.startswith(_must_fit(encoder))
-    ]
-    surplus = [name for name in surplus if not name.startswith(_heads(encoder))]
-    weights = {
+    if all(name.startswith("encoder.") for name in own):  # a model without decoder
+        weights = _encoder_part(weights)
+    _check_names(weights, own, encoder, source)
+    fitted = {
         name: _fit_positions(name, tensor, own, encoder)
         for name, tensor in weights.items()
         if name in own
     }
-    if not any(
-        name.startswith("encoder.blocks." if is_vit else "encoder.") for name in weights
-    ):
-        kind = "ViT" if is_vit else type(encoder).__name__
+    _check_shapes(fitted, own, encoder, source)
+    _check_no_surplus(weights, own, encoder, source)
+    _check_heads(num_heads, encoder, source)
+    _check_complete(fitted, model, source)
+    model.load_state_dict(fitted, strict=False)
+
+
+def _encoder_part(state: State) -> State:
+    return {
+        name: tensor for name, tensor in state.items() if name.startswith("encoder.")
+    }
+
+
+def _is_vit(encoder: Any) -> bool:
+    return isinstance(encoder, VisionTransformer)
+
+
+def _layout_keys(encoder: Any) -> str:
+    """The recipe's keys that decide which parameters there are."""
+    if _is_vit(encoder):
+        return "model.encoder, depth and decoder_depth"
+    return "model.encoder and model.arguments"
+
+
+def _shape_keys(encoder: Any) -> str:
+    """The recipe's keys that decide the shapes of parameters."""
+    if _is_vit(encoder):
+        return "model.width, depth, patch_size and decoder_*"
+    return "model.arguments and patch_size"
+
+
+def _check_names(weights: State, own: State, encoder: Any, source: str) -> None:
+    """Raise InputError for weights of another architecture."""
+    blocks = "encoder.blocks." if _is_vit(encoder) else "encoder."
+    if not any(name in own and name.startswith(blocks) for name in weights):
+        architecture = "ViT" if _is_vit(encoder) else type(encoder).__name__
         raise InputError(
-            f"model.init_from must hold {kind} weights, got none of the encoder's names in {source!r}."
+            f"model.init_from must hold {architecture} weights, got none of the "
+            f"encoder's names in {source!r}."
         )
-    shape = (
-        "model.width, depth, patch_size and decoder_*"
-        if is_vit
-        else "model.arguments and patch_size"
-    )
-    layout = (
-        "model.encoder, depth and decoder_depth"
-        if is_vit
-        else "model.encoder and model.arguments"
-    )
+
+
+def _check_shapes(weights: State, own: State, encoder: Any, source: str) -> None:
     for name, tensor in weights.items():
         if tensor.shape != own[name].shape:
             got = f"{name} must be {list(own[name].shape)}, got {list(tensor.shape)}"
-            raise _misfit(source, f"the recipe's model: {got}. Set {shape}")
-    if surplus:
-        raise _misfit(
-            source, f"the recipe's model, which has no {surplus[0]}. Set {layout}"
-        )
-    if (
-        is_vit
-        and num_heads is not None
-        and num_heads != encoder.blocks[0].attn.num_heads
-    ):
-        got = f"attention must have {encoder.blocks[0].attn.num_heads} heads, got {num_heads}"
+            keys = _shape_keys(encoder)
+            raise _misfit(source, f"the recipe's model: {got}. Set {keys}")
+
+
+def _check_no_surplus(weights: State, own: State, encoder: Any, source: str) -> None:
+    """Raise InputError for parameters that the recipe's model does not have."""
+    # A ViT may bring more outside its blocks, a final norm for example.
+    is_vit = _is_vit(encoder)
+    required = ("encoder.blocks.", "decoder_blocks.") if is_vit else ("encoder.",)
+    for name in weights:
+        if name in own or name.startswith(_heads(encoder)):
+            continue
+        if name.startswith(required):
+            keys = _layout_keys(encoder)
+            text = f"the recipe's model, which has no {name}. Set {keys}"
+            raise _misfit(source, text)
+
+
+def _check_heads(num_heads: int | None, encoder: Any, source: str) -> None:
+    """Raise InputError where attention heads differ, which no shape shows."""
+    if not _is_vit(encoder) or num_heads is None:
+        return
+    own = encoder.blocks[0].attn.num_heads
+    if num_heads != own:
+        got = f"attention must have {own} heads, got {num_heads}"
         raise _misfit(source, f"the recipe's model: {got}. Set model.heads")
+
+
+def _check_complete(weights: State, model: nn.Module, source: str) -> None:
+    """Raise InputError for a part of an encoder, or a part of a decoder."""
+    encoder: Any = model.encoder
     with_decoder = not all(name.startswith("encoder.") for name in weights)
-    needed = [name for name in own if with_decoder or name.startswith("encoder.")]
-    # What no feature depends on (a classifier's norm) is frozen, and stays as it was made where the source has none.
-    idle = {
+    needed = model.state_dict()
+    if not with_decoder:
+        needed = _encoder_part(needed)
+    # Parameters that no feature depends on (a classifier's norm) are frozen by
+    # `MaskedBackbone`: they may be missing, and keep their initial values.
+    optional = {
         name
         for name, parameter in model.named_parameters()
-        if not is_vit and not parameter.requires_grad
+        if not _is_vit(encoder) and not parameter.requires_grad
     }
-    absent = [name for name in needed if name not in weights and name not in idle]
-    if absent:
+    missing = [name for name in needed if name not in weights and name not in optional]
+    if missing:
         raise InputError(
-            f"model.init_from {source!r} must hold a whole encoder, and a whole decoder or none, got no {absent[0]}. "
-            f"Set {layout} as the source has them."
+            f"model.init_from {source!r} must hold a complete encoder, and a complete "
+            f"decoder or none, got no {missing[0]}. "
+            f"Set {_layout_keys(encoder)} as the source has them."
         )
-    model.load_state_dict(weights, strict=False)
 
 
 def _misfit(source: str, what: str) -> InputError:
@@ -92,42 +132,37 @@ def _misfit(source: str, what: str) -> InputError:
     )
 
 
-def _must_fit(encoder: Any) -> tuple[str, ...]:
-    """Names that a source may not have beyond the model's own."""
-    return (
-        ("encoder.blocks.", "decoder_blocks.")
-        if isinstance(encoder, VisionTransformer)
-        else ("encoder.",)
-    )
-
-
 def _heads(encoder: Any) -> tuple[str, ...]:
-    """Names of a classifier, which has no place here."""
-    said = (getattr(encoder, "pretrained_cfg", None) or {}).get("classifier") or ()
-    names = (said,) if isinstance(said, str) else tuple(said)
+    """Prefixes of a classifier's parameters, which are not loaded."""
+    config = getattr(encoder, "pretrained_cfg", None) or {}
+    classifier = config.get("classifier") or ()
+    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     return tuple(f"encoder.{name}" for name in (*names, "head", "fc_norm"))
 
 
 def _fit_positions(
     name: str, tensor: Tensor, own: dict[str, Tensor], encoder: Any
 ) -> Tensor:
-    """Position tables resampled to the recipe's grid (bicubic, as timm does), prefix tokens kept."""
-    wanted = own[name]
+    """Position embeddings resampled to the recipe's grid, bicubic as in timm.
+
+    Those of prefix tokens are kept. Other parameters are returned unchanged.
+    """
+    expected = own[name]
     if (
         name not in ("encoder.pos_embed", "decoder_positions")
-        or tensor.shape == wanted.shape
+        or tensor.shape == expected.shape
     ):
         return tensor
     from timm.layers import resample_abs_pos_embed
 
     grid: tuple[int, int] = encoder.patch_embed.grid_size
-    num_prefix = wanted.shape[1] - grid[0] * grid[1]
+    num_prefix = expected.shape[1] - grid[0] * grid[1]
     side = round((tensor.shape[1] - num_prefix) ** 0.5)
     if (
         side * side + num_prefix != tensor.shape[1]
-        or tensor.shape[2] != wanted.shape[2]
+        or tensor.shape[2] != expected.shape[2]
     ):
-        return tensor  # refused by shape, with the name
+        return tensor  # the check of shapes names it
     resampled: Tensor = resample_abs_pos_embed(
         tensor, list(grid), [side, side], num_prefix_tokens=num_prefix
     )

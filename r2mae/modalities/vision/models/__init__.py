@@ -1,1 +1,1 @@
-""""""
+"""Encoders and masked models of images."""

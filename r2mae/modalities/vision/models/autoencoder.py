@@ -1,18 +1,17 @@
 """A masked autoencoder around timm's VisionTransformer.
 
-Shapes: B images, C channels, S x S pixels, N patches, P values of a patch, V visible and M hidden patches,
-R prefix tokens (class and registers), D encoder width, E decoder width.
+Shapes: B images, C channels, S x S pixels, N patches, P values of a patch, V visible and
+M hidden patches, R prefix tokens (class and registers), D encoder width.
 """
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own habit
+import torch.nn.functional as F  # noqa: N812 - as in torch's documentation
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.modalities.vision.models.patches import PatchedImages, gather_tokens
 from r2mae.modalities.vision.models.positions import sincos_positions
@@ -25,12 +24,14 @@ _EPSILON = 1e-6
 
 
 class MaskedAutoencoder(PatchedImages):
-    """Visible patches through a ViT, all positions through a light decoder, pixels at hidden patches only.
+    """MAE: a ViT on visible patches, a light decoder on all positions, pixels predicted.
 
-    Implements `MaskedModel`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps timm's parameter names.
+    Implements `MaskedModel`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps
+    timm's parameter names.
 
-    Source: He et al. 2022. Differs: raw patches are gathered before they are projected, pixels are decoded at
-    hidden patches only, and rows of a batch may hide different numbers of patches.
+    Source: He et al. 2022 (MAE). Differs: patches are gathered before the projection,
+    pixels are predicted at hidden patches only, and rows of a batch may hide different
+    numbers of patches.
     """
 
     def __init__(
@@ -67,36 +68,32 @@ class MaskedAutoencoder(PatchedImages):
         self.decoder_norm = nn.LayerNorm(decoder_width, eps=_EPSILON)
         self.decoder_predict = nn.Linear(decoder_width, patch_values)
         norms = [
-            module
-            for module in self.decoder_blocks.modules()
-            if isinstance(module, nn.LayerNorm)
+            m for m in self.decoder_blocks.modules() if isinstance(m, nn.LayerNorm)
         ]
         assert all(norm.eps == _EPSILON for norm in norms)
         initialize_like_mae(self, encoder)
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
-        """Predict the hidden patches' pixels, (B, M, P), normalised a patch when the model is made so."""
+        """Loss and predictions (B, M, P) at hidden patches, in units of the targets."""
         patches = self.patchify(self.pixels(batch))
         predictions = self.decode(self.encode(patches, mask), mask)
-        targets = self.targets(gather_tokens(patches, mask.masked))
-        return MaskedOutput(
-            masked_squared_error(predictions, targets, mask.masked_weight), predictions
-        )
+        return self.compare(patches, predictions, mask)
 
     def embed_patches(self, patches: Tensor) -> Tensor:
-        """The patch embedding, (B, n, P) -> (B, n, D): timm's convolution as the linear map that it is."""
+        """The patch embedding, (B, n, P) -> (B, n, D)."""
         projection = self.encoder.patch_embed.proj
+        # timm's convolution has its kernel as stride: a linear layer on each patch.
         weight = projection.weight.permute(0, 2, 3, 1).flatten(1)
-        embedded: Tensor = self.encoder.patch_embed.norm(
-            F.linear(patches, weight, projection.bias)
-        )
+        projected = F.linear(patches, weight, projection.bias)
+        embedded: Tensor = self.encoder.patch_embed.norm(projected)
         return embedded
 
     def encode(self, patches: Tensor, mask: Mask | None = None) -> Tensor:
-        """Latent tokens (B, R + V, D) of visible patches; all are visible without a mask.
+        """Latent tokens (B, R + V, D) of visible patches; without a mask, of all.
 
-        Rows of unequal counts run packed where blocks are plain, otherwise padded; both give each what it gets alone.
+        Rows with different counts run packed where blocks are plain, otherwise padded.
+        Either way a row's result equals that of the row alone.
         """
         encoder = self.encoder
         packing = attention_mask = None
@@ -109,29 +106,25 @@ class MaskedAutoencoder(PatchedImages):
                 lengths = [self.num_prefix + count for count in mask.visible_counts]
                 packing = build_packing(lengths, patches.device)
             elif mask.visible_weight is not None:
-                attention_mask = F.pad(
-                    mask.visible_weight, (self.num_prefix, 0), value=True
-                )[:, None, None]
-        latent = torch.cat(
-            [self._prefix(len(patches)), self.embed_patches(patches) + positions], dim=1
-        )
+                is_token = F.pad(mask.visible_weight, (self.num_prefix, 0), value=True)
+                attention_mask = is_token[:, None, None]
+        embedded = self.embed_patches(patches) + positions
+        latent = torch.cat([self._prefix(len(patches)), embedded], dim=1)
         if packing is not None:
             latent = pack(latent, packing)
         latent = encoder.norm_pre(encoder.pos_drop(latent))
         for block in encoder.blocks:
             if packing is not None:
                 latent = packed_block(block, latent, packing, compiled=self.compiled)
-            else:
-                latent = (
-                    block(latent, attn_mask=attention_mask)
-                    if attention_mask is not None
-                    else block(latent)
-                )
+            elif attention_mask is not None:
+                latent = block(latent, attn_mask=attention_mask)
+            else:  # some of timm's blocks take no attn_mask
+                latent = block(latent)
         normed: Tensor = encoder.norm(latent)
         return normed if packing is None else unpack(normed, packing)
 
     def _patch_positions(self) -> Tensor:
-        """(1, N, D) position embeddings of patches, zeros where the encoder has none."""
+        """(1, N, D) position embeddings of patches; zeros where the encoder has none."""
         table = self.encoder.pos_embed
         num_patches = self.grid[0] * self.grid[1]
         if table is None:
@@ -142,7 +135,7 @@ class MaskedAutoencoder(PatchedImages):
         return patch_table
 
     def _prefix(self, batch_size: int) -> Tensor:
-        """(B, R, D) class and register tokens, with their position embeddings where the encoder has some."""
+        """(B, R, D) class and register tokens with any position embeddings of theirs."""
         encoder = self.encoder
         tokens = [
             token
@@ -159,19 +152,17 @@ class MaskedAutoencoder(PatchedImages):
     def decode(self, latent: Tensor, mask: Mask) -> Tensor:
         """Predicted values (B, M, P) of hidden patches from latent tokens (B, R + V, D)."""
         tokens = self.decoder_embed(latent)
-        prefix, seen = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
+        prefix, visible = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
         num_patches, width = mask.is_masked.shape[1], tokens.shape[2]
         # Padding is written to one slot past the end, which is cut off: no position is written twice.
         slots = mask.visible
         if mask.visible_weight is not None:
             slots = torch.where(mask.visible_weight, slots, num_patches)
-        full = self.mask_token.to(tokens.dtype).expand(
-            len(tokens), num_patches + 1, width
-        )
-        full = full.scatter(1, slots[:, :, None].expand(-1, -1, width), seen)[
-            :, :num_patches
-        ]
-        tokens = torch.cat([prefix, full], dim=1) + self.decoder_positions
+        mask_token = self.mask_token.to(tokens.dtype)
+        full = mask_token.expand(len(tokens), num_patches + 1, width)
+        full = full.scatter(1, slots[:, :, None].expand(-1, -1, width), visible)
+        tokens = torch.cat([prefix, full[:, :num_patches]], dim=1)
+        tokens = tokens + self.decoder_positions
         for block in self.decoder_blocks:
             tokens = block(tokens)
         hidden = gather_tokens(tokens[:, self.num_prefix :], mask.masked)
@@ -179,72 +170,57 @@ class MaskedAutoencoder(PatchedImages):
         return predictions
 
     def compile_blocks(self) -> None:
-        """One graph serves all blocks of a width at every length; prefix, gathering and loss stay eager."""
+        """Compile encoder and decoder blocks in place; one graph serves every length."""
         super().compile_blocks()
-        self.compiled = True  # packed rows have graphs of their own
+        self.compiled = True  # packed rows use graphs of their own
         for block in self.decoder_blocks:
             block.compile(dynamic=True)
 
     def training_flops(self, num_visible: int) -> int:
-        """Floating-point operations of forward and backward for one image; a multiply-add is two."""
-        num_patches, patch_values = (
-            self.grid[0] * self.grid[1],
-            self.decoder_predict.out_features,
-        )
+        """Floating-point operations of forward and backward for one image."""
+        num_patches = self.grid[0] * self.grid[1]
+        patch_values = self.decoder_predict.out_features
         width, decoder_width = self.encoder.embed_dim, self.decoder_embed.out_features
-        seen, everything = self.num_prefix + num_visible, self.num_prefix + num_patches
-        total = linear_flops(
-            num_visible, patch_values, width, needs_input_gradient=False
-        )
-        total += sum(
-            block_flops(seen, width, hidden_width(block))
-            for block in self.encoder.blocks
-        )
-        total += linear_flops(seen, width, decoder_width)
-        total += sum(
-            block_flops(everything, decoder_width, hidden_width(block))
-            for block in self.decoder_blocks
-        )
-        return total + linear_flops(
-            num_patches - num_visible, decoder_width, patch_values
-        )
+        # Tokens of the encoder and of the decoder.
+        inner, outer = self.num_prefix + num_visible, self.num_prefix + num_patches
+        num_hidden = num_patches - num_visible
+        # Pixels need no gradient.
+        total = linear_flops(num_visible, patch_values, width, False)
+        for block in self.encoder.blocks:
+            total += block_flops(inner, width, hidden_width(block))
+        total += linear_flops(inner, width, decoder_width)
+        for block in self.decoder_blocks:
+            total += block_flops(outer, decoder_width, hidden_width(block))
+        return total + linear_flops(num_hidden, decoder_width, patch_values)
 
     def saved_values(self, num_visible: int) -> Memory:
         """Activations that one image keeps for backward."""
-        num_patches, patch_values = (
-            self.grid[0] * self.grid[1],
-            self.decoder_predict.out_features,
-        )
+        num_patches = self.grid[0] * self.grid[1]
+        patch_values = self.decoder_predict.out_features
         width, decoder_width = self.encoder.embed_dim, self.decoder_embed.out_features
-        seen, everything = self.num_prefix + num_visible, self.num_prefix + num_patches
-        stages = [
-            *(
-                block_saved(seen, width, hidden_width(block), num_heads(block))
-                for block in self.encoder.blocks
-            ),
-            *(
-                block_saved(everything, decoder_width, hidden_width(b), num_heads(b))
-                for b in self.decoder_blocks
-            ),
+        inner, outer = self.num_prefix + num_visible, self.num_prefix + num_patches
+        num_hidden = num_patches - num_visible
+        blocks = [(inner, width, block) for block in self.encoder.blocks]
+        blocks += [(outer, decoder_width, block) for block in self.decoder_blocks]
+        parts = [
+            block_saved(length, dim, hidden_width(block), num_heads(block))
+            for length, dim, block in blocks
         ]
-        # Ends: inputs of both norms with two statistics, what hidden tokens are gathered from, differences to
-        # targets; inputs of three linear maps.
-        hidden = num_patches - num_visible
-        wide = (
-            seen * (width + 2)
-            + everything * decoder_width
-            + hidden * (decoder_width + 2 + patch_values)
-        )
-        narrow = num_visible * patch_values + seen * width + hidden * decoder_width
-        return Memory(
-            wide + sum(stage.wide for stage in stages),
-            narrow + sum(stage.narrow for stage in stages),
-        )
+        # Both final norms: inputs and two statistics. The decoder's output, from which
+        # hidden tokens are gathered. Differences to the targets.
+        wide = inner * (width + 2) + outer * decoder_width
+        wide += num_hidden * (decoder_width + 2 + patch_values)
+        # Inputs of three linear layers: patch projection, decoder_embed, decoder_predict.
+        narrow = num_visible * patch_values + inner * width + num_hidden * decoder_width
+        wide += sum(part.wide for part in parts)
+        return Memory(wide, narrow + sum(part.narrow for part in parts))
 
 
 def initialize_like_mae(module: nn.Module, encoder: VisionTransformer) -> None:
-    """MAE's initial weights for all of module: Xavier for linear maps, the patch projection seen as one; sin-cos
-    position embeddings that are not trained."""
+    """MAE's initial weights for all of module.
+
+    Xavier for linear layers and the patch projection; fixed sine-cosine positions.
+    """
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)
@@ -265,7 +241,10 @@ def initialize_like_mae(module: nn.Module, encoder: VisionTransformer) -> None:
 
 
 def hidden_width(block: Any) -> int:
-    """Width of a timm block's MLP; of a gated one, the mean of before and after its gate, which costs the same."""
+    """Hidden width of a timm block's MLP, for costs.
+
+    Of a gated one, the mean of its widths before and after the gate: the same cost.
+    """
     return int(block.mlp.fc1.out_features + block.mlp.fc2.in_features) // 2
 
 

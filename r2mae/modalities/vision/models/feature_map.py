@@ -1,6 +1,7 @@
-"""Where a timm backbone's features lie in the image: found by its own word, checked against what it gives.
+"""The layout of a timm backbone's feature map: declared by timm, checked by one pass.
 
-Shapes: B images, C channels, S x S pixels, D features; h x w cells of stride x stride pixels, h = w = S / stride.
+Shapes: B images, C channels, S x S pixels, D features; h x w cells of stride x stride
+pixels, h = w = S / stride.
 """
 
 from dataclasses import dataclass
@@ -10,72 +11,67 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
-from r2mae.models.rehearsal import rehearse
+from r2mae.models.meta_pass import run_on_meta
 
 Layout = Literal["NCHW", "NHWC", "tokens"]
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """How to read what `forward_features` gives."""
+    """How to read the output of `forward_features`."""
 
     layout: Layout
     grid: tuple[int, int]  # cells in (rows, columns)
     stride: int  # pixels of a cell's side
     width: int  # features of a cell, D
-    num_prefix: int = 0  # tokens before the cells'
+    num_prefix: int = 0  # class and register tokens before the cells
 
     def cells(self, features: Tensor) -> Tensor:
-        """Features as the backbone lays them out -> (B, h * w, D) in reading order."""
+        """Features in the backbone's layout -> (B, h * w, D), row by row."""
         if self.layout == "NCHW":
             return features.flatten(2).transpose(1, 2)
-        return (
-            features.flatten(1, 2)
-            if self.layout == "NHWC"
-            else features[:, self.num_prefix :]
-        )
+        if self.layout == "NHWC":
+            return features.flatten(1, 2)
+        return features[:, self.num_prefix :]
 
 
 def read_feature_map(
     encoder: Any, image_size: int, channels: int
 ) -> tuple[FeatureMap, frozenset[str]]:
-    """(feature map, parameters of encoder that no feature depends on), by one pass without values.
+    """(feature map, parameters of encoder that no feature depends on).
 
-    Raises: InputError when the image does not fit the stride, or the features have no place in the image.
+    Raises: InputError when the image does not fit the stride, or the output is not a
+        spatial map.
     """
     name = architecture(encoder)
     stride = _stride(encoder, name)
     check_stride(name, image_size, stride)
-    found: list[FeatureMap] = []
+    side, feature_maps = image_size // stride, []
+
+    def images() -> tuple[Tensor]:
+        return (torch.empty(2, channels, image_size, image_size),)
 
     def total(features: Any) -> Tensor:
-        found.append(_interpret(encoder, name, features, image_size // stride, stride))
-        return found[0].cells(features).sum()
+        feature_maps.append(_interpret(encoder, name, features, side, stride))
+        return feature_maps[0].cells(features).sum()
 
     try:
-        rehearsal = rehearse(
-            _Features(encoder),
-            lambda: (torch.empty(2, channels, image_size, image_size),),
-            total,
-            bf16=False,
-        )
+        result = run_on_meta(_Features(encoder), images, total, bf16=False)
     except InputError:
         raise
-    except (
-        Exception
-    ) as error:  # whatever a foreign architecture raises, its user gets one line
+    except Exception as error:  # an architecture may raise anything: show one line
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"model.encoder {name} must take images of data.image_size {image_size}, got: {message[:160].rstrip('.')}. "
+            f"model.encoder {name} must take images of data.image_size {image_size}, "
+            f"got: {message[:160].rstrip('.')}. "
             "Try another data.image_size, or another model.encoder."
         ) from None
-    return found[0], frozenset(
-        parameter.removeprefix("encoder.") for parameter in rehearsal.idle
-    )
+    unused = (name.removeprefix("encoder.") for name in result.without_gradient)
+    return feature_maps[0], frozenset(unused)
 
 
 def architecture(encoder: Any) -> str:
-    """What timm calls the model; its class where it has no name."""
+    """timm's name of the model; its class where it has none."""
     config = getattr(encoder, "pretrained_cfg", None) or {}
     return str(config.get("architecture") or type(encoder).__name__)
 
@@ -90,7 +86,7 @@ def check_stride(name: str, image_size: int, stride: int) -> None:
 
 
 class _Features(nn.Module):
-    """The part of an encoder that gives its feature map."""
+    """`forward_features` as a module's forward."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -104,38 +100,36 @@ def _stride(encoder: Any, name: str) -> int:
     try:
         return int(encoder.feature_info[-1]["reduction"])
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise _no_map(name, "does not say what its stride is") from None
+        raise _no_map(name, "does not declare its stride") from None
 
 
 def _interpret(
     encoder: Any, name: str, features: Any, side: int, stride: int
 ) -> FeatureMap:
-    """The one layout of side x side cells that fits the shape and timm's own word."""
+    """The one layout of side x side cells that fits the shape and timm's declaration."""
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         raise _no_map(name, f"gives {_described(features)}")
     grid = (side, side)
+    wrong_shape = f"gives {_described(features)} where {side} x {side} cells are due"
     if features.ndim == 3:
         num_prefix = int(getattr(encoder, "num_prefix_tokens", 0))
         if features.shape[1] != num_prefix + side * side:
-            raise _no_map(
-                name,
-                f"gives {_described(features)} where {side} x {side} cells are due",
-            )
+            raise _no_map(name, wrong_shape)
         return FeatureMap("tokens", grid, stride, features.shape[2], num_prefix)
     layouts: dict[Layout, tuple[int, int, int]] = {"NCHW": (2, 3, 1), "NHWC": (1, 2, 3)}
-    said = getattr(encoder, "output_fmt", None)  # timm's word where a map is not NCHW
-    word = getattr(said, "value", said)
+    # Where D equals h and w the shape fits both layouts: timm's declaration decides.
+    output_format = getattr(encoder, "output_fmt", None)
+    declared = getattr(output_format, "value", output_format)
     fitting = [
         layout
         for layout, (rows, columns, _) in layouts.items()
         if (features.shape[rows], features.shape[columns]) == grid
-        and word in (layout, None)
+        and declared in (layout, None)
     ]
     if len(fitting) != 1:
-        raise _no_map(
-            name, f"gives {_described(features)} where {side} x {side} cells are due"
-        )
-    return FeatureMap(fitting[0], grid, stride, features.shape[layouts[fitting[0]][2]])
+        raise _no_map(name, wrong_shape)
+    _, _, features_axis = layouts[fitting[0]]
+    return FeatureMap(fitting[0], grid, stride, features.shape[features_axis])
 
 
 def _described(features: Any) -> str:
@@ -146,6 +140,7 @@ def _described(features: Any) -> str:
 
 def _no_map(name: str, why: str) -> InputError:
     return InputError(
-        f"model.encoder must give a spatial map of features, got {name!r}, which {why}. "
-        "Choose one such as resnet18, convnext_tiny, swin_tiny_patch4_window7_224 or mixer_s16_224."
+        f"model.encoder must give a spatial feature map, got {name!r}, which {why}. "
+        "Choose one such as resnet18, convnext_tiny, swin_tiny_patch4_window7_224 "
+        "or mixer_s16_224."
     )

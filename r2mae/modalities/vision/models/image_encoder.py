@@ -1,4 +1,4 @@
-"""A timm model that takes uint8 images: what masked models, classifiers and probes share."""
+"""A timm model that takes uint8 images: the base of masked models and classifiers."""
 
 from typing import Any, Literal
 
@@ -13,12 +13,14 @@ Pooling = Literal["mean", "cls"]
 
 
 class ImageEncoder(nn.Module):
-    """Standardised pixels through a timm model without classifier; features pooled to one vector an image.
+    """A timm model without classifier; its features pooled to one vector per image.
 
-    Implements `Encoder`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps timm's parameter names.
-    pooling: "mean" of patch tokens (of the feature map, as timm does it, for other models than ViTs), or "cls".
+    Implements `Encoder`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps
+    timm's parameter names.
+    pooling: "mean" of patch tokens, or "cls" for the class token. Other models than ViTs
+        pool their feature map as timm does, under "mean".
 
-    Raises: InputError when the encoder has no class token to pool by.
+    Raises: InputError for "cls" without a class token.
     """
 
     pixel_mean: Tensor
@@ -38,8 +40,10 @@ class ImageEncoder(nn.Module):
         if pooling == "cls" and not (
             isinstance(encoder, VisionTransformer) and encoder.cls_token is not None
         ):
-            rule = f"be mean for {type(encoder).__name__}, which is no VisionTransformer with a class token"
-            raise InputError(f"model.pooling must {rule}, got cls.")
+            raise InputError(
+                f"model.pooling must be mean for {type(encoder).__name__}, which is not "
+                "a VisionTransformer with a class token, got cls."
+            )
         self.register_buffer(
             "pixel_mean", torch.tensor(pixel_mean).view(1, -1, 1, 1), persistent=False
         )
@@ -49,7 +53,7 @@ class ImageEncoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """Features of an image, D."""
+        """Number of features of an image, D."""
         if isinstance(self.encoder, VisionTransformer):
             return int(self.encoder.num_features)
         return int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
@@ -60,7 +64,7 @@ class ImageEncoder(nn.Module):
         return (images - self.pixel_mean) / self.pixel_std
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features of whole images, nothing hidden."""
+        """(B, D) features of complete images."""
         features: Tensor = self.encoder.forward_features(self.pixels(batch))
         if not isinstance(self.encoder, VisionTransformer):
             pooled: Tensor = self.encoder.forward_head(features, pre_logits=True)
@@ -76,9 +80,9 @@ class ImageEncoder(nn.Module):
         return self.pixels(batch).flatten(1)
 
     def compile_blocks(self) -> None:
-        """A ViT's repeated blocks, one graph for any length; of other models all layers, as one graph."""
-        # Training and evaluation, gradients or none, one sample or more: several graphs of one function. At its
-        # usual limit of 8, torch warns once and runs the rest eagerly.
+        """Compile a ViT's blocks, one graph for any length, or another model as one graph."""
+        # Train and eval mode, with and without gradients, one sample or several: each is
+        # a graph of its own. Beyond the default limit of 8 torch runs eagerly.
         torch._dynamo.config.recompile_limit = max(
             torch._dynamo.config.recompile_limit, 32
         )
@@ -89,11 +93,12 @@ class ImageEncoder(nn.Module):
             block.compile(dynamic=True)
 
     def layers(self) -> dict[str, int]:
-        """Depth of every encoder parameter, by name: 0 for the stem, rising to the last norm."""
+        """Parameter name -> depth by timm's groups: 0 for the stem, last for the norm."""
         if not hasattr(self.encoder, "group_matcher"):
             name = type(self.encoder).__name__
             raise InputError(
-                f"tune.layer_decay must be 1.0 for {name}, whose layers timm does not group."
+                f"tune.layer_decay must be 1.0 for {name}, whose layers timm does not "
+                "group, got another value. Set tune.layer_decay: 1.0."
             )
         depths = group_parameters(
             self.encoder, self.encoder.group_matcher(coarse=False), reverse=True

@@ -1,7 +1,7 @@
-"""Masked modelling with any timm backbone that gives a spatial map of features.
+"""Masked image modelling with any timm backbone that gives a spatial feature map.
 
-Shapes: B images, C channels, S x S pixels, N patches of P = p * p * C values, M of them hidden, D features;
-h x w cells of the feature map, stride x stride pixels each.
+Shapes: B images, C channels, S x S pixels, N patches of P = p * p * C values,
+M of them hidden, D features; h x w cells of stride x stride pixels.
 """
 
 from functools import cached_property
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
-from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.modalities.vision.models.feature_map import architecture, read_feature_map
 from r2mae.modalities.vision.models.patches import (
@@ -20,27 +19,35 @@ from r2mae.modalities.vision.models.patches import (
     join_cells,
     split_cells,
 )
+from r2mae.models.measured_cost import MeasuredCost
+from r2mae.models.meta_pass import MetaPass
 from r2mae.models.protocol import MaskedOutput, Memory
-from r2mae.models.rehearsal import Rehearsal, rehearse
 
 
-class MaskedBackbone(PatchedImages):
-    """Hidden patches replaced by a learned patch, the whole picture through the backbone, pixels at hidden patches.
+class MaskedBackbone(MeasuredCost, PatchedImages):
+    """SimMIM-style pretraining: predicts hidden patches from a full image with mask tokens.
 
-    Implements `MaskedModel`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps timm's parameter names; those
-    of its head that no feature depends on are frozen. patch_size: what is hidden, None for the map's stride; it
-    divides the stride, or the stride divides it.
+    Hidden patches are replaced by one learned patch, the backbone computes every position,
+    and one linear layer predicts the pixels. Implements `MaskedModel`.
 
-    No value of a hidden patch reaches the backbone, so none reaches a prediction, a batch statistic or a running one.
-    By construction the network does see: where patches are hidden (the learned patch tells); across patch borders
-    (convolutions, pooling and windows reach over them, which is what lets them predict); and, where there is
-    BatchNorm in train mode, what is visible in other samples of the micro-batch.
+    encoder: a timm model, which keeps its parameter names. Parameters that no feature
+        depends on, such as its classifier's, are frozen.
+    patch_size: pixels of a hidden patch's side; None for the feature map's stride. One of
+        the two must divide the other.
 
-    Source: SimMIM, Xie et al. 2022. Differs: the learned token is a patch of pixels, not an embedding, so that any
-    stem may follow (a whole patch, not a colour a channel: a colour could be the image's own, a pattern is not);
-    standardised targets as in MAE; squared error.
+    The values of hidden patches never reach the backbone: no prediction, batch statistic
+    or running statistic depends on them. By construction the network does see
+    - where patches are hidden, by the learned patch;
+    - across patch borders: convolutions, pooling and windows reach over them, which is
+      what lets them predict;
+    - visible pixels of other samples of the micro-batch, through BatchNorm in train mode.
 
-    Raises: InputError when image, stride and patch do not fit, or the features have no place in the image.
+    Source: Xie et al. 2022 (SimMIM). Differs: the mask token is a patch of pixels, so any
+    stem can follow. It has values per pixel, since a single colour could also occur in an
+    image. Targets are standardised per patch as in MAE; the loss is squared error.
+
+    Raises: InputError when image, stride and patch do not fit, or the output is not a
+        spatial map.
     """
 
     def __init__(
@@ -54,7 +61,7 @@ class MaskedBackbone(PatchedImages):
         pixel_std: tuple[float, ...],
     ) -> None:
         channels = len(pixel_mean)
-        feature_map, idle = read_feature_map(encoder, image_size, channels)
+        feature_map, unused = read_feature_map(encoder, image_size, channels)
         size = feature_map.stride if patch_size is None else patch_size
         _check_patch(architecture(encoder), image_size, size, feature_map.stride)
         super().__init__(
@@ -67,100 +74,86 @@ class MaskedBackbone(PatchedImages):
         )
         self.feature_map = feature_map
         for name, parameter in encoder.named_parameters():
-            if (
-                name in idle
-            ):  # a trained parameter without gradient would stall every other rank
+            # DDP waits for a gradient of every trained parameter.
+            if name in unused:
                 parameter.requires_grad_(False)
+        patch_values, cell_values = channels * size**2, channels * feature_map.stride**2
         self.mask_token = nn.Parameter(
-            torch.empty(1, 1, channels * size**2).normal_(std=0.02)
+            torch.empty(1, 1, patch_values).normal_(std=0.02)
         )
-        self.decoder_predict = nn.Linear(
-            feature_map.width, channels * feature_map.stride**2
-        )
+        self.decoder_predict = nn.Linear(feature_map.width, cell_values)
         nn.init.xavier_uniform_(self.decoder_predict.weight)
         nn.init.zeros_(self.decoder_predict.bias)
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
-        """Predict the hidden patches' pixels, (B, M, P), normalised a patch when the model is made so."""
+        """Loss and predictions (B, M, P) at hidden patches, in units of the targets."""
         patches = self.patchify(self.pixels(batch))
-        predictions = gather_tokens(
-            self.decode(self.encode(patches, mask)), mask.masked
-        )
-        targets = self.targets(gather_tokens(patches, mask.masked))
-        return MaskedOutput(
-            masked_squared_error(predictions, targets, mask.masked_weight), predictions
-        )
+        decoded = self.decode(self.encode(patches, mask))
+        return self.compare(patches, gather_tokens(decoded, mask.masked), mask)
 
     def encode(self, patches: Tensor, mask: Mask) -> Tensor:
-        """Features (B, h * w, D) of patches (B, N, P) with the learned patch wherever one is hidden."""
-        # Chosen, not multiplied: not even a NaN passes.
-        given = torch.where(
-            mask.is_masked[:, :, None], self.mask_token.to(patches.dtype), patches
-        )
-        return self.feature_map.cells(
-            self.encoder.forward_features(self.unpatchify(given))
-        )
+        """Features (B, h * w, D) of patches (B, N, P), hidden ones replaced."""
+        is_hidden = mask.is_masked[:, :, None]
+        # Selected, not multiplied by 0: a NaN in a hidden patch must not spread.
+        masked = torch.where(is_hidden, self.mask_token.to(patches.dtype), patches)
+        features = self.encoder.forward_features(self.unpatchify(masked))
+        return self.feature_map.cells(features)
 
     def decode(self, cells: Tensor) -> Tensor:
-        """Predicted values (B, N, P) of every patch from features (B, h * w, D): one linear map a cell."""
+        """Features (B, h * w, D) -> predicted values of every patch (B, N, P)."""
         predicted: Tensor = self.decoder_predict(cells)
         stride = self.feature_map.stride
         if stride == self.patch_size:
             return predicted
-        return split_cells(
-            join_cells(predicted, self.feature_map.grid, stride), self.patch_size
-        )
+        pixels = join_cells(predicted, self.feature_map.grid, stride)
+        return split_cells(pixels, self.patch_size)
 
-    def training_flops(self, num_visible: int) -> int:  # noqa: ARG002 - a backbone computes hidden places too
-        """Floating-point operations of forward and backward for one image, the same at every ratio."""
-        return self._rehearse(2, bf16=False).flops // 2
+    # The backbone computes hidden positions too, so costs do not depend on the mask
+    # ratio: they are measured once, with half of the patches hidden.
+
+    def training_flops(self, num_visible: int) -> int:  # noqa: ARG002
+        """Floating-point operations of forward and backward, the same at every ratio."""
+        return self._half_hidden(2, bf16=False).flops // 2
 
     def saved_values(self, num_visible: int) -> Memory:  # noqa: ARG002
-        """Activations that one image keeps for backward, measured; taken as those at half hidden for every ratio.
-
-        What one image more keeps, in float32 and under bf16-mixed as CPUs do it.
-        """
+        """Activations that one image keeps for backward, the same at every ratio."""
         return self._memory
 
     @cached_property
     def _memory(self) -> Memory:
-        fewer, more = (self._rehearse(num, bf16=False) for num in (2, 3))
-        mixed_fewer, mixed_more = (self._rehearse(num, bf16=True) for num in (2, 3))
-        wide = mixed_more.wide - mixed_fewer.wide
-        return Memory(wide, max(0, more.wide - fewer.wide - wide))
+        """What a third image adds to two, in float32 and under bf16-mixed on a CPU."""
+        two, three = (self._half_hidden(num, bf16=False) for num in (2, 3))
+        mixed_two, mixed_three = (self._half_hidden(num, bf16=True) for num in (2, 3))
+        wide = mixed_three.wide - mixed_two.wide
+        return Memory(wide, max(0, three.wide - two.wide - wide))
 
     @cached_property
-    def _rehearsals(self) -> dict[tuple[int, bool], Rehearsal]:
+    def _passes(self) -> dict[tuple[int, bool], MetaPass]:
         return {}
 
-    def _rehearse(self, num_images: int, *, bf16: bool) -> Rehearsal:
-        """Cost of num_images with half of their patches hidden."""
-        known = self._rehearsals
-        if (num_images, bf16) not in known:
-            num_patches, side = (
-                self.grid[0] * self.grid[1],
-                self.grid[0] * self.patch_size,
-            )
-            hidden = num_patches // 2
+    def _half_hidden(self, num_images: int, *, bf16: bool) -> MetaPass:
+        key = (num_images, bf16)
+        if key not in self._passes:
+            num_patches = self.grid[0] * self.grid[1]
+            num_visible = num_patches - num_patches // 2
+            result = self.measure(num_images, num_visible, bf16=bf16)
+            self._passes[key] = result._replace(output=None)
+        return self._passes[key]
 
-            def arguments() -> tuple[Any, ...]:
-                images = torch.empty(
-                    num_images, self.pixel_mean.shape[1], side, side, dtype=torch.uint8
-                )
-                visible = torch.zeros(
-                    num_images, num_patches - hidden, dtype=torch.int64
-                )
-                masked = torch.zeros(num_images, hidden, dtype=torch.int64)
-                is_masked = torch.zeros(num_images, num_patches, dtype=torch.bool)
-                return {"images": images}, Mask(is_masked, visible, masked)
-
-            run = rehearse(self, arguments, lambda output: output.loss.total, bf16=bf16)
-            known[num_images, bf16] = run._replace(output=None)
-        return known[num_images, bf16]
+    def cost_inputs(
+        self, num_samples: int, num_visible: int
+    ) -> tuple[dict[str, Any], Mask]:
+        """Images of any pixels, for the costs."""
+        num_patches, side = self.grid[0] * self.grid[1], self.grid[0] * self.patch_size
+        shape = (num_samples, self.pixel_mean.shape[1], side, side)
+        indices = torch.zeros(num_samples, num_patches, dtype=torch.int64)
+        visible, masked = indices[:, :num_visible], indices[:, num_visible:]
+        mask = Mask(indices.bool(), visible, masked)
+        return {"images": torch.empty(shape, dtype=torch.uint8)}, mask
 
 
 def _check_patch(name: str, image_size: int, size: int, stride: int) -> None:
-    """Raise InputError unless patches tile the image, at least 2 x 2, in step with the feature map's cells."""
+    """Raise InputError unless patches tile the image, at least 2 x 2, and fit the stride."""
     fitting = [
         p
         for p in range(1, image_size // 2 + 1)
@@ -172,13 +165,16 @@ def _check_patch(name: str, image_size: int, size: int, stride: int) -> None:
         remedy = f"Use model.patch_size {nearest}, or another data.image_size."
     if stride % size and size % stride:
         raise InputError(
-            f"model.patch_size must divide the stride {stride} of {name} or be a multiple of it, got {size}. {remedy}"
+            f"model.patch_size must divide the stride {stride} of {name} "
+            f"or be a multiple of it, got {size}. {remedy}"
         )
     if image_size % size:
         raise InputError(
-            f"data.image_size must be divisible by model.patch_size {size}, got {image_size}. {remedy}"
+            f"data.image_size must be divisible by model.patch_size {size}, "
+            f"got {image_size}. {remedy}"
         )
     if image_size < 2 * size:
         raise InputError(
-            f"data.image_size must hold at least 2 x 2 patches of {size} pixels, got {image_size}. {remedy}"
+            f"data.image_size must hold at least 2 x 2 patches of {size} pixels, "
+            f"got {image_size}. {remedy}"
         )

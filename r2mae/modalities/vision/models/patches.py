@@ -1,6 +1,7 @@
-"""What masked models of images share: square patches, their targets, pictures of what was predicted.
+"""Shared by the masked models of images: patches, their targets, pictures of predictions.
 
-Shapes: B images, C channels, S x S pixels, N patches, P = p * p * C values of a patch, M hidden patches.
+Shapes: B images, C channels, S x S pixels, N patches of P = p * p * C values,
+M hidden patches.
 """
 
 from typing import Any
@@ -9,16 +10,21 @@ import torch
 from torch import Tensor
 
 from r2mae.errors import InputError
+from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.modalities.vision.models.image_encoder import ImageEncoder
+from r2mae.models.protocol import MaskedOutput
 
 _EPSILON = 1e-6
 
 
 class PatchedImages(ImageEncoder):
-    """An image encoder whose input is hidden by square patches; what `MaskedModel` wants beside forward and costs.
+    """An image encoder with square patches as positions.
 
-    grid: patches in (rows, columns); patch_size: pixels a side; normalize_targets: predict standard scores.
+    Implements `MaskedModel` but for forward and the costs.
+
+    grid: number of patches in (rows, columns). patch_size: pixels of a patch's side.
+    normalize_targets: predict pixels standardised per patch (MAE's norm_pix_loss).
 
     Raises: InputError for normalised targets of a single value.
     """
@@ -41,25 +47,22 @@ class PatchedImages(ImageEncoder):
         self.normalize_targets = normalize_targets
         if normalize_targets and len(pixel_mean) * patch_size**2 == 1:
             raise InputError(
-                "model.normalize_targets must be false for patches of a single value, got true."
+                "model.normalize_targets must be false for patches of a single value, "
+                "got true."
             )
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
         """Every patch may be hidden: (B, N) bool."""
         images = batch["images"]
-        return torch.ones(
-            len(images),
-            self.grid[0] * self.grid[1],
-            dtype=torch.bool,
-            device=images.device,
-        )
+        shape = (len(images), self.grid[0] * self.grid[1])
+        return torch.ones(shape, dtype=torch.bool, device=images.device)
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N, P) the values of every patch as they were read, not standardised."""
+        """(B, N, P) pixel values of every patch as read, 0 to 255."""
         return self.patchify(batch["images"].float())
 
     def patchify(self, pixels: Tensor) -> Tensor:
-        """(B, C, S, S) -> (B, N, P), a patch's values ordered row, column, channel."""
+        """(B, C, S, S) -> (B, N, P), the values of a patch ordered row, column, channel."""
         return split_cells(pixels, self.patch_size)
 
     def unpatchify(self, patches: Tensor) -> Tensor:
@@ -67,47 +70,56 @@ class PatchedImages(ImageEncoder):
         return join_cells(patches, self.grid, self.patch_size)
 
     def targets(self, patches: Tensor) -> Tensor:
-        """What is predicted for patches (..., P): their values, or each patch's own standard scores."""
+        """Targets of patches (..., P): their values, or these standardised per patch."""
         if not self.normalize_targets:
             return patches
-        mean, spread = self._mean_and_spread(patches)
-        return (patches - mean) / spread
+        mean, std = self._mean_and_std(patches)
+        return (patches - mean) / std
+
+    def compare(self, patches: Tensor, predictions: Tensor, mask: Mask) -> MaskedOutput:
+        """Squared error of predictions (B, M, P) for the hidden ones of patches."""
+        targets = self.targets(gather_tokens(patches, mask.masked))
+        loss = masked_squared_error(predictions, targets, mask.masked_weight)
+        return MaskedOutput(loss, predictions)
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor:
-        """(B, 3, C, S, S) uint8: the original, what was given, and that with predictions in the gaps.
+        """(B, 3, C, S, S) uint8: original, masked, and masked with predictions filled in.
 
-        Normalised predictions are shown with the hidden patches' own mean and spread, which the model never saw.
+        Standardised predictions are shown with the true mean and standard deviation of
+        each hidden patch, which the model does not know.
         """
         patches = self.patchify(self.pixels(batch))
         predicted = self.forward(batch, mask).predictions.float()
         hidden = gather_tokens(patches, mask.masked)
         if self.normalize_targets:
-            mean, spread = self._mean_and_spread(hidden)
-            predicted = predicted * spread + mean
-        where = mask.masked[:, :, None].expand_as(hidden)
-        given = patches.masked_fill(mask.is_masked[:, :, None], 0.0)
-        filled = patches.scatter(1, where, predicted.to(patches.dtype))
-        pictures = torch.stack(
-            [self.unpatchify(panel) for panel in (patches, given, filled)], dim=1
-        )
+            mean, std = self._mean_and_std(hidden)
+            predicted = predicted * std + mean
+        indices = mask.masked[:, :, None].expand_as(hidden)
+        masked = patches.masked_fill(mask.is_masked[:, :, None], 0.0)
+        filled = patches.scatter(1, indices, predicted.to(patches.dtype))
+        panels = [self.unpatchify(panel) for panel in (patches, masked, filled)]
+        pictures = torch.stack(panels, dim=1)
         pixels = (pictures * self.pixel_std + self.pixel_mean) * 255
         return pixels.round().clamp(0, 255).to(torch.uint8)
 
     @staticmethod
-    def _mean_and_spread(patches: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., 1) each, in float32 at least: half precision has no digits left for a variance.
-
-        Taken about each patch's first value, so that a constant patch has its very value as mean and scores of 0.
-        """
+    def _mean_and_std(patches: Tensor) -> tuple[Tensor, Tensor]:
+        """(mean, standard deviation) of each patch, (..., 1), in float32 or float64."""
+        # Half precision has too few digits for a variance.
         patches = patches.to(torch.promote_types(patches.dtype, torch.float32))
+        # Relative to the first value: the mean of a constant patch is then exactly its
+        # value, and its targets are exactly 0.
         first = patches[..., :1]
-        around = patches - first
-        mean = first + around.mean(dim=-1, keepdim=True)
-        return mean, (around.var(dim=-1, keepdim=True) + _EPSILON).sqrt()
+        offsets = patches - first
+        mean = first + offsets.mean(dim=-1, keepdim=True)
+        return mean, (offsets.var(dim=-1, keepdim=True) + _EPSILON).sqrt()
 
 
 def split_cells(pixels: Tensor, size: int) -> Tensor:
-    """(B, C, S, S) -> (B, N, size * size * C): square cells in reading order, values ordered row, column, channel."""
+    """(B, C, S, S) -> (B, N, size * size * C): square cells, row by row.
+
+    The values of a cell are ordered row, column, channel.
+    """
     split = pixels.unflatten(2, (-1, size)).unflatten(4, (-1, size))
     cells: Tensor = split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
     return cells

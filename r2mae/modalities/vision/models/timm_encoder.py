@@ -1,4 +1,4 @@
-"""Making a timm model of the recipe's shape; plain VisionTransformers are told from the rest."""
+"""Builds a timm model of the recipe's shape; knows plain ViTs from other backbones."""
 
 import inspect
 import re
@@ -14,7 +14,8 @@ from timm.models.vision_transformer import VisionTransformer
 from r2mae.errors import InputError, did_you_mean
 from r2mae.schema.section import shown
 
-# What other keys of a recipe say, what the engine sets itself, and what it would not honour.
+# Arguments that model.arguments may not hold -> the key to use instead, if there is one.
+# The others are set by the engine, or would be without effect.
 _RESERVED = {
     "img_size": "data.image_size",
     "in_chans": "data.channels",
@@ -59,42 +60,55 @@ def create_encoder(
     heads: int | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> Any:
-    """A timm model without classifier; None keeps the named architecture's own patch size, width, depth or heads.
+    """A timm model without classifier. None keeps the named architecture's value.
 
-    patch_size: of a plain VisionTransformer's own embedding; others are built without regard to it.
-    width, depth, heads: of a plain VisionTransformer only. arguments: go to timm as they are.
+    patch_size: of a plain VisionTransformer's patch embedding; ignored by others.
+    width, depth, heads: of a plain VisionTransformer only.
+    arguments: passed on to timm.
 
-    Raises: InputError for names or arguments that timm does not know, shapes that it cannot build, a patch size that
-        does not divide the image, or a width that does not fit heads and positions.
+    Raises: InputError for names or arguments that timm does not have, shapes that it
+        cannot build, a patch size that does not divide the image, or a width that does
+        not fit heads and positions.
     """
+    outline = _outline(name)
+    arguments = dict(arguments or {})
+    vit_shape = {"width": width, "depth": depth, "heads": heads}
+    if is_plain_vit(outline):
+        _check_arguments(arguments, _RESERVED | _OF_VITS)
+        return _create_vit(
+            outline, name, image_size, channels, patch_size, arguments, **vit_shape
+        )
+    _check_arguments(arguments, _RESERVED)
+    _check_no_vit_shape(outline, name, vit_shape)
+    own: dict[str, Any] = {"in_chans": channels, "num_classes": 0}
+    if "img_size" in _parameters(outline):
+        own["img_size"] = image_size
+    return _build(outline, name, own, arguments)
+
+
+def _outline(name: str) -> Any:
+    """timm's model without memory, to read its class and its arguments from."""
     if not timm.is_model(name):
-        known = timm.list_models()
+        suggestion = did_you_mean(name, timm.list_models())
         raise InputError(
-            f"model.encoder must be a timm model, got {name!r}. {did_you_mean(name, known)}"
+            f"model.encoder must be a timm model, got {name!r}. {suggestion}"
         )
     with torch.device("meta"):
-        outline = timm.create_model(name)
-    given = dict(arguments or {})
-    if is_plain_vit(outline):
-        _check_arguments(given, _RESERVED | _OF_VITS)
-        return _create_vit(
-            outline, name, image_size, channels, patch_size, width, depth, heads, given
-        )
-    _check_arguments(given, _RESERVED)
-    for key, value in {"width": width, "depth": depth, "heads": heads}.items():
+        return timm.create_model(name)
+
+
+def _check_no_vit_shape(outline: Any, name: str, shape: dict[str, int | None]) -> None:
+    for key, value in shape.items():
         if value is not None:
             raise InputError(
-                f"model.{key} must not be given with {name}, which is no plain VisionTransformer, got {value}. "
-                f"Say it in model.arguments, by timm's name in {type(outline).__name__}."
+                f"model.{key} must not be set for {name}, which is not a plain "
+                f"VisionTransformer, got {value}. Use model.arguments, with the "
+                f"parameter's name in timm's {type(outline).__name__}."
             )
-    shape = {"img_size": image_size} if "img_size" in _parameters(outline) else {}
-    return _build(
-        outline, name, {"in_chans": channels, "num_classes": 0, **shape}, given
-    )
 
 
 def is_plain_vit(encoder: Any) -> bool:
-    """True for VisionTransformers that embed patches one by one and are made of attention and MLP in turn."""
+    """Whether a masked autoencoder fits: patches embedded one by one, standard blocks."""
     return (
         type(encoder) is VisionTransformer
         and type(encoder.patch_embed) is PatchEmbed
@@ -110,10 +124,10 @@ def _create_vit(
     image_size: int,
     channels: int,
     patch_size: int | None,
+    arguments: dict[str, Any],
     width: int | None,
     depth: int | None,
     heads: int | None,
-    arguments: dict[str, Any],
 ) -> VisionTransformer:
     shape = {
         "patch_size": patch_size,
@@ -146,7 +160,7 @@ def _create_vit(
 def _build(
     outline: Any, name: str, own: dict[str, Any], arguments: dict[str, Any]
 ) -> Any:
-    """timm's model with our arguments and the user's; what timm raises becomes one line."""
+    """timm's model with our arguments and the user's; its errors become one line."""
     try:
         try:
             return timm.create_model(name, **own, **arguments)
@@ -154,30 +168,28 @@ def _build(
             if "multiple values" not in str(error):
                 raise
             return _build_overriding(name, own | arguments)
-    except (
-        Exception
-    ) as error:  # whatever a foreign architecture raises, its user gets one line
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(
-            "."
-        )
+    except Exception as error:  # an architecture may raise anything: show one line
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[0].rstrip(".")
     unknown = re.search(r"unexpected keyword argument '(\w+)'", reason)
     if unknown is not None and unknown[1] in arguments:
-        remedy = did_you_mean(
-            unknown[1], [key for key in _parameters(outline) if key not in _RESERVED]
-        )
+        allowed = [key for key in _parameters(outline) if key not in _RESERVED]
         raise InputError(
-            f"model.arguments must be arguments of timm's {type(outline).__name__}, got {unknown[1]!r}. {remedy}"
+            f"model.arguments must be arguments of timm's {type(outline).__name__}, "
+            f"got {unknown[1]!r}. {did_you_mean(unknown[1], allowed)}"
         )
     with_arguments = f" with model.arguments {shown(arguments)}" if arguments else ""
     raise InputError(
-        f"model must be a shape that timm can build, got {name!r}{with_arguments}: {reason}."
+        f"model must be a shape that timm can build, got {name!r}{with_arguments}: "
+        f"{reason}."
     )
 
 
 def _build_overriding(name: str, arguments: dict[str, Any]) -> Any:
-    """The named model where its entry point fixes an argument and takes it from nobody (MLP-Mixer's blocks, say).
+    """The named model with arguments that its entry point fixes, as MLP-Mixer's blocks.
 
-    timm's entry points fill in a shape and call their family's _create_ function: that is called with ours instead.
+    timm's entry points fill in a shape and call their family's `_create_...` function.
+    Here that function is wrapped, so that our arguments replace the entry point's.
     """
     entry = timm.model_entrypoint(name)
 
@@ -195,11 +207,8 @@ def _build_overriding(name: str, arguments: dict[str, Any]) -> Any:
 
 
 def takes(name: str, argument: str) -> bool:
-    """Whether timm's class for an architecture has an argument; False for names that timm does not know."""
-    if not timm.is_model(name):
-        return False
-    with torch.device("meta"):
-        return argument in _parameters(timm.create_model(name))
+    """Whether timm's class for an architecture has an argument; False if there is none."""
+    return timm.is_model(name) and argument in _parameters(_outline(name))
 
 
 def _parameters(outline: Any) -> list[str]:
@@ -211,7 +220,8 @@ def _check_arguments(arguments: dict[str, Any], reserved: dict[str, str]) -> Non
         if key in reserved:
             remedy = f"Use {reserved[key]}." if reserved[key] else "Leave it out."
             raise InputError(
-                f"model.arguments must hold what no other key says, got {key!r}. {remedy}"
+                f"model.arguments must not set what another key or the engine sets, "
+                f"got {key!r}. {remedy}"
             )
 
 
@@ -223,15 +233,18 @@ def _check_shape(
     heads: int | None,
 ) -> None:
     if patch_size is not None and image_size % patch_size:
-        remedy = f"Use {max(2, image_size // patch_size) * patch_size}, or another model.patch_size."
+        nearest = max(2, image_size // patch_size) * patch_size
         raise InputError(
-            f"data.image_size must be divisible by the patch size {patch_size} of {name}, got {image_size}. {remedy}"
+            f"data.image_size must be divisible by the patch size {patch_size} of {name}, "
+            f"got {image_size}. Use {nearest}, or another model.patch_size."
         )
     if patch_size is not None and image_size // patch_size < 2:
         raise InputError(
-            f"data.image_size must hold at least 2 x 2 patches of {patch_size} pixels, got {image_size}."
+            f"data.image_size must hold at least 2 x 2 patches of {patch_size} pixels, "
+            f"got {image_size}."
         )
     if width is not None and (width % 4 or (heads is not None and width % heads)):
         raise InputError(
-            f"model.width must be divisible by 4 and by the number of heads {heads}, got {width}."
+            f"model.width must be divisible by 4 and by the number of heads {heads}, "
+            f"got {width}."
         )

@@ -134,7 +134,7 @@ def test_labels_that_are_missing_or_rare(scratch):
 def test_neighbours_stay_neighbours_when_held_out(cells, monkeypatch):
     monkeypatch.setattr(cell_module, "BLOCK_CELLS", 4)
     train, held_out = hold_out(open_cells(section(), "train", CellView()), 0.25)
-    whole = [part._whole(torch.arange(len(part))) for part in (train, held_out)]
+    whole = [part.root_indices(torch.arange(len(part))) for part in (train, held_out)]
     rows = open_cells(section(), "train", CellView()).rows
     assert sorted(torch.cat(whole).tolist()) == rows.tolist()
     place = {row: number for number, row in enumerate(rows.tolist())}

@@ -8,11 +8,11 @@ from transformers import AutoModelForMaskedLM, ModernBertConfig
 
 from r2mae.masking.pattern import sample_mask
 from r2mae.modalities.dna.conservation import Conservation
-from r2mae.modalities.dna.models.columns import Columns, word_counts
+from r2mae.modalities.dna.models.columns import Columns, kmer_counts
 from r2mae.modalities.dna.models.conv import DnaConv, MaskedDnaConv
 from r2mae.modalities.dna.models.transformer import MaskedDnaTransformer
 from r2mae.modalities.dna.tokens import DnaTokens, find_codec
-from r2mae.models.masked_language import Vocabulary
+from r2mae.models.language_encoder import Vocabulary
 
 LENGTH, ROWS, OTHERS = 48, 5, 3
 PUBLISHED = Conservation(0.1, True, 0.1, 7, 0.1, 0.5)
@@ -268,16 +268,16 @@ def test_costs_grow_with_the_model():
     assert conv().saved_values(30).wide > 0
 
 
-def test_word_counts_by_hand():
+def test_kmer_counts_by_hand():
     bases = torch.tensor([[0, 1, 0, 1, 4, 1]])
-    found = word_counts(bases, 2)
+    found = kmer_counts(bases, 2)
     assert torch.allclose(found[0, 1], torch.tensor(2.0))  # AC twice
     assert torch.allclose(found[0, 4], torch.tensor(1.0))  # CA once
     assert found.sum() == found[0, 1] + found[0, 4]
-    assert not word_counts(bases[:, :3], 5).any()
+    assert not kmer_counts(bases[:, :3], 5).any()
     both = conv().baseline({"bases": bases, "other_strand": {"bases": bases.flip(1)}})
     assert torch.allclose(
-        both, (word_counts(bases) + word_counts(bases.flip(1))).log1p()
+        both, (kmer_counts(bases) + kmer_counts(bases.flip(1))).log1p()
     )
 
 

@@ -16,7 +16,7 @@ from r2mae.modalities.dna.variants.scoring import (
     score_variants,
 )
 from r2mae.modalities.dna.variants.variants import Variants
-from tests.models.test_dna import LENGTH, conv, transformer
+from tests.modalities.dna.models.test_models import LENGTH, conv, transformer
 
 NUM = 200
 

@@ -19,7 +19,7 @@ from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 from r2mae.modalities.vision.models.image_encoder import ImageEncoder
 from r2mae.modalities.vision.models.timm_encoder import create_encoder
 from r2mae.modalities.vision.schema import VisionData
-from tests.interop.test_weights import shaken
+from tests.modalities.vision.interop.test_weights import shaken
 
 CLOSE = 1e-6
 SMALL = {"width": 32, "depth": 2, "heads": 2}

@@ -363,7 +363,7 @@ def test_bad_sources_of_backbones_are_one_line(tmp_path, state, message):
 READ, FIT, WHOLE = (
     "must be readable, got ",
     "must fit the recipe's model",
-    "must hold a whole encoder",
+    "must hold a complete encoder",
 )
 KIND = "must be a folder of model_type vit_mae or vit"
 SHAPE = "Set model.width, depth, patch_size and decoder_* as the source has them."

@@ -451,7 +451,7 @@ def resnet(kind):
     return kind(block, [1, 1, 1, 1], channels=[8, 8, 16, 16], num_classes=0)
 
 
-MAP = "model.encoder must give a spatial map of features, got "
+MAP = "model.encoder must give a spatial feature map, got "
 BAD = {
     "pooled": (
         lambda: resnet(NoMap),

@@ -34,8 +34,8 @@ def test_what_shapes_a_vit_shapes_no_other(key):
     with pytest.raises(InputError) as caught:
         create_encoder("resnet50", image_size=64, channels=3, **{key: NARROW[key]})
     assert str(caught.value) == (
-        f"model.{key} must not be given with resnet50, which is no plain VisionTransformer, got {NARROW[key]}. "
-        "Say it in model.arguments, by timm's name in ResNet."
+        f"model.{key} must not be set for resnet50, which is not a plain VisionTransformer, got {NARROW[key]}. "
+        "Use model.arguments, with the parameter's name in timm's ResNet."
     )
 
 
@@ -68,7 +68,7 @@ def test_arguments_shape_any_model():
     assert len(timm.create_model("mixer_b16_224").blocks) == 12
 
 
-HOLD = "model.arguments must hold what no other key says, got "
+HOLD = "model.arguments must not set what another key or the engine sets, got "
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_third_of_the_family_is_taken_or_refused_in_one_line(pattern):
     assert taken >= {"vit_*": 40, "deit*": 4}[pattern]
     for name, message in refused.items():
         assert message.startswith(
-            f"model.width must not be given with {name}, which is no plain VisionTransformer"
+            f"model.width must not be set for {name}, which is not a plain VisionTransformer"
         )
         assert "\n" not in message
 
