@@ -27,31 +27,13 @@ class Plan:
 def make_plan(
     recipe: AnyRecipe, train_samples: int, tokens_per_sample: int | None
 ) -> Plan:
-    """Turn epochs, samples or tokens into steps, and fill in what the recipe leaves to follow.
+    """Turn epochs, samples or tokens into steps, and fill in what the recipe leaves out.
 
-    Raises: InputError when warm-up is no shorter than training, or tokens are asked of a task that counts none.
+    Raises: InputError when warm-up is not shorter than training, or a task without tokens is scheduled in tokens.
     """
-    schedule, batch = recipe.schedule, recipe.batch.global_samples
-    if schedule.steps is not None:
-        steps = schedule.steps
-    elif schedule.epochs is not None:
-        steps = math.ceil(schedule.epochs * train_samples / batch)
-    elif schedule.samples is not None:
-        steps = math.ceil(schedule.samples / batch)
-    elif tokens_per_sample is not None:
-        steps = math.ceil((schedule.tokens or 0) / (batch * tokens_per_sample))
-    else:
-        raise InputError(
-            f"schedule must be given in epochs, steps or samples here, got {schedule.tokens} tokens."
-        )
-    warmup = schedule.warmup_steps or round(
-        (schedule.warmup_epochs or 0) * train_samples / batch
-    )
-    if warmup >= steps:
-        raise InputError(
-            f"schedule.warmup_steps or warmup_epochs must be shorter than training, got {warmup} of {steps} steps. "
-            "Shorten it."
-        )
+    batch = recipe.batch.global_samples
+    steps = _count_steps(recipe, train_samples, tokens_per_sample)
+    warmup = _count_warmup_steps(recipe, train_samples, steps)
     tenth = max(1, steps // 10)
     return Plan(
         train_samples=train_samples,
@@ -66,3 +48,35 @@ def make_plan(
         checkpoint_every_steps=recipe.checkpoint.every_steps or tenth,
         log_every_steps=max(1, min(50, steps // 100)),
     )
+
+
+def _count_steps(
+    recipe: AnyRecipe, train_samples: int, tokens_per_sample: int | None
+) -> int:
+    schedule, batch = recipe.schedule, recipe.batch.global_samples
+    if schedule.steps is not None:
+        return schedule.steps
+    if schedule.epochs is not None:
+        return math.ceil(schedule.epochs * train_samples / batch)
+    if schedule.samples is not None:
+        return math.ceil(schedule.samples / batch)
+    if tokens_per_sample is None:
+        raise InputError(
+            "schedule must be given in epochs, steps or samples for this task, "
+            f"got {schedule.tokens} tokens. Tokens are counted in pretraining only."
+        )
+    return math.ceil((schedule.tokens or 0) / (batch * tokens_per_sample))
+
+
+def _count_warmup_steps(recipe: AnyRecipe, train_samples: int, steps: int) -> int:
+    schedule = recipe.schedule
+    epochs = schedule.warmup_epochs or 0
+    warmup = schedule.warmup_steps or round(
+        epochs * train_samples / recipe.batch.global_samples
+    )
+    if warmup >= steps:
+        raise InputError(
+            "schedule.warmup_steps or warmup_epochs must be shorter than training, "
+            f"got {warmup} of {steps} steps. Shorten it."
+        )
+    return warmup

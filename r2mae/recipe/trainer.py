@@ -1,4 +1,4 @@
-"""The Trainer and loggers that a recipe asks for."""
+"""Lightning's Trainer and loggers for a recipe."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ from r2mae.training.run_folder import RunFolder
 def choose_accelerator(recipe: AnyRecipe) -> str:
     """ "gpu" or "cpu".
 
-    Raises: InputError when a recipe wants more GPUs than there are.
+    Raises: InputError when a recipe needs more GPUs than this machine has.
     """
     hardware, available = recipe.hardware, torch.cuda.device_count()
     if hardware.accelerator == "cpu" or (
@@ -44,8 +44,10 @@ def has_batch_norm(model: nn.Module) -> bool:
 
 
 def synchronise_batch_norm(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
-    """BatchNorm over all GPUs of a step. torch has none for CPUs: there each process has its own statistics of a
-    micro-batch, and the running ones are the first process's, which checkpoints hold.
+    """The model with BatchNorm over all GPUs of a step.
+
+    torch has no such BatchNorm for CPUs: there each process normalises by its own micro-batch, and the running
+    statistics, also in checkpoints, are the first process's.
     """
     hardware = recipe.hardware
     if (
@@ -69,29 +71,21 @@ def build_trainer(
     loggers: list[Any],
     share_buffers: bool,
 ) -> Any:
-    """A Trainer with our strategy and checkpoints, and callbacks in their order; all of Lightning's own are off.
+    """A Trainer with our strategy, checkpoints and callbacks; Lightning's own callbacks are off.
 
-    share_buffers: the first process's buffers reach the others at every step.
+    share_buffers: broadcast the first process's buffers to the others at every step.
     """
     _quiet_lightning()
     import pytorch_lightning as lightning
-    from pytorch_lightning.strategies import DDPStrategy
 
     from r2mae.training.checkpoint_io import FolderCheckpointIO
 
     hardware = recipe.hardware
-    strategy: Any = "auto"
-    if hardware.nodes * hardware.devices > 1:
-        strategy = DDPStrategy(
-            gradient_as_bucket_view=True,
-            broadcast_buffers=share_buffers,
-            timeout=timedelta(seconds=hardware.timeout_seconds),
-        )
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
         devices=hardware.devices,
         num_nodes=hardware.nodes,
-        strategy=strategy,
+        strategy=_strategy(recipe, share_buffers),
         precision=hardware.precision,
         deterministic=hardware.deterministic or None,
         max_epochs=1,  # the stream has no epochs: one pass over its positions is the whole training
@@ -105,6 +99,20 @@ def build_trainer(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         limit_val_batches=0,
+    )
+
+
+def _strategy(recipe: AnyRecipe, share_buffers: bool) -> Any:
+    """DDP where there is more than one process."""
+    from pytorch_lightning.strategies import DDPStrategy
+
+    hardware = recipe.hardware
+    if hardware.nodes * hardware.devices == 1:
+        return "auto"
+    return DDPStrategy(
+        gradient_as_bucket_view=True,
+        broadcast_buffers=share_buffers,
+        timeout=timedelta(seconds=hardware.timeout_seconds),
     )
 
 
@@ -140,7 +148,7 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
 
 
 def close_loggers(trainer: Any) -> None:
-    """End wandb's run, or the next run of this process would be logged into it."""
+    """End wandb's run; otherwise the next run of this process would be logged into it."""
     for logger in trainer.loggers:
         if (
             type(logger).__name__ == "WandbLogger"
@@ -156,7 +164,7 @@ def is_first_process() -> bool:
 
 
 def _cluster() -> Any:
-    """Who started the processes, said outright: Lightning would take a batch script without srun for a SLURM step."""
+    """Which launcher started the processes; Lightning would mistake a batch script without srun for a SLURM step."""
     from pytorch_lightning.plugins.environments import (
         LightningEnvironment,
         SLURMEnvironment,
@@ -174,7 +182,7 @@ def _cluster() -> Any:
 
 
 def _quiet_lightning() -> None:
-    """Lightning's banners and hints are about its own defaults, which the engine sets on purpose."""
+    """Silence Lightning's banners and hints: they suggest other values for what the engine sets on purpose."""
     for name in (
         "pytorch_lightning",
         "lightning.pytorch",
@@ -184,5 +192,5 @@ def _quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning.*")
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
-    # The patch projection's gradient arrives permuted; one small copy a step is all that DDP means.
+    # The patch projection's gradient arrives permuted, which costs DDP one small copy a step.
     warnings.filterwarnings("ignore", message="Grad strides do not match")

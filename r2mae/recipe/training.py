@@ -1,11 +1,13 @@
 """Recipe and run folder -> everything that trains."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.models.protocol import PredictsClasses
@@ -22,6 +24,11 @@ from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.optimizer import LearningRate, build_adamw
 from r2mae.training.run_folder import RunFolder, commit, versions
+
+if TYPE_CHECKING:
+    from r2mae.data.source import SampleSource, StreamDataset
+    from r2mae.training.module import Engine
+    from r2mae.training.step import StepSettings
 
 
 @dataclass(frozen=True)
@@ -49,98 +56,86 @@ def build_training(
     fresh: bool = False,
     run_id: str = "",
     trace: bool = False,
+    callbacks: Sequence[Any] = (),
 ) -> Training:
     """Model, data, engine and trainer of a run. Writes nothing yet.
 
     fresh: False continues from the folder's last checkpoint when there is one.
-    run_id: what loggers know the run by, the same when it is continued; default: the folder's name.
+    run_id: names the run to loggers, the same when it is continued; default: the folder's name.
     trace: True writes trace.jsonl.
+    callbacks: `r2mae.Callback`s of a caller from Python.
 
     Raises: InputError for anything in recipe, data or folder that cannot work.
     """
-    from r2mae.training.keeper import Keeper
-    from r2mae.training.learnt import Learnt
-    from r2mae.training.measure import check_watchable
-    from r2mae.training.progress import Progress
-    from r2mae.training.recorder import FlightRecorder
-    from r2mae.training.trace import Trace
-
     last = None if fresh else folder.pointer("last")
     engine, plan, parts = build_engine(recipe, folder, last)
-    check_watchable(recipe.watch.samples, parts.train, parts.held_out)
-    recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
-    callbacks = [
-        Progress(recipe.batch.global_samples, plan.log_every_steps),
-        parts.measure(plan),
-        *(
-            [Learnt(parts.train, folder, plan.warmup_steps)]
-            if isinstance(engine.model, PredictsClasses)
-            else []
-        ),
-        *([Trace(folder)] if trace else []),
-        Keeper(folder, plan.checkpoint_every_steps, recorder, plan.log_every_steps),
-    ]
-    loggers = build_loggers(recipe, folder, run_id)
     trainer = build_trainer(
-        recipe, plan, callbacks, loggers, has_batch_norm(engine.model)
+        recipe,
+        plan,
+        _build_callbacks(recipe, folder, plan, parts, trace, callbacks),
+        build_loggers(recipe, folder, run_id),
+        has_batch_norm(engine.model),
     )
     return Training(trainer, engine, plan, str(last) if last else None)
 
 
+def _build_callbacks(
+    recipe: AnyRecipe,
+    folder: RunFolder,
+    plan: Plan,
+    parts: Parts,
+    trace: bool,
+    callbacks: Sequence[Any],
+) -> list[Any]:
+    """Lightning's callbacks in the order in which they run after a step; the one that saves comes last."""
+    from r2mae.training.callback import CallbackAdapter
+    from r2mae.training.keeper import Keeper
+    from r2mae.training.measure import check_watchable
+    from r2mae.training.order0 import Order0
+    from r2mae.training.progress import Progress
+    from r2mae.training.recorder import FlightRecorder
+    from r2mae.training.trace import Trace
+
+    check_watchable(recipe.watch.samples, parts.train, parts.held_out)
+    log_every = plan.log_every_steps
+    ordered: list[Any] = [
+        Progress(recipe.batch.global_samples, log_every),
+        parts.measure(plan),
+    ]
+    if isinstance(parts.model, PredictsClasses):
+        ordered.append(Order0(parts.train, folder, plan.warmup_steps))
+    if trace:
+        ordered.append(Trace(folder))
+    ordered += [CallbackAdapter(callback) for callback in callbacks]
+    recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
+    return [
+        *ordered,
+        Keeper(folder, plan.checkpoint_every_steps, recorder, log_every),
+    ]
+
+
 def build_engine(
     recipe: AnyRecipe, folder: RunFolder, last: Path | None
-) -> tuple[Any, Plan, Parts]:
-    """The engine of a recipe, to be started from the checkpoint `last`, or anew where it is None.
+) -> tuple[Engine, Plan, Parts]:
+    """The engine of a recipe, to start from the checkpoint `last`, or anew where it is None.
 
     Raises: InputError for anything in recipe or data that cannot work.
     """
-    from r2mae.data.source import StreamDataset, block_samples
-    from r2mae.data.stream import Stream
     from r2mae.training.module import Engine
 
-    known = recipe
-    if (
-        last is not None
-    ):  # the checkpoint has all weights: what it once started from need not be there any more
-        bare = recipe.model_copy(
-            update={"model": recipe.model.model_copy(update={"init_from": None})}
-        )
-        known = find_wing(recipe.modality).with_checkpoint_facts(
-            bare, read_manifest(last)
-        )
-    parts = TASKS[recipe.task](known, folder)
+    complete = recipe if last is None else _with_checkpoint_facts(recipe, last)
+    parts = TASKS[recipe.task](complete, folder)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
-    schedule, optimizer = recipe.schedule, recipe.optimizer
     model = synchronise_batch_norm(parts.model, recipe)
+    facts = find_wing(recipe.modality).checkpoint_facts(complete)
     engine = Engine(
         model,
         objective=parts.objective(plan),
-        dataset=StreamDataset(
-            parts.train,
-            Stream(len(parts.train), recipe.seed, block_samples(parts.train)),
-        ),
-        global_samples=recipe.batch.global_samples,
-        per_device_samples=plan.per_device_samples,
-        learning_rate=LearningRate(
-            plan.peak_lr,
-            plan.steps,
-            plan.warmup_steps,
-            schedule.decay,
-            schedule.final_lr_fraction,
-        ),
-        build_optimizer=partial(
-            build_adamw,
-            weight_decay=optimizer.weight_decay,
-            betas=optimizer.betas,
-            eps=optimizer.eps,
-            layer_decay=parts.layer_decay,
-        ),
-        clip_norm=optimizer.clip_norm,
-        stop_when_nonfinite=recipe.training.on_nonfinite == "stop",
+        dataset=_stream_dataset(parts.train, recipe.seed),
+        settings=_step_settings(recipe, plan),
+        build_optimizer=_optimizer_builder(recipe, parts.layer_decay),
         num_workers=recipe.hardware.workers,
-        description=describe(
-            recipe, parts, find_wing(recipe.modality).checkpoint_facts(known)
-        ),
+        description=describe(recipe, parts, facts),
     )
     if recipe.hardware.compile:
         model.compile_blocks()  # type: ignore[operator]
@@ -149,16 +144,67 @@ def build_engine(
     return engine, plan, parts
 
 
+def _with_checkpoint_facts(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:
+    """The recipe to continue with: the checkpoint has all weights, so `init_from` need not be there any more."""
+    model = recipe.model.model_copy(update={"init_from": None})
+    return find_wing(recipe.modality).with_checkpoint_facts(
+        recipe.model_copy(update={"model": model}), read_manifest(checkpoint)
+    )
+
+
+def _stream_dataset(train: SampleSource, seed: int) -> StreamDataset:
+    from r2mae.data.source import StreamDataset, block_samples
+    from r2mae.data.stream import Stream
+
+    return StreamDataset(train, Stream(len(train), seed, block_samples(train)))
+
+
+def _step_settings(recipe: AnyRecipe, plan: Plan) -> StepSettings:
+    from r2mae.training.step import StepSettings
+
+    schedule = recipe.schedule
+    return StepSettings(
+        recipe.batch.global_samples,
+        plan.per_device_samples,
+        LearningRate(
+            plan.peak_lr,
+            plan.steps,
+            plan.warmup_steps,
+            schedule.decay,
+            schedule.final_lr_fraction,
+        ),
+        recipe.optimizer.clip_norm,
+        recipe.training.on_nonfinite == "stop",
+    )
+
+
+def _optimizer_builder(recipe: AnyRecipe, layer_decay: float) -> Callable[[Any], Any]:
+    """Model -> AdamW with the recipe's settings."""
+    return partial(
+        build_adamw,
+        weight_decay=recipe.optimizer.weight_decay,
+        betas=recipe.optimizer.betas,
+        eps=recipe.optimizer.eps,
+        layer_decay=layer_decay,
+    )
+
+
 def describe(recipe: AnyRecipe, parts: Parts, facts: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of itself beside its tensors. facts: what of the data a model cannot do without."""
+    """What a checkpoint records beside its tensors.
+
+    facts: what the model needs to know of its data to be used without it, a vocabulary for example.
+    """
+    buffers = {
+        name.rsplit(".", 1)[-1]: buffer for name, buffer in parts.model.named_buffers()
+    }
     return {
         "recipe": recipe_document(recipe),
         **parts.facts,
         **facts,
         "preprocessing": {
-            name.rsplit(".", 1)[-1]: buffer.flatten().tolist()
-            for name, buffer in parts.model.named_buffers()
-            if name.rsplit(".", 1)[-1].startswith("pixel_")
+            name: buffer.flatten().tolist()
+            for name, buffer in buffers.items()
+            if name.startswith("pixel_")
         },
         "data": {"fingerprint": parts.train.fingerprint, "samples": len(parts.train)},
         "commit": commit(),

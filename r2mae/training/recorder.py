@@ -9,8 +9,9 @@ from torch import nn
 
 from r2mae.errors import InputError
 from r2mae.training.checkpoint import write_atomic
-from r2mae.training.module import Engine, StepReport
+from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
+from r2mae.training.step import StepReport
 
 
 class FlightRecorder:
@@ -47,7 +48,7 @@ class FlightRecorder:
         ]
         if not bad:
             return None
-        if engine.stop_when_nonfinite:
+        if engine.settings.stop_when_nonfinite:
             bad = bad[:1]
             engine.steps_done = bad[0].step - 1
         else:
@@ -60,7 +61,7 @@ class FlightRecorder:
             f"Its update was not made. See r2mae replay {self.folder.path}; lower optimizer.lr or set "
             "optimizer.clip_norm"
         )
-        if engine.stop_when_nonfinite:
+        if engine.settings.stop_when_nonfinite:
             return InputError(
                 f"{what}. {remedy}, or go on without such steps: --set training.on_nonfinite=skip."
             )
@@ -76,8 +77,8 @@ class FlightRecorder:
         return {
             "step": report.step,
             "positions": [
-                (report.step - 1) * engine.global_samples,
-                report.step * engine.global_samples,
+                (report.step - 1) * engine.settings.global_samples,
+                report.step * engine.settings.global_samples,
             ],
             "mask_ratio": report.mask_ratio,
             "loss": word(float(report.loss)),

@@ -16,7 +16,9 @@ def test_a_run_loads_with_its_own_weights(scratch):
         assert torch.equal(tensor, saved[f"model.{name}"]), name
     assert not loaded.model.training
     assert load_run("runs/run", "step_2").manifest["step"] == 2
-    with pytest.raises(InputError, match="--checkpoint must be one that runs/run has"):
+    with pytest.raises(
+        InputError, match="--checkpoint must be one of last, best, .*for runs/run"
+    ):
         load_run("runs/run", "step_3")
 
 

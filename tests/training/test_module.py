@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from r2mae.errors import InputError, InterruptedRun
-from r2mae.training.module import _follow_the_parent
+from r2mae.training.module import _set_up_worker
 from tests.training.runs import largest_difference, metric, prepare, train, weights
 
 CLIPPED = ("optimizer.clip_norm=0.5", "log=[csv]")
@@ -173,7 +173,7 @@ def test_a_worker_is_silent_about_a_lost_parent(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", lambda kind, *_: reported.append(kind))
     before = signal.getsignal(signal.SIGINT)
     try:
-        _follow_the_parent(0)
+        _set_up_worker(0)
         for error in (ConnectionResetError(), EOFError(), ZeroDivisionError()):
             sys.excepthook(type(error), error, None)
     finally:

@@ -15,8 +15,8 @@ from transformers import (
 
 from r2mae.cli.main import main
 from r2mae.recipe.run import load_run
-from tests.cli.test_cells import refused, said
 from tests.conftest import ROOT, make_texts, r2mae
+from tests.modalities.cell.test_cli import refused, said
 
 RECIPE = ROOT / "recipes" / "language" / "gutenberg_tiny.yaml"
 TUNE = ROOT / "recipes" / "language" / "sst2_finetune.yaml"

@@ -1,13 +1,13 @@
-"""The word about runs that have learnt nothing: for whom, when, and against what."""
+"""When a run is warned that it has learned nothing, and against what entropy."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from r2mae.training.learnt import Learnt, order_0_entropy
+from r2mae.training.order0 import Order0, order_0_entropy
 from r2mae.training.run_folder import RunFolder
-from tests.evaluation.test_base_counts import Source, Uniform
+from tests.modalities.dna.test_base_counts import Source, Uniform
 
 SHARES = np.array([0.7, 0.1, 0.1, 0.1])
 ENTROPY = float(-(SHARES * np.log(SHARES)).sum())
@@ -23,8 +23,8 @@ def test_entropy_is_of_what_may_be_hidden():
     assert order_0_entropy(Uniform(), source()) == pytest.approx(ENTROPY, rel=0.01)
 
 
-def learnt(warmup_steps=0):
-    return Learnt(source(), RunFolder("runs/x"), warmup_steps)
+def make_callback(warmup_steps=0):
+    return Order0(source(), RunFolder("runs/x"), warmup_steps)
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +34,8 @@ def folder(scratch):
 
 
 def at(step, loss, capsys, callback=None, num_steps=100):
-    """What is said when the held-out loss was measured at step."""
-    callback = callback or learnt()
+    """The warning and the log when the held-out loss was measured at step."""
+    callback = callback or make_callback()
     logged = []
     logger = SimpleNamespace(
         log_metrics=lambda metrics, step: logged.append((metrics, step))
@@ -59,31 +59,31 @@ def test_it_speaks_after_a_tenth_and_at_the_end(capsys, folder):
     assert at(9, near, capsys) == ("", [])
     said, logged = at(10, near, capsys)
     assert said.startswith(
-        "runs/x: this run has learnt nothing so far: at step 10 of 100 its held-out loss is"
+        "runs/x: the model has learned nothing so far: at step 10 of 100 its held-out loss is"
     )
     assert len(said.splitlines()) == 1
     assert logged[0][0]["validation/order_0_loss"] == pytest.approx(ENTROPY, rel=0.01)
-    callback = learnt()
+    callback = make_callback()
     assert at(20, far, capsys, callback)[0] == ""
     assert at(30, near, capsys, callback)[0] == ""  # said once
-    assert "learnt nothing: at step 100 of 100" in at(100, near, capsys, callback)[0]
-    assert folder.read_status()["learnt_nothing"] is True
+    assert "learned nothing: at step 100 of 100" in at(100, near, capsys, callback)[0]
+    assert folder.read_status()["learned_nothing"] is True
     assert at(100, far, capsys)[0] == ""
-    assert folder.read_status()["learnt_nothing"] is False
+    assert folder.read_status()["learned_nothing"] is False
 
 
 def test_it_waits_for_the_end_of_warm_up(capsys):
-    near, callback = ENTROPY * 0.999, learnt(warmup_steps=30)
+    near, callback = ENTROPY * 0.999, make_callback(warmup_steps=30)
     assert at(20, near, capsys, callback)[0] == at(30, near, capsys, callback)[0] == ""
-    assert "learnt nothing so far: at step 40" in at(40, near, capsys, callback)[0]
+    assert "learned nothing so far: at step 40" in at(40, near, capsys, callback)[0]
     assert (
-        "learnt nothing: at step 8 of 8"
-        in at(8, near, capsys, learnt(warmup_steps=8), num_steps=8)[0]
+        "learned nothing: at step 8 of 8"
+        in at(8, near, capsys, make_callback(warmup_steps=8), num_steps=8)[0]
     )
 
 
 def test_it_waits_for_a_measurement(capsys):
-    callback, engine = learnt(), SimpleNamespace(
+    callback, engine = make_callback(), SimpleNamespace(
         steps_done=50, num_steps=100, report=object(), validated_step=40, validation_loss=ENTROPY, model=Uniform()
     )  # fmt: skip
     callback.on_train_batch_end(

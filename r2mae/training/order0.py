@@ -1,0 +1,102 @@
+"""Compares held-out loss with the order-0 entropy: a masked model that does no better has learned nothing.
+
+The order-0 entropy is the cross-entropy of predicting every token (or base) by its frequency alone.
+"""
+
+import math
+import sys
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from r2mae.data.source import SampleSource
+from r2mae.masking.pattern import Role, build_mask
+from r2mae.training.module import Engine
+from r2mae.training.run_folder import RunFolder
+
+_TOLERANCE = 0.01  # share of the entropy
+_MIN_ROWS = 256
+_MIN_TOKENS = 1 << 20
+
+
+def order_0_entropy(model: Any, source: SampleSource) -> float:
+    """Nats a token: the entropy of token frequencies, counted over about a million tokens that may be hidden.
+
+    model: a `MaskedModel` with `named_targets`.
+
+    Source: Miller 1955, for the bias of counting few tokens.
+    """
+    num_rows = max(_MIN_ROWS, _MIN_TOKENS // math.prod(model.grid))
+    num_rows = min(num_rows, len(source))
+    rows = torch.linspace(0, len(source) - 1, num_rows, dtype=torch.float64).long()
+    counts = torch.zeros(0, dtype=torch.float64)
+    for part in rows.split(32):
+        batch = source.load(part, None, 0)
+        eligible = model.eligible(batch)
+        if eligible.dtype != torch.bool:
+            eligible = eligible == Role.HIDEABLE
+        targets = model.named_targets(batch, build_mask(eligible))[0]
+        part_counts = torch.bincount(targets, minlength=len(counts)).double()
+        counts = part_counts + F.pad(counts, (0, len(part_counts) - len(counts)))
+    shares = counts[counts > 0] / counts.sum()
+    bias = (len(shares) - 1) / (2 * counts.sum())
+    return float(-(shares * shares.log()).sum() + bias)
+
+
+class Order0(lightning.Callback):
+    """Warns when held-out loss is no better than the order-0 entropy.
+
+    Looks once when a tenth of training and the warm-up are over, and at the end. All held-out targets are hidden, so
+    a loss near the entropy means that visible tokens are not used; the training loss would not show it where some
+    targets stay visible. Comes after `Watch`. run.json records the outcome as "learned_nothing".
+    """
+
+    def __init__(
+        self, train: SampleSource, folder: RunFolder, warmup_steps: int
+    ) -> None:
+        self.train = train
+        self.folder = folder
+        self.warmup_steps = warmup_steps
+        self.entropy: float | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Engine,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Look at the first measurement after a tenth and warm-up, and at the last one."""
+        if not trainer.is_global_zero or not self._is_due(pl_module):
+            return
+        step, loss = pl_module.steps_done, pl_module.validation_loss
+        assert loss is not None
+        self.entropy = self.entropy or order_0_entropy(pl_module.model, self.train)
+        for logger in trainer.loggers:
+            logger.log_metrics({"validation/order_0_loss": self.entropy}, step)
+        learned_nothing = loss > (1 - _TOLERANCE) * self.entropy
+        self.folder.write_status(learned_nothing=learned_nothing)
+        if learned_nothing:
+            self._warn(step, pl_module.num_steps, loss, self.entropy)
+
+    def _is_due(self, engine: Engine) -> bool:
+        step, last = engine.steps_done, engine.num_steps
+        if engine.report is None or not engine.validated_step == step > 0:
+            return False
+        if step == last:
+            return True
+        is_early = 10 * step < last or step <= self.warmup_steps
+        return self.entropy is None and not is_early
+
+    def _warn(self, step: int, last: int, loss: float, entropy: float) -> None:
+        so_far = "" if step == last else " so far"
+        print(
+            f"{self.folder.path}: the model has learned nothing{so_far}: at step {step} of {last} its held-out loss "
+            f"is {loss:.4f}, and predicting every token by its frequency alone costs {entropy:.4f}. "
+            "Check optimizer.lr, mask.ratio and the data.",
+            file=sys.stderr,
+            flush=True,
+        )
