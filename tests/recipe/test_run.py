@@ -24,7 +24,7 @@ def test_a_run_loads_with_its_own_weights(scratch):
 
 def test_pixels_are_prepared_as_in_training_whatever_the_card_says_today(scratch):
     card = scratch / "mine.yaml"
-    text = "title: mine\nsource: mine\nlicence: mine\nembedded: digits\nmean: [{}]\nstd: [{}]\n"
+    text = "title: mine\nmodality: vision\nsource: mine\nlicence: mine\nembedded: digits\nmean: [{}]\nstd: [{}]\n"
     card.write_text(text.format(0.25, 0.5))
     train(
         "run",

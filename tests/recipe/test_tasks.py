@@ -120,12 +120,10 @@ def test_every_word_of_the_recipe_reaches_what_it_names(scratch):
     assert scales[id(head[3].weight)] == 1
     assert scales[id(backbone.encoder.blocks[1].mlp.fc1.weight)] == 0.5
     assert scales[id(backbone.encoder.patch_embed.proj.weight)] == 0.125
-    engine.steps_done = 20
-    engine.optimizers = lambda: optimizer
-    engine.on_train_batch_start({"first_position": 20 * 64}, 0)
+    engine.step.start({"first_position": 20 * 64}, optimizer)
     for group in optimizer.param_groups:
         assert group["lr"] == pytest.approx(
-            engine.learning_rate.at(20) * group["lr_scale"]
+            engine.settings.learning_rate.at(20) * group["lr_scale"]
         )
 
 
