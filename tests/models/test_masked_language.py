@@ -130,6 +130,17 @@ def test_nothing_hidden_leaks(kind):
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
+def test_nothing_hidden_leaks_where_hide_has_not_run(kind):
+    """Held-out loss and `evaluate --task masked` give the model a plain batch and a mask."""
+    model, batch = make(kind), make_batch()
+    mask = hide(model, batch)[1]
+    changed = batch | {"input_ids": torch.where(mask.is_masked, 7, batch["input_ids"])}
+    with torch.no_grad():
+        before, after = model.features(batch, mask)[0], model.features(changed, mask)[0]
+        assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
 def test_documents_do_not_see_each_other(kind):
     model, rows = make(kind), [[20, 28]] * 2
     batch, mask = hide(model, make_batch(rows))

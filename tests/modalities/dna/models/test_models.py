@@ -138,6 +138,21 @@ def test_nothing_hidden_leaks(kind, num_others):
 
 
 @pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("num_others", [0, OTHERS])
+def test_nothing_hidden_leaks_where_hide_has_not_run(kind, num_others):
+    """Held-out loss, `evaluate --task masked` and `score-variants` give the model a plain batch and a mask."""
+    model, batch = MODELS[kind](num_others), make_batch(num_others)
+    mask = hide(model, batch)[1]
+    other = changed_where_hidden(batch, mask)
+    assert not torch.equal(other["bases"], batch["bases"])
+    with torch.no_grad():
+        before, after = model.logits(batch, mask), model.logits(other, mask)
+        assert torch.equal(before, after)
+        predictions = model(batch, mask).predictions
+        assert torch.equal(predictions, model(other, mask).predictions)
+
+
+@pytest.mark.parametrize("kind", MODELS)
 def test_other_species_are_seen_where_the_reference_is_hidden(kind):
     model = MODELS[kind](OTHERS)
     batch, mask = hide(model, make_batch(OTHERS))

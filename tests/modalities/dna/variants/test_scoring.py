@@ -77,6 +77,19 @@ def variants_at(genome, flat, turns):
     )
 
 
+@pytest.mark.parametrize("kind", ["conv", "transformer", "3-mers"])
+def test_a_site_is_scored_without_its_own_base(kind, genome):
+    model = conv() if kind == "conv" else transformer(kmer=3 if kind == "3-mers" else 1)
+    kmer = {"transformer": 1, "3-mers": 3}.get(kind)
+    codec = None if kmer is None else find_codec(None, kmer)
+    scorer = SiteScorer(model, codec, genome, LENGTH)
+    codes = genome.take_padded(np.array([0]), np.array([40]), LENGTH) & 7
+    other = codes.copy()
+    other[0, LENGTH // 2] = (other[0, LENGTH // 2] + 1) % 4
+    before, after = (scorer._strand(row, LENGTH // 2) for row in (codes, other))
+    assert np.array_equal(before, after)
+
+
 def brute(model, codec, places, variants, number):
     """One variant, one strand after the other, base after base."""
     genome, found = getattr(places, "reference", places), []
