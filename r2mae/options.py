@@ -2,6 +2,7 @@
 
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
+from pathlib import Path
 
 from r2mae.errors import InputError
 
@@ -74,3 +75,13 @@ def parse_pairs(name: str, texts: Sequence[str]) -> dict[str, str]:
             raise InputError(f"--{name} must be LEFT=RIGHT, got {text!r}.")
         pairs[left] = right
     return pairs
+
+
+def run_path(name: str) -> Path:
+    """runs/<name>.
+
+    Raises: InputError for names that would leave runs/.
+    """
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise InputError(f"--name must be a plain folder name, got {name!r}.")
+    return Path("runs") / name

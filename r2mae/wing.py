@@ -6,6 +6,7 @@ what a recipe may say, how data is read, the models, and what only it can measur
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
@@ -60,6 +61,21 @@ class LoadedRun:
         """Classes that a fine-tuned run tells apart; None for a pretraining run."""
         classes = self.manifest.get("classes")
         return None if classes is None else len(classes)
+
+    def embed(self, objects: Any, *, batch_size: int = 256) -> Features:
+        """(N, D) features of samples in memory, nothing hidden; read as the run reads its files.
+
+        objects: images (PIL, or uint8 arrays (H, W), (H, W, C) or (N, H, W, C)), a list of texts, a list of DNA
+            sequences, or an AnnData of cells, whichever the run was trained on.
+
+        Raises: InputError for objects of another kind, or that the run cannot read.
+        """
+        from r2mae.evaluation.features import extract
+
+        source = self.wing.open_objects(self.recipe, objects)
+        if note := getattr(source, "note", ""):
+            warnings.warn(f"left out: {note}", stacklevel=2)
+        return extract(self.model, source, batch_size=batch_size)
 
 
 def _no_arguments(parser: ArgumentParser) -> None:
@@ -167,6 +183,16 @@ class Wing(ABC):
         """
         raise InputError(
             f"DATA must be train or test for runs on {self.name}, got {paths[0]!r}."
+        )
+
+    def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:  # noqa: ARG002
+        """Samples of objects in memory, for `LoadedRun.embed`; without labels or augmentation.
+
+        Raises: InputError for objects that are not of this modality.
+        """
+        raise InputError(
+            f"objects must not be given to a run on {self.name}, which reads files only, "
+            f"got {type(objects).__name__}. Run: r2mae embed RUN FILE."
         )
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:

@@ -15,8 +15,8 @@ from r2mae.cli.finetuning_table import (
     single_run,
     summarize_runs,
 )
-from r2mae.cli.training import run_path, tell, train_run
-from r2mae.options import positive
+from r2mae.cli.training import tell, train_run
+from r2mae.options import positive, run_path
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.launch import read_launch

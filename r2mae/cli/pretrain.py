@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.cli.arguments import add_recipe, add_training
-from r2mae.cli.training import run_path, train_run
+from r2mae.cli.training import train_run
+from r2mae.options import run_path
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.launch import read_launch
 

@@ -40,6 +40,13 @@ def open_paths(
     return open_cell_paths(_data(recipe), paths, _view(recipe), least_overlap)
 
 
+def open_objects(recipe: AnyRecipe, cells: Any) -> SampleSource:
+    """All cells of an AnnData, with the recipe's genes."""
+    from r2mae.modalities.cell.data.in_memory import open_anndata
+
+    return open_anndata(_data(recipe), cells, _view(recipe))
+
+
 def build_masked(recipe: AnyRecipe) -> nn.Module:
     """The masked model of a pretraining recipe."""
     from r2mae.modalities.cell.models.mlp import MaskedCellMLP

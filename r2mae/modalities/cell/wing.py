@@ -73,6 +73,12 @@ class CellWing(Wing):
 
         return assembly.open_paths(recipe, paths, arguments.min_overlap)
 
+    def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
+        """An AnnData whose genes are matched by name; a warning lists those that are missing."""
+        from r2mae.modalities.cell import assembly
+
+        return assembly.open_objects(recipe, objects)
+
     def add_path_arguments(self, parser: ArgumentParser) -> None:
         """`--min-overlap`."""
         text = "share of the run's genes that the file must have; default 0.5"

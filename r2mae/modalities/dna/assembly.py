@@ -59,6 +59,26 @@ def open_paths(
     return _seen(recipe, open_given_sequences(data, paths))
 
 
+def open_objects(recipe: AnyRecipe, sequences: Any) -> SampleSource:
+    """Sequences in memory; a fine-tuned run reads both strands where its recipe says so.
+
+    Raises: InputError for a run on an alignment, which needs the columns of other species.
+    """
+    from r2mae.modalities.dna.sequences.labelled import open_sequence_objects
+
+    data = recipe.data
+    if getattr(data, "alignment", None) is not None:
+        raise InputError(
+            "objects must not be given to a run on an alignment, which reads other species too. "
+            "Run: r2mae embed RUN FILE."
+        )
+    both_strands = recipe.task != "pretrain" and data.both_strands
+    return _seen(
+        recipe,
+        open_sequence_objects(sequences, data.length, both_strands=both_strands),
+    )
+
+
 def codec_of(recipe: AnyRecipe) -> Codec | None:
     """How a recipe's model reads bases as tokens; None for convolutions."""
     section: DnaEncoder = recipe.model

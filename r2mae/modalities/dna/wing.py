@@ -86,6 +86,12 @@ class DnaWing(Wing):
 
         return assembly.open_paths(recipe, paths, arguments.column)
 
+    def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
+        """A list of sequences of IUPAC letters."""
+        from r2mae.modalities.dna import assembly
+
+        return assembly.open_objects(recipe, objects)
+
     def add_path_arguments(self, parser: ArgumentParser) -> None:
         """`--column`."""
         parser.add_argument(

@@ -22,6 +22,7 @@ from r2mae.modalities.language.splits import (
     open_given_sentences,
     open_rows,
     open_sentences,
+    open_text_objects,
 )
 from r2mae.modalities.language.tokenizer import (
     data_with_tokenizer,
@@ -51,6 +52,11 @@ def open_paths(recipe: AnyRecipe, paths: list[str], column: str | None) -> Sampl
     if column is not None:
         data = data.model_copy(update={"column": column, "columns": (column,)})
     return open_given_sentences(data, paths[0])
+
+
+def open_objects(recipe: AnyRecipe, texts: Any) -> SampleSource:
+    """Texts in memory, each a sample."""
+    return open_text_objects(data_with_tokenizer(recipe), texts)
 
 
 def model_config(recipe: AnyRecipe, tokenizer: Any) -> Any:

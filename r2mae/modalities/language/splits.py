@@ -1,6 +1,7 @@
 """Where a recipe's texts are: a store, or files that become one in the cache; its tokenizer; labelled sentences."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,32 @@ def open_given_sentences(section: Any, path: str) -> SampleSource:
             f"{file}: line {empty} must be text, got nothing. Take it out, as rows are named by lines."
         )
     return _made(section, [lines], str(file), "", None, {}, None)
+
+
+def open_text_objects(section: Any, texts: Any) -> SampleSource:
+    """Texts in memory; pairs where the section has two columns.
+
+    Raises: InputError for what is no list of texts.
+    """
+    columns = getattr(section, "columns", None) or (section.column,)
+    kind = "texts" if len(columns) == 1 else "pairs of texts"
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        got = type(texts).__name__
+        raise InputError(f"objects must be a list of {kind}, got {got}.")
+    rows = [(text,) if len(columns) == 1 else text for text in texts]
+    for number, row in enumerate(rows):
+        if not isinstance(row, tuple | list) or len(row) != len(columns):
+            raise InputError(
+                f"objects must be a list of {kind}, got {row!r:.40} at {number}."
+            )
+    if not rows:
+        raise InputError(f"objects must be a list of {kind}, got an empty one.")
+    parts = [list(part) for part in zip(*rows, strict=True)]
+    checked = [
+        _words(part, column, "objects")
+        for part, column in zip(parts, columns, strict=True)
+    ]
+    return _made(section, checked, "objects", "", None, {}, None)
 
 
 def _sentences(

@@ -93,6 +93,12 @@ class LanguageWing(Wing):
 
         return assembly.open_paths(recipe, paths, arguments.column)
 
+    def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
+        """A list of texts, or of pairs of texts for a run that was fine-tuned on pairs."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.open_objects(recipe, objects)
+
     def add_path_arguments(self, parser: ArgumentParser) -> None:
         """`--column`."""
         parser.add_argument(

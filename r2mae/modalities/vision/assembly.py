@@ -119,3 +119,10 @@ def open_paths(recipe: AnyRecipe, paths: list[str]) -> SampleSource:
     from r2mae.modalities.vision.images import open_image_paths
 
     return open_image_paths(recipe.data, paths)
+
+
+def open_objects(recipe: AnyRecipe, images: Any) -> SampleSource:
+    """Images in memory."""
+    from r2mae.modalities.vision.images import open_image_objects
+
+    return open_image_objects(recipe.data, images)

@@ -18,6 +18,7 @@ from r2mae.data.retry import retried
 from r2mae.data.source import Batch
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
+from r2mae.modalities.vision.image_objects import ImageObjects, to_pixels
 from r2mae.modalities.vision.image_records import (
     ImageRecords,
     open_record_paths,
@@ -50,6 +51,13 @@ def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
     return Images(
         open_record_paths(load_card(section.card), paths, section.label_column), section
     )
+
+
+def open_image_objects(section: VisionData, images: Any) -> "Images":
+    """Images in memory, seen as the recipe sees its own."""
+    # Nothing is cached: the images are in memory already.
+    section = section.model_copy(update={"on_bad_sample": "stop", "cache_mib": 0})
+    return Images(ImageObjects(images, section.channels), section)
 
 
 class Images:
@@ -177,17 +185,11 @@ def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(raw))
-            if image.mode.startswith("I;16") or image.mode == "I":
-                image = Image.fromarray(
-                    (np.asarray(image).clip(0, 65535) / 257).astype(np.uint8)
-                )
-            pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+            return to_pixels(Image.open(io.BytesIO(raw)), channels)
     except Exception as error:
         raise InputError(
             f"{name} must be a complete, readable image, got {type(error).__name__}: {error}."
         ) from None
-    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _central_box(image: npt.NDArray[np.uint8]) -> Box:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
 from r2mae.modalities.vision import reconstruct
@@ -74,6 +74,12 @@ class VisionWing(Wing):
         from r2mae.modalities.vision import assembly
 
         return assembly.open_paths(recipe, paths)
+
+    def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
+        """One image or several, as PIL images or uint8 arrays (H, W), (H, W, C) or (N, H, W, C)."""
+        from r2mae.modalities.vision import assembly
+
+        return assembly.open_objects(recipe, objects)
 
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
         """A masked autoencoder around a plain ViT, or a masked backbone."""

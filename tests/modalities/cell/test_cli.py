@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import r2mae as r2mae_package
 from r2mae.cli.main import main
+from r2mae.errors import InputError
 from tests.conftest import ROOT, make_cells, r2mae
 
 RECIPE = ROOT / "recipes" / "cell" / "pbmc3k_mlp.yaml"
@@ -276,3 +278,25 @@ def test_a_column_pattern_and_dense_decoys_train(here, capsys):
             name,
             *settings(mask, "schedule={steps: 4}"),
         )
+
+
+def test_an_anndata_in_memory_is_embedded_as_its_file_is(here, capsys):
+    run, cells = r2mae_package.load("runs/run"), make_cells(50, 40, seed=1)
+    cells.write_h5ad("memory.h5ad")
+    said(capsys, "embed", "runs/run", "memory.h5ad", "-o", "memory.npy")
+    assert np.array_equal(run.embed(cells), np.load("memory.npy"))
+    shuffled = cells[:, ::-1].copy()
+    shuffled.obs["odd"] = [{"no": "HDF5"}] * 50  # columns that cannot be written
+    assert np.allclose(run.embed(shuffled), run.embed(cells), atol=1e-6)
+    with pytest.warns(
+        UserWarning, match="2 of the run's 40 genes are missing .*gene_38"
+    ):
+        run.embed(cells[:, :38].copy())
+    with pytest.raises(InputError, match="must have at least 50% of the 40 genes"):
+        run.embed(cells[:, :10].copy())
+    with pytest.raises(InputError, match="must be an AnnData of cells, got ndarray"):
+        run.embed(cells.X.toarray())
+    empty = cells.copy()
+    empty.X[3] = 0
+    with pytest.raises(InputError, match="got 1 empty cells. Filter them first"):
+        run.embed(empty)

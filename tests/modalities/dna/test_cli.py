@@ -11,6 +11,7 @@ import pytest
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from r2mae.cli.main import main
+from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.files import open_dna
 from r2mae.modalities.dna.tokens import nucleotide_tokenizer
 from r2mae.recipe.run import load_run
@@ -685,3 +686,17 @@ def test_export_to_transformers(here, capsys):
     place = encoded["input_ids"][0].tolist().index(tokenizer.mask_token_id)
     named = model(**encoded).logits[0, place].argmax()
     assert tokenizer.convert_ids_to_tokens(int(named)) == "T"
+
+
+def test_sequences_in_memory_are_embedded_as_windows_are(here, capsys):
+    run, text = load_run("runs/run"), Path("genome.fa").read_text().split()[1]
+    said(capsys, "embed", "runs/run", "genome.fa", "-o", "memory.npy")
+    windows = [text[start : start + 64] for start in range(0, 4000 - 63, 64)]
+    assert np.allclose(run.embed(windows), np.load("memory.npy"), atol=1e-6)
+    short = run.embed([windows[0], windows[0][:40].lower()])
+    assert np.allclose(short[0], run.embed(windows[:1])[0], atol=1e-5)
+    with pytest.warns(UserWarning, match="both ends of 1 sequences longer than 64"):
+        run.embed([text[:100]])
+    for objects, got in (("ACGT", "str"), (["ACGT", "ACXT"], "'X'"), ([], "empty")):
+        with pytest.raises(InputError, match=f"must .*got .*{got}"):
+            run.embed(objects)

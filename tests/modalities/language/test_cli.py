@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from r2mae.cli.main import main
+from r2mae.errors import InputError
 from r2mae.recipe.run import load_run
 from tests.conftest import ROOT, make_texts, r2mae
 from tests.modalities.cell.test_cli import refused, said
@@ -673,3 +674,13 @@ def test_released_files_name_what_is_forgotten_and_hold_all_weights(
     line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *start)
     assert "must hold a whole encoder" in line
     assert "layer.1." in line
+
+
+def test_texts_in_memory_are_embedded_as_their_file_is(here, capsys):
+    texts, run = make_texts(12), load_run("runs/run")
+    (here / "lines.txt").write_text("\n".join(texts))
+    said(capsys, "embed", "runs/run", "lines.txt", "-o", "lines.npy")
+    assert np.array_equal(run.embed(texts), np.load("lines.npy"))
+    for objects, got in (("a text", "str"), (["a", 3], "3"), ([], "empty")):
+        with pytest.raises(InputError, match=f"must be .*got .*{got}"):
+            run.embed(objects)

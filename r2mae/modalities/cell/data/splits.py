@@ -65,15 +65,20 @@ def open_cell_paths(
     cells = Cells(
         store, vocabulary(section), view, least_overlap=least_overlap, labels=labels
     )
-    left_out = sum(file["cells"] - file["kept"] for file in store.meta["files"])
+    refuse_empty_cells(cells, paths[0])
+    return cells
+
+
+def refuse_empty_cells(cells: Cells, where: str) -> None:
+    """Raise InputError where a cell has no count of any gene of the run."""
+    left_out = sum(file["cells"] - file["kept"] for file in cells.store.meta["files"])
     empty = np.flatnonzero(cells.known_genes() == 0)
     if left_out or len(empty):
-        name = cells.name(int(empty[0])) if len(empty) else f"{paths[0]}"
+        name = cells.name(int(empty[0])) if len(empty) else where
         raise InputError(
             f"{name} must have counts of the run's genes in every cell, got {left_out + len(empty)} empty cells. "
             "Filter them first: scanpy.pp.filter_cells(adata, min_counts=1)."
         )
-    return cells
 
 
 def vocabulary(section: CellData) -> list[str]:

@@ -5,6 +5,7 @@ B sequences, N bases of the longest.
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,6 +164,40 @@ def open_given_sequences(section: Any, paths: list[str]) -> SampleSource:
     return _read(section, file, None)
 
 
+def open_sequence_objects(
+    sequences: Any, length: int, *, both_strands: bool
+) -> SampleSource:
+    """Sequences in memory, without labels. length: bases; longer ones are cut at both ends alike.
+
+    Raises: InputError for what is no list of sequences.
+    """
+    if isinstance(sequences, str | bytes) or not isinstance(sequences, Iterable):
+        got = type(sequences).__name__
+        raise InputError(f"objects must be a list of sequences, got {got}.")
+    codes = [
+        row.translate(_BARE) for row in row_codes("objects", "the list", sequences)
+    ]
+    if not codes:
+        raise InputError("objects must be a list of sequences, got an empty one.")
+    long = sum(len(row) > length for row in codes)
+    return Sequences(
+        np.frombuffer(b"".join(codes), dtype=np.uint8),
+        np.cumsum([0, *map(len, codes)]),
+        length,
+        fingerprint="in memory",
+        where="objects",
+        both_strands=both_strands,
+        note=_cut_note(long, length),
+    )
+
+
+def _cut_note(num_cut: int, length: int) -> str:
+    """What of the sequences is not read."""
+    if not num_cut:
+        return ""
+    return f"both ends of {num_cut:,} sequences longer than {length:,} bases"
+
+
 def _find(place: Path, names: tuple[str, ...]) -> Path:
     found = [path for name in names for path in sorted(place.glob(name)) if _kind(path)]
     if not found:
@@ -219,9 +254,7 @@ def _read(
         left_out=len(texts) - len(kept),
         both_strands=section.both_strands,
         names=None if names is None else [names[row] for row in kept],
-        note=f"both ends of {long:,} sequences longer than {most:,} bases"
-        if long
-        else "",
+        note=_cut_note(long, most),
     )
 
 

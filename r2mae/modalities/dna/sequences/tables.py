@@ -16,7 +16,7 @@ def is_table(path: Path) -> bool:
     return kind_of(path) is not None
 
 
-def row_codes(path: Path, column: str, texts: Iterable[Any]) -> Iterator[bytes]:
+def row_codes(path: Path | str, column: str, texts: Iterable[Any]) -> Iterator[bytes]:
     """Codes of each text of a column, with soft masks.
 
     Raises: InputError for letters that are none, with row and base, and for what is no text.

@@ -1,0 +1,74 @@
+"""An AnnData in memory as cells of a run: written to a temporary store, which goes with the source."""
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from r2mae.data.source import SampleSource
+from r2mae.errors import InputError, did_you_mean
+from r2mae.modalities.cell.data.build import BuildOptions, build_store
+from r2mae.modalities.cell.data.cells import Cells, CellView
+from r2mae.modalities.cell.data.splits import refuse_empty_cells, vocabulary
+from r2mae.modalities.cell.schema import CellData, GenesSection
+
+_MIN_OVERLAP = 0.5  # as `r2mae embed` without --min-overlap
+_NUM_NAMED = 5
+
+
+def open_anndata(section: CellData, cells: Any, view: CellView) -> SampleSource:
+    """All cells of an AnnData, its genes matched by name; missing ones count as not measured, and are warned of.
+
+    Raises: InputError for other objects, for fewer than half of the genes, and for cells without any of them.
+    """
+    import anndata
+
+    if not isinstance(cells, anndata.AnnData):
+        got = type(cells).__name__
+        raise InputError(f"objects must be an AnnData of cells, got {got}.")
+    folder = tempfile.TemporaryDirectory(prefix="r2mae_cells_")
+    file = Path(folder.name) / "AnnData.h5ad"
+    _minimal(cells, section).write_h5ad(file)
+    options = BuildOptions("X", section.values, GenesSection(min_cells=0))
+    store = build_store(Path(folder.name) / "store", [file], options)
+    genes = vocabulary(section)
+    source = Cells(store, genes, view, least_overlap=_MIN_OVERLAP)
+    refuse_empty_cells(source, "AnnData")
+    source.folder = folder  # type: ignore[attr-defined] # deleted with the source
+    missing = sorted(set(genes) - set(store.gene_names))
+    if missing:
+        first = ", ".join(missing[:_NUM_NAMED])
+        warnings.warn(
+            f"{len(missing)} of the run's {len(genes)} genes are missing and count as "
+            f"not measured, the first {first}.",
+            stacklevel=4,
+        )
+    return source
+
+
+def _minimal(cells: Any, section: CellData) -> Any:
+    """The matrix that the run reads, with names of cells and genes and nothing else."""
+    import anndata
+    import pandas as pd
+
+    matrices = {"X": cells.X}
+    matrices |= {f"layers[{name}]": cells.layers[name] for name in cells.layers}
+    if cells.raw is not None:
+        matrices["raw"] = cells.raw.X
+    if matrices.get(section.matrix) is None:
+        remedy = did_you_mean(section.matrix, matrices)
+        raise InputError(
+            f"the AnnData must have the matrix {section.matrix!r}, got none. {remedy}"
+        )
+    var, by = (cells.raw if section.matrix == "raw" else cells).var, section.genes.by
+    if by != "index" and by not in var.columns:
+        remedy = did_you_mean(by, ["index", *map(str, var.columns)])
+        raise InputError(
+            f"the AnnData must have {by!r} in var to name its genes, got none. {remedy}"
+        )
+    names = (var.index if by == "index" else var[by]).astype(str)
+    return anndata.AnnData(
+        matrices[section.matrix],
+        obs=pd.DataFrame(index=cells.obs_names.astype(str)),
+        var=pd.DataFrame(index=pd.Index(names)),
+    )
