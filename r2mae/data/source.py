@@ -1,6 +1,6 @@
 """The interface of every modality's data; held-out parts; batches for DataLoaders."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -246,3 +246,7 @@ class StreamDataset(torch.utils.data.Dataset[Batch]):
 def as_is(batch: Batch) -> Batch:
     """The collate function: samples are already batched."""
     return batch
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    _source: type[SampleSource] = Part

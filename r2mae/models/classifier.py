@@ -1,6 +1,6 @@
 """Fine-tuning: an encoder of any modality under a classification head."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -107,3 +107,7 @@ def build_head(
     nn.init.trunc_normal_(last.weight, std=0.01)
     nn.init.zeros_(last.bias)
     return nn.Sequential(*layers, last)
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    _encoder: type[Encoder] = Classifier

@@ -3,7 +3,7 @@
 Shapes: B rows, N tokens of a row, T tokens in all, M queries, D width.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -153,3 +153,9 @@ class LanguageEncoder(nn.Module):
         All blocks and lengths share them.
         """
         self.compiled = True
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import Encoder
+
+    _encoder: type[Encoder] = LanguageEncoder

@@ -6,7 +6,7 @@ Shapes: B rows, N tokens of a row, T tokens in all, M hidden positions, D width,
 V tokens of the vocabulary.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -205,3 +205,9 @@ def _query_counts(batch: dict[str, Any], mask: Mask) -> Any:
     """(S,) hidden tokens of each segment, on the host."""
     slots = mask.is_masked.flatten().nonzero()[:, 0].cpu().numpy()
     return count_in_segments(slots, batch["segment_starts"])
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import MaskedModel
+
+    _masked_model: type[MaskedModel] = MaskedLanguageModel

@@ -61,10 +61,15 @@ class MaskedModel(Encoder, Protocol):
     prediction.
     """
 
-    # Layout of the N positions: (rows, columns), or (length,) where N varies by batch.
-    grid: tuple[int, ...]
-    # Whether forward reads the mask's indices (`visible`, `masked`) or only `is_masked`.
-    gathers: bool
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Layout of the N positions: (rows, columns), or (length,) where N varies by batch."""
+        ...
+
+    @property
+    def gathers(self) -> bool:
+        """Whether forward reads the mask's indices (`visible`, `masked`) or only `is_masked`."""
+        ...
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
         """(B, N) positions that may be hidden: bool, or a `Role` each.

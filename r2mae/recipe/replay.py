@@ -38,11 +38,13 @@ def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
     trainer = build_trainer(recipe, plan, [replay], [], has_batch_norm(engine.model))
     trainer.fit(engine, ckpt_path=None if last is None else str(last))
     positions = replay.finding["positions"] if replay.finding else []
+    report = engine.report
+    assert report is not None
     return {
         "step": row["step"],
         "from": "the start" if last is None else last.name,
-        "loss": word(float(engine.report.loss)),
-        "grad_norm": word(float(engine.report.grad_norm)),
+        "loss": word(float(report.loss)),
+        "grad_norm": word(float(report.grad_norm)),
         "recorded": row,
         "finding": replay.finding,
         "weights": replay.weights,

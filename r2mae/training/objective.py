@@ -1,7 +1,7 @@
 """What a step asks of a model: masked prediction, classes or numbers. The engine knows only `Objective`."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
@@ -18,7 +18,10 @@ from r2mae.models.protocol import CorruptsInput
 class Objective(Protocol):
     """A loss over a batch, in two parts: what is drawn on the host, and what runs on the device."""
 
-    seed: int
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+        ...
 
     def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
         """The batch with all that the loss needs, a function of (seed, step, positions); runs on the host.
@@ -35,7 +38,10 @@ class Objective(Protocol):
 class LabelObjective(Objective, Protocol):
     """An objective of labelled samples; `measures` names what is measured on those held out, "loss" first."""
 
-    measures: tuple[str, ...]
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of what `judge` sums up, "loss" first."""
+        ...
 
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """(measures,) each summed over the samples."""
@@ -177,3 +183,9 @@ class Regression:
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Squared errors: 1 on average for always answering with the mean."""
         return F.mse_loss(outputs[:, 0], targets, reduction="sum")[None]
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    _objective: type[Objective] = MaskedPrediction
+    _objective_2: type[LabelObjective] = Classification
+    _objective_3: type[LabelObjective] = Regression

@@ -183,10 +183,10 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
     section = recipe.model
     asked = None if section.loss.is_plain else Conservation(**section.loss.model_dump())
     shared = {
-        "replacement": recipe.mask.replacement,
+        "replacement": recipe.mask.replacement,  # type: ignore[attr-defined]
         "conservation": asked,
         "num_others": _num_others(recipe),
-    }  # type: ignore[attr-defined]
+    }
     codec = codec_of(recipe)
     if codec is None:
         model: nn.Module = MaskedDnaConv(

@@ -6,7 +6,7 @@ B windows, N bases, L tokens of a row: a border token, N / k tokens of k bases, 
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -210,3 +210,7 @@ class DnaTokens:
     def class_names(self) -> dict[int, str]:
         """What people call the class numbers."""
         return self.source.class_names
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    _source: type[SampleSource] = DnaTokens

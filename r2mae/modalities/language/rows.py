@@ -3,7 +3,7 @@
 B rows, N tokens of the longest, S segments: runs of tokens that see each other.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -222,3 +222,10 @@ def _cut_pair(first: list[int], second: list[int], room: int) -> list[list[int]]
     if len(first) <= half:
         return [first, second[: room - len(first)]]
     return [first[: room - half], second[:half]]
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.data.source import SampleSource
+
+    _source: type[SampleSource] = PackedRows
+    _source_2: type[SampleSource] = Sentences

@@ -1,7 +1,7 @@
 """Images in memory: PIL images and uint8 arrays, as records that `Images` reads like files."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ class ImageObjects:
     channels: 1 or 3, to which the images are converted as files are.
     """
 
-    labels = None
+    labels: npt.NDArray[np.int64] | None = None
     labels_absent = "images in memory. Name files instead."
     fingerprint = "in memory"
 
@@ -92,3 +92,9 @@ def to_pixels(image: Any, channels: int) -> Pixels:
         image = Image.fromarray(scaled.astype(np.uint8))
     pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.modalities.vision.image_records import ImageRecords
+
+    _records: type[ImageRecords] = ImageObjects

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -331,3 +331,9 @@ def _encode(labels: Any) -> tuple[Labels, dict[int, str]]:
         )
     numbers = numbers.astype(np.int64)
     return numbers[inverse], dict(zip(numbers.tolist(), map(str, names), strict=True))
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    _records: type[ImageRecords] = _FileRecords
+    _records_2: type[ImageRecords] = _TableRecords
+    _records_3: type[ImageRecords] = _DigitRecords

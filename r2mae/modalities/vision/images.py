@@ -6,7 +6,7 @@ Augmentation is a function of (seed, position). The model standardises pixels.
 import io
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -245,3 +245,9 @@ def _view(
             picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
         ).reshape(size, size, -1)
     return np.ascontiguousarray(view[:, ::-1]) if flip else view
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.data.source import SampleSource
+
+    _source: type[SampleSource] = Images

@@ -4,7 +4,7 @@ B cells, M genes of the model, L genes of the longest list.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -190,3 +190,9 @@ class Cells:
                 start, positions.numpy(), lengths, wanted, measured, columns, roles
             )
         return columns, values, roles
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.data.source import SampleSource
+
+    _source: type[SampleSource] = Cells

@@ -5,7 +5,7 @@ The mask is an input of its own, so a hidden gene differs from one with a count 
 Shapes: B cells, G genes, H hidden width, D features.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -162,3 +162,10 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
         genes = torch.ones(shape, dtype=torch.int64)
         mask = Mask(is_masked, genes[:, hidden:], genes[:, :hidden])
         return {"values": torch.ones(shape)}, mask
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import Encoder, MaskedModel
+
+    _encoder: type[Encoder] = CellMLP
+    _masked_model: type[MaskedModel] = MaskedCellMLP

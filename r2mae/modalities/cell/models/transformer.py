@@ -6,7 +6,7 @@ Shapes: B cells, G genes, L positions of the longest list, V visible and M hidde
 positions, D width.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -264,3 +264,10 @@ class MaskedCellTransformer(CellTransformer):
     def _num_hidden(self, num_visible: int) -> int:
         """Hidden genes of a typical cell, expressed or not, with num_visible left."""
         return round(max(0, self.grid[0] - num_visible) / self.expressed_share)
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import Encoder, MaskedModel
+
+    _encoder: type[Encoder] = CellTransformer
+    _masked_model: type[MaskedModel] = MaskedCellTransformer

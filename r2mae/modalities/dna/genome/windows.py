@@ -6,7 +6,7 @@ B windows, N bases of each, S species of an alignment with the reference.
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -272,3 +272,9 @@ def _check_same(
                 f"{alignment.called}: {contig.name} must have {contig.length:,} bases, as {genome.called} says, "
                 f"got {found.length:,}. Use the genome that the alignment is of."
             )
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.data.source import SampleSource
+
+    _source: type[SampleSource] = Windows

@@ -4,7 +4,7 @@ Shapes: B windows, N positions, S species, M hidden positions, D width.
 Features are (B, N, D), channels last.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
@@ -235,3 +235,10 @@ def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Los
         return LossSum(losses.sum(), losses.new_full((), float(len(losses))))
     weights = weights.to(losses.dtype)
     return LossSum((losses * weights).sum(), weights.sum())
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import Encoder, MaskedModel
+
+    _encoder: type[Encoder] = DnaConv
+    _masked_model: type[MaskedModel] = MaskedDnaConv

@@ -4,7 +4,7 @@ Shapes: B windows, N bases, L tokens of a row with [CLS] and [SEP], S species,
 T tokens in all, M hidden positions, D width.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
@@ -133,3 +133,10 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         logits = self.logits(batch, mask)
         loss = weighted_loss(logits, *self.named_targets(batch, mask))
         return MaskedOutput(loss, logits.argmax(dim=1))
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import Encoder, MaskedModel
+
+    _encoder: type[Encoder] = DnaTransformer
+    _masked_model: type[MaskedModel] = MaskedDnaTransformer

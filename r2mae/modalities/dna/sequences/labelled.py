@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -346,3 +346,7 @@ class _Records:
 
     def __getitem__(self, name: str) -> list[Any]:
         return self.columns[name]
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    _source: type[SampleSource] = Sequences

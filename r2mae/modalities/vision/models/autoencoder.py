@@ -4,7 +4,7 @@ Shapes: B images, C channels, S x S pixels, N patches, P values of a patch, V vi
 M hidden patches, R prefix tokens (class and registers), D encoder width.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as in torch's documentation
@@ -251,3 +251,9 @@ def hidden_width(block: Any) -> int:
 def num_heads(block: Any) -> int:
     """Attention heads of a timm block."""
     return int(block.attn.num_heads)
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import MaskedModel
+
+    _masked_model: type[MaskedModel] = MaskedAutoencoder

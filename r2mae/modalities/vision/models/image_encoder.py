@@ -1,6 +1,6 @@
 """A timm model that takes uint8 images: the base of masked models and classifiers."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from timm.models import group_parameters
@@ -104,3 +104,9 @@ class ImageEncoder(nn.Module):
             self.encoder, self.encoder.group_matcher(coarse=False), reverse=True
         )
         return {f"encoder.{name}": int(depth) for name, depth in depths.items()}
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import Encoder
+
+    _encoder: type[Encoder] = ImageEncoder

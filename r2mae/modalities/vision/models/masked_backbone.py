@@ -5,7 +5,7 @@ M of them hidden, D features; h x w cells of stride x stride pixels.
 """
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -178,3 +178,9 @@ def _check_patch(name: str, image_size: int, size: int, stride: int) -> None:
             f"data.image_size must hold at least 2 x 2 patches of {size} pixels, "
             f"got {image_size}. {remedy}"
         )
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
+    from r2mae.models.protocol import MaskedModel
+
+    _masked_model: type[MaskedModel] = MaskedBackbone
