@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +60,3 @@ class MaskedModule(MeasuredCost, EncoderModule):
             masked=positions[:, :hidden],
         )
         return self.example(num_samples), mask
-
-
-if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.models.protocol import MaskedModel
-
-    _masked_model: type[MaskedModel] = MaskedModule

@@ -62,9 +62,9 @@ def is_data_here(recipe: AnyRecipe) -> bool:
 
 
 def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
-    """(samples that train, what is known of the data); a hub data set is counted by its card, not fetched.
+    """(samples that train, a description of the data); a hub data set is counted by its card, not fetched.
 
-    Raises: InputError when a root is given and the data is not there, or nothing tells how many there are.
+    Raises: InputError when the data is missing at a given root, or its card does not count it.
     """
     wing = find_wing(recipe.modality)
     if not wing.is_data_here(recipe):

@@ -1,4 +1,4 @@
-"""What follows from a recipe and the size of its data, in numbers."""
+"""Steps, warm-up and intervals that follow from a recipe and the size of its data."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from r2mae.schema.recipe import AnyRecipe
 
 @dataclass(frozen=True)
 class Plan:
-    """What follows from a recipe and its data; printed by `check`, never accepted in a recipe."""
+    """Numbers that follow from a recipe and its data; `check` prints them, a recipe cannot set them."""
 
     train_samples: int
     tokens_per_sample: int | None

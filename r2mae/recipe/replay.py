@@ -1,4 +1,4 @@
-"""A run folder and a step -> that step once more, in one process."""
+"""Repeats a recorded step of a run in one process."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from r2mae.recipe.trainer import build_trainer, has_batch_norm
 from r2mae.recipe.training import build_engine
 from r2mae.schema.document import load_document
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.training.recorder import read_rows, word
+from r2mae.training.recorder import json_number, read_rows
 from r2mae.training.run_folder import RunFolder, saved_step
 
 
 def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
-    """Repeat a recorded step from the nearest checkpoint before it, and say where it went wrong. Writes nothing.
+    """Repeat a recorded step from the nearest checkpoint before it, to find where it became non-finite. Writes nothing.
 
     Gives {"step", "from", "loss", "grad_norm", "recorded", "finding", "weights", "gradients", "samples"}; see
     `training/replay.py`. All devices' micro-batches run one after the other, uncompiled.
@@ -43,8 +43,8 @@ def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
     return {
         "step": row["step"],
         "from": "the start" if last is None else last.name,
-        "loss": word(float(report.loss)),
-        "grad_norm": word(float(report.grad_norm)),
+        "loss": json_number(float(report.loss)),
+        "grad_norm": json_number(float(report.grad_norm)),
         "recorded": row,
         "finding": replay.finding,
         "weights": replay.weights,
@@ -60,15 +60,15 @@ def _choose(folder: RunFolder, step: int | None) -> dict[str, Any]:
             f"{folder.path} must hold a step that was not finite, got none in {folder.nonfinite.name}."
         )
     if step is not None and step not in rows:
-        known = ", ".join(map(str, list(rows)[-20:]))
+        steps = ", ".join(map(str, list(rows)[-20:]))
         raise InputError(
-            f"--step must be one of {folder.nonfinite}, got {step}. Known: {known}."
+            f"--step must be one of {folder.nonfinite}, got {step}. Known: {steps}."
         )
     return rows[max(rows) if step is None else step]
 
 
 def _alone(recipe: AnyRecipe) -> AnyRecipe:
-    """The recipe in one process, its micro-batches as they were."""
+    """The recipe in one process, with the same micro-batches."""
     alone = {"nodes": 1, "devices": 1, "workers": 0, "compile": False}
     batch = recipe.batch.model_copy(
         update={"per_device_samples": recipe.per_device_samples}

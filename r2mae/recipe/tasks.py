@@ -1,4 +1,4 @@
-"""What each task brings to the engine: its model, its samples, its objective, what is measured."""
+"""What each task gives to the engine: model, samples, objective and measurements."""
 
 import math
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from r2mae.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Parts:
-    """What a task brings to a training.
+    """What a task gives to a training.
 
-    facts: what a checkpoint says of itself beside recipe and data.
+    facts: what a checkpoint records beside recipe and data.
     """
 
     model: nn.Module
@@ -77,7 +77,7 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
 
 
 def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Parts:  # noqa: ARG001 - as for every task
-    """A classifier of the training split's labels, all of them or a few a class; or a regression on its numbers."""
+    """A classifier of the training split's labels, all of them or a few a class; or a regression."""
     from r2mae.training.judge import Judge
     from r2mae.training.objective import Classification
 
@@ -144,7 +144,7 @@ def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
 
 
 def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
-    """Find what would stop a table of runs half-way, before the first one starts.
+    """Check what would stop a table of runs half-way, before the first run starts.
 
     Raises: InputError for missing labels or numbers, few-label counts above what there is, test classes that training
     does not have.
@@ -171,15 +171,15 @@ def open_labelled(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
 def find_classes(
     recipe: FinetuneRecipe[Any, Any], split: SampleSource
 ) -> npt.NDArray[np.int64]:
-    """The labels of a training split: class k of the head is the k-th. By number, or by name where words name classes.
+    """The labels of a training split, by number or by name; class k of the head is the k-th.
 
-    Raises: InputError without labels, or when the recipe's num_classes says otherwise.
+    Raises: InputError without labels, or when the recipe's num_classes differs.
     """
     classes = np.unique(require_labels(with_labels(split)))
-    wanted = recipe.tune.num_classes
-    if wanted is not None and wanted != len(classes):
+    expected = recipe.tune.num_classes
+    if expected is not None and expected != len(classes):
         raise InputError(
-            f"tune.num_classes must be {len(classes)}, the classes of the training data, got {wanted}. Leave it out."
+            f"tune.num_classes must be {len(classes)}, the classes of the training data, got {expected}. Leave it out."
         )
     if np.array_equal(classes, np.arange(len(classes))):
         return classes
@@ -191,7 +191,7 @@ def find_classes(
 
 
 def _natural(name: str) -> tuple[bool, int, str]:
-    """Numbers by value, then words by alphabet."""
+    """Sort key: numbers by value, then names by alphabet."""
     return (False, int(name), "") if name.isdecimal() else (True, 0, name)
 
 
@@ -212,27 +212,27 @@ def choose_labelled(
 
 
 def class_weights(
-    asked: str | dict[str, float] | None,
+    setting: str | dict[str, float] | None,
     names: list[str],
     targets: npt.NDArray[np.int64],
 ) -> Tensor | None:
-    """(C,) weights of classes: N / (C x training samples of the class), or as asked by name, or None.
+    """(C,) weights of classes: N / (C x training samples of the class), or as set by name, or None.
 
     Raises: InputError for names that are no classes.
     """
-    if asked is None:
+    if setting is None:
         return None
-    if isinstance(asked, str):
+    if isinstance(setting, str):
         counts = np.bincount(targets, minlength=len(names))
         return torch.from_numpy(
             len(targets) / (len(names) * np.maximum(counts, 1))
         ).float()
-    for name in asked:
+    for name in setting:
         if name not in names:
             raise InputError(
                 f"tune.class_weights must name classes, got {name!r}. {did_you_mean(name, names)}"
             )
-    return torch.tensor([float(asked.get(name, 1.0)) for name in names])
+    return torch.tensor([float(setting.get(name, 1.0)) for name in names])
 
 
 # A task is one line here, beside its recipe in schema/ and its verb in cli/.

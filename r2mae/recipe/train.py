@@ -36,11 +36,9 @@ def train_run(
     folder = RunFolder(path)
     writes, document = is_first_process(), recipe_document(recipe)
     fresh = fresh and not read_launch().restarted
-    if (
-        writes and not fresh
-    ):  # other ranks may see a folder that the first one is making
+    if writes and not fresh:  # other ranks may see a half-made folder
         folder.check(document, source)
-    status = {} if fresh else folder.read_status()
+    status: dict[str, Any] = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
         remedy = "--fresh starts over beside it."
         _tell(writes, f"{folder.path}: finished at step {status['step']}. {remedy}")
@@ -53,8 +51,7 @@ def train_run(
     if writes:
         _start(folder, document, run_id, training, fresh)
     on_start(folder)
-    step = folder.read_status().get("step")
-    at = f", continuing at step {step}" if training.resume_from else ""
+    at = f", continuing at step {status.get('step')}" if training.resume_from else ""
     size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
     _tell(writes, f"{folder.path}: {size}{at}")
     return _train(training, folder, writes, status.get("seconds", 0.0))

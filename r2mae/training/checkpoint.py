@@ -62,7 +62,7 @@ def save(
             remove(path)
         temporary.rename(path)
         _flush(path.parent)
-    except SafetensorError as error:  # what the disk said is in its text alone
+    except SafetensorError as error:  # the disk's error is in its text only
         shutil.rmtree(temporary, ignore_errors=True)
         raise OSError(errno.EIO, str(error), str(path)) from None
     except BaseException:
@@ -94,7 +94,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def remove(path: Path) -> None:
-    """Delete a checkpoint folder; it loses its name first, so no half of it is ever found."""
+    """Delete a checkpoint folder; it is renamed first, so that no half-deleted one can be read."""
     if path.is_dir():
         gone = path.with_name(f".removing_{path.name}")
         path.rename(gone)
@@ -102,17 +102,17 @@ def remove(path: Path) -> None:
 
 
 def load_tensors(path: Path, name: str, manifest: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of one file of a checkpoint, on the CPU, after its hash was checked.
+    """The tensors of one file of a checkpoint, on the CPU, after its sha256 was checked.
 
     Raises: InputError naming the file when it is missing or damaged.
     """
     file = path / name
     if not file.is_file():
         raise damaged(file, "no such file")
-    found, expected = _sha256(file), manifest["sha256"].get(name)
-    if found != expected:
+    actual, expected = _sha256(file), manifest["sha256"].get(name)
+    if actual != expected:
         raise damaged(
-            file, f"sha256 {found[:12]} where the manifest says {str(expected)[:12]}"
+            file, f"sha256 {actual[:12]} where the manifest says {str(expected)[:12]}"
         )
     try:
         return dict(load_file(file))
@@ -121,7 +121,7 @@ def load_tensors(path: Path, name: str, manifest: dict[str, Any]) -> dict[str, T
 
 
 def damaged(file: Path, got: str) -> InputError:
-    """The refusal of a damaged checkpoint, with the others that lie beside it."""
+    """The error for a damaged checkpoint, with the newest other one as the remedy."""
     folder = file.parent.parent
     others = sorted(
         (
@@ -158,11 +158,11 @@ def optimizer_tensors(
 def load_optimizer_tensors(
     module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` took, each tensor on its parameter's device."""
+    """Load the tensors of `optimizer_tensors` into an optimizer, each on its parameter's device."""
     parameters = dict(module.named_parameters())
     for key, value in tensors.items():
         name, moment = key.rsplit("/", 1)
-        # AdamW counts its steps in a tensor that fused updates want beside the parameter.
+        # AdamW counts its steps in a tensor; fused updates need it on the parameter's device.
         optimizer.state[parameters[name]][moment] = value.to(parameters[name].device)
 
 
@@ -175,7 +175,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def _own_hash(manifest: dict[str, Any]) -> str:
-    """Of a manifest without this very hash."""
+    """sha256 of a manifest without this hash itself."""
     others = {
         name: value for name, value in manifest["sha256"].items() if name != MANIFEST
     }

@@ -16,17 +16,17 @@ class Judge(Measure):
     def measure(
         self, trainer: lightning.Trainer, pl_module: Engine, step: int
     ) -> dict[str, float]:
-        """validation/loss and what else there is, over all ranks."""
+        """validation/loss and the other measures, over all ranks."""
         device, objective = pl_module.device, pl_module.objective
         measures: Any = objective.measures  # type: ignore[attr-defined]
         sums = torch.zeros(len(measures) + 1, dtype=torch.float64, device=device)
         for batch in self.batches(
             self.held_out, device, trainer.global_rank, trainer.world_size
         ):
-            asked = objective.prepare(
+            prepared = objective.prepare(
                 pl_module.model, batch | {"indices": batch["indices"].cpu()}, step
             )
-            targets = asked["targets"].to(device)
+            targets = prepared["targets"].to(device)
             sums[:-1] += objective.judge(pl_module.model(batch).float(), targets)  # type: ignore[attr-defined]
             sums[-1] += len(targets)
         if trainer.world_size > 1:

@@ -1,4 +1,4 @@
-"""When state is saved, and what a signal does: checkpoints every so many steps, at the end, and before leaving."""
+"""Saves checkpoints every so many steps, at the end, and when a signal stops the run."""
 
 import math
 import signal
@@ -24,7 +24,7 @@ _KEPT = 2  # newest checkpoints that stay beside the best
 class Keeper(lightning.Callback):
     """Saves the run. `Watch` comes before it and leaves `validation_loss` on the module when it measured one.
 
-    What the recorder has to say is read every `read_every` steps, and before anything is saved.
+    The recorder is read every `read_every` steps, and before anything is saved.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Keeper(lightning.Callback):
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:  # noqa: ARG002
-        """Take over signals: from here on they ask for a checkpoint and an orderly end."""
+        """Handle signals from here on: save a checkpoint, then stop."""
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, self._remember)
         # Lightning would broadcast SIGTERM at every micro-batch; the flag below does it once a step.
@@ -54,7 +54,7 @@ class Keeper(lightning.Callback):
 
     def _remember(self, number: int, frame: Any) -> None:  # noqa: ARG002
         if self._signal == number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: now
+            raise KeyboardInterrupt  # a second Ctrl-C stops at once
         self._signal = number
 
     def on_train_batch_end(
@@ -65,7 +65,7 @@ class Keeper(lightning.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """Save when due, when validation improved, and when a signal came."""
+        """Save when due, when held-out loss improved, and after a signal."""
         if pl_module.report is None:
             return
         step = pl_module.steps_done
@@ -109,7 +109,7 @@ class Keeper(lightning.Callback):
             return
         path = self.folder.checkpoints / f"step_{pl_module.steps_done}"
         if path == self.folder.pointer("last") and path.is_dir():
-            return  # put back to a step that is saved already
+            return  # this step is saved already
         state: dict[str, Any] = {}
         pl_module.on_save_checkpoint(state)
         publish = partial(self._publish, path, pl_module.steps_done, improved)
@@ -129,7 +129,7 @@ class Keeper(lightning.Callback):
         self.folder.write_status(step=step, checkpoint=path.name)
 
     def _prune(self) -> None:
-        """Two newest checkpoints, the best, and the one that a replay of the last skipped step starts from stay."""
+        """Keep the two newest checkpoints, the best, and the one that `r2mae replay` of the last skipped step needs."""
         saved = self.folder.saved()
         needed = {
             *saved[-_KEPT:],
@@ -145,19 +145,19 @@ class Keeper(lightning.Callback):
                 remove(path)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Engine) -> None:  # noqa: ARG002
-        """The last checkpoint is on disk before anybody is told that training is done."""
+        """Wait until the last checkpoint is on disk."""
         self.writer.wait()
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: Engine, exception: BaseException
     ) -> None:
-        """What is being written is written to its end, whatever else happens."""
+        """Let the checkpoint that is being written finish."""
         self.writer.join()
 
     def teardown(
         self, trainer: lightning.Trainer, pl_module: Engine, stage: str
     ) -> None:
-        """Give signals back."""
+        """Restore the earlier signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

@@ -1,4 +1,4 @@
-"""When to measure on held-out samples, and how ranks share them; what is measured is a subclass's business."""
+"""When to measure on held-out samples, and how ranks share them; subclasses choose what to measure."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class Measure(lightning.Callback, ABC):
     def measure(
         self, trainer: lightning.Trainer, pl_module: Engine, step: int
     ) -> dict[str, float]:
-        """The measurements, the same numbers on every rank; calls `judge` with the loss that `best` goes by."""
+        """The measurements, the same numbers on every rank; calls `judge` with the loss that chooses `best`."""
 
     def on_train_batch_end(
         self,
@@ -70,7 +70,7 @@ class Measure(lightning.Callback, ABC):
 
 
 def check_watchable(samples: int, train: SampleSource, held_out: SampleSource) -> None:
-    """Raise InputError when there is too little to watch."""
+    """Raise InputError when there are too few samples to measure on."""
     if min(samples, len(train), len(held_out)) < 2:
         raise InputError(
             f"data must hold at least 2 samples to train and 2 held out, got {len(train)} and {len(held_out)}. "

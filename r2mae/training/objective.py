@@ -1,4 +1,4 @@
-"""What a step asks of a model: masked prediction, classes or numbers. The engine knows only `Objective`."""
+"""Losses: masked prediction, classification, regression. The engine knows only `Objective`."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,7 @@ from r2mae.models.protocol import CorruptsInput
 
 
 class Objective(Protocol):
-    """A loss over a batch, in two parts: what is drawn on the host, and what runs on the device."""
+    """A loss over a batch in two parts: random draws on the host, and the loss on the device."""
 
     @property
     def seed(self) -> int:
@@ -26,12 +26,12 @@ class Objective(Protocol):
     def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
         """The batch with all that the loss needs, a function of (seed, step, positions); runs on the host.
 
-        "num_visible" of "num_tokens" are left to see where something is hidden.
+        Where tokens are hidden, "num_visible" of "num_tokens" stay visible.
         """
         ...
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
-        """Summed over what counts in the batch, and how much counts."""
+        """(sum, count) of the batch: the mean loss is sum / count over all ranks and micro-batches."""
         ...
 
 
@@ -50,7 +50,7 @@ class LabelObjective(Objective, Protocol):
 
 @dataclass(frozen=True)
 class MaskedPrediction:
-    """Hides positions, asks for them: the law says how many, the pattern which."""
+    """Hides positions and predicts them: the law draws how many, the pattern which."""
 
     law: MaskLaw
     pattern: str
@@ -58,7 +58,7 @@ class MaskedPrediction:
     num_steps: int
 
     def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
-        """Draw the mask on the host, where counts cost no synchronisation."""
+        """Draw the mask on the host, where counting needs no synchronisation with the device."""
         positions = batch["positions"]
         ratios = draw_ratios(
             self.law, self.seed, step, step / self.num_steps, positions
@@ -99,7 +99,7 @@ class Classification:
     """Cross-entropy of a `Classifier` with smoothed, weighted, mixed labels.
 
     targets: (N,) class numbers 0 .. C - 1 of all samples of the split, by the sample's index.
-    weights: (C,) what an error on a class counts; None weighs all alike.
+    weights: (C,) of classes in the loss; None weighs all alike.
 
     Source: torch's `cross_entropy` for weights and smoothing; He et al. 2019 for mixing as two targets.
     """
@@ -111,7 +111,7 @@ class Classification:
     measures = ("loss", "accuracy")
 
     def prepare(self, model: Any, batch: Batch, step: int) -> Batch:  # noqa: ARG002
-        """Look up the labels; a mixed batch asks for its partners' too."""
+        """Look up the labels; of a mixed batch those of its partners too."""
         targets = self.targets[batch["indices"]]
         if "share" not in batch:
             return batch | {"targets": targets}
@@ -125,12 +125,12 @@ class Classification:
         logits = model(batch).float()
         total, count = self._summed(logits, batch["targets"], batch.get("share"))
         if "share" in batch:
-            more, others = self._summed(logits, batch["partners"], 1 - batch["share"])
-            total, count = total + more, count + others
+            partners = self._summed(logits, batch["partners"], 1 - batch["share"])
+            total, count = total + partners[0], count + partners[1]
         return LossSum(total, count)
 
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Plain cross-entropy and right answers, without smoothing, weights or mixing."""
+        """Cross-entropy and correct predictions, without smoothing, weights or mixing."""
         right = (outputs.argmax(dim=1) == targets).sum()
         return torch.stack(
             [F.cross_entropy(outputs, targets, reduction="sum"), right.float()]

@@ -1,4 +1,4 @@
-"""The flight recorder: which steps were not finite, read late, so that no step waits for the device."""
+"""Records which steps were not finite; read only now and then, so that no step waits for the device."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from r2mae.training.step import StepReport
 
 
 class FlightRecorder:
-    """Collects reports; `read` writes a row of nonfinite.jsonl for every step whose update was not made.
+    """Collects reports; `read` writes a row of nonfinite.jsonl for every skipped step.
 
     {"step", "positions": [first, last + 1], "mask_ratio", "loss", "grad_norm", "weight_norm", "lr"}
 
@@ -32,9 +32,9 @@ class FlightRecorder:
         self._unread.append(report)
 
     def read(self, engine: Engine, *, writes: bool) -> InputError | None:
-        """Wait for the device, write what went wrong; what there is to say when training has to stop.
+        """Wait for the device and write the skipped steps; gives the error where training has to stop.
 
-        A training that stops at the first such step is put back to it: its weights are those before the step.
+        Training that stops at the first such step returns to it: its weights are those before the step.
         The same on every rank, since losses and gradients are.
         """
         unread, self._unread = self._unread, []
@@ -58,7 +58,7 @@ class FlightRecorder:
         loss, norm = float(bad[0].loss), float(bad[0].grad_norm)
         what = f"step {bad[0].step} must have a finite loss and gradient, got loss {loss:g} and gradient norm {norm:g}"
         remedy = (
-            f"Its update was not made. See r2mae replay {self.folder.path}; lower optimizer.lr or set "
+            f"The update was skipped. See r2mae replay {self.folder.path}; lower optimizer.lr or set "
             "optimizer.clip_norm"
         )
         if engine.settings.stop_when_nonfinite:
@@ -81,14 +81,14 @@ class FlightRecorder:
                 report.step * engine.settings.global_samples,
             ],
             "mask_ratio": report.mask_ratio,
-            "loss": word(float(report.loss)),
-            "grad_norm": word(float(report.grad_norm)),
-            "weight_norm": word(float(nn.utils.get_total_norm(weights))),
+            "loss": json_number(float(report.loss)),
+            "grad_norm": json_number(float(report.grad_norm)),
+            "weight_norm": json_number(float(nn.utils.get_total_norm(weights))),
             "lr": report.lr,
         }
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        """Append; a step that was met before, and undone since, gives its place to the new row."""
+        """Append rows; earlier rows of the same or later steps, which a continued run repeats, are dropped."""
         kept = [row for row in read_rows(self.folder) if row["step"] < rows[0]["step"]]
         write_atomic(
             self.folder.nonfinite,
@@ -114,6 +114,6 @@ def read_rows(folder: RunFolder) -> list[dict[str, Any]]:
         ) from None
 
 
-def word(value: float) -> float | str:
-    """A number for JSON, which has no word of its own for nan and inf."""
+def json_number(value: float) -> float | str:
+    """A number for JSON, which has no nan and inf: those become strings."""
     return value if math.isfinite(value) else str(value)

@@ -1,4 +1,4 @@
-"""One step once more, looked at closely: which module first gave something that is not finite."""
+"""Repeats one step and finds the first module whose output is not finite."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from r2mae.training.module import Engine
 
 
 class Replay(lightning.Callback):
-    """Looks at a step (from 1) and lets those before it pass. Saves and logs nothing.
+    """Inspects one step (counted from 1). Saves and logs nothing.
 
     finding: what went wrong first in the forward pass, or None.
     gradients: parameters whose gradient is not finite.
@@ -35,7 +35,7 @@ class Replay(lightning.Callback):
         batch: Batch,
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """From here on every module is looked at."""
+        """Inspect every module's output from here on."""
         if pl_module.steps_done + 1 != self.step:
             return
         self._batch = batch
@@ -56,7 +56,7 @@ class Replay(lightning.Callback):
         pl_module: Engine,
         optimizer: torch.optim.Optimizer,  # noqa: ARG002
     ) -> None:
-        """All micro-batches are done: which gradients are not finite."""
+        """Note which gradients are not finite, after the last micro-batch."""
         if self._hooks:
             named = pl_module.model.named_parameters()
             self.gradients = [
@@ -81,25 +81,25 @@ class Replay(lightning.Callback):
         return look
 
     def _positions(self, output: Any) -> list[int]:
-        """Of the samples whose part of the output is not finite; all of them where it has no part a sample."""
+        """Positions of samples whose output is not finite; all where the output has no batch dimension."""
         positions: list[int] = self._batch["positions"].tolist()
         for tensor in _tensors(output):
             if tensor.ndim > 1 and len(tensor) == len(positions):
-                strange = ~torch.isfinite(tensor).flatten(1).all(dim=1)
-                if strange.any():
+                is_bad = ~torch.isfinite(tensor).flatten(1).all(dim=1)
+                if is_bad.any():
                     return [
                         position
-                        for position, is_strange in zip(
-                            positions, strange.tolist(), strict=True
+                        for position, bad in zip(
+                            positions, is_bad.tolist(), strict=True
                         )
-                        if is_strange
+                        if bad
                     ]
         return positions
 
     def teardown(
         self, trainer: lightning.Trainer, pl_module: Engine, stage: str
     ) -> None:
-        """Look no more."""
+        """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()
 

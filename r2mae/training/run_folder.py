@@ -78,7 +78,7 @@ class RunFolder:
             )
 
     def start(self, document: dict[str, Any]) -> None:
-        """Make the folder, lock it, write the resolved recipe; what an interrupted save left behind goes.
+        """Make the folder, lock it, write the resolved recipe, and delete leftovers of an interrupted save.
 
         Raises: InputError when another process trains here.
         """
@@ -90,20 +90,20 @@ class RunFolder:
 
     def _check_same(self, document: dict[str, Any], source: str) -> None:
         earlier = flatten(load_document(self.recipe))
-        wanted = flatten(document)
-        for key in sorted(earlier.keys() | wanted.keys()):
+        current = flatten(document)
+        for key in sorted(earlier.keys() | current.keys()):
             free = any(key == name or key.startswith(f"{name}.") for name in _FREE_KEYS)
-            if not free and earlier.get(key) != wanted.get(key):
-                was, now = shown(earlier.get(key)), shown(wanted.get(key))
+            if not free and earlier.get(key) != current.get(key):
+                was, now = shown(earlier.get(key)), shown(current.get(key))
                 remedy = "Choose another --name, or --fresh to start over beside it."
                 if key.startswith("mask."):
-                    remedy += f" To go on from its weights: another --name and --set model.init_from={self.path}."
+                    remedy += f" To start from its weights: another --name and --set model.init_from={self.path}."
                 raise InputError(
                     f"{source}: {key} must be {was} to continue {self.path}, got {now}. {remedy}"
                 )
 
     def lock(self) -> None:
-        """Keep the folder for this process until it ends.
+        """Lock the folder for this process until it ends.
 
         Raises: InputError when another one trains here.
         """
@@ -112,7 +112,7 @@ class RunFolder:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise InputError(
-                f"{self.path} must be trained by one command at a time, got another one at work. "
+                f"{self.path} must be trained by one command at a time, got a second one. "
                 "Wait for it, or choose another --name."
             ) from None
         except OSError:  # a file system without locks
@@ -165,7 +165,7 @@ class RunFolder:
             ) from None
 
     def write_status(self, **entries: Any) -> None:
-        """Merge entries into run.json; checkpoints are written by a thread, which says so here too."""
+        """Merge entries into run.json; the thread that writes checkpoints does this too."""
         with _STATUS:
             status = (
                 self.read_status()
@@ -230,13 +230,13 @@ def flatten(document: Any, prefix: str = "") -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on; packages that are not installed are left out."""
-    found = {}
+    installed = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def commit() -> str | None:

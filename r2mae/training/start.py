@@ -19,7 +19,7 @@ def is_run(source: str | None) -> bool:
 
 
 def _is_local(source: str) -> bool:
-    """No hub id looks like that."""
+    """Whether a source must be a path, since no hub id looks like it."""
     return (
         source.startswith(("runs/", "/", ".", "~"))
         or source.count("/") > 1
@@ -28,7 +28,7 @@ def _is_local(source: str) -> bool:
 
 
 def is_awaited(source: str | None) -> bool:
-    """A run that is still to be trained."""
+    """Whether a source is a run that is not trained yet."""
     return source is not None and _is_local(source) and not is_here(source)
 
 
@@ -37,14 +37,14 @@ def find_checkpoint(source: str) -> Any:
     if (Path(source) / "manifest.json").is_file():
         return Path(source)
     try:
-        found = open_run(source).pointer("last")
+        checkpoint = open_run(source).pointer("last")
     except InputError as error:
         raise InputError(f"model.init_from: {error}") from None
-    if found is None:
+    if checkpoint is None:
         raise InputError(
             f"model.init_from must hold a checkpoint, got none in {source!r}. Train it first."
         )
-    return found
+    return checkpoint
 
 
 def run_weights(source: str) -> dict[str, Tensor]:
@@ -68,12 +68,12 @@ def filled_whole(model: nn.Module, source: str | None) -> nn.Module:
         return model
     weights, own = run_weights(source), model.state_dict()
     for name, tensor in own.items():
-        found = weights.get(name)
-        if found is None or found.shape != tensor.shape:
-            got = "nothing" if found is None else str(list(found.shape))
+        saved = weights.get(name)
+        if saved is None or saved.shape != tensor.shape:
+            got = "nothing" if saved is None else str(list(saved.shape))
             raise InputError(
                 f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(tensor.shape)}, "
-                f"got {got}. Set the keys of model as the run has them."
+                f"got {got}. Set the keys of model to those of the run."
             )
     model.load_state_dict({name: weights[name] for name in own})
     return model

@@ -1,4 +1,4 @@
-"""trace.jsonl: what every step was given and what it lost, to compare runs by; a row a sample, ordered by position."""
+"""trace.jsonl: samples, masks and loss of every step, to compare runs; a row a sample, ordered by position."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class Trace(lightning.Callback):
         self._rows: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
-        """Forget what a continued run does again."""
+        """Drop the rows of steps that a continued run repeats."""
         if trainer.is_global_zero and self.folder.trace.is_file():
             kept = [
                 row
@@ -97,5 +97,5 @@ def read_trace(folder: RunFolder) -> list[dict[str, Any]]:
     """The rows of a run's trace; a last line that a kill cut short is left out."""
     if not folder.trace.is_file():
         return []
-    whole, _, _ = folder.trace.read_text().rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()]
+    complete, _, _ = folder.trace.read_text().rpartition("\n")
+    return [json.loads(line) for line in complete.splitlines()]

@@ -24,7 +24,7 @@ from r2mae.training.module import Engine
 from r2mae.training.pictures import save_pictures
 from r2mae.training.run_folder import RunFolder
 
-_FROZEN_SEED = 0x5EED  # of evaluation masks: no run's seed or law reaches them
+_FROZEN_SEED = 0x5EED  # of evaluation masks, whatever a run's seed
 _NUM_PICTURES = 6
 
 
@@ -32,7 +32,7 @@ def frozen_mask(model: MaskedModel, batch: Batch, ratio: float) -> Mask:
     """The evaluation mask of a batch: random pattern, a function of the sample's index and the ratio alone."""
     eligible, indices = model.eligible(batch), batch["indices"]
     ratios = torch.full(indices.shape, ratio, dtype=torch.float64)
-    grid = (eligible.shape[1],)  # of no matter to a random pattern
+    grid = (eligible.shape[1],)  # not used by a random pattern
     return sample_mask(
         "random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=model.gathers
     )
@@ -53,7 +53,7 @@ class WatchSettings:
 
 
 class Watch(Measure):
-    """What a masked model is worth so far; `Keeper` chooses the best by its held-out loss."""
+    """Measures a masked model while it trains; `Keeper` chooses the best checkpoint by held-out loss."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Watch(Measure):
             self.held_out, model, device, rank, world_size
         )
         if not np.isfinite(test).all():
-            return metrics  # no numbers from what are none; the flight recorder has the word
+            return metrics  # the flight recorder reports it
         if settings.effective_rank:
             metrics["probe/effective_rank"] = effective_rank(test)
         if probing:
@@ -140,7 +140,7 @@ class Watch(Measure):
             )
             test, test_labels = test[test_labels >= 0], test_labels[test_labels >= 0]
             if len(np.unique(train_labels)) < 2 or not len(test):
-                return metrics  # one class says nothing
+                return metrics  # a probe needs two classes
             if settings.knn:
                 metrics["probe/knn"] = knn_accuracy(
                     train, train_labels, test, test_labels
@@ -177,11 +177,11 @@ class Watch(Measure):
             gathered: list[Any] = [None] * world_size
             dist.all_gather_object(gathered, parts[0])
             parts = [part for part in gathered if part is not None]
-        features, order, known = (
+        features, order, labels = (
             torch.cat(column) for column in zip(*parts, strict=True)
         )
         ascending = order.argsort()
-        return features[ascending].double().numpy(), known[ascending].numpy()
+        return features[ascending].double().numpy(), labels[ascending].numpy()
 
 
 def _three(ratios: tuple[float, ...]) -> tuple[float, ...]:

@@ -14,9 +14,9 @@ from r2mae.training.checkpoint import save
 
 
 class CheckpointWriter:
-    """Training waits for the copy alone, into buffers that are kept: fresh memory costs more than copying does.
+    """Training waits only for the copy, into buffers that are reused: allocating costs more than copying.
 
-    One write is under way at a time; a save that comes meanwhile waits for it.
+    A save waits for the one before it.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class CheckpointWriter:
                 key=lambda saved: int(saved.name.removeprefix("step_")),
             )
             rest = (
-                f"{left[-1].name} is whole: the same command goes on from it"
+                f"{left[-1].name} is complete: the same command continues from it"
                 if left
                 else "Nothing was saved yet"
             )
@@ -65,15 +65,15 @@ class CheckpointWriter:
             )
 
     def wait(self) -> None:
-        """Until nothing is being written.
+        """Wait until nothing is being written.
 
-        Raises: InputError when it could not be.
+        Raises: InputError when a write failed.
         """
         self.join()
         self.check()
 
     def join(self) -> None:
-        """Until nothing is being written, whatever became of it."""
+        """Wait until nothing is being written, failed or not."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -97,10 +97,10 @@ class CheckpointWriter:
             self._buffers[key].copy_(tensor, non_blocking=True)
         if any(tensor.is_cuda for tensor in sources.values()):
             torch.cuda.synchronize()
-        return {
-            group: {name: self._buffers[f"{group}:{name}"] for name in named}
-            for group, named in groups.items()
-        }
+        copies: dict[str, dict[str, Tensor]] = {}
+        for group, named in groups.items():
+            copies[group] = {name: self._buffers[f"{group}:{name}"] for name in named}
+        return copies
 
     def _write(
         self,

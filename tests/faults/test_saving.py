@@ -145,6 +145,6 @@ def test_a_file_that_may_not_grow(half_way):
 
     assert in_a_fork(limited) == 0, Path("fault").read_text()
     assert "step_4 must be written, got" in Path("said").read_text()
-    assert "step_2 is whole" in Path("said").read_text()
+    assert "step_2 is complete" in Path("said").read_text()
     assert not list(folder.checkpoints.glob(".writing*"))
     check_nothing_is_lost(folder, whole)

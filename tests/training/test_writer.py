@@ -93,7 +93,7 @@ def test_a_full_disk_is_said_once_with_what_is_left(tmp_path, monkeypatch):
     job.join()
     with pytest.raises(
         InputError,
-        match="step_2 must be written, got No space left on device.*step_1 is whole",
+        match="step_2 must be written, got No space left on device.*step_1 is complete",
     ):
         job.check()
     job.check()
