@@ -115,6 +115,16 @@ def test_other_objects_are_refused(trained, objects, message):
         trained[1].embed(objects)
 
 
+def test_a_wing_that_reads_files_only_says_so(trained):
+    from r2mae.wing import Wing
+
+    run = trained[1]
+    with pytest.raises(
+        r2mae.InputError, match="files only, got list. Run: r2mae embed"
+    ):
+        Wing.open_objects(run.wing, run.recipe, [])
+
+
 def test_importing_r2mae_imports_no_torch():
     code = "import sys, r2mae; dir(r2mae); print('torch' in sys.modules, len(sys.modules) < 200)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
