@@ -19,7 +19,7 @@ BUILT_IN = ("vision", "cell", "language", "dna")
 
 # What `--help` says without importing a wing: name -> (wing, one line). A test compares it with the wings.
 VERBS = {
-    "reconstruct": ("vision", "hide, predict and draw images"),
+    "reconstruct": ("vision", "draw masked and predicted images"),
     "fill": ("language", "what a language model puts where a text says [MASK]"),
     "score-variants": (
         "dna",

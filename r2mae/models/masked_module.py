@@ -1,4 +1,4 @@
-"""Base classes with defaults for what `Encoder` and `MaskedModel` ask of a model."""
+"""Base classes with default implementations of `Encoder` and `MaskedModel`."""
 
 import math
 from abc import abstractmethod
@@ -28,7 +28,8 @@ class EncoderModule(nn.Module):
 class MaskedModule(MeasuredCost, EncoderModule):
     """A `MaskedModel` whose positions may all be hidden, with measured costs.
 
-    Subclasses give `grid`, `tokens`, `example` and `forward`, beside what `EncoderModule` leaves to them.
+    Subclasses define `grid`, `tokens`, `example` and `forward`, and what `EncoderModule`
+    leaves to them.
     """
 
     grid: tuple[int, ...]
@@ -36,7 +37,7 @@ class MaskedModule(MeasuredCost, EncoderModule):
 
     @abstractmethod
     def example(self, num_samples: int) -> dict[str, Any]:
-        """A batch of any values, as the data gives it: what `training_flops` and `saved_values` are counted on."""
+        """A batch with the shapes and dtypes of real data, for the measured costs."""
 
     def eligible(self, batch: dict[str, Any]) -> Tensor:
         """(B, N) bool: every position may be hidden."""

@@ -1,8 +1,8 @@
 """The interface between the engine and the models of each modality.
 
-`Encoder` serves probes, embeddings and fine-tuning; `MaskedModel` adds what pretraining calls.
-A model has an optional method only where it needs one: `CorruptsInput`, `PredictsClasses`, `BuildsHead`.
-These are runtime-checkable, so `isinstance(model, CorruptsInput)` asks whether the method is there.
+`Encoder` serves probes, embeddings and fine-tuning. `MaskedModel` adds what
+pretraining calls. Optional methods have protocols of their own: `CorruptsInput`,
+`PredictsClasses`, `BuildsHead`. Test for them with `isinstance(model, CorruptsInput)`.
 
 Shapes: B samples, N positions, M hidden positions, P values of a position, D features.
 """

@@ -62,14 +62,14 @@ BAD_SETTINGS = [
         ["data={card: cifar10, root: nowhere, image_size: 32}"],
         ["data.root must be an existing folder", "nowhere"],
     ),
-    (["data={card: image_folder, image_size: 32}"], ["data.root must be given"]),
+    (["data={card: image_folder, image_size: 32}"], ["data.root must be set"]),
     (
         ["model.encoder=resnet50"],
         ["model.width must not be set for resnet50", "model.arguments"],
     ),
     (
         ["model={encoder: resnet18, decoder_depth: 1}", "data.image_size=64"],
-        ["model.decoder_depth must not be given"],
+        ["model.decoder_depth must not be set"],
     ),
     (
         ["model={encoder: resnet18}"],
@@ -81,7 +81,7 @@ BAD_SETTINGS = [
     ),
     (
         ["model={encoder: pit_ti_224}", "data.image_size=224"],
-        ["model.encoder must give a spatial map"],
+        ["model.encoder must give a spatial feature map"],
     ),
     (
         ["model={encoder: resnet18, arguments: {layer: 1}}"],

@@ -1,19 +1,24 @@
-"""Where encoded images and their labels lie: a folder, parquet files, the hub, or an embedded array."""
+"""Encoded images and their labels: a folder, parquet files, the hub, or digits."""
 
-import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.card import find_files, locate
 from r2mae.data.fingerprint import fingerprint_array, fingerprint_files
-from r2mae.errors import InputError, did_you_mean
+from r2mae.errors import InputError
+from r2mae.modalities.vision.image_tables import (
+    Labels,
+    TableRecords,
+    encode_classes,
+    load_hub,
+    load_table,
+)
 from r2mae.schema.card import Card
 
-Labels = npt.NDArray[np.int64]
 _SUFFIXES = {
     ".jpg",
     ".jpeg",
@@ -29,9 +34,12 @@ _SUFFIXES = {
 
 
 class ImageRecords(Protocol):
-    """Encoded images by index; `name` is what a message calls one, `class_names` what it calls a class number.
+    """Encoded images by index.
 
-    labels_absent: where labels are None, what there is instead and the remedy, as the end of a message.
+    labels: (N,) class numbers, or None.
+    labels_absent: why labels are None and the remedy, as the end of a message.
+    class_names: of all class numbers.
+    fingerprint: of the data, which differs between data sets.
     """
 
     labels: Labels | None
@@ -42,11 +50,11 @@ class ImageRecords(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> bytes | npt.NDArray[np.uint8]:
-        """Encoded bytes, or pixels (H, W, C) where the data is no file."""
+        """Encoded bytes, or pixels (H, W, C) of embedded data."""
         ...
 
     def name(self, index: int) -> str:
-        """Where the image lies."""
+        """Path or row of an image, for messages."""
         ...
 
 
@@ -55,27 +63,29 @@ def open_records(
 ) -> ImageRecords:
     """The images of a card's split.
 
-    label_column: one that must be there, instead of the card's, which need not.
+    label_column: used instead of the card's; it must exist, the card's need not.
 
-    Raises: InputError for missing folders, files, columns and embedded sets, and for empty splits.
+    Raises: InputError for missing folders, files and columns, and for empty splits.
     """
     card = _with_column(card, label_column)
     records = _open_split(card, root, split)
-    if label_column is not None and (
-        records.labels is None or not isinstance(records, _TableRecords)
-    ):
-        without = f"{label_column!r} for data without columns. Leave it out: class folders name the classes."
-        got = records.labels_absent if isinstance(records, _TableRecords) else without
+    if label_column is None:
+        return records
+    got = None
+    if not isinstance(records, TableRecords):
+        remedy = "Leave it out: class folders name the classes."
+        got = f"{label_column!r} for data without columns. {remedy}"
+    elif records.labels is None:
+        got = records.labels_absent
+    if got is not None:
         raise InputError(f"data.label_column must be a column of the data, got {got}")
     return records
 
 
 def _with_column(card: Card, label_column: str | None) -> Card:
-    return (
-        card
-        if label_column is None
-        else card.model_copy(update={"label_column": label_column})
-    )
+    if label_column is None:
+        return card
+    return card.model_copy(update={"label_column": label_column})
 
 
 def _open_split(card: Card, root: str | None, split: str) -> ImageRecords:
@@ -85,11 +95,14 @@ def _open_split(card: Card, root: str | None, split: str) -> ImageRecords:
     if place is None:
         if card.hub is None:
             raise InputError(
-                "data.root must be given for this card, got nothing. Name the folder of your images."
+                "data.root must be set for this card, got nothing. "
+                "Set it to the folder of your images."
             )
-        return _TableRecords(_load_hub(card, split), card, f"{card.hub}[{split}]", None)
+        return TableRecords(load_hub(card, split), card, f"{card.hub}[{split}]", None)
     folder, files = find_files(card, place, split)
-    return _FolderRecords(folder) if folder is not None else _open_parquet(files, card)
+    if folder is not None:
+        return _FolderRecords(folder)
+    return _open_parquet(files, card)
 
 
 def open_record_paths(
@@ -97,7 +110,7 @@ def open_record_paths(
 ) -> ImageRecords:
     """The images of one folder, of parquet files, or of image files that a user names.
 
-    label_column: instead of the card's; neither need be there.
+    label_column: used instead of the card's; neither needs to exist.
 
     Raises: InputError when a path does not exist or is none of these.
     """
@@ -113,13 +126,13 @@ def open_record_paths(
 
 
 def _open_parquet(files: list[Path], card: Card) -> ImageRecords:
-    table = _load_table(
+    table = load_table(
         "parquet",
         ", ".join(map(str, files)),
         data_files=[str(path) for path in files],
         split="train",
     )
-    return _TableRecords(table, card, files[0].name, _fingerprint(files, contents=True))
+    return TableRecords(table, card, files[0].name, _fingerprint(files, contents=True))
 
 
 class _FileRecords:
@@ -135,9 +148,10 @@ class _FileRecords:
         for path in paths:
             if path.suffix.lower() not in _SUFFIXES:
                 raise InputError(
-                    f"{path} must be an image ({', '.join(sorted(_SUFFIXES))})."
+                    f"{path} must be an image ({', '.join(sorted(_SUFFIXES))}), "
+                    f"got suffix {path.suffix!r}. Convert it."
                 )
-        # Contents of a million files are not read; names and sizes tell data sets apart.
+        # Of names and sizes: reading a million files would take too long.
         self.fingerprint = _fingerprint(paths, contents=False)
 
     def __len__(self) -> int:
@@ -151,7 +165,7 @@ class _FileRecords:
 
 
 class _FolderRecords(_FileRecords):
-    """Image files below a folder; the first folder level names the classes where there is one."""
+    """Image files of a folder and its subfolders, which name the classes if any."""
 
     def __init__(self, folder: Path) -> None:
         paths = sorted(
@@ -161,89 +175,34 @@ class _FolderRecords(_FileRecords):
         )
         if not paths:
             raise InputError(
-                f"data.root {folder} must hold images ({', '.join(sorted(_SUFFIXES))}), got none."
+                f"data.root {folder} must hold images "
+                f"({', '.join(sorted(_SUFFIXES))}), got none. Check the path."
             )
         super().__init__(paths)
         classes = [path.relative_to(folder).parts[0] for path in self.paths]
         loose = [path for path in self.paths if path.parent == folder]
+        if not loose:
+            self.labels_absent = ""
+            self.labels, self.class_names = encode_classes(classes)
+            return
         remedy = "Put each image into a folder that is named like its class."
         self.labels_absent = (
             f"images outside class folders, the first {loose[0]}. {remedy}"
-            if loose
-            else ""
         )
-        self.labels, self.class_names = (None, {}) if loose else _encode(classes)
-
-
-class _TableRecords:
-    """Rows with encoded image bytes, memory-mapped by `datasets`."""
-
-    def __init__(
-        self, table: Any, card: Card, title: str, fingerprint: str | None
-    ) -> None:
-        from datasets import Image
-
-        self.title, self.column = title, card.image_column
-        if self.column not in table.column_names:
-            known = did_you_mean(self.column, table.column_names)
-            raise InputError(
-                f"{title} must have the image column {self.column!r}, got {table.column_names}. {known}"
-            )
-        if not len(table):
-            raise InputError(f"{title} must hold images, got no rows.")
-        self.labels: Labels | None = None
-        self.labels_absent = _say_absent(card, table.column_names, title)
-        self.class_names: dict[int, str] = {}
-        if card.label_column in table.column_names and card.label_column != self.column:
-            self.labels, self.class_names = _read_labels(
-                table, str(card.label_column), title
-            )
-        try:
-            encoded = table.select_columns([self.column]).cast_column(
-                self.column, Image(decode=False)
-            )
-        except (
-            NotImplementedError,
-            TypeError,
-            ValueError,
-        ):  # Arrow's ways to refuse a cast
-            kind = table.features[self.column]
-            raise InputError(
-                f"{title} must hold encoded images in column {self.column!r}, got {kind}."
-            ) from None
-        self.rows = encoded.data.column(
-            self.column
-        )  # Arrow's own column: rows through `datasets` cost 4 times more
-        self.fingerprint = fingerprint or str(table._fingerprint)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def read(self, index: int) -> bytes:
-        row = self.rows[index].as_py() or {}
-        if row.get("bytes") is None and row.get("path") is None:
-            raise FileNotFoundError("an empty row")
-        return (
-            row["bytes"] if row["bytes"] is not None else Path(row["path"]).read_bytes()
-        )
-
-    def name(self, index: int) -> str:
-        return f"{self.title} row {index}"
 
 
 class _DigitRecords:
-    """scikit-learn's scanned digits: the first 1,437 train, the last 360 test, as its examples split them."""
+    """scikit-learn's digits: the first 1,437 train, the last 360 test."""
 
     def __init__(self, split: str) -> None:
         from sklearn.datasets import load_digits
 
         pixels, labels = load_digits(return_X_y=True)
         rows = slice(0, 1437) if split == "train" else slice(1437, None)
-        self.pixels = (pixels[rows].reshape(-1, 8, 8, 1) * 15).astype(
-            np.uint8
-        )  # 17 grey levels, 0..16
+        # 17 grey levels 0..16 -> 0..240.
+        self.pixels = (pixels[rows].reshape(-1, 8, 8, 1) * 15).astype(np.uint8)
         self.labels: Labels | None
-        self.labels, self.class_names = _encode(labels[rows])
+        self.labels, self.class_names = encode_classes(labels[rows])
         self.labels_absent = ""
         self.fingerprint = fingerprint_array(self.pixels)
 
@@ -258,82 +217,12 @@ class _DigitRecords:
         return f"digit {index}"
 
 
-def _load_hub(card: Card, split: str) -> Any:
-    return _load_table(
-        str(card.hub), f"hub data set {card.hub}", split=card.splits.get(split, split)
-    )
-
-
-def _load_table(builder: str, what: str, **arguments: Any) -> Any:
-    """`datasets.load_dataset`, its many kinds of failure as one."""
-    from datasets import disable_progress_bars, load_dataset
-    from datasets.utils.logging import CRITICAL, set_verbosity
-
-    disable_progress_bars()
-    set_verbosity(CRITICAL)  # or it prints a failure before it is raised
-    try:
-        return load_dataset(builder, **arguments)
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise InputError(
-            f"{what} must be readable by datasets, got {type(cause).__name__}: {str(cause)[:200]}."
-        ) from None
-
-
-def _say_absent(card: Card, columns: list[str], title: str) -> str:
-    """What a table has instead of its label column."""
-    others = [name for name in columns if name != card.image_column]
-    wanted = (
-        "no label column in its card"
-        if card.label_column is None
-        else f"no column {card.label_column!r}"
-    )
-    has = f"only {', '.join(others)}" if others else "no other column than the images"
-    near = did_you_mean(card.label_column or "", others) if others else ""
-    return f"{wanted} in {title}, {has}. {near if near.startswith('Did') else 'Name one in data.label_column.'}"
-
-
-def _read_labels(table: Any, column: str, title: str) -> tuple[Labels, dict[int, str]]:
-    empty = table.data.column(column).null_count
-    got = f"{empty} empty rows" if empty else str(table.features[column])
-    try:
-        if not empty:
-            labels, names = _encode(table.with_format("numpy")[column][:])
-            given = getattr(
-                table.features[column], "names", None
-            )  # of the hub's ClassLabel columns
-            return labels, names | dict(enumerate(given or ()))
-    except TypeError:  # what cannot be sorted names no class
-        pass
-    remedy = "Mend the rows, or set label_column: null in the card."
-    raise InputError(
-        f"{title} must name a class in every row of column {column!r}, got {got}. {remedy}"
-    )
-
-
 def _fingerprint(files: list[Path], contents: bool) -> str:
-    whole = [path.absolute() for path in files]
-    return fingerprint_files(
-        Path(os.path.commonpath([path.parent for path in whole])), whole, contents
-    )
-
-
-def _encode(labels: Any) -> tuple[Labels, dict[int, str]]:
-    """Class numbers (N,) and their names: whole numbers as they are, words by a hash, so that splits number alike."""
-    names, inverse = np.unique(np.asarray(labels), return_inverse=True)
-    numbers = names
-    if not np.issubdtype(names.dtype, np.integer):
-        numbers = np.array(
-            [
-                int.from_bytes(hashlib.sha256(str(name).encode()).digest()[:7])
-                for name in names
-            ]
-        )
-    numbers = numbers.astype(np.int64)
-    return numbers[inverse], dict(zip(numbers.tolist(), map(str, names), strict=True))
+    paths = [path.absolute() for path in files]
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    return fingerprint_files(root, paths, contents)
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
     _records: type[ImageRecords] = _FileRecords
-    _records_2: type[ImageRecords] = _TableRecords
-    _records_3: type[ImageRecords] = _DigitRecords
+    _records_2: type[ImageRecords] = _DigitRecords

@@ -1,4 +1,4 @@
-"""Vision's recipe sections."""
+"""Recipe sections of the vision modality."""
 
 from typing import Any, Literal
 
@@ -11,7 +11,9 @@ from r2mae.schema.section import Section
 
 
 class AugmentSection(Section):
-    """Training-time views: random resized crop (area fraction) and horizontal flip, seeded by position."""
+    """Training augmentation: random resized crop and horizontal flip.
+
+    crop_scale: lowest and highest area of a crop, as fractions of the image."""
 
     crop_scale: tuple[float, float] = (0.2, 1.0)
     flip: bool = True
@@ -21,15 +23,21 @@ class AugmentSection(Section):
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(
-                f"crop_scale must satisfy 0 < low <= high <= 1, got {list(self.crop_scale)}."
+                "crop_scale must satisfy 0 < low <= high <= 1, "
+                f"got {list(self.crop_scale)}."
             )
         return self
 
 
 class VisionData(DataSection):
-    """Images of a card, found at root (a folder or parquet files) or on the hub when root is absent.
+    """Images of a data card, at root or on the Hugging Face hub.
 
-    label_column: of parquet or hub data, instead of the card's; it must then be there.
+    root: a folder of images or parquet files; None for the card's hub data set.
+    label_column: of parquet or hub data, instead of the card's; must exist.
+    image_size: side of the square model input in pixels.
+    held_out: fraction of training images that validate.
+    on_bad_sample: stop at an unreadable image, or skip it.
+    cache_mib: memory for decoded images, per data loader worker.
     """
 
     card: str
@@ -49,9 +57,10 @@ class VisionData(DataSection):
 
 
 class TuningAugmentSection(AugmentSection):
-    """Views for fine-tuning: also mixed pairs of neighbours in the stream, one way or the other by a fair coin.
+    """Fine-tuning augmentation: also mixup and CutMix of pairs of images.
 
-    mixup, cutmix: the alpha of the Beta(alpha, alpha) from which shares are drawn; 0 leaves it out.
+    mixup, cutmix: alpha of the Beta(alpha, alpha) of mixing weights; 0 turns it off.
+        With both, each pair has either with probability 0.5.
     """
 
     mixup: float = Field(default=0.0, ge=0, le=100)
@@ -59,21 +68,25 @@ class TuningAugmentSection(AugmentSection):
 
     @property
     def mixes(self) -> bool:
-        """True when images are mixed in pairs."""
+        """True if pairs of images are mixed."""
         return self.mixup > 0 or self.cutmix > 0
 
 
 class VisionTuningData(VisionData):
-    """Labelled images."""
+    """Labelled images for fine-tuning."""
 
     augment: TuningAugmentSection | None = TuningAugmentSection()
 
 
 class VisionEncoder(ModelSection):
-    """A timm model of a given shape; what is not given stays as the named architecture has it.
+    """A timm model; None keeps the named architecture's own value.
 
-    width, depth and heads are a VisionTransformer's; what shapes other architectures goes in arguments, which timm
-    gets as they are. patch_size is what is hidden: a VisionTransformer's own patch, a unit of pixels for others.
+    encoder: name of a timm model.
+    patch_size: side of a hidden square in pixels; of a VisionTransformer, also its own
+        patch size.
+    width, depth, heads: of a VisionTransformer.
+    arguments: further arguments of the timm model.
+    init_from: pretrained weights: a run, a file, a folder or a hub id.
     """
 
     encoder: str
@@ -85,9 +98,10 @@ class VisionEncoder(ModelSection):
 
 
 class VisionModel(VisionEncoder):
-    """A masked autoencoder around a plain VisionTransformer, or masked modelling with any other spatial backbone.
+    """An MAE of a plain VisionTransformer, or SimMIM with any other backbone.
 
-    decoder_*: of the masked autoencoder alone, MAE's 8 blocks of width 512 with 16 heads where not given.
+    decoder_depth, decoder_width, decoder_heads: of MAE's decoder; default 8, 512, 16.
+    normalize_targets: predict pixels standardised within each patch.
     """
 
     decoder_depth: int | None = Field(default=None, ge=0, le=64)
@@ -97,23 +111,20 @@ class VisionModel(VisionEncoder):
 
     @property
     def decoder(self) -> dict[str, int]:
-        """decoder_depth, decoder_width and decoder_heads, MAE's where not given."""
-        section = {
-            "decoder_depth": self.decoder_depth,
-            "decoder_width": self.decoder_width,
-            "decoder_heads": self.decoder_heads,
-        }
-        return {
-            name: _MAE_DECODER[name] if value is None else value
-            for name, value in section.items()
-        }
+        """The decoder's shape, with MAE's defaults for None."""
+        shape = {}
+        for name, default in _MAE_DECODER.items():
+            value = getattr(self, name)
+            shape[name] = default if value is None else value
+        return shape
 
     @model_validator(mode="after")
     def _check(self) -> "VisionModel":
         width, heads = self.decoder["decoder_width"], self.decoder["decoder_heads"]
         if width % heads or width % 4:
             raise ValueError(
-                f"decoder_width must be divisible by 4 and by decoder_heads = {heads}, got {width}."
+                f"decoder_width must be divisible by 4 and by decoder_heads = {heads}, "
+                f"got {width}."
             )
         return self
 
@@ -122,9 +133,9 @@ _MAE_DECODER = {"decoder_depth": 8, "decoder_width": 512, "decoder_heads": 16}
 
 
 class VisionClassifier(VisionEncoder):
-    """A timm model under a classifier's head. `init_from: null` trains it from scratch.
+    """A timm model for a classification head. `init_from: null` trains it from scratch.
 
-    pooling: "mean" of patch tokens (of the feature map, as timm does, where there are none), or the class token.
+    pooling: "mean" of patch tokens or of the feature map, or "cls", the class token.
     drop_path: stochastic depth, rising linearly to this rate at the last block.
     """
 

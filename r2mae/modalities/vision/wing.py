@@ -1,4 +1,4 @@
-"""The vision wing: images, ViTs and every other timm model with a map of features."""
+"""The vision wing: images, with ViTs and other timm models."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
 
 _VERBS = {
     "reconstruct": Verb(
-        "hide, predict and draw images",
+        "draw masked and predicted images",
         reconstruct.run,
         reconstruct.add_arguments,
         reconstruct.check,
@@ -46,14 +46,15 @@ _EXPORTS = {
     "transformers": Export(
         _export_to_transformers,
         lambda loaded: (  # noqa: ARG005
-            'ViTMAEForPreTraining.from_pretrained("{0}"), ViTModel.from_pretrained("{0}", add_pooling_layer=False)'
+            'ViTMAEForPreTraining.from_pretrained("{0}"), '
+            'ViTModel.from_pretrained("{0}", add_pooling_layer=False)'
         ),
     ),
 }
 
 
 class VisionWing(Wing):
-    """Images: what is hidden are patches."""
+    """Images; masks hide patches."""
 
     name = "vision"
     pretrain_recipe = VisionPretrainRecipe
@@ -62,7 +63,7 @@ class VisionWing(Wing):
     exports = _EXPORTS
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
-        """Images of a split."""
+        """Images of a split, "train" or "test"."""
         from r2mae.modalities.vision import assembly
 
         return assembly.open_split(recipe, split)
@@ -70,7 +71,7 @@ class VisionWing(Wing):
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
     ) -> SampleSource:
-        """Image files, a folder of them, or a parquet file."""
+        """Images of files, of one folder, or of parquet files."""
         from r2mae.modalities.vision import assembly
 
         return assembly.open_paths(recipe, paths)
@@ -82,7 +83,7 @@ class VisionWing(Wing):
         return assembly.open_objects(recipe, objects)
 
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
-        """A masked autoencoder around a plain ViT, or a masked backbone."""
+        """A `MaskedAutoencoder` of a plain ViT, or a `MaskedBackbone`."""
         from r2mae.modalities.vision import assembly
 
         return assembly.build_masked(recipe)
@@ -94,12 +95,13 @@ class VisionWing(Wing):
         return assembly.build_encoder(recipe)
 
     def check_same_input(self, loaded: LoadedRun, recipe: AnyRecipe) -> None:
-        """Size and channels must be the run's."""
+        """Raise InputError unless image size and channels are the run's."""
         for name in ("image_size", "channels"):
             ours, theirs = getattr(loaded.recipe.data, name), getattr(recipe.data, name)
             if ours != theirs:
                 raise InputError(
-                    f"data.{name} of --data must be {ours}, as the run's, got {theirs}. Write it into that recipe."
+                    f"data.{name} of --data must be {ours}, as the run's, got {theirs}. "
+                    "Set it in that recipe."
                 )
 
 

@@ -100,7 +100,7 @@ def test_a_folder_without_images(tmp_path, names):
     root = folder(tmp_path, *names)
     message = refusal(open_records, CARD, str(root), "train")
     assert message.startswith(f"data.root {root} must hold images (.bmp, .gif, ")
-    assert message.endswith("got none.")
+    assert message.endswith("got none. Check the path.")
 
 
 def test_folders_are_known_by_names_and_sizes(tmp_path):
@@ -368,7 +368,7 @@ def test_a_card_without_a_place():
     message = refusal(open_records, CARD, None, "train")
     assert (
         message
-        == "data.root must be given for this card, got nothing. Name the folder of your images."
+        == "data.root must be set for this card, got nothing. Set it to the folder of your images."
     )
 
 
