@@ -31,3 +31,26 @@ def test_the_page_on_modalities_shows_every_file_of_the_wing():
 def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+# Paths in running text, of the repository or of the package: `scripts/kills.py`.
+PATH = re.compile(r"`([\w./-]+/[\w.-]+\.(?:py|sh|yaml|md))`")
+OVERVIEWS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/results.md")
+
+
+@pytest.mark.parametrize("page", OVERVIEWS)
+def test_paths_in_text_exist(page):
+    paths = set(PATH.findall((ROOT / page).read_text()))
+    roots = (ROOT, ROOT / "r2mae")
+    missing = [p for p in paths if not any((root / p).exists() for root in roots)]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_to_sections_lead_to_headings(page):
+    for target, section in re.findall(
+        r"\]\(([\w./-]+\.md)#([\w-]+)\)", page.read_text()
+    ):
+        headings = re.findall(r"^#+ (.+)$", (page.parent / target).read_text(), re.M)
+        slugs = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+        assert section in slugs, f"{page.name} links {target}#{section}"
