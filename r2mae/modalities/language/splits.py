@@ -53,7 +53,7 @@ def open_rows(
     """
     has_test = section.root is None and "test" in load_card(section.card).files
     store = find_store(section, "test" if split == "test" and has_test else "train")
-    rows = PackedRows(store, section.length, attend=section.attend, words=words)
+    rows = PackedRows(store, section.length, attend=section.attend, with_units=words)
     return (
         hold_out(rows, section.held_out)[1]
         if split == "test" and not has_test

@@ -196,7 +196,7 @@ def test_rows_are_packed(scratch, tokenizer):
     store = build_text_store(
         scratch / "store", Texts([scratch / "a.txt"], document="line"), tokenizer
     )
-    rows = PackedRows(store, 32, words=True)
+    rows = PackedRows(store, 32, with_units=True)
     assert rows.utilisation > 0.99
     batch = rows.load(torch.arange(len(rows)), None, 0)
     ids = batch["input_ids"].flatten()

@@ -138,7 +138,7 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
         "--tokenizer",
         "tok",
     )
-    assert "one of them" in refused(
+    assert "exactly one of them" in refused(
         capsys,
         "data",
         "build",
