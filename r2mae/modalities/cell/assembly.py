@@ -118,21 +118,22 @@ def _data(recipe: AnyRecipe) -> CellData:
         return data
     if data.genes != type(data.genes)(by=data.genes.by):
         raise InputError(
-            "data.genes must be left out with model.init_from, whose genes are used, got a choice of genes. "
-            "Remove it."
+            "data.genes must be left out with model.init_from, whose genes are used, "
+            "got a choice of genes. Remove it."
         )
     manifest = read_manifest(find_checkpoint(recipe.model.init_from))
     if "genes" not in manifest:
         raise InputError(
-            f"model.init_from must be a run on cells, got {recipe.model.init_from!r}. Name another run."
+            f"model.init_from must be a run on cells, got {recipe.model.init_from!r}. "
+            "Name another run."
         )
     return _with_names(data, manifest["genes"])
 
 
 def _gene_statistics(recipe: AnyRecipe) -> tuple[int, Any, int]:
-    """(number of genes, (G,) their mean shares of a cell's counts or None, expressed genes of a typical cell).
+    """(number of genes, (G,) shares of the mean cell's counts or None, typical expressed genes).
 
-    Where the data is absent, shares are uniform: enough to build a model and load a checkpoint into it.
+    Where the data is absent, shares are uniform, enough to build a model for a checkpoint.
     """
     import numpy as np
 

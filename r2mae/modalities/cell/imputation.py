@@ -34,9 +34,10 @@ _FROZEN_SEED = 0x5EED
 class ImputationScore:
     """Accuracy of imputed counts.
 
-    pearson: across cells, of log1p of counts per 10,000; mean over genes with at least 10 masked nonzero counts.
-    poisson, negative_binomial: mean log-likelihood of a masked count, in nats. The negative binomial has one
-        dispersion, fitted on held-out training cells.
+    pearson: correlation across cells of log1p of counts per 10,000; mean over genes with at
+        least 10 masked nonzero counts.
+    poisson, negative_binomial: mean log-likelihood of a masked count, in nats. The negative
+        binomial has one dispersion, fitted on held-out training cells.
     by_gene, by_cell: the values averaged to pearson and negative_binomial; nan for genes left out.
     """
 
@@ -65,7 +66,8 @@ def score_imputation(
 ) -> dict[float, dict[str, ImputationScore]]:
     """{ratio: {"run", "gene mean", "PCA-50", "kNN-15": score}} of a `MaskedModel` of counts.
 
-    train, held_out, test: sources of cells; at most 5,000, 500 and 2,000 evenly spread cells are used.
+    train, held_out, test: sources of cells; at most 5,000, 500 and 2,000 cells, evenly spaced,
+        are used.
     status: called with the ratio and method being scored.
     """
     baselines = Baselines(_counts(train, _MOST_TRAIN)[0])
@@ -207,7 +209,7 @@ def _moments(truth: Any, guess: Any, hidden: Bools) -> Floats:
 
 
 def _correlations(sums: Floats) -> Floats:
-    """(G,) Pearson correlations from (6, G) `_moments`: 0 for a constant guess, nan for a constant truth."""
+    """(G,) Pearson correlations of (6, G) `_moments`: 0 if the guess is constant, nan if the truth is."""
     count, x, y, xx, yy, xy = sums / np.maximum(sums[0], 1)
     spread_x, spread_y = np.maximum(xx - x**2, 0), np.maximum(yy - y**2, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -225,7 +227,7 @@ def _poisson(values: Any, rates: Any) -> Floats:
 
 
 def _negative_binomial(values: Any, rates: Any, dispersion: float) -> Floats:
-    """Log-likelihoods of counts under negative binomials of mean `rates`; variance = rate + rate^2 / dispersion."""
+    """Log-likelihoods under negative binomials of variance rate + rate^2 / dispersion."""
     from scipy.special import gammaln
 
     log_sum = np.log(dispersion + rates)

@@ -36,7 +36,8 @@ def score_imputation(
     ratios = parse_ratios(arguments.ratios)
     if getattr(recipe.data, "values", None) != "counts" or recipe.task != "pretrain":
         raise InputError(
-            f"{arguments.run} must be a pretraining run on raw counts for imputation, got another. Name another run."
+            f"{arguments.run} must be a pretraining run on raw counts for imputation, "
+            "got another. Name another run."
         )
     train, held_out = hold_out(
         loaded.wing.open_split(recipe, "train"), recipe.data.held_out
@@ -65,8 +66,8 @@ def score_imputation(
 def show_imputation(result: Result) -> None:
     """Print a line for each ratio and method."""
     print(
-        "masked counts of test cells: Pearson correlation by gene, mean log-likelihood of a count in nats "
-        "(run minus baseline ± 95 % interval)"
+        "masked counts of test cells: Pearson correlation by gene, "
+        "mean log-likelihood of a count in nats (run minus baseline ± 95 % interval)"
     )
     print(f"{'ratio':<7}{'':<12}{'pearson':<28}{'negative binomial':<30}poisson")
     for row in result["rows"]:
@@ -95,7 +96,7 @@ def add_clustering_arguments(parser: ArgumentParser) -> None:
 def score_clustering(
     loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace
 ) -> Result:
-    """ARI and NMI of Leiden clusters, and silhouette score, on the features of all labelled cells."""
+    """Leiden clusters (ARI, NMI) and silhouette score of all labelled cells' features."""
     import numpy as np
 
     from r2mae.data.source import with_labels
@@ -142,7 +143,7 @@ def show_clustering(result: Result) -> None:
 def principal_components(
     train: "Features", test: "Features"
 ) -> tuple["Features", "Features"]:
-    """Project both sets (N, F) on the first 50 principal components of `train`, scanpy's default."""
+    """Project both sets (N, F) on the first 50 principal components of `train`."""
     from sklearn.decomposition import PCA
 
     pca = PCA(

@@ -78,11 +78,9 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
         replacement=recipe.mask.replacement,  # type: ignore[attr-defined]
         pooling=section.pooling,
     )
-    return (
-        model
-        if section.init_from is None
-        else load_transformer_weights(model, section.init_from)
-    )
+    if section.init_from is None:
+        return model
+    return load_transformer_weights(model, section.init_from)
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -95,11 +93,9 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
     model = LanguageEncoder(
         base, vocabulary(tokenizer, config.vocab_size), section.pooling
     )
-    return (
-        model
-        if section.init_from is None
-        else load_transformer_weights(model, section.init_from)
-    )
+    if section.init_from is None:
+        return model
+    return load_transformer_weights(model, section.init_from)
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Tokenise texts into a store: on all cores, in constant memory, resumed where a call was interrupted.
+"""Tokenise texts into a store: on all cores, in constant memory, resumed after interruptions.
 
-Tokens are appended in the order of the texts. After each batch `journal.json` records the progress, and
-anything written after it is cut off on resuming. The folder is renamed to its final name when complete.
+Tokens are appended in the order of the texts. After each batch `journal.json` records the
+progress, and anything written after it is cut off on resuming. The folder is renamed to its final
+name when complete.
 """
 
 import hashlib
@@ -55,24 +56,24 @@ class Texts(NamedTuple):
         return read_pieces(self.paths, self.column, self.document, self.options, start)
 
     @property
-    def word(self) -> str:
-        """16 hex digits that change when a file's name or content, or an option does; wherever the files are."""
-        known: list[Any] = [self.column, self.document, sorted(self.options.items())]
+    def fingerprint(self) -> str:
+        """16 hex digits of the options and the files' names and contents; folders do not count."""
+        parts: list[Any] = [self.column, self.document, sorted(self.options.items())]
         if self.hub is not None:
-            known += [self.hub[0], self.hub[1]._fingerprint]
-        known += [_known(path, path.stat().st_mtime_ns) for path in self.paths]
-        return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+            parts += [self.hub[0], self.hub[1]._fingerprint]
+        parts += [_fingerprint(path, path.stat().st_mtime_ns) for path in self.paths]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1 << 16)
-def _known(path: Path, changed: int) -> str:  # noqa: ARG001 - asked again when the file changes
+def _fingerprint(path: Path, modified: int) -> str:  # noqa: ARG001 - part of the cache's key
     return fingerprint_files(path.parent, [path])
 
 
 def build_text_store(
     out: Path, texts: Texts, tokenizer: Any, progress: Progress = silent
 ) -> TextStore:
-    """Build the store of these texts and this tokenizer, or resume it, or open it if it is complete.
+    """Build or resume the store of these texts and this tokenizer, or open it if complete.
 
     Raises: InputError for damaged texts, texts without a token, or a folder with other contents.
     """
@@ -82,7 +83,7 @@ def build_text_store(
 
 def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextStore:
     fingerprint = hashlib.sha256(
-        f"{texts.word}{tokenizer_word(tokenizer)}".encode()
+        f"{texts.fingerprint}{tokenizer_word(tokenizer)}".encode()
     ).hexdigest()[:16]
     if is_text_store(out):
         store = open_text_store(out)

@@ -39,7 +39,8 @@ def run(loaded: LoadedRun, arguments: Namespace) -> None:
 def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
     """For each [MASK] of a text, the `top` most probable tokens with their probabilities.
 
-    Raises: InputError for a run that is not a masked language model, or a text without [MASK] or too long.
+    Raises: InputError for a run that is not a masked language model, or a text without
+        [MASK] or too long.
     """
     import numpy as np
     import torch

@@ -25,7 +25,7 @@ class MaskedScore:
     """Accuracy and mean cross-entropy (nats per token) of masked tokens at one ratio.
 
     tokens: number of masked tokens.
-    half_width: of accuracy's 95 % interval, by the normal approximation over rows; None for one row.
+    half_width: of accuracy's 95 % interval, a normal approximation over rows; None for one row.
     unigram_*: the same scores of the unigram baseline, the token frequencies of training rows.
     """
 
@@ -87,7 +87,7 @@ def score_masked(
 
 
 def _score_rows(model: Any, batch: Batch, ratio: float, unigram: Tensor) -> Floats:
-    """(B, 5) sums over the masked tokens of each row: tokens, hits, unigram hits, loss, unigram loss.
+    """(B, 5) sums over masked tokens: tokens, hits, unigram hits, loss, unigram loss.
 
     The model gives one loss for the batch, which is stored in the first row.
     """

@@ -21,8 +21,8 @@ BLOCK_ROWS = 32  # consecutive rows that are read together
 class PackedRows:
     """A `SampleSource` of packed rows of a store: row r holds tokens r * N to (r + 1) * N.
 
-    `load` gives "input_ids" (B, N) int64, and numpy arrays "segment_starts" and "segment_lengths" (S,),
-    offsets into the flattened rows. Only the last row may be padded.
+    `load` gives "input_ids" (B, N) int64, and numpy arrays "segment_starts" and
+    "segment_lengths" (S,), offsets into the flattened rows. Only the last row may be padded.
 
     attend: a segment is the part of a document in a row ("document") or the row ("row").
     with_units: batches have "units" (B, N) too, the number of each token's word in its row.
@@ -171,7 +171,7 @@ class Sentences:
 def tokenise_texts(
     tokenizer: Any, first: list[str], second: list[str] | None, length: int
 ) -> tuple[npt.NDArray[np.int32], Integers, npt.NDArray[np.int8] | None]:
-    """(ids (T,), starts (N + 1,), token types (T,) or None) of N texts, or pairs, with special tokens.
+    """(ids (T,), starts (N + 1,), token types (T,) or None) of N texts or pairs of texts.
 
     length: tokens, special ones included, to which each text or pair is truncated.
     """

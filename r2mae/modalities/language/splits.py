@@ -77,7 +77,8 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
         return store
     texts = find_texts(section, split)
     tokenizer = find_tokenizer(section)
-    name = f"{texts.word}_{tokenizer_word(tokenizer)}_{FORMAT.split()[-1]}"  # stores of other versions are not opened
+    version = FORMAT.split()[-1]  # stores of other versions are not opened
+    name = f"{texts.fingerprint}_{tokenizer_word(tokenizer)}_{version}"
     return _built(cache_folder() / name, texts, tokenizer)
 
 
@@ -180,7 +181,10 @@ def find_tokenizer(section: Any) -> Any:
     if isinstance(wanted, str):
         return load_tokenizer(wanted)
     texts = find_texts(section)
-    place = cache_folder() / f"tokenizer_{wanted.kind}_{wanted.vocab_size}_{texts.word}"
+    place = (
+        cache_folder()
+        / f"tokenizer_{wanted.kind}_{wanted.vocab_size}_{texts.fingerprint}"
+    )
     return _trained(place, texts, wanted)
 
 

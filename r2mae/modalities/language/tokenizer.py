@@ -65,7 +65,7 @@ def set_tokenizer(data: Any, source: str) -> Any:
 
 
 def embedding_size(recipe: AnyRecipe, tokenizer: Any) -> int:
-    """Rows of the token embedding: the vocabulary size of the tokenizer, even if not trained yet."""
+    """Rows of the token embedding, also of a tokenizer that is not trained yet."""
     training = recipe.data.tokenizer
     if isinstance(training, TokenizerTraining) and tokenizer is byte_tokenizer():
         return training.vocab_size

@@ -102,7 +102,7 @@ class LanguageWing(Wing):
         )
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
-        """Packed rows of a pretraining recipe, whose card lists tokens; else what the card lists."""
+        """Packed rows, where the card of a pretraining recipe lists tokens; else `listed`."""
         return listed // recipe.data.length if recipe.task == "pretrain" else listed
 
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:

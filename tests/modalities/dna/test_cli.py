@@ -14,8 +14,8 @@ from r2mae.cli.main import main
 from r2mae.modalities.dna.genome.files import open_dna
 from r2mae.modalities.dna.tokens import nucleotide_tokenizer
 from r2mae.recipe.run import load_run
-from tests.cli.test_cells import refused, said
 from tests.conftest import ROOT
+from tests.modalities.cell.test_cli import refused, said
 
 RECIPE = ROOT / "recipes" / "dna" / "motifs_demo.yaml"
 TUNE = ROOT / "recipes" / "dna" / "gue_finetune.yaml"

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.cli.test_cells import refused, said
 from tests.conftest import ROOT, SHARED, make_cells
+from tests.modalities.cell.test_cli import refused, said
 
 pytestmark = pytest.mark.usefixtures("scratch")
 MAF = "##maf version=1\na\ns hg.c1 1 4 + 6 ACgT\ns mm.x 0 3 + 9 A-TT\n"

@@ -15,8 +15,8 @@ from transformers import (
 
 from r2mae.cli.main import main
 from r2mae.recipe.run import load_run
-from tests.cli.test_cells import refused, said
 from tests.conftest import ROOT, make_texts, r2mae
+from tests.modalities.cell.test_cli import refused, said
 
 RECIPE = ROOT / "recipes" / "language" / "gutenberg_tiny.yaml"
 TUNE = ROOT / "recipes" / "language" / "sst2_finetune.yaml"
@@ -671,5 +671,5 @@ def test_released_files_name_what_is_forgotten_and_hold_all_weights(
     fewer = {name: tensor for name, tensor in weights.items() if "layer.1." not in name}
     save_file(fewer, tmp_path / "out" / "model.safetensors", metadata={"format": "pt"})
     line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *start)
-    assert "must hold a whole encoder" in line
+    assert "must hold all weights of an encoder" in line
     assert "layer.1." in line

@@ -126,7 +126,7 @@ def _csr_blocks(
 def _csc_blocks(
     file: CellFile, first: int, starts: Any, data: Any, indices: Any
 ) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Blocks of cells of a CSC matrix. Each block needs a pass over all entries, so blocks are large."""
+    """Blocks of cells of a CSC matrix. Each takes a pass over all entries, so they are large."""
     starts = np.asarray(starts, dtype=np.int64)
     _check_pointers(file, starts, len(file.gene_names), data, indices)
     ends = np.cumsum(_entries_of_cells(file, indices))
@@ -175,7 +175,7 @@ def _entries_between(
 def _csr_block(
     file: CellFile, first: int, data: Any, indices: Any, indptr: Any
 ) -> sparse.csr_matrix:
-    """A block with sorted indices. Raises: InputError for genes out of range, or twice in a cell."""
+    """A block with sorted indices. Raises: InputError for a gene out of range or twice."""
     _check_indices(file, indices, len(file.gene_names), "genes")
     block = sparse.csr_matrix(
         (np.asarray(data), np.asarray(indices), indptr),

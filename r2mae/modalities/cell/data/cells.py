@@ -27,8 +27,8 @@ class CellView:
     """The input format of a model.
 
     lists: lists of genes (True) or dense rows (False).
-    expressed_share: share of expressed genes among those that may be masked, the others being decoys.
-        None: all genes may be masked.
+    expressed_share: share of expressed genes among those that may be masked; the others are
+        decoys. None: all genes may be masked.
     """
 
     lists: bool = False
@@ -39,8 +39,8 @@ class Cells:
     """A `SampleSource` of rows of a store.
 
     A dense batch has "values" (B, M) float32 and, with decoys, "roles" (B, M) int8, a `Role` each.
-    A batch of lists has "columns" (B, L), a cell's genes in increasing order, with their "values" and
-    "roles" (B, L): expressed genes first, then decoys, then padding.
+    A batch of lists has "columns" (B, L), the genes of each cell, with their "values" and
+    "roles" (B, L): expressed genes first, in increasing order, then decoys, then padding.
     "measured" (B, M) bool is present when some gene was not measured in some cell.
     """
 
@@ -90,7 +90,7 @@ class Cells:
         return np.asarray(count_genes(rows, store.starts, store.genes, self.columns))
 
     def overlap(self) -> dict[str, int]:
-        """Numbers of genes: of the model, of these in the store or missing, and others in the store."""
+        """Numbers of the model's genes, those in the store, those missing, and others in it."""
         matched = int((self.columns >= 0).sum())
         return {
             "known": len(self.genes),
@@ -132,7 +132,7 @@ class Cells:
         return columns, values, lengths
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Cells at indices (B,). Decoys depend on (seed, position), in evaluation on the index alone."""
+        """Cells at indices (B,). Decoys depend on (seed, position); without positions, on the index."""
         rows = indices.numpy()
         batch: Batch = {"indices": indices, "skipped": ()}
         measured = self.measured[self.store.file[rows]]
@@ -152,7 +152,7 @@ class Cells:
         return batch
 
     def _dense_roles(self, columns: Any, roles: Any) -> Any:
-        """(B, M) int8 roles of all genes, from lists (B, L): genes outside the lists are visible."""
+        """(B, M) int8 roles of all genes from lists (B, L); other genes are visible."""
         num_genes = len(self.genes)
         dense = np.full((len(roles), num_genes + 1), Role.SEEN, dtype=np.int8)
         # Padding goes to an extra column, which is dropped.
@@ -163,7 +163,7 @@ class Cells:
     def _with_decoys(
         self, rows: Any, measured: Any, positions: Tensor, seed: int
     ) -> tuple[Any, Any, Any]:
-        """(columns, values, roles) (B, L): expressed genes, then decoys if expressed_share is set."""
+        """(columns, values, roles) (B, L): expressed genes, then decoys if there are any."""
         from r2mae.modalities.cell.data.kernels import draw_decoys
 
         share = self.view.expressed_share

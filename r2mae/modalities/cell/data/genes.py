@@ -53,8 +53,8 @@ def excess_variance(stats: Floats, num_cells: int) -> Floats:
 
     The expectation is a quadratic fit of log variance to log mean over all genes.
 
-    Source: Stuart et al. 2019 ("vst"; scanpy's flavor="seurat_v3"). Unlike there, the fit is not loess and
-    counts are not clipped, so that one pass over the data is enough.
+    Source: Stuart et al. 2019 ("vst"; scanpy's flavor="seurat_v3"). Unlike there, the fit is
+    not loess and counts are not clipped, so that one pass over the data is enough.
     """
     mean = stats[1] / num_cells
     variance: Floats = np.maximum(stats[2] / num_cells - mean**2, 0)
@@ -95,7 +95,7 @@ def match_genes(
 ) -> npt.NDArray[np.int32]:
     """(len(file_genes),) int32: index of each gene in the vocabulary `genes`, or -1.
 
-    Raises: InputError when the file has none of the vocabulary, or a smaller share than least_share.
+    Raises: InputError when the file has none of the vocabulary, or less than least_share.
     """
     index_of = {gene: index for index, gene in enumerate(genes)}
     columns = np.array([index_of.get(gene, -1) for gene in file_genes], dtype=np.int32)

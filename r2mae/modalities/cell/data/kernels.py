@@ -1,6 +1,6 @@
 """Numba kernels that gather rows of a CSR matrix as lists of genes or as dense rows.
 
-starts (N + 1,) int64: CSR's indptr. genes, values: CSR's indices and data, an entry a nonzero count.
+starts (N + 1,) int64: CSR's indptr. genes, values: CSR's indices and data.
 columns (G,) int32: the model's index of each stored gene, -1 for genes outside its vocabulary.
 rows (B,): the cells to gather. L is the longest list, M the number of the model's genes.
 """
@@ -40,9 +40,9 @@ def gather_lists(
     out_columns: Array,
     out_values: Array,
 ) -> None:
-    """Write each row's entries in the vocabulary to out_columns and out_values (B, L), from the left.
+    """Write each row's entries in the vocabulary to out_columns and out_values (B, L).
 
-    The remaining slots are not changed.
+    They fill the first slots; the others are not changed.
     """
     for b in range(len(rows)):
         slot = 0
