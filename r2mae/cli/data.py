@@ -15,7 +15,7 @@ BUILD, INSPECT = "build", "inspect"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`build KIND`, whose kind_parsers come from the wings, and `inspect STORE`."""
+    """`build KIND`, whose kinds are those of the wings, and `inspect STORE`."""
     actions = parser.add_subparsers(
         dest="action", required=True, metavar="ACTION", parser_class=Parser
     )
@@ -33,7 +33,7 @@ def _add_kinds(parser: ArgumentParser) -> None:
     from r2mae.modalities import find_builds
 
     kind_parsers = parser.add_subparsers(
-        dest="kind", required=True, metavar="KIND", parser_class=Parser
+        dest="build", required=True, metavar="KIND", parser_class=Parser
     )
     for kind, build in find_builds().items():
         added = kind_parsers.add_parser(kind, help=build.help, description=build.help)
@@ -48,13 +48,13 @@ def run(arguments: Namespace) -> None:
     if arguments.action == INSPECT:
         return describe(Path(arguments.out), arguments.json)
     with _stopped_by_sigterm():
-        place = find_builds()[arguments.kind].run(arguments)
+        place = find_builds()[arguments.build].run(arguments)
     return describe(place, arguments.json)
 
 
 def describe(place: Path, as_json: bool) -> None:
     """Print what a store holds. Raises: InputError for what is no store."""
-    from r2mae.data.kind_parsers import kind_of_path, remedy_for
+    from r2mae.data.kinds import kind_of_path, remedy_for
     from r2mae.modalities import find_stores
 
     kind = kind_of_path(place)

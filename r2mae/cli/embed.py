@@ -74,7 +74,12 @@ def _check(output: Path, arguments: argparse.Namespace) -> None:
     wing = wing_of_run([arguments.run])
     is_split = arguments.data in SPLITS
     wing_formats = () if wing is None or is_split else tuple(wing.feature_formats)
-    check_output(output, (*_FORMATS, *wing_formats), arguments)
+    reason = ""
+    if wing is not None and is_split and output.suffix in wing.feature_formats:
+        reason = f"{output.suffix} adds features to a copy of a file: name the file as DATA, not a split."
+    elif wing is not None:
+        reason = f"Runs on {wing.name} write no other format."
+    check_output(output, (*_FORMATS, *wing_formats), arguments, reason)
 
 
 def _names_file(output: Path) -> Path:

@@ -45,14 +45,20 @@ def open_samples(loaded: LoadedRun, arguments: argparse.Namespace) -> Any:
 
 
 def check_output(
-    output: Path, kinds: tuple[str, ...], arguments: argparse.Namespace
+    output: Path,
+    suffixes: tuple[str, ...],
+    arguments: argparse.Namespace,
+    reason: str = "",
 ) -> None:
-    """Raise InputError unless a file of one of these endings can be written there, and is none of DATA."""
-    if output.suffix not in kinds or not output.parent.is_dir() or output.is_dir():
-        known = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
-        raise InputError(
-            f"--output must be a {known} file in an existing folder, got {str(output)!r}."
-        )
+    """Raise InputError unless output has a valid suffix, its folder exists, and it is not DATA.
+
+    reason: a sentence on why these suffixes are the valid ones.
+    """
+    if output.suffix not in suffixes or not output.parent.is_dir() or output.is_dir():
+        formats = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        rule = f"--output must be a {formats} file in an existing folder"
+        why = reason if output.suffix not in suffixes else ""
+        raise InputError(f"{rule}, got {str(output)!r}. {why}".strip())
     if arguments.data not in SPLITS:
         given = {Path(arguments.data), *map(Path, glob.glob(arguments.data))}
         if output.resolve() in {path.resolve() for path in given}:

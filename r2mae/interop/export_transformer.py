@@ -1,4 +1,4 @@
-"""A transformer over tokens as a folder that transformers' Auto classes read, tokenizer included."""
+"""Export a model and its tokenizer as a folder that transformers' Auto classes load."""
 
 import copy
 from pathlib import Path
@@ -13,14 +13,14 @@ from r2mae.interop.transformer_config import position_offset
 
 
 def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
-    """Write a run's transformer and tokenizer; gives the largest difference of logits.
+    """Export a run to a folder; gives the largest difference of logits after loading it back.
 
-    Raises: InputError for heads or poolings that transformers does not have.
+    Raises: InputError for a head or pooling that transformers does not have.
     """
     recipe, model = loaded.recipe, loaded.model.cpu()
     tokenizer = copy.deepcopy(tokenizer)
     config = (model.base if recipe.task == "pretrain" else model.backbone.base).config
-    if getattr(config, "type_vocab_size", 1) > 1:  # pairs were trained with types
+    if getattr(config, "type_vocab_size", 1) > 1:  # trained on pairs, with token types
         tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
     tokenizer.model_max_length = config.max_position_embeddings - position_offset(
         config.model_type, tokenizer
@@ -31,12 +31,12 @@ def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
         )
     if recipe.tune.hidden is not None:
         raise InputError(
-            "tune.hidden must be null to be exported, since transformers has a head of its own."
+            f"tune.hidden must be null for --to transformers, which has its own heads, got {recipe.tune.hidden}."
         )
-    pooling, kind = recipe.model.pooling, recipe.model.encoder
-    if kind != "modernbert" and pooling != "cls":
+    pooling, encoder = recipe.model.pooling, recipe.model.encoder
+    if encoder != "modernbert" and pooling != "cls":
         raise InputError(
-            f"model.pooling must be cls to be exported as {kind}, as transformers pools it, got {pooling}."
+            f"model.pooling must be cls to export {encoder}, as transformers pools it, got {pooling}."
         )
     names, target = loaded.manifest["class_names"], loaded.manifest.get("target")
     return write_folder(
@@ -45,15 +45,15 @@ def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
 
 
 def auto_class(loaded: Any) -> str:
-    """The line of Python that loads an exported run, {} for its folder."""
-    kind = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
-    return f'AutoModelFor{kind}.from_pretrained("{{0}}"), AutoTokenizer.from_pretrained("{{0}}")'
+    """The Python code that loads an exported run, with {} for its folder."""
+    task = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
+    return f'AutoModelFor{task}.from_pretrained("{{0}}"), AutoTokenizer.from_pretrained("{{0}}")'
 
 
 def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
-    """Write a `MaskedLanguageModel`; load it back; give the largest difference of logits on random tokens.
+    """Write a `MaskedLanguageModel`, load it back, and give the largest difference of logits.
 
-    Raises: InputError when what transformers loads computes something else.
+    Raises: InputError when the logits of the loaded model differ.
     """
     from transformers import AutoModelForMaskedLM
 
@@ -69,10 +69,9 @@ def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
             batch, build_mask(torch.ones_like(ids, dtype=torch.bool))
         )
         ours = model.whole.get_output_embeddings()(features)
-        found = theirs(
-            input_ids=torch.full_like(ids, model.vocabulary.mask)
-        ).logits.flatten(0, 1)[slots]
-    return _checked(ours, found)
+        masked = torch.full_like(ids, model.vocabulary.mask)
+        logits = theirs(input_ids=masked).logits.flatten(0, 1)[slots]
+    return _checked(ours, logits)
 
 
 def export_classifier(
@@ -82,11 +81,12 @@ def export_classifier(
     class_names: list[str],
     target: dict[str, float] | None = None,
 ) -> float:
-    """Write a `Classifier` of texts for AutoModelForSequenceClassification; give the largest difference of logits.
+    """Write a `Classifier`, load it back, and give the largest difference of logits.
 
-    target: {"mean", "spread"} of a regression, whose units the exported last map takes on.
+    target: {"mean", "spread"} of a regression's targets. The exported last layer predicts in
+        their units.
 
-    Raises: InputError when the head is none that transformers has.
+    Raises: InputError when the logits of the loaded model differ.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -116,38 +116,32 @@ def export_classifier(
 
 
 def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
-    """transformers' head with the weights of ours, the last map's output times unit, plus shift."""
-    kind, head = model.backbone.base.config.model_type, model.head
-    state = head.state_dict()
-    wanted = {
+    """Copy the head's weights to transformers' head, its output times unit, plus shift."""
+    state = model.head.state_dict()
+    layers = {
         "modernbert": {"1": "head.dense", "3": "head.norm", "4": "classifier"},
         "bert": {"1": "bert.pooler.dense", "4": "classifier"},
         "roberta": {"1": "classifier.dense", "4": "classifier.out_proj"},
-    }[kind]
+    }[model.backbone.base.config.model_type]
     names = {
         f"{theirs_}.{part}": f"{ours}.{part}"
-        for ours, theirs_ in wanted.items()
+        for ours, theirs_ in layers.items()
         for part in ("weight", "bias")
     }
-    last = wanted[max(wanted)]
-    scaled = {f"{last}.weight": (unit, 0.0), f"{last}.bias": (unit, shift)}
-    found = {
-        name: state[ours] * scaled.get(name, (1.0, 0.0))[0]
-        + scaled.get(name, (1.0, 0.0))[1]
-        for name, ours in names.items()
-        if ours in state
-    }
-    theirs.load_state_dict(found, strict=False)
+    weights = {name: state[ours] for name, ours in names.items() if ours in state}
+    last = layers[max(layers)]
+    weights[f"{last}.weight"] = weights[f"{last}.weight"] * unit
+    if f"{last}.bias" in weights:
+        weights[f"{last}.bias"] = weights[f"{last}.bias"] * unit + shift
+    theirs.load_state_dict(weights, strict=False)
 
 
 def _random_tokens(model: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+    """(tokens (2, 16) without special ones, the batch of them)."""
     import numpy as np
 
-    ordinary = torch.from_numpy(
-        np.setdiff1d(
-            np.arange(model.vocabulary.size), np.asarray(model.vocabulary.special)
-        )
-    )
+    every, special = np.arange(model.vocabulary.size), model.vocabulary.special
+    ordinary = torch.from_numpy(np.setdiff1d(every, np.asarray(special)))
     generator = torch.Generator().manual_seed(0)
     ids = ordinary[torch.randint(len(ordinary), (2, 16), generator=generator)]
     return ids, {
@@ -158,9 +152,10 @@ def _random_tokens(model: Any) -> tuple[torch.Tensor, dict[str, Any]]:
 
 
 def _checked(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """The largest difference of logits. Raises: InputError when it is more than rounding."""
     difference = float((ours - theirs).abs().max())
     if difference > 1e-3 * float(ours.abs().max().clamp(min=1)):
         raise InputError(
-            f"--to transformers must give a model that computes the same, got logits {difference:.1e} apart."
+            f"the exported model must compute the same logits, got a difference of {difference:.1e}."
         )
     return difference

@@ -1,4 +1,4 @@
-"""What models over tokens start from: runs, and masked language models of transformers."""
+"""Initialise models over tokens from runs, or from masked language models of transformers."""
 
 from pathlib import Path
 from typing import Any
@@ -10,43 +10,43 @@ from r2mae.errors import InputError
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.start import find_checkpoint, is_awaited, is_run, run_weights
 
-BORDER_IDS = ("cls_token_id", "sep_token_id")
+BORDER_IDS = ("cls_token_id", "sep_token_id")  # ids of the configuration to keep
 
 
 def checkpoint_tokenizer(manifest: dict[str, Any]) -> Path:
-    """The folder of a checkpoint's tokenizer, written to the cache."""
+    """Write a checkpoint's tokenizer to the cache and give its folder."""
     from r2mae.data.text_files import cache_folder
     from r2mae.data.tokenizer import with_files
 
     if "tokenizer" not in manifest:
         raise InputError(
-            "data.tokenizer and model.init_from must be runs on texts, got one of another modality."
+            "data.tokenizer and model.init_from must be runs with a tokenizer, "
+            "got a run without one. Name another run."
         )
     return with_files(manifest["tokenizer"], cache_folder())
 
 
 def source_config(source: str | None) -> dict[str, Any] | None:
-    """Configuration of what a model starts from; None without, or where it is not here (yet)."""
+    """The transformers configuration of a model.init_from; None if there is none (yet)."""
     if source is None or is_awaited(source):
         return None
     if is_run(source):
         manifest = read_manifest(find_checkpoint(source))
         if "transformers" not in manifest:
-            raise InputError(f"model.init_from must be a run on texts, got {source!r}.")
+            raise InputError(
+                f"model.init_from must be a run of a transformer, got {source!r}. Name another run."
+            )
         return dict(manifest["transformers"])
     config = _load_config(source)
-    known = type(
-        config
-    )().to_dict()  # released files name entries that transformers has long forgotten
+    # Configurations on the hub may have entries that transformers no longer reads.
+    supported = {*type(config)().to_dict(), *BORDER_IDS}
     return {
-        key: value
-        for key, value in config.to_diff_dict().items()
-        if key in known or key in BORDER_IDS
+        key: value for key, value in config.to_diff_dict().items() if key in supported
     }
 
 
 def check_same_tokens(tokenizer: Any, source: str) -> None:
-    """Raise InputError where a number is another token for the tokenizer than for what a model starts from."""
+    """Raise InputError unless token ids mean the same in the tokenizer of a model.init_from."""
     from r2mae.data.tokenizer import load_tokenizer
 
     if is_awaited(source):
@@ -58,21 +58,21 @@ def check_same_tokens(tokenizer: Any, source: str) -> None:
     else:
         try:
             theirs = load_tokenizer(source)
-        except InputError:  # weights alone
+        except InputError:  # a model without a tokenizer
             return
     count = min(len(tokenizer), len(theirs))
-    for ours, wanted in zip(
-        *(words.convert_ids_to_tokens(range(count)) for words in (tokenizer, theirs)),
-        strict=True,
-    ):
-        if ours != wanted:
+    tokens = tokenizer.convert_ids_to_tokens(range(count))
+    their_tokens = theirs.convert_ids_to_tokens(range(count))
+    for number, (token, expected) in enumerate(zip(tokens, their_tokens, strict=True)):
+        if token != expected:
             raise InputError(
-                f"data.tokenizer must be that of model.init_from {source!r}, got another: {ours!r} stands where "
-                f"it has {wanted!r}. Leave data.tokenizer out."
+                f"data.tokenizer must be that of model.init_from {source!r}, got another: token {number} is "
+                f"{token!r}, not {expected!r}. Leave data.tokenizer out."
             )
 
 
 def _load_config(source: str) -> Any:
+    """The configuration of a folder or hub id. Raises: InputError for other architectures."""
     from transformers import AutoConfig
 
     from r2mae.models.text_blocks import RUNNERS
@@ -87,54 +87,65 @@ def _load_config(source: str) -> Any:
         ) from None
     if config.model_type not in RUNNERS:
         raise InputError(
-            f"model.init_from must be of model_type {', '.join(RUNNERS)}, got {config.model_type!r} in {source!r}."
+            f"model.init_from must be of model_type {', '.join(RUNNERS)}, got {config.model_type!r} "
+            f"in {source!r}. Name another model."
         )
     return config
 
 
 def load_transformer_weights(model: Any, source: str) -> nn.Module:
-    """A model with the weights of a run, or of a masked language model of transformers.
+    """Load the weights of a run, or of a masked language model of transformers, into a model.
 
-    Raises: InputError for weights of another shape, or none.
+    Outside the encoder, weights whose names do not match keep their initial values.
+
+    Raises: InputError for a missing source, weights of another shape, or an incomplete encoder.
     """
     if is_awaited(source):
         raise InputError(
             f"model.init_from must exist, got {source!r}. Train it first, or check the path."
         )
     own = model.state_dict()
-    masked = f"whole.{model.base.base_model_prefix}."
-    if is_run(source):
-        weights = run_weights(source)
-    else:
-        weights = {
-            f"whole.{name}": part
-            for name, part in _load_whole(source).state_dict().items()
-        }
-    inner = model._prefix()
-    renamed = {}
-    for name, part in weights.items():
-        for theirs in (masked, "base."):
-            if name.startswith(theirs):
-                name = inner + name.removeprefix(theirs)
-                break
-        renamed[name] = part
-    kept = {name: part for name, part in renamed.items() if name in own}
-    for name, part in kept.items():
-        if part.shape != own[name].shape:
+    kept = {
+        name: weight
+        for name, weight in _source_weights(model, source).items()
+        if name in own
+    }
+    for name, weight in kept.items():
+        if weight.shape != own[name].shape:
             raise InputError(
-                f"model.init_from {source!r} must fit the recipe's model: {name} must be {list(own[name].shape)}, "
-                f"got {list(part.shape)}."
+                f"model.init_from {source!r} must fit the recipe's model: {name} must have shape "
+                f"{list(own[name].shape)}, got {list(weight.shape)}. Leave the shape out of model."
             )
-    absent = [name for name in own if name.startswith(inner) and name not in kept]
-    if absent:
+    prefix = model._prefix()
+    missing = [name for name in own if name.startswith(prefix) and name not in kept]
+    if missing:
         raise InputError(
-            f"model.init_from {source!r} must hold a whole encoder, got no {absent[0]}."
+            f"model.init_from {source!r} must hold all weights of an encoder, got no {missing[0]}."
         )
     model.load_state_dict(kept, strict=False)
     return model  # type: ignore[no-any-return]
 
 
-def _load_whole(source: str) -> Any:
+def _source_weights(model: Any, source: str) -> dict[str, Any]:
+    """Weights of `source`, those of the encoder renamed as in the model."""
+    if is_run(source):
+        weights = run_weights(source)
+    else:
+        states = _load_masked_language_model(source).state_dict()
+        weights = {f"whole.{name}": weight for name, weight in states.items()}
+    # An encoder is below "whole.bert." of a masked language model, and "base." of a classifier.
+    encoders = (f"whole.{model.base.base_model_prefix}.", "base.")
+    renamed = {}
+    for name, weight in weights.items():
+        prefix = next((part for part in encoders if name.startswith(part)), None)
+        if prefix is not None:
+            name = model._prefix() + name.removeprefix(prefix)
+        renamed[name] = weight
+    return renamed
+
+
+def _load_masked_language_model(source: str) -> Any:
+    """The model of a folder or hub id. Raises: InputError for an incomplete encoder."""
     from transformers import AutoModelForMaskedLM
 
     from r2mae.interop.quiet import quiet_transformers
@@ -142,7 +153,7 @@ def _load_whole(source: str) -> Any:
     _load_config(source)
     try:
         with quiet_transformers():
-            model, found = AutoModelForMaskedLM.from_pretrained(
+            model, report = AutoModelForMaskedLM.from_pretrained(
                 source, output_loading_info=True
             )
     except Exception as error:
@@ -153,11 +164,11 @@ def _load_whole(source: str) -> Any:
     inner = f"{model.base_model_prefix}."
     missing = sorted(
         key
-        for key in found["missing_keys"]
+        for key in report["missing_keys"]
         if key.startswith(inner) and ".pooler." not in key
     )
     if missing:
         raise InputError(
-            f"model.init_from {source!r} must hold a whole encoder, got no {missing[0]}."
+            f"model.init_from {source!r} must hold all weights of an encoder, got no {missing[0]}."
         )
     return model

@@ -1,4 +1,4 @@
-"""Features of cells into an .h5ad, beside everything that the input had."""
+"""Write features of cells as obsm["X_r2mae"] of an .h5ad."""
 
 import shutil
 from pathlib import Path
@@ -13,9 +13,10 @@ KEY = "X_r2mae"
 def write_features(
     data: Path, out: Path, features: npt.NDArray[np.float32], names: list[str]
 ) -> None:
-    """Copy an .h5ad and add obsm["X_r2mae"] (N, D); other kinds of files give an .h5ad of names and features.
+    """Write a copy of `data` with features (N, D) in obsm["X_r2mae"].
 
-    The file gets its name when it is whole.
+    Where `data` is not an .h5ad, the output has cell names and features alone.
+    The file is renamed to `out` when complete.
     """
     unfinished = out.with_name(f".writing_{out.name}")
     try:
@@ -34,6 +35,7 @@ def write_features(
 
 
 def _copy(data: Path, unfinished: Path, features: Any) -> None:
+    """Copy the file and add the features in place, so that no matrix is read."""
     import h5py
 
     shutil.copyfile(data, unfinished)
@@ -51,13 +53,13 @@ def _copy(data: Path, unfinished: Path, features: Any) -> None:
             if KEY in group:
                 del group[KEY]
             write_elem(group, KEY, features)
-    if is_old:  # as anndata wrote before 0.7: read and written anew
+    if is_old:  # written by anndata before 0.7: convert it
         import warnings
 
         import anndata
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            whole = anndata.read_h5ad(unfinished)
-            whole.obsm[KEY] = features
-            whole.write_h5ad(unfinished)
+            adata = anndata.read_h5ad(unfinished)
+            adata.obsm[KEY] = features
+            adata.write_h5ad(unfinished)

@@ -1,4 +1,7 @@
-"""A cell recipe's models and data, over a vocabulary of genes: the data's, or that of the run it starts from."""
+"""Build the models and open the data of a cell recipe.
+
+The gene vocabulary is chosen from the data or, with `model.init_from`, taken from that run.
+"""
 
 from typing import Any
 
@@ -12,10 +15,11 @@ from r2mae.training.checkpoint import read_manifest
 from r2mae.training.run_folder import is_here
 from r2mae.training.start import filled_whole, find_checkpoint
 
-_USUALLY_EXPRESSED = 2_000  # where no data tells
+_TYPICAL_GENES = 2_000  # expressed genes of a cell, assumed where the data is absent
 
 
 def _view(recipe: AnyRecipe) -> Any:
+    """The input format that the recipe's model needs."""
     from r2mae.modalities.cell.data.cells import CellView
 
     mask = getattr(recipe, "mask", None)
@@ -25,7 +29,7 @@ def _view(recipe: AnyRecipe) -> Any:
 
 
 def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
-    """Cells of a split, as the recipe's model wants them."""
+    """Cells of a split, in the input format of the recipe's model."""
     from r2mae.modalities.cell.data.splits import open_cells
 
     return open_cells(_data(recipe), split, _view(recipe))
@@ -34,7 +38,10 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
 def open_paths(
     recipe: AnyRecipe, paths: list[str], least_overlap: float = 0.0
 ) -> SampleSource:
-    """All cells of a file that a user names, with the recipe's genes."""
+    """All cells of the given files, with the recipe's genes.
+
+    least_overlap: share of the recipe's genes that a file must have.
+    """
     from r2mae.modalities.cell.data.splits import open_cell_paths
 
     return open_cell_paths(_data(recipe), paths, _view(recipe), least_overlap)
@@ -53,7 +60,7 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
     from r2mae.modalities.cell.models.transformer import MaskedCellTransformer
 
     section, share = recipe.model, recipe.mask.expressed_share  # type: ignore[attr-defined]
-    genes, shares, typical = _know_genes(recipe)
+    genes, shares, typical = _gene_statistics(recipe)
     shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
     if section.encoder == "mlp":
         model: nn.Module = MaskedCellMLP(
@@ -77,7 +84,7 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
     from r2mae.modalities.cell.models.transformer import CellTransformer
 
     section = recipe.model
-    genes, shares, _ = _know_genes(recipe)
+    genes, shares, _ = _gene_statistics(recipe)
     shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
     if section.encoder == "mlp":
         model: nn.Module = CellMLP(genes, shares, hidden=section.hidden, **shape)
@@ -87,14 +94,14 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
-    """What a checkpoint says of the data beside its tensors: the ordered genes."""
+    """The ordered gene vocabulary, for the checkpoint's manifest."""
     from r2mae.modalities.cell.data.splits import vocabulary
 
     return {"genes": vocabulary(_data(recipe))}
 
 
 def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
-    """The recipe with the genes of a checkpoint."""
+    """The recipe with the gene vocabulary of a checkpoint."""
     return recipe.model_copy(
         update={"data": _with_names(recipe.data, manifest["genes"])}
     )
@@ -108,31 +115,32 @@ def _with_names(data: CellData, names: list[str]) -> CellData:
 
 
 def _data(recipe: AnyRecipe) -> CellData:
-    """The data section; with `init_from`, its genes are those of the run.
+    """The data section; with `init_from`, its genes are those of that run.
 
-    Raises: InputError when the recipe wants others.
+    Raises: InputError when the recipe chooses genes beside `init_from`.
     """
     data: CellData = recipe.data
-    if not is_here(
-        recipe.model.init_from
-    ):  # nothing to start from, or refused when weights are asked for
+    # A missing init_from is refused later, when its weights are loaded.
+    if not is_here(recipe.model.init_from):
         return data
     if data.genes != type(data.genes)(by=data.genes.by):
         raise InputError(
-            "data.genes must be left out with model.init_from, whose genes are taken, got other genes."
+            "data.genes must be left out with model.init_from, whose genes are used, "
+            "got a choice of genes. Remove it."
         )
     manifest = read_manifest(find_checkpoint(recipe.model.init_from))
     if "genes" not in manifest:
         raise InputError(
-            f"model.init_from must be a run on cells, got {recipe.model.init_from!r}."
+            f"model.init_from must be a run on cells, got {recipe.model.init_from!r}. "
+            "Name another run."
         )
     return _with_names(data, manifest["genes"])
 
 
-def _know_genes(recipe: AnyRecipe) -> tuple[int, Any, int]:
-    """(genes, their shares of a mean cell's counts or None, genes in play in a usual cell).
+def _gene_statistics(recipe: AnyRecipe) -> tuple[int, Any, int]:
+    """(number of genes, (G,) shares of the mean cell's counts or None, typical expressed genes).
 
-    Where the data is not here, a model can still be outlined, and be filled by a checkpoint.
+    Where the data is absent, shares are uniform, enough to build a model for a checkpoint.
     """
     import numpy as np
 
@@ -147,7 +155,7 @@ def _know_genes(recipe: AnyRecipe) -> tuple[int, Any, int]:
         if num_genes is None:
             raise
         shares = np.full(num_genes, 1 / num_genes) if data.values == "counts" else None
-        typical = _USUALLY_EXPRESSED
+        typical = _TYPICAL_GENES
     else:
         num_genes = len(vocabulary(data))
         shares, typical = mean_cell(data)

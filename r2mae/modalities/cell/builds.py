@@ -1,4 +1,4 @@
-"""`r2mae data build cells`, and what `data inspect` says of a store of cells."""
+"""`r2mae data build cells`, and the report of `r2mae data inspect` on a store of cells."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -11,49 +11,32 @@ from r2mae.wing import Result
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of `data build cells`."""
-    parser.add_argument("out", metavar="OUT", help="folder of the store; absent")
+    parser.add_argument("out", metavar="OUT", help="folder to create, the store")
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="files, folders or globs"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help=".h5ad, 10x .h5, .mtx folders, or globs",
     )
-    parser.add_argument(
-        "--matrix", default="X", help="X (default), raw or layers[NAME]: raw counts"
-    )
-    genes_by = "of var, what names genes; default: its index"
+    matrix = "matrix with the raw counts: X (default), raw or layers[NAME]"
+    parser.add_argument("--matrix", default="X", help=matrix)
+    genes_by = "column of var with the gene names; default: its index"
     parser.add_argument("--genes-by", default="index", metavar="COLUMN", help=genes_by)
-    parser.add_argument(
-        "--min-cells",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="that a gene is seen in; default 1",
-    )
-    parser.add_argument(
-        "--top-variable",
-        type=positive,
-        metavar="K",
-        help="the K most variable of these genes",
-    )
-    parser.add_argument(
-        "--gene-list", metavar="FILE", help="these genes, one a line, in this order"
-    )
-    parser.add_argument(
-        "--min-genes",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="of a cell; default 1",
-    )
-    parser.add_argument(
-        "--min-counts",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="of a cell; default 1",
-    )
+    top_variable = "keep the K most variable of these genes"
+    parser.add_argument("--top-variable", type=positive, metavar="K", help=top_variable)
+    gene_list = "text file of the genes to keep, one a line, in the model's order"
+    parser.add_argument("--gene-list", metavar="FILE", help=gene_list)
+    minima = {
+        "--min-cells": "keep genes with a count in N cells or more; default 1",
+        "--min-genes": "keep cells with N genes or more; default 1",
+        "--min-counts": "keep cells with N counts or more; default 1",
+    }
+    for option, text in minima.items():
+        parser.add_argument(option, type=positive, default=1, metavar="N", help=text)
 
 
 def build(arguments: Namespace) -> Path:
-    """Build a store of cells, or continue one."""
+    """Build a store of cells, or resume an interrupted build."""
     from pydantic import ValidationError
 
     from r2mae.modalities.cell.data.build import BuildOptions, build_store
@@ -81,7 +64,7 @@ def build(arguments: Namespace) -> Path:
 
 
 def inspect_store(place: Path) -> Result:
-    """What a store of cells holds."""
+    """The contents of a store of cells."""
     from r2mae.modalities.cell.data.store import open_store
 
     store = open_store(place)
@@ -104,9 +87,9 @@ def inspect_store(place: Path) -> Result:
 
 
 def show_store(report: Result) -> None:
-    """The report in a few lines."""
+    """Print the report."""
     print(
-        f"{report['store']}: {report['cells']:,} cells x {report['genes']:,} genes, {report['density']:.1%} not zero, "
+        f"{report['store']}: {report['cells']:,} cells x {report['genes']:,} genes, {report['density']:.1%} nonzero, "
         f"{report['values']}, fingerprint {report['fingerprint']}"
     )
     for file in report["files"]:

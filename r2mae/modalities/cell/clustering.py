@@ -1,4 +1,4 @@
-"""Clustering of features: Leiden clusters against labels, silhouette score, and UMAP."""
+"""Leiden clusters of features compared with labels, silhouette score, and UMAP."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ _NEIGHBORS, _RESOLUTION = 15, 1.0
 
 
 def cluster_scores(data: LabelledFeatures) -> dict[str, float]:
-    """{ari, nmi, silhouette, clusters}: Leiden clusters (15 neighbours, resolution 1) against the labels.
+    """{ari, nmi, silhouette, clusters} of Leiden clusters (15 neighbours, resolution 1).
 
-    ari, nmi: of clusters and labels. silhouette: of the labels. clusters: their number.
+    ari, nmi: adjusted Rand index and normalized mutual information of clusters and labels.
+    silhouette: silhouette score of the labels. clusters: number of Leiden clusters.
 
     Source: Traag et al. 2019; scanpy's neighbours and Leiden; scikit-learn's scores.
     """
@@ -34,7 +35,7 @@ def cluster_scores(data: LabelledFeatures) -> dict[str, float]:
 
 
 def _neighbor_graph(features: npt.NDArray[np.float32]) -> Any:
-    """AnnData of features (N, D) with scanpy's graph of 15 neighbours."""
+    """AnnData of features (N, D) with scanpy's graph of the 15 nearest neighbours."""
     import anndata
     import scanpy
 
@@ -45,6 +46,7 @@ def _neighbor_graph(features: npt.NDArray[np.float32]) -> Any:
 
 
 def _clusters(features: npt.NDArray[np.float32]) -> npt.NDArray[np.str_]:
+    """(N,) Leiden clusters."""
     import scanpy
 
     adata = _neighbor_graph(features)

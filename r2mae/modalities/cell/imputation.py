@@ -1,4 +1,4 @@
-"""Imputation of masked counts from visible genes: a run against simple methods, on the same masks.
+"""Impute masked counts from visible genes: a run compared with baselines on the same masks.
 
 B cells, G genes.
 """
@@ -25,7 +25,7 @@ Predict = Callable[
     [Values, Bools], Values
 ]  # (counts (B, G), is_masked (B, G)) -> expected counts (B, G)
 _MOST_TRAIN, _MOST_TEST, _BATCH = 5_000, 2_000, 64
-_LEAST_HIDDEN = 10  # masked nonzero counts that the correlation of a gene needs
+_LEAST_HIDDEN = 10  # masked nonzero counts for a gene's correlation to be used
 _DISPERSIONS = np.exp(np.linspace(-4, 6, 21))
 _FROZEN_SEED = 0x5EED
 
@@ -34,10 +34,11 @@ _FROZEN_SEED = 0x5EED
 class ImputationScore:
     """Accuracy of imputed counts.
 
-    pearson: across cells, of log1p of counts per 10,000; mean over genes with at least 10 masked nonzero counts.
-    poisson, negative_binomial: mean log-likelihood of a masked count, in nats. The negative binomial has one
-        dispersion, fitted on held-out training cells.
-    by_gene, by_cell: the values of pearson and negative_binomial that are averaged; nan for other genes.
+    pearson: correlation across cells of log1p of counts per 10,000; mean over genes with at
+        least 10 masked nonzero counts.
+    poisson, negative_binomial: mean log-likelihood of a masked count, in nats. The negative
+        binomial has one dispersion, fitted on held-out training cells.
+    by_gene, by_cell: the values averaged to pearson and negative_binomial; nan for genes left out.
     """
 
     pearson: float
@@ -47,7 +48,7 @@ class ImputationScore:
     by_cell: Floats  # (cells,) negative_binomial
 
     def to_dict(self) -> dict[str, float]:
-        """The three means."""
+        """pearson, poisson and negative_binomial, JSON-serializable."""
         return {
             "pearson": self.pearson,
             "poisson": self.poisson,
@@ -65,8 +66,9 @@ def score_imputation(
 ) -> dict[float, dict[str, ImputationScore]]:
     """{ratio: {"run", "gene mean", "PCA-50", "kNN-15": score}} of a `MaskedModel` of counts.
 
-    train, held_out, test: sources of cells; at most 5,000, 500 and 2,000 evenly spread cells are used.
-    status: called with a text on the progress.
+    train, held_out, test: sources of cells; at most 5,000, 500 and 2,000 cells, evenly spaced,
+        are used.
+    status: called with the ratio and method being scored.
     """
     baselines = Baselines(_counts(train, _MOST_TRAIN)[0])
     methods: dict[str, Predict] = {
@@ -104,7 +106,7 @@ def compare(
 
 
 def _counts(source: Any, most: int) -> tuple[Values, npt.NDArray[np.int64]]:
-    """(counts (B, G), rows in the data set) of evenly spread cells."""
+    """(counts (B, G), rows (B,) in the data set) of at most `most` evenly spaced cells."""
     from r2mae.data.source import root_of
 
     cells: Any = root_of(source)
@@ -118,7 +120,7 @@ def _counts(source: Any, most: int) -> tuple[Values, npt.NDArray[np.int64]]:
 def _frozen_masks(
     shape: tuple[int, ...], rows: npt.NDArray[np.int64], ratio: float
 ) -> Bools:
-    """(B, G) bool: the same number of genes of every cell; depends only on its row and the ratio."""
+    """(B, G) bool: equally many masked genes a cell, chosen by its row and the ratio alone."""
     ratios = torch.full((len(rows),), ratio, dtype=torch.float64)
     parts = [
         sample_mask(
@@ -136,6 +138,7 @@ def _frozen_masks(
 
 
 def _impute(model: Any, counts: Values, is_masked: Bools) -> Values:
+    """Expected counts (B, G) under the model."""
     device = next(model.parameters()).device
     with torch.no_grad():
         imputed = model.impute(
@@ -157,7 +160,7 @@ def _batches(
 
 
 def _dispersion(counts: Values, is_masked: Bools, method: Predict) -> float:
-    """The dispersion of a grid that gives masked counts of held-out cells the highest likelihood."""
+    """The dispersion, from a grid, of the highest likelihood of masked counts of held-out cells."""
     totals = np.zeros(len(_DISPERSIONS))
     for values, hidden, rates in _batches(counts, is_masked, method):
         masked, expected = values[hidden], rates[hidden]
@@ -206,7 +209,7 @@ def _moments(truth: Any, guess: Any, hidden: Bools) -> Floats:
 
 
 def _correlations(sums: Floats) -> Floats:
-    """(G,) Pearson's of (6, G) `_moments`; 0 for a constant guess, nan for a constant truth."""
+    """(G,) Pearson correlations of (6, G) `_moments`: 0 if the guess is constant, nan if the truth is."""
     count, x, y, xx, yy, xy = sums / np.maximum(sums[0], 1)
     spread_x, spread_y = np.maximum(xx - x**2, 0), np.maximum(yy - y**2, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -224,7 +227,7 @@ def _poisson(values: Any, rates: Any) -> Floats:
 
 
 def _negative_binomial(values: Any, rates: Any, dispersion: float) -> Floats:
-    """Log-likelihoods of counts under negative binomials of mean `rates`; variance = rate + rate^2 / dispersion."""
+    """Log-likelihoods under negative binomials of variance rate + rate^2 / dispersion."""
     from scipy.special import gammaln
 
     log_sum = np.log(dispersion + rates)

@@ -1,4 +1,4 @@
-"""Imputation of masked counts without a network: gene mean, PCA and kNN smoothing.
+"""Baselines of imputation: gene mean, PCA and kNN smoothing.
 
 n training cells, B test cells, G genes.
 """
@@ -31,11 +31,9 @@ class Baselines:
         self.pca = PCA(components, svd_solver="randomized", random_state=0).fit(
             self.logs
         )
-        self.noise = max(
-            float(self.logs.var(axis=0).sum() - self.pca.explained_variance_.sum())
-            / train.shape[1],
-            1e-6,
-        )
+        explained = self.pca.explained_variance_.sum()
+        residual = float(self.logs.var(axis=0).sum() - explained)
+        self.noise = max(residual / train.shape[1], 1e-6)
 
     def sizes(self, counts: Values, is_masked: Bools) -> Floats:
         """(B, 1) total counts of each cell, estimated from its visible genes."""
@@ -45,7 +43,7 @@ class Baselines:
         return np.asarray(sizes[:, None])
 
     def gene_mean(self, counts: Values, is_masked: Bools) -> Values:
-        """The mean training cell, scaled to the size of this cell."""
+        """The mean training cell, scaled to each cell's estimated total count."""
         return np.asarray(
             self.sizes(counts, is_masked) * self.mean_shares, dtype=np.float32
         )
@@ -69,7 +67,7 @@ class Baselines:
         return imputed
 
     def knn_smoothing(self, counts: Values, is_masked: Bools) -> Values:
-        """Pooled counts of the 15 training cells nearest in visible genes."""
+        """Pooled counts of the 15 training cells nearest in the visible genes."""
         sizes = self.sizes(counts, is_masked)
         logs = np.where(is_masked, 0, np.log1p(counts * (PER / sizes))).astype(
             np.float32
@@ -82,6 +80,6 @@ class Baselines:
         pooled = np.stack([self.counts[rows].sum(axis=0) for rows in nearest]).astype(
             np.float64
         )
-        # One pseudocount of the mean cell keeps genes possible that no neighbour expresses.
+        # A pseudocount of the mean cell gives genes that no neighbour expresses a rate above 0.
         shares = (pooled + self.mean_shares) / (pooled.sum(axis=1, keepdims=True) + 1)
         return np.asarray(shares * sizes, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""`r2mae evaluate --task imputation | clustering`: what single cells are asked beside probes."""
+"""`r2mae evaluate --task imputation` and `--task clustering` for single cells."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -22,21 +22,22 @@ def add_imputation_arguments(parser: ArgumentParser) -> None:
         "--ratios",
         default="0.1,0.3,0.5",
         metavar="P,P,P",
-        help="fractions of genes to hide",
+        help="mask ratios: fractions of genes to mask",
     )
 
 
 def score_imputation(
     loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace
 ) -> Result:
-    """Hidden counts of test cells: the run against gene mean, PCA and kNN smoothing."""
+    """Imputation of masked counts of test cells, compared with gene mean, PCA and kNN smoothing."""
     from r2mae.data.source import hold_out
     from r2mae.modalities.cell import imputation
 
     ratios = parse_ratios(arguments.ratios)
     if getattr(recipe.data, "values", None) != "counts" or recipe.task != "pretrain":
         raise InputError(
-            f"{arguments.run} must be a pretraining run on counts of cells for imputation, got another."
+            f"{arguments.run} must be a pretraining run on raw counts for imputation, "
+            "got another. Name another run."
         )
     train, held_out = hold_out(
         loaded.wing.open_split(recipe, "train"), recipe.data.held_out
@@ -63,9 +64,10 @@ def score_imputation(
 
 
 def show_imputation(result: Result) -> None:
-    """A line for each ratio and method."""
+    """Print a line for each ratio and method."""
     print(
-        "hidden counts of test cells: Pearson by gene, log-likelihood of an entry (run - other ± 95 %)"
+        "masked counts of test cells: Pearson correlation by gene, "
+        "mean log-likelihood of a count in nats (run minus baseline ± 95 % interval)"
     )
     print(f"{'ratio':<7}{'':<12}{'pearson':<28}{'negative binomial':<30}poisson")
     for row in result["rows"]:
@@ -86,13 +88,15 @@ def _difference(pair: tuple[float, float] | None) -> str:
 
 def add_clustering_arguments(parser: ArgumentParser) -> None:
     """`--umap`."""
-    parser.add_argument("--umap", metavar="FILE.png", help="also draw the features")
+    parser.add_argument(
+        "--umap", metavar="FILE.png", help="also save a UMAP of the features"
+    )
 
 
 def score_clustering(
     loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace
 ) -> Result:
-    """Leiden clusters and silhouettes of all labelled cells' features."""
+    """Leiden clusters (ARI, NMI) and silhouette score of all labelled cells' features."""
     import numpy as np
 
     from r2mae.data.source import with_labels
@@ -125,7 +129,7 @@ def score_clustering(
 
 
 def show_clustering(result: Result) -> None:
-    """A line for each encoder."""
+    """Print a line for each encoder."""
     print(
         "Leiden clusters against labels, all labelled cells (15 neighbours, resolution 1)"
     )
@@ -139,7 +143,7 @@ def show_clustering(result: Result) -> None:
 def principal_components(
     train: "Features", test: "Features"
 ) -> tuple["Features", "Features"]:
-    """Both sets (., F) in the first 50 components of the first, as is scanpy's habit."""
+    """Project both sets (N, F) on the first 50 principal components of `train`."""
     from sklearn.decomposition import PCA
 
     pca = PCA(

@@ -1,4 +1,4 @@
-"""The cell wing: counts of genes in single cells."""
+"""The cell wing: gene expression of single cells."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ if TYPE_CHECKING:
 
 _TASKS = {
     "imputation": Task(
-        "predict hidden counts, against gene mean, PCA and kNN smoothing",
+        "impute masked counts, compared with gene mean, PCA and kNN smoothing",
         tasks.score_imputation,
         tasks.show_imputation,
         tasks.add_imputation_arguments,
     ),
     "clustering": Task(
-        "Leiden clusters and silhouettes against labels",
+        "Leiden clusters (ARI, NMI) and silhouette score of the features, by label",
         tasks.score_clustering,
         tasks.show_clustering,
         tasks.add_clustering_arguments,
     ),
 }
 _BUILDS = {
-    "cells": Build("files of cells -> a store", builds.add_arguments, builds.build)
+    "cells": Build(
+        "convert files of cells to a store", builds.add_arguments, builds.build
+    )
 }
 _STORES = {"a store of cells": Store(builds.inspect_store, builds.show_store)}
 
@@ -48,7 +50,7 @@ _FEATURE_FORMATS = {".h5ad": _write_h5ad}
 
 
 class CellWing(Wing):
-    """Single cells: what is hidden are genes."""
+    """Single cells: masking hides the counts of genes."""
 
     name = "cell"
     pretrain_recipe = CellPretrainRecipe
@@ -60,7 +62,7 @@ class CellWing(Wing):
     feature_formats = _FEATURE_FORMATS
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
-        """Cells of a split, as the recipe's model wants them."""
+        """Cells of a split, in the input format of the recipe's model."""
         from r2mae.modalities.cell import assembly
 
         return assembly.open_split(recipe, split)
@@ -87,32 +89,32 @@ class CellWing(Wing):
         )
 
     def describe_match(self, source: SampleSource) -> dict[str, Any]:
-        """How many of the run's genes a file has."""
+        """The number of the run's genes that the file has."""
         overlap: dict[str, int] = source.overlap()  # type: ignore[attr-defined]
         text = (
-            f"of the run's {overlap['known']:,} genes {overlap['found']:,} found, "
-            f"{overlap['missing']:,} missing (as if hidden); {overlap['ignored']:,} others ignored"
+            f"{overlap['found']:,} of the run's {overlap['known']:,} genes in the file, "
+            f"{overlap['missing']:,} missing (treated as masked); {overlap['ignored']:,} other genes ignored"
         )
         return {"genes": overlap, "text": text}
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
-        """Without the test cells."""
+        """The number of cells without the test split."""
         return round(listed * (1 - (recipe.data.test.share or 0)))
 
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
-        """An MLP over all genes, or a transformer over those in play."""
+        """A masked MLP over all genes, or a masked transformer over expressed genes."""
         from r2mae.modalities.cell import assembly
 
         return assembly.build_masked(recipe)
 
     def build_encoder(self, recipe: AnyRecipe) -> nn.Module:
-        """The same without what predicts."""
+        """The encoder alone, without the decoder."""
         from r2mae.modalities.cell import assembly
 
         return assembly.build_encoder(recipe)
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
-        """The ordered genes."""
+        """The ordered gene vocabulary."""
         from r2mae.modalities.cell import assembly
 
         return assembly.checkpoint_facts(recipe)
@@ -120,7 +122,7 @@ class CellWing(Wing):
     def with_checkpoint_facts(
         self, recipe: AnyRecipe, manifest: dict[str, Any]
     ) -> AnyRecipe:
-        """The recipe with the genes of a checkpoint."""
+        """The recipe with the gene vocabulary of a checkpoint."""
         from r2mae.modalities.cell import assembly
 
         return assembly.with_checkpoint_facts(recipe, manifest)
@@ -128,7 +130,7 @@ class CellWing(Wing):
     def baseline_features(
         self, train: Features, test: Features
     ) -> tuple[Features, Features]:
-        """Fifty principal components of log counts."""
+        """The first 50 principal components of log-normalized counts."""
         return tasks.principal_components(train, test)
 
 

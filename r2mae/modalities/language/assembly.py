@@ -1,4 +1,7 @@
-"""A language recipe's models and data: models of transformers over a tokenizer, which checkpoints carry along."""
+"""Build the models and open the data of a language recipe.
+
+Models are those of transformers; checkpoints include the tokenizer and the configuration.
+"""
 
 from typing import Any
 
@@ -45,7 +48,7 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
 
 
 def open_paths(recipe: AnyRecipe, paths: list[str], column: str | None) -> SampleSource:
-    """Texts of a file that a user names, each a sample. column: of a table, instead of the recipe's."""
+    """The texts of one file, each a sample. column: of a table, instead of the recipe's."""
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, got {len(paths)}.")
     data = data_with_tokenizer(recipe)
@@ -60,7 +63,7 @@ def open_objects(recipe: AnyRecipe, texts: Any) -> SampleSource:
 
 
 def model_config(recipe: AnyRecipe, tokenizer: Any) -> Any:
-    """transformers' configuration of the recipe's model."""
+    """The transformers configuration of the recipe's model."""
     size = embedding_size(recipe, tokenizer)
     return transformer_config(
         recipe.model, tokenizer, recipe.data.length, vocab_size=size
@@ -71,21 +74,19 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
     """The masked language model of a pretraining recipe."""
     section, tokenizer = recipe.model, recipe_tokenizer(recipe)
     config = model_config(recipe, tokenizer)
-    whole = build_transformer(config)
+    transformer = build_transformer(config)
     if section.init_from is not None:
         check_same_tokens(tokenizer, section.init_from)
     model = MaskedLanguageModel(
-        whole,
+        transformer,
         vocabulary(tokenizer, config.vocab_size),
         length=recipe.data.length,
         replacement=recipe.mask.replacement,  # type: ignore[attr-defined]
         pooling=section.pooling,
     )
-    return (
-        model
-        if section.init_from is None
-        else load_transformer_weights(model, section.init_from)
-    )
+    if section.init_from is None:
+        return model
+    return load_transformer_weights(model, section.init_from)
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -98,15 +99,13 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
     model = LanguageEncoder(
         base, vocabulary(tokenizer, config.vocab_size), section.pooling
     )
-    return (
-        model
-        if section.init_from is None
-        else load_transformer_weights(model, section.init_from)
-    )
+    if section.init_from is None:
+        return model
+    return load_transformer_weights(model, section.init_from)
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
-    """The tokenizer's files, and transformers' configuration."""
+    """The tokenizer's files and the transformers configuration, for the checkpoint's manifest."""
     tokenizer = recipe_tokenizer(recipe)
     config = model_config(recipe, tokenizer)
     return {

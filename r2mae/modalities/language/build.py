@@ -1,7 +1,8 @@
-"""Texts -> a store of tokens: once, on all cores, in constant memory, continued by the same call where it was stopped.
+"""Tokenise texts into a store: on all cores, in constant memory, resumed after interruptions.
 
-Tokens are appended in the order of the texts; after each batch `journal.json` says how far it came, and what a stop
-left behind is cut off. The folder gets its name when it is whole.
+Tokens are appended in the order of the texts. After each batch `journal.json` records the
+progress, and anything written after it is cut off on resuming. The folder is renamed to its final
+name when complete.
 """
 
 import hashlib
@@ -32,11 +33,15 @@ from r2mae.modalities.language.store import (
 from r2mae.progress import Progress, silent
 
 _JOURNAL = "journal.json"
-_TOGETHER = 1 << 22  # characters that are tokenised together, on all cores
+_BATCH_CHARACTERS = 1 << 22  # tokenised together, on all cores
 
 
 class Texts(NamedTuple):
-    """What a store is made of: files, or rows of a hub data set."""
+    """The texts of a store: files, or rows of a Hugging Face hub data set.
+
+    column: of tables, with the texts. document: what of a plain text file is one document.
+    options: of the reader, such as encoding. hub: (name, rows) instead of paths.
+    """
 
     paths: list[Path]
     column: str = "text"
@@ -45,32 +50,32 @@ class Texts(NamedTuple):
     hub: Any = None  # (name, rows)
 
     def pieces(self, start: tuple[int, int] = (0, 0)) -> Iterator[Piece]:
-        """All documents, from where an earlier reading stopped."""
+        """Pieces of all documents, from start, a (file, place in it), on."""
         if self.hub is not None:
             return read_hub(self.hub[1], self.hub[0], self.column, start[1])
         return read_pieces(self.paths, self.column, self.document, self.options, start)
 
     @property
-    def word(self) -> str:
-        """16 hex digits that change when a file's name or content, or an option does; wherever the files are."""
-        known: list[Any] = [self.column, self.document, sorted(self.options.items())]
+    def fingerprint(self) -> str:
+        """16 hex digits of the options and the files' names and contents; folders do not count."""
+        parts: list[Any] = [self.column, self.document, sorted(self.options.items())]
         if self.hub is not None:
-            known += [self.hub[0], self.hub[1]._fingerprint]
-        known += [_known(path, path.stat().st_mtime_ns) for path in self.paths]
-        return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+            parts += [self.hub[0], self.hub[1]._fingerprint]
+        parts += [_fingerprint(path, path.stat().st_mtime_ns) for path in self.paths]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1 << 16)
-def _known(path: Path, changed: int) -> str:  # noqa: ARG001 - asked again when the file changes
+def _fingerprint(path: Path, modified: int) -> str:  # noqa: ARG001 - part of the cache's key
     return fingerprint_files(path.parent, [path])
 
 
 def build_text_store(
     out: Path, texts: Texts, tokenizer: Any, progress: Progress = silent
 ) -> TextStore:
-    """Build, go on with, or open the finished store of these texts and this tokenizer.
+    """Build or resume the store of these texts and this tokenizer, or open it if complete.
 
-    Raises: InputError for damaged texts, texts without a token, and a folder that holds something else.
+    Raises: InputError for damaged texts, texts without a token, or a folder with other contents.
     """
     with one_at_a_time(out):
         return _build(out, texts, tokenizer, progress)
@@ -78,13 +83,13 @@ def build_text_store(
 
 def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextStore:
     fingerprint = hashlib.sha256(
-        f"{texts.word}{tokenizer_word(tokenizer)}".encode()
+        f"{texts.fingerprint}{tokenizer_word(tokenizer)}".encode()
     ).hexdigest()[:16]
     if is_text_store(out):
         store = open_text_store(out)
         if store.fingerprint != fingerprint:
             raise InputError(
-                f"{out} must be absent or of the same texts and tokenizer, got another store. Name another."
+                f"{out} must be absent or of the same texts and tokenizer, got another store. Name another folder."
             )
         return store
     with building(out, fingerprint) as work:
@@ -98,7 +103,7 @@ def _write(
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32)
     state = _fill(work, texts, tokenizer, dtype, progress)
     if not state["documents"]:
-        raise InputError("data must hold text, got files without a word.")
+        raise InputError("data must hold text, got empty files.")
     tokenizer.save_pretrained(work / TOKENIZER)
     about = {
         "format": FORMAT,
@@ -117,26 +122,24 @@ def _write(
 
 
 def _batch(pieces: Iterator[Piece]) -> list[Piece]:
-    found, size = [], 0
+    """The next pieces, of about _BATCH_CHARACTERS; empty at the end."""
+    batch, size = [], 0
     for piece in pieces:
-        found.append(piece)
-        size += len(piece.text) + 100
-        if size > _TOGETHER:
+        batch.append(piece)
+        size += len(piece.text) + 100  # so that many empty pieces end a batch too
+        if size > _BATCH_CHARACTERS:
             break
-    return found
+    return batch
 
 
 def _fill(
     work: Path, texts: Texts, tokenizer: Any, dtype: Any, progress: Progress
 ) -> dict[str, int]:
-    """Tokenise from where the journal stopped; gives the last state."""
+    """Tokenise from where the journal stopped; gives the final state."""
     journal = work / _JOURNAL
     state = {"file": 0, "at": 0, "tokens": 0, "documents": 0, "done": 0}
     if journal.is_file():
         state = json.loads(journal.read_text())
-    sizes = [path.stat().st_size for path in texts.paths]
-    first, last = borders(tokenizer) or (0, 0)
-    encode = tokenizer.backend_tokenizer.encode_batch_fast
     with (
         (work / TOKENS).open("ab") as tokens,
         (work / DOCUMENTS).open("ab") as documents,
@@ -145,36 +148,49 @@ def _fill(
         documents.truncate(state["documents"] * 8)
         pieces = texts.pieces((state["file"], state["at"]))
         while batch := _batch(pieces):
-            parts: list[Any] = []
-            starts: list[int] = []
-            here = state["tokens"]
-            for piece, encoded in zip(
-                batch,
-                encode([p.text for p in batch], add_special_tokens=False),
-                strict=True,
-            ):
-                ids = encoded.ids
-                if piece.is_start:
-                    starts.append(here)
-                    ids = [first, *ids]
-                if piece.is_end:
-                    ids = [*ids, last]
-                parts.append(np.asarray(ids, dtype=dtype))
-                here += len(ids)
-            tokens.write(np.concatenate(parts).tobytes())
-            documents.write(np.asarray(starts, dtype=np.int64).tobytes())
+            ids, starts = _tokenise(batch, tokenizer, state["tokens"], dtype)
+            tokens.write(ids.tobytes())
+            documents.write(starts.tobytes())
             for file in (tokens, documents):
                 file.flush()
                 os.fsync(file.fileno())
-            state |= {"file": batch[-1].file, "at": batch[-1].at, "tokens": here}
+            state |= {"file": batch[-1].file, "at": batch[-1].at}
+            state["tokens"] += len(ids)
             state["documents"] += len(starts)
             state["done"] += len(batch)
             unfinished = journal.with_suffix(".new")
             unfinished.write_text(json.dumps(state))
             unfinished.replace(journal)
-            done = sum(sizes[: state["file"]]) + state["at"]
-            if sizes:
-                progress("bytes tokenised", done, sum(sizes))
-            else:
-                progress("rows tokenised", state["at"], len(texts.hub[1]))
+            _report(texts, state, progress)
     return state
+
+
+def _tokenise(
+    batch: list[Piece], tokenizer: Any, offset: int, dtype: Any
+) -> tuple[Any, Any]:
+    """(ids (T,), starts of documents (D,) int64) of pieces that follow `offset` tokens."""
+    first, last = borders(tokenizer) or (0, 0)
+    encode = tokenizer.backend_tokenizer.encode_batch_fast
+    encodings = encode([piece.text for piece in batch], add_special_tokens=False)
+    parts: list[Any] = []
+    starts: list[int] = []
+    for piece, encoding in zip(batch, encodings, strict=True):
+        ids = encoding.ids
+        if piece.is_start:
+            starts.append(offset)
+            ids = [first, *ids]
+        if piece.is_end:
+            ids = [*ids, last]
+        parts.append(np.asarray(ids, dtype=dtype))
+        offset += len(ids)
+    return np.concatenate(parts), np.asarray(starts, dtype=np.int64)
+
+
+def _report(texts: Texts, state: dict[str, int], progress: Progress) -> None:
+    """Call progress with the bytes of files, or rows of a hub data set, that are tokenised."""
+    sizes = [path.stat().st_size for path in texts.paths]
+    if sizes:
+        done = sum(sizes[: state["file"]]) + state["at"]
+        progress("bytes tokenised", done, sum(sizes))
+    else:
+        progress("rows tokenised", state["at"], len(texts.hub[1]))

@@ -1,4 +1,4 @@
-"""`r2mae data build text` and `tokenizer`, and what `data inspect` says of a store of tokens."""
+"""`r2mae data build text` and `data build tokenizer`, and their reports in `r2mae data inspect`."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -11,47 +11,60 @@ from r2mae.progress import progress_bars, status_line
 from r2mae.wing import Result
 
 LEAST_VOCABULARY = 300
-_ROW_LENGTHS = (128, 512)  # of which `inspect` tells how well rows are used
+_ROW_LENGTHS = (
+    128,
+    512,
+)  # for which `inspect` reports the share of positions with a token
 
 
 def add_text_arguments(parser: ArgumentParser) -> None:
     """Options of `data build text`."""
-    parser.add_argument("out", metavar="OUT", help="folder of the store; absent")
+    parser.add_argument("out", metavar="OUT", help="folder to create, the store")
     parser.add_argument(
-        "--tokenizer", required=True, metavar="T", help="a folder, a hub id or a run"
+        "--tokenizer",
+        required=True,
+        metavar="T",
+        help="tokenizer: a folder, a hub id or a run",
     )
     _add_files(parser)
 
 
 def add_tokenizer_arguments(parser: ArgumentParser) -> None:
     """Options of `data build tokenizer`."""
-    parser.add_argument("out", metavar="OUT", help="folder of the tokenizer; absent")
-    kinds = "byte-level BPE (default), or lower-cased WordPiece"
+    parser.add_argument("out", metavar="OUT", help="folder to create, the tokenizer")
+    algorithm = "byte-level BPE (default), or lower-cased WordPiece"
     parser.add_argument(
-        "--kind", choices=("bpe", "wordpiece"), default="bpe", help=kinds
+        "--kind", choices=("bpe", "wordpiece"), default="bpe", help=algorithm
     )
     parser.add_argument(
-        "--vocab-size", type=positive, default=30_000, metavar="V", help="default 30000"
+        "--vocab-size",
+        type=positive,
+        default=30_000,
+        metavar="V",
+        help="tokens; default 30000",
     )
     _add_files(parser)
 
 
 def _add_files(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="files, folders or globs"
+        "files", nargs="*", metavar="FILE", help="text files, tables, folders or globs"
     )
-    card = "instead of files: a data card, of a hub data set for example"
+    card = "data card instead of files, such as that of a hub data set"
     parser.add_argument("--card", metavar="CARD", help=card)
     parser.add_argument(
-        "--column", default="text", metavar="NAME", help="of tables; default text"
+        "--column",
+        default="text",
+        metavar="NAME",
+        help="column of tables; default text",
     )
     parser.add_argument(
         "--encoding",
         default="utf-8",
         metavar="NAME",
-        help="of plain text; default utf-8",
+        help="encoding of plain text files; default utf-8",
     )
-    document = "what of a plain text file is one document; default file"
+    document = "unit of a plain text file that is one document; default file"
     parser.add_argument(
         "--document",
         choices=("file", "paragraph", "line"),
@@ -61,7 +74,7 @@ def _add_files(parser: ArgumentParser) -> None:
 
 
 def build_text(arguments: Namespace) -> Path:
-    """Build a store of tokens, or continue one."""
+    """Build a store of tokens, or resume an interrupted build."""
     from r2mae.modalities.language.build import build_text_store
     from r2mae.modalities.language.tokenizer import named_tokenizer
 
@@ -73,7 +86,7 @@ def build_text(arguments: Namespace) -> Path:
 
 
 def build_tokenizer(arguments: Namespace) -> Path:
-    """Train a tokenizer, and write it as transformers does."""
+    """Train a tokenizer and save it in the format of transformers."""
     from r2mae.data.folder import check_free, write_folder
     from r2mae.data.tokenizer import train_tokenizer
     from r2mae.modalities.language.splits import sample_texts
@@ -82,7 +95,7 @@ def build_tokenizer(arguments: Namespace) -> Path:
     check_free(out)
     if arguments.vocab_size < LEAST_VOCABULARY:
         raise InputError(
-            f"--vocab-size must be {LEAST_VOCABULARY} at least, got {arguments.vocab_size}."
+            f"--vocab-size must be at least {LEAST_VOCABULARY}, got {arguments.vocab_size}."
         )
     with status_line("tokenizer") as status:
         status("training")
@@ -100,7 +113,9 @@ def _texts(arguments: Namespace) -> Any:
     from r2mae.modalities.language.splits import find_texts
 
     if bool(arguments.files) == (arguments.card is not None):
-        raise InputError("FILE or --card must be given, one of them, got both or none.")
+        raise InputError(
+            "FILE or --card must be given, exactly one of them, got both or neither."
+        )
     if arguments.card is not None:
         return find_texts(
             LanguageData(
@@ -117,7 +132,7 @@ def _texts(arguments: Namespace) -> Any:
 
 
 def inspect_store(place: Path) -> Result:
-    """What a store of tokens holds."""
+    """The contents of a store of tokens."""
     from r2mae.modalities.language.rows import PackedRows
     from r2mae.modalities.language.store import open_text_store
 
@@ -130,7 +145,7 @@ def inspect_store(place: Path) -> Result:
 
 
 def show_store(report: Result) -> None:
-    """The report in a few lines."""
+    """Print the report."""
     print(
         f"{report['store']}: {report['tokens']:,} tokens of {report['documents']:,} documents, {report['dtype']}"
     )
@@ -142,7 +157,7 @@ def show_store(report: Result) -> None:
 
 
 def inspect_tokenizer(place: Path) -> Result:
-    """What a tokenizer's folder holds."""
+    """The algorithm and vocabulary size of a tokenizer's folder."""
     from r2mae.data.tokenizer import load_tokenizer
 
     kind = json.loads((place / "tokenizer.json").read_text())["model"]["type"].lower()
@@ -154,5 +169,5 @@ def inspect_tokenizer(place: Path) -> Result:
 
 
 def show_tokenizer(report: Result) -> None:
-    """The report in a line."""
+    """Print the report."""
     print(f"{report['tokenizer']}: {report['kind']} of {report['vocab_size']:,} tokens")

@@ -1,4 +1,4 @@
-"""`r2mae fill`: what a language model puts where a text says [MASK]."""
+"""`r2mae fill`: predict the [MASK] tokens of a text."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -12,30 +12,35 @@ from r2mae.wing import LoadedRun
 def add_arguments(parser: ArgumentParser) -> None:
     """`TEXT` and `--top`."""
     parser.add_argument(
-        "text", metavar="TEXT", help='such as "the [MASK] sat on the mat"'
+        "text",
+        metavar="TEXT",
+        help='text with [MASK], such as "the [MASK] sat on the mat"',
     )
     parser.add_argument(
-        "--top", type=positive, default=5, metavar="N", help="tokens a place; default 5"
+        "--top",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="predictions for each [MASK]; default 5",
     )
 
 
 def run(loaded: LoadedRun, arguments: Namespace) -> None:
-    """Print the likeliest tokens of every hidden place."""
+    """Print the most probable tokens for each [MASK]."""
     places = fill(loaded, arguments.text, arguments.top)
     if arguments.json:
         print(json.dumps({"text": arguments.text, "places": places}))
         return
     for number, place in enumerate(places, 1):
-        tokens = ", ".join(
-            f"{guess['token']!r} {guess['probability']:.3f}" for guess in place
-        )
-        print(f"{number}: {tokens}")
+        tokens = [f"{guess['token']!r} {guess['probability']:.3f}" for guess in place]
+        print(f"{number}: {', '.join(tokens)}")
 
 
 def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
-    """For each [MASK] of a text, the likeliest tokens with their probabilities.
+    """For each [MASK] of a text, the `top` most probable tokens with their probabilities.
 
-    Raises: InputError for a run without a masked language model, a text without [MASK] or too long.
+    Raises: InputError for a run that is not a masked language model, or a text without
+        [MASK] or too long.
     """
     import numpy as np
     import torch
@@ -50,16 +55,7 @@ def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
             f"RUN must be a pretraining run on texts, got {loaded.recipe.task} in {loaded.folder.path}."
         )
     tokenizer = recipe_tokenizer(loaded.recipe)
-    if tokenizer.mask_token not in text:
-        raise InputError(
-            f"TEXT must hold {tokenizer.mask_token} where a token is asked for, got {text[:60]!r}."
-        )
-    ids = torch.tensor([tokenizer(text)["input_ids"]])
-    longest = loaded.recipe.data.length
-    if ids.shape[1] > longest:
-        raise InputError(
-            f"TEXT must be {longest} tokens at most, as the run's rows, got {ids.shape[1]}. Shorten it."
-        )
+    ids = torch.tensor([_encode(tokenizer, text, loaded.recipe.data.length)])
     mask = build_mask((ids == tokenizer.mask_token_id).to(loaded.device))
     batch: dict[str, Any] = {"input_ids": ids.to(loaded.device)}
     batch |= {
@@ -71,9 +67,29 @@ def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
             batch, mask, min(top, model.vocabulary.size)
         )
     return [
-        [
-            {"token": tokenizer.decode([token]), "probability": probability}
-            for probability, token in zip(*place, strict=True)
-        ]
+        _guesses(tokenizer, *place)
         for place in zip(probabilities.tolist(), tokens.tolist(), strict=True)
+    ]
+
+
+def _encode(tokenizer: Any, text: str, longest: int) -> list[int]:
+    """The tokens of a text. Raises: InputError without [MASK], or over `longest` tokens."""
+    if tokenizer.mask_token not in text:
+        raise InputError(
+            f"TEXT must hold {tokenizer.mask_token} for each token to predict, got {text[:60]!r}."
+        )
+    ids: list[int] = tokenizer(text)["input_ids"]
+    if len(ids) > longest:
+        raise InputError(
+            f"TEXT must be {longest} tokens at most, the run's data.length, got {len(ids)}. Shorten it."
+        )
+    return ids
+
+
+def _guesses(
+    tokenizer: Any, probabilities: list[float], tokens: list[int]
+) -> list[dict[str, Any]]:
+    return [
+        {"token": tokenizer.decode([token]), "probability": probability}
+        for probability, token in zip(probabilities, tokens, strict=True)
     ]

@@ -1,7 +1,7 @@
 """Accuracy and cross-entropy on masked tokens of held-out rows, over a grid of mask ratios.
 
-Masks are frozen: they depend only on a sample's index and the ratio, so runs and mask laws compare.
-All masked tokens become [MASK], whatever the run's replacement was.
+Masks depend on a row's index and the ratio alone, so that scores of different runs are comparable.
+All masked tokens become [MASK], whatever the run's `mask.replacement`.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,9 @@ Floats = npt.NDArray[np.float64]
 class MaskedScore:
     """Accuracy and mean cross-entropy (nats per token) of masked tokens at one ratio.
 
-    half_width: of accuracy, 95 %, by the normal approximation over rows; None for one row.
-    unigram_*: the same for predicting by token frequencies of training rows alone.
+    tokens: number of masked tokens.
+    half_width: of accuracy's 95 % interval, a normal approximation over rows; None for one row.
+    unigram_*: the same scores of the unigram baseline, the token frequencies of training rows.
     """
 
     ratio: float
@@ -42,7 +43,7 @@ class MaskedScore:
 
 
 def count_tokens(model: Any, source: SampleSource, most: int = 2000) -> Tensor:
-    """(V,) 1 + the occurrences of each token in up to `most` evenly spread rows; 0 for special tokens."""
+    """(V,) token counts, plus 1, in at most `most` evenly spaced rows; 0 for special tokens."""
     counts = torch.ones(model.vocabulary.size, dtype=torch.float64)
     rows = torch.linspace(
         0, len(source) - 1, min(most, len(source)), dtype=torch.float64
@@ -62,8 +63,9 @@ def score_masked(
     batch_size: int = 32,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> list[MaskedScore]:
-    """A score for each ratio on all rows of a source. counts: (V,) of `count_tokens` on training rows.
+    """Score all rows of a source at each mask ratio.
 
+    counts: (V,) `count_tokens` of training rows, for the unigram baseline.
     progress: called with (rows done, rows of the source).
     """
     device = next(model.parameters()).device
@@ -85,9 +87,9 @@ def score_masked(
 
 
 def _score_rows(model: Any, batch: Batch, ratio: float, unigram: Tensor) -> Floats:
-    """(B, 5) sums over masked tokens of each row: tokens, hits, unigram hits, loss, unigram loss.
+    """(B, 5) sums over masked tokens: tokens, hits, unigram hits, loss, unigram loss.
 
-    The model gives the loss of the batch, which stands in the first row.
+    The model gives one loss for the batch, which is stored in the first row.
     """
     ids = batch["input_ids"]
     mask = frozen_mask(model, batch, ratio)
@@ -109,7 +111,7 @@ def _score_rows(model: Any, batch: Batch, ratio: float, unigram: Tensor) -> Floa
 
 
 def _summarize(ratio: float, rows: Floats) -> MaskedScore:
-    """The score of rows (N, 5), columns as in `_score_rows`."""
+    """The score at a ratio from rows (N, 5), columns as in `_score_rows`."""
     tokens, _, unigram_hits, loss, unigram_loss = rows.sum(axis=0).tolist()
     accuracy, half_width = ratio_interval(rows[:, 1], rows[:, 0])
     return MaskedScore(

@@ -54,7 +54,7 @@ def open_rows(
     """
     has_test = section.root is None and "test" in load_card(section.card).files
     store = find_store(section, "test" if split == "test" and has_test else "train")
-    rows = PackedRows(store, section.length, attend=section.attend, words=words)
+    rows = PackedRows(store, section.length, attend=section.attend, with_units=words)
     return (
         hold_out(rows, section.held_out)[1]
         if split == "test" and not has_test
@@ -78,7 +78,8 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
         return store
     texts = find_texts(section, split)
     tokenizer = find_tokenizer(section)
-    name = f"{texts.word}_{tokenizer_word(tokenizer)}_{FORMAT.split()[-1]}"  # stores of other versions are not opened
+    version = FORMAT.split()[-1]  # stores of other versions are not opened
+    name = f"{texts.fingerprint}_{tokenizer_word(tokenizer)}_{version}"
     return _built(cache_folder() / name, texts, tokenizer)
 
 
@@ -181,7 +182,10 @@ def find_tokenizer(section: Any) -> Any:
     if isinstance(wanted, str):
         return load_tokenizer(wanted)
     texts = find_texts(section)
-    place = cache_folder() / f"tokenizer_{wanted.kind}_{wanted.vocab_size}_{texts.word}"
+    place = (
+        cache_folder()
+        / f"tokenizer_{wanted.kind}_{wanted.vocab_size}_{texts.fingerprint}"
+    )
     return _trained(place, texts, wanted)
 
 

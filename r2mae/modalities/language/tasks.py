@@ -1,4 +1,4 @@
-"""`r2mae evaluate --task masked` on texts: hidden tokens of rows that the run has not trained on."""
+"""`r2mae evaluate --task masked` on texts: accuracy and loss on masked tokens of held-out rows."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -15,12 +15,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--ratios",
         default="0.15,0.3,0.5",
         metavar="P,P,P",
-        help="fractions of tokens to hide",
+        help="mask ratios: fractions of tokens to mask",
     )
 
 
 def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
-    """A row for each ratio, on the test split: the card's, or what was held out of training."""
+    """Scores at each ratio on the test split: the card's own, or the rows held out of training."""
     from r2mae.data.source import hold_out
     from r2mae.modalities.language.assembly import open_split
     from r2mae.modalities.language.masked_tokens import count_tokens, score_masked
@@ -29,7 +29,7 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
     ratios = parse_ratios(arguments.ratios)
     if not isinstance(loaded.model, MaskedLanguageModel):
         raise InputError(
-            f"--task masked must be asked of a pretraining run on texts, got {loaded.folder.name}."
+            f"RUN must be a pretraining run on texts for --task masked, got {loaded.folder.name}."
         )
     train = hold_out(open_split(recipe, "train"), recipe.data.held_out)[0]
     counts = count_tokens(loaded.model, train)
@@ -41,9 +41,9 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
 
 
 def show_scores(result: Result) -> None:
-    """A line for each ratio."""
+    """Print a line for each ratio."""
     print(
-        "ratio  tokens    accuracy         loss    by frequency alone: accuracy  loss"
+        "ratio  tokens    accuracy         loss      unigram baseline: accuracy  loss"
     )
     for row in result["scores"]:
         half = "" if row["half_width"] is None else f" ± {row['half_width']:.3f}"

@@ -1,4 +1,4 @@
-"""The tokenizer of a recipe's texts: its own, or that of the run or model that it starts from."""
+"""The tokenizer of a recipe: its own, or that of the run or model it starts from."""
 
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,24 @@ def recipe_tokenizer(recipe: AnyRecipe) -> Any:
 
     data = data_with_tokenizer(recipe)
     if torch.get_default_device().type == "meta" and _is_remote(data):
-        return find_tokenizer(
-            data.model_copy(update={"tokenizer": BYTES})
-        )  # only shapes are needed
+        # Only shapes are needed, so nothing is downloaded.
+        return find_tokenizer(data.model_copy(update={"tokenizer": BYTES}))
     if isinstance(data, LanguageData) and data.tokenizer is None:
         return find_store(data).tokenizer
     return find_tokenizer(data)
 
 
 def named_tokenizer(source: str) -> Any:
-    """The tokenizer in a folder, on the hub or of a run."""
+    """The tokenizer of a folder, a hub id or a run."""
     if is_run(source):
         source = str(checkpoint_tokenizer(read_manifest(find_checkpoint(source))))
     return load_tokenizer(source)
 
 
 def data_with_tokenizer(recipe: AnyRecipe) -> Any:
-    """The data section, with the tokenizer of `model.init_from` where it names none of its own."""
+    """The data section, with the tokenizer of `model.init_from` if it names none itself."""
     data, source, start = recipe.data, recipe.data.tokenizer, recipe.model.init_from
-    if is_awaited(start):  # found missing when its weights are asked for
+    if is_awaited(start):  # refused later, when its weights are loaded
         return data.model_copy(update={"tokenizer": BYTES})
     if source is None and is_run(start):
         source = start
@@ -54,7 +53,7 @@ def data_with_tokenizer(recipe: AnyRecipe) -> Any:
 
 
 def set_tokenizer(data: Any, source: str) -> Any:
-    """A data section with another tokenizer, unless its texts are a store, which has its own."""
+    """The data section with another tokenizer, unless its texts are a store with its own."""
     root = getattr(data, "root", None)
     if (
         root is not None
@@ -66,7 +65,7 @@ def set_tokenizer(data: Any, source: str) -> Any:
 
 
 def embedding_size(recipe: AnyRecipe, tokenizer: Any) -> int:
-    """Tokens of the embedding: the tokenizer's, or what one that is still to be trained will have."""
+    """Rows of the token embedding, also of a tokenizer that is not trained yet."""
     training = recipe.data.tokenizer
     if isinstance(training, TokenizerTraining) and tokenizer is byte_tokenizer():
         return training.vocab_size
@@ -74,18 +73,16 @@ def embedding_size(recipe: AnyRecipe, tokenizer: Any) -> int:
 
 
 def vocabulary(tokenizer: Any, size: int) -> Vocabulary:
-    """What a model has to know of its tokenizer. size: of the embedding."""
+    """The token ids that a model needs. size: rows of the embedding."""
     special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
-    special |= set(
-        range(len(tokenizer), size)
-    )  # room in the embedding that no text uses
+    special |= set(range(len(tokenizer), size))  # padding rows of the embedding
     return Vocabulary(
         size, tokenizer.mask_token_id, tokenizer.pad_token_id, tuple(sorted(special))
     )
 
 
 def _is_remote(data: Any) -> bool:
-    """Whether texts, or a tokenizer by its id, would have to be fetched."""
+    """Whether the texts, or a tokenizer given by its hub id, would have to be downloaded."""
     card = load_card(data.card)
     is_missing = card.embedded is None and locate(card, data.root) is None
     return is_missing or (

@@ -35,7 +35,7 @@ def _load_with(loaded: LoadedRun) -> str:
 
 
 _MASKED = Task(
-    "name hidden tokens of the test split, against answering by frequency",
+    "predict masked tokens of the test split, compared with a unigram baseline",
     tasks.score,
     tasks.show_scores,
     tasks.add_arguments,
@@ -43,7 +43,7 @@ _MASKED = Task(
 _TASKS = {"masked": _MASKED}
 _VERBS = {
     "fill": Verb(
-        "what a language model puts where a text says [MASK]",
+        "predict the [MASK] tokens of a text",
         fill.run,
         fill.add_arguments,
     )
@@ -51,10 +51,10 @@ _VERBS = {
 _EXPORTS = {"transformers": Export(_export, _load_with)}
 _BUILDS = {
     "text": Build(
-        "texts -> a store of tokens", builds.add_text_arguments, builds.build_text
+        "tokenise texts into a store", builds.add_text_arguments, builds.build_text
     ),
     "tokenizer": Build(
-        "texts -> a tokenizer's folder",
+        "train a tokenizer on texts",
         builds.add_tokenizer_arguments,
         builds.build_tokenizer,
     ),
@@ -66,7 +66,7 @@ _STORES = {
 
 
 class LanguageWing(Wing):
-    """Texts: packed rows to pretrain, labelled sentences to fine-tune."""
+    """Texts: packed rows for pretraining, labelled sentences for fine-tuning."""
 
     name = "language"
     pretrain_recipe = LanguagePretrainRecipe
@@ -104,11 +104,11 @@ class LanguageWing(Wing):
         parser.add_argument(
             "--column",
             metavar="NAME",
-            help="of a table of texts; by default the recipe's",
+            help="column of a table with the texts; default: the recipe's",
         )
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
-        """Cards of texts list tokens; a pretraining sample is a row of them."""
+        """Packed rows, where the card of a pretraining recipe lists tokens; else `listed`."""
         return listed // recipe.data.length if recipe.task == "pretrain" else listed
 
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
@@ -124,7 +124,7 @@ class LanguageWing(Wing):
         return assembly.build_encoder(recipe)
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
-        """The tokenizer's files, and transformers' configuration."""
+        """The tokenizer's files and the transformers configuration."""
         from r2mae.modalities.language import assembly
 
         return assembly.checkpoint_facts(recipe)
@@ -138,11 +138,12 @@ class LanguageWing(Wing):
         return assembly.with_checkpoint_facts(recipe, manifest)
 
     def check_same_input(self, loaded: LoadedRun, recipe: AnyRecipe) -> None:
-        """Rows must fit the positions of the run's model."""
+        """Raise InputError where data.length exceeds the position embeddings of the run's model."""
         most = loaded.model.base.config.max_position_embeddings  # type: ignore[union-attr]
         if recipe.data.length > most:
             raise InputError(
-                f"data.length of --data must be {most} at most, as the run's, got {recipe.data.length}."
+                f"data.length of --data must be {most} at most, the positions of the run's model, "
+                f"got {recipe.data.length}. Lower it."
             )
 
 

@@ -85,7 +85,7 @@ def test_build_and_inspect(scratch, capsys):
 
 def test_embed_adds_to_a_copy(here, capsys):
     printed = said(capsys, "embed", "runs/run", "cells.h5ad", "-o", "out.h5ad")
-    assert "40 genes 40 found, 0 missing (as if hidden); 0 others ignored" in printed
+    assert "40 of the run's 40 genes in the file, 0 missing" in printed
     before, after = anndata.read_h5ad("cells.h5ad"), anndata.read_h5ad("out.h5ad")
     assert np.array_equal(before.X.toarray(), after.X.toarray())
     assert after.obs.equals(before.obs)
@@ -124,9 +124,9 @@ def test_embed_of_other_genes(here, capsys):
     assert "must not write over DATA" in refused(
         capsys, "embed", "runs/run", "cells.h5ad", "-o", "cells.h5ad"
     )
-    assert "must be .npy or .parquet here" in refused(
-        capsys, "embed", "runs/run", "test", "-o", "out.h5ad"
-    )
+    line = refused(capsys, "embed", "runs/run", "test", "-o", "out.h5ad")
+    assert "must be a .npy or .parquet file in an existing folder" in line
+    assert "name the file as DATA, not a split" in line
 
 
 def test_evaluate_tasks(here, capsys):

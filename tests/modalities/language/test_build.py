@@ -163,7 +163,7 @@ def test_a_stopped_build_goes_on(scratch, tokenizer, monkeypatch):
         (scratch / f"{name}.txt").write_text("\n".join(make_texts(30)))
     texts = Texts(expand_texts([str(scratch / "*.txt")]), document="line")
     whole = build_text_store(scratch / "whole", texts, tokenizer)
-    monkeypatch.setattr(text_build, "_TOGETHER", 1500)
+    monkeypatch.setattr(text_build, "_BATCH_CHARACTERS", 1500)
 
     class StopError(Exception):
         pass
@@ -196,7 +196,7 @@ def test_rows_are_packed(scratch, tokenizer):
     store = build_text_store(
         scratch / "store", Texts([scratch / "a.txt"], document="line"), tokenizer
     )
-    rows = PackedRows(store, 32, words=True)
+    rows = PackedRows(store, 32, with_units=True)
     assert rows.utilisation > 0.99
     batch = rows.load(torch.arange(len(rows)), None, 0)
     ids = batch["input_ids"].flatten()

@@ -139,7 +139,7 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
         "--tokenizer",
         "tok",
     )
-    assert "one of them" in refused(
+    assert "exactly one of them" in refused(
         capsys,
         "data",
         "build",
@@ -672,7 +672,7 @@ def test_released_files_name_what_is_forgotten_and_hold_all_weights(
     fewer = {name: tensor for name, tensor in weights.items() if "layer.1." not in name}
     save_file(fewer, tmp_path / "out" / "model.safetensors", metadata={"format": "pt"})
     line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *start)
-    assert "must hold a whole encoder" in line
+    assert "must hold all weights of an encoder" in line
     assert "layer.1." in line
 
 

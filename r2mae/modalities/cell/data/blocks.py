@@ -1,4 +1,7 @@
-"""Cells of a file, block by block, each checked: dense, CSR or CSC in an .h5ad, 10x .h5, or read whole."""
+"""Read a file's count matrix in blocks of cells, checking each block.
+
+Matrices are dense, CSR or CSC in an .h5ad, CSC in a 10x .h5, or CSR in memory.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +15,15 @@ from scipy import sparse
 from r2mae.errors import InputError
 
 Values = Literal["counts", "scaled"]
-BLOCK_ENTRIES = 4_000_000  # held at once: 32 MB of values and genes
+BLOCK_ENTRIES = 4_000_000  # in memory at once: 32 MB of values and gene indices
 
 
 @dataclass(frozen=True)
 class CellFile:
     """One file: N cells by G genes.
 
-    matrix: "X", "raw" or "layers[NAME]"; where others were not asked for, the only one there is.
+    matrix: "X", "raw" or "layers[NAME]" of an .h5ad; "matrix" of 10x files.
+    in_memory: the CSR matrix (N, G) of formats that cannot be read in blocks, else None.
     """
 
     path: Path
@@ -27,7 +31,7 @@ class CellFile:
     gene_names: list[str]
     cell_names: npt.NDArray[np.str_]
     obs: Any  # a DataFrame
-    whole: Any = None  # the matrix, where it was read at once
+    in_memory: Any = None
 
     def __len__(self) -> int:
         return len(self.cell_names)
@@ -35,9 +39,9 @@ class CellFile:
     def blocks(
         self, values: Values, start: int = 0
     ) -> Iterator[tuple[int, sparse.csr_matrix]]:
-        """(first cell, CSR of cells that follow each other) from a cell on, checked.
+        """(index of the first cell, CSR matrix of consecutive cells), from cell `start` on.
 
-        Raises: InputError naming the first entry that is no count, or what is damaged.
+        Raises: InputError for a damaged file, or naming the first entry that is not a count.
         """
         for first, block in _read(self, start):
             _check_block(self, first, block, values)
@@ -45,20 +49,19 @@ class CellFile:
 
 
 def matrices(file: Any) -> dict[str, str]:
-    """Name -> place of every matrix in an .h5ad."""
-    found = {"X": "X"} if "X" in file else {}
+    """Name -> HDF5 path of every matrix in an .h5ad."""
+    paths = {"X": "X"} if "X" in file else {}
     if "raw/X" in file:
-        found["raw"] = "raw/X"
-    return found | {
+        paths["raw"] = "raw/X"
+    return paths | {
         f"layers[{name}]": f"layers/{name}" for name in file.get("layers", {})
     }
 
 
 def _read(file: CellFile, start: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    if file.whole is not None:
-        yield from _csr_blocks(
-            file, start, file.whole.indptr, file.whole.data, file.whole.indices
-        )
+    if file.in_memory is not None:
+        csr = file.in_memory
+        yield from _csr_blocks(file, start, csr.indptr, csr.data, csr.indices)
         return
     import h5py
 
@@ -74,13 +77,10 @@ def _read(file: CellFile, start: int) -> Iterator[tuple[int, sparse.csr_matrix]]
                 for first in range(start, len(file), step):
                     yield first, sparse.csr_matrix(matrix[first : first + step])
                 return
-            by_gene = matrix.attrs.get(
-                "encoding-type", matrix.attrs.get("h5sparse_format", "csr")
-            ) in (
-                "csc_matrix",
-                "csc",
-            )
-            blocks = _csc_blocks if by_gene else _csr_blocks
+            old_format = matrix.attrs.get("h5sparse_format", "csr")
+            format_ = matrix.attrs.get("encoding-type", old_format)
+            is_csc = format_ in ("csc_matrix", "csc")
+            blocks = _csc_blocks if is_csc else _csr_blocks
             yield from blocks(
                 file, start, matrix["indptr"][:], matrix["data"], matrix["indices"]
             )
@@ -100,10 +100,11 @@ def _check_pointers(
         or bool((np.diff(pointers) < 0).any())
     )
     if damaged or not pointers[-1] == data.shape[0] == indices.shape[0]:
-        got = f"{len(pointers)} pointers up to {pointers[-1] if len(pointers) else 0}, {data.shape[0]} values, "
-        rule = f"hold {lines} rising rows of a compressed matrix"
+        last = pointers[-1] if len(pointers) else 0
+        rule = f"have an indptr of {lines + 1} rising offsets that ends at its entries"
         raise InputError(
-            f"{file.path}: {file.matrix} must {rule}, got {got}{indices.shape[0]} indices. Write it again."
+            f"{file.path}: {file.matrix} must {rule}, got {len(pointers)} offsets up to {last}, "
+            f"{data.shape[0]} values and {indices.shape[0]} indices. Write the file again."
         )
 
 
@@ -113,79 +114,72 @@ def _csr_blocks(
     starts = np.asarray(starts, dtype=np.int64)
     _check_pointers(file, starts, len(file), data, indices)
     while first < len(file):
-        last = (
-            int(np.searchsorted(starts, starts[first] + BLOCK_ENTRIES, side="right"))
-            - 1
-        )
+        limit = starts[first] + BLOCK_ENTRIES
+        last = int(np.searchsorted(starts, limit, side="right")) - 1
         last = min(max(last, first + 1), len(file))
         entries = slice(int(starts[first]), int(starts[last]))
-        yield (
-            first,
-            _block(
-                file,
-                first,
-                data[entries],
-                indices[entries],
-                starts[first : last + 1] - starts[first],
-            ),
-        )
+        indptr = starts[first : last + 1] - starts[first]
+        yield first, _csr_block(file, first, data[entries], indices[entries], indptr)
         first = last
 
 
 def _csc_blocks(
     file: CellFile, first: int, starts: Any, data: Any, indices: Any
 ) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Bands of cells, each from one pass over all genes: entries of a cell lie all over the file."""
-    starts, pieces = (
-        np.asarray(starts, dtype=np.int64),
-        range(0, data.shape[0], BLOCK_ENTRIES),
-    )
+    """Blocks of cells of a CSC matrix. Each takes a pass over all entries, so they are large."""
+    starts = np.asarray(starts, dtype=np.int64)
     _check_pointers(file, starts, len(file.gene_names), data, indices)
-    per_cell = np.zeros(len(file), dtype=np.int64)
-    for at in pieces:
-        cells = np.asarray(indices[at : at + BLOCK_ENTRIES])
-        _check_indices(file, cells, len(file), "cells")
-        per_cell += np.bincount(cells, minlength=len(file))
-    ends = np.cumsum(per_cell)
+    ends = np.cumsum(_entries_of_cells(file, indices))
     while first < len(file):
         before = ends[first - 1] if first else 0
-        last = min(
-            max(
-                int(np.searchsorted(ends, before + 8 * BLOCK_ENTRIES, side="right")),
-                first + 1,
-            ),
-            len(file),
+        last = int(np.searchsorted(ends, before + 8 * BLOCK_ENTRIES, side="right"))
+        last = min(max(last, first + 1), len(file))
+        entries, cells, genes = _entries_between(first, last, starts, data, indices)
+        coo = sparse.coo_matrix(
+            (entries, (cells, genes)), shape=(last - first, len(file.gene_names))
         )
-        found: list[tuple[Any, Any, Any]] = []
-        for at in pieces:
-            cells = np.asarray(indices[at : at + BLOCK_ENTRIES])
-            chosen = np.flatnonzero((cells >= first) & (cells < last))
-            genes = np.searchsorted(starts, at + chosen, side="right") - 1
-            found.append(
-                (data[at : at + BLOCK_ENTRIES][chosen], cells[chosen] - first, genes)
-            )
-        entries: Any = (
-            [np.concatenate(part) for part in zip(*found, strict=True)]
-            if found
-            else ([], [], [])
-        )
-        band = sparse.coo_matrix(
-            (entries[0], tuple(entries[1:])), shape=(last - first, len(file.gene_names))
-        )
-        whole = sparse.csr_matrix(band)
-        if whole.nnz != len(entries[0]):
+        block = sparse.csr_matrix(coo)
+        if block.nnz != len(entries):  # the conversion adds duplicates up
             raise _duplicate(file, first)
-        yield first, whole
+        yield first, block
         first = last
 
 
-def _block(
-    file: CellFile, first: int, data: Any, indices: Any, starts: Any
+def _entries_of_cells(file: CellFile, indices: Any) -> npt.NDArray[np.int64]:
+    """(N,) the number of entries of each cell of a CSC matrix."""
+    counts = np.zeros(len(file), dtype=np.int64)
+    for at in range(0, indices.shape[0], BLOCK_ENTRIES):
+        cells = np.asarray(indices[at : at + BLOCK_ENTRIES])
+        _check_indices(file, cells, len(file), "cells")
+        counts += np.bincount(cells, minlength=len(file))
+    return counts
+
+
+def _entries_between(
+    first: int, last: int, starts: Any, data: Any, indices: Any
+) -> tuple[Any, Any, Any]:
+    """(values, cells from 0, genes) of all entries of cells first to last of a CSC matrix."""
+    parts: list[tuple[Any, Any, Any]] = []
+    for at in range(0, data.shape[0], BLOCK_ENTRIES):
+        cells = np.asarray(indices[at : at + BLOCK_ENTRIES])
+        chosen = np.flatnonzero((cells >= first) & (cells < last))
+        genes = np.searchsorted(starts, at + chosen, side="right") - 1
+        values = data[at : at + BLOCK_ENTRIES][chosen]
+        parts.append((values, cells[chosen] - first, genes))
+    if not parts:
+        return [], [], []
+    values, cells, genes = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return values, cells, genes
+
+
+def _csr_block(
+    file: CellFile, first: int, data: Any, indices: Any, indptr: Any
 ) -> sparse.csr_matrix:
+    """A block with sorted indices. Raises: InputError for a gene out of range or twice."""
     _check_indices(file, indices, len(file.gene_names), "genes")
     block = sparse.csr_matrix(
-        (np.asarray(data), np.asarray(indices), starts),
-        shape=(len(starts) - 1, len(file.gene_names)),
+        (np.asarray(data), np.asarray(indices), indptr),
+        shape=(len(indptr) - 1, len(file.gene_names)),
     )
     block.sort_indices()
     same = np.flatnonzero(np.diff(block.indices) == 0) + 1
@@ -195,29 +189,28 @@ def _block(
 
 
 def _check_indices(file: CellFile, indices: Any, limit: int, what: str) -> None:
-    if len(indices) and not (
-        int(np.min(indices)) >= 0 and int(np.max(indices)) < limit
-    ):
-        wrong = (
-            int(np.max(indices))
-            if int(np.max(indices)) >= limit
-            else int(np.min(indices))
-        )
+    if not len(indices):
+        return
+    lowest, highest = int(np.min(indices)), int(np.max(indices))
+    if lowest < 0 or highest >= limit:
+        wrong = highest if highest >= limit else lowest
         raise InputError(
-            f"{file.path}: {file.matrix} must have indices below its {limit} {what}, got {wrong}. Write it again."
+            f"{file.path}: {file.matrix} must have indices from 0 to below its {limit} {what}, "
+            f"got {wrong}. Write the file again."
         )
 
 
 def _duplicate(file: CellFile, first: int) -> InputError:
     return InputError(
-        f"{file.path}: {file.matrix} must hold an entry once, got one twice from cell {first} on. "
-        "Call sum_duplicates() and write it again."
+        f"{file.path}: {file.matrix} must have one entry for a gene of a cell, got two in or after "
+        f"cell {first}. Call its sum_duplicates() and write the file again."
     )
 
 
 def _check_block(
     file: CellFile, first: int, block: sparse.csr_matrix, values: Values
 ) -> None:
+    """Raise InputError for values that are not finite or, among counts, not whole or negative."""
     data = block.data
     good = np.isfinite(data)
     if values == "counts" and data.dtype.kind == "f":
@@ -230,32 +223,33 @@ def _check_block(
     entry = int(np.flatnonzero(~good)[0])
     cell = first + int(np.searchsorted(block.indptr, entry, side="right")) - 1
     gene = file.gene_names[int(block.indices[entry])]
-    rule = "raw counts, whole and not negative" if values == "counts" else "finite"
+    is_counts = values == "counts"
+    rule = "raw counts (non-negative integers)" if is_counts else "finite values"
+    remedy = _raw_elsewhere(file) if is_counts else "Correct the value."
     raise InputError(
         f"{file.path}: {file.matrix} must hold {rule}, got {data[entry]:g} for {gene} in cell "
-        f"{file.cell_names[cell]}. {_raw_elsewhere(file) if values == 'counts' else 'Mend the value.'}"
+        f"{file.cell_names[cell]}. {remedy}"
     )
 
 
 def _raw_elsewhere(file: CellFile) -> str:
-    """The remedy: which other matrix of the file looks raw."""
+    """A remedy that names another matrix of the file with raw counts, if one has them."""
     if file.path.suffix == ".h5ad":
         import h5py
 
         with h5py.File(file.path, "r") as opened:
-            for name, place in matrices(opened).items():
-                if name == file.matrix:
-                    continue
-                matrix = opened[place]
-                sample = np.asarray(
-                    matrix[:50]
-                    if isinstance(matrix, h5py.Dataset)
-                    else matrix["data"][:100_000]
-                )
-                if (
-                    sample.size
-                    and (sample >= 0).all()
-                    and np.array_equal(sample, np.round(sample))
-                ):
-                    return f"{name} looks raw: name it as the matrix."
-    return "No other matrix of the file looks raw: get the counts."
+            for name, path in matrices(opened).items():
+                if name != file.matrix and _looks_raw(opened[path]):
+                    return f"{name} looks raw: choose it as the matrix."
+    return "No other matrix of the file looks raw: get a file with raw counts."
+
+
+def _looks_raw(matrix: Any) -> bool:
+    """Whether the first entries of an HDF5 matrix are non-negative integers."""
+    import h5py
+
+    is_dense = isinstance(matrix, h5py.Dataset)
+    sample = np.asarray(matrix[:50] if is_dense else matrix["data"][:100_000])
+    return bool(
+        sample.size and (sample >= 0).all() and np.array_equal(sample, np.round(sample))
+    )

@@ -1,4 +1,4 @@
-"""The ordered vocabulary: which genes, in which order, and what of it a file has."""
+"""The gene vocabulary of a model: choose it, read it from a file, match a file's genes to it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,37 +13,34 @@ Floats = npt.NDArray[np.float64]
 
 
 def check_unique(path: Path, names: list[str]) -> None:
-    """Raise InputError when a gene is named twice."""
+    """Raise InputError when two genes have the same name."""
     unique, counts = np.unique(names, return_counts=True)
-    twice = unique[counts > 1]
-    if len(twice):
-        some = ", ".join(map(str, twice[:5]))
+    duplicates = unique[counts > 1]
+    if len(duplicates):
+        examples = ", ".join(map(str, duplicates[:5]))
         raise InputError(
-            f"{path} must name every gene once, got {len(twice)} names more than once, such as {some}. "
-            "Name genes by another column of var (ids are unique), or add the counts up."
+            f"{path} must have unique gene names, got {len(duplicates)} duplicates, such as {examples}. "
+            "Name genes by another column of var, such as gene ids, or sum their counts."
         )
 
 
 def choose_genes(
     names: list[str], stats: Floats, num_cells: int, section: GenesSection
 ) -> list[str]:
-    """The vocabulary, in the order of names, or of the given list.
+    """The vocabulary: the list of `section.names`, or the genes that pass its filters.
 
-    stats: (3, G) cells with the gene, sum, sum of squares.
+    names: the G genes of the files; the vocabulary keeps their order.
+    stats: (3, G) for each gene, cells with a count, sum and sum of squares of its counts.
+    num_cells: cells that stats are over.
 
-    Raises: InputError when fewer than 2 are left.
+    Raises: InputError when fewer than 2 genes are left.
     """
     if section.names is not None:
         return read_gene_list(section.names)
     kept = np.flatnonzero(stats[0] >= section.min_cells)
     if section.top_variable is not None and section.top_variable < len(kept):
-        kept = np.sort(
-            kept[
-                np.argsort(-excess_variance(stats[:, kept], num_cells), kind="stable")[
-                    : section.top_variable
-                ]
-            ]
-        )
+        order = np.argsort(-excess_variance(stats[:, kept], num_cells), kind="stable")
+        kept = np.sort(kept[order[: section.top_variable]])
     if len(kept) < 2:
         raise InputError(
             f"genes.min_cells must leave at least 2 genes, got {len(kept)} at {section.min_cells}. Lower it."
@@ -52,17 +49,16 @@ def choose_genes(
 
 
 def excess_variance(stats: Floats, num_cells: int) -> Floats:
-    """(G,) variance of counts over what genes of that mean have: a quadratic in the logarithms, fitted to all genes.
+    """(G,) variance of each gene's counts, divided by the variance expected at its mean.
 
-    Source: Stuart et al. 2019 ("vst"; scanpy's seurat_v3). Differs: a polynomial instead of loess, no clipping of
-    single counts, so that sums in one pass are enough.
+    The expectation is a quadratic fit of log variance to log mean over all genes.
+
+    Source: Stuart et al. 2019 ("vst"; scanpy's flavor="seurat_v3"). Unlike there, the fit is
+    not loess and counts are not clipped, so that one pass over the data is enough.
     """
     mean = stats[1] / num_cells
-    variance: Floats = (
-        np.maximum(stats[2] / num_cells - mean**2, 0)
-        * num_cells
-        / max(1, num_cells - 1)
-    )
+    variance: Floats = np.maximum(stats[2] / num_cells - mean**2, 0)
+    variance *= num_cells / max(1, num_cells - 1)
     usable = (mean > 0) & (variance > 0)
     score = np.zeros(len(mean))
     if usable.sum() < 3:
@@ -73,42 +69,42 @@ def excess_variance(stats: Floats, num_cells: int) -> Floats:
 
 
 def read_gene_list(names: str | tuple[str, ...]) -> list[str]:
-    """Genes as given, or from a file with one a line. Raises: InputError for files that cannot be read, duplicates."""
+    """The genes of a tuple, or of a text file with one gene a line.
+
+    Raises: InputError for a file that cannot be read, fewer than 2 genes, or duplicates.
+    """
     if not isinstance(names, str):
         return list(names)
     try:
-        found = [
-            line.strip()
-            for line in Path(names).read_text().splitlines()
-            if line.strip()
-        ]
+        lines = Path(names).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"genes.names must be a text file with a gene a line, got {names!r}: {error}."
         ) from None
-    if len(found) < 2:
+    genes = [line.strip() for line in lines if line.strip()]
+    if len(genes) < 2:
         raise InputError(
-            f"genes.names must hold at least 2 genes, got {len(found)} in {names!r}."
+            f"genes.names must hold at least 2 genes, got {len(genes)} in {names!r}."
         )
-    check_unique(Path(names), found)
-    return found
+    check_unique(Path(names), genes)
+    return genes
 
 
 def match_genes(
-    path: Any, have: list[str], want: list[str], least_share: float = 0.0
+    path: Any, file_genes: list[str], genes: list[str], least_share: float = 0.0
 ) -> npt.NDArray[np.int32]:
-    """(len(have),) the place of each gene among want, -1 for those that are not.
+    """(len(file_genes),) int32: index of each gene in the vocabulary `genes`, or -1.
 
-    Raises: InputError when less than least_share of want, or nothing, is found; with the nearest names.
+    Raises: InputError when the file has none of the vocabulary, or less than least_share.
     """
-    place = {name: number for number, name in enumerate(want)}
-    columns = np.array([place.get(name, -1) for name in have], dtype=np.int32)
-    found = int((columns >= 0).sum())
-    if found == 0 or found < least_share * len(want):
-        near = did_you_mean(have[0], want[:20_000]) if found == 0 else ""
-        few = f"{', '.join(have[:5])} in the file, {', '.join(want[:5])} in the model"
+    index_of = {gene: index for index, gene in enumerate(genes)}
+    columns = np.array([index_of.get(gene, -1) for gene in file_genes], dtype=np.int32)
+    matched = int((columns >= 0).sum())
+    if matched == 0 or matched < least_share * len(genes):
+        suggestion = did_you_mean(file_genes[0], genes[:20_000]) if not matched else ""
         raise InputError(
-            f"{path} must have at least {max(least_share, 1 / len(want)):.0%} of the {len(want)} genes, "
-            f"got {found}: {few}. {near} Name genes by another column of var, or use another file."
+            f"{path} must have at least {max(least_share, 1 / len(genes)):.0%} of the {len(genes)} genes, "
+            f"got {matched}: {', '.join(file_genes[:5])} in the file, {', '.join(genes[:5])} in the model. "
+            f"{suggestion} Name genes by another column of var, or use another file."
         )
     return columns

@@ -1,8 +1,8 @@
-"""Rows of a compressed matrix gathered by machine code: as lists of genes, or dense.
+"""Numba kernels that gather rows of a CSR matrix as lists of genes or as dense rows.
 
-Arrays: starts (N + 1,) int64, where rows begin; genes and values, one entry a count; columns (G,) int32, the model's
-number of each stored gene, -1 for those it does not know. B rows are gathered; L is the longest list, M the model's
-genes.
+starts (N + 1,) int64: CSR's indptr. genes, values: CSR's indices and data.
+columns (G,) int32: the model's index of each stored gene, -1 for genes outside its vocabulary.
+rows (B,): the cells to gather. L is the longest list, M the number of the model's genes.
 """
 
 from typing import Any
@@ -21,14 +21,12 @@ _S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
 
 
 @numba.njit(cache=True, nogil=True)
-def count_known(rows: Array, starts: Array, genes: Array, columns: Array) -> Array:
-    """(B,) how many entries of each row the model knows."""
+def count_genes(rows: Array, starts: Array, genes: Array, columns: Array) -> Array:
+    """(B,) the number of each row's entries whose gene is in the model's vocabulary."""
     counts = np.zeros(len(rows), np.int64)
     for b in range(len(rows)):
-        known = 0
         for entry in range(starts[rows[b]], starts[rows[b] + 1]):
-            known += columns[genes[entry]] >= 0
-        counts[b] = known
+            counts[b] += columns[genes[entry]] >= 0
     return counts
 
 
@@ -42,7 +40,10 @@ def gather_lists(
     out_columns: Array,
     out_values: Array,
 ) -> None:
-    """Fill out_columns and out_values (B, L), as they come, with a row's known entries; the rest is left as it is."""
+    """Write each row's entries in the vocabulary to out_columns and out_values (B, L).
+
+    They fill the first slots; the others are not changed.
+    """
     for b in range(len(rows)):
         slot = 0
         for entry in range(starts[rows[b]], starts[rows[b] + 1]):
@@ -57,7 +58,7 @@ def gather_lists(
 def gather_dense(
     rows: Array, starts: Array, genes: Array, values: Array, columns: Array, out: Array
 ) -> None:
-    """Add rows to out (B, M), which is all zeros."""
+    """Write rows to out (B, M), which must be all zeros."""
     for b in range(len(rows)):
         row = out[b]
         for entry in range(starts[rows[b]], starts[rows[b] + 1]):
@@ -71,32 +72,29 @@ def draw_decoys(
     start: np.uint64,
     positions: Array,
     counts: Array,
-    wanted: Array,
+    decoys: Array,
     measured: Array,
     columns: Array,
     roles: Array,
 ) -> None:
-    """Append wanted (B,) different genes without a count to each list: columns, roles (B, L), of which counts are used.
+    """Append decoys, genes without a count, to the lists columns and roles (B, L).
 
-    Drawn uniformly from genes that are measured (B or 1, M); the n-th try of a row is the hash of (position, n), so
-    decoys are a function of seed and position.
+    counts (B,): slots in use. decoys (B,): how many to append, all different.
+    measured (B or 1, M) bool: genes to draw from, uniformly.
+    The n-th draw of a row hashes (position, n), so decoys depend on seed and position alone.
     """
     num_genes = measured.shape[1]
     taken = np.zeros(num_genes, np.bool_)
     for b in range(len(positions)):
         for slot in range(counts[b]):
             taken[columns[b, slot]] = True
-        word = _mix(start + np.uint64(positions[b]) * _GOLDEN)
-        known, slot, end, turn = (
-            measured[b % len(measured)],
-            counts[b],
-            counts[b] + wanted[b],
-            np.uint64(0),
-        )
+        key = _mix(start + np.uint64(positions[b]) * _GOLDEN)
+        is_measured = measured[b % len(measured)]
+        slot, end, draw = counts[b], counts[b] + decoys[b], np.uint64(0)
         while slot < end:
-            gene = np.int64(_mix(word + turn * _GOLDEN) % np.uint64(num_genes))
-            turn += np.uint64(1)
-            if known[gene] and not taken[gene]:
+            gene = np.int64(_mix(key + draw * _GOLDEN) % np.uint64(num_genes))
+            draw += np.uint64(1)
+            if is_measured[gene] and not taken[gene]:
                 taken[gene] = True
                 columns[b, slot], roles[b, slot] = gene, _DECOY
                 slot += 1
@@ -105,8 +103,8 @@ def draw_decoys(
 
 
 @numba.njit(cache=True, nogil=True)
-def _mix(word: np.uint64) -> np.uint64:
-    """splitmix64's finaliser, as in `masking.rng`."""
-    word = (word ^ (word >> _S30)) * _FIRST
-    word = (word ^ (word >> _S27)) * _SECOND
-    return word ^ (word >> _S31)
+def _mix(bits: np.uint64) -> np.uint64:
+    """The finalizer of splitmix64, as in `masking.rng`."""
+    bits = (bits ^ (bits >> _S30)) * _FIRST
+    bits = (bits ^ (bits >> _S27)) * _SECOND
+    return bits ^ (bits >> _S31)

@@ -36,7 +36,7 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
     """
     store = _find_store(section)
     cells = Cells(store, vocabulary(section), view, labels=_labels(store, section))
-    is_kept = cells.known_genes() >= section.min_genes
+    is_kept = cells.genes_of_cells() >= section.min_genes
     if section.min_counts > 1:
         is_kept &= store.totals >= section.min_counts
     is_test = _is_test(store, section)
@@ -72,7 +72,7 @@ def open_cell_paths(
 def refuse_empty_cells(cells: Cells, where: str) -> None:
     """Raise InputError where a cell has no count of any gene of the run."""
     left_out = sum(file["cells"] - file["kept"] for file in cells.store.meta["files"])
-    empty = np.flatnonzero(cells.known_genes() == 0)
+    empty = np.flatnonzero(cells.genes_of_cells() == 0)
     if left_out or len(empty):
         name = cells.name(int(empty[0])) if len(empty) else where
         raise InputError(

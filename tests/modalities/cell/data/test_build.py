@@ -141,7 +141,7 @@ def test_a_gene_named_twice_is_refused(tmp_path):
     cells.var_names = ["a", "b", "a", "c", "d"]
     cells.write_h5ad(tmp_path / "a.h5ad")
     with pytest.raises(
-        InputError, match="every gene once, got 1 names more than once, such as a"
+        InputError, match="unique gene names, got 1 duplicates, such as a"
     ):
         build_store(tmp_path / "store", [tmp_path / "a.h5ad"])
     assert not (tmp_path / "store").exists()

@@ -103,18 +103,18 @@ def spoilt_entry(name, at, value):
 BAD = {
     "logs": (
         lambda path, counts: write(path, np.log1p(counts), layers={"counts": sparse.csr_matrix(counts)}),
-        r"raw counts, whole and not negative, got .* for gene_\d+ in cell cell_0. layers\[counts\] looks raw",
+        r"raw counts \(non-negative integers\), got .* for gene_\d+ in cell cell_0. layers\[counts\] looks raw",
     ),
     "no raw elsewhere": (lambda path, counts: write(path, np.log1p(counts)), "No other matrix of the file looks raw"),
     "a fraction": (spoilt_entry("data", 30, 1.5), "got 1.5 for"),
     "a negative": (spoilt_entry("data", 30, -1), "got -1 for"),
     "a nan": (spoilt_entry("data", 30, np.nan), "got nan for"),
-    "an index too high": (spoilt_entry("indices", 30, 99), "indices below its 20 genes, got 99"),
-    "an index below 0": (spoilt_entry("indices", 30, -2), "indices below its 20 genes, got -2"),
-    "falling pointers": (spoilt_entry("indptr", 3, 1_000_000), "rising rows of a compressed matrix"),
+    "an index too high": (spoilt_entry("indices", 30, 99), "indices from 0 to below its 20 genes, got 99"),
+    "an index below 0": (spoilt_entry("indices", 30, -2), "indices from 0 to below its 20 genes, got -2"),
+    "falling pointers": (spoilt_entry("indptr", 3, 1_000_000), "indptr of 51 rising offsets"),
     "an entry twice": (
         spoil(lambda file: file["X/indices"].__setitem__(1, file["X/indices"][0])),
-        "an entry once, got one twice",
+        "one entry for a gene of a cell, got two",
     ),
     "no obs": (spoil(lambda file: file.__delitem__("obs")), "with obs and var, got no obs"),
     "no X": (spoil(lambda file: file.__delitem__("X")), "must have the matrix 'X'"),
