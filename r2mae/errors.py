@@ -20,6 +20,15 @@ class InterruptedRun(Exception):  # noqa: N818 - an ending, no error
         self.step = step
 
 
+def first_line(error: BaseException, most: int = 160) -> str:
+    """The first line of an exception's message without its full stop, or its type.
+
+    most: characters that are kept.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:most].rstrip(".")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A closing remedy: the nearest known word, or all of them when few and none is near."""
     names = [str(name) for name in known]

@@ -4,7 +4,6 @@ Tokens are appended in the order of the texts; after each batch `journal.json` s
 left behind is cut off. The folder gets its name when it is whole.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from r2mae.data.building import building, one_at_a_time
-from r2mae.data.fingerprint import fingerprint_files
+from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.text_files import Piece, read_hub, read_pieces
 from r2mae.data.tokenizer import borders, tokenizer_word
 from r2mae.errors import InputError
@@ -57,7 +56,7 @@ class Texts(NamedTuple):
         if self.hub is not None:
             known += [self.hub[0], self.hub[1]._fingerprint]
         known += [_known(path, path.stat().st_mtime_ns) for path in self.paths]
-        return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+        return fingerprint_bytes(repr(known))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -77,9 +76,7 @@ def build_text_store(
 
 
 def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextStore:
-    fingerprint = hashlib.sha256(
-        f"{texts.word}{tokenizer_word(tokenizer)}".encode()
-    ).hexdigest()[:16]
+    fingerprint = fingerprint_bytes(f"{texts.word}{tokenizer_word(tokenizer)}")
     if is_text_store(out):
         store = open_text_store(out)
         if store.fingerprint != fingerprint:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 from r2mae.interop.quiet import quiet_transformers
 from r2mae.modalities.vision.interop.vit_mae import from_vit_mae
 
@@ -37,10 +37,9 @@ def read_source(source: str) -> Source:
     except InputError:
         raise
     except Exception as error:
-        message = str(error).strip().splitlines() or [type(error).__name__]
         remedy = "Give a run folder, a ViTMAE or ViT folder or hub id, a timm folder or weight file, or timm/<name>."
         raise InputError(
-            f"model.init_from must be readable, got {source!r}: {message[0][:160].rstrip('.')}. {remedy}"
+            f"model.init_from must be readable, got {source!r}: {first_line(error)}. {remedy}"
         ) from None
 
 
