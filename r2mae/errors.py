@@ -38,3 +38,12 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     if similar:
         return f"Did you mean {' or '.join(similar)}?"
     return f"Known: {', '.join(names)}." if 0 < len(names) <= _MAX_LISTED else ""
+
+
+def first_line(error: BaseException, most: int = 160) -> str:
+    """The first line of an exception's message without its full stop, or its type.
+
+    most: characters that are kept.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:most].rstrip(".")

@@ -1,4 +1,4 @@
-"""What data a run saw, in one short word: names, sizes and contents of files, or the bytes of arrays."""
+"""Fingerprints: short SHA-256 digests of files, arrays and text, which change when data does."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,13 +21,24 @@ def fingerprint_files(root: Path, files: Iterable[Path], contents: bool = True) 
         )
         if contents:
             digest.update(_content(path, size))
-    return digest.hexdigest()[:16]
+    return shortened(digest)
+
+
+def fingerprint_bytes(content: str | bytes) -> str:
+    """16 hex digits over bytes, or over text in UTF-8."""
+    encoded = content.encode() if isinstance(content, str) else content
+    return shortened(hashlib.sha256(encoded))
 
 
 def fingerprint_array(array: npt.NDArray[np.generic]) -> str:
     """16 hex digits over an array's type, shape and bytes."""
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).tobytes())
+    return shortened(digest)
+
+
+def shortened(digest: "hashlib._Hash") -> str:
+    """The 16 hex digits of a SHA-256 digest that fingerprints are made of."""
     return digest.hexdigest()[:16]
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 
 
 def check_source(source: str, key: str) -> None:
@@ -17,9 +17,6 @@ def check_source(source: str, key: str) -> None:
     try:
         HfApi().model_info(source, timeout=10)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][
-            :160
-        ].rstrip(".")
         raise InputError(
-            f"{key} must be a folder, or a hub id that can be had, got {source!r}: {first}."
+            f"{key} must be a folder, or a hub id that can be had, got {source!r}: {first_line(error)}."
         ) from None

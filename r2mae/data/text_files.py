@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from r2mae.data.fingerprint import fingerprint_files
-from r2mae.errors import InputError, did_you_mean
+from r2mae.errors import InputError, did_you_mean, first_line
 
 _KINDS = {
     ".jsonl": "json",
@@ -213,10 +213,9 @@ def read_table(path: Path, options: dict[str, Any]) -> Any:
             raise InputError(
                 f"{path} must hold rows, got none. Leave it out."
             ) from None
-        causes = [error.__cause__ or error]
-        first = str(causes[0]).strip().splitlines() or [type(error).__name__]
+        cause = error.__cause__ or error
         raise InputError(
-            f"{path} must be readable as {kind}, got: {first[0][:160].rstrip('.')}."
+            f"{path} must be readable as {kind}, got: {first_line(cause)}."
         ) from None
 
 

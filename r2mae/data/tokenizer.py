@@ -1,7 +1,6 @@
 """Tokenizers: found in a folder, on the hub or in a run, or trained; and what a model has to know of one."""
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterable
 from functools import lru_cache
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.hub import check_source
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 
 SPECIAL = {
     "pad": "[PAD]",
@@ -40,9 +40,8 @@ def load_tokenizer(source: str) -> Any:
     try:
         found = AutoTokenizer.from_pretrained(source)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"data.tokenizer must be a tokenizer's folder or hub id, got {source!r}: {first[:160].rstrip('.')}."
+            f"data.tokenizer must be a tokenizer's folder or hub id, got {source!r}: {first_line(error)}."
         ) from None
     check_tokenizer(found, source)
     # A saved tokenizer may cut or pad all that it is given.
@@ -197,7 +196,7 @@ def tokenizer_files(tokenizer: Any) -> dict[str, str]:
 
 def with_files(files: dict[str, str], folder: Path) -> Path:
     """Write a tokenizer's files below folder, under a name that tells their content; gives their folder."""
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+    digest = fingerprint_bytes(json.dumps(files, sort_keys=True))
     place = folder / f"tokenizer_{digest}"
     if not place.is_dir():
         unfinished = place.with_name(f".writing_{place.name}_{id(files)}")
@@ -211,6 +210,4 @@ def with_files(files: dict[str, str], folder: Path) -> Path:
 
 def tokenizer_word(tokenizer: Any) -> str:
     """16 hex digits that change when a tokenizer does."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[
-        :16
-    ]
+    return fingerprint_bytes(tokenizer.backend_tokenizer.to_str())

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r2mae.data.tokenizer import borders
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 from r2mae.interop.transformer_source import BORDER_IDS, source_config
 from r2mae.schema.tokens import TransformerEncoder
 
@@ -196,5 +196,6 @@ def _merge_source(
 
 
 def _unbuildable(error: Exception) -> InputError:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return InputError(f"model must be what transformers can build, got: {first[:200]}")
+    return InputError(
+        f"model must be what transformers can build, got: {first_line(error)}"
+    )

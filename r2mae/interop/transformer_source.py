@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from r2mae.data.hub import check_source
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.start import find_checkpoint, is_awaited, is_run, run_weights
 
@@ -81,9 +81,8 @@ def _load_config(source: str) -> Any:
     try:
         config = AutoConfig.from_pretrained(source)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}."
+            f"model.init_from must be readable, got {source!r}: {first_line(error)}."
         ) from None
     if config.model_type not in RUNNERS:
         raise InputError(
@@ -157,9 +156,8 @@ def _load_masked_language_model(source: str) -> Any:
                 source, output_loading_info=True
             )
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"model.init_from must be readable, got {source!r}: {first[:160].rstrip('.')}."
+            f"model.init_from must be readable, got {source!r}: {first_line(error)}."
         ) from None
     inner = f"{model.base_model_prefix}."
     missing = sorted(

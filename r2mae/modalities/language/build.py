@@ -5,7 +5,6 @@ progress, and anything written after it is cut off on resuming. The folder is re
 name when complete.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from r2mae.data.building import building, one_at_a_time
-from r2mae.data.fingerprint import fingerprint_files
+from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.text_files import Piece, read_hub, read_pieces
 from r2mae.data.tokenizer import borders, tokenizer_word
 from r2mae.errors import InputError
@@ -62,7 +61,7 @@ class Texts(NamedTuple):
         if self.hub is not None:
             parts += [self.hub[0], self.hub[1]._fingerprint]
         parts += [_fingerprint(path, path.stat().st_mtime_ns) for path in self.paths]
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+        return fingerprint_bytes(repr(parts))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -82,9 +81,7 @@ def build_text_store(
 
 
 def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextStore:
-    fingerprint = hashlib.sha256(
-        f"{texts.fingerprint}{tokenizer_word(tokenizer)}".encode()
-    ).hexdigest()[:16]
+    fingerprint = fingerprint_bytes(f"{texts.fingerprint}{tokenizer_word(tokenizer)}")
     if is_text_store(out):
         store = open_text_store(out)
         if store.fingerprint != fingerprint:

@@ -8,7 +8,7 @@ from typing import Any
 
 from r2mae.data.building import one_at_a_time, open_kept
 from r2mae.data.card import load_card, locate
-from r2mae.data.fingerprint import fingerprint_files
+from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.labels import class_numbers, real_numbers
 from r2mae.data.source import SampleSource, hold_out
 from r2mae.data.text_files import (
@@ -26,7 +26,7 @@ from r2mae.data.tokenizer import (
     tokenizer_word,
     train_tokenizer,
 )
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 from r2mae.modalities.language.build import Texts, build_text_store
 from r2mae.modalities.language.rows import PackedRows, Sentences, tokenise_texts
 from r2mae.modalities.language.schema import (
@@ -133,9 +133,8 @@ def _hub(card: Any, split: str) -> Any:
     try:
         return datasets.load_dataset(card.hub, card.text.get("subset"), split=wanted)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"data.card must name a hub data set that can be had, got {card.hub}: {first[:160]}."
+            f"data.card must name a hub data set that can be had, got {card.hub}: {first_line(error)}."
         ) from None
 
 
@@ -149,9 +148,7 @@ def _embedded(name: str) -> Path:
     from pydoc_data.topics import topics
 
     text = "\n\n".join(topics[key] for key in sorted(topics))
-    place = (
-        cache_folder() / f"topics_{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
-    )
+    place = cache_folder() / f"topics_{fingerprint_bytes(text)}.txt"
     with one_at_a_time(place):
         if not place.is_file():
             unfinished = place.with_name(f".writing_{place.name}")
@@ -360,9 +357,9 @@ def _made(
     ids, starts, types = tokenise_texts(
         tokenizer, texts[0], texts[1] if len(texts) > 1 else None, section.length
     )
-    fingerprint = hashlib.sha256(
-        f"{word}{tokenizer_word(tokenizer)}{section.length}".encode()
-    ).hexdigest()[:16]
+    fingerprint = fingerprint_bytes(
+        f"{word}{tokenizer_word(tokenizer)}{section.length}"
+    )
     return Sentences(
         ids,
         starts,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 
 Values = Literal["counts", "scaled"]
 BLOCK_ENTRIES = 4_000_000  # in memory at once: 32 MB of values and gene indices
@@ -85,9 +85,8 @@ def _read(file: CellFile, start: int) -> Iterator[tuple[int, sparse.csr_matrix]]
                 file, start, matrix["indptr"][:], matrix["data"], matrix["indices"]
             )
     except (OSError, KeyError) as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
-            f"{file.path} must be a whole HDF5 file, got: {what}. Copy it again."
+            f"{file.path} must be a whole HDF5 file, got: {first_line(error)}. Copy it again."
         ) from None
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from r2mae.data.building import building, one_at_a_time
-from r2mae.data.fingerprint import fingerprint_files
+from r2mae.data.fingerprint import fingerprint_files, shortened
 from r2mae.errors import InputError
 from r2mae.modalities.cell.data.blocks import CellFile, Values
 from r2mae.modalities.cell.data.files import open_file
@@ -145,7 +145,7 @@ def _fingerprint(files: list[CellFile], options: BuildOptions) -> str:
             else sorted(part for part in file.path.iterdir() if part.is_file())
         )
         digest.update(fingerprint_files(file.path.parent, members).encode())
-    return digest.hexdigest()[:16]
+    return shortened(digest)
 
 
 def _scan(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from r2mae.errors import InputError, did_you_mean
+from r2mae.errors import InputError, did_you_mean, first_line
 from r2mae.modalities.cell.data.blocks import CellFile, matrices
 
 
@@ -37,9 +37,8 @@ def open_file(path: Path, matrix: str = "X", genes_by: str = "index") -> CellFil
     except InputError:
         raise
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        what = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise InputError(
-            f"{path} must be a whole HDF5 file of cells, got: {what}. Copy or write it again."
+            f"{path} must be a whole HDF5 file of cells, got: {first_line(error)}. Copy or write it again."
         ) from None
 
 
@@ -138,9 +137,8 @@ def _open_mtx(path: Path, genes_by: str) -> CellFile:
     try:
         adata = scanpy.read_10x_mtx(folder, var_names="gene_symbols", make_unique=False)
     except Exception as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
-            f"{folder} must be a whole 10x folder, got: {what}. Copy it again."
+            f"{folder} must be a whole 10x folder, got: {first_line(error)}. Copy it again."
         ) from None
     names = _gene_names(path, adata.var, genes_by)
     cells = adata.obs_names.to_numpy(dtype=str)

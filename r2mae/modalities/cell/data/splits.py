@@ -1,7 +1,6 @@
 """Where a recipe's cells are: a store, or files that become one in the cache; their splits, labels and genes."""
 
 import glob
-import hashlib
 import importlib.util
 import os
 from functools import lru_cache
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from r2mae.data.card import load_card, locate
+from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.source import Chosen, SampleSource
 from r2mae.data.stream import permute
 from r2mae.errors import InputError, did_you_mean
@@ -190,7 +190,7 @@ def _state(paths: tuple[str, ...], options: BuildOptions) -> str:
         (path, os.stat(path).st_size, os.stat(path).st_mtime_ns)
         for path in map(os.path.realpath, paths)
     ]
-    return hashlib.sha256(f"{known}{options}".encode()).hexdigest()[:16]
+    return fingerprint_bytes(f"{known}{options}")
 
 
 @lru_cache(maxsize=8)

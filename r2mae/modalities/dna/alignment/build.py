@@ -5,7 +5,6 @@ mostly is, is written front to back. A build of MAF that was stopped goes on beh
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from r2mae.data.building import building, one_at_a_time, open_kept, whole
+from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
 from r2mae.modalities.dna.alignment.files import is_fasta
@@ -193,9 +193,7 @@ class _Build:
         runs = merge(spans)
         runs.tofile(self.work / COVERED)
         _write_reference(self.work, contigs, source.paths)
-        digest = hashlib.sha256(
-            repr((self.word, list(source.species))).encode()
-        ).hexdigest()[:16]
+        digest = fingerprint_bytes(repr((self.word, list(source.species))))
         aligned = np.sum([contig.aligned for contig in contigs], axis=0).tolist()
         about: dict[str, Any] = {
             "format": FORMAT,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from r2mae.data.building import building, one_at_a_time, open_kept
+from r2mae.data.fingerprint import shortened
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
@@ -187,7 +188,7 @@ class GenomeWriter:
         about |= {"counts": dict(zip("ACGTN", plain.tolist(), strict=False))}
         about |= {
             "soft_masked": int(self.counts[SOFT_MASK:].sum()),
-            "fingerprint": self.digest.hexdigest()[:16],
+            "fingerprint": shortened(self.digest),
         }
         about |= {"source": source, "files": files, "contigs": self.contigs}
         (self.work / META).write_text(json.dumps(about) + "\n")

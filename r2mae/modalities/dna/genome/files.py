@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.kinds import kind_of_path
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import BLANKS, first_illegal
@@ -63,7 +64,7 @@ def source_word(paths: list[Path], *options: Any) -> str:
     for path in paths:
         with path.open("rb") as file:
             words.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
-    return hashlib.sha256(repr((words, options)).encode()).hexdigest()[:16]
+    return fingerprint_bytes(repr((words, options)))
 
 
 def state_word(paths: list[Path], *options: Any) -> str:
@@ -73,7 +74,7 @@ def state_word(paths: list[Path], *options: Any) -> str:
         (path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
         for path, now in found
     ]
-    return hashlib.sha256(repr((known, options)).encode()).hexdigest()[:16]
+    return fingerprint_bytes(repr((known, options)))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.building import building, one_at_a_time
+from r2mae.data.fingerprint import shortened
 from r2mae.data.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.files import cache_folder, open_dna, state_word
@@ -83,9 +84,8 @@ def open_track(
                 with (work / _VALUES).open(
                     "rb"
                 ) as file:  # by content: files may be touched, and moved
-                    about["fingerprint"] = hashlib.file_digest(
-                        file, "sha256"
-                    ).hexdigest()[:16]
+                    digest = hashlib.file_digest(file, "sha256")
+                about["fingerprint"] = shortened(digest)
                 (work / _META).write_text(json.dumps(about))
             found = _kept(place)
     assert found is not None

@@ -4,7 +4,6 @@ B windows, N bases of each, S species of an alignment with the reference.
 """
 
 import copy
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from r2mae.data.fingerprint import fingerprint_array
+from r2mae.data.fingerprint import fingerprint_array, fingerprint_bytes
 from r2mae.data.mapped import Integers
 from r2mae.data.source import HELD_OUT_KEY, Batch
 from r2mae.data.stream import permute
@@ -119,7 +118,7 @@ class Windows:
         ]
         words += [alignment.fingerprint, least_aligned] if alignment is not None else []
         words += [(name, track.fingerprint) for name, track in self.tracks.items()]
-        self.fingerprint = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+        self.fingerprint = fingerprint_bytes(repr(words))
 
     def __len__(self) -> int:
         return int(self.ends[-1])

@@ -3,7 +3,6 @@
 B sequences, N bases of the longest.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from r2mae.data.card import load_card, locate
+from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.labels import class_numbers, real_numbers
 from r2mae.data.mapped import Integers
 from r2mae.data.source import Batch, SampleSource
@@ -239,14 +239,13 @@ def _read(
     long = sum(len(text) > most for text in chosen)
     starts = np.cumsum([0, *map(len, chosen)])
     codes = np.frombuffer(b"".join(chosen), dtype=np.uint8)
-    word = hashlib.sha256(
-        codes.tobytes() + starts.tobytes() + repr((path.name, label, most)).encode()
-    ).hexdigest()
+    content = codes.tobytes() + starts.tobytes()
+    options = repr((path.name, label, most)).encode()
     return Sequences(
         codes,
         starts,
         most,
-        fingerprint=word[:16],
+        fingerprint=fingerprint_bytes(content + options),
         where=str(path),
         labels=None if labels is None else labels[kept],
         targets=None if targets is None else targets[kept],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.errors import InputError, did_you_mean
+from r2mae.errors import InputError, did_you_mean, first_line
 from r2mae.modalities.dna.genome.files import open_dna
 
 SCORE = "R2MAE"  # of the column, or of INFO's key
@@ -94,7 +94,7 @@ def _read_table(path: Path) -> Any:
             return pd.read_parquet(path)
         except Exception as error:
             raise InputError(
-                f"{path} must be readable as parquet, got: {_line(error)}."
+                f"{path} must be readable as parquet, got: {first_line(error)}."
             ) from None
     separator = TABLES[suffix]
     quoting = (
@@ -125,13 +125,7 @@ def _pandas(path: Path, file: Any, **options: Any) -> Any:
     except pd.errors.EmptyDataError:
         return pd.DataFrame(columns=options.get("names"), dtype=str)
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} must be a table, got: {_line(error)}.") from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(
-        "."
-    )
+        raise InputError(f"{path} must be a table, got: {first_line(error)}.") from None
 
 
 def find_columns(

@@ -3,7 +3,6 @@
 B windows, N bases of each, V variants, U sites.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 
+from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.masking.pattern import build_mask
 from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN
 from r2mae.modalities.dna.tokens import Codec
@@ -161,7 +161,7 @@ def scoring_key(
     """A fingerprint of the checkpoint with its recipe, the genome and the sites."""
     parts = [json.dumps(manifest, sort_keys=True), places.fingerprint, str(length)]
     sites = variants.contigs.tobytes() + variants.positions.tobytes()
-    return hashlib.sha256("\n".join(parts).encode() + sites).hexdigest()[:16]
+    return fingerprint_bytes("\n".join(parts).encode() + sites)
 
 
 def is_transversion(variants: Variants) -> npt.NDArray[np.bool_]:

@@ -10,9 +10,11 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 from r2mae.interop.quiet import quiet_transformers
 from r2mae.modalities.vision.interop.vit_mae import from_vit_mae
+from r2mae.training.checkpoint import read_manifest
+from r2mae.training.start import find_checkpoint, is_run, run_weights
 
 _TRANSFORMERS = ("vit_mae", "vit")
 
@@ -37,10 +39,9 @@ def read_source(source: str) -> Source:
     except InputError:
         raise
     except Exception as error:
-        message = str(error).strip().splitlines() or [type(error).__name__]
         remedy = "Give a run folder, a ViTMAE or ViT folder or hub id, a timm folder or weight file, or timm/<name>."
         raise InputError(
-            f"model.init_from must be readable, got {source!r}: {message[0][:160].rstrip('.')}. {remedy}"
+            f"model.init_from must be readable, got {source!r}: {first_line(error)}. {remedy}"
         ) from None
 
 
@@ -48,10 +49,9 @@ def _read(source: str) -> Source:
     path = Path(source)
     if path.is_file():
         return Source(_encoder_only(_read_file(path)))
+    if is_run(source):
+        return _read_run(source)
     if path.is_dir():
-        checkpoint = _checkpoint_folder(path)
-        if checkpoint is not None:
-            return _read_checkpoint(checkpoint)
         config = path / "config.json"
         if single := sorted(path.glob("labels_*/seed_*/checkpoints")):
             raise InputError(
@@ -92,15 +92,11 @@ def _read(source: str) -> Source:
     return _read_transformers(source)
 
 
-def _read_checkpoint(folder: Path) -> Source:
-    """A run of ours: pretrained, or fine-tuned, whose head has no place here."""
-    tensors = load_file(folder / "model.safetensors")
-    weights = {
-        name.removeprefix("model.").removeprefix("backbone."): tensor
-        for name, tensor in tensors.items()
-    }
-    section = json.loads((folder / "manifest.json").read_text())["recipe"]["model"]
-    return Source(weights, section["heads"] or _usual_heads(section["encoder"]))
+def _read_run(source: str) -> Source:
+    """A run's last checkpoint, pretrained or fine-tuned; a classifier's head is ignored."""
+    section = read_manifest(find_checkpoint(source))["recipe"]["model"]
+    heads = section["heads"] or _usual_heads(section["encoder"])
+    return Source(run_weights(source), heads)
 
 
 def _usual_heads(architecture: str) -> int | None:
@@ -146,17 +142,6 @@ def _read_transformers(source: str) -> Source:
         if name not in made_up
     }
     return Source(from_vit_mae(kept), config.num_attention_heads)
-
-
-def _checkpoint_folder(path: Path) -> Path | None:
-    if (path / "manifest.json").is_file():
-        return path
-    pointer = path / "checkpoints" / "last"
-    return (
-        path / "checkpoints" / pointer.read_text().strip()
-        if pointer.is_file()
-        else None
-    )
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:

@@ -167,6 +167,7 @@ def test_a_run_and_a_checkpoint(tmp_path, where):
         said("vit_tiny_patch16_224", 2),
     )
     (tmp_path / "run" / "checkpoints" / "last").write_text("step_5\n")
+    (tmp_path / "run" / "recipe.yaml").touch()
     model = make()
     load_initial_weights(model, str(tmp_path / where))
     check_loaded(model, source.state_dict())
