@@ -185,7 +185,7 @@ class Wing(ABC):
             f"DATA must be train or test for runs on {self.name}, got {paths[0]!r}."
         )
 
-    def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:  # noqa: ARG002
+    def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
         """Samples of objects in memory, for `LoadedRun.embed`; without labels or augmentation.
 
         Raises: InputError for objects that are not of this modality.
@@ -205,11 +205,11 @@ class Wing(ABC):
         card = load_card(recipe.data.card)
         return card.embedded is not None or locate(card, recipe.data.root) is not None
 
-    def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:  # noqa: ARG002
+    def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
         """More that `check` says of data that is here, by name."""
         return {}
 
-    def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:  # noqa: ARG002
+    def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
         """Training samples to expect where the data is not here, from what its card lists for the split."""
         return listed
 
@@ -250,7 +250,7 @@ class Wing(ABC):
                 freeze=tune.freeze,
             )
 
-    def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:  # noqa: ARG002
+    def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
         """What a checkpoint has to know of the data to be used without it: a vocabulary, for example. JSON."""
         return {}
 
@@ -273,6 +273,6 @@ class Wing(ABC):
 
     # --- features
 
-    def describe_match(self, source: SampleSource) -> dict[str, Any]:  # noqa: ARG002
+    def describe_match(self, source: SampleSource) -> dict[str, Any]:
         """How well a file that a user named fits the run, for `embed`; empty where nothing can be missing."""
         return {}

@@ -3,14 +3,17 @@
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
 from r2mae.options import label_counts, positive
 from r2mae.wing import LoadedRun, Wing
 
-PROBES = ("knn", "linear_probe")
+if TYPE_CHECKING:
+    from r2mae.evaluation.probe import ProbeTask
+
+PROBES: "tuple[ProbeTask, ...]" = ("knn", "linear_probe")
 Row = dict[str, Any]  # of `probe_encoders`
 
 

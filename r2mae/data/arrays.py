@@ -47,7 +47,7 @@ class ArraySource:
     def __len__(self) -> int:
         return self._length
 
-    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:  # noqa: ARG002
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Rows at indices (B,); the same whether they train or are measured."""
         rows = {name: tensor[indices] for name, tensor in self._tensors.items()}
         return rows | {"indices": indices}

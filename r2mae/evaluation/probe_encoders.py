@@ -105,7 +105,7 @@ def _probe(
     test: LabelledFeatures,
     draws: Draws | None,
 ) -> dict[str, Any]:
-    hits = {}
+    hits: dict[str, Any] = {}
     for task in plan.tasks:
         with status_line(f"{name}, {task}") as status:
             hits[task] = probe_hits(task, train, test, draws=draws, status=status)

@@ -84,7 +84,7 @@ class LanguageEncoder(nn.Module):
         finished: Tensor = runner.finish(hidden)
         return finished
 
-    def enrich(self, hidden: Tensor, batch: dict[str, Any], layout: Layout) -> Tensor:  # noqa: ARG002 - for subclasses
+    def enrich(self, hidden: Tensor, batch: dict[str, Any], layout: Layout) -> Tensor:
         """(T, D) embeddings plus further features of each token; here unchanged."""
         return hidden
 

@@ -69,7 +69,7 @@ class MaskedLanguageModel(LanguageEncoder):
         roles = torch.where(special, int(Role.SEEN), int(Role.HIDEABLE)).to(torch.int8)
         return roles.masked_fill(ids == self.vocabulary.pad, int(Role.ABSENT))
 
-    def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002 - the interface's
+    def tokens(self, batch: dict[str, Any]) -> Tensor:
         """Raise InputError: token ids have no order for the linear theory to use."""
         raise InputError(
             "modality must have numeric values for the linear theory, got language, "
@@ -159,7 +159,7 @@ class MaskedLanguageModel(LanguageEncoder):
         last = self.whole.get_output_embeddings()
         return last.weight, last.bias
 
-    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:  # noqa: ARG002
+    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
         """None: texts have no pictures."""
         return None
 

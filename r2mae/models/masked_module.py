@@ -45,7 +45,7 @@ class MaskedModule(MeasuredCost, EncoderModule):
         shape = (len(indices), math.prod(self.grid))
         return torch.ones(shape, dtype=torch.bool, device=indices.device)
 
-    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:  # noqa: ARG002
+    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
         """None: no pictures."""
         return None
 

@@ -74,7 +74,7 @@ class ModernBertRunner:
         # Layer type -> (cosine, sine) (T, 1, d) of the current batch.
         self.rotations: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def embed(self, ids: Tensor, positions: Tensor, types: Tensor | None) -> Tensor:  # noqa: ARG002 - no token types
+    def embed(self, ids: Tensor, positions: Tensor, types: Tensor | None) -> Tensor:
         """(T, D) of token ids; positions (T,) rotate queries and keys in each block."""
         hidden: Tensor = self.base.embeddings(ids)
         config = self.base.config

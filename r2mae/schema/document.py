@@ -65,7 +65,7 @@ class _PlainDumper(yaml.SafeDumper):
     It quotes text that YAML 1.1 or the strict loader would read as another type.
     """
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
 

@@ -31,22 +31,22 @@ class CallbackAdapter(lightning.Callback):
     def __init__(self, callback: Callback) -> None:
         self.callback = callback
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Training starts."""
         self.callback.on_train_start(pl_module)
 
     def on_train_batch_end(
         self,
-        trainer: lightning.Trainer,  # noqa: ARG002
+        trainer: lightning.Trainer,
         pl_module: Engine,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """A step ends with its last micro-batch."""
         if pl_module.report is not None:
             self.callback.on_step_end(pl_module, pl_module.report)
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: Engine) -> None:  # noqa: ARG002
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Training ends."""
         self.callback.on_train_end(pl_module)

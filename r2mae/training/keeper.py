@@ -43,7 +43,7 @@ class Keeper(lightning.Callback):
         self._signal = 0
         self._handlers: dict[int, Any] = {}
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Handle signals from here on: save a checkpoint, then stop."""
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, self._remember)
@@ -52,7 +52,7 @@ class Keeper(lightning.Callback):
         best = self.folder.pointer("best")
         self.best_loss = read_manifest(best).get("validation_loss") if best else None
 
-    def _remember(self, number: int, frame: Any) -> None:  # noqa: ARG002
+    def _remember(self, number: int, frame: Any) -> None:
         if self._signal == number == signal.SIGINT:
             raise KeyboardInterrupt  # a second Ctrl-C stops at once
         self._signal = number
@@ -61,9 +61,9 @@ class Keeper(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         pl_module: Engine,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Save when due, when held-out loss improved, and after a signal."""
         if pl_module.report is None:
@@ -144,7 +144,7 @@ class Keeper(lightning.Callback):
             if path not in needed:
                 remove(path)
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: Engine) -> None:  # noqa: ARG002
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Wait until the last checkpoint is on disk."""
         self.writer.wait()
 

@@ -34,9 +34,9 @@ class Measure(lightning.Callback, ABC):
         self,
         trainer: lightning.Trainer,
         pl_module: Engine,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Measure when due, in evaluation mode."""
         step = pl_module.steps_done

@@ -80,13 +80,13 @@ class Engine(lightning.LightningModule):
 
     # --- the step, in the order of `step.py`
 
-    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Draw the mask while the batch is still on the host."""
         if "error" in batch:
             raise InputError(batch["error"])
         return self.step.prepare(batch)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate and the seed of dropout."""
         self.report = None
         assert (
@@ -94,7 +94,7 @@ class Engine(lightning.LightningModule):
         )
         self.step.start(batch, self.trainer.optimizers[0])
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Forward; Lightning calls backward on what this returns."""
         self.skipped.update(batch.get("skipped", ()))
         return self.step.forward(batch)

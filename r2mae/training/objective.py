@@ -110,7 +110,7 @@ class Classification:
     weights: Tensor | None = None
     measures = ("loss", "accuracy")
 
-    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:  # noqa: ARG002
+    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
         """Look up the labels; of a mixed batch those of its partners too."""
         targets = self.targets[batch["indices"]]
         if "share" not in batch:
@@ -171,7 +171,7 @@ class Regression:
     seed: int
     measures = ("loss",)
 
-    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:  # noqa: ARG002
+    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
         """Look up the targets."""
         return batch | {"targets": self.targets[batch["indices"]]}
 

@@ -65,9 +65,9 @@ class Order0(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         pl_module: Engine,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Look at the first measurement after a tenth and warm-up, and at the last one."""
         if not trainer.is_global_zero or not self._is_due(pl_module):

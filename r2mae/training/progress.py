@@ -46,9 +46,9 @@ class Progress(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         pl_module: Engine,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Collect losses on the device, without waiting for it; report every `log_every` steps."""
         report = pl_module.report
@@ -90,9 +90,9 @@ class Progress(lightning.Callback):
 
     def teardown(
         self,
-        trainer: lightning.Trainer,  # noqa: ARG002
-        pl_module: Engine,  # noqa: ARG002
-        stage: str,  # noqa: ARG002
+        trainer: lightning.Trainer,
+        pl_module: Engine,
+        stage: str,
     ) -> None:
         """Leave the bar, also when training stops early."""
         if self._bar is not None:

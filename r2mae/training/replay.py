@@ -30,10 +30,10 @@ class Replay(lightning.Callback):
 
     def on_train_batch_start(
         self,
-        trainer: lightning.Trainer,  # noqa: ARG002
+        trainer: lightning.Trainer,
         pl_module: Engine,
         batch: Batch,
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
         """Inspect every module's output from here on."""
         if pl_module.steps_done + 1 != self.step:
@@ -52,9 +52,9 @@ class Replay(lightning.Callback):
 
     def on_before_optimizer_step(
         self,
-        trainer: lightning.Trainer,  # noqa: ARG002
+        trainer: lightning.Trainer,
         pl_module: Engine,
-        optimizer: torch.optim.Optimizer,  # noqa: ARG002
+        optimizer: torch.optim.Optimizer,
     ) -> None:
         """Note which gradients are not finite, after the last micro-batch."""
         if self._hooks:

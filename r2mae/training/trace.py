@@ -39,10 +39,10 @@ class Trace(lightning.Callback):
 
     def on_train_batch_start(
         self,
-        trainer: lightning.Trainer,  # noqa: ARG002
+        trainer: lightning.Trainer,
         pl_module: Engine,
         batch: Batch,
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
         """Note a micro-batch of this rank."""
         hidden = batch["mask"].is_masked.cpu()
@@ -64,9 +64,9 @@ class Trace(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         pl_module: Engine,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Gather a finished step from all ranks; the first one writes it."""
         if pl_module.report is None:

@@ -68,7 +68,7 @@ class PackedRows:
         """The store's path and the range of tokens."""
         return f"{self.store.place}, tokens {index * self.length:,} to {(index + 1) * self.length:,}"
 
-    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:  # noqa: ARG002 - nothing is random
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Rows at indices (B,)."""
         rows, length = indices.numpy(), self.length
         tokens, total = self.store.tokens, int(self.store.meta["tokens"])
@@ -144,7 +144,7 @@ class Sentences:
         """The file's path and the row."""
         return f"{self.where}, row {index}"
 
-    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:  # noqa: ARG002 - nothing is random
+    def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Texts at indices (B,), padded to the longest of the batch."""
         rows = indices.numpy()
         begins, lengths = self.starts[rows], self.starts[rows + 1] - self.starts[rows]

@@ -1,6 +1,5 @@
 """Where a recipe's texts are: a store, or files that become one in the cache; its tokenizer; labelled sentences."""
 
-import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path

@@ -101,7 +101,7 @@ class CellModel(nn.Module):
         """(B, G, 1) `baseline` with one token per gene."""
         return self.baseline(batch)[:, :, None]
 
-    def paint(self, batch: dict[str, Any], mask: Any) -> None:  # noqa: ARG002
+    def paint(self, batch: dict[str, Any], mask: Any) -> None:
         """None: cells have no pictures."""
         return
 

@@ -153,7 +153,7 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         is_known: Tensor = batch["bases"] < UNKNOWN
         return is_known
 
-    def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002 - the interface's
+    def tokens(self, batch: dict[str, Any]) -> Tensor:
         """Raise InputError: bases have no order for the linear theory to use."""
         raise InputError(
             "modality must have numeric values for the linear theory, got dna, "
@@ -201,7 +201,7 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         loss = weighted_loss(logits, *self.named_targets(batch, mask))
         return MaskedOutput(loss, logits.argmax(dim=1))
 
-    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:  # noqa: ARG002
+    def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
         """None: DNA has no pictures."""
         return None
 

@@ -91,7 +91,7 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
             "bases", torch.tensor(bases or ()).long(), persistent=False
         )
 
-    def tokens(self, batch: dict[str, Any]) -> Tensor:  # noqa: ARG002 - the interface's
+    def tokens(self, batch: dict[str, Any]) -> Tensor:
         """Raise InputError: bases have no order for the linear theory to use."""
         raise InputError(
             "modality must have numeric values for the linear theory, got dna, "

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 from r2mae.models.meta_pass import run_on_meta
 
 Layout = Literal["NCHW", "NHWC", "tokens"]
@@ -60,10 +60,9 @@ def read_feature_map(
     except InputError:
         raise
     except Exception as error:  # an architecture may raise anything: show one line
-        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"model.encoder {name} must take images of data.image_size {image_size}, "
-            f"got: {message[:160].rstrip('.')}. "
+            f"got: {first_line(error)}. "
             "Try another data.image_size, or another model.encoder."
         ) from None
     unused = (name.removeprefix("encoder.") for name in result.without_gradient)

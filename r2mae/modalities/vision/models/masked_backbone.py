@@ -111,11 +111,11 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
     # The backbone computes hidden positions too, so costs do not depend on the mask
     # ratio: they are measured once, with half of the patches hidden.
 
-    def training_flops(self, num_visible: int) -> int:  # noqa: ARG002
+    def training_flops(self, num_visible: int) -> int:
         """Floating-point operations of forward and backward, the same at every ratio."""
         return self._half_hidden(2, bf16=False).flops // 2
 
-    def saved_values(self, num_visible: int) -> Memory:  # noqa: ARG002
+    def saved_values(self, num_visible: int) -> Memory:
         """Activations that one image keeps for backward, the same at every ratio."""
         return self._memory
 

@@ -11,7 +11,7 @@ import torch
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 
-from r2mae.errors import InputError, did_you_mean
+from r2mae.errors import InputError, did_you_mean, first_line
 from r2mae.schema.section import shown
 
 # Arguments that model.arguments may not hold -> the key to use instead, if there is one.
@@ -169,8 +169,7 @@ def _build(
                 raise
             return _build_overriding(name, own | arguments)
     except Exception as error:  # an architecture may raise anything: show one line
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = lines[0].rstrip(".")
+        reason = first_line(error, most=1000)
     unknown = re.search(r"unexpected keyword argument '(\w+)'", reason)
     if unknown is not None and unknown[1] in arguments:
         allowed = [key for key in _parameters(outline) if key not in _RESERVED]
