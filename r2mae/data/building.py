@@ -5,14 +5,11 @@ import glob
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from r2mae.errors import InputError
-
-Store = TypeVar("Store")
 
 
 @contextmanager
@@ -99,15 +96,3 @@ def whole(path: Path) -> Iterator[Path]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-
-
-def open_kept(
-    place: Path, open_it: Callable[[Path], Store], build: Callable[[], Store]
-) -> Store:
-    """What is in the cache; built where there is none, or one that is damaged or of another format."""
-    if place.exists():
-        try:
-            return open_it(place)
-        except InputError:
-            shutil.rmtree(place, ignore_errors=True)
-    return build()

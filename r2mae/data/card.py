@@ -1,5 +1,6 @@
 """Finding data cards and the files that they name."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from r2mae.errors import InputError, did_you_mean
@@ -26,6 +27,12 @@ def load_card(name: str) -> Card:
         raise InputError(
             f"data.card must be a data card or the path of one, got {name!r}. {did_you_mean(name, known)}"
         )
+    return _read_card(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _read_card(path: Path, modified_ns: int) -> Card:  # noqa: ARG001
+    """Read a card once, and again when its file changes."""
     return validate(Card, load_document(path), str(path))
 
 

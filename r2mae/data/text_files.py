@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from r2mae.data.cache import cache_folder
 from r2mae.data.fingerprint import fingerprint_files
 from r2mae.errors import InputError, did_you_mean, first_line
 
@@ -41,12 +42,6 @@ class Piece(NamedTuple):
 def kind_of(path: Path) -> str | None:
     """What `datasets` calls a table of this name; None for plain text, and for all else."""
     return _KINDS.get(path.suffix.lower())
-
-
-def cache_folder() -> Path:
-    """Where stores, tokenizers and tables are kept: $XDG_CACHE_HOME/r2mae/text, by default in ~/.cache. May go."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "r2mae" / "text"
 
 
 def expand_texts(patterns: list[str]) -> list[Path]:
@@ -250,7 +245,7 @@ def _csv_options(path: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 def _tables(path: Path) -> Path:
     """Where `datasets` keeps what it made of a file: by content, since it looks at times alone."""
-    return cache_folder() / "tables" / fingerprint_files(path.parent, [path])
+    return cache_folder("text") / "tables" / fingerprint_files(path.parent, [path])
 
 
 def check_utf8(path: Path) -> None:

@@ -15,7 +15,7 @@ BORDER_IDS = ("cls_token_id", "sep_token_id")  # ids of the configuration to kee
 
 def checkpoint_tokenizer(manifest: dict[str, Any]) -> Path:
     """Write a checkpoint's tokenizer to the cache and give its folder."""
-    from r2mae.data.text_files import cache_folder
+    from r2mae.data.cache import cache_folder
     from r2mae.data.tokenizer import with_files
 
     if "tokenizer" not in manifest:
@@ -23,7 +23,7 @@ def checkpoint_tokenizer(manifest: dict[str, Any]) -> Path:
             "data.tokenizer and model.init_from must be runs with a tokenizer, "
             "got a run without one. Name another run."
         )
-    return with_files(manifest["tokenizer"], cache_folder())
+    return with_files(manifest["tokenizer"], cache_folder("text"))
 
 
 def source_config(source: str | None) -> dict[str, Any] | None:

@@ -5,13 +5,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from r2mae.data.building import one_at_a_time, open_kept
+from r2mae.data.building import one_at_a_time
+from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.card import load_card, locate
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.labels import class_numbers, real_numbers
 from r2mae.data.source import SampleSource, hold_out
 from r2mae.data.text_files import (
-    cache_folder,
     check_column,
     check_utf8,
     expand_texts,
@@ -79,11 +79,11 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
     tokenizer = find_tokenizer(section)
     version = FORMAT.split()[-1]  # stores of other versions are not opened
     name = f"{texts.fingerprint}_{tokenizer_word(tokenizer)}_{version}"
-    return _built(cache_folder() / name, texts, tokenizer)
+    return _built(cache_folder("text") / name, texts, tokenizer)
 
 
 def _built(place: Path, texts: Texts, tokenizer: Any) -> TextStore:
-    return open_kept(
+    return open_cached(
         place,
         open_text_store,
         lambda: build_text_store(place, texts, tokenizer, listener.get()),
@@ -147,7 +147,7 @@ def _embedded(name: str) -> Path:
     from pydoc_data.topics import topics
 
     text = "\n\n".join(topics[key] for key in sorted(topics))
-    place = cache_folder() / f"topics_{fingerprint_bytes(text)}.txt"
+    place = cache_folder("text") / f"topics_{fingerprint_bytes(text)}.txt"
     with one_at_a_time(place):
         if not place.is_file():
             unfinished = place.with_name(f".writing_{place.name}")
@@ -179,7 +179,7 @@ def find_tokenizer(section: Any) -> Any:
         return load_tokenizer(wanted)
     texts = find_texts(section)
     place = (
-        cache_folder()
+        cache_folder("text")
         / f"tokenizer_{wanted.kind}_{wanted.vocab_size}_{texts.fingerprint}"
     )
     return _trained(place, texts, wanted)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from r2mae.data.cache import cache_folder
 from r2mae.data.text_files import (
-    cache_folder,
     check_encoding,
     expand_texts,
     read_pieces,
@@ -281,7 +281,7 @@ def test_tokenizers_without_mask_or_pad_are_refused(scratch, tokenizer):
             load_tokenizer(str(folder))
     with pytest.raises(InputError, match="folder or hub id"):
         load_tokenizer(str(scratch))
-    assert cache_folder().is_relative_to(scratch)
+    assert cache_folder("text").is_relative_to(scratch)
 
 
 def test_encodings_by_name(scratch, tokenizer):

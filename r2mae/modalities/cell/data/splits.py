@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.card import load_card, locate
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.source import Chosen, SampleSource
@@ -205,22 +206,12 @@ def _opened(
                 f"data.values must be {store.meta['values']}, as {paths[0]} has, got {values}."
             )
         return store
-    place = cache_folder() / state
-    if is_store(place):
-        return open_store(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return build_store(
-        place,
-        list(map(Path, paths)),
-        BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0)),
-        listener.get(),
+    place = cache_folder("cells") / state
+    files = [Path(path) for path in paths]
+    options = BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0))
+    return open_cached(
+        place, open_store, lambda: build_store(place, files, options, listener.get())
     )
-
-
-def cache_folder() -> Path:
-    """Where stores of files are kept: $XDG_CACHE_HOME/r2mae/cells, by default below ~/.cache. May be deleted."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "r2mae" / "cells"
 
 
 def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:

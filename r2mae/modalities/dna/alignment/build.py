@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.data.building import building, one_at_a_time, open_kept, whole
+from r2mae.data.building import building, one_at_a_time, whole
+from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
@@ -31,7 +32,7 @@ from r2mae.modalities.dna.alignment.store import (
 )
 from r2mae.modalities.dna.alignment.writer import TOGETHER, ContigWriter
 from r2mae.modalities.dna.genome.build import GenomeWriter
-from r2mae.modalities.dna.genome.files import cache_folder, source_word, state_word
+from r2mae.modalities.dna.genome.files import source_word, state_word
 from r2mae.modalities.dna.genome.intervals import merge
 from r2mae.modalities.dna.genome.store import META, GenomeStore
 from r2mae.progress import Progress, listener, silent
@@ -92,10 +93,10 @@ def open_alignment(
     if len(paths) == 1 and paths[0].is_dir():
         return open_alignment_store(paths[0])
     place = (
-        cache_folder()
+        cache_folder("dna")
         / f"alignment_{state_word(paths, reference, genome and genome.fingerprint)}"
     )
-    return open_kept(
+    return open_cached(
         place,
         open_alignment_store,
         lambda: build_alignment_store(place, paths, reference, genome, listener.get()),

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.data.building import building, one_at_a_time, open_kept
+from r2mae.data.building import building, one_at_a_time
+from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import shortened
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
 from r2mae.modalities.dna.genome.files import (
-    cache_folder,
     read_fasta,
     source_word,
     state_word,
@@ -66,8 +66,8 @@ def open_genome(paths: list[Path], *, name_by_file: bool = False) -> GenomeStore
     """The store at paths; of FASTA files, the one in the cache, built where there is none."""
     if len(paths) == 1 and paths[0].is_dir():
         return open_genome_store(paths[0])
-    place = cache_folder() / f"genome_{state_word(paths, name_by_file)}"
-    return open_kept(
+    place = cache_folder("dna") / f"genome_{state_word(paths, name_by_file)}"
+    return open_cached(
         place,
         open_genome_store,
         lambda: build_genome_store(

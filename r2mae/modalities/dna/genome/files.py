@@ -22,12 +22,6 @@ _LINE_ENDS = (b"\n", b"\r")
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
-def cache_folder() -> Path:
-    """Where stores of files are kept: $XDG_CACHE_HOME/r2mae/dna, by default below ~/.cache. May be deleted."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "r2mae" / "dna"
-
-
 def expand_dna(patterns: list[str]) -> list[Path]:
     """Files of paths and globs, in order. Raises: InputError when one matches nothing, or an empty file."""
     found: list[Path] = []
@@ -137,11 +131,18 @@ def read_lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def read_fasta(
-    path: Path, table: bytes, progress: Heard = lambda _: None
+    path: Path,
+    table: bytes,
+    progress: Heard = lambda _: None,
+    *,
+    whole_header: bool = False,
 ) -> Iterator[tuple[str, bytes]]:
     """(record, codes of some of its bases), in order; a record comes with no bases first.
 
+    Lines may end in \\n, \\r\\n or \\r alone.
+
     table: of `bases`, letters to codes.
+    whole_header: records are called by their header line, not by its first word.
     Raises: InputError for letters that are none, with record and offset, and for what is no FASTA.
     """
     with open_dna(path, progress) as file:
@@ -185,12 +186,13 @@ def read_fasta(
                 if end < 0:
                     rest = block[mark:]
                     break
-                name, done = _name(path, block[mark + 1 : end], name), 0
+                header = block[mark + 1 : end]
+                name, done = _name(path, header, name, whole_header), 0
                 yield name, b""
                 at = end + 1
             last = b"\n" if rest else block[-1:]
         if rest:
-            yield _name(path, rest[1:], name), b""
+            yield _name(path, rest[1:], name, whole_header), b""
 
 
 def _line_end(block: bytes, start: int) -> int:
@@ -200,11 +202,12 @@ def _line_end(block: bytes, start: int) -> int:
     return alone if alone >= 0 else end
 
 
-def _name(path: Path, header: bytes, after: str) -> str:
+def _name(path: Path, header: bytes, after: str, whole_header: bool) -> str:
     words = header.split()
     if not words:
         where = f"after record {after}" if after else "at the top"
         raise InputError(
             f"{path}: every record must have a name, got '>' alone {where}."
         )
-    return words[0].decode(errors="replace")
+    name = b" ".join(words) if whole_header else words[0]
+    return name.decode(errors="replace")

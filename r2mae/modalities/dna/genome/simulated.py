@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.building import one_at_a_time
+from r2mae.data.cache import cache_folder
 from r2mae.modalities.dna.genome.bases import Codes, decode, encode, reverse_complement
-from r2mae.modalities.dna.genome.files import cache_folder
 
 NAME = "simulated"  # of its contig
 # Made up; no one of them holds another, or its other strand.
@@ -54,7 +54,7 @@ def simulate_motifs() -> Simulated:
 
 def simulated_fasta() -> Path:
     """The genome as a FASTA file in the cache."""
-    place = cache_folder() / f"simulated_motifs_{_SEED}.fa"
+    place = cache_folder("dna") / f"simulated_motifs_{_SEED}.fa"
     with one_at_a_time(place):
         if not place.is_file():
             text = decode(simulate_motifs().codes)

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.building import building, one_at_a_time
+from r2mae.data.cache import cache_folder
 from r2mae.data.fingerprint import shortened
 from r2mae.data.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
-from r2mae.modalities.dna.genome.files import cache_folder, open_dna, state_word
+from r2mae.modalities.dna.genome.files import open_dna, state_word
 from r2mae.modalities.dna.genome.intervals import count_up
 from r2mae.modalities.dna.genome.store import GenomeStore, check_inside
 
@@ -75,7 +76,7 @@ def open_track(
             f"{path} must be a file of values, got nothing there. Check the path."
         )
     word = state_word([path], genome.fingerprint, sorted(names.items()))
-    place = cache_folder() / f"track_{word}"
+    place = cache_folder("dna") / f"track_{word}"
     with one_at_a_time(place):
         if (found := _kept(place)) is None:
             shutil.rmtree(place, ignore_errors=True)

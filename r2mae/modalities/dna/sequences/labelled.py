@@ -3,7 +3,6 @@
 B sequences, N bases of the longest.
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,8 +19,8 @@ from r2mae.data.mapped import Integers
 from r2mae.data.source import Batch, SampleSource
 from r2mae.data.text_files import check_column, read_table
 from r2mae.errors import InputError
-from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN, Codes
-from r2mae.modalities.dna.genome.files import expand_dna, open_dna
+from r2mae.modalities.dna.genome.bases import COMPLEMENT, GENOME, PLAIN, Codes
+from r2mae.modalities.dna.genome.files import expand_dna, read_fasta
 from r2mae.modalities.dna.genome.windows import draw_strands
 from r2mae.modalities.dna.schema import DnaSequenceData
 from r2mae.modalities.dna.sequences.tables import COLUMN, is_table, row_codes
@@ -289,7 +288,9 @@ def _letters(
     wanted = label if _kind(path) == "table" else label and "label"
     for name in (column, *([] if wanted is None else [wanted])):
         check_column(rows.column_names, name, str(path))
-    found = [codes.translate(_BARE) for codes in row_codes(path, column, rows[column])]
+    is_fasta = isinstance(rows, _Records)
+    sequences = rows.codes if is_fasta else row_codes(path, column, rows[column])
+    found = [codes.translate(_BARE) for codes in sequences]
     if not found:
         raise InputError(f"{path} must hold sequences, got none.")
     names = getattr(rows, "names", None)
@@ -316,35 +317,39 @@ def _number(value: Any) -> Any:
 
 
 class _Records:
-    """Records of a FASTA as a table: sequence, and label, the last word of a header of several."""
+    """Records of a FASTA file as a table: codes, and label, the last word of a header of several."""
 
     column_names = (COLUMN, "label")
     features: dict[str, Any] = {"label": None}  # noqa: RUF012 - never changed
 
     def __init__(self, path: Path) -> None:
-        with open_dna(path) as file:
-            parts = re.split(
-                r"^>", file.read().decode(errors="replace"), flags=re.MULTILINE
-            )
-        if parts[0].strip() or len(parts) < 2:
+        headers: list[str] = []
+        parts: list[list[bytes]] = []
+        for header, codes in read_fasta(path, GENOME, whole_header=True):
+            if codes:
+                parts[-1].append(codes)
+            else:  # a record begins
+                headers.append(header)
+                parts.append([])
+        if not headers:
             raise InputError(
-                f"{path} must begin with '>', as FASTA does, got {parts[0].strip()[:20]!r}."
+                f"{path} must begin with '>', as FASTA does, got no record."
             )
-        split = [part.partition("\n") for part in parts[1:]]
-        self.names = [
-            (head.split() or [f"record {number}"])[0]
-            for number, (head, _, _) in enumerate(split)
-        ]
-        self.columns: dict[str, list[Any]] = {
-            COLUMN: ["".join(body.split()) for _, _, body in split],
-            "label": [
-                head.split()[-1] if len(head.split()) > 1 else None
-                for head, _, _ in split
-            ],
-        }
+        self.names = [header.split()[0] for header in headers]
+        self.codes = [b"".join(codes) for codes in parts]
+        for name, codes in zip(self.names, self.codes, strict=True):
+            if not codes:
+                raise InputError(f"{path}: record {name} must hold bases, got none.")
+        self.labels = [_last_word(header) for header in headers]
 
-    def __getitem__(self, name: str) -> list[Any]:
-        return self.columns[name]
+    def __getitem__(self, column: str) -> list[str | None]:
+        assert column == "label"
+        return self.labels
+
+
+def _last_word(header: str) -> str | None:
+    words = header.split()
+    return words[-1] if len(words) > 1 else None
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing

@@ -1,18 +1,21 @@
 """A store holds what the files hold, whatever stops its making."""
 
+import json
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
 import pytest
+import torch
 
 from r2mae.errors import InputError
 from r2mae.modalities.cell.data import blocks as cell_blocks
 from r2mae.modalities.cell.data import build as cell_build
+from r2mae.modalities.cell.data import splits
 from r2mae.modalities.cell.data.build import BuildOptions, build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
 from r2mae.modalities.cell.data.store import open_store
-from r2mae.modalities.cell.schema import GenesSection
+from r2mae.modalities.cell.schema import CellData, GenesSection
 from tests.conftest import make_cells
 
 
@@ -199,3 +202,29 @@ def test_ranks_that_want_the_same_store_share_one(tmp_path):
 
 def _fingerprint_of(out, paths):
     return build_store(out, paths).fingerprint
+
+
+@pytest.mark.parametrize("damage", ["truncated", "old format"])
+def test_a_damaged_store_in_the_cache_is_built_again(scratch, damage):
+    make_cells(40, 12).write_h5ad("cells.h5ad")
+    recipe = {"root": "cells.h5ad", "label_column": "kind"}
+    section = CellData(**recipe)
+    first = splits.open_cells(section, "train", CellView()).load(
+        torch.arange(5), None, 0
+    )
+    (store,) = [path.parent for path in scratch.rglob("store.json")]
+    if damage == "truncated":
+        values = store / "values.npy"
+        values.write_bytes(values.read_bytes()[:-8])
+    else:
+        meta = json.loads((store / "store.json").read_text())
+        (store / "store.json").write_text(json.dumps(meta | {"format": "old"}))
+    splits._opened.cache_clear()  # as in a new process
+    again = splits.open_cells(section, "train", CellView()).load(
+        torch.arange(5), None, 0
+    )
+    assert all(
+        torch.equal(first[key], again[key])
+        for key in first
+        if isinstance(first[key], torch.Tensor)
+    )

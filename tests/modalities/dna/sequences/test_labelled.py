@@ -180,3 +180,15 @@ def test_files_of_another_kind_are_refused(tables):
     (tables / "empty.csv").write_text("sequence,label\n")
     with pytest.raises(InputError, match=r"empty\.csv must hold rows, got none"):
         open_given_sequences(section(), ["empty.csv"])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_fasta_of_every_line_end_has_the_same_records(tables, end):
+    lines = [">a x one", "ACGT", "ACG", ">b two", "TTGCA", ""]
+    with open("lines.fa", "w", newline="") as file:
+        file.write(end.join(lines))
+    source = open_given_sequences(section(), ["lines.fa"])
+    assert len(source) == 2
+    batch = source.load(torch.arange(2), None, 0)
+    assert batch["lengths"].tolist() == [7, 5]
+    assert [source.name(row).split()[-1] for row in range(2)] == ["a", "b"]
