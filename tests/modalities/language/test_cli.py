@@ -557,7 +557,11 @@ def test_frozen_features_and_embed(here, capsys):
             ["model.heads=32"],
             ["model.width must be divisible by 64", "got 32"],
         ),
-        ("pretrain", ["mask.replacement=[0.9, 0.2]"], ["mask.replacement", "sum 1"]),
+        (
+            "pretrain",
+            ["mask.replacement=[0.9, 0.2]"],
+            ["mask.replacement", "sum of at most 1"],
+        ),
         (
             "pretrain",
             ["model.init_from=runs/absent"],
@@ -641,7 +645,7 @@ def test_fill_says_what_it_wants(here, capsys):
     assert "32 tokens at most" in refused(
         capsys, "fill", "runs/run", "word " * 60 + "[MASK]"
     )
-    assert "numbers" in refused(capsys, "theory", "recommend", RECIPE, *settings(SMALL))
+    assert "numeric" in refused(capsys, "theory", "recommend", RECIPE, *settings(SMALL))
 
 
 def test_released_files_name_what_is_forgotten_and_hold_all_weights(
