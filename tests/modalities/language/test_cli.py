@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from r2mae.cli.main import main
+from r2mae.data.tokenizer import load_tokenizer
 from r2mae.errors import InputError
 from r2mae.recipe.run import load_run
 from tests.conftest import ROOT, make_texts, r2mae
@@ -72,6 +73,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def here(trained, monkeypatch):
+    load_tokenizer.cache_clear()  # it is keyed by paths relative to the folder
     monkeypatch.chdir(trained)
     monkeypatch.setenv("XDG_CACHE_HOME", str(trained / "cache"))
     return trained
