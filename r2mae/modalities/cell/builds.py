@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--matrix", default="X", help=matrix)
     genes_by = "column of var with the gene names; default: its index"
     parser.add_argument("--genes-by", default="index", metavar="COLUMN", help=genes_by)
-    top_variable = "keep the K most variable of these genes"
+    top_variable = "keep the K most variable genes"
     parser.add_argument("--top-variable", type=positive, metavar="K", help=top_variable)
     gene_list = "text file of the genes to keep, one a line, in the model's order"
     parser.add_argument("--gene-list", metavar="FILE", help=gene_list)
