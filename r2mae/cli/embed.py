@@ -18,7 +18,7 @@ from r2mae.cli.samples import (
     open_samples,
     tell_left_out,
 )
-from r2mae.data.building import whole
+from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
 from r2mae.wing import LoadedRun
 
@@ -119,7 +119,7 @@ def _write_array(output: Path, features: Any, source: Any, read: list[int]) -> N
     import numpy as np
 
     names = _names_file(output)
-    with whole(output) as unfinished, whole(names) as unfinished_names:
+    with atomic_file(output) as unfinished, atomic_file(names) as unfinished_names:
         np.save(
             unfinished, features
         )  # would append .npy to names without it; ours ends in it
@@ -135,7 +135,7 @@ def _write_parquet(output: Path, features: Any, source: Any, read: list[int]) ->
     values = pa.FixedSizeListArray.from_arrays(
         pa.array(features.ravel()), features.shape[1]
     )
-    with whole(output) as unfinished:
+    with atomic_file(output) as unfinished:
         parquet.write_table(
             pa.table({"name": list(names), "class": list(classes), "features": values}),
             unfinished,

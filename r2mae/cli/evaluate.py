@@ -153,7 +153,7 @@ def print_scores(rows: list[Row]) -> None:
         for task, score in row["scores"]["pretrained"].items():
             is_over_draws = score["over"] == "draws"
             over = f"{score['draws']} draws" if is_over_draws else "test items"
-            numbers = [_cell(cells[name][task]) for name in columns]
+            numbers = [_format_score(cells[name][task]) for name in columns]
             table.append([str(row["labels_per_class"]), task, *numbers, over])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
@@ -161,7 +161,7 @@ def print_scores(rows: list[Row]) -> None:
         print("  ".join(f"{cell:<{width}}" for cell, width in pairs).rstrip())
 
 
-def _cell(score: dict[str, Any]) -> str:
+def _format_score(score: dict[str, Any]) -> str:
     is_difference = "difference" in score
     number = (
         format(score["difference"], "+.3f")

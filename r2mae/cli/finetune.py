@@ -86,22 +86,31 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     rows = earlier_rows(table.path, recipe)
     left_out = _left_out(recipe, table.path) if writes else {}
     for count in recipe.repeat.labels_per_class:
-        seeds = range(recipe.repeat.seeds)
-        runs = [single_run(recipe, table.path, count, seed) for seed in seeds]
-        class_names: list[str] = []
-        for single, path in runs:
-            # The first process has set all earlier runs aside already.
-            train_run(single, path, arguments, fresh=fresh and not writes)
-            if writes:
-                class_names = score_once(path)
+        # The first process has set all earlier runs aside already.
+        paths = _train_seeds(recipe, table.path, count, arguments, fresh and not writes)
         if writes:
-            scores = summarize_runs(
-                [path for _, path in runs], arguments.against, table.path
-            )
+            class_names = [score_once(path) for path in paths][-1]
+            scores = summarize_runs(paths, arguments.against, table.path)
             rows.append({"labels_per_class": count, **scores})
             result = _write_scores(table.path, recipe, class_names, left_out, rows)
     tell(writes, f"{table.path}: scores.json holds what follows")
     return result
+
+
+def _train_seeds(
+    recipe: Recipe,
+    table: Path,
+    count: int | str,
+    arguments: argparse.Namespace,
+    fresh: bool,
+) -> list[Path]:
+    """Train every seed with one number of labels; gives the run folders."""
+    paths = []
+    for number in range(recipe.repeat.seeds):
+        single, path = single_run(recipe, table, count, number)
+        train_run(single, path, arguments, fresh=fresh)
+        paths.append(path)
+    return paths
 
 
 def _load(arguments: argparse.Namespace) -> Recipe:
@@ -136,7 +145,7 @@ def _write_scores(
     rows: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """scores.json of all rows so far; gives its content."""
-    from r2mae.training.checkpoint import write_atomic
+    from r2mae.data.atomic import write_atomic
 
     result = {
         "run": str(table),

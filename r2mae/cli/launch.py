@@ -152,46 +152,47 @@ class Supervisor:
 
     def _sum_up(self, failure: dict[str, Any]) -> int:
         """The exit code; says what happened where no rank could."""
+        codes = self.endings.items()
         endings = {
-            rank: code
-            for rank, code in self.endings.items()
-            if rank not in self.killed and code
+            rank: code for rank, code in codes if rank not in self.killed and code
         }
         if not endings and not self.killed:
             return 0
-        stops = {code - 128 if code > 128 else -code for code in endings.values()}
-        if (
-            not failure
-            and len(stops) == 1
-            and (stops <= set(self.received) or all(c > 128 for c in endings.values()))
-        ):
-            number = stops.pop()
+        number = None if failure else self._common_signal(endings)
+        if number is not None:
             if all(code < 0 for code in endings.values()):
                 self._report(f"r2mae: stopped by signal {number} before training began")
             return 128 + number
+        line = self._loss_of_a_rank(endings, failure)
+        if line is not None:
+            log = failure.get("log") or str(self.folder / "stderr.log")
+            where = f"the same command continues (tracebacks of the others in {log})"
+            self._report(f"r2mae: {line}; {where}", log)
+            return 1
+        fault = f"r2mae: fault in r2mae: ranks ended with {endings}"
+        self._report(failure.get("line", fault))
+        return int(failure.get("code", 1))
+
+    def _common_signal(self, endings: dict[int, int]) -> int | None:
+        """The signal that ended all ranks: one that we passed on, or that they said by their exit codes."""
+        signals = {code - 128 if code > 128 else -code for code in endings.values()}
+        said_by_ranks = all(code > 128 for code in endings.values())
+        if len(signals) != 1 or not (signals <= set(self.received) or said_by_ranks):
+            return None
+        return signals.pop()
+
+    def _loss_of_a_rank(
+        self, endings: dict[int, int], failure: dict[str, Any]
+    ) -> str | None:
+        """Which rank was killed or did not answer; None where the ranks themselves said what happened."""
         dead = [(rank, -code) for rank, code in endings.items() if code < 0]
-        log = failure.get("log") or str(self.folder / "stderr.log")
-        where = f"; the same command continues (tracebacks of the others in {log})"
         if dead and not failure.get("own"):
-            self._report(
-                f"r2mae: rank {dead[0][0]} was killed by signal {dead[0][1]}{where}",
-                log,
-            )
-        elif self.killed and failure.get("waited"):
-            names = ", ".join(map(str, self.killed))
-            rule = f"hardware.timeout_seconds: {self.timeout_seconds}"
-            self._report(
-                f"r2mae: rank {names} did not answer within {rule}, and was killed{where}",
-                log,
-            )
-        else:
-            self._report(
-                failure.get(
-                    "line", f"r2mae: fault in r2mae: ranks ended with {endings}"
-                )
-            )
-            return int(failure.get("code", 1))
-        return 1
+            return f"rank {dead[0][0]} was killed by signal {dead[0][1]}"
+        if self.killed and failure.get("waited"):
+            ranks = ", ".join(map(str, self.killed))
+            limit = f"hardware.timeout_seconds: {self.timeout_seconds}"
+            return f"rank {ranks} did not answer within {limit}, and was killed"
+        return None
 
     def _report(self, line: str, log: str | None = None) -> None:
         print(line, file=sys.stderr, flush=True)

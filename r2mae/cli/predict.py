@@ -15,7 +15,7 @@ from r2mae.cli.samples import (
     open_samples,
     tell_left_out,
 )
-from r2mae.data.building import whole
+from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -106,7 +106,7 @@ def write_table(output: Path, columns: dict[str, Any]) -> None:
     import pandas as pd
 
     table = pd.DataFrame(columns)
-    with whole(output) as unfinished:
+    with atomic_file(output) as unfinished:
         if output.suffix == ".parquet":
             table.to_parquet(unfinished, index=False)
         else:

@@ -109,6 +109,11 @@ def _print(advice: Any) -> None:
         print(
             f"   {text}: {_words(law.law)}, expected {law.expected:.1%}, worst {law.worst:.1%}"
         )
+    _print_schedules(advice)
+
+
+def _print_schedules(advice: Any) -> None:
+    """Question 4, what limits the advice, and where it is explained."""
     print("4. a ratio that moves while training, against the best law that stays:")
     for choice in advice.schedules:
         low, high = choice.gain_band

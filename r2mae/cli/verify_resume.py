@@ -196,9 +196,7 @@ def _compare(
 
     paths = {*straight.values(), *killed.values(), elastic}
     traces = {path: read_trace(RunFolder(path)) for path in paths}
-    masks = {
-        path: [_without_loss(row) for row in rows] for path, rows in traces.items()
-    }
+    masks = {path: _without_losses(rows) for path, rows in traces.items()}
     losses = {path: _losses(rows) for path, rows in traces.items()}
     first = next(iter(straight.values()))
     same = all(rows == masks[first] for rows in masks.values())
@@ -219,8 +217,12 @@ def _compare(
     }
 
 
-def _without_loss(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "loss"}
+def _without_losses(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Order and masks alone."""
+    plain = [dict(row) for row in rows]
+    for row in plain:
+        row.pop("loss", None)
+    return plain
 
 
 def _losses(rows: list[dict[str, Any]]) -> dict[int, float]:

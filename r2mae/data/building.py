@@ -84,15 +84,3 @@ def building(out: Path, word: str = "") -> Iterator[Path]:
         if not word or isinstance(error, InputError):
             shutil.rmtree(work, ignore_errors=True)
         raise
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A file to write, which becomes `path` when all went well, and is taken away when not."""
-    unfinished = path.with_name(f".writing_{path.name}")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

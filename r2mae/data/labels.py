@@ -7,77 +7,59 @@ import numpy as np
 
 from r2mae.errors import InputError
 
+_HUGE = 1 << 62
+
 
 def class_numbers(rows: Any, label: str, where: str) -> tuple[Any, dict[int, str]]:
-    """(numbers (N,), names of the numbers) of a column of classes.
+    """(class numbers (N,), names of the numbers) of a column of classes.
+
+    Whole numbers stay as they are; texts are numbered by a hash of the name, so that splits agree.
 
     Raises: InputError for rows without a class, and for numbers that are none.
     """
-    found = rows[label][:]
-    missing = next((row for row, value in enumerate(found) if value is None), None)
-    if missing is not None:
-        raise InputError(
-            f"{where}: row {missing} of {label} must be a class, got nothing."
-        )
-    strange = next(
-        (
-            value
-            for value in found
-            if isinstance(value, float) and not value.is_integer()
-        ),
-        None,
-    )
-    if strange is not None:
-        raise InputError(
-            f"{where}: {label} must hold classes, got {strange}. Set tune.regression: true for numbers."
-        )
-    listed = next(
-        (row for row, value in enumerate(found) if isinstance(value, (list, dict))),
-        None,
-    )
-    if listed is not None:
-        raise InputError(
-            f"{where}: row {listed} of {label} must be a class, got {found[listed]!r:.40}."
-        )
-    huge = next(
-        (
-            v
-            for v in found
-            if isinstance(v, (int, float)) and not -(1 << 62) < v < 1 << 62
-        ),
-        None,
-    )
-    if huge is not None:
-        raise InputError(f"{where}: {label} must hold classes below 2^62, got {huge}.")
+    values = rows[label][:]
+    for row, value in enumerate(values):
+        _check_class(value, f"{where}: row {row} of {label}", f"{where}: {label}")
     feature = rows.features[label]
     if hasattr(feature, "names"):
         names = {number: str(name) for number, name in enumerate(feature.names)}
-        labels = np.array(found, dtype=np.int64)
-    elif all(isinstance(value, (int, float)) for value in found):
-        labels = np.array(found, dtype=np.int64)
-        names = {
-            int(value): str(value if isinstance(value, bool) else int(value))
-            for value in set(found)
-        }
+        labels = np.array(values, dtype=np.int64)
+    elif all(isinstance(value, (int, float)) for value in values):
+        names = {int(value): _number_name(value) for value in set(values)}
+        labels = np.array(values, dtype=np.int64)
     else:
-        words, labels = np.unique(
-            np.array([str(value) for value in found]), return_inverse=True
-        )
-        # By name, so that splits agree whatever classes each has.
-        numbers = [
-            int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
-            for name in words.tolist()
-        ]
-        labels, names = (
-            np.array(numbers)[labels],
-            dict(zip(numbers, words.tolist(), strict=True)),
-        )
+        labels, names = _number_by_name([str(value) for value in values])
     if (labels < 0).any():
         row = int(np.flatnonzero(labels < 0)[0])
         raise InputError(
             f"{where}: row {row} of {label} must be a class from 0, got {labels[row]}."
         )
     return labels, names
+
+
+def _check_class(value: Any, row: str, column: str) -> None:
+    """Raise InputError for a value that is no class."""
+    if value is None:
+        raise InputError(f"{row} must be a class, got nothing.")
+    if isinstance(value, (list, dict)):
+        raise InputError(f"{row} must be a class, got {value!r:.40}.")
+    if isinstance(value, float) and not value.is_integer():
+        remedy = "Set tune.regression: true for numbers."
+        raise InputError(f"{column} must hold classes, got {value}. {remedy}")
+    if isinstance(value, (int, float)) and not -_HUGE < value < _HUGE:
+        raise InputError(f"{column} must hold classes below 2^62, got {value}.")
+
+
+def _number_name(value: float) -> str:
+    return str(value if isinstance(value, bool) else int(value))
+
+
+def _number_by_name(values: list[str]) -> tuple[Any, dict[int, str]]:
+    """Classes numbered by a hash of their names, whatever other classes a split has."""
+    names, places = np.unique(np.array(values), return_inverse=True)
+    digests = [hashlib.sha256(name.encode()).hexdigest() for name in names.tolist()]
+    numbers = [int(digest[:12], 16) for digest in digests]
+    return np.array(numbers)[places], dict(zip(numbers, names.tolist(), strict=True))
 
 
 def real_numbers(values: list[Any], label: str, where: str) -> Any:

@@ -95,60 +95,69 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
 
     Raises: InputError when texts hold nothing.
     """
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    train = _train_bpe if kind == "bpe" else _train_wordpiece
+    tokenizer = train(list(texts), vocab_size)
+    if tokenizer.get_vocab_size() <= len(SPECIAL):
+        raise InputError("a tokenizer must be trained on texts with words, got none.")
+    borders = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=borders,
+    )
+    names = {f"{name}_token": token for name, token in SPECIAL.items()}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False
+    )
+
+
+def _train_bpe(texts: list[str], vocab_size: int) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL.values()),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _train_wordpiece(texts: list[str], vocab_size: int) -> Any:
     from tokenizers import (
         Tokenizer,
         decoders,
         models,
         normalizers,
         pre_tokenizers,
-        processors,
         trainers,
     )
-    from transformers import PreTrainedTokenizerFast
 
-    texts, special = list(texts), list(SPECIAL.values())
-    if kind == "bpe":
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer: Any = trainers.BpeTrainer(
-            vocab_size=vocab_size,
-            special_tokens=special,
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        )
-    else:
-        tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL["unk"]))
+    def build(model: Any) -> Any:
+        tokenizer = Tokenizer(model)
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece()
-        first = special + _inner_letters(
-            tokenizer, texts
-        )  # else numbered, and ties broken, by a random hash
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=vocab_size, special_tokens=first, show_progress=False
-        )
-    tokenizer.train_from_iterator(texts, trainer)
-    if kind == "wordpiece":
-        trained = tokenizer
-        tokenizer = Tokenizer(
-            models.WordPiece(trained.get_vocab(), unk_token=SPECIAL["unk"])
-        )
-        for part in ("normalizer", "pre_tokenizer", "decoder"):
-            setattr(tokenizer, part, getattr(trained, part))
-    if tokenizer.get_vocab_size() <= len(special):
-        raise InputError("a tokenizer must be trained on texts with words, got none.")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[
-            (word, tokenizer.token_to_id(word)) for word in ("[CLS]", "[SEP]")
-        ],
+        return tokenizer
+
+    trained = build(models.WordPiece(unk_token=SPECIAL["unk"]))
+    # Letters are listed first: a random hash would number them, and break ties.
+    alphabet = _inner_letters(trained, texts)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[*SPECIAL.values(), *alphabet],
+        show_progress=False,
     )
-    names = {f"{name}_token": word for name, word in SPECIAL.items()}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False
-    )
+    trained.train_from_iterator(texts, trainer)
+    # Without the letters as special tokens, which would be matched inside words.
+    return build(models.WordPiece(trained.get_vocab(), unk_token=SPECIAL["unk"]))
 
 
 def _inner_letters(tokenizer: Any, texts: list[str]) -> list[str]:
@@ -158,13 +167,12 @@ def _inner_letters(tokenizer: Any, texts: list[str]) -> list[str]:
         normal = tokenizer.normalizer.normalize_str(text)
         pairs.update(pairwise(normal))
     split = tokenizer.pre_tokenizer.pre_tokenize_str
-    return sorted(
-        {
-            f"##{second}"
-            for first, second in pairs
-            if [word for word, _ in split(first + second)] == [first + second]
-        }
-    )
+    letters = set()
+    for first, second in pairs:
+        tokens = split(first + second)
+        if len(tokens) == 1 and tokens[0][0] == first + second:  # within a word
+            letters.add(f"##{second}")
+    return sorted(letters)
 
 
 def is_continuation(tokenizer: Any) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,6 @@ step_120/manifest.json           what it is: recipe, law, preprocessing, data, s
 import errno
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from r2mae.data.atomic import flush
 from r2mae.data.folder import open_files
 from r2mae.errors import InputError
 
@@ -56,12 +56,12 @@ def save(
         )
         open_files(temporary)
         for file in temporary.iterdir():
-            _flush(file)
-        _flush(temporary)
+            flush(file)
+        flush(temporary)
         if path.exists():  # the same step, saved again for another reason
             remove(path)
         temporary.rename(path)
-        _flush(path.parent)
+        flush(path.parent)
     except SafetensorError as error:  # the disk's error is in its text only
         shutil.rmtree(temporary, ignore_errors=True)
         raise OSError(errno.EIO, str(error), str(path)) from None
@@ -166,14 +166,6 @@ def load_optimizer_tensors(
         optimizer.state[parameters[name]][moment] = value.to(parameters[name].device)
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Replace a small file so that a reader sees the old text or the new, never a part."""
-    temporary = path.with_name(f".writing_{path.name}")
-    temporary.write_text(text)
-    _flush(temporary)
-    temporary.replace(path)
-
-
 def _own_hash(manifest: dict[str, Any]) -> str:
     """sha256 of a manifest without this hash itself."""
     others = {
@@ -186,11 +178,3 @@ def _own_hash(manifest: dict[str, Any]) -> str:
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
-from r2mae.training.checkpoint import write_atomic
 from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.step import StepReport

@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
+from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
 from r2mae.schema.document import load_document, write_document
 from r2mae.schema.section import shown
-from r2mae.training.checkpoint import write_atomic
 
 _LOCK = ".lock"
 _STATUS = threading.Lock()  # of run.json

@@ -8,8 +8,8 @@ import pytorch_lightning as lightning
 import torch.distributed as dist
 from torch import Tensor
 
+from r2mae.data.atomic import write_atomic
 from r2mae.data.source import Batch
-from r2mae.training.checkpoint import write_atomic
 from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
 

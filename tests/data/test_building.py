@@ -2,7 +2,8 @@
 
 import contextlib
 
-from r2mae.data.building import building, whole
+from r2mae.data.atomic import atomic_file
+from r2mae.data.building import building
 
 ONE, TWO = "0123456789abcdef", "fedcba9876543210"
 
@@ -33,11 +34,14 @@ def test_what_a_stop_leaves_is_found_again_and_goes_when_the_files_change(tmp_pa
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):
-    with contextlib.suppress(RuntimeError), whole(tmp_path / "a.csv") as unfinished:
+    with (
+        contextlib.suppress(RuntimeError),
+        atomic_file(tmp_path / "a.csv") as unfinished,
+    ):
         unfinished.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
-    with whole(tmp_path / "a.csv") as unfinished:
+    with atomic_file(tmp_path / "a.csv") as unfinished:
         unfinished.write_text("all")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
         ("a.csv", "all")

@@ -69,7 +69,7 @@ def test_another_format_is_refused(tmp_path):
         read_manifest(tmp_path / "step_3")
 
 
-@pytest.mark.parametrize("failing", ["save_file", "_sha256", "_flush"])
+@pytest.mark.parametrize("failing", ["save_file", "_sha256", "flush"])
 def test_a_failed_write_leaves_the_previous_and_nothing_else(
     tmp_path, monkeypatch, failing
 ):

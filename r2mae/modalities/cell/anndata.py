@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.data.atomic import atomic_file
+
 KEY = "X_r2mae"
 
 
@@ -18,8 +20,7 @@ def write_features(
     Where `data` is not an .h5ad, the output has cell names and features alone.
     The file is renamed to `out` when complete.
     """
-    unfinished = out.with_name(f".writing_{out.name}")
-    try:
+    with atomic_file(out) as unfinished:
         if data.suffix == ".h5ad":
             _copy(data, unfinished, features)
         else:
@@ -29,9 +30,6 @@ def write_features(
             anndata.AnnData(
                 obs=pd.DataFrame(index=names), obsm={KEY: features}
             ).write_h5ad(unfinished)
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _copy(data: Path, unfinished: Path, features: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from r2mae.data.atomic import write_atomic
 from r2mae.data.building import building, one_at_a_time
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.text_files import Piece, read_hub, read_pieces
@@ -155,9 +156,7 @@ def _fill(
             state["tokens"] += len(ids)
             state["documents"] += len(starts)
             state["done"] += len(batch)
-            unfinished = journal.with_suffix(".new")
-            unfinished.write_text(json.dumps(state))
-            unfinished.replace(journal)
+            write_atomic(journal, json.dumps(state))
             _report(texts, state, progress)
     return state
 

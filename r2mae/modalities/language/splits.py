@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from r2mae.data.atomic import write_atomic
 from r2mae.data.building import one_at_a_time
 from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.card import load_card, locate
@@ -150,9 +151,7 @@ def _embedded(name: str) -> Path:
     place = cache_folder("text") / f"topics_{fingerprint_bytes(text)}.txt"
     with one_at_a_time(place):
         if not place.is_file():
-            unfinished = place.with_name(f".writing_{place.name}")
-            unfinished.write_text(text)
-            unfinished.replace(place)
+            write_atomic(place, text)
     return place
 
 
@@ -227,11 +226,8 @@ def open_sentences(
             section, rows, str(card.hub), rows._fingerprint, label, regression
         )
     names = card.files.get(split, (f"{split}.*",))
-    paths = [
-        path
-        for path in expand_texts([str(place / name) for name in names])
-        if kind_of(path) is not None
-    ]
+    files = expand_texts([str(place / name) for name in names])
+    paths = [path for path in files if kind_of(path) is not None]
     kinds = sorted({path.suffix.lower() for path in paths})
     if len(kinds) != 1:
         found = " and ".join(kinds) or "no table"

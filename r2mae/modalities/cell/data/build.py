@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from r2mae.data.atomic import atomic_file, write_atomic
 from r2mae.data.building import building, one_at_a_time
 from r2mae.data.fingerprint import fingerprint_files, shortened
 from r2mae.errors import InputError
@@ -176,9 +177,9 @@ def _scan(
             )
         greatest = max(greatest, float(values.max(initial=0)))
         progress(f"{file.path.name}, checking", part.stop, len(file))
-    unfinished = kept_in.with_name(f".writing_{kept_in.name}")
-    np.savez(unfinished, stats=stats, is_kept=is_kept, totals=totals, greatest=greatest)
-    unfinished.replace(kept_in)
+    arrays: Any = {"stats": stats, "is_kept": is_kept, "totals": totals}
+    with atomic_file(kept_in) as unfinished:
+        np.savez(unfinished, **arrays, greatest=greatest)
     return _Scan(stats, is_kept, totals, greatest)
 
 
@@ -223,70 +224,86 @@ def _write(
     values: Values,
     progress: Progress,
 ) -> None:
-    """The matrix and what there is to a cell, from where the journal says on."""
-    cells, entries = int(sum(scan.is_kept.sum() for scan in scans)), int(stats[0].sum())
-    small = max(scan.greatest for scan in scans) < 1 << 16
-    kinds = {
-        "starts": (np.dtype(np.int64), cells + 1),
-        "genes": (
-            np.dtype(np.uint16 if stats.shape[1] <= 1 << 16 else np.uint32),
-            entries,
-        ),
-        "values": (
-            np.dtype(
-                np.float32 if values == "scaled" else np.uint16 if small else np.uint32
-            ),
-            entries,
-        ),
-        "totals": (np.dtype(np.float64), cells),
-        "file": (np.dtype(np.int32), cells),
-    }
-    np.save(work / "stats.npy", stats)
-    names = [
-        np.char.encode(file.cell_names[scan.is_kept], "utf-8")
-        for file, scan in zip(files, scans, strict=True)
-    ]
-    np.save(work / "names.npy", np.concatenate(names))
+    """Write the matrix and the arrays of cells, from where the journal says that an earlier build stopped."""
+    shapes = _array_shapes(scans, stats, values)
+    _write_names(work, files, scans, stats)
     journal = work / _JOURNAL
-    done = (
-        json.loads(journal.read_text())
-        if journal.is_file()
-        else {"file": 0, "cell": 0, "row": 0, "entry": 0}
-    )
+    is_new = not journal.is_file()
+    done = {"file": 0, "cell": 0, "row": 0, "entry": 0}
+    if not is_new:
+        done = json.loads(journal.read_text())
     writers = {
-        name: _Writer(work / f"{name}.npy", *kind, fresh=not journal.is_file())
-        for name, kind in kinds.items()
+        name: _Writer(work / f"{name}.npy", *shape, fresh=is_new)
+        for name, shape in shapes.items()
     }
     writers["starts"].put(0, np.zeros(1, dtype=np.int64))
     for number in range(done["file"], len(files)):
-        file, scan, places = files[number], scans[number], columns[number]
-        for first, block in file.blocks(
-            values, done["cell"] if number == done["file"] else 0
-        ):
+        file, scan = files[number], scans[number]
+        first_cell = done["cell"] if number == done["file"] else 0
+        for first, block in file.blocks(values, first_cell):
             block.eliminate_zeros()
             part = slice(first, first + block.shape[0])
-            chosen = _in_order(block[scan.is_kept[part]], places)
-            row, entry = done["row"], done["entry"]
-            writers["starts"].put(row + 1, entry + chosen.indptr[1:])
-            writers["genes"].put(entry, chosen.indices)
-            writers["values"].put(entry, chosen.data)
-            writers["totals"].put(row, np.asarray(chosen.sum(axis=1)).ravel())
-            writers["file"].put(row, np.full(chosen.shape[0], number))
-            for writer in writers.values():
-                writer.flush()
+            cells = _in_order(block[scan.is_kept[part]], columns[number])
+            _put(writers, cells, done["row"], done["entry"], number)
             done = {
                 "file": number,
                 "cell": part.stop,
-                "row": row + chosen.shape[0],
-                "entry": entry + chosen.nnz,
+                "row": done["row"] + cells.shape[0],
+                "entry": done["entry"] + cells.nnz,
             }
-            unfinished = journal.with_name(f".writing_{_JOURNAL}")
-            unfinished.write_text(json.dumps(done))
-            unfinished.replace(journal)
+            write_atomic(journal, json.dumps(done))
             progress(f"{file.path.name}, writing", part.stop, len(file))
     for writer in writers.values():
         writer.file.close()
-    assert (done["row"], done["entry"]) == (cells, entries)
+    assert (done["row"], done["entry"]) == (shapes["totals"][1], shapes["genes"][1])
+
+
+def _write_names(
+    work: Path, files: list[CellFile], scans: list[_Scan], stats: Array
+) -> None:
+    """Statistics of genes, and names of the cells that are kept."""
+    np.save(work / "stats.npy", stats)
+    pairs = zip(files, scans, strict=True)
+    names = [
+        np.char.encode(file.cell_names[scan.is_kept], "utf-8") for file, scan in pairs
+    ]
+    np.save(work / "names.npy", np.concatenate(names))
+
+
+def _array_shapes(
+    scans: list[_Scan], stats: Array, values: Values
+) -> dict[str, tuple[np.dtype[Any], int]]:
+    """(type, items) of each array of the store; counts and genes take two bytes where they fit."""
+    cells, entries = int(sum(scan.is_kept.sum() for scan in scans)), int(stats[0].sum())
+    gene_type = np.uint16 if stats.shape[1] <= 1 << 16 else np.uint32
+    count_type = (
+        np.uint16 if max(scan.greatest for scan in scans) < 1 << 16 else np.uint32
+    )
+    value_type = np.float32 if values == "scaled" else count_type
+    return {
+        "starts": (np.dtype(np.int64), cells + 1),
+        "genes": (np.dtype(gene_type), entries),
+        "values": (np.dtype(value_type), entries),
+        "totals": (np.dtype(np.float64), cells),
+        "file": (np.dtype(np.int32), cells),
+    }
+
+
+def _put(
+    writers: dict[str, "_Writer"],
+    cells: sparse.csr_matrix,
+    row: int,
+    entry: int,
+    file: int,
+) -> None:
+    """Write cells of one file from a row and an entry on, and flush."""
+    writers["starts"].put(row + 1, entry + cells.indptr[1:])
+    writers["genes"].put(entry, cells.indices)
+    writers["values"].put(entry, cells.data)
+    writers["totals"].put(row, np.asarray(cells.sum(axis=1)).ravel())
+    writers["file"].put(row, np.full(cells.shape[0], file))
+    for writer in writers.values():
+        writer.flush()
 
 
 def _in_order(block: sparse.csr_matrix, places: Array) -> sparse.csr_matrix:

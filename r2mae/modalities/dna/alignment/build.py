@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.data.building import building, one_at_a_time, whole
+from r2mae.data.atomic import atomic_file
+from r2mae.data.building import building, one_at_a_time
 from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.mapped import Integers
@@ -73,16 +74,11 @@ def build_alignment_store(
                     f"{out} must be absent or of the same files, got another alignment. Name another."
                 )
             return store
-        kept = (
-            "" if any(map(is_fasta, paths)) else source
-        )  # of records nothing is kept: they are small
-        with building(out, kept) as work:
-            _Build(
-                work,
-                AlignmentSource(work, paths, reference, species, progress),
-                genome,
-                source,
-            ).run()
+        # An interrupted build of aligned FASTA starts over: such files are small.
+        resumes_as = "" if any(map(is_fasta, paths)) else source
+        with building(out, resumes_as) as work:
+            rows = AlignmentSource(work, paths, reference, species, progress)
+            _Build(work, rows, genome, source).run()
     return open_alignment_store(out)
 
 
@@ -164,7 +160,10 @@ class _Build:
                 self.covered.extend((start, start + len(part.reference)))
         if last is not None:
             last.close()
-        with whole(self.work / _SPANS) as unfinished, unfinished.open("wb") as file:
+        with (
+            atomic_file(self.work / _SPANS) as unfinished,
+            unfinished.open("wb") as file,
+        ):
             self.covered.tofile(file)
         states = {name: contig.state() for name, contig in self.contigs.items()}
         self._note(written=number + 1, contigs=states, spans=len(self.covered))
@@ -181,7 +180,10 @@ class _Build:
 
     def _note(self, **entries: Any) -> None:
         self.done |= entries
-        with whole(self.work / _JOURNAL) as unfinished, unfinished.open("w") as file:
+        with (
+            atomic_file(self.work / _JOURNAL) as unfinished,
+            unfinished.open("w") as file,
+        ):
             file.write(json.dumps(self.done))
             file.flush()
             os.fsync(file.fileno())

@@ -154,29 +154,12 @@ def read_fasta(
                 body = block[at : mark if mark >= 0 else None]
                 codes = body.translate(table, BLANKS)
                 if codes and not name:
-                    hint = (
-                        " Alignments are read with data.alignment."
-                        if body.lstrip().startswith(b"##maf")
-                        else ""
-                    )
-                    raise InputError(
-                        f"{path} must begin with '>', as FASTA does, got {body.strip()[:20]!r}.{hint}"
-                    )
-                if (wrong := first_illegal(codes)) >= 0 or (
-                    mark >= 0 and (body[-1:] or last) not in _LINE_ENDS
-                ):
-                    letter = (
-                        chr(body.translate(None, BLANKS)[wrong]) if wrong >= 0 else ">"
-                    )
-                    place = done + (wrong if wrong >= 0 else len(codes))
-                    hint = (
-                        " Gaps belong to alignments: r2mae data build msa."
-                        if letter in "-."
-                        else ""
-                    )
-                    raise InputError(
-                        f"{path}: record {name} must hold IUPAC letters, got {letter!r} at base {place + 1:,}.{hint}"
-                    )
+                    raise _no_fasta(path, body)
+                if (wrong := first_illegal(codes)) >= 0:
+                    letter = chr(body.translate(None, BLANKS)[wrong])
+                    raise _illegal_letter(path, name, letter, done + wrong)
+                if mark >= 0 and (body[-1:] or last) not in _LINE_ENDS:
+                    raise _illegal_letter(path, name, ">", done + len(codes))
                 if codes:
                     done += len(codes)
                     yield name, codes
@@ -193,6 +176,22 @@ def read_fasta(
             last = b"\n" if rest else block[-1:]
         if rest:
             yield _name(path, rest[1:], name, whole_header), b""
+
+
+def _no_fasta(path: Path, body: bytes) -> InputError:
+    is_maf = body.lstrip().startswith(b"##maf")
+    hint = " Alignments are read with data.alignment." if is_maf else ""
+    return InputError(
+        f"{path} must begin with '>', as FASTA does, got {body.strip()[:20]!r}.{hint}"
+    )
+
+
+def _illegal_letter(path: Path, record: str, letter: str, base: int) -> InputError:
+    """base: counted from 0."""
+    hint = " Gaps belong to alignments: r2mae data build msa." if letter in "-." else ""
+    return InputError(
+        f"{path}: record {record} must hold IUPAC letters, got {letter!r} at base {base + 1:,}.{hint}"
+    )
 
 
 def _line_end(block: bytes, start: int) -> int:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.data.atomic import write_atomic
 from r2mae.data.building import one_at_a_time
 from r2mae.data.cache import cache_folder
 from r2mae.modalities.dna.genome.bases import Codes, decode, encode, reverse_complement
@@ -59,7 +60,5 @@ def simulated_fasta() -> Path:
         if not place.is_file():
             text = decode(simulate_motifs().codes)
             lines = "\n".join(text[at : at + 80] for at in range(0, len(text), 80))
-            unfinished = place.with_name(f".writing_{place.name}")
-            unfinished.write_text(f">{NAME}\n{lines}\n")
-            unfinished.replace(place)
+            write_atomic(place, f">{NAME}\n{lines}\n")
     return place

@@ -116,45 +116,47 @@ class _Intervals(NamedTuple):
 def _write(
     work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str]
 ) -> dict[str, Any]:
+    """Write a value for each base of the genome, nan where the file has none; gives counts for meta.json."""
     bases = len(genome.bases)
     with (work / _VALUES).open("wb") as file:
         for at in range(0, bases, _TOGETHER):
             np.full(min(_TOGETHER, bases - at), np.nan, dtype=np.float32).tofile(file)
     flat = np.memmap(work / _VALUES, dtype=np.float32, mode="r+", shape=(bases,))
     others: set[str] = set()
-    has_some = False
+    is_empty = True
     for part in _read(path):
         name = aliases.get(part.contig, part.contig)
         if name not in genome.numbers:
             others.add(part.contig)
             continue
-        contig, has_some = genome.contig(name), True
-        wrong = np.flatnonzero((part.starts < 0) | (part.stops > contig.length))
-        if len(wrong):
-            got = (
-                max(part.starts[wrong[0]] + 1, part.stops[wrong[0]])
-                if part.starts[wrong[0]] >= 0
-                else 0
-            )
-            raise InputError(
-                f"{path}: positions of {part.contig} must lie within {contig.length:,} bases, as {genome.called} has, "
-                f"got {got:,.0f} at or after line {part.line:,}."
-            )
+        contig, is_empty = genome.contig(name), False
+        _check_within(path, part, contig, genome)
         for positions, values in _spread(part):
             flat[contig.offset + positions] = values
-    if not has_some:
+    if is_empty:
         name = min(others, default="")
-        found = f"{name!r}" if name else "no value"
+        contigs = f"{name!r}" if name else "no value"
         near = f"{genome.near(name)} Where names differ, give aliases: {name} = NAME."
         raise InputError(
-            f"{path} must have values of contigs of {genome.called}, got {found}. {near}"
+            f"{path} must have values of contigs of {genome.called}, got {contigs}. {near}"
         )
-    present = sum(
-        int(np.isfinite(flat[at : at + _TOGETHER]).sum())
-        for at in range(0, bases, _TOGETHER)
-    )
+    parts = range(0, bases, _TOGETHER)
+    present = sum(int(np.isfinite(flat[at : at + _TOGETHER]).sum()) for at in parts)
     flat.flush()
     return {"bases": bases, "values": present, "other_contigs": len(others)}
+
+
+def _check_within(path: Path, part: Any, contig: Any, genome: GenomeStore) -> None:
+    """Raise InputError for an interval that reaches beyond its contig."""
+    wrong = np.flatnonzero((part.starts < 0) | (part.stops > contig.length))
+    if not len(wrong):
+        return
+    start, stop = part.starts[wrong[0]], part.stops[wrong[0]]
+    position = max(start + 1, stop) if start >= 0 else 0
+    raise InputError(
+        f"{path}: positions of {part.contig} must lie within {contig.length:,} bases, as {genome.called} has, "
+        f"got {position:,.0f} at or after line {part.line:,}."
+    )
 
 
 def _read(path: Path) -> Iterator[_Intervals]:

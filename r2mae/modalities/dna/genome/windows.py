@@ -82,43 +82,28 @@ class Windows:
         if self.alignment is not None:
             _check_same(genome, self.alignment, include)
         regions = choose_parts(genome, include, exclude)
-        sizes = regions[:, 1] - regions[:, 0]
-        if not len(regions) or sizes.max() < length:
-            longest = int(sizes.max()) if len(regions) else 0
-            raise InputError(
-                f"data.length must be at most the longest sequence of {genome.called}, {longest:,}, got {length:,}."
-            )
-        self.too_short = int((sizes < length).sum())  # sequences that hold no window
+        self.too_short = _count_too_short(genome, regions, length)
         firsts, counts = count_windows(regions, length, self.stride)
-        limits = [(genome.unknown, 1 - least_known)]
-        if alignment is not None and least_aligned > 0:
-            limits.append(
-                (invert(alignment.covered, len(genome.bases)), 1 - least_aligned)
-            )
         in_all = int(counts.sum())
-        for runs, share in limits:
-            firsts, counts = without(
-                firsts, counts, self.stride, length, runs, int(share * length + 1e-9)
-            )
+        for runs, share in _limits(genome, least_known, alignment, least_aligned):
+            most = int(share * length + 1e-9)
+            firsts, counts = without(firsts, counts, self.stride, length, runs, most)
         if not len(firsts):
             raise InputError(
                 f"{genome.called} must hold windows with {least_known:.0%} known and {least_aligned:.0%} aligned "
                 f"bases, got none of {in_all:,}. Lower data.least_known or data.least_aligned."
             )
         self.firsts, self.ends = firsts, np.cumsum(counts)
-        self.left_out = in_all - len(
-            self
-        )  # windows with too few known or aligned bases
-        words = [
-            genome.fingerprint,
-            length,
-            self.stride,
-            least_known,
-            fingerprint_array(regions),
-        ]
-        words += [alignment.fingerprint, least_aligned] if alignment is not None else []
-        words += [(name, track.fingerprint) for name, track in self.tracks.items()]
-        self.fingerprint = fingerprint_bytes(repr(words))
+        self.left_out = in_all - len(self)  # with too few known or aligned bases
+        settings = [least_known, fingerprint_array(regions)]
+        settings += [] if alignment is None else [alignment.fingerprint, least_aligned]
+        self.fingerprint = self._fingerprint(settings)
+
+    def _fingerprint(self, settings: list[Any]) -> str:
+        """Of the genome, the windows' shape, other settings and the tracks."""
+        parts = [self.genome.fingerprint, self.length, self.stride, *settings]
+        parts += [(name, track.fingerprint) for name, track in self.tracks.items()]
+        return fingerprint_bytes(repr(parts))
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -166,33 +151,16 @@ class Windows:
             return None
         size = min(_BLOCK, max(1, round(share * len(self))))
         blocks = -(-len(self) // size)
-        chosen = (
-            permute(torch.arange(blocks), blocks, HELD_OUT_KEY)[
-                : max(1, round(share * blocks))
-            ]
-            .sort()
-            .values
-        )
-        wanted = np.stack(
-            [chosen.numpy() * size, np.minimum((chosen.numpy() + 1) * size, len(self))],
-            axis=1,
-        )
+        order = permute(torch.arange(blocks), blocks, HELD_OUT_KEY).numpy()
+        chosen = np.sort(order[: max(1, round(share * blocks))])
+        stops = np.minimum((chosen + 1) * size, len(self))
         runs = np.stack([np.append(0, self.ends[:-1]), self.ends], axis=1)
-        pieces = intersect(runs, wanted)
+        pieces = intersect(runs, np.stack([chosen * size, stops], axis=1))
         firsts, counts = self.starts(pieces[:, 0]), pieces[:, 1] - pieces[:, 0]
-        taken = merge(
-            np.stack(
-                [firsts, firsts + self.stride * (counts - 1) + self.length], axis=1
-            )
-        )
-        rest = without(
-            self.firsts,
-            np.diff(self.ends, prepend=0),
-            self.stride,
-            self.length,
-            taken,
-            0,
-        )
+        last_bases = firsts + self.stride * (counts - 1) + self.length
+        held_out = merge(np.stack([firsts, last_bases], axis=1))
+        all_counts = np.diff(self.ends, prepend=0)
+        rest = without(self.firsts, all_counts, self.stride, self.length, held_out, 0)
         if not len(rest[0]):
             raise InputError(
                 f"data.held_out must leave windows that touch none of it, got {share}. Lower it."
@@ -250,6 +218,31 @@ def draw_strands(positions: Tensor, seed: int) -> npt.NDArray[np.bool_]:
     drawn = bits(seed, RandomStream.STRAND, positions, torch.zeros_like(positions))
     is_other: npt.NDArray[np.bool_] = (drawn % 2 == 1).numpy()
     return is_other
+
+
+def _limits(
+    genome: GenomeStore,
+    least_known: float,
+    alignment: AlignmentStore | None,
+    least_aligned: float,
+) -> list[tuple[Integers, float]]:
+    """Runs of unwanted bases, and the share of a window that they may take."""
+    limits = [(genome.unknown, 1 - least_known)]
+    if alignment is not None and least_aligned > 0:
+        uncovered = invert(alignment.covered, len(genome.bases))
+        limits.append((uncovered, 1 - least_aligned))
+    return limits
+
+
+def _count_too_short(genome: GenomeStore, regions: Integers, length: int) -> int:
+    """Sequences that hold no window. Raises: InputError where none holds one."""
+    sizes = regions[:, 1] - regions[:, 0]
+    longest = int(sizes.max(initial=0))
+    if longest < length:
+        raise InputError(
+            f"data.length must be at most the longest sequence of {genome.called}, {longest:,}, got {length:,}."
+        )
+    return int((sizes < length).sum())
 
 
 def _check_same(

@@ -224,16 +224,12 @@ def _read(
     texts, labels, targets, class_names, names = _letters(
         section, path, label, regression=regression
     )
-    kept = [
-        row
-        for row, text in enumerate(texts)
-        if _middle(text, section.length) not in held
-    ]
+    most = section.length
+    kept = [row for row, text in enumerate(texts) if _middle(text, most) not in held]
     if not kept:
         raise InputError(
             f"{path} must hold sequences that the test split does not, got none."
         )
-    most = section.length
     chosen = [texts[row] for row in kept]
     long = sum(len(text) > most for text in chosen)
     starts = np.cumsum([0, *map(len, chosen)])

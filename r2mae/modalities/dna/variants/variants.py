@@ -101,9 +101,51 @@ def read_variants(
     """
     is_vcf, table = kind_of(path) == ".vcf", read_records(path)
     names = find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
-    positions, is_placed = _positions(
-        path, table[names["position"]], 1 if is_vcf else first
+    first = 1 if is_vcf else first
+    positions, is_placed = _positions(path, table[names["position"]], first)
+    rows, alleles, ref, alt = _alleles(path, table, names)
+    skipped, keep = _sort_out(ref, alt, is_placed[rows])
+    rows, alleles = rows[keep], alleles[keep]
+    ref_codes, alt_codes = _codes(ref.iloc[keep]), _codes(alt.iloc[keep])
+    contigs = np.zeros(len(rows), dtype=np.int64)
+    if "contig" in names:
+        column = table[names["contig"]]
+        contigs = _contigs(path, column, rows, genome, dict(aliases or {}), most_wrong)
+    positions = positions[rows]
+    fits, mismatches = _check_ref(
+        path, genome, contigs, positions, ref_codes, alt_codes, most_wrong
     )
+    skipped["contig"] = int((contigs < 0).sum())
+    skipped["mismatch"] = int((~fits & (contigs >= 0)).sum())
+    skipped = {reason: count for reason, count in skipped.items() if count}
+    if not fits.any():
+        raise _no_variant(path, skipped)
+    return Variants(
+        str(path),
+        contigs[fits],
+        positions[fits],
+        ref_codes[fits],
+        alt_codes[fits],
+        rows[fits],
+        alleles[fits],
+        table.iloc[rows[fits]].reset_index(drop=True),
+        names,
+        skipped,
+        mismatches,
+    )
+
+
+def _no_variant(path: Path, skipped: dict[str, int]) -> InputError:
+    reasons = [f"{count:,} {reason}" for reason, count in skipped.items()]
+    return InputError(
+        f"{path} must hold variants of single bases, got none: {', '.join(reasons) or 'no record'}."
+    )
+
+
+def _alleles(
+    path: Path, table: Any, names: Mapping[str, str]
+) -> tuple[Integers, Integers, Any, Any]:
+    """A variant for each ALT of each record: (rows (V,) of the table, number (V,) of the ALT, REF, ALT)."""
     alts = words_of(table[names["alt"]]).str.upper().str.split(",")
     if len(alts) and alts.iloc[-1] == [""]:
         raise InputError(
@@ -113,46 +155,7 @@ def read_variants(
     rows = np.repeat(np.arange(len(table)), counts)
     alleles = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     ref = words_of(table[names["ref"]]).str.upper().iloc[rows].reset_index(drop=True)
-    alt = alts.explode().reset_index(drop=True)
-    skipped, keep = _sort_out(ref, alt, is_placed[rows])
-    rows, alleles = rows[keep], alleles[keep]
-    ref_codes, alt_codes = _codes(ref.iloc[keep]), _codes(alt.iloc[keep])
-    contigs = np.zeros(len(rows), dtype=np.int64)
-    if "contig" in names:
-        contigs = _contigs(
-            path, table[names["contig"]], rows, genome, dict(aliases or {}), most_wrong
-        )
-    positions = positions[rows]
-    fits, mismatches = _check_ref(
-        path, genome, contigs, positions, ref_codes, alt_codes, most_wrong
-    )
-    skipped |= {
-        "contig": int((contigs < 0).sum()),
-        "mismatch": int((~fits & (contigs >= 0)).sum()),
-    }
-    if not fits.any():
-        told = (
-            ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count)
-            or "no record"
-        )
-        raise InputError(
-            f"{path} must hold variants of single bases, got none: {told}."
-        )
-    chosen = np.flatnonzero(fits)
-    rows, alleles = rows[chosen], alleles[chosen]
-    return Variants(
-        str(path),
-        contigs[chosen],
-        positions[chosen],
-        ref_codes[chosen],
-        alt_codes[chosen],
-        rows,
-        alleles,
-        table.iloc[rows].reset_index(drop=True),
-        names,
-        {why: count for why, count in skipped.items() if count},
-        mismatches,
-    )
+    return rows, alleles, ref, alts.explode().reset_index(drop=True)
 
 
 def _positions(
@@ -251,37 +254,70 @@ def _check_ref(
     alt: Codes,
     most_wrong: float,
 ) -> tuple[npt.NDArray[np.bool_], list[str]]:
-    """(which variants have the genome's base as REF (V,), the first five that do not, in words)."""
-    known = np.flatnonzero(contigs >= 0)
+    """(which variants have the genome's base as REF (V,), descriptions of the first five that do not).
 
-    def bases(shift: int) -> Codes:
-        found = np.full(len(contigs), N, dtype=np.uint8)
-        found[known] = (
-            genome.take_padded(contigs[known], positions[known] + shift, 1)[:, 0]
-            & PLAIN
-        )
-        return found
-
-    there = bases(0)
-    fits = (contigs >= 0) & (there == ref)
-    wrong = np.flatnonzero(~fits & (contigs >= 0))
-    named = []
+    Raises: InputError where a larger share than most_wrong differs.
+    """
+    is_placed = contigs >= 0
+    genome_bases = _bases_at(genome, contigs, positions)
+    fits = is_placed & (genome_bases == ref)
+    wrong = np.flatnonzero(~fits & is_placed)
+    examples = []
     for row in wrong[:_SHOWN]:
-        contig, at = genome.contigs[int(contigs[row])], int(positions[row])
-        found = LETTERS[there[row]] if at < contig.length else "no base"
-        named.append(
-            f"{contig.name}:{at + 1} {LETTERS[ref[row]]}>{LETTERS[alt[row]]} where the genome has {found}"
+        contig, position = genome.contigs[int(contigs[row])], int(positions[row])
+        is_inside = position < contig.length
+        base = LETTERS[genome_bases[row]] if is_inside else "no base"
+        change = f"{LETTERS[ref[row]]}>{LETTERS[alt[row]]}"
+        examples.append(
+            f"{contig.name}:{position + 1} {change} where the genome has {base}"
         )
-    if len(wrong) > most_wrong * len(known):
-        hint = "Use the genome that the variants were called on."
-        if 2 * sum(words.endswith(f" {LETTERS[N]}") for words in named) > len(named):
-            hint = "Most of them are N there: use a genome that is not masked by Ns."
-        for shift, words in ((1, "count from 0"), (-1, "be one too high")):
-            share = float((bases(shift)[known] == ref[known]).mean())
-            if share > max(0.9, float(fits[known].mean())):
-                hint = f"One base {'on' if shift > 0 else 'back'}, {share:.1%} agree: positions seem to {words}."
+    if len(wrong) > most_wrong * is_placed.sum():
+        hint = _mismatch_hint(genome, contigs, positions, ref, examples)
+        count = f"{len(wrong):,} of {int(is_placed.sum()):,} that differ"
         raise InputError(
-            f"{path}: REF must be the base of {genome.called}, got {len(wrong):,} of {len(known):,} that differ: "
-            f"{'; '.join(named)}. {hint}"
+            f"{path}: REF must be the base of {genome.called}, got {count}: "
+            f"{'; '.join(examples)}. {hint}"
         )
-    return fits, named
+    return fits, examples
+
+
+def _bases_at(
+    genome: GenomeStore, contigs: Integers, positions: Integers, shift: int = 0
+) -> Codes:
+    """(V,) the genome's bases at shifted positions; N for contigs that it lacks."""
+    placed = np.flatnonzero(contigs >= 0)
+    bases = np.full(len(contigs), N, dtype=np.uint8)
+    letters = genome.take_padded(contigs[placed], positions[placed] + shift, 1)
+    bases[placed] = letters[:, 0] & PLAIN
+    return bases
+
+
+def _mismatch_hint(
+    genome: GenomeStore,
+    contigs: Integers,
+    positions: Integers,
+    ref: Codes,
+    examples: list[str],
+) -> str:
+    """Why most REFs differ: another genome, one masked by Ns, or positions that are off by one."""
+    is_placed = contigs >= 0
+
+    def agreement(shift: int) -> float:
+        bases = _bases_at(genome, contigs, positions, shift)
+        return float((bases[is_placed] == ref[is_placed]).mean())
+
+    hint = "Use the genome that the variants were called on."
+    masked = [example for example in examples if example.endswith(f" {LETTERS[N]}")]
+    if 2 * len(masked) > len(examples):
+        hint = "Most of them are N there: use a genome that is not masked by Ns."
+    least = max(0.9, agreement(0))
+    for shift, direction, cause in (
+        (1, "on", "count from 0"),
+        (-1, "back", "be one too high"),
+    ):
+        share = agreement(shift)
+        if share > least:
+            hint = (
+                f"One base {direction}, {share:.1%} agree: positions seem to {cause}."
+            )
+    return hint

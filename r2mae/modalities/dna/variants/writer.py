@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.data.building import whole
+from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import decode
 from r2mae.modalities.dna.genome.files import open_dna
@@ -58,7 +58,7 @@ def write_scores(
     about: str,
 ) -> None:
     """Scores (V,), nan for none, in a file that gets its name when it is whole. about: what a score is, in words."""
-    with whole(output) as unfinished:
+    with atomic_file(output) as unfinished:
         if kind_of(output) == ".parquet":
             _table(variants, scores, genome).to_parquet(unfinished, index=False)
             return

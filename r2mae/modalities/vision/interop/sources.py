@@ -51,45 +51,47 @@ def _read(source: str) -> Source:
         return Source(_encoder_only(_read_file(path)))
     if is_run(source):
         return _read_run(source)
-    if path.is_dir():
-        config = path / "config.json"
-        if single := sorted(path.glob("labels_*/seed_*/checkpoints")):
-            raise InputError(
-                f"model.init_from must be one run, got a table of {len(single)} in {source!r}. "
-                f"Name one, such as {single[0].parent}."
-            )
-        if not config.is_file():
-            raise InputError(
-                f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}."
-            )
-        written = json.loads(config.read_text())
-        if (
-            "architecture" in written
-        ):  # timm's word; transformers writes model_type and architectures
-            heads = written.get("model_args", {}).get("num_heads")
-            return Source(
-                _encoder_only(_read_file(path / "model.safetensors")),
-                heads or _usual_heads(written["architecture"]),
-            )
-        if written.get("model_type") not in _TRANSFORMERS:
-            raise InputError(
-                f"model.init_from must be a folder of model_type {' or '.join(_TRANSFORMERS)}, "
-                f"got {written.get('model_type')!r} in {source!r}."
-            )
-    local = (
-        source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1
-    )  # no hub id looks like that
-    if local and not path.exists():
+    if path.is_dir() and (timm_weights := _read_timm_folder(path, source)) is not None:
+        return timm_weights
+    # No hub id looks like a path.
+    is_path = source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1
+    if is_path and not path.exists():
         raise InputError(
             f"model.init_from must exist, got {source!r}. Train it first, or check the path."
         )
     if source.startswith("timm/"):
         name = source.removeprefix("timm/")
-        return Source(
-            _encoder_only(timm.create_model(name, pretrained=True).state_dict()),
-            _usual_heads(name),
-        )
+        weights = timm.create_model(name, pretrained=True).state_dict()
+        return Source(_encoder_only(weights), _usual_heads(name))
     return _read_transformers(source)
+
+
+def _read_timm_folder(path: Path, source: str) -> Source | None:
+    """Weights of a folder that timm wrote; None for one of transformers.
+
+    Raises: InputError for other folders.
+    """
+    config_file = path / "config.json"
+    if runs := sorted(path.glob("labels_*/seed_*/checkpoints")):
+        raise InputError(
+            f"model.init_from must be one run, got a table of {len(runs)} in {source!r}. "
+            f"Name one, such as {runs[0].parent}."
+        )
+    if not config_file.is_file():
+        raise InputError(
+            f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}."
+        )
+    config = json.loads(config_file.read_text())
+    if "architecture" in config:  # timm's key; transformers writes model_type
+        heads = config.get("model_args", {}).get("num_heads")
+        weights = _encoder_only(_read_file(path / "model.safetensors"))
+        return Source(weights, heads or _usual_heads(config["architecture"]))
+    if config.get("model_type") not in _TRANSFORMERS:
+        raise InputError(
+            f"model.init_from must be a folder of model_type {' or '.join(_TRANSFORMERS)}, "
+            f"got {config.get('model_type')!r} in {source!r}."
+        )
+    return None
 
 
 def _read_run(source: str) -> Source:
