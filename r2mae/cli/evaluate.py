@@ -158,7 +158,7 @@ def print_scores(rows: list[Row]) -> None:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         pairs = zip(line, widths, strict=True)
-        print("  ".join(f"{cell:<{width}}" for cell, width in pairs).rstrip())
+        print("  ".join(f"{text:<{width}}" for text, width in pairs).rstrip())
 
 
 def _format_score(score: dict[str, Any]) -> str:

@@ -99,9 +99,9 @@ def read_variants(
 
     Raises: InputError for damaged files, missing columns, no variant left, and more than most_wrong misplaced.
     """
-    is_vcf, table = kind_of(path) == ".vcf", read_records(path)
+    table = read_records(path)
     names = find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
-    first = 1 if is_vcf else first
+    first = 1 if kind_of(path) == ".vcf" else first
     positions, is_placed = _positions(path, table[names["position"]], first)
     rows, alleles, ref, alt = _alleles(path, table, names)
     skipped, keep = _sort_out(ref, alt, is_placed[rows])
@@ -112,20 +112,17 @@ def read_variants(
         column = table[names["contig"]]
         contigs = _contigs(path, column, rows, genome, dict(aliases or {}), most_wrong)
     positions = positions[rows]
-    fits, mismatches = _check_ref(
-        path, genome, contigs, positions, ref_codes, alt_codes, most_wrong
-    )
-    skipped["contig"] = int((contigs < 0).sum())
-    skipped["mismatch"] = int((~fits & (contigs >= 0)).sum())
+    sites = (contigs, positions, ref_codes, alt_codes)
+    fits, mismatches = _check_ref(path, genome, *sites, most_wrong)
+    is_placed = contigs >= 0
+    skipped["contig"] = int((~is_placed).sum())
+    skipped["mismatch"] = int((~fits & is_placed).sum())
     skipped = {reason: count for reason, count in skipped.items() if count}
     if not fits.any():
         raise _no_variant(path, skipped)
     return Variants(
         str(path),
-        contigs[fits],
-        positions[fits],
-        ref_codes[fits],
-        alt_codes[fits],
+        *(array[fits] for array in sites),
         rows[fits],
         alleles[fits],
         table.iloc[rows[fits]].reset_index(drop=True),
