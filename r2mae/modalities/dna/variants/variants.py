@@ -107,13 +107,12 @@ def read_variants(
     skipped, keep = _sort_out(ref, alt, is_placed[rows])
     rows, alleles = rows[keep], alleles[keep]
     ref_codes, alt_codes = _codes(ref.iloc[keep]), _codes(alt.iloc[keep])
-    contigs = np.zeros(len(rows), dtype=np.int64)
-    if "contig" in names:
-        column = table[names["contig"]]
-        contigs = _contigs(path, column, rows, genome, dict(aliases or {}), most_wrong)
+    column = table[names["contig"]] if "contig" in names else None
+    contigs = _contigs(path, column, rows, genome, dict(aliases or {}), most_wrong)
     positions = positions[rows]
-    sites = (contigs, positions, ref_codes, alt_codes)
-    fits, mismatches = _check_ref(path, genome, *sites, most_wrong)
+    fits, mismatches = _check_ref(
+        path, genome, contigs, positions, ref_codes, alt_codes, most_wrong
+    )
     is_placed = contigs >= 0
     skipped["contig"] = int((~is_placed).sum())
     skipped["mismatch"] = int((~fits & is_placed).sum())
@@ -122,7 +121,10 @@ def read_variants(
         raise _no_variant(path, skipped)
     return Variants(
         str(path),
-        *(array[fits] for array in sites),
+        contigs[fits],
+        positions[fits],
+        ref_codes[fits],
+        alt_codes[fits],
         rows[fits],
         alleles[fits],
         table.iloc[rows[fits]].reset_index(drop=True),
@@ -216,9 +218,11 @@ def _contigs(
     aliases: dict[str, str],
     most_wrong: float,
 ) -> Integers:
-    """(V,) numbers of contigs, -1 for those that the genome lacks."""
+    """(V,) numbers of contigs, -1 for those that the genome lacks; 0 where the table has no column of them."""
     import pandas as pd
 
+    if column is None:
+        return np.zeros(len(rows), dtype=np.int64)
     codes, names = pd.factorize(words_of(column).to_numpy()[rows])
     numbers = [_number(genome, aliases.get(name, name)) for name in names.tolist()]
     found: Integers = np.array([*numbers, 0], dtype=np.int64)[codes]
