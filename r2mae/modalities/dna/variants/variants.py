@@ -113,10 +113,7 @@ def read_variants(
     fits, mismatches = _check_ref(
         path, genome, contigs, positions, ref_codes, alt_codes, most_wrong
     )
-    is_placed = contigs >= 0
-    skipped["contig"] = int((~is_placed).sum())
-    skipped["mismatch"] = int((~fits & is_placed).sum())
-    skipped = {reason: count for reason, count in skipped.items() if count}
+    skipped = _count_skipped(skipped, contigs, fits)
     if not fits.any():
         raise _no_variant(path, skipped)
     return Variants(
@@ -132,6 +129,16 @@ def read_variants(
         skipped,
         mismatches,
     )
+
+
+def _count_skipped(
+    skipped: dict[str, int], contigs: Integers, fits: npt.NDArray[np.bool_]
+) -> dict[str, int]:
+    """How many variants are left out, by reason, with misplaced ones; reasons without any are left out."""
+    is_placed = contigs >= 0
+    misplaced = {"contig": (~is_placed).sum(), "mismatch": (~fits & is_placed).sum()}
+    counts = skipped | {reason: int(count) for reason, count in misplaced.items()}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def _no_variant(path: Path, skipped: dict[str, int]) -> InputError:
