@@ -47,8 +47,6 @@ TOO_LONG = {
     "modalities/dna/genome/windows.py:__init__",
     "modalities/dna/genome/windows.py:hold_out",
     "modalities/dna/sequences/labelled.py:_read",
-    "modalities/dna/variants/variants.py:_check_ref",
-    "modalities/dna/variants/variants.py:read_variants",
     "modalities/vision/interop/sources.py:_read",
 }
 
