@@ -43,9 +43,6 @@ TOO_LONG = {
     "modalities/cell/data/build.py:_write",
     "modalities/dna/alignment/build.py:build_alignment_store",
     "modalities/dna/genome/files.py:read_fasta",
-    "modalities/dna/genome/tracks.py:_write",
-    "modalities/dna/genome/windows.py:__init__",
-    "modalities/dna/genome/windows.py:hold_out",
     "modalities/dna/sequences/labelled.py:_read",
     "modalities/vision/interop/sources.py:_read",
 }
