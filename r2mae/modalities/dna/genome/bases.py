@@ -1,4 +1,4 @@
-"""Bases as numbers: 0 A, 1 C, 2 G, 3 T (or U), 4 N and every other IUPAC letter, 5 a gap; plus 8 where soft-masked."""
+"""Codes of bases: 0 A, 1 C, 2 G, 3 T or U, 4 N and other IUPAC, 5 a gap; + 8 if soft-masked."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ _ILLEGAL = 0xFF
 
 
 def _table(*, soft_mask: int, gap: bool) -> bytes:
-    """For bytes.translate: a letter's code, 255 for what is none."""
+    """A table for bytes.translate: a letter's code, 255 for other characters."""
     table = bytearray([_ILLEGAL]) * 256
     for letter in "ACGTURYKMSWBDHVN":
         code = "ACGT".find(letter.replace("U", "T"))
@@ -30,19 +30,22 @@ GENOME, ALIGNED, SOFT_ALIGNED = (
     _table(soft_mask=SOFT_MASK, gap=True),
 )
 
-# A base's partner on the other strand; N, gaps and soft masks stay.
+# By code: the complementary base; N, gaps and soft masks are unchanged.
 COMPLEMENT: Codes = np.array(
     [3, 2, 1, 0, 4, 5, 6, 7, 11, 10, 9, 8, 12, 13, 14, 15], dtype=np.uint8
 )
 
 
 def first_illegal(codes: bytes) -> int:
-    """Where translated letters hold one that is none; -1 where all are known."""
+    """Index of the first character that is no base in translated letters; -1 if none."""
     return codes.find(_ILLEGAL)
 
 
 def encode(letters: str) -> Codes:
-    """(N,) codes of letters, gaps and soft masks too. Raises: ValueError for a letter that is none."""
+    """(N,) codes of letters, with gaps and soft masks.
+
+    Raises: ValueError for characters that are no IUPAC letter or gap.
+    """
     codes = letters.encode().translate(SOFT_ALIGNED)
     if (at := first_illegal(codes)) >= 0:
         raise ValueError(f"letter {letters[at]!r} at {at}")
@@ -50,11 +53,11 @@ def encode(letters: str) -> Codes:
 
 
 def decode(codes: Codes) -> str:
-    """Letters of codes (N,); soft-masked ones in lower case."""
+    """Letters of codes (N,); soft-masked bases in lower case."""
     text = bytes(LETTERS + "??", "ascii")
     return codes.tobytes().translate((text + text.lower()).ljust(256, b"?")).decode()
 
 
 def reverse_complement(codes: Codes, axis: int = -1) -> Codes:
-    """The same bases as the other strand reads them, along an axis."""
+    """Reverse complement of codes along an axis."""
     return np.flip(COMPLEMENT[codes], axis)

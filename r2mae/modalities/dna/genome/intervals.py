@@ -1,4 +1,4 @@
-"""Parts of a genome: contigs, intervals in words, BED files; what is left of them where others are taken out."""
+"""Intervals of a genome: contig names, samtools regions, BED files, and set operations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,32 +10,31 @@ from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.files import open_dna, read_lines
 from r2mae.modalities.dna.genome.store import GenomeStore, check_inside
 
-_DIGITS = 18
+_MAX_DIGITS = 18  # of a coordinate; more could overflow int64
 
 
-def parse_intervals(words: Sequence[str], genome: GenomeStore) -> Integers:
-    """(I, 2) from where to where in the flat array, in order, of "chr1", "chr1:START-STOP" or FILE.bed[.gz].
+def parse_intervals(texts: Sequence[str], genome: GenomeStore) -> Integers:
+    """(I, 2) merged [start, stop) in the flat array of "chr1", "chr1:START-STOP" or FILE.bed[.gz].
 
-    START and STOP count from 1 and include both ends, as samtools has it; BED files count from 0 and exclude STOP.
-    Raises: InputError for contigs and bases that the genome lacks.
+    START and STOP are 1-based and inclusive, as in samtools; BED is 0-based, half-open.
+    Raises: InputError for contigs and positions outside the genome.
     """
-    found: list[tuple[int, int]] = []
-    for word in words:
-        name = word.removesuffix(".gz")
-        if word in genome.numbers:
-            contig = genome.contig(word)
-            found.append((contig.offset, contig.offset + contig.length))
-        elif name.endswith(".bed"):
-            found += _read_bed(Path(word), genome)
+    intervals: list[tuple[int, int]] = []
+    for text in texts:
+        if text in genome.numbers:
+            contig = genome.contig(text)
+            intervals.append((contig.offset, contig.offset + contig.length))
+        elif text.removesuffix(".gz").endswith(".bed"):
+            intervals += _read_bed(Path(text), genome)
         else:
-            found.append(_interval(word, genome))
-    return merge(np.array(found, dtype=np.int64).reshape(-1, 2))
+            intervals.append(_parse_region(text, genome))
+    return merge(np.array(intervals, dtype=np.int64).reshape(-1, 2))
 
 
 def choose_parts(
     genome: GenomeStore, include: Sequence[str], exclude: Sequence[str]
 ) -> Integers:
-    """(R, 2) parts of contigs, in order: those included, or all where none are, without what is excluded."""
+    """(R, 2) sorted parts of contigs: those included, or all if empty, minus those excluded."""
     contigs = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
     parts = intersect(contigs, parse_intervals(include, genome)) if include else contigs
     if exclude:
@@ -46,7 +45,7 @@ def choose_parts(
 
 
 def merge(intervals: Integers) -> Integers:
-    """Sorted, and those that overlap as one."""
+    """(I, 2) sorted intervals; overlapping and touching ones are joined."""
     if not len(intervals):
         return intervals
     intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
@@ -60,13 +59,13 @@ def merge(intervals: Integers) -> Integers:
 
 
 def invert(intervals: Integers, stop: int) -> Integers:
-    """What merged intervals leave of 0 to stop."""
+    """Complement of merged intervals (I, 2) in [0, stop)."""
     edges = np.concatenate([[0], intervals.ravel(), [stop]]).reshape(-1, 2)
     return edges[edges[:, 0] < edges[:, 1]]
 
 
 def intersect(first: Integers, second: Integers) -> Integers:
-    """What is in both; within a list none may overlap, and touching ones stay apart."""
+    """Intersection of two sorted lists (I, 2) without overlaps; touching intervals stay apart."""
     low = np.searchsorted(second[:, 1], first[:, 0], "right")
     high = np.searchsorted(second[:, 0], first[:, 1], "left")
     counts = np.maximum(high - low, 0)
@@ -77,37 +76,37 @@ def intersect(first: Integers, second: Integers) -> Integers:
 
 
 def overlap(runs: Integers, starts: Integers, length: int | Integers) -> Integers:
-    """(W,) how many places from starts (W,) on lie in sorted runs (R, 2)."""
+    """(W,) bases of [start, start + length) that lie in sorted runs (R, 2)."""
     if not len(runs):
         return np.zeros(len(starts), dtype=np.int64)
     before = np.concatenate([[0], np.cumsum(runs[:, 1] - runs[:, 0])])
 
-    def up_to(places: Integers) -> Integers:
-        run = np.searchsorted(runs[:, 0], places, "right")
-        inside = np.minimum(places, runs[run - 1, 1]) - runs[run - 1, 0]
+    def count_before(positions: Integers) -> Integers:
+        run = np.searchsorted(runs[:, 0], positions, "right")
+        inside = np.minimum(positions, runs[run - 1, 1]) - runs[run - 1, 0]
         return np.where(run > 0, before[run - 1] + inside, 0)
 
-    return up_to(starts + length) - up_to(starts)
+    return count_before(starts + length) - count_before(starts)
 
 
 def count_up(counts: Integers) -> Integers:
-    """0 to n - 1 for every n of counts, one after the other."""
-    found: Integers = np.arange(counts.sum()) - np.repeat(
-        np.cumsum(counts) - counts, counts
-    )
-    return found
+    """0 to n - 1 for each n of counts, concatenated."""
+    firsts = np.cumsum(counts) - counts
+    steps: Integers = np.arange(counts.sum()) - np.repeat(firsts, counts)
+    return steps
 
 
-def _interval(word: str, genome: GenomeStore) -> tuple[int, int]:
-    name, _, span = word.rpartition(":")
+def _parse_region(text: str, genome: GenomeStore) -> tuple[int, int]:
+    name, _, span = text.rpartition(":")
     first, dash, last = span.replace(",", "").partition("-")
     if not name or not dash or not (first.isdecimal() and last.isdecimal()):
-        genome.contig(word)
+        genome.contig(text)  # raises: the text is no contig of the genome
     contig = genome.contig(name)
     start, stop = int(first) - 1, int(last)
     if not 0 <= start < stop:
         raise InputError(
-            f"interval {word} must count from 1 and end after it starts, got {first} to {last}."
+            f"interval {text} must be 1-based and end at or after its start, "
+            f"got {first} to {last}."
         )
     check_inside(genome.called, name, contig.length, start, stop)
     return contig.offset + start, contig.offset + stop
@@ -116,28 +115,25 @@ def _interval(word: str, genome: GenomeStore) -> tuple[int, int]:
 def _read_bed(path: Path, genome: GenomeStore) -> list[tuple[int, int]]:
     if not path.is_file():
         raise InputError(
-            f"{path} must be a BED file, got nothing there. Check the path."
+            f"{path} must be a BED file, got no such file. Check the path."
         )
-    found = []
+    intervals = []
     with open_dna(path) as file:
         for number, line in read_lines(path, file):
-            words = line.decode(errors="replace").split()
-            if (
-                not words
-                or words[0] in ("track", "browser")
-                or words[0].startswith("#")
-            ):
+            fields = line.decode(errors="replace").split()
+            is_header = not fields or fields[0] in ("track", "browser")
+            if is_header or fields[0].startswith("#"):
                 continue
-            if len(words) < 3 or not (words[1].isdecimal() and words[2].isdecimal()):
+            if len(fields) < 3 or not (fields[1] + fields[2]).isdecimal():
                 raise InputError(
-                    f"{path}: line {number} must be contig, start, stop, got {line[:40]!r}."
+                    f"{path}: line {number} must be contig, start, stop, "
+                    f"got {line[:40]!r}."
                 )
-            contig = genome.contig(words[0])
-            start, stop = (
-                int(word[:_DIGITS]) for word in words[1:3]
-            )  # more digits than any contig has
-            check_inside(f"{path}, line {number}", words[0], contig.length, start, stop)
-            found.append((contig.offset + start, contig.offset + stop))
-    if not found:
+            contig = genome.contig(fields[0])
+            start, stop = (int(field[:_MAX_DIGITS]) for field in fields[1:3])
+            where = f"{path}, line {number}"
+            check_inside(where, fields[0], contig.length, start, stop)
+            intervals.append((contig.offset + start, contig.offset + stop))
+    if not intervals:
         raise InputError(f"{path} must name an interval, got none. Leave it out.")
-    return found
+    return intervals

@@ -1,4 +1,4 @@
-"""A simulated genome: random bases with known motifs planted in it, so that what a model recovers can be counted."""
+"""A simulated genome: random bases with planted motifs, to count those that a model recovers."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +12,8 @@ from r2mae.data.building import one_at_a_time
 from r2mae.data.cache import cache_folder
 from r2mae.modalities.dna.genome.bases import Codes, decode, encode, reverse_complement
 
-NAME = "simulated"  # of its contig
-# Made up; no one of them holds another, or its other strand.
+NAME = "simulated"  # its only contig
+# Invented; none contains another or another's reverse complement.
 MOTIFS = (
     "TGACGTCATTGC",
     "CCGGAAGTGATA",
@@ -27,7 +27,7 @@ _SEED = 20_250_926
 
 
 class Simulated(NamedTuple):
-    """Codes (T,), and where motifs lie: starts (P,), which (P,), on the other strand (P,)."""
+    """Codes (T,) and planted motifs: starts (P,), indices in MOTIFS (P,), is_reverse (P,)."""
 
     codes: Codes
     starts: npt.NDArray[np.int64]
@@ -37,16 +37,21 @@ class Simulated(NamedTuple):
 
 @lru_cache(maxsize=1)
 def simulate_motifs() -> Simulated:
-    """Uniform bases with a motif in every 60, at a random place and on a random strand; 5 % of its bases are random."""
+    """Uniformly random bases with a motif in every 60, at a random place and strand.
+
+    5 % of the bases of planted motifs are replaced by random ones.
+    """
     draw = np.random.default_rng(_SEED)
     codes = draw.integers(0, 4, LENGTH).astype(np.uint8)
-    words = np.stack([encode(word) for word in MOTIFS])
-    count, size = LENGTH // EVERY, words.shape[1]
+    templates = np.stack([encode(motif) for motif in MOTIFS])
+    count, size = LENGTH // EVERY, templates.shape[1]
     starts = np.arange(count) * EVERY + draw.integers(0, EVERY - size + 1, count)
-    motifs, is_reverse = draw.integers(0, len(words), count), draw.random(count) < 0.5
-    planted = np.where(
-        is_reverse[:, None], reverse_complement(words)[motifs], words[motifs]
+    motifs, is_reverse = (
+        draw.integers(0, len(templates), count),
+        draw.random(count) < 0.5,
     )
+    reverse = reverse_complement(templates)
+    planted = np.where(is_reverse[:, None], reverse[motifs], templates[motifs])
     is_random = draw.random(planted.shape) < SUBSTITUTED
     planted = np.where(is_random, draw.integers(0, 4, planted.shape), planted)
     codes[starts[:, None] + np.arange(size)] = planted
@@ -54,7 +59,7 @@ def simulate_motifs() -> Simulated:
 
 
 def simulated_fasta() -> Path:
-    """The genome as a FASTA file in the cache."""
+    """The genome's FASTA file, in the cache."""
     place = cache_folder("dna") / f"simulated_motifs_{_SEED}.fa"
     with one_at_a_time(place):
         if not place.is_file():

@@ -1,6 +1,7 @@
-"""Windows as runs of them: where each begins, how many there are, and what is left where too much is unknown.
+"""Runs of windows: consecutive windows as two numbers, so that memory does not grow with windows.
 
-A run is `count` windows of `length` bases from `first` on, one every `stride`. R runs, or parts of contigs.
+A run is `count` windows of `length` bases, the first at `first`, one every `stride` bases.
+Shapes: R runs, or parts of contigs.
 """
 
 import numpy as np
@@ -8,46 +9,49 @@ import numpy as np
 from r2mae.data.mapped import Integers
 from r2mae.modalities.dna.genome.intervals import count_up, overlap
 
-_TOGETHER = 1 << 20  # windows that are looked at together
+_CHUNK = 1 << 20  # windows checked at a time
 
 
 def count_windows(
     regions: Integers, length: int, stride: int
 ) -> tuple[Integers, Integers]:
-    """(where runs of windows begin (R,), how many there are (R,)), of regions long enough."""
+    """(starts of runs (R,), numbers of windows (R,)) of regions (R, 2) that hold a window."""
     counts = (regions[:, 1] - regions[:, 0] - length) // stride + 1
     is_long = regions[:, 1] - regions[:, 0] >= length
     return regions[is_long, 0], counts[is_long]
 
 
-def without(
+def drop_windows(
     firsts: Integers,
     counts: Integers,
     stride: int,
     length: int,
-    runs: Integers,
-    most: int,
+    intervals: Integers,
+    max_bases: int,
 ) -> tuple[Integers, Integers]:
-    """Runs of windows without those that have more than `most` places in `runs`: memory does not grow with windows."""
-    is_whole = overlap(runs, firsts, stride * (counts - 1) + length) <= most
-    kept = [np.stack([firsts[is_whole], counts[is_whole]], axis=1)]
-    firsts, counts = firsts[~is_whole], counts[~is_whole]
-    pieces = -(-counts // _TOGETHER)
+    """Runs without the windows that have over max_bases bases in sorted intervals (I, 2).
+
+    Returns: (firsts, counts) of the remaining runs, in order.
+    """
+    is_kept = overlap(intervals, firsts, stride * (counts - 1) + length) <= max_bases
+    kept = [np.stack([firsts[is_kept], counts[is_kept]], axis=1)]
+    firsts, counts = firsts[~is_kept], counts[~is_kept]
+    pieces = -(-counts // _CHUNK)
     rows = np.repeat(np.arange(len(firsts)), pieces)
-    done = _TOGETHER * count_up(pieces)
+    done = _CHUNK * count_up(pieces)
     firsts, counts = (
         firsts[rows] + stride * done,
-        np.minimum(counts[rows] - done, _TOGETHER),
+        np.minimum(counts[rows] - done, _CHUNK),
     )
-    cuts = np.flatnonzero(np.diff(np.cumsum(counts) // _TOGETHER)) + 1
+    cuts = np.flatnonzero(np.diff(np.cumsum(counts) // _CHUNK)) + 1
     for some in np.split(np.arange(len(firsts)), cuts):
         within, piece = count_up(counts[some]), np.repeat(some, counts[some])
         starts = firsts[piece] + stride * within
-        is_good = overlap(runs, starts, length) <= most
+        is_good = overlap(intervals, starts, length) <= max_bases
         follows = is_good[:-1] & is_good[1:] & (piece[:-1] == piece[1:])
         begins = np.flatnonzero(is_good & ~np.append(False, follows)[: len(is_good)])
         ends = np.flatnonzero(is_good & ~np.append(follows, False)[: len(is_good)])
         kept.append(np.stack([starts[begins], ends - begins + 1], axis=1))
-    found = np.concatenate(kept)
-    found = found[np.argsort(found[:, 0])]
-    return found[:, 0], found[:, 1]
+    runs = np.concatenate(kept)
+    runs = runs[np.argsort(runs[:, 0])]
+    return runs[:, 0], runs[:, 1]

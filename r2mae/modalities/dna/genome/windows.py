@@ -1,6 +1,6 @@
-"""Windows of a genome as batches: forward or as the other strand reads them, beside other species and tracks.
+"""Batches of windows of a genome, on either strand, with aligned species and tracks.
 
-B windows, N bases of each, S species of an alignment with the reference.
+Shapes: B windows, N bases of each, S species of an alignment, the reference among them.
 """
 
 import copy
@@ -29,35 +29,39 @@ from r2mae.modalities.dna.genome.intervals import (
 )
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.genome.tracks import Track
-from r2mae.modalities.dna.genome.window_runs import count_windows, without
+from r2mae.modalities.dna.genome.window_runs import count_windows, drop_windows
 
-_BLOCK = 64  # neighbours that are held out together where windows overlap
+_BLOCK = 64  # neighbouring windows held out together, where windows overlap
 
 
 class Windows:
-    """A `SampleSource` of windows: `length` bases every `stride` of them, which lie wholly in the parts asked for.
+    """A `SampleSource` of windows: `length` bases, one every `stride`, within the chosen parts.
 
-    `load` gives "bases" (B, N) int64, "is_repeat" (B, N) bool, "is_reverse" (B,) bool; with an alignment "others"
-    (B, N, S - 1) uint8; of each track its name, (B, N) float32, nan where it has no value. With positions half of the
-    windows, by a hash of their position, come as the other strand reads them, everything else along with them.
+    `load` gives "bases" (B, N) int64, "is_repeat" (B, N) bool (soft-masked), "is_reverse"
+    (B,) bool. With an alignment: "others" (B, N, S - 1) uint8. For each track, by name:
+    (B, N) float32, nan where it has no value. In training, half of the windows are
+    reverse-complemented, by a hash of their position in the stream.
 
     Args:
-        genome: whose windows.
+        genome: store of the genome.
         length: N.
-        stride: from one window to the next; None: length, so that no base comes twice.
-        least_known: share of a window's bases that must be no N.
-        include: "chr1", "chr1:START-STOP" or FILE.bed; nothing: all contigs.
-        exclude: the same, taken out: no window touches it.
-        both_strands: or forward always.
-        alignment: of a reference with this genome's contigs.
-        least_aligned: share of a window's bases that the alignment must reach.
-        tracks: of this genome, by the name they get in a batch.
+        stride: bases from one window's start to the next; None: length, no overlap.
+        least_known: smallest share of a window's bases that are not N.
+        include: "chr1", "chr1:START-STOP" or FILE.bed; empty: all contigs.
+        exclude: as include; no window overlaps these intervals.
+        both_strands: False: forward strand only.
+        alignment: on a reference with this genome's contigs.
+        least_aligned: smallest share of a window's bases in blocks of the alignment.
+        tracks: of this genome, by their name in a batch.
 
-    Raises: InputError where no window is left, and for contigs that genome or alignment lack.
+    Raises: InputError if no window is left, or genome or alignment lack a contig.
     """
 
     labels = None
-    labels_absent = "none, since windows of a genome have none. Fine-tune on labelled sequences instead."
+    labels_absent = (
+        "none, since windows of a genome are unlabelled. "
+        "Fine-tune on labelled sequences instead."
+    )
 
     def __init__(
         self,
@@ -80,30 +84,48 @@ class Windows:
         self.alignment = alignment
         self.tracks = dict(tracks or {})
         if self.alignment is not None:
-            _check_same(genome, self.alignment, include)
+            _check_contigs(genome, self.alignment, include)
         regions = choose_parts(genome, include, exclude)
-        self.too_short = _count_too_short(genome, regions, length)
-        firsts, counts = count_windows(regions, length, self.stride)
-        in_all = int(counts.sum())
-        for runs, share in _limits(genome, least_known, alignment, least_aligned):
-            most = int(share * length + 1e-9)
-            firsts, counts = without(firsts, counts, self.stride, length, runs, most)
+        self._set_windows(regions, least_known, least_aligned)
+        parts: list[Any] = [genome.fingerprint, length, self.stride, least_known]
+        parts.append(fingerprint_array(regions))
+        if alignment is not None:
+            parts += [alignment.fingerprint, least_aligned]
+        parts += [(name, track.fingerprint) for name, track in self.tracks.items()]
+        self.fingerprint = fingerprint_bytes(repr(parts))
+
+    def _set_windows(
+        self, regions: Integers, least_known: float, least_aligned: float
+    ) -> None:
+        """Set firsts, ends, too_short and left_out to the windows of regions (R, 2)."""
+        genome, length, stride = self.genome, self.length, self.stride
+        sizes = regions[:, 1] - regions[:, 0]
+        longest = int(sizes.max()) if len(regions) else 0
+        if longest < length or not len(regions):
+            raise InputError(
+                f"data.length must be at most the longest sequence of {genome.called}, "
+                f"{longest:,}, got {length:,}."
+            )
+        limits = [(genome.unknown, 1 - least_known)]
+        if self.alignment is not None and least_aligned > 0:
+            unaligned = invert(self.alignment.covered, len(genome.bases))
+            limits.append((unaligned, 1 - least_aligned))
+        firsts, counts = count_windows(regions, length, stride)
+        total = int(counts.sum())
+        for intervals, share in limits:
+            max_bases = int(share * length + 1e-9)
+            firsts, counts = drop_windows(
+                firsts, counts, stride, length, intervals, max_bases
+            )
         if not len(firsts):
             raise InputError(
-                f"{genome.called} must hold windows with {least_known:.0%} known and {least_aligned:.0%} aligned "
-                f"bases, got none of {in_all:,}. Lower data.least_known or data.least_aligned."
+                f"{genome.called} must hold windows with {least_known:.0%} known and "
+                f"{least_aligned:.0%} aligned bases, got none of {total:,}. "
+                "Lower data.least_known or data.least_aligned."
             )
         self.firsts, self.ends = firsts, np.cumsum(counts)
-        self.left_out = in_all - len(self)  # with too few known or aligned bases
-        settings = [least_known, fingerprint_array(regions)]
-        settings += [] if alignment is None else [alignment.fingerprint, least_aligned]
-        self.fingerprint = self._fingerprint(settings)
-
-    def _fingerprint(self, settings: list[Any]) -> str:
-        """Of the genome, the windows' shape, other settings and the tracks."""
-        parts = [self.genome.fingerprint, self.length, self.stride, *settings]
-        parts += [(name, track.fingerprint) for name, track in self.tracks.items()]
-        return fingerprint_bytes(repr(parts))
+        self.too_short = int((sizes < length).sum())  # regions shorter than a window
+        self.left_out = total - len(self)  # windows with too few known or aligned bases
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -115,66 +137,73 @@ class Windows:
 
     @property
     def note(self) -> str:
-        """What of the genome no window reads; "" where that is tails of contigs alone."""
+        """Numbers of short sequences and windows left out; "" for none."""
         parts = {
             "sequences shorter than a window": self.too_short,
-            "windows with too few known bases": self.left_out,
+            "windows with too few known or aligned bases": self.left_out,
         }
         return ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
 
     def starts(self, rows: Integers) -> Integers:
-        """(B,) where windows begin in the genome's flat array."""
-        part = np.searchsorted(self.ends, rows, "right")
-        before = np.where(part > 0, self.ends[part - 1], 0)
-        found: Integers = self.firsts[part] + (rows - before) * self.stride
-        return found
+        """(B,) starts of windows in the genome's flat array."""
+        run = np.searchsorted(self.ends, rows, "right")
+        before = np.where(run > 0, self.ends[run - 1], 0)
+        starts: Integers = self.firsts[run] + (rows - before) * self.stride
+        return starts
 
     def places(self, rows: Integers) -> tuple[Integers, Integers]:
-        """(numbers of contigs (B,), where windows begin within them (B,))."""
+        """(indices of contigs (B,), 0-based starts of windows within them (B,))."""
         starts = self.starts(rows)
         contigs = np.searchsorted(self.genome.offsets, starts, "right") - 1
         return contigs, starts - self.genome.offsets[contigs]
 
     def name(self, index: int) -> str:
-        """Where a window lies, as samtools writes it: chr1:1001-1512, from 1, both ends within."""
+        """The window's region as samtools writes it: chr1:1001-1512, 1-based, inclusive."""
         (number,), (start,) = self.places(np.array([index]))
         contig = self.genome.contigs[int(number)].name
         return f"{contig}:{start + 1}-{start + self.length}"
 
     def hold_out(self, share: float) -> tuple["Windows", "Windows"] | None:
-        """(windows that train, windows held out), no base in both, where windows overlap; None where they do not.
+        """(training windows, held-out windows) without a common base; None if none overlap.
 
-        Blocks of neighbours are held out; windows that touch one but are in none are left out.
-        Raises: InputError when either part would be empty.
+        Held out are blocks of neighbours; windows that only overlap a block are dropped.
+        Raises: InputError if no training window is left.
         """
         if self.stride >= self.length:
             return None
+        runs = np.stack([np.append(0, self.ends[:-1]), self.ends], axis=1)
+        pieces = intersect(runs, self._choose_blocks(share))
+        firsts, counts = self.starts(pieces[:, 0]), pieces[:, 1] - pieces[:, 0]
+        lasts = firsts + self.stride * (counts - 1)
+        held_out = merge(np.stack([firsts, lasts + self.length], axis=1))
+        num_windows = np.diff(self.ends, prepend=0)
+        train = drop_windows(
+            self.firsts, num_windows, self.stride, self.length, held_out, 0
+        )
+        if not len(train[0]):
+            raise InputError(
+                "data.held_out must leave windows that do not overlap held-out ones, "
+                f"got {share}. Lower it."
+            )
+        return self._with_runs(*train), self._with_runs(firsts, counts)
+
+    def _choose_blocks(self, share: float) -> Integers:
+        """(blocks, 2) [first, stop) indices of randomly chosen blocks of windows, sorted."""
         size = min(_BLOCK, max(1, round(share * len(self))))
         blocks = -(-len(self) // size)
-        order = permute(torch.arange(blocks), blocks, HELD_OUT_KEY).numpy()
-        chosen = np.sort(order[: max(1, round(share * blocks))])
+        shuffled = permute(torch.arange(blocks), blocks, HELD_OUT_KEY)
+        chosen = np.sort(shuffled[: max(1, round(share * blocks))].numpy())
         stops = np.minimum((chosen + 1) * size, len(self))
-        runs = np.stack([np.append(0, self.ends[:-1]), self.ends], axis=1)
-        pieces = intersect(runs, np.stack([chosen * size, stops], axis=1))
-        firsts, counts = self.starts(pieces[:, 0]), pieces[:, 1] - pieces[:, 0]
-        last_bases = firsts + self.stride * (counts - 1) + self.length
-        held_out = merge(np.stack([firsts, last_bases], axis=1))
-        all_counts = np.diff(self.ends, prepend=0)
-        rest = without(self.firsts, all_counts, self.stride, self.length, held_out, 0)
-        if not len(rest[0]):
-            raise InputError(
-                f"data.held_out must leave windows that touch none of it, got {share}. Lower it."
-            )
-        return self._some(*rest), self._some(firsts, counts)
+        return np.stack([chosen * size, stops], axis=1)
 
-    def _some(self, firsts: Integers, counts: Integers) -> "Windows":
-        """These windows alone."""
-        found = copy.copy(self)
-        found.firsts, found.ends = firsts, np.cumsum(counts)
-        return found
+    def _with_runs(self, firsts: Integers, counts: Integers) -> "Windows":
+        """A copy with other runs of windows."""
+        windows = copy.copy(self)
+        windows.firsts, windows.ends = firsts, np.cumsum(counts)
+        return windows
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Windows at indices (B,), forward where there are no positions."""
+        """Windows at indices (B,), all on the forward strand if positions is None."""
         rows = indices.numpy()
         starts, count = self.starts(rows), len(rows)
         is_reverse = np.zeros(count, dtype=np.bool_)
@@ -199,70 +228,41 @@ class Windows:
         """(B, N, S - 1) codes of the other species."""
         assert self.alignment is not None
         contigs, starts = self.places(rows)
-        found = np.empty(
-            (len(rows), self.length, len(self.alignment.meta["species"]) - 1),
-            dtype=np.uint8,
-        )
+        num_others = len(self.alignment.meta["species"]) - 1
+        others = np.empty((len(rows), self.length, num_others), dtype=np.uint8)
         for number in np.unique(contigs):
             is_here = contigs == number
             name = self.genome.contigs[int(number)].name
-            found[is_here] = self.alignment.take(name, starts[is_here], self.length)[
-                :, :, 1:
-            ]
-        found[is_reverse] = COMPLEMENT[found[is_reverse, ::-1]]
-        return found
+            columns = self.alignment.take(name, starts[is_here], self.length)
+            others[is_here] = columns[:, :, 1:]
+        others[is_reverse] = COMPLEMENT[others[is_reverse, ::-1]]
+        return others
 
 
 def draw_strands(positions: Tensor, seed: int) -> npt.NDArray[np.bool_]:
-    """Whether each position (B,) of the stream reads the other strand: half do."""
+    """(B,) bool: whether a position of the stream reads the reverse strand; half do."""
     drawn = bits(seed, RandomStream.STRAND, positions, torch.zeros_like(positions))
-    is_other: npt.NDArray[np.bool_] = (drawn % 2 == 1).numpy()
-    return is_other
+    is_reverse: npt.NDArray[np.bool_] = (drawn % 2 == 1).numpy()
+    return is_reverse
 
 
-def _limits(
-    genome: GenomeStore,
-    least_known: float,
-    alignment: AlignmentStore | None,
-    least_aligned: float,
-) -> list[tuple[Integers, float]]:
-    """Runs of unwanted bases, and the share of a window that they may take."""
-    limits = [(genome.unknown, 1 - least_known)]
-    if alignment is not None and least_aligned > 0:
-        uncovered = invert(alignment.covered, len(genome.bases))
-        limits.append((uncovered, 1 - least_aligned))
-    return limits
-
-
-def _count_too_short(genome: GenomeStore, regions: Integers, length: int) -> int:
-    """Sequences that hold no window. Raises: InputError where none holds one."""
-    sizes = regions[:, 1] - regions[:, 0]
-    longest = int(sizes.max(initial=0))
-    if longest < length:
-        raise InputError(
-            f"data.length must be at most the longest sequence of {genome.called}, {longest:,}, got {length:,}."
-        )
-    return int((sizes < length).sum())
-
-
-def _check_same(
+def _check_contigs(
     genome: GenomeStore, alignment: AlignmentStore, include: Sequence[str]
 ) -> None:
-    """Raise InputError unless the alignment has the genome's contigs, as long as these, that windows are of."""
-    wanted = genome.contigs
+    """Raise InputError unless contigs of the included parts are as long in the alignment."""
+    contigs = genome.contigs
     if include:
-        parts = intersect(
-            np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1),
-            parse_intervals(include, genome),
-        )
+        bounds = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
+        parts = intersect(bounds, parse_intervals(include, genome))
         numbers = np.unique(np.searchsorted(genome.offsets, parts[:, 0], "right") - 1)
-        wanted = [genome.contigs[int(number)] for number in numbers]
-    for contig in wanted:
-        found = alignment.reference.contig(contig.name)
-        if found.length != contig.length:
+        contigs = [genome.contigs[int(number)] for number in numbers]
+    for contig in contigs:
+        aligned = alignment.reference.contig(contig.name)
+        if aligned.length != contig.length:
             raise InputError(
-                f"{alignment.called}: {contig.name} must have {contig.length:,} bases, as {genome.called} says, "
-                f"got {found.length:,}. Use the genome that the alignment is of."
+                f"{alignment.called}: {contig.name} must have {contig.length:,} bases, "
+                f"as {genome.called} says, got {aligned.length:,}. "
+                "Use the genome that the alignment was made with."
             )
 
 

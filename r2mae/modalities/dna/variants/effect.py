@@ -1,4 +1,7 @@
-"""`r2mae evaluate --task variant_effect`: labelled variants, the run's scores beside transversions and phyloP."""
+"""`r2mae evaluate --task variant_effect`: AUROC and AUPRC of a run's variant scores.
+
+Baselines: transversions, and phyloP where a file is named.
+"""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -7,9 +10,9 @@ from typing import Any
 from r2mae.errors import InputError
 from r2mae.modalities.dna.variants.verb import (
     add_variant_options,
-    given_scores,
     open_variants,
     score,
+    scores_in_file,
 )
 from r2mae.options import parse_pairs, positive
 from r2mae.schema.recipe import AnyRecipe
@@ -17,19 +20,24 @@ from r2mae.wing import LoadedRun, Result
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of the task, and how variants are read."""
+    """Options of the task, and of reading variants."""
     parser.add_argument(
-        "--variants", metavar="FILE", help="variants, scored by score-variants or not"
+        "--variants",
+        metavar="FILE",
+        help="labelled variants, with or without scores of score-variants",
     )
-    examples = {"positive": ("1", "pathogenic, say"), "negative": ("0", "benign, say")}
+    examples = {"positive": ("1", "pathogenic"), "negative": ("0", "benign")}
     for name, (default, example) in examples.items():
-        text = f"values of the label between commas; default {default}; {example}. Other values are left out"
+        text = (
+            f"label values of the {name} class, comma-separated; default {default}; "
+            f"e.g. {example}. Variants with other values are left out"
+        )
         parser.add_argument(
             f"--{name}", default=default, metavar="VALUE,VALUE", help=text
         )
-    track = "bedGraph, wiggle or table: phyloP of the reference, to compare with"
+    track = "phyloP of the reference as bedGraph, wiggle or table, for comparison"
     parser.add_argument("--phylop", metavar="FILE", help=track)
-    draws = "bootstrap samples; default 1000"
+    draws = "number of bootstrap samples; default 1000"
     parser.add_argument(
         "--draws-of-variants", type=positive, default=1000, metavar="N", help=draws
     )
@@ -37,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def evaluate(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:  # noqa: ARG001
-    """AUROC and AUPRC of each score with 95 % intervals of the bootstrap."""
+    """AUROC and AUPRC of each score with 95 % bootstrap intervals."""
     import numpy as np
 
     from r2mae.metrics.ranking import rank_scores
@@ -45,7 +53,7 @@ def evaluate(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Resu
     for name in ("variants", "label"):
         if getattr(arguments, name) is None:
             raise InputError(
-                f"--{name} must be given with --task variant_effect, got nothing."
+                f"--{name} must be set for --task variant_effect, got nothing."
             )
     variants, places = open_variants(loaded, arguments, arguments.variants)
     is_positive, is_labelled = _classes(variants, arguments)
@@ -54,7 +62,8 @@ def evaluate(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Resu
     kept, is_positive = is_labelled & ~is_unscored, is_positive & ~is_unscored
     if not is_positive.any() or not (kept & ~is_positive).any():
         raise InputError(
-            "--positive and --negative must both be of scored variants, got none of one of them."
+            "--positive and --negative must each match a scored variant, "
+            "got none for one of them."
         )
     chosen = {name: values[kept] for name, values in scores.items()}
     counts = {
@@ -75,14 +84,14 @@ def evaluate(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Resu
 
 
 def show_scores(result: Result) -> None:
-    """A line for each score."""
+    """Print a line for each score."""
     counts = result["variants"]
     unscored = f", {counts['unscored']:,} without a score" if counts["unscored"] else ""
     print(
         f"{counts['positive']:,} positive, {counts['negative']:,} negative, "
-        f"{counts['other']:,} others left out{unscored}"
+        f"{counts['other']:,} of other labels left out{unscored}"
     )
-    print(f"{'':<14}{'AUROC, 95 % of bootstrap':<36}{'AUPRC':<26}run - this: AUROC")
+    print(f"{'':<14}{'AUROC, 95 % interval':<36}{'AUPRC':<26}AUROC: run - this")
     for name, row in result["scores"].items():
         auroc, auprc = _interval(row["auroc"]), _interval(row["auprc"])
         difference = (
@@ -95,45 +104,41 @@ def _classes(variants: Any, arguments: Namespace) -> tuple[Any, Any]:
     """(which variants are positive (V,), which are of either class (V,))."""
     import numpy as np
 
-    words = np.array(
-        [_word(value) for value in variants.column(arguments.label).tolist()]
-    )
+    column = variants.column(arguments.label).tolist()
+    labels = np.array([_as_label(value) for value in column])
     flags = []
     for name in ("positive", "negative"):
-        wanted = getattr(arguments, name).split(",")
-        found = np.isin(words, wanted)
-        if not found.any():
-            known = ", ".join(sorted(set(words.tolist()))[:8])
+        values = getattr(arguments, name).split(",")
+        is_class = np.isin(labels, values)
+        if not is_class.any():
+            present = ", ".join(sorted(set(labels.tolist()))[:8])
             raise InputError(
-                f"--{name} must be values of {arguments.label}, got {','.join(wanted)}. Known: {known}."
+                f"--{name} must be values of {arguments.label}, "
+                f"got {','.join(values)}. Present: {present}."
             )
-        flags.append(found)
+        flags.append(is_class)
     if (flags[0] & flags[1]).any():
-        raise InputError(
-            "--positive and --negative must be of different values, got one in both."
-        )
+        raise InputError("--positive and --negative must differ, got a value in both.")
     return flags[0], flags[0] | flags[1]
 
 
-def _word(value: Any) -> str:
-    """1.0 is 1: columns with gaps are read as numbers with a point."""
-    return (
-        str(int(value))
-        if isinstance(value, float) and value == value and value == int(value)
-        else str(value)
-    )
+def _as_label(value: Any) -> str:
+    """A label as text; 1.0 as "1", since integer columns with gaps are read as floats."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _all_scores(
     loaded: Any, variants: Any, places: Any, arguments: Namespace
 ) -> tuple[dict[str, Any], int]:
-    """({name: (V,) greater for harm}, variants where phyloP has no value, which count as 0)."""
+    """({name: (V,), higher is more deleterious}, variants without phyloP, scored 0)."""
     import numpy as np
 
     from r2mae.modalities.dna.genome.tracks import open_track
     from r2mae.modalities.dna.variants.scoring import is_transversion
 
-    ratios = given_scores(loaded, variants, places)
+    ratios = scores_in_file(loaded, variants, places)
     if ratios is None:
         ratios = score(loaded, variants, places)
     scores = {
@@ -152,5 +157,6 @@ def _all_scores(
     return scores | {"phyloP": np.nan_to_num(values)}, int(np.isnan(values).sum())
 
 
-def _interval(found: dict[str, float], sign: str = "") -> str:
-    return f"{found['value']:{sign}.3f} ({found['low']:{sign}.3f} to {found['high']:{sign}.3f})"
+def _interval(row: dict[str, float], sign: str = "") -> str:
+    value, low, high = (f"{row[name]:{sign}.3f}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"

@@ -1,4 +1,4 @@
-"""Files of variants as tables of words: VCF, TSV and CSV, zipped or not, and parquet."""
+"""Read files of variants as tables of strings: VCF, TSV, CSV (each also gzipped), parquet."""
 
 import csv
 import re
@@ -10,9 +10,9 @@ import numpy as np
 from r2mae.errors import InputError, did_you_mean, first_line
 from r2mae.modalities.dna.genome.files import open_dna
 
-SCORE = "R2MAE"  # of the column, or of INFO's key
+SCORE = "R2MAE"  # name of the column, or of the INFO key
 TABLES = {".tsv": "\t", ".txt": "\t", ".csv": ",", ".parquet": ""}
-_ZIPPED = re.compile(r"\.b?gz$")
+_GZIP_SUFFIX = re.compile(r"\.b?gz$")
 _NAMES = {
     "contig": ("contig", "chrom", "#chrom", "chromosome", "chr", "seqname"),
     "position": ("position", "pos"),
@@ -22,29 +22,30 @@ _NAMES = {
 
 
 def kind_of(path: Path) -> str:
-    """A file's ending, in lower case and without that of its zipping: ".vcf", say."""
-    return Path(_ZIPPED.sub("", path.name.lower())).suffix
+    """A file's suffix in lower case, without .gz or .bgz, e.g. ".vcf"."""
+    return Path(_GZIP_SUFFIX.sub("", path.name.lower())).suffix
 
 
 def is_zipped(path: Path) -> bool:
-    """Whether a file's name ends as that of a zipped one."""
-    return _ZIPPED.search(path.name.lower()) is not None
+    """Whether a file's name ends with .gz or .bgz."""
+    return _GZIP_SUFFIX.search(path.name.lower()) is not None
 
 
 def read_records(path: Path) -> Any:
-    """pandas: the fixed columns of a VCF, or all of a table, words as they stand there; parquet has types.
+    """pandas: the fixed columns of a VCF, or all columns of a table.
 
-    Raises: InputError for files that are not there, damaged or of another kind.
+    Cells are unchanged strings; parquet keeps its types.
+    Raises: InputError for missing or damaged files and other formats.
     """
     if not path.is_file():
         raise InputError(
-            f"{path} must be a file of variants, got nothing there. Check the path."
+            f"{path} must be a file of variants, got no such file. Check the path."
         )
     return _read_vcf(path) if kind_of(path) == ".vcf" else _read_table(path)
 
 
 def _read_vcf(path: Path) -> Any:
-    """The eight fixed columns of a VCF, as words."""
+    """The eight fixed columns of a VCF, as strings."""
     with open_dna(path) as file:
         for line in file:
             if not line.startswith(b"##"):
@@ -58,7 +59,8 @@ def _read_vcf(path: Path) -> Any:
             or len({*names}) < len(names)
         ):
             raise InputError(
-                f"{path} must have a line of '#CHROM POS ID REF ALT', each once, got {line[:60]!r}."
+                f"{path} must have a header '#CHROM POS ID REF ALT', each name once, "
+                f"got {line[:60]!r}."
             )
         table = _pandas(
             path,
@@ -73,19 +75,20 @@ def _read_vcf(path: Path) -> Any:
     cut = np.flatnonzero(table[names[4]].isna())
     if len(cut):
         raise InputError(
-            f"{path}: record {cut[0] + 1:,} must have {len(names)} columns, got fewer. The file may be cut off: "
-            "fetch it again."
+            f"{path}: record {cut[0] + 1:,} must have {len(names)} columns, got fewer. "
+            "The file may be truncated: download it again."
         )
     return table.fillna("")
 
 
 def _read_table(path: Path) -> Any:
-    """A table whose cells are words as they stand there; parquet has types."""
+    """A table with cells as unchanged strings; parquet keeps its types."""
     suffix = kind_of(path)
     if suffix not in TABLES:
-        known = ", ".join([".vcf", *TABLES])
+        formats = ", ".join([".vcf", *TABLES])
         raise InputError(
-            f"{path} must be of a known kind, got {suffix!r}. Known, also with .gz: {known}."
+            f"{path} must have a supported suffix, got {suffix!r}. "
+            f"Supported, also with .gz: {formats}."
         )
     if suffix == ".parquet":
         import pandas as pd
@@ -99,7 +102,7 @@ def _read_table(path: Path) -> Any:
     separator = TABLES[suffix]
     quoting = (
         csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    )  # a lone quote must not swallow rows
+    )  # an unpaired quote must not join rows
     with open_dna(path) as file:
         return _pandas(
             path,
@@ -112,8 +115,8 @@ def _read_table(path: Path) -> Any:
         )
 
 
-def words_of(column: Any) -> Any:
-    """A column of words, "" where there is none."""
+def as_strings(column: Any) -> Any:
+    """A column as strings, "" for missing values."""
     return column.astype(object).where(column.notna(), "").astype(str)
 
 
@@ -129,28 +132,34 @@ def _pandas(path: Path, file: Any, **options: Any) -> Any:
 
 
 def find_columns(
-    path: Path, table: Any, given: dict[str, str], one_contig: bool
+    path: Path, table: Any, columns: dict[str, str], one_contig: bool
 ) -> dict[str, str]:
-    """What a table calls contig, position, ref and alt; where the genome has one contig, it need not have the first.
+    """{"contig", "position", "ref", "alt": a table's column}, "contig" optional for one_contig.
 
-    Raises: InputError for missing columns, and for given names of anything else.
+    columns: names that override the usual ones.
+    Raises: InputError for missing columns, and for other keys in columns.
     """
-    strange = [name for name in given if name not in _NAMES]
-    if strange:
-        raise InputError(f"columns must name {', '.join(_NAMES)}, got {strange[0]!r}.")
-    lower = {str(name).lower(): str(name) for name in reversed(list(table.columns))}
-    found = {}
-    for what, usual in _NAMES.items():
-        name = given.get(what) or next(
-            (lower[word] for word in usual if word in lower), None
+    unknown_keys = [name for name in columns if name not in _NAMES]
+    if unknown_keys:
+        raise InputError(
+            f"columns must name {', '.join(_NAMES)}, got {unknown_keys[0]!r}."
         )
-        if name is None and what == "contig" and one_contig:
+    lower = {str(name).lower(): str(name) for name in reversed(list(table.columns))}
+    names = {}
+    for key, usual in _NAMES.items():
+        name = columns.get(key) or _first_present(lower, usual)
+        if name is None and key == "contig" and one_contig:
             continue
         if name is None or name not in table.columns:
-            wanted = repr(name) if name else " or ".join(usual[:2])
-            known = did_you_mean(name or what, table.columns)
+            expected = repr(name) if name else " or ".join(usual[:2])
             raise InputError(
-                f"{path} must have a column of the {what}, {wanted}, got none so named. {known}"
+                f"{path} must have a column of the {key}, {expected}, got none so named. "
+                f"{did_you_mean(name or key, table.columns)}"
             )
-        found[what] = name
-    return found
+        names[key] = name
+    return names
+
+
+def _first_present(columns: dict[str, str], names: tuple[str, ...]) -> str | None:
+    """The table's own spelling of the first name that it has; columns: by lower case."""
+    return next((columns[name] for name in names if name in columns), None)

@@ -1,4 +1,4 @@
-"""Zero-shot variant effects: log-likelihood ratios of ALT and REF at masked sites.
+"""Zero-shot variant effect scores: log-likelihood ratio of ALT to REF at masked sites.
 
 B windows, N bases of each, V variants, U sites.
 """
@@ -30,10 +30,11 @@ _TRANSITION = 2  # difference between the codes of A and G, and of C and T
 class SiteScorer:
     """Log-likelihoods of the four bases at masked sites, averaged over both strands.
 
-    places: the store of a genome or an alignment; windows are padded with N at the ends of contigs.
-    codec: the tokenizer of a transformer.
-    both_strands: False for a model that was trained on the forward strand alone.
-    On CPUs the model is converted to float64: in float32 a score varied with its batch by up to 2e-6.
+    places: store of a genome or an alignment; windows are padded with N at contig ends.
+    codec: tokens of a transformer; None for convolutions.
+    both_strands: False for a model trained on the forward strand only.
+    On CPUs the model is converted to float64: in float32, scores depended on the batch
+    by up to 2e-6.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class SiteScorer:
         self.has_others = hasattr(places, "species")
 
     def score(self, contigs: Integers, positions: Integers) -> Floats:
-        """(U, 4) nats for A, C, G, T of the forward strand at positions (U,) of contigs (U,).
+        """(U, 4) log-likelihoods in nats of A, C, G, T on the forward strand.
 
-        Where another base of the site's k-mer is unknown on one strand, the other strand alone counts;
-        nan where on both.
+        contigs, positions: (U,), positions 0-based.
+        Where the site's k-mer holds an N on one strand, only the other strand counts;
+        nan where it does on both.
         """
         middle = self.length // 2
         parts = []
@@ -72,8 +74,9 @@ class SiteScorer:
             reverse = self._strand(
                 COMPLEMENT[codes[:, ::-1]], self.length - 1 - middle
             )[:, ::-1]
-            one = np.where(np.isnan(forward), reverse, forward)
-            parts.append((one + np.where(np.isnan(reverse), one, reverse)) / 2)
+            either = np.where(np.isnan(forward), reverse, forward)
+            other = np.where(np.isnan(reverse), either, reverse)
+            parts.append((either + other) / 2)
         return np.concatenate(parts) if parts else np.zeros((0, 4))
 
     def _strand(self, codes: npt.NDArray[np.uint8], site: int) -> Floats:
@@ -98,8 +101,10 @@ class SiteScorer:
         }
         mask = build_mask(F.one_hot(place, count).bool().to(device))
         with torch.no_grad():
-            log_shares = self.model.logits(batch, mask).log_softmax(dim=1)
-        scores: Floats = log_shares.gather(1, tokens.to(device)).double().cpu().numpy()
+            log_probabilities = self.model.logits(batch, mask).log_softmax(dim=1)
+        scores: Floats = (
+            log_probabilities.gather(1, tokens.to(device)).double().cpu().numpy()
+        )
         if self.codec is not None:
             scores[(tokens == self.codec.unknown).all(dim=1).cpu().numpy()] = np.nan
         return scores
@@ -113,10 +118,11 @@ def score_variants(
     key: str = "",
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Floats:
-    """(V,) log-likelihood of ALT minus that of REF. Variants of the same site share one prediction.
+    """(V,) log-likelihood of ALT minus that of REF; alleles of a site share a prediction.
 
-    journal: a file of finished scores, from which the same call with the same key resumes.
-    The caller deletes it. progress: called with (sites done, U).
+    journal: file of finished scores, from which a call with the same key resumes;
+        the caller deletes it.
+    progress: called with (sites done, U).
     """
     places = np.stack([variants.contigs, variants.positions], axis=1)
     sites, index = np.unique(places, axis=0, return_inverse=True)
@@ -140,7 +146,7 @@ def score_variants(
 
 
 def _read_journal(journal: Path | None, key: str, step: int) -> Floats:
-    """(n, 4) finished scores, cut to whole steps so that batches equal those of an uninterrupted run."""
+    """(n, 4) finished scores, cut to full steps so that batches stay the same."""
     if journal is None:
         return np.zeros((0, 4))
     head = (json.dumps({"scores of": key}) + "\n").encode()
@@ -165,6 +171,6 @@ def scoring_key(
 
 
 def is_transversion(variants: Variants) -> npt.NDArray[np.bool_]:
-    """(V,) whether a purine becomes a pyrimidine or the reverse."""
+    """(V,) bool: whether a purine becomes a pyrimidine, or the reverse."""
     distance = np.abs(variants.ref.astype(int) - variants.alt)
     return np.asarray(distance != _TRANSITION)

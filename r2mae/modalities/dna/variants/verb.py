@@ -1,4 +1,4 @@
-"""`r2mae score-variants`: how likely the other base of each variant is, to a table or a VCF."""
+"""`r2mae score-variants`: write the log-likelihood ratio of ALT to REF to a table or VCF."""
 
 import argparse
 import json
@@ -12,10 +12,8 @@ from r2mae.options import parse_pairs, share
 from r2mae.progress import progress_bar
 from r2mae.wing import LoadedRun
 
-_PROBED, _CLOSE = (
-    16,
-    1e-3,
-)  # scores of a file that are computed again, and how near they must be
+_NUM_CHECKED = 16  # scores of a file that are recomputed
+_TOLERANCE = 1e-3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,34 +26,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_variant_options(parser: Any) -> None:
-    """How variants are read."""
-    reference = "genome that variants are of, or an alignment for runs on alignments; default: the run's own"
-    parser.add_argument("--reference", metavar="FASTA", help=reference)
-    column = "what a table calls contig, position, ref or alt, e.g. position=pos_hg38"
-    parser.add_argument(
-        "--column", action="append", default=[], metavar="WHAT=NAME", help=column
+    """Options of reading variants."""
+    reference = (
+        "genome on which the variants were called, or an alignment for runs on "
+        "alignments; default: the run's own"
     )
-    alias = "what files call a contig = what the reference does, e.g. chrM=NC_012920.1"
+    parser.add_argument("--reference", metavar="FASTA", help=reference)
+    column = "column of contig, position, ref or alt, e.g. position=pos_hg38"
+    parser.add_argument(
+        "--column", action="append", default=[], metavar="FIELD=NAME", help=column
+    )
+    alias = "contig name in the files = in the reference, e.g. chrM=NC_012920.1"
     parser.add_argument(
         "--alias", action="append", default=[], metavar="NAME=CONTIG", help=alias
     )
-    first = "number of a contig's first base in tables"
+    first = "position of a contig's first base in tables: 0-based or 1-based; default 1"
     parser.add_argument("--first", type=int, choices=(0, 1), default=1, help=first)
-    wrong = "share of variants that may not fit the reference, and are left out; default 0.01"
+    wrong = (
+        "largest share of variants whose contig or REF is not the reference's; "
+        "these are left out; default 0.01"
+    )
     parser.add_argument(
         "--most-wrong", type=share, default=0.01, metavar="S", help=wrong
     )
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Raise InputError for an output that cannot be written, before the run is loaded."""
+    """Raise InputError, before the run is loaded, where the output cannot be written."""
     from r2mae.modalities.dna.variants.writer import check_output
 
     check_output(Path(arguments.output), Path(arguments.variants))
 
 
 def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
-    """Score what is not scored yet, then write all of it."""
+    """Score variants, resuming an interrupted call, and write all of them."""
     from r2mae.data.building import one_at_a_time
     from r2mae.modalities.dna.variants.writer import write_scores
 
@@ -80,29 +84,28 @@ def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
         return
     print(f"{output}: {len(variants):,} variants, column {SCORE}: {about}")
     if unscored:
-        print(
-            f"{unscored:,} have no score, since other bases of their k-mer are unknown"
-        )
+        print(f"{unscored:,} have no score, since their k-mer holds an N")
 
 
 def _about(recipe: Any) -> str:
+    """What a score is, for the VCF's header."""
     strands = (
         "mean of both strands"
         if recipe.data.both_strands
         else "forward strand, as trained"
     )
-    return f"log-likelihood of ALT minus that of REF, site hidden, {strands}"
+    return f"log-likelihood of ALT minus that of REF, site masked, {strands}"
 
 
 def open_variants(
     loaded: Any, arguments: argparse.Namespace, path: str
 ) -> tuple[Any, Any]:
-    """(variants of a file, the genome or alignment that they are of); what is left out is said on stderr.
+    """(variants of a file, their genome or alignment); prints to stderr what is left out.
 
-    Raises: InputError for a run that predicts no bases, and for what `read_variants` refuses.
+    Raises: InputError for a fine-tuned run, and as `read_variants` does.
     """
     from r2mae.modalities.dna.assembly import find_reference
-    from r2mae.modalities.dna.variants.variants import read_variants
+    from r2mae.modalities.dna.variants.reader import read_variants
 
     recipe = loaded.recipe
     if recipe.task != "pretrain":
@@ -123,9 +126,11 @@ def open_variants(
         Path(path), genome, **options, most_wrong=arguments.most_wrong
     )
     if variants.skipped:
-        words = ", ".join(f"{count:,} {why}" for why, count in variants.skipped.items())
-        more = f"; {'; '.join(variants.mismatches)}" if variants.mismatches else ""
-        print(f"{path}: left out {words}{more}", file=sys.stderr)
+        counts = ", ".join(
+            f"{count:,} {why}" for why, count in variants.skipped.items()
+        )
+        examples = "".join(f"; {text}" for text in variants.mismatches)
+        print(f"{path}: left out {counts}{examples}", file=sys.stderr)
     return variants, places
 
 
@@ -135,9 +140,9 @@ def score(
     places: Any,
     journal: Path | None = None,
     *,
-    told: bool = True,
+    show_progress: bool = True,
 ) -> Any:
-    """(V,) scores, the computed ones kept in the journal; told: how far it is."""
+    """(V,) scores; journal: file of finished ones, from which it resumes."""
     from r2mae.modalities.dna.assembly import codec_of
     from r2mae.modalities.dna.variants.scoring import (
         SiteScorer,
@@ -154,46 +159,59 @@ def score(
         both_strands=data.both_strands,
     )
     key = scoring_key(loaded.manifest, places, variants, data.length)
-    progress = {"progress": progress_bar("score", "sites")} if told else {}
+    progress = {"progress": progress_bar("score", "sites")} if show_progress else {}
     return score_variants(scorer, variants, journal=journal, key=key, **progress)
 
 
-def given_scores(loaded: Any, variants: Any, places: Any) -> Any:
-    """(V,) scores that a file brings, or None; some of them are computed again.
+def scores_in_file(loaded: Any, variants: Any, places: Any) -> Any:
+    """(V,) scores of the file's own score column, some of them recomputed; None without one.
 
-    Raises: InputError for scores that are not this run's, and for what is no number.
+    Raises: InputError for scores of another run, and for cells that are no numbers.
     """
     import numpy as np
 
     try:
-        words = variants.column(SCORE)
+        column = variants.column(SCORE)
     except InputError:
         return None
-    alleles = [str(word).split(",") for word in words]
-    parts = [
-        part[number] if number < len(part) else part[0]
-        for part, number in zip(alleles, variants.alleles, strict=True)
-    ]
     try:
         scores = np.array(
             [
-                float(part) if part not in ("", ".", "nan", "None") else np.nan
-                for part in parts
+                _allele_score(str(cell), allele)
+                for cell, allele in zip(column, variants.alleles, strict=True)
             ]
         )
     except ValueError as error:
         raise InputError(
-            f"{variants.called}: {SCORE} must hold numbers, got: {error}. Score the file again."
+            f"{variants.called}: {SCORE} must hold numbers, got: {error}. "
+            "Score the file again."
         ) from None
-    some = np.unique(np.linspace(0, len(scores) - 1, _PROBED).astype(int))
-    found = score(loaded, variants.take(some), places, told=False)
-    differs = np.flatnonzero(
-        np.abs(found - scores[some]) > _CLOSE * (1 + np.abs(found))
-    )
-    if len(differs) or np.isnan(scores[some]).sum() != np.isnan(found).sum():
-        row = some[differs[0]] if len(differs) else some[0]
-        raise InputError(
-            f"{variants.called}: {SCORE} must be this run's scores, got {scores[row]:.4f} where it gives "
-            f"{found[differs[0]] if len(differs) else found[0]:.4f}. Score the file with this run, or drop the column."
-        )
+    _check_scores(loaded, variants, places, scores)
     return scores
+
+
+def _allele_score(cell: str, allele: int) -> float:
+    """The score of one ALT in a cell with a score for each ALT; nan where it is empty."""
+    parts = cell.split(",")
+    part = parts[allele] if allele < len(parts) else parts[0]
+    return float("nan") if part in ("", ".", "nan", "None") else float(part)
+
+
+def _check_scores(loaded: Any, variants: Any, places: Any, scores: Any) -> None:
+    """Raise InputError where recomputed scores of some variants differ from scores (V,)."""
+    import numpy as np
+
+    rows = np.unique(np.linspace(0, len(scores) - 1, _NUM_CHECKED).astype(int))
+    actual, expected = (
+        scores[rows],
+        score(loaded, variants.take(rows), places, show_progress=False),
+    )
+    is_off = np.abs(expected - actual) > _TOLERANCE * (1 + np.abs(expected))
+    is_off |= np.isnan(expected) != np.isnan(actual)
+    if is_off.any():
+        at = int(np.flatnonzero(is_off)[0])
+        raise InputError(
+            f"{variants.called}: {SCORE} must be this run's scores, "
+            f"got {actual[at]:.4f} where it gives {expected[at]:.4f}. "
+            "Score the file with this run, or drop the column."
+        )

@@ -1,7 +1,8 @@
-"""Scores of variants beside what their file says of them: tables, or the VCF itself; zipped as bgzip does."""
+"""Write variants with their scores as a table or VCF, plain or compressed as bgzip does."""
 
 import csv
 import io
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -19,13 +20,13 @@ from r2mae.modalities.dna.variants.files import SCORE, is_zipped, kind_of
 from r2mae.modalities.dna.variants.variants import Variants
 
 _KINDS = (".tsv", ".csv", ".parquet", ".vcf")
-_BLOCK = 65_280  # bytes that bgzip zips together
+_BLOCK = 65_280  # uncompressed bytes of a BGZF block, as bgzip has them
 _HEAD = struct.Struct("<4BI2BH2BHH")
 _END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 def check_output(output: Path, source: Path) -> None:
-    """Raise InputError unless scores of the variants of a file can be written to output."""
+    """Raise InputError unless scores of the variants in source can be written to output."""
     kind = kind_of(output)
     if (
         kind not in _KINDS
@@ -33,8 +34,8 @@ def check_output(output: Path, source: Path) -> None:
         or not output.parent.is_dir()
     ):
         raise InputError(
-            "--output must be a .tsv, .csv or .vcf file, each also with .gz, or a .parquet file, in an existing "
-            f"folder, got {str(output)!r}."
+            "--output must be a .tsv, .csv or .vcf file, each also with .gz, or a .parquet "
+            f"file, in an existing folder, got {str(output)!r}."
         )
     if output.is_dir():
         raise InputError(
@@ -46,7 +47,8 @@ def check_output(output: Path, source: Path) -> None:
         )
     if kind == ".vcf" and kind_of(source) != ".vcf":
         raise InputError(
-            "--output must be a .tsv, .csv or .parquet file for VARIANTS that are no VCF, got .vcf."
+            "--output must be a .tsv, .csv or .parquet file for VARIANTS other than a VCF, "
+            "got .vcf."
         )
 
 
@@ -57,8 +59,11 @@ def write_scores(
     genome: GenomeStore,
     about: str,
 ) -> None:
-    """Scores (V,), nan for none, in a file that gets its name when it is whole. about: what a score is, in words."""
-    with atomic_file(output) as unfinished:
+    """Write scores (V,), nan for none, to a file that appears only when it is complete.
+
+    about: description of the score, for a VCF's header.
+    """
+    with whole(output) as unfinished:
         if kind_of(output) == ".parquet":
             _table(variants, scores, genome).to_parquet(unfinished, index=False)
             return
@@ -73,18 +78,17 @@ def write_scores(
                 _write_vcf(text, variants, scores, about)
             elif kind_of(output) == ".csv":
                 _table(variants, scores, genome).to_csv(text, index=False)
-            else:  # cells as they stand there, without quotes, which nothing reads in a .tsv
-                found = _table(variants, scores, genome).replace(
-                    r"[\t\r\n]", " ", regex=True
-                )
-                found.to_csv(text, sep="\t", index=False, quoting=csv.QUOTE_NONE)
+            else:  # unquoted cells: tools that read .tsv do not expect quotes
+                table = _table(variants, scores, genome)
+                table = table.replace(r"[\t\r\n]", " ", regex=True)
+                table.to_csv(text, sep="\t", index=False, quoting=csv.QUOTE_NONE)
             text.close()
 
 
 def _table(
     variants: Variants, scores: npt.NDArray[np.float64], genome: GenomeStore
 ) -> Any:
-    """pandas: contig, position from 1, ref, alt and score, then what else the file had of each variant."""
+    """pandas: contig, 1-based position, ref, alt, score, then the file's other columns."""
     import pandas as pd
 
     names = np.array([contig.name for contig in genome.contigs])
@@ -93,31 +97,30 @@ def _table(
         "position": variants.positions + 1,
     }
     columns |= {name: list(decode(getattr(variants, name))) for name in ("ref", "alt")}
-    found = pd.DataFrame(columns | {SCORE: scores})
+    table = pd.DataFrame(columns | {SCORE: scores})
+    replaced = {SCORE, *variants.names.values()}
     rest = variants.table[
-        [
-            name
-            for name in variants.table.columns
-            if name not in {SCORE, *variants.names.values()}
-        ]
+        [name for name in variants.table.columns if name not in replaced]
     ]
-    given = {
-        name: f"{name}_given" for name in rest.columns if name in found.columns
-    }  # which say something else
-    return pd.concat([found, rest.rename(columns=given)], axis=1)
+    # A column of the same name that was not read as such, e.g. ref beside ref_hg38.
+    renamed = {name: f"{name}_given" for name in rest.columns if name in table.columns}
+    return pd.concat([table, rest.rename(columns=renamed)], axis=1)
 
 
 def _write_vcf(
     file: Any, variants: Variants, scores: npt.NDArray[np.float64], about: str
 ) -> None:
-    """The VCF with INFO's key, a number for each ALT, a dot for one without; one that it had before is replaced."""
+    """The VCF with the score's INFO key, replaced where the file has one.
+
+    A number for each ALT, "." for those without a score.
+    """
     by_row: dict[int, dict[int, float]] = {}
     for row, allele, value in zip(
         variants.rows.tolist(), variants.alleles.tolist(), scores.tolist(), strict=True
     ):
         by_row.setdefault(row, {})[allele] = value
     with open_dna(Path(variants.called)) as source:
-        number = -1  # of a record, as `read_variants` counts them; there are none before the names of the columns
+        number = -1  # of the record, as in `read_variants`; -1 within the header
         for line in source:
             text = line.decode(errors="surrogateescape").rstrip("\r\n")
             if number < 0 and text.startswith(f"##INFO=<ID={SCORE},"):
@@ -133,27 +136,27 @@ def _write_vcf(
             file.write(text + "\n")
 
 
-def _with_score(record: str, found: dict[int, float] | None) -> str:
-    if found is None:
+def _with_score(record: str, scores: dict[int, float] | None) -> str:
+    """A line with scores {index of the ALT: score} in its INFO; unchanged without any."""
+    if scores is None:
         return record
     fields = record.split("\t")
-    number = len(fields[4].split(","))
-    values = ",".join(
-        f"{found[n]:.6g}" if n in found and found[n] == found[n] else "."
-        for n in range(number)
-    )
     fields += ["."] * (8 - len(fields))
+    values = []
+    for allele in range(len(fields[4].split(","))):
+        value = scores.get(allele, math.nan)
+        values.append("." if math.isnan(value) else f"{value:.6g}")
     others = [
-        word
-        for word in fields[7].split(";")
-        if word not in ("", ".") and not word.startswith(f"{SCORE}=")
+        entry
+        for entry in fields[7].split(";")
+        if entry not in ("", ".") and not entry.startswith(f"{SCORE}=")
     ]
-    fields[7] = ";".join([*others, f"{SCORE}={values}"])
+    fields[7] = ";".join([*others, f"{SCORE}={','.join(values)}"])
     return "\t".join(fields)
 
 
 class _Bgzip(io.RawIOBase):
-    """Zips what is written to a file in blocks of their own, so that tabix and bcftools can index it.
+    """Compress what is written in BGZF blocks, so that tabix and bcftools can index it.
 
     Source: SAMv1, section 4.1 (BGZF).
     """
@@ -167,19 +170,19 @@ class _Bgzip(io.RawIOBase):
     def write(self, data: Any) -> int:
         self.waiting += data
         while len(self.waiting) >= _BLOCK:
-            self._zip(bytes(self.waiting[:_BLOCK]))
+            self._write_block(bytes(self.waiting[:_BLOCK]))
             del self.waiting[:_BLOCK]
         return len(data)
 
     def close(self) -> None:
         if not self.closed:
             if self.waiting:
-                self._zip(bytes(self.waiting))
+                self._write_block(bytes(self.waiting))
             self.file.write(_END)
             self.file.close()
         super().close()
 
-    def _zip(self, data: bytes) -> None:
+    def _write_block(self, data: bytes) -> None:
         packer = zlib.compressobj(6, zlib.DEFLATED, -15)
         packed = packer.compress(data) + packer.flush()
         size = _HEAD.size + len(packed) + 8

@@ -38,7 +38,7 @@ def genome(scratch):
 @pytest.mark.parametrize("together", [1, 2, 1 << 19])
 @pytest.mark.parametrize("packed", [False, True])
 def test_forms_agree(scratch, genome, monkeypatch, name, together, packed):
-    monkeypatch.setattr(tracks, "_TOGETHER", together)
+    monkeypatch.setattr(tracks, "_CHUNK", together)
     path = scratch / (name + ".gz" * packed)
     path.write_bytes(
         gzip.compress(FORMS[name].encode()) if packed else FORMS[name].encode()
@@ -63,38 +63,38 @@ def test_names_of_contigs(scratch, genome):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("c1\t0\t1\t0.5\nc1\t1\t2\tx\n", ["line 2", "4 words of bedGraph", "x"]),
-        ("c1\t0\t1\t0.5\nc1\t1\t2\n", ["line 2", "4 words of bedGraph"]),
+        ("c1\t0\t1\t0.5\nc1\t1\t2\tx\n", ["line 2", "4 columns of bedGraph", "x"]),
+        ("c1\t0\t1\t0.5\nc1\t1\t2\n", ["line 2", "4 columns of bedGraph"]),
         ("c1\t0\t1\t0.5\nc1\t3\t2\t1\n", ["line 2", "end after it starts"]),
         ("c1\t0\t9\t0.5\n", ["c1", "within 8 bases", "got 9", "line 1"]),
         ("fixedStep chrom=c1 start=0 step=1\n1\n", ["line 1", "numbers from 1"]),
         ("fixedStep chrom=c1 start=1 step=0\n1\n2\n", ["line 1", "numbers from 1"]),
         (
             "fixedStep chrom=c1 start=1 step=1 span=2\n1\n2\n",
-            ["line 1", "a span of its step at most"],
+            ["line 1", "a span of at most its step"],
         ),
         (
             "fixedStep chrom=c1 start=1 step=1\n1 2\n3 4\n \n\t\n",
-            ["line 2", "1 words of fixedStep"],
+            ["line 2", "1 columns of fixedStep"],
         ),
-        ("c1\t0\t1\nc1\t1\t2\t3\t4\n", ["words of table"]),
+        ("c1\t0\t1\nc1\t1\t2\t3\t4\n", ["columns of table"]),
         ("c1\t0\t1\tinf\n", ["line 1", "inf"]),
         ("c1\t0\t1\tx\n", ["line 1", "x"]),
         ("c1\t0\t1000000000000000\t1\n", ["within 8 bases"]),
         ("fixedStep chrom=c1 step=1\n1\n", ["line 1", "chrom and start"]),
         ("fixedStep chrom=c1 start=x step=1\n1\n", ["line 1", "chrom and start"]),
-        ("variableStep chrom=c1\n1 2\n1\n", ["line 3", "2 words of variableStep"]),
+        ("variableStep chrom=c1\n1 2\n1\n", ["line 3", "2 columns of variableStep"]),
         (
             "c1\t0\t1\t1\nc2\t0\t1\t1\nc2\t1.5\t3\t1\n",
-            ["line 3", "4 words of bedGraph"],
+            ["line 3", "4 columns of bedGraph"],
         ),
         (
             "fixedStep chrom=c1 start=1 step=1\n1\n2 3\n4\n",
-            ["line 3", "1 words of fixedStep"],
+            ["line 3", "1 columns of fixedStep"],
         ),
         ("chr1\t0\t1\t0.5\n", ["contigs of", "'chr1'", "Did you mean c1", "aliases"]),
         ("", ["no value"]),
-        ("hello\n", ["line 1", "wiggle, bedGraph", "1 words"]),
+        ("hello\n", ["line 1", "wiggle, bedGraph", "1 columns"]),
     ],
     ids=range(20),
 )
@@ -108,7 +108,7 @@ def test_bad_tracks_are_one_line_and_leave_nothing(scratch, genome, text, words)
     assert not [
         path for path in (scratch / "cache").rglob("*track*") if path.suffix != ".lock"
     ]
-    with pytest.raises(InputError, match="nothing there"):
+    with pytest.raises(InputError, match="got no such file"):
         open_track(scratch / "none.wig", genome)
 
 

@@ -57,7 +57,7 @@ def all_windows(windows):
 @pytest.mark.parametrize("stride", [1, 3, 8, 20])
 @pytest.mark.parametrize("least_known", [0.0, 0.6, 1.0])
 def test_windows_are_those_of_a_plain_loop(scratch, monkeypatch, stride, least_known):
-    monkeypatch.setattr("r2mae.modalities.dna.genome.window_runs._TOGETHER", 16)
+    monkeypatch.setattr("r2mae.modalities.dna.genome.window_runs._CHUNK", 16)
     genome, records = make_genome(scratch, [100, 7, 8, 61])
     windows = Windows(genome, 8, stride=stride, least_known=least_known)
     wanted = [
@@ -196,12 +196,15 @@ def test_windows_go_through_the_stream(scratch):
             {"length": 10, "include": ["c0:90-101"]},
             ["c0 must hold bases 89 to 101", "got 100"],
         ),
-        ({"length": 10, "exclude": ["c0:20-10"]}, ["c0:20-10", "end after it starts"]),
+        (
+            {"length": 10, "exclude": ["c0:20-10"]},
+            ["c0:20-10", "end at or after its start"],
+        ),
         (
             {"length": 10, "include": ["c0"], "exclude": ["c0"]},
             ["longest sequence", " 0, got 10"],
         ),
-        ({"length": 10, "include": ["none.bed"]}, ["none.bed", "nothing there"]),
+        ({"length": 10, "include": ["none.bed"]}, ["none.bed", "got no such file"]),
     ],
 )
 def test_impossible_windows_are_one_line(scratch, options, words):

@@ -9,7 +9,7 @@ import pytest
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import decode
 from r2mae.modalities.dna.genome.build import open_genome
-from r2mae.modalities.dna.variants.variants import read_variants
+from r2mae.modalities.dna.variants.reader import read_variants
 from tests.conftest import SHARED
 
 pytestmark = pytest.mark.usefixtures("scratch")
@@ -166,28 +166,28 @@ def true_rows(genome, shift=0):
     ("name", "text", "words"),
     [
         ("a.tsv", lambda g: table([("chr1", 1, "A", "C")]), ["1 of 1 variants", "'chr1'", "record 1", "chr1=NAME"]),
-        ("a.tsv", lambda g: table(true_rows(g, -1)[1:]), ["REF", "One base on, 100.0% agree", "count from 0"]),
-        ("a.tsv", lambda g: table(true_rows(g, 1)), ["REF", "One base back, 100.0% agree", "one too high"]),
+        ("a.tsv", lambda g: table(true_rows(g, -1)[1:]), ["REF", "100.0% match the base after", "0-based"]),
+        ("a.tsv", lambda g: table(true_rows(g, 1)), ["REF", "100.0% match the base before", "one too high"]),
         ("a.tsv", lambda g: table([("c1", n, "A", "C") for n in (1, 2, 3, 4, 5, 7, 8, 30)]),
          ["7 of 8", "c1:2 A>C where the genome has C", "c1:7 A>C where the genome has C", "variants were called on"]),
-        ("a.tsv", lambda g: table([("c1", "x", "A", "C")]), ["record 1", "whole number", "'x'"]),
-        ("a.tsv", lambda g: table([("c1", 1, "A", "C"), ("c1", 1.5, "A", "C")]), ["record 2", "whole number", "1.5"]),
-        ("a.tsv", lambda g: table([("c1", 1, "A", "AT")]), ["single bases", "1 indel"]),
-        ("a.tsv", lambda g: table([]), ["single bases", "no record"]),
+        ("a.tsv", lambda g: table([("c1", "x", "A", "C")]), ["record 1", "integer", "'x'"]),
+        ("a.tsv", lambda g: table([("c1", 1, "A", "C"), ("c1", 1.5, "A", "C")]), ["record 2", "integer", "1.5"]),
+        ("a.tsv", lambda g: table([("c1", 1, "A", "AT")]), ["single-nucleotide", "1 indel"]),
+        ("a.tsv", lambda g: table([]), ["single-nucleotide", "no record"]),
         ("a.tsv", lambda g: "chrom\tpos\tref\n", ["column of the alt", "alt or alternate"]),
         ("a.tsv", lambda g: "pos\tref\talt\n1\tA\tC\n", ["column of the contig"]),
         ("a.tsv", lambda g: "chrom\tpos\tref\talt\n1\t2\t3\t4\t5\n1\t2\t3\t4\t5\t6\n", ["must be a table"]),
         ("a.vcf", lambda g: "c1\t1\t.\tA\tG\n", ["#CHROM POS ID REF ALT"]),
         ("a.vcf", lambda g: "", ["#CHROM POS ID REF ALT"]),
-        ("a.vcf", lambda g: HEAD + RECORDS[0] + "\nc1\t2\t.\tC", ["record 2", "cut off"]),
-        ("a.vcf", lambda g: HEAD, ["single bases", "no record"]),
-        ("a.vcf", lambda g: HEAD + RECORDS[0].replace("\t1\t", "\tone\t"), ["record 1", "whole number", "'one'"]),
-        ("a.tsv", lambda g: table([("c1", 1, "A", "C")]) + "c1\t2", ["last record", "ALT", "cut off"]),
-        ("a.tsv", lambda g: table([("c1", "inf", "A", "C")]), ["record 1", "whole number", "'inf'"]),
-        ("a.tsv", lambda g: table([("c1", "1e19", "A", "C")]), ["record 1", "whole number", "'1e19'"]),
+        ("a.vcf", lambda g: HEAD + RECORDS[0] + "\nc1\t2\t.\tC", ["record 2", "truncated"]),
+        ("a.vcf", lambda g: HEAD, ["single-nucleotide", "no record"]),
+        ("a.vcf", lambda g: HEAD + RECORDS[0].replace("\t1\t", "\tone\t"), ["record 1", "integer", "'one'"]),
+        ("a.tsv", lambda g: table([("c1", 1, "A", "C")]) + "c1\t2", ["last record", "ALT", "truncated"]),
+        ("a.tsv", lambda g: table([("c1", "inf", "A", "C")]), ["record 1", "integer", "'inf'"]),
+        ("a.tsv", lambda g: table([("c1", "1e19", "A", "C")]), ["record 1", "integer", "'1e19'"]),
         ("a.parquet", lambda g: "PAR1 but no", ["readable as parquet"]),
-        ("a.docx", lambda g: "x", ["known kind", ".docx"]),
-        ("a.bcf.gz", lambda g: "x", ["known kind", ".bcf"]),
+        ("a.docx", lambda g: "x", ["supported suffix", ".docx"]),
+        ("a.bcf.gz", lambda g: "x", ["supported suffix", ".bcf"]),
     ],
     ids=range(22),
 )  # fmt: skip
@@ -196,7 +196,7 @@ def test_bad_variants_are_one_line(scratch, genome, name, text, words):
     with pytest.raises(InputError) as found:
         read_variants(scratch / name, genome)
     assert all(word in str(found.value) for word in [name, *words]), str(found.value)
-    with pytest.raises(InputError, match="nothing there"):
+    with pytest.raises(InputError, match="got no such file"):
         read_variants(scratch / "none.vcf", genome)
 
 
@@ -219,7 +219,7 @@ def test_masked_genomes_are_named(scratch, genome):
     (scratch / "a.tsv").write_text(table([("c1", 5, "G", "C")]))
     with pytest.raises(
         InputError,
-        match=r"c1:5 G>C where the genome has N\. Most of them are N there: use a genome",
+        match=r"c1:5 G>C where the genome has N\. Most of these bases are N: use a genome",
     ):
         read_variants(scratch / "a.tsv", genome)
 
