@@ -31,20 +31,6 @@ NEUTRAL = (
 NAMES_A_MODALITY = {
     "data/kinds.py": {"dna"},
     "models/masked_language.py": {"language"},
-    "cli/evaluate.py": {"cell"},
-}
-# Functions longer than LONGEST today. To be emptied; add none.
-TOO_LONG = {
-    "cli/finetune.py:finetune",
-    "cli/launch.py:_sum_up",
-    "cli/recommend.py:_print",
-    "data/labels.py:class_numbers",
-    "data/tokenizer.py:train_tokenizer",
-    "modalities/cell/data/build.py:_write",
-    "modalities/dna/alignment/build.py:build_alignment_store",
-    "modalities/dna/genome/files.py:read_fasta",
-    "modalities/dna/sequences/labelled.py:_read",
-    "modalities/vision/interop/sources.py:_read",
 }
 
 

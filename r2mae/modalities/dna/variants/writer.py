@@ -63,7 +63,7 @@ def write_scores(
 
     about: description of the score, for a VCF's header.
     """
-    with whole(output) as unfinished:
+    with atomic_file(output) as unfinished:
         if kind_of(output) == ".parquet":
             _table(variants, scores, genome).to_parquet(unfinished, index=False)
             return
