@@ -360,7 +360,7 @@ def test_embed_windows_of_a_genome(here, capsys):
     assert main(["embed", "runs/run", "odd.fa", "-o", "odd.npy"]) == 0
     left = capsys.readouterr().err
     assert (
-        "left out: 1 sequences shorter than a window, 1 windows with too few known bases"
+        "left out: 1 sequences shorter than a window, 1 windows with too few known or aligned bases"
         in left
     )
     assert Path("windows.names.csv").read_text().splitlines()[1] == "one:1-64,"
@@ -517,7 +517,7 @@ REFUSED = [
     ),
     (
         ("score-variants", "runs/run", "variants.csv", "-o", "x.vcf"),
-        "for VARIANTS that are no VCF",
+        "for VARIANTS other than a VCF",
     ),
     (
         ("score-variants", "runs/run", "variants.csv", "-o", "variants.csv"),
@@ -541,13 +541,13 @@ REFUSED = [
     ),
     (
         ("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--alias", "a"),
-        "--alias must be two words",
+        "--alias must be LEFT=RIGHT",
     ),
     (
         ("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--first", "0"),
         "REF must be the base of",
     ),
-    (("evaluate", "runs/run", "--task", "variant_effect"), "--variants must be given"),
+    (("evaluate", "runs/run", "--task", "variant_effect"), "--variants must be set"),
     (
         (
             "evaluate",
@@ -557,7 +557,7 @@ REFUSED = [
             "--variants",
             "variants.csv",
         ),
-        "--label must be given",
+        "--label must be set",
     ),
     (
         (
@@ -570,7 +570,7 @@ REFUSED = [
             "--label",
             "kind",
         ),
-        "--positive must be values of kind, got 1. Known: benign, pathogenic.",
+        "--positive must be values of kind, got 1. Present: benign, pathogenic.",
     ),
     (
         (
@@ -592,10 +592,10 @@ REFUSED = [
     ),
     (
         ("embed", "runs/run", "genome.fa", "-o", "x.txt"),
-        "--output must be a .npy, .parquet or .h5ad file",
+        "--output must be a .npy or .parquet file",
     ),
     (("export", "runs/run", "out", "--to", "timm"), "must be "),
-    (("fill", "runs/run", "ACGT"), "RUN must be a pretraining run on texts"),
+    (("fill", "runs/run", "ACGT"), "RUN must be of a modality that has fill"),
     (("reconstruct", "runs/run"), "must be"),
     (
         ("theory", "recommend", str(RECIPE)),
