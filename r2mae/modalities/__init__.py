@@ -20,7 +20,7 @@ BUILT_IN = ("vision", "cell", "language", "dna")
 # What `--help` says without importing a wing: name -> (wing, one line). A test compares it with the wings.
 VERBS = {
     "reconstruct": ("vision", "draw masked and predicted images"),
-    "fill": ("language", "what a language model puts where a text says [MASK]"),
+    "fill": ("language", "predict the [MASK] tokens of a text"),
     "score-variants": (
         "dna",
         "log-likelihood ratio of ALT against REF; the same command continues it",
