@@ -132,7 +132,7 @@ def test_bad_settings(call, scratch, settings, words):
         (["reconstruct", "runs/none", "--ratios", "75"], ["--ratios"]),
         (
             ["embed", "runs/none", "test", "-o", "x.txt"],
-            ["--output must be a .npy, .parquet or .h5ad file"],
+            ["--output must be a .npy or .parquet file"],
         ),
         (["check", DEMO, "--set", "seed"], ["--set must look like key.subkey=value"]),
     ],
