@@ -19,7 +19,7 @@ from r2mae.data.stream import permute
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.cell.data.build import BuildOptions, build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
-from r2mae.modalities.cell.data.genes import choose_genes
+from r2mae.modalities.cell.data.genes import choose_genes, read_gene_list
 from r2mae.modalities.cell.data.store import CellStore, is_store, open_store
 from r2mae.modalities.cell.schema import CellData, GenesSection
 from r2mae.progress import listener
@@ -36,7 +36,8 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
     Raises: InputError when the data is not there, damaged, or the split is empty.
     """
     store = _find_store(section)
-    cells = Cells(store, vocabulary(section), view, labels=_labels(store, section))
+    genes = vocabulary(section, store)
+    cells = Cells(store, genes, view, labels=_labels(store, section))
     is_kept = cells.genes_of_cells() >= section.min_genes
     if section.min_counts > 1:
         is_kept &= store.totals >= section.min_counts
@@ -82,14 +83,23 @@ def refuse_empty_cells(cells: Cells, where: str) -> None:
         )
 
 
-def vocabulary(section: CellData) -> list[str]:
-    """The model's ordered genes. Raises: InputError when neither names nor data tell."""
+def vocabulary(section: CellData, store: CellStore | None = None) -> list[str]:
+    """The model's ordered genes: those of `genes.names`, else chosen from the data.
+
+    store: of the section, where it is open already.
+
+    Raises: InputError when there are neither names nor data.
+    """
     if section.genes.names is not None:
-        return choose_genes([], np.zeros((3, 0)), 0, section.genes)
-    store = _find_store(section)
-    return choose_genes(
-        store.gene_names, np.asarray(store.stats), len(store), section.genes
-    )
+        return read_gene_list(section.genes.names)
+    return list(_chosen_genes(store or _find_store(section), section.genes))
+
+
+@lru_cache(maxsize=8)
+def _chosen_genes(store: CellStore, section: GenesSection) -> tuple[str, ...]:
+    """Genes of a store that pass the filters; chosen once, as stores are opened once."""
+    stats = np.asarray(store.stats)
+    return tuple(choose_genes(store.gene_names, stats, len(store), section))
 
 
 def _is_test(store: CellStore, section: CellData) -> npt.NDArray[np.bool_]:

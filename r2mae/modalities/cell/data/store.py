@@ -26,7 +26,7 @@ META, FORMAT = "store.json", 1
 ARRAYS = ("starts", "genes", "values", "totals", "names", "file", "stats")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key of caches: equal only to itself
 class CellStore:
     """N cells of G genes, opened by `open_store`. Arrays are maps of files."""
 

@@ -228,3 +228,23 @@ def test_a_damaged_store_in_the_cache_is_built_again(scratch, damage):
         for key in first
         if isinstance(first[key], torch.Tensor)
     )
+
+
+def test_files_are_opened_and_genes_chosen_once(scratch, monkeypatch):
+    make_cells(40, 12).write_h5ad("cells.h5ad")
+    section = CellData(root="cells.h5ad", label_column="kind")
+    calls = []
+    choose_genes = splits.choose_genes
+    monkeypatch.setattr(
+        splits, "choose_genes", lambda *given: calls.append(1) or choose_genes(*given)
+    )
+    monkeypatch.setattr(
+        splits, "build_store", lambda *given: calls.append(2) or build_store(*given)
+    )
+    genes = splits.vocabulary(section)
+    for split in ("train", "test"):
+        assert splits.open_cells(section, split, CellView()).source.genes == genes
+    assert sorted(calls) == [1, 2]
+    make_cells(40, 14).write_h5ad("cells.h5ad")  # another file
+    assert len(splits.vocabulary(section)) > len(genes)
+    assert sorted(calls) == [1, 1, 2, 2]
