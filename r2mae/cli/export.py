@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r2mae.cli.arguments import add_run, wing_of_run
-from r2mae.data.folder import check_free
+from r2mae.data.atomic import check_free
 from r2mae.errors import InputError
 
 

@@ -1,7 +1,7 @@
 """Tokenizers: found in a folder, on the hub or in a run, or trained; and what a model has to know of one."""
 
-import contextlib
 import json
+import shutil
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.data.atomic import atomic_folder
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.hub import check_source
+from r2mae.data.lock import one_at_a_time
 from r2mae.errors import InputError, first_line
 
 SPECIAL = {
@@ -203,17 +205,29 @@ def tokenizer_files(tokenizer: Any) -> dict[str, str]:
 
 
 def with_files(files: dict[str, str], folder: Path) -> Path:
-    """Write a tokenizer's files below folder, under a name that tells their content; gives their folder."""
+    """Write a tokenizer's files to a folder below `folder`, named by their content.
+
+    Returns: that folder. Where it is damaged, it is written again.
+    """
     digest = fingerprint_bytes(json.dumps(files, sort_keys=True))
     place = folder / f"tokenizer_{digest}"
-    if not place.is_dir():
-        unfinished = place.with_name(f".writing_{place.name}_{id(files)}")
-        unfinished.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (unfinished / Path(name).name).write_text(text)
-        with contextlib.suppress(OSError):  # another process was first
-            unfinished.rename(place)
+    if _holds(place, files):
+        return place
+    with one_at_a_time(place):
+        if not _holds(place, files):
+            shutil.rmtree(place, ignore_errors=True)
+            with atomic_folder(place) as unfinished:
+                for name, text in files.items():
+                    (unfinished / Path(name).name).write_text(text)
     return place
+
+
+def _holds(folder: Path, files: dict[str, str]) -> bool:
+    """Whether a folder holds files of these names and contents."""
+    encoded = {folder / Path(name).name: text.encode() for name, text in files.items()}
+    return all(
+        path.is_file() and path.read_bytes() == text for path, text in encoded.items()
+    )
 
 
 def tokenizer_word(tokenizer: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from r2mae.data.folder import write_folder
+from r2mae.data.atomic import atomic_folder
 from r2mae.errors import InputError
 from r2mae.interop.quiet import quiet_transformers
 from r2mae.interop.transformer_config import position_offset
@@ -26,9 +26,8 @@ def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
         config.model_type, tokenizer
     )
     if recipe.task == "pretrain":
-        return write_folder(
-            folder, lambda to: export_masked_language(model, tokenizer, to)
-        )
+        with atomic_folder(folder) as unfinished:
+            return export_masked_language(model, tokenizer, unfinished)
     if recipe.tune.hidden is not None:
         raise InputError(
             f"tune.hidden must be null for --to transformers, which has its own heads, got {recipe.tune.hidden}."
@@ -39,9 +38,8 @@ def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
             f"model.pooling must be cls to export {encoder}, as transformers pools it, got {pooling}."
         )
     names, target = loaded.manifest["class_names"], loaded.manifest.get("target")
-    return write_folder(
-        folder, lambda to: export_classifier(model, tokenizer, to, names, target)
-    )
+    with atomic_folder(folder) as unfinished:
+        return export_classifier(model, tokenizer, unfinished, names, target)
 
 
 def auto_class(loaded: Any) -> str:

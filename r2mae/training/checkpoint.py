@@ -17,8 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from r2mae.data.atomic import flush
-from r2mae.data.folder import open_files
+from r2mae.data.atomic import flush, open_files
 from r2mae.errors import InputError
 
 FORMAT = 1

@@ -3,7 +3,6 @@
 recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
 """
 
-import fcntl
 import json
 import shutil
 import subprocess
@@ -11,9 +10,12 @@ import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from filelock import FileLock
 
 from r2mae.data.atomic import write_atomic
+from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError
 from r2mae.schema.document import load_document, write_document
 from r2mae.schema.section import shown
@@ -52,7 +54,7 @@ class RunFolder:
         self.nonfinite = self.path / "nonfinite.jsonl"
         self.trace = self.path / "trace.jsonl"
         self.recipe = self.path / "recipe.yaml"
-        self._locked: TextIO | None = None
+        self._lock: FileLock | None = None  # released with the last reference to it
 
     @property
     def name(self) -> str:
@@ -107,17 +109,15 @@ class RunFolder:
 
         Raises: InputError when another one trains here.
         """
-        file = (self.path / _LOCK).open("w")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
+        lock_file = self.path.resolve() / _LOCK
+        # A singleton of all threads: the same process may lock a folder again.
+        lock = file_lock(lock_file, is_singleton=True, thread_local=False)
+        if not acquire(lock, wait=False):
             raise InputError(
                 f"{self.path} must be trained by one command at a time, got a second one. "
                 "Wait for it, or choose another --name."
-            ) from None
-        except OSError:  # a file system without locks
-            return
-        self._locked = file  # released when it is closed
+            )
+        self._lock = lock
 
     def set_aside(self) -> None:
         """Rename an existing run, or a table of runs, to <name>.<n>, so that a fresh one can start.

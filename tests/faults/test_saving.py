@@ -132,7 +132,7 @@ def test_a_fault_at_any_call(half_way, fault, code):
 def test_a_file_that_may_not_grow(half_way):
     """A write that really fails, half-way through a file."""
     whole, folder = half_way
-    folder._locked.close()  # this process is done with it
+    folder._lock.release(force=True)
 
     def limited():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

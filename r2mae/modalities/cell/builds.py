@@ -39,7 +39,8 @@ def build(arguments: Namespace) -> Path:
     """Build a store of cells, or resume an interrupted build."""
     from pydantic import ValidationError
 
-    from r2mae.modalities.cell.data.build import BuildOptions, build_store
+    from r2mae.modalities.cell.data.build import build_store
+    from r2mae.modalities.cell.data.scan import BuildOptions
     from r2mae.modalities.cell.data.splits import expand_paths
     from r2mae.modalities.cell.schema import GenesSection
 

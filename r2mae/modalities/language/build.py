@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from r2mae.data.atomic import write_atomic
-from r2mae.data.building import building, one_at_a_time
+from r2mae.data.atomic import atomic_folder
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
+from r2mae.data.journal import Journal
+from r2mae.data.lock import one_at_a_time
 from r2mae.data.text_files import Piece, read_hub, read_pieces
 from r2mae.data.tokenizer import borders, tokenizer_word
 from r2mae.errors import InputError
@@ -32,7 +33,6 @@ from r2mae.modalities.language.store import (
 )
 from r2mae.progress import Progress, silent
 
-_JOURNAL = "journal.json"
 _BATCH_CHARACTERS = 1 << 22  # tokenised together, on all cores
 
 
@@ -90,7 +90,7 @@ def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextS
                 f"{out} must be absent or of the same texts and tokenizer, got another store. Name another folder."
             )
         return store
-    with building(out, fingerprint) as work:
+    with atomic_folder(out, fingerprint) as work:
         _write(work, texts, tokenizer, fingerprint, progress)
     return open_text_store(out)
 
@@ -116,7 +116,7 @@ def _write(
         "files": [path.name for path in texts.paths],
     }
     (work / META).write_text(json.dumps(about, indent=1) + "\n")
-    (work / _JOURNAL).unlink()
+    Journal(work).delete()
 
 
 def _batch(pieces: Iterator[Piece]) -> list[Piece]:
@@ -134,10 +134,9 @@ def _fill(
     work: Path, texts: Texts, tokenizer: Any, dtype: Any, progress: Progress
 ) -> dict[str, int]:
     """Tokenise from where the journal stopped; gives the final state."""
-    journal = work / _JOURNAL
-    state = {"file": 0, "at": 0, "tokens": 0, "documents": 0, "done": 0}
-    if journal.is_file():
-        state = json.loads(journal.read_text())
+    journal = Journal(work)
+    start = {"file": 0, "at": 0, "tokens": 0, "documents": 0, "done": 0}
+    state = journal.read() or start
     with (
         (work / TOKENS).open("ab") as tokens,
         (work / DOCUMENTS).open("ab") as documents,
@@ -156,7 +155,7 @@ def _fill(
             state["tokens"] += len(ids)
             state["documents"] += len(starts)
             state["done"] += len(batch)
-            write_atomic(journal, json.dumps(state))
+            journal.write(state)
             _report(texts, state, progress)
     return state
 

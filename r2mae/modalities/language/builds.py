@@ -87,7 +87,7 @@ def build_text(arguments: Namespace) -> Path:
 
 def build_tokenizer(arguments: Namespace) -> Path:
     """Train a tokenizer and save it in the format of transformers."""
-    from r2mae.data.folder import check_free, write_folder
+    from r2mae.data.atomic import atomic_folder, check_free
     from r2mae.data.tokenizer import train_tokenizer
     from r2mae.modalities.language.splits import sample_texts
 
@@ -102,7 +102,8 @@ def build_tokenizer(arguments: Namespace) -> Path:
         tokenizer = train_tokenizer(
             sample_texts(_texts(arguments)), arguments.kind, arguments.vocab_size
         )
-    write_folder(out, tokenizer.save_pretrained)
+    with atomic_folder(out) as unfinished:
+        tokenizer.save_pretrained(unfinished)
     return out
 
 

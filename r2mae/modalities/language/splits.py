@@ -5,12 +5,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from r2mae.data.atomic import write_atomic
-from r2mae.data.building import one_at_a_time
+from r2mae.data.atomic import atomic_folder, write_atomic
 from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.card import load_card, locate
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.labels import class_numbers, real_numbers
+from r2mae.data.lock import one_at_a_time
 from r2mae.data.source import SampleSource, hold_out
 from r2mae.data.text_files import (
     check_column,
@@ -86,9 +86,16 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
 def _built(place: Path, texts: Texts, tokenizer: Any) -> TextStore:
     return open_cached(
         place,
-        open_text_store,
+        _open_with_tokenizer,
         lambda: build_text_store(place, texts, tokenizer, listener.get()),
     )
+
+
+def _open_with_tokenizer(place: Path) -> TextStore:
+    """A store whose tokenizer has been read too. Raises: InputError for damaged ones."""
+    store = open_text_store(place)
+    store.tokenizer  # noqa: B018 - reads it
+    return store
 
 
 def _place(section: Any) -> Path | None:
@@ -150,7 +157,7 @@ def _embedded(name: str) -> Path:
     text = "\n\n".join(topics[key] for key in sorted(topics))
     place = cache_folder("text") / f"topics_{fingerprint_bytes(text)}.txt"
     with one_at_a_time(place):
-        if not place.is_file():
+        if not place.is_file() or place.stat().st_size != len(text.encode()):
             write_atomic(place, text)
     return place
 
@@ -184,16 +191,20 @@ def find_tokenizer(section: Any) -> Any:
     return _trained(place, texts, wanted)
 
 
-def _trained(place: Path, texts: Texts, wanted: TokenizerTraining) -> Any:
-    with one_at_a_time(place):
-        if not place.is_dir():
-            tokenizer = train_tokenizer(
-                sample_texts(texts), wanted.kind, wanted.vocab_size
-            )
-            unfinished = place.with_name(f".writing_{place.name}")
-            tokenizer.save_pretrained(unfinished)
-            unfinished.rename(place)
-    return load_tokenizer(str(place))
+def _trained(place: Path, texts: Texts, training: TokenizerTraining) -> Any:
+    """The tokenizer in the cache, trained where there is none or a damaged one."""
+
+    def train() -> Any:
+        with one_at_a_time(place):
+            if not place.is_dir():
+                tokenizer = train_tokenizer(
+                    sample_texts(texts), training.kind, training.vocab_size
+                )
+                with atomic_folder(place) as unfinished:
+                    tokenizer.save_pretrained(unfinished)
+        return load_tokenizer(str(place))
+
+    return open_cached(place, lambda folder: load_tokenizer(str(folder)), train)
 
 
 def sample_texts(texts: Texts) -> Any:

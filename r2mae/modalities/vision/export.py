@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from r2mae.data.atomic import atomic_folder
 from r2mae.data.card import load_card
-from r2mae.data.folder import write_folder
 from r2mae.errors import InputError
 from r2mae.modalities.vision.interop.model_card import RunFacts, inline_yaml, model_card
 from r2mae.modalities.vision.models.timm_encoder import is_plain_vit
@@ -38,18 +38,17 @@ def export_to_timm(loaded: LoadedRun, folder: Path) -> float:
         head = {"head": _linear(model), "class_names": loaded.manifest["class_names"]}
         model = model.backbone  # type: ignore[assignment]
 
-    def write(to: Path) -> float:
-        (to / "README.md").write_text(model_card(run_facts(loaded), "timm"))
+    with atomic_folder(folder) as unfinished:
+        card = model_card(run_facts(loaded), "timm")
+        (unfinished / "README.md").write_text(card)
         return export_timm(
             model,  # type: ignore[arg-type]
-            to,
+            unfinished,
             architecture=section.encoder,
             arguments=timm_arguments(section, model.encoder),
             image_size=loaded.recipe.data.image_size,
             **head,
         )
-
-    return write_folder(folder, write)
 
 
 def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
@@ -68,17 +67,16 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
         )
     mean_ratio = recipe.mask.law.mean(1.0)  # at the end of a schedule
 
-    def write(to: Path) -> float:
-        (to / "README.md").write_text(model_card(run_facts(loaded), "transformers"))
+    with atomic_folder(folder) as unfinished:
+        card = model_card(run_facts(loaded), "transformers")
+        (unfinished / "README.md").write_text(card)
         return export_transformers(
             loaded.model.cpu(),  # type: ignore[arg-type]
-            to,
+            unfinished,
             architecture=recipe.model.encoder,
             image_size=recipe.data.image_size,
             mean_ratio=mean_ratio,
         )
-
-    return write_folder(folder, write)
 
 
 def _linear(model: Classifier) -> nn.Linear:

@@ -84,3 +84,11 @@ def test_no_motif_holds_another():
     assert (
         len({word[n : n + 9] for word in both for n in range(4)}) == 4 * 12
     )  # no nine bases are shared
+
+
+def test_a_truncated_genome_in_the_cache_is_written_again(scratch):
+    path = simulated_fasta()
+    text = path.read_text()
+    path.write_text(text[:1000])
+    assert simulated_fasta() == path
+    assert path.read_text() == text

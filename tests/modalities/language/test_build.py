@@ -399,3 +399,26 @@ def test_tables_of_old_time_and_new_content_are_read_anew(scratch):
     assert texts_of(scratch / "b.csv") == "a|"
     (scratch / "c.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
     assert texts_of(scratch / "c.txt", "line") == "one|two|"
+
+
+@pytest.mark.parametrize("damage", ["tokens.bin", "format", "tokenizer", "trained"])
+def test_what_is_damaged_in_the_cache_is_made_again(scratch, damage):
+    (scratch / "a.txt").write_text("\n".join(make_texts(50)))
+    section = LanguageData(root="a.txt", document="line", tokenizer={"vocab_size": 300})
+    store = find_store(section)
+    tokens = np.array(store.tokens)
+    if damage == "format":
+        older = json.dumps(store.meta | {"format": "older"})
+        (store.place / "meta.json").write_text(older)
+    else:
+        (trained,) = cache_folder("text").glob("tokenizer_*")
+        file = {
+            "tokens.bin": store.place / "tokens.bin",
+            "tokenizer": store.place / "tokenizer" / "tokenizer.json",
+            "trained": trained / "tokenizer.json",
+        }[damage]
+        file.write_bytes(file.read_bytes()[:-9])
+    load_tokenizer.cache_clear()  # as in a new process
+    again = find_store(section)
+    assert np.array_equal(again.tokens, tokens)
+    assert len(again.tokenizer) == 300

@@ -7,8 +7,9 @@ from typing import Any
 
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError, did_you_mean
-from r2mae.modalities.cell.data.build import BuildOptions, build_store
+from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
+from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.splits import refuse_empty_cells, vocabulary
 from r2mae.modalities.cell.schema import CellData, GenesSection
 

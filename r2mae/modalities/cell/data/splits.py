@@ -17,9 +17,10 @@ from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.source import Chosen, SampleSource
 from r2mae.data.stream import permute
 from r2mae.errors import InputError, did_you_mean
-from r2mae.modalities.cell.data.build import BuildOptions, build_store
+from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
 from r2mae.modalities.cell.data.genes import choose_genes, read_gene_list
+from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.store import CellStore, is_store, open_store
 from r2mae.modalities.cell.schema import CellData, GenesSection
 from r2mae.progress import listener

@@ -4,9 +4,7 @@ The first pass learns species and lengths, the second checks every row and write
 mostly is, is written front to back. A build of MAF that was stopped goes on behind the last file that it had finished.
 """
 
-import contextlib
 import json
-import os
 import shutil
 from array import array
 from collections.abc import Sequence
@@ -15,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.data.atomic import atomic_file
-from r2mae.data.building import building, one_at_a_time
+from r2mae.data.atomic import atomic_file, atomic_folder
 from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import fingerprint_bytes
+from r2mae.data.journal import Journal
+from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
 from r2mae.modalities.dna.alignment.files import is_fasta
@@ -38,7 +37,7 @@ from r2mae.modalities.dna.genome.intervals import merge
 from r2mae.modalities.dna.genome.store import META, GenomeStore
 from r2mae.progress import Progress, listener, silent
 
-_JOURNAL, _SPANS = "journal.json", "spans"  # of a folder that is being built
+_SPANS = "spans"  # of a folder that is being built
 
 
 def build_alignment_store(
@@ -76,7 +75,7 @@ def build_alignment_store(
             return store
         # An interrupted build of aligned FASTA starts over: such files are small.
         resumes_as = "" if any(map(is_fasta, paths)) else source
-        with building(out, resumes_as) as work:
+        with atomic_folder(out, resumes_as) as work:
             rows = AlignmentSource(work, paths, reference, species, progress)
             _Build(work, rows, genome, source).run()
     return open_alignment_store(out)
@@ -109,13 +108,10 @@ class _Build:
         self, work: Path, source: AlignmentSource, genome: GenomeStore | None, word: str
     ) -> None:
         self.work, self.source, self.genome, self.word = work, source, genome, word
-        self.done: dict[str, Any] = {"scanned": 0, "written": 0}
-        with contextlib.suppress(
-            FileNotFoundError, ValueError, KeyError
-        ):  # none, or one that a power cut has hit
-            found = json.loads((work / _JOURNAL).read_text())
-            source.go_on(found["found"])
-            self.done = found
+        self.journal = Journal(work)
+        self.done = self.journal.read() or {"scanned": 0, "written": 0}
+        if "found" in self.done:
+            source.go_on(self.done["found"])
         self.contigs: dict[str, ContigWriter] = {}
         self.covered = array("q")
 
@@ -180,13 +176,7 @@ class _Build:
 
     def _note(self, **entries: Any) -> None:
         self.done |= entries
-        with (
-            atomic_file(self.work / _JOURNAL) as unfinished,
-            unfinished.open("w") as file,
-        ):
-            file.write(json.dumps(self.done))
-            file.flush()
-            os.fsync(file.fileno())
+        self.journal.write(self.done)
         for contig in self.contigs.values():
             contig.settle()
 
@@ -220,13 +210,12 @@ class _Build:
         about |= {"covered_twice": _size(spans) - _size(runs), "alike": source.alike}
         about |= {"aligned": dict(zip(source.species, aligned, strict=True))}
         (self.work / META).write_text(json.dumps(about) + "\n")
-        helpers = [
-            self.work / _JOURNAL,
-            self.work / _SPANS,
-            *(contig.bases for contig in contigs),
-        ]
-        for path in (*helpers, *(records.rows for records in source.records.values())):
-            path.unlink()
+        self.journal.delete()
+        (self.work / _SPANS).unlink()
+        for contig in contigs:
+            contig.bases.unlink()
+        for records in source.records.values():
+            records.rows.unlink()
 
 
 def _size(runs: Integers) -> int:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.data.building import building, one_at_a_time
+from r2mae.data.atomic import atomic_folder
 from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import shortened
+from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
@@ -54,7 +55,7 @@ def build_genome_store(
                     f"{out} must be absent or of the same files, got another genome. Name another."
                 )
             return store
-        with building(out) as work:
+        with atomic_folder(out) as work:
             writer = GenomeWriter(work, "" if name_by_file else _BY_FILE)
             for number in range(len(paths)):
                 _add(writer, paths, number, progress, name_by_file)

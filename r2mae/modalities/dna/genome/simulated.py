@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.atomic import write_atomic
-from r2mae.data.building import one_at_a_time
 from r2mae.data.cache import cache_folder
+from r2mae.data.lock import one_at_a_time
 from r2mae.modalities.dna.genome.bases import Codes, decode, encode, reverse_complement
 
 NAME = "simulated"  # its only contig
@@ -61,9 +61,11 @@ def simulate_motifs() -> Simulated:
 def simulated_fasta() -> Path:
     """The genome's FASTA file, in the cache."""
     place = cache_folder("dna") / f"simulated_motifs_{_SEED}.fa"
+    bases = decode(simulate_motifs().codes)
+    lines = "\n".join(bases[at : at + 80] for at in range(0, len(bases), 80))
+    text = f">{NAME}\n{lines}\n"
     with one_at_a_time(place):
-        if not place.is_file():
-            text = decode(simulate_motifs().codes)
-            lines = "\n".join(text[at : at + 80] for at in range(0, len(text), 80))
-            write_atomic(place, f">{NAME}\n{lines}\n")
+        # A file of another size is damaged; its letters are all ASCII.
+        if not place.is_file() or place.stat().st_size != len(text):
+            write_atomic(place, text)
     return place

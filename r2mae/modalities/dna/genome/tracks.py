@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.data.building import building, one_at_a_time
-from r2mae.data.cache import cache_folder
+from r2mae.data.atomic import atomic_folder
+from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import shortened
+from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.files import state_word
@@ -74,25 +74,27 @@ def open_track(
         )
     key = state_word([path], genome.fingerprint, sorted(names.items()))
     place = cache_folder("dna") / f"track_{key}"
-    with one_at_a_time(place):
-        track = _open_cached(place)
-        if track is None:
-            shutil.rmtree(place, ignore_errors=True)
-            with building(place) as work:
-                _build(work, path, genome, names)
-            track = _open_cached(place)
-    assert track is not None
-    return track
+
+    def build() -> Track:
+        with one_at_a_time(place):
+            if not place.is_dir():
+                with atomic_folder(place) as work:
+                    _build(work, path, genome, names)
+        return _open_store(place)
+
+    return open_cached(place, _open_store, build)
 
 
-def _open_cached(place: Path) -> Track | None:
-    """The track in the cache; None where it is missing or incomplete."""
+def _open_store(place: Path) -> Track:
+    """A track in the cache. Raises: InputError when it is incomplete."""
     try:
         meta = json.loads((place / _META).read_text())
         is_complete = (place / _VALUES).stat().st_size == 4 * meta["bases"]
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Track(place, meta) if is_complete else None
+        is_complete = False
+    if not is_complete:
+        raise InputError(f"{place} must be a complete track, got a damaged one.")
+    return Track(place, meta)
 
 
 def _build(

@@ -60,7 +60,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
     """Score variants, resuming an interrupted call, and write all of them."""
-    from r2mae.data.building import one_at_a_time
+    from r2mae.data.lock import one_at_a_time
     from r2mae.modalities.dna.variants.writer import write_scores
 
     output = Path(arguments.output)

@@ -12,8 +12,9 @@ from r2mae.errors import InputError
 from r2mae.modalities.cell.data import blocks as cell_blocks
 from r2mae.modalities.cell.data import build as cell_build
 from r2mae.modalities.cell.data import splits
-from r2mae.modalities.cell.data.build import BuildOptions, build_store
+from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
+from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.store import open_store
 from r2mae.modalities.cell.schema import CellData, GenesSection
 from tests.conftest import make_cells

@@ -629,3 +629,19 @@ def test_real_alignments_are_as_another_reader_has_them():
     assert (store.reference.bases & 7 == open_genome([fasta]).bases & 7).all()
     brca = open_alignment([Path(next((SHARED / "dna" / "brca1_msa_sge").glob("*.fa")))])
     assert (brca.contigs[0].length, len(brca.species)) == (2280, 20)
+
+
+@pytest.mark.parametrize("damage", ["meta", "reference", "format"])
+def test_a_damaged_alignment_in_the_cache_is_built_again(scratch, damage):
+    write(scratch / "a.maf", MAF)
+    store = open_alignment([scratch / "a.maf"])
+    first = dict(store.meta)
+    meta = store.place / "meta.json"
+    if damage == "format":
+        meta.write_text(json.dumps(first | {"format": "older"}))
+    else:
+        files = {"meta": meta, "reference": store.place / "reference" / "bases.bin"}
+        files[damage].write_bytes(files[damage].read_bytes()[:-3])
+    again = open_alignment([scratch / "a.maf"])
+    assert again.meta == first
+    assert len(again.reference.contigs) == len(first["contigs"])

@@ -349,3 +349,16 @@ def test_rows_of_tables_are_contigs(scratch):
         InputError, match="row 1 of sequence must hold IUPAC letters, got 'X' at base 3"
     ):
         open_genome(expand_dna(["b/train.csv"]))
+
+
+@pytest.mark.parametrize("damage", ["meta", "bases", "format"])
+def test_a_damaged_genome_in_the_cache_is_built_again(scratch, damage):
+    path = write(scratch / "a.fa", b">a\nACGTN\n")
+    store = open_genome([path])
+    meta = store.place / "meta.json"
+    if damage == "format":
+        meta.write_text(json.dumps(store.meta | {"format": "older"}))
+    else:
+        file = meta if damage == "meta" else store.place / "bases.bin"
+        file.write_bytes(file.read_bytes()[:-3])
+    assert decode(open_genome([path]).fetch("a", 0, 5)) == "ACGTN"

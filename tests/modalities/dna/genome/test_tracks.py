@@ -142,3 +142,22 @@ def test_a_real_track():
     with gzip.open(folder / "chrM.phyloP100way.wigFix.gz", "rt") as file:
         values = [float(line) for line in file if line[0] != "f"]
     assert np.allclose(track.values, np.array(values, dtype=np.float32))
+
+
+@pytest.mark.parametrize("damage", ["values", "meta", "deleted"])
+def test_a_damaged_track_in_the_cache_is_read_again(scratch, genome, damage):
+    path = scratch / "a.tsv"
+    path.write_text(FORMS["a.tsv"])
+    track = open_track(path, genome)
+    values = np.array(track.values)
+    (file,) = [
+        file
+        for file in track.place.iterdir()
+        if (file.suffix == ".json") == (damage == "meta")
+    ]
+    if damage == "deleted":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-3])
+    again = open_track(path, genome)
+    assert np.array_equal(again.values, values, equal_nan=True)

@@ -1,15 +1,14 @@
-"""Folders and files that are there whole or not at all."""
+"""Files and folders that are complete, or not there."""
 
 import contextlib
 
-from r2mae.data.atomic import atomic_file
-from r2mae.data.building import building
+from r2mae.data.atomic import atomic_file, atomic_folder
 
 ONE, TWO = "0123456789abcdef", "fedcba9876543210"
 
 
 def stopped(out, word):
-    with contextlib.suppress(RuntimeError), building(out, word) as work:
+    with contextlib.suppress(RuntimeError), atomic_folder(out, word) as work:
         (work / "part").write_text(word)
         raise RuntimeError
 
@@ -17,12 +16,12 @@ def stopped(out, word):
 def test_what_a_stop_leaves_is_found_again_and_goes_when_the_files_change(tmp_path):
     stopped(tmp_path / "out", ONE)
     stopped(tmp_path / "out_b", ONE)  # another store, whose name begins alike
-    with building(tmp_path / "out", ONE) as work:
+    with atomic_folder(tmp_path / "out", ONE) as work:
         assert (work / "part").read_text() == ONE
         (work / "part").unlink()
     (tmp_path / "out").rmdir()
     stopped(tmp_path / "out", ONE)
-    with building(tmp_path / "out", TWO) as work:
+    with atomic_folder(tmp_path / "out", TWO) as work:
         assert list(work.iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {
         "out",
@@ -46,3 +45,12 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
         ("a.csv", "all")
     ]
+
+
+def test_a_link_to_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    with atomic_folder(tmp_path / "out") as work:
+        (work / "file").write_text("all")
+    assert (tmp_path / "disk" / "file").read_text() == "all"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]
