@@ -111,7 +111,7 @@ class _Build:
         self.journal = Journal(work)
         self.done = self.journal.read() or {"scanned": 0, "written": 0}
         if "found" in self.done:
-            source.go_on(self.done["found"])
+            source.restore(self.done["found"])
         self.contigs: dict[str, ContigWriter] = {}
         self.covered = array("q")
 
@@ -120,7 +120,7 @@ class _Build:
         source, count = self.source, len(self.source.paths)
         for number in range(self.done["scanned"], count):
             source.scan(number)
-            self._note(scanned=number + 1, found=source.found())
+            self._note(scanned=number + 1, found=source.state())
         columns = source.choose_species()
         if self.genome is not None:
             source.check_contigs(self.genome)
@@ -170,7 +170,7 @@ class _Build:
             self._note(written=0)
         if self.done["written"]:
             for name, state in self.done["contigs"].items():
-                self.contigs[name].go_on(state)
+                self.contigs[name].restore(state)
             with (self.work / _SPANS).open("rb") as file:
                 self.covered.fromfile(file, self.done["spans"])
 
@@ -178,7 +178,7 @@ class _Build:
         self.done |= entries
         self.journal.write(self.done)
         for contig in self.contigs.values():
-            contig.settle()
+            contig.mark_recorded()
 
     def _finish(self) -> None:
         source, genome, contigs = self.source, self.genome, list(self.contigs.values())

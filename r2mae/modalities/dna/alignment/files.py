@@ -1,4 +1,4 @@
-"""Alignments as others write them: blocks of MAF, records of aligned FASTA."""
+"""Read alignments: blocks of MAF, records of aligned FASTA."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,18 +18,13 @@ from r2mae.modalities.dna.genome.bases import (
 )
 from r2mae.modalities.dna.genome.files import Heard, open_dna, read_fasta, read_lines
 
-_CUT = "The file may be cut off: fetch it again."
-_OTHER_LINES = (
-    b"#",
-    b"i",
-    b"e",
-    b"q",
-    b"t",
-)  # comments, details of blocks, and the browser's track line
+_TRUNCATED = "The file may be truncated: download it again."
+# Comments, details of blocks, and the browser's track line.
+_OTHER_LINES = (b"#", b"i", b"e", b"q", b"t")
 
 
 class Row(NamedTuple):
-    """A line of a block: which sequence, where in it, and its letters with gaps."""
+    """An s line of a MAF block, with its line number; start and size as in MAF."""
 
     line: int
     source: bytes
@@ -41,7 +36,7 @@ class Row(NamedTuple):
 
 
 def is_fasta(path: Path) -> bool:
-    """Whether a file begins as FASTA does."""
+    """Whether a file begins with '>', as FASTA does."""
     with open_dna(path) as file:
         while block := file.read(1 << 12):
             if block.strip():
@@ -50,9 +45,10 @@ def is_fasta(path: Path) -> bool:
 
 
 def read_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[list[Row]]:
-    """Blocks in order, each with a row or more.
+    """The rows of each block, in order.
 
-    Raises: InputError for lines that are no MAF, rows cut off, and rows of one block that differ in length.
+    Raises: InputError for lines that are not MAF, truncated rows, and blocks whose rows
+        differ in length.
     """
     for lines in _blocks(path, progress):
         rows = [maf_row(path, number, line) for number, line in lines]
@@ -60,8 +56,9 @@ def read_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[list[Row]
         for row in rows:
             if len(row.text) != width:
                 raise InputError(
-                    f"{path}: line {row.line}: row {row.source.decode()} must have {width:,} letters, "
-                    f"as its block has, got {len(row.text):,}. {_CUT}"
+                    f"{path}: line {row.line}: row {row.source.decode()} must have "
+                    f"{width:,} columns, as its block has, got {len(row.text):,}. "
+                    f"{_TRUNCATED}"
                 )
         yield rows
 
@@ -69,79 +66,82 @@ def read_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[list[Row]
 def scan_maf(
     path: Path, progress: Heard = lambda _: None
 ) -> Iterator[tuple[list[bytes], list[tuple[int, bytes]]]]:
-    """(sources, lines) of blocks in order, all that is wanted before reading them: several times as fast."""
+    """(sources, numbered lines) of each block; several times as fast as `read_maf`."""
     for lines in _blocks(path, progress):
-        words = [line.split(None, 2) for _, line in lines]
-        if min(map(len, words)) < 3:
+        rows = [line.split(None, 2) for _, line in lines]
+        if min(map(len, rows)) < 3:
             for number, line in lines:
-                maf_row(path, number, line)
-        yield [found[1] for found in words], lines
+                maf_row(path, number, line)  # raises for the incomplete one
+        yield [fields[1] for fields in rows], lines
 
 
 def _blocks(path: Path, progress: Heard) -> Iterator[list[tuple[int, bytes]]]:
-    """Numbered lines of the rows of blocks."""
+    """The numbered s lines of each block."""
     rows: list[tuple[int, bytes]] = []
     is_open, is_maf, number = False, False, 0
     with open_dna(path, progress) as file:
         for number, line in read_lines(path, file):
-            kind = line[:1]
-            if kind == b"s":
+            letter = line[:1]
+            if letter == b"s":
                 rows.append((number, line))
-            elif kind == b"a" or not line.strip():
+            elif letter == b"a" or not line.strip():
                 if is_open or rows:
-                    yield _closed(path, number, is_open, rows)
-                is_open, is_maf, rows = kind == b"a", is_maf or kind == b"a", []
-            elif kind not in _OTHER_LINES:
+                    yield _checked_block(path, number, is_open, rows)
+                is_open, rows = letter == b"a", []
+                is_maf = is_maf or is_open
+            elif letter not in _OTHER_LINES:
                 raise InputError(
-                    f"{path}: line {number} must be one of MAF's, got {line[:30]!r}."
+                    f"{path}: line {number} must be a line of MAF, got {line[:30]!r}."
                 )
         if is_open or rows:
-            yield _closed(path, number, is_open, rows)
+            yield _checked_block(path, number, is_open, rows)
     if not is_maf:
-        raise InputError(
-            f"{path} must hold blocks of MAF, or records of FASTA, got neither."
-        )
+        raise InputError(f"{path} must be MAF or aligned FASTA, got neither.")
 
 
-def _closed(
+def _checked_block(
     path: Path, number: int, is_open: bool, rows: list[tuple[int, bytes]]
 ) -> list[tuple[int, bytes]]:
     if not is_open:
         raise InputError(
-            f"{path}: line {rows[0][0]} must follow a line of 'a', got a row outside a block."
+            f"{path}: line {rows[0][0]} must follow an 'a' line, got a row outside a block."
         )
     if not rows:
         raise InputError(
-            f"{path}: the block before line {number} must have rows, got none. {_CUT}"
+            f"{path}: the block before line {number} must have rows, got none. {_TRUNCATED}"
         )
     return rows
 
 
 def maf_row(path: Path, number: int, line: bytes) -> Row:
-    """The row of a line. Raises: InputError for one that is cut off, or lies outside its sequence."""
-    words = line.split()
+    """Parse an s line.
+
+    Raises: InputError for truncated lines and rows outside their sequence.
+    """
+    fields = line.split()
     try:
-        _, source, start, size, strand, source_size, text = words
+        _, source, start, size, strand, source_size, text = fields
         row = Row(number, source, int(start), int(size), strand, int(source_size), text)
     except ValueError:
         raise InputError(
-            f"{path}: line {number} must be s, source, start, size, strand, source size, letters, "
-            f"got {len(words)} words: {line[:40]!r}. {_CUT}"
+            f"{path}: line {number} must be s, source, start, size, strand, source size, "
+            f"letters, got {len(fields)} fields: {line[:40]!r}. {_TRUNCATED}"
         ) from None
     bases = len(text) - text.count(b"-")
     if bases != row.size:
         bases -= text.count(b".")
     if bases != row.size:
         raise InputError(
-            f"{path}: line {number}: row {source.decode()} must have {row.size:,} bases, as its size says, "
-            f"got {bases:,}. {_CUT}"
+            f"{path}: line {number}: row {source.decode()} must have {row.size:,} bases, "
+            f"its size, got {bases:,}. {_TRUNCATED}"
         )
     if (
         strand not in (b"+", b"-")
         or not 0 <= row.start <= row.start + row.size <= row.source_size
     ):
         raise InputError(
-            f"{path}: line {number}: row {source.decode()} must lie on strand + or - within {row.source_size:,} bases, "
+            f"{path}: line {number}: row {source.decode()} must lie on strand + or - "
+            f"within {row.source_size:,} bases, "
             f"got {strand.decode()} {row.start:,} to {row.start + row.size:,}."
         )
     return row
@@ -150,10 +150,10 @@ def maf_row(path: Path, number: int, line: bytes) -> Row:
 def block_codes(
     path: Path, reference: Row, others: list[Row]
 ) -> tuple[int, Codes, Codes]:
-    """(where it starts on the reference's forward strand, reference (n,) with soft masks, others (R, n)).
+    """(start on the forward strand, reference (n,) with soft masks, others (R, n)).
 
-    Columns are the reference's bases, in its forward order.
-    Raises: InputError for letters that are none.
+    Columns without a base of the reference are dropped; the rest are in forward order.
+    Raises: InputError for characters that are no IUPAC letter or gap.
     """
     letters = reference.text.translate(SOFT_ALIGNED) + b"".join(
         row.text for row in others
@@ -163,8 +163,8 @@ def block_codes(
         row = (reference, *others)[wrong // width]
         letter = chr(row.text[wrong % width])
         raise InputError(
-            f"{path}: line {row.line}: row {row.source.decode()} must hold IUPAC letters, "
-            f"got {letter!r} at column {wrong % width + 1:,}."
+            f"{path}: line {row.line}: row {row.source.decode()} must hold IUPAC "
+            f"letters, got {letter!r} at column {wrong % width + 1:,}."
         )
     codes: Codes = np.frombuffer(letters, dtype=np.uint8).reshape(
         1 + len(others), width
@@ -179,7 +179,7 @@ def block_codes(
 
 
 class Records(NamedTuple):
-    """An aligned FASTA, as letters in a file (R, columns) beside its records' names."""
+    """An aligned FASTA: names of R records, and a file of their codes (R, columns)."""
 
     path: Path
     names: list[str]
@@ -187,16 +187,16 @@ class Records(NamedTuple):
     columns: int
 
     def codes(self) -> npt.NDArray[Any]:
-        """(R, columns) codes with soft masks, mapped."""
+        """(R, columns) codes with soft masks, memory-mapped."""
         return np.memmap(
             self.rows, dtype=np.uint8, mode="r", shape=(len(self.names), self.columns)
         )
 
 
 def read_records(path: Path, rows: Path, progress: Heard = lambda _: None) -> Records:
-    """Records of an aligned FASTA, put into the file `rows`.
+    """Records of an aligned FASTA; their codes are written to the file `rows`.
 
-    Raises: InputError for damaged files, names that come twice and records that differ in length.
+    Raises: InputError for damaged files, repeated names and records of unequal length.
     """
     names: list[str] = []
     sizes: list[int] = []
@@ -205,7 +205,7 @@ def read_records(path: Path, rows: Path, progress: Heard = lambda _: None) -> Re
             if not codes:
                 if name in names:
                     raise InputError(
-                        f"{path}: record {name} must be named once, got it twice. Rename one."
+                        f"{path}: record {name} must have a unique name, got it twice. Rename one."
                     )
                 names.append(name)
                 sizes.append(0)
@@ -213,14 +213,15 @@ def read_records(path: Path, rows: Path, progress: Heard = lambda _: None) -> Re
             file.write(codes)
     for name, size in zip(names, sizes, strict=True):
         if size != sizes[0] or not size:
-            wanted = (
-                f"{sizes[0]:,} columns, as {names[0]} has" if sizes[0] else "columns"
-            )
+            expected = "columns"
+            if sizes[0]:
+                expected = f"{sizes[0]:,} columns, as {names[0]} has"
             raise InputError(
-                f"{path}: record {name} must have {wanted}, got {size:,}. Align the records first."
+                f"{path}: record {name} must have {expected}, got {size:,}. "
+                "Align the records first."
             )
     if len(names) < 2:
         raise InputError(
-            f"{path} must hold two aligned records at least, got {len(names)}."
+            f"{path} must hold at least two aligned records, got {len(names)}."
         )
     return Records(path, names, rows, sizes[0])

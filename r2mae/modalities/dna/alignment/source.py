@@ -1,4 +1,4 @@
-"""Files of an alignment, and what a first pass over them finds: species, contigs and how long these are."""
+"""Files of an alignment: a first pass collects species and contigs, a second yields columns."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,11 +24,11 @@ from r2mae.modalities.dna.genome.files import Heard
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.progress import Progress
 
-_FOUND = ("reference", "alike", "species", "lengths", "counts")
+_STATE = ("reference", "alike", "species", "lengths", "counts")
 
 
 class AlignmentSource:
-    """Files of MAF or aligned FASTA: `scan` each, `choose_species`, then `parts` of each."""
+    """MAF or aligned FASTA files: `scan` each, `choose_species`, then read `parts` of each."""
 
     def __init__(
         self,
@@ -38,164 +38,159 @@ class AlignmentSource:
         chosen: Sequence[str],
         progress: Progress,
     ) -> None:
-        self.work, self.paths, self.reference, self.progress = (
-            work,
-            paths,
-            reference or "",
-            progress,
-        )
-        self.chosen = chosen
+        self.work, self.paths, self.progress = work, paths, progress
+        self.reference, self.chosen = reference or "", chosen
         self.names = SourceNames([self.reference, *chosen])
-        self.alike: tuple[str, str] | None = None
-        self.species: dict[str, int] = {}
-        self.lengths: dict[str, int] = {}
-        self.records: dict[Path, Records] = {}
+        self.alike: tuple[str, str] | None = None  # see SourceNames.find_ambiguous
+        self.species: dict[str, int] = {}  # columns by name
+        self.lengths: dict[str, int] = {}  # of the reference's contigs
+        self.records: dict[Path, Records] = {}  # of aligned FASTA
         self.counts = {"blocks": 0, "without_reference": 0, "repeated_rows": 0}
 
     def scan(self, number: int) -> None:
-        """Look through a file."""
-        path, say = self.paths[number], self._say("check", number)
-        self._scan_records(path, say) if is_fasta(path) else self._scan_maf(path, say)
+        """Collect species, contigs and counts of a file."""
+        path, progress = self.paths[number], self._progress("check", number)
+        if is_fasta(path):
+            self._scan_records(path, progress)
+        else:
+            self._scan_maf(path, progress)
 
-    def found(self) -> dict[str, Any]:
-        """What the files so far have said, as JSON can hold it."""
-        return {name: getattr(self, name) for name in _FOUND}
+    def state(self) -> dict[str, Any]:
+        """What the scanned files hold, JSON-serializable."""
+        return {name: getattr(self, name) for name in _STATE}
 
-    def go_on(self, found: dict[str, Any]) -> None:
-        """As if the files that said this had been looked through."""
-        for name in _FOUND:
-            setattr(self, name, found[name])
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a `state`."""
+        for name in _STATE:
+            setattr(self, name, state[name])
 
     def choose_species(self) -> dict[str, int]:
-        """Columns of the species that are kept, the reference first, once all files are looked through.
+        """{species: column} of those that are kept, the reference first; after all scans.
 
-        Raises: InputError where one of them is in no block.
+        Raises: InputError for a species in no block.
         """
-        for what, name in (
-            ("reference", self.reference),
-            *(("species", name) for name in self.chosen),
-        ):
+        for name in (self.reference, *self.chosen):
             if name not in self.species:
-                near = did_you_mean(name, self.species)
+                role = "reference" if name == self.reference else "species"
                 raise InputError(
-                    f"{self.paths[0]} must have the {what} {name!r} in some block, got none. {near}"
+                    f"{self.paths[0]} must have the {role} {name!r} in some block, "
+                    f"got none. {did_you_mean(name, self.species)}"
                 )
         names = dict.fromkeys([self.reference, *(self.chosen or self.species)])
         self.species = {name: column for column, name in enumerate(names)}
         return self.species
 
-    def _say(self, what: str, number: int) -> Heard:
+    def _progress(self, label: str, number: int) -> Heard:
+        """Reports bytes done of one file as bytes done of all."""
         sizes = [path.stat().st_size for path in self.paths]
-        return lambda done: self.progress(what, sum(sizes[:number]) + done, sum(sizes))
+        before, total = sum(sizes[:number]), sum(sizes)
+        return lambda done: self.progress(label, before + done, total)
 
-    def _length(self, path: Path, contig: str, length: int) -> None:
-        known = self.lengths.setdefault(contig, length)
-        if known != length:
+    def _set_length(self, path: Path, contig: str, length: int) -> None:
+        expected = self.lengths.setdefault(contig, length)
+        if expected != length:
             raise InputError(
-                f"{path}: {contig} must have {known:,} bases, as said before, got {length:,}."
+                f"{path}: {contig} must have {expected:,} bases, as in an earlier block, "
+                f"got {length:,}."
             )
 
-    def _scan_maf(self, path: Path, say: Heard) -> None:
-        for sources, lines in scan_maf(path, say):
-            found = [self.names.species_of(source) for source in sources]
-            self.reference = self.reference or found[0]
-            self.species |= dict.fromkeys(found, 0)
+    def _scan_maf(self, path: Path, progress: Heard) -> None:
+        for sources, lines in scan_maf(path, progress):
+            species = [self.names.species_of(source) for source in sources]
+            self.reference = self.reference or species[0]
+            self.species |= dict.fromkeys(species, 0)
             self.counts["blocks"] += 1
-            repeated = len(found) - len(set(found))
+            repeated = len(species) - len(set(species))
             self.counts["repeated_rows"] += repeated
-            self.alike = self.alike or self.names.alike(sources, repeated=repeated > 0)
-            if self.reference not in found:
+            self.alike = self.alike or self.names.find_ambiguous(
+                sources, has_repeats=repeated > 0
+            )
+            if self.reference not in species:
                 self.counts["without_reference"] += 1
                 continue
-            row = maf_row(path, *lines[found.index(self.reference)])
-            self._length(path, self.names.contig_of(row.source), row.source_size)
+            row = maf_row(path, *lines[species.index(self.reference)])
+            contig = self.names.contig_of(row.source)
+            self._set_length(path, contig, row.source_size)
 
-    def _scan_records(self, path: Path, say: Heard) -> None:
-        records = read_records(path, self.work / f"rows_{len(self.records)}", say)
+    def _scan_records(self, path: Path, progress: Heard) -> None:
+        rows = self.work / f"rows_{len(self.records)}"
+        records = read_records(path, rows, progress)
         self.reference = self.reference or records.names[0]
         self.species |= dict.fromkeys(records.names, 0)
         self.records[path] = records
         self.counts["blocks"] += 1
         if self.reference not in records.names:
-            near = did_you_mean(self.reference, records.names)
             raise InputError(
-                f"{path} must have the reference {self.reference!r}, got no such record. {near}"
+                f"{path} must have the reference {self.reference!r}, got no such record. "
+                f"{did_you_mean(self.reference, records.names)}"
             )
-        if file_stem(path) in self.lengths:
+        contig = file_stem(path)
+        if contig in self.lengths:
             raise InputError(
-                f"{path} must be called like no other contig, got {file_stem(path)} again. Rename it."
+                f"{path} must be named unlike other contigs, got {contig} again. "
+                "Rename it."
             )
         row = records.codes()[records.names.index(self.reference)]
-        bases = sum(
-            int(np.count_nonzero(part != GAP))
-            for part in np.array_split(row, len(row) // TOGETHER + 1)
-        )
-        self._length(path, file_stem(path), bases)
+        bases = 0
+        for part in np.array_split(row, len(row) // TOGETHER + 1):
+            bases += int(np.count_nonzero(part != GAP))
+        self._set_length(path, contig, bases)
 
     def check_contigs(self, genome: GenomeStore) -> None:
-        """Raise InputError unless a genome has the reference's contigs, as long as the files say."""
-        of_files = set(map(file_stem, self.records))
+        """Raise InputError unless the genome has the reference's contigs, as long as here."""
+        fasta_contigs = set(map(file_stem, self.records))
         for name, length in self.lengths.items():
             if name not in genome.numbers:
-                near = (
-                    "An aligned FASTA is called like its contig."
-                    if name in of_files
-                    else ""
-                )
+                remedy = hint_for(name, self.reference, genome)
+                if name in fasta_contigs:
+                    remedy = "An aligned FASTA file is named after its contig."
                 raise InputError(
-                    f"{genome.called} must have the contig {name!r} of {self.reference} in {self.paths[0]}, "
-                    f"got none so named. {near or hint_for(name, self.reference, genome)}"
+                    f"{genome.called} must have the contig {name!r} of {self.reference} "
+                    f"in {self.paths[0]}, got none so named. {remedy}"
                 )
-            if (held := genome.contig(name).length) != length:
+            expected = genome.contig(name).length
+            if expected != length:
                 raise InputError(
-                    f"{name} must have {held:,} bases, as {genome.called} has, got {length:,} in the alignment. "
-                    "Use the genome that the alignment is of."
+                    f"{name} must have {expected:,} bases, as in {genome.called}, "
+                    f"got {length:,} in the alignment. "
+                    "Use the genome that the alignment was made with."
                 )
 
     def parts(self, number: int) -> Iterator[AlignedPart]:
-        """All that a file aligns to the reference, in its order."""
+        """The aligned columns of a file, in its order."""
         path = self.paths[number]
         if path in self.records:
             yield from self._record_parts(self.records[path])
             return
-        for rows in read_maf(path, self._say("write", number)):
-            # Of a species that comes twice the first row counts.
-            found = {self.names.species_of(row.source): row for row in reversed(rows)}
-            if (row := found.pop(self.reference, None)) is not None:
-                found = {
-                    name: other for name, other in found.items() if name in self.species
-                }
-                start, reference, codes = block_codes(path, row, list(found.values()))
-                where = f"{path}, line {row.line}"
-                yield AlignedPart(
-                    where,
-                    self.names.contig_of(row.source),
-                    start,
-                    reference,
-                    list(found),
-                    codes,
-                )
+        for rows in read_maf(path, self._progress("write", number)):
+            # Of a species' rows in a block, the first counts.
+            by_species = {
+                self.names.species_of(row.source): row for row in reversed(rows)
+            }
+            reference = by_species.pop(self.reference, None)
+            if reference is None:
+                continue
+            names = [name for name in by_species if name in self.species]
+            others = [by_species[name] for name in names]
+            start, bases, codes = block_codes(path, reference, others)
+            where = f"{path}, line {reference.line}"
+            contig = self.names.contig_of(reference.source)
+            yield AlignedPart(where, contig, start, bases, names, codes)
 
     def _record_parts(self, records: Records) -> Iterator[AlignedPart]:
         rows, start = records.codes(), 0
-        row = records.names.index(self.reference)
+        reference = records.names.index(self.reference)
         others = [
             name
             for name in records.names
             if name != self.reference and name in self.species
         ]
         places = [records.names.index(name) for name in others]
+        where, contig = str(records.path), file_stem(records.path)
         width = max(1, TOGETHER // len(records.names))
         for at in range(0, records.columns, width):
             codes = rows[:, at : at + width]
-            codes = codes[:, codes[row] & PLAIN != GAP]
+            codes = codes[:, codes[reference] & PLAIN != GAP]
             rest = codes[places] & np.uint8(PLAIN)
-            yield AlignedPart(
-                str(records.path),
-                file_stem(records.path),
-                start,
-                codes[row],
-                others,
-                rest,
-            )
+            yield AlignedPart(where, contig, start, codes[reference], others, rest)
             start += codes.shape[1]

@@ -1,4 +1,4 @@
-"""The growing files of an alignment's contig: written front to back where parts come in order, in place otherwise."""
+"""Write the files of an alignment's contig: appended if blocks are sorted, else in place."""
 
 import os
 from pathlib import Path
@@ -11,13 +11,13 @@ from r2mae.modalities.dna.alignment.store import contig_file
 from r2mae.modalities.dna.genome.bases import GAP, PLAIN, Codes, N
 from r2mae.modalities.dna.genome.store import GenomeStore
 
-TOGETHER = 1 << 24  # bytes that are written together
+TOGETHER = 1 << 24  # bytes written at a time
 
 
 class AlignedPart(NamedTuple):
-    """Some columns of an alignment, all of them bases of the reference."""
+    """Columns of an alignment, each with a base of the reference."""
 
-    where: str  # what a message calls it
+    where: str  # file and line, for messages
     contig: str
     start: int
     reference: Codes  # (n,) with soft masks
@@ -26,7 +26,7 @@ class AlignedPart(NamedTuple):
 
 
 class ContigWriter:
-    """The growing files of a contig: columns, and the reference's bases with soft masks."""
+    """Writes a contig: aligned columns, and the reference's bases with soft masks."""
 
     def __init__(
         self,
@@ -43,26 +43,24 @@ class ContigWriter:
         self.bases = work / f"bases_{number}"
         self.paths = (work / contig_file(number), self.bases)
         self.files: tuple[BinaryIO, BinaryIO] | None = None
-        self.filled = self.kept = (
-            0  # positions in the files, and those of them that a journal knows
-        )
-        self.changed = (
-            work / f"changed_{number}"
-        )  # there when something behind self.kept was written again
+        self.filled = 0  # positions written
+        self.recorded = 0  # of these, positions that the build's journal records
+        # This file exists if a recorded position was written again.
+        self.changed = work / f"changed_{number}"
         for path in self.paths:
             path.touch()
 
     def put(self, part: AlignedPart) -> None:
-        """Write columns, between what is there and what comes."""
+        """Write columns, merged with those that earlier blocks wrote there."""
         start, stop = part.start, part.start + len(part.reference)
-        bases = part.reference if self.genome is None else self._known(part)
+        bases = part.reference if self.genome is None else self._genome_bases(part)
         rows = np.full((len(part.reference), len(self.columns)), GAP, dtype=np.uint8)
         rows[:, 0] = bases & PLAIN
         rows[:, [self.columns[name] for name in part.species]] = part.codes.T
         if start > self.filled:
             self.fill(start)
         if start < self.filled:
-            if start < self.kept:
+            if start < self.recorded:
                 self.changed.touch()
             rows, bases = self._merged(part, rows, bases)
         else:
@@ -71,7 +69,7 @@ class ContigWriter:
         self.filled = max(self.filled, stop)
 
     def fill(self, stop: int) -> None:
-        """Up to stop, where no block reaches: the genome's base or N, and gaps."""
+        """Write up to stop, where no block is: the genome's bases or N, and gaps."""
         step = max(1, TOGETHER // len(self.columns))
         for at in range(self.filled, stop, step):
             end = min(at + step, stop)
@@ -86,24 +84,24 @@ class ContigWriter:
         self.filled = max(self.filled, stop)
 
     def state(self) -> dict[str, Any]:
-        """What a journal has to know; what it speaks of is on the disk."""
+        """What the build's journal records, after syncing the files to disk."""
         for path in self.paths:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         return {"filled": self.filled, "aligned": self.aligned.tolist()}
 
-    def settle(self) -> None:
-        """The journal knows all."""
-        self.kept = self.filled
+    def mark_recorded(self) -> None:
+        """Note that the journal records all that is written."""
+        self.recorded = self.filled
         self.changed.unlink(missing_ok=True)
 
-    def go_on(self, state: dict[str, Any]) -> None:
-        """As a journal has it; what was written after it is written over."""
-        self.filled = self.kept = state["filled"]
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a journal's `state`; what was written later is overwritten."""
+        self.filled = self.recorded = state["filled"]
         self.aligned = np.array(state["aligned"], dtype=np.int64)
 
     def close(self) -> None:
-        """Until the contig comes again."""
+        """Close the files; `put` opens them again."""
         for file in self.files or ():
             file.close()
         self.files = None
@@ -131,47 +129,50 @@ class ContigWriter:
     def _merged(
         self, part: AlignedPart, rows: Codes, bases: Codes
     ) -> tuple[Codes, Codes]:
-        """With what an earlier block wrote, which stays; where it had a gap, the later one counts.
+        """(rows, bases) merged with earlier blocks, whose letters take precedence over gaps.
 
-        Raises: InputError where the reference's rows of the two say different bases.
+        Raises: InputError where two blocks differ in the reference's base.
         """
         start, (columns, letters) = part.start, self._open()
         count = min(len(rows), self.filled - start)
         self._seek(start)
-        old = np.frombuffer(
-            columns.read(count * len(self.columns)), dtype=np.uint8
-        ).reshape(count, -1)
-        was = np.frombuffer(letters.read(count), dtype=np.uint8)
-        now = bases[:count]
-        differs = np.flatnonzero(
-            ((was ^ now) & PLAIN > 0) & (was & PLAIN < N) & (now & PLAIN < N)
-        )
-        if len(differs):
-            raise InputError(
-                f"{part.where}: the reference must be as an earlier block has it, got another base at "
-                f"{self.name}:{start + int(differs[0]) + 1:,}. Take one of the blocks out."
-            )
+        held = columns.read(count * len(self.columns))
+        old = np.frombuffer(held, dtype=np.uint8).reshape(count, -1)
+        old_bases = np.frombuffer(letters.read(count), dtype=np.uint8)
+        self._check_reference(part, old_bases, bases[:count])
         is_new = old == GAP
         is_new[:, 0] = old[:, 0] == N
         self.aligned += np.count_nonzero(is_new & (rows[:count] < N), axis=0)
         self.aligned += np.count_nonzero(rows[count:] < N, axis=0)
         rows[:count] = np.where(is_new, rows[:count], old)
         self._seek(self.filled)
-        return rows, np.concatenate(
-            [np.where(was & PLAIN == N, bases[:count], was), bases[count:]]
-        )
+        merged = np.where(old_bases & PLAIN == N, bases[:count], old_bases)
+        return rows, np.concatenate([merged, bases[count:]])
 
-    def _known(self, part: AlignedPart) -> Codes:
-        """The genome's bases. Raises: InputError where the reference's row says others."""
+    def _check_reference(self, part: AlignedPart, old: Codes, new: Codes) -> None:
+        """Raise InputError where bases (n,) of the reference differ, except for N."""
+        is_known = (old & PLAIN < N) & (new & PLAIN < N)
+        differs = np.flatnonzero(((old ^ new) & PLAIN > 0) & is_known)
+        if len(differs):
+            position = part.start + int(differs[0]) + 1
+            raise InputError(
+                f"{part.where}: the reference must be as an earlier block has it, "
+                f"got another base at {self.name}:{position:,}. Remove one of the blocks."
+            )
+
+    def _genome_bases(self, part: AlignedPart) -> Codes:
+        """The genome's bases of a part. Raises: InputError where its reference differs."""
         assert self.genome is not None
-        known = self.genome.fetch(
+        bases = self.genome.fetch(
             self.name, part.start, part.start + len(part.reference)
         )
-        differs = np.flatnonzero((known ^ part.reference) & PLAIN)
+        differs = np.flatnonzero((bases ^ part.reference) & PLAIN)
         if len(differs):
+            position = part.start + int(differs[0]) + 1
             raise InputError(
-                f"{part.where}: the reference must be as {self.genome.called} has it, got {len(differs):,} of "
-                f"{len(known):,} bases that differ, first at {self.name}:{part.start + int(differs[0]) + 1:,}. "
-                "Use the genome that the alignment is of."
+                f"{part.where}: the reference must be as in {self.genome.called}, "
+                f"got {len(differs):,} of {len(bases):,} bases that differ, "
+                f"first at {self.name}:{position:,}. "
+                "Use the genome that the alignment was made with."
             )
-        return known
+        return bases

@@ -194,7 +194,7 @@ def test_a_genome_tells_where_names_were_cut(scratch, source, contig):
     genome = open_genome([write(scratch / "g.fa", f">{contig}\nACGTAC\n")])
     whole = source.removesuffix(f".{contig}")
     with pytest.raises(
-        InputError, match=f"Where '{whole}' is the species, name it as the reference"
+        InputError, match=f"If '{whole}' is the species, name it as the reference"
     ):
         build_alignment_store(scratch / "out", [path], genome=genome)
     store = build_alignment_store(scratch / "out", [path], whole, genome)
@@ -422,7 +422,7 @@ def test_aligned_fasta(scratch, monkeypatch):
     genome = open_genome([write(scratch / "g.fa", ">other\nACGTTA\n")])
     with pytest.raises(
         InputError,
-        match=r"g.fa must have the contig 'gene_1' of man .*called like its contig",
+        match=r"g.fa must have the contig 'gene_1' of man .*named after its contig",
     ):
         build_alignment_store(scratch / "no", [first], genome=genome)
     by_ape = build_alignment_store(scratch / "ape", [first, second], "ape")
