@@ -85,7 +85,7 @@ def main():
     reference, leaves, is_slow = simulate(Path())
     from r2mae.cli.main import main as r2mae
     from r2mae.metrics.ranking import rank_scores
-    from r2mae.modalities.dna.assembly import codec_of, find_reference
+    from r2mae.modalities.dna.recipe_data import codec_of, find_reference
     from r2mae.modalities.dna.variants.scoring import SiteScorer
     from r2mae.recipe.run import load_run
 

@@ -1,6 +1,7 @@
-"""Masked bases predicted from counts of short contexts: the baseline of a network.
+"""Baseline for masked bases: predictions from counts of short contexts.
 
-A context is up to 4 bases on each side, to the first masked or unknown one, counted on both strands.
+A context is up to 4 bases on each side, up to the first masked base or N. Contexts are
+counted on both strands.
 
 Shapes: B windows, N positions, M hidden bases.
 """
@@ -27,7 +28,7 @@ def count_contexts(
     side: int = SIDE,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> npt.NDArray[np.int64]:
-    """(4, ..., 4) counts of each k-mer, k = 2 * side + 1, in the windows of a source, on both strands."""
+    """(4, ..., 4) counts of (2 * side + 1)-mers on both strands of a source's windows."""
     size = 2 * side + 1
     counts = torch.zeros(4**size, dtype=torch.int64)
     scale = 4 ** torch.arange(size - 1, -1, -1)
@@ -47,7 +48,7 @@ def count_contexts(
 
 
 class CountModel:
-    """Probabilities of A, C, G, T given l bases to the left and r to the right, for all l, r up to `side`.
+    """Probabilities of A, C, G, T given up to `side` bases to the left and to the right.
 
     The counts of a context are mixed with `strength` pseudocounts of the next shorter context.
     The longer side is shortened first, or both if they are alike.

@@ -1,4 +1,4 @@
-"""`r2mae data build dna` and `msa`, and what `data inspect` says of stores of genomes and alignments."""
+"""`r2mae data build dna` and `msa`, and `data inspect` of genomes and alignments."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -7,29 +7,34 @@ from typing import Any
 from r2mae.progress import progress_bars
 from r2mae.wing import Result
 
-_SHOWN = 30  # contigs that are named
+_SHOWN = 30  # contigs listed
 
 
 def _add_files(parser: ArgumentParser) -> None:
-    parser.add_argument("out", metavar="OUT", help="folder of the store; absent")
+    parser.add_argument(
+        "out", metavar="OUT", help="folder of the store to build"
+    )
     parser.add_argument("files", nargs="+", metavar="FILE", help="files or globs")
 
 
 def add_genome_arguments(parser: ArgumentParser) -> None:
     """Options of `data build dna`."""
     _add_files(parser)
-    names = "call contigs FILE:CONTIG, where files share names"
+    names = "name contigs FILE:CONTIG, for files with the same contig names"
     parser.add_argument("--name-by-file", action="store_true", help=names)
 
 
 def add_alignment_arguments(parser: ArgumentParser) -> None:
     """Options of `data build msa`."""
     _add_files(parser)
-    reference = "species or record; default: the first row of the first file"
+    reference = "reference species or record; default: the first of the first file"
     parser.add_argument("--reference", metavar="NAME", help=reference)
-    genome = "of the reference: its bases where no block reaches; or a store"
+    genome = "genome of the reference, FASTA or store: bases outside all blocks"
     parser.add_argument("--genome", metavar="FASTA", help=genome)
-    species = "kept, between commas or in a file; name all with dots"
+    species = (
+        "species to keep, comma-separated or in a file; default: all. "
+        "Names that contain dots must be listed"
+    )
     parser.add_argument("--species", metavar="NAMES", help=species)
 
 
@@ -70,7 +75,7 @@ def build_alignment(arguments: Namespace) -> Path:
 
 
 def _species(text: str | None) -> list[str]:
-    """Names in a file, or between commas."""
+    """Names in a file, or comma-separated."""
     if text is None:
         return []
     if Path(text).is_file():
@@ -79,7 +84,7 @@ def _species(text: str | None) -> list[str]:
 
 
 def inspect_genome(place: Path) -> Result:
-    """What a genome's store holds."""
+    """Report on a genome's store."""
     from r2mae.modalities.dna.genome.store import open_genome_store
 
     store = open_genome_store(place)
@@ -87,19 +92,19 @@ def inspect_genome(place: Path) -> Result:
 
 
 def show_genome(report: Result) -> None:
-    """The report in a few lines."""
+    """Print the report."""
     counts = report["counts"]
-    strong = (counts["C"] + counts["G"]) / max(1, report["bases"] - counts["N"])
+    gc = (counts["C"] + counts["G"]) / max(1, report["bases"] - counts["N"])
     print(
         f"{report['store']}: {report['bases']:,} bases, contigs: {len(report['contigs']):,}, "
-        f"{counts['N']:,} unknown, {report['soft_masked']:,} soft-masked, "
-        f"{strong:.1%} G or C, fingerprint {report['fingerprint']}"
+        f"{counts['N']:,} N, {report['soft_masked']:,} soft-masked, "
+        f"{gc:.1%} GC, fingerprint {report['fingerprint']}"
     )
     _show_contigs(report["contigs"])
 
 
 def inspect_alignment(place: Path) -> Result:
-    """What an alignment's store holds."""
+    """Report on an alignment's store."""
     from r2mae.modalities.dna.alignment.store import open_alignment_store
 
     store = open_alignment_store(place)
@@ -112,16 +117,18 @@ def inspect_alignment(place: Path) -> Result:
 
 
 def show_alignment(report: Result) -> None:
-    """The report in a few lines."""
+    """Print the report."""
     species = list(report["species"])
     print(
-        f"{report['store']}: {len(species):,} species along {report['positions']:,} bases of {species[0]}, "
-        f"{report['covered']:,} of them in {report['blocks'] - report['without_reference']:,} blocks "
+        f"{report['store']}: {len(species):,} species, "
+        f"{report['positions']:,} bases of {species[0]}, {report['covered']:,} of them in "
+        f"{report['blocks'] - report['without_reference']:,} blocks "
         f"({report['covered_share']:.1%}), fingerprint {report['fingerprint']}"
     )
     print(
         f"  left out: {report['without_reference']:,} blocks without the reference, "
-        f"{report['repeated_rows']:,} further rows of a species; {report['covered_twice']:,} bases in two blocks"
+        f"{report['repeated_rows']:,} repeated rows of a species; "
+        f"{report['covered_twice']:,} bases in two blocks"
     )
     if report["doubt"]:
         print(f"  {report['doubt']}")

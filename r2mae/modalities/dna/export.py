@@ -1,4 +1,4 @@
-"""`r2mae export` of runs on DNA: transformers over bases, and their tokenizer."""
+"""`r2mae export` of DNA transformers, with their tokenizer."""
 
 from pathlib import Path
 
@@ -7,32 +7,35 @@ from r2mae.wing import LoadedRun
 
 
 def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
-    """Write a transformer and its tokenizer for transformers; gives the largest difference of logits.
+    """Write model and tokenizer in transformers' format; returns the largest logit difference.
 
-    Raises: InputError for what transformers does not have: convolutions, and other species.
+    Raises: InputError for models that transformers cannot load: convolutions, runs on an
+        alignment, and fine-tuned runs on both strands.
     """
     from r2mae.interop.export_transformer import export_transformer_run
-    from r2mae.modalities.dna.assembly import codec_of
+    from r2mae.modalities.dna.recipe_data import codec_of
 
     codec = codec_of(loaded.recipe)
     if codec is None:
         raise InputError(
-            "RUN must be a transformer to be exported, got convolutions, which other libraries lack."
+            "RUN must be a transformer to be exported, got convolutions, "
+            "which transformers cannot load."
         )
     if loaded.recipe.task == "finetune" and loaded.recipe.data.both_strands:
         raise InputError(
-            "RUN must read one strand to be exported, got data.both_strands, whose answers other libraries would not "
-            "give. Fine-tune without it."
+            "RUN must read one strand to be exported, got data.both_strands: "
+            "transformers would predict from one strand only. Fine-tune without it."
         )
     if getattr(loaded.recipe.data, "alignment", None) is not None:
         raise InputError(
-            "RUN must be of a genome to be exported, got an alignment, which other libraries lack."
+            "RUN must be on a genome to be exported, got one on an alignment, "
+            "which transformers cannot read."
         )
     return export_transformer_run(loaded, folder, codec.tokenizer)
 
 
 def load_with(loaded: LoadedRun) -> str:
-    """The line of Python that loads the folder."""
+    """The line of Python that loads the exported folder."""
     from r2mae.interop.export_transformer import auto_class
 
     return auto_class(loaded)

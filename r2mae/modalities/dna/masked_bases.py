@@ -1,6 +1,6 @@
-"""Cross-entropy on masked bases of held-out windows, beside that of a model of context counts on the same bases.
+"""Cross-entropy of a run and of context counts on the same masked bases of held-out windows.
 
-Masks are frozen: they depend only on a window's index and the ratio. All masked bases become [MASK].
+Masks depend only on a window's index and the ratio. All masked bases become [MASK].
 """
 
 from collections.abc import Callable
@@ -31,10 +31,12 @@ Progress = Callable[[int, int], None]
 class BaseScore:
     """Cross-entropies at one ratio, in nats per base, and accuracy.
 
-    loss, accuracy: of the run; accuracy counts whole k-mers if these are its tokens.
-    count_loss: of the best of five count models, chosen on these very bases. order_0_loss: of base frequencies.
-    difference: loss - count_loss. half_width: of difference, 95 %, by the normal approximation over windows;
-    None for one window.
+    loss, accuracy: of the run; accuracy is per token, so per k-mer for runs on k-mers.
+    count_loss: of the best of five count models, chosen on the same bases.
+    order_0_loss: of base frequencies.
+    difference: loss - count_loss.
+    half_width: of the 95 % interval of difference, by the normal approximation over
+        windows; None for one window.
     """
 
     ratio: float
@@ -92,7 +94,10 @@ def score_bases(
 
 
 def _score_tokens(model: Any, batch: Batch, ratio: float) -> tuple[Floats, Tensor]:
-    """((B, 3) sums over masked tokens of each window: loss, hits, tokens; is_masked (B, tokens) on the CPU)."""
+    """((B, 3) sums per window: loss, correct and all masked tokens; is_masked (B, tokens)).
+
+    is_masked is on the CPU.
+    """
     mask = frozen_mask(model, batch, ratio)
     logits, (labels, _) = model.logits(batch, mask), model.named_targets(batch, mask)
     loss = F.cross_entropy(logits, labels, reduction="none").double().cpu().numpy()
@@ -107,7 +112,7 @@ def _score_tokens(model: Any, batch: Batch, ratio: float) -> tuple[Floats, Tenso
 def _score_counts(
     bases: Tensor, is_hidden: Tensor, order_0: Floats, models: list[CountModel]
 ) -> Floats:
-    """(B, 2 + models) sums over hidden bases of each window: bases, order-0 loss, loss of each count model."""
+    """(B, 2 + models) sums per window: masked bases, order-0 loss, count models' losses."""
     window = is_hidden.nonzero()[:, 0].numpy()
     terms = [np.ones(len(window)), order_0[bases[is_hidden].numpy()]]
     terms += [model.losses(bases, is_hidden) for model in models]
@@ -127,7 +132,7 @@ def hidden_bases(is_masked: Tensor, bases: Tensor, kmer: int) -> Tensor:
 
 
 def _summarize(ratio: float, rows: Floats) -> BaseScore:
-    """The score of windows (N, 5 + models): loss, hits, tokens, bases, order-0 loss, loss of each count model."""
+    """The score of rows (windows, 5 + models) of both parts of `score_bases`."""
     loss, hits, tokens, bases, order_0, *counted = rows.sum(axis=0).tolist()
     best = int(np.argmin(counted))
     difference, half_width = ratio_interval(rows[:, 0] - rows[:, 5 + best], rows[:, 3])

@@ -1,4 +1,4 @@
-"""Recovery of the planted motifs of the simulated genome by a run: its predictions at masked bases of copies."""
+"""Recovery of the simulated genome's planted motifs from a run's predictions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,8 @@ def recover_motifs(
     """{"recovered", "motifs", "share", "elsewhere"} of up to 20 copies of each motif.
 
     first: only copies from this position of the genome on count.
-    recovered: motifs of which every base has the highest mean probability over the copies, masked one at a time.
+    recovered: motifs whose every base has the highest mean probability over copies, each
+        base masked alone.
     share: accuracy at single masked bases of copies, against the motif's own base.
     elsewhere: accuracy at as many bases between copies, where chance is 1/4.
     progress: called with (bases done, bases).

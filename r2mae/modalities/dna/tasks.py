@@ -1,4 +1,4 @@
-"""`r2mae evaluate --task masked` on DNA: hidden bases against models that count contexts; what the demo shows."""
+"""`r2mae evaluate --task masked` on DNA, and `r2mae demo`: cross-entropy on masked bases."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -17,12 +17,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--ratios",
         default="0.05,0.15,0.3",
         metavar="P,P,P",
-        help="fractions of bases to hide",
+        help="mask ratios; default 0.05,0.15,0.3",
     )
 
 
 def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
-    """A row for each ratio, on the test split: what the recipe names, or what was held out of training."""
+    """A row for each ratio on the test split, or on the windows held out of training."""
     rows = score_ratios(loaded, recipe, parse_ratios(arguments.ratios))
     return {"split": "test", "kmer": recipe.model.kmer, "scores": rows}
 
@@ -30,14 +30,14 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
 def score_ratios(
     loaded: LoadedRun, recipe: AnyRecipe, ratios: list[float]
 ) -> list[Result]:
-    """A row for each ratio. Raises: InputError for a run that was fine-tuned."""
+    """A row for each ratio. Raises: InputError for a fine-tuned run."""
     from r2mae.data.source import hold_out
-    from r2mae.modalities.dna.assembly import open_split
     from r2mae.modalities.dna.masked_bases import score_bases
+    from r2mae.modalities.dna.recipe_data import open_split
 
     if recipe.task != "pretrain":
         raise InputError(
-            f"--task masked must be asked of a pretraining run, got {loaded.folder.name}."
+            f"RUN must be a pretraining run for --task masked, got {loaded.folder.name}."
         )
     train = hold_out(open_split(recipe, "train"), recipe.data.held_out)[0]
     scores = score_bases(
@@ -53,32 +53,34 @@ def score_ratios(
 
 
 def show_scores(result: Result) -> None:
-    """A line for each ratio."""
+    """Print a line for each ratio."""
     kmer = result.get("kmer", 1)
     of = f" of a {kmer}-mer" if kmer > 1 else ""
     print(
-        f"nats a hidden base   run  contexts of 4 + 4  bases alone   run - contexts   accuracy{of}"
+        f"nats per masked base  run  contexts of 4 + 4  frequencies   run - contexts   accuracy{of}"
     )
     for row in result["scores"]:
         half = "" if row["half_width"] is None else f" ± {row['half_width']:.4f}"
         print(
             f"{row['ratio']:5.2f} {row['bases']:10,}  {row['loss']:.4f}  {row['count_loss']:15.4f}"
-            f"  {row['order_0_loss']:11.4f}   {row['difference']:+.4f}{half:<9}  {row['accuracy']:8.3f}"
+            f"  {row['order_0_loss']:11.4f}   {row['difference']:+.4f}{half:<9}"
+            f"  {row['accuracy']:8.3f}"
         )
 
 
 def run_demo(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:  # noqa: ARG001
-    """Hidden bases of the test split, and how many planted motifs of the simulated genome the run has found.
+    """Cross-entropy on the test split, and recovery of the simulated genome's motifs.
 
-    Raises: InputError for a recipe of another genome.
+    Raises: InputError for a recipe on another genome.
     """
-    from r2mae.modalities.dna.assembly import codec_of, find_reference
     from r2mae.modalities.dna.motifs import recover_motifs
+    from r2mae.modalities.dna.recipe_data import codec_of, find_reference
     from r2mae.modalities.dna.variants.scoring import SiteScorer
 
     if recipe.data.card != "simulated_motifs" or len(recipe.data.test) != 1:
         raise InputError(
-            f"RECIPE must be of the card simulated_motifs with one test interval, got {recipe.data.card}."
+            "RECIPE must be on the card simulated_motifs with one test interval, "
+            f"got {recipe.data.card}."
         )
     scores = score_ratios(loaded, recipe, [_DEMO_RATIO])
     scorer = SiteScorer(
@@ -90,11 +92,14 @@ def run_demo(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Resu
 
 
 def show_demo(result: Result) -> None:
-    """The scores, and the motifs that were recovered."""
+    """Print the scores and the recovery of motifs."""
     show_scores(result)
     motifs = result["motifs"]
-    named = f"{motifs['share']:.3f} named right, of bases elsewhere {motifs['elsewhere']:.3f}"
     print(
-        f"a SIMULATED genome: {motifs['recovered']} of its {motifs['motifs']} planted motifs recovered"
+        f"SIMULATED genome: {motifs['recovered']} of its {motifs['motifs']} "
+        "planted motifs recovered"
     )
-    print(f"of their hidden bases {named}")
+    print(
+        f"accuracy at their masked bases {motifs['share']:.3f}, "
+        f"at other bases {motifs['elsewhere']:.3f}"
+    )

@@ -1,6 +1,6 @@
-"""Bases as tokens: what a transformer reads of windows and sequences, and where a base is among them.
+"""Tokens of bases or k-mers, for transformers, and the token of each base.
 
-B windows, N bases, L tokens of a row: a border token, N / k tokens of k bases, a border token.
+Shapes: B windows, N bases, W = N // k tokens of k bases, between two border tokens.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,21 @@ from r2mae.data.tokenizer import borders, load_tokenizer
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import LETTERS, N
 
-PADDING = 6  # where a sequence is shorter than others of its batch
+PADDING = 6  # code after the end of a batch's shorter sequences
 _SPECIAL = {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+
+
+def _all_kmers(kmer: int) -> list[str]:
+    """(4^k) k-mers of A, C, G, T in lexicographic order."""
+    return ["".join(letters) for letters in product(LETTERS[:N], repeat=kmer)]
 
 
 @lru_cache(maxsize=8)
 def nucleotide_tokenizer(kmer: int = 1) -> Any:
-    """transformers' fast tokenizer of bases, or of k-mers that do not overlap; all else is N, or [UNK]."""
+    """A fast tokenizer of transformers for bases or non-overlapping k-mers.
+
+    Unknown tokens are N for bases, [UNK] for k-mers.
+    """
     from tokenizers import (
         Regex,
         Tokenizer,
@@ -35,25 +43,23 @@ def nucleotide_tokenizer(kmer: int = 1) -> Any:
     )
     from transformers import PreTrainedTokenizerFast
 
-    special = _SPECIAL | {
-        "unk": "N" if kmer == 1 else "[UNK]"
-    }  # a special token is cut out of any text
-    words = [
-        *special.values(),
-        *("".join(word) for word in product(LETTERS[:N], repeat=kmer)),
-    ]
-    numbers = {word: number for number, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordLevel(numbers, unk_token=special["unk"]))
-    spelt = {"a": "A", "c": "C", "g": "G", "t": "T", "u": "T", "U": "T"}
+    # [UNK] must not be N for k-mers: special tokens are cut out of any text.
+    special = _SPECIAL | {"unk": "N" if kmer == 1 else "[UNK]"}
+    vocabulary = {
+        token: number
+        for number, token in enumerate([*special.values(), *_all_kmers(kmer)])
+    }
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=special["unk"]))
+    spelling = {"a": "A", "c": "C", "g": "G", "t": "T", "u": "T", "U": "T"}
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Replace(*pair) for pair in spelt.items()]
+        [normalizers.Replace(*pair) for pair in spelling.items()]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(f".{{1,{kmer}}}"), "isolated")
-    ends = [(word, numbers[word]) for word in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=ends
+        single="[CLS] $A [SEP]",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
     )
-    names = {f"{name}_token": word for name, word in special.items()}
+    names = {f"{name}_token": token for name, token in special.items()}
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False
     )
@@ -61,9 +67,10 @@ def nucleotide_tokenizer(kmer: int = 1) -> Any:
 
 @dataclass(frozen=True)
 class Codec:
-    """Codes of bases -> tokens.
+    """Converts codes of bases to tokens.
 
-    kmers: (4^k,) the tokens of k-mers, A C G T counted as digits. Rows begin with `first` and end with `last`.
+    kmers: (4^k,) token ids of k-mers in lexicographic order.
+    first, last: token ids at both ends of a row; pad, unknown: token ids.
     """
 
     tokenizer: Any
@@ -75,18 +82,20 @@ class Codec:
     unknown: int
 
     def encode(self, batch: Batch) -> Batch:
-        """A batch of "bases" (B, N), and "lengths" (B,) where these differ, with what a language model reads."""
+        """Add "input_ids" (B, W + 2), "segment_starts" and "segment_lengths" (B,) to a batch.
+
+        The batch has "bases" (B, N), and "lengths" (B,) where these differ.
+        """
         bases, k = batch["bases"], self.kmer
-        num_words = bases.shape[1] // k
-        words = bases[:, : num_words * k].unflatten(1, (num_words, k))
-        ids = torch.full((len(bases), num_words + 2), self.pad)
-        ids[:, 0], ids[:, 1:-1] = self.first, self._tokens(words)
-        lengths = np.full(len(bases), num_words)
+        count = bases.shape[1] // k
+        kmers = bases[:, : count * k].unflatten(1, (count, k))
+        ids = torch.full((len(bases), count + 2), self.pad)
+        ids[:, 0], ids[:, 1:-1] = self.first, self._tokens(kmers)
+        lengths = np.full(len(bases), count)
         if "lengths" in batch:
             lengths = batch["lengths"].numpy() // k
-            ids[:, 1:-1].masked_fill_(
-                torch.arange(num_words) >= torch.from_numpy(lengths)[:, None], self.pad
-            )
+            is_padding = torch.arange(count) >= torch.from_numpy(lengths)[:, None]
+            ids[:, 1:-1].masked_fill_(is_padding, self.pad)
         ids[torch.arange(len(ids)), torch.from_numpy(lengths) + 1] = self.last
         starts = np.arange(len(ids)) * ids.shape[1]
         if "other_strand" in batch:
@@ -98,57 +107,55 @@ class Codec:
         }
 
     def candidates(self, bases: Tensor, sites: Tensor) -> tuple[Tensor, Tensor]:
-        """(place among a row's tokens (B,), tokens that stand there with A, C, G, T at the site (B, 4)) of sites (B,).
+        """(index in the row of the site's token (B,), its ids with A, C, G, T there (B, 4)).
 
-        Where another base of the site's word is unknown, all four are the unknown token.
+        bases: (B, N); sites: (B,) positions. All four ids are unknown where another base
+        of the site's k-mer is.
         """
-        k, four = self.kmer, torch.arange(4)
-        place = sites // k
-        words = bases.gather(1, (place * k)[:, None] + torch.arange(k))[:, None].repeat(
-            1, 4, 1
-        )
-        words.scatter_(
-            2,
-            (sites % k)[:, None, None].expand(-1, 4, 1),
-            four[None, :, None].expand(len(sites), 4, 1),
-        )
-        return place + 1, self._tokens(words)
+        k = self.kmer
+        index = sites // k
+        within = (index * k)[:, None] + torch.arange(k)
+        kmers = bases.gather(1, within)[:, None].repeat(1, 4, 1)
+        place = (sites % k)[:, None, None].expand(-1, 4, 1)
+        alleles = torch.arange(4)[None, :, None].expand(len(sites), 4, 1)
+        kmers.scatter_(2, place, alleles)
+        return index + 1, self._tokens(kmers)
 
-    def _tokens(self, words: Tensor) -> Tensor:
-        """(B, W) of words (B, W, k); one with an unknown base is unknown."""
+    def _tokens(self, kmers: Tensor) -> Tensor:
+        """(B, W) token ids of codes (B, W, k); unknown for a k-mer with an N."""
         digits = 4 ** torch.arange(self.kmer - 1, -1, -1)
-        numbers = (words.clamp(max=3) * digits).sum(dim=2)
-        return torch.where((words < N).all(dim=2), self.kmers[numbers], self.unknown)
+        numbers = (kmers.clamp(max=3) * digits).sum(dim=2)
+        return torch.where((kmers < N).all(dim=2), self.kmers[numbers], self.unknown)
 
 
 def make_codec(tokenizer: Any, kmer: int = 1) -> Codec:
-    """The codec of our own tokenizer, or of another with a token for each base.
+    """The codec of a tokenizer, ours or another's.
 
-    Raises: InputError for one without.
+    Raises: InputError for one that lacks a token for a base or k-mer.
     """
     vocabulary = tokenizer.get_vocab()
-    words = ["".join(word) for word in product(LETTERS[:N], repeat=kmer)]
-    if words[0] not in vocabulary:
-        words = [word.lower() for word in words]
-    strange = [word for word in words if word not in vocabulary]
-    if strange:
+    kmers = _all_kmers(kmer)
+    if kmers[0] not in vocabulary:
+        kmers = [text.lower() for text in kmers]
+    missing = [text for text in kmers if text not in vocabulary]
+    if missing:
         raise InputError(
-            f"model.tokenizer must have a token for each of {', '.join(words[:4])}, got none for {strange[0]}."
+            f"model.tokenizer must have a token for each of {', '.join(kmers[:4])}, "
+            f"got none for {missing[0]}."
         )
     first, last = borders(tokenizer) or (0, 0)
-    unknown = vocabulary.get("N", vocabulary.get("n", tokenizer.unk_token_id))
-    kmers = torch.tensor(
-        [vocabulary[word] for word in words], device="cpu"
-    )  # also where shapes alone are asked for
     pad = tokenizer.pad_token_id
+    unknown = vocabulary.get("N", vocabulary.get("n", tokenizer.unk_token_id))
+    # On the CPU even where models are built on the meta device.
+    ids = torch.tensor([vocabulary[text] for text in kmers], device="cpu")
     return Codec(
-        tokenizer, kmer, kmers, first, last, pad, pad if unknown is None else unknown
+        tokenizer, kmer, ids, first, last, pad, pad if unknown is None else unknown
     )
 
 
 @lru_cache(maxsize=8)
 def find_codec(tokenizer: str | None, kmer: int) -> Codec:
-    """The codec of a tokenizer's folder or hub id, or our own."""
+    """The codec of a tokenizer's folder or hub id; None: of our own tokenizer."""
     return make_codec(
         nucleotide_tokenizer(kmer) if tokenizer is None else load_tokenizer(tokenizer),
         kmer,
@@ -156,14 +163,14 @@ def find_codec(tokenizer: str | None, kmer: int) -> Codec:
 
 
 class DnaTokens:
-    """A `SampleSource` of bases with their tokens beside them."""
+    """A `SampleSource` that adds tokens to another's bases."""
 
     def __init__(self, source: SampleSource, codec: Codec) -> None:
         """Raises: InputError where a sequence is shorter than a token."""
         if (shortest := getattr(source, "shortest", codec.kmer)) < codec.kmer:
             raise InputError(
-                f"{source.where} must hold sequences of {codec.kmer} bases at least, one token, got {shortest}. "  # type: ignore[attr-defined]
-                "Take shorter ones out."
+                f"{source.where} must hold sequences of at least {codec.kmer} bases, "  # type: ignore[attr-defined]
+                f"one token, got {shortest}. Remove shorter ones."
             )
         self.source = source
         self.codec = codec
@@ -178,22 +185,20 @@ class DnaTokens:
         return len(self.source)
 
     def hold_out(self, share: float) -> "tuple[DnaTokens, DnaTokens] | None":
-        """As the source's own, where that has one."""
-        found = (
-            self.source.hold_out(share) if hasattr(self.source, "hold_out") else None
-        )
-        return (
-            None
-            if found is None
-            else (DnaTokens(found[0], self.codec), DnaTokens(found[1], self.codec))
-        )
+        """As the source holds out, if it does."""
+        if not hasattr(self.source, "hold_out"):
+            return None
+        parts = self.source.hold_out(share)
+        if parts is None:
+            return None
+        return DnaTokens(parts[0], self.codec), DnaTokens(parts[1], self.codec)
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Samples at indices (B,)."""
         return self.codec.encode(self.source.load(indices, positions, seed))
 
     def name(self, index: int) -> str:
-        """What a message calls a sample."""
+        """Name of a sample in messages."""
         return self.source.name(index)
 
     @property
@@ -208,7 +213,7 @@ class DnaTokens:
 
     @property
     def class_names(self) -> dict[int, str]:
-        """What people call the class numbers."""
+        """Class names by class number."""
         return self.source.class_names
 
 

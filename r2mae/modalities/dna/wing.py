@@ -1,4 +1,4 @@
-"""The DNA wing: genomes and alignments, labelled sequences, effects of variants."""
+"""The DNA wing: genomes, alignments, labelled sequences and variant effects."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 
 _TASKS = {
     "masked": Task(
-        "predict hidden bases of the test split, against counts of contexts",
+        "cross-entropy on masked bases, compared with counts of contexts",
         tasks.score,
         tasks.show_scores,
         tasks.add_arguments,
     ),
     "variant_effect": Task(
-        "rank labelled variants, against transversions and phyloP",
+        "AUROC and AUPRC on labelled variants, compared with transversions and phyloP",
         effect.evaluate,
         effect.show_scores,
         effect.add_arguments,
     ),
 }
-_DEMO = Task("hidden bases, and planted motifs", tasks.run_demo, tasks.show_demo)
+_DEMO = Task(
+    "masked bases, and recovery of planted motifs", tasks.run_demo, tasks.show_demo
+)
 _VERBS = {
     "score-variants": Verb(
-        "log-likelihood ratio of ALT against REF; the same command continues it",
+        "log-likelihood ratio of ALT to REF; run again, it resumes",
         verb.run,
         verb.add_arguments,
         verb.check,
@@ -42,12 +44,12 @@ _VERBS = {
 _EXPORTS = {"transformers": Export(export.export_to_transformers, export.load_with)}
 _BUILDS = {
     "dna": Build(
-        "sequences -> a store of a genome",
+        "FASTA or tables of sequences -> a genome's store",
         builds.add_genome_arguments,
         builds.build_genome,
     ),
     "msa": Build(
-        "MAF or aligned FASTA -> a store of what stands at a reference's bases in other species",
+        "MAF or aligned FASTA -> an alignment's store, by position of the reference",
         builds.add_alignment_arguments,
         builds.build_alignment,
     ),
@@ -59,7 +61,7 @@ _STORES = {
 
 
 class DnaWing(Wing):
-    """DNA: windows of genomes or alignments to pretrain, labelled sequences to fine-tune."""
+    """DNA: pretrain on windows of genomes or alignments, fine-tune on labelled sequences."""
 
     name = "dna"
     pretrain_recipe = DnaPretrainRecipe
@@ -74,40 +76,40 @@ class DnaWing(Wing):
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
         """Windows, or labelled sequences."""
-        from r2mae.modalities.dna import assembly
+        from r2mae.modalities.dna import recipe_data
 
-        return assembly.open_split(recipe, split)
+        return recipe_data.open_split(recipe, split)
 
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
     ) -> SampleSource:
         """Windows of a genome's file, or sequences of a table or FASTA."""
-        from r2mae.modalities.dna import assembly
+        from r2mae.modalities.dna import recipe_data
 
-        return assembly.open_paths(recipe, paths, arguments.column)
+        return recipe_data.open_paths(recipe, paths, arguments.column)
 
     def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
-        """A list of sequences of IUPAC letters."""
-        from r2mae.modalities.dna import assembly
+        """Sequences as strings of IUPAC letters."""
+        from r2mae.modalities.dna import recipe_data
 
-        return assembly.open_objects(recipe, objects)
+        return recipe_data.open_objects(recipe, objects)
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:
         """`--column`."""
         parser.add_argument(
             "--column",
             metavar="NAME",
-            help="of a table of sequences; by default the recipe's",
+            help="sequence column of a table; default: the recipe's",
         )
 
     def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
-        """Of an alignment: how many species, and how much of the reference blocks reach."""
-        from r2mae.modalities.dna import assembly
+        """An alignment's species, and the share of the reference in its blocks."""
+        from r2mae.modalities.dna import recipe_data
 
-        return assembly.describe_alignment(recipe)
+        return recipe_data.describe_alignment(recipe)
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
-        """Cards of genomes list bases; a pretraining sample is a window of them."""
+        """Windows, since cards of genomes list bases; sequences as listed."""
         if recipe.task != "pretrain":
             return listed
         stride: int = recipe.data.stride or recipe.data.length
@@ -120,13 +122,13 @@ class DnaWing(Wing):
         return assembly.build_masked(recipe)
 
     def build_encoder(self, recipe: AnyRecipe) -> nn.Module:
-        """The same without what predicts."""
+        """The same encoder without the head."""
         from r2mae.modalities.dna import assembly
 
         return assembly.build_encoder(recipe)
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
-        """Tokenizer and configuration of a transformer, species of an alignment."""
+        """A transformer's tokenizer and configuration, an alignment's species."""
         from r2mae.modalities.dna import assembly
 
         return assembly.checkpoint_facts(recipe)

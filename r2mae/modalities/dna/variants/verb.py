@@ -104,7 +104,7 @@ def open_variants(
 
     Raises: InputError for a fine-tuned run, and as `read_variants` does.
     """
-    from r2mae.modalities.dna.assembly import find_reference
+    from r2mae.modalities.dna.recipe_data import find_reference
     from r2mae.modalities.dna.variants.reader import read_variants
 
     recipe = loaded.recipe
@@ -143,7 +143,7 @@ def score(
     show_progress: bool = True,
 ) -> Any:
     """(V,) scores; journal: file of finished ones, from which it resumes."""
-    from r2mae.modalities.dna.assembly import codec_of
+    from r2mae.modalities.dna.recipe_data import codec_of
     from r2mae.modalities.dna.variants.scoring import (
         SiteScorer,
         score_variants,

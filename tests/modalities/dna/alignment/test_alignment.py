@@ -429,13 +429,13 @@ def test_aligned_fasta(scratch, monkeypatch):
     assert columns(by_ape, "gene_1")["man"] == "AG-TTA"
 
 
-CUT = ["may be cut off", "fetch it again"]
+CUT = ["may be truncated", "download it again"]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (MAF[:-12], ["line 22", "got 3 words", *CUT]),
+        (MAF[:-12], ["line 22", "got 3 fields", *CUT]),
         (MAF[:-3], ["line 22", "rat.2", "3 bases", "got 1", *CUT]),
         (
             MAF.replace("6 + 12 ACg-TNA", "7 + 12 ACg-TNA"),
@@ -443,7 +443,7 @@ CUT = ["may be cut off", "fetch it again"]
         ),
         (
             MAF.replace("AC-TTGA", "AC-TTG").replace("0 6 -", "0 5 -"),
-            ["line 5", "mus.x", "7 letters", "got 6", *CUT],
+            ["line 5", "mus.x", "7 columns", "got 6", *CUT],
         ),
         (MAF[: MAF.index("s ref.c2")], ["block before line 9", "must have rows", *CUT]),
         (MAF.replace("ACg-TNA", "ACg-T!A"), ["line 4", "ref.c1", "'!'", "column 6"]),
@@ -457,8 +457,8 @@ CUT = ["may be cut off", "fetch it again"]
             ["c1 must have 12 bases", "got 13"],
         ),
         (MAF.replace("a score=1.0\n", ""), ["line 3", "outside a block"]),
-        (MAF.replace("i mus.x", "? mus.x"), ["line 6", "one of MAF's"]),
-        ("##maf version=1\n", ["blocks of MAF", "neither"]),
+        (MAF.replace("i mus.x", "? mus.x"), ["line 6", "a line of MAF"]),
+        ("##maf version=1\n", ["MAF or aligned FASTA", "neither"]),
         ("", ["empty file"]),
         (">a\nACG\n>b\nAC\n", ["record b", "3 columns, as a has, got 2"]),
         (">a\nACG\n>a\nACG\n", ["record a", "twice"]),

@@ -1,0 +1,167 @@
+"""Data of a DNA recipe: windows, sequences, tokens, and the reference of variants."""
+
+import copy
+from typing import Any
+
+from r2mae.data.source import Part, SampleSource
+from r2mae.errors import InputError
+from r2mae.interop.transformer_source import checkpoint_tokenizer
+from r2mae.modalities.dna.schema import DnaEncoder
+from r2mae.modalities.dna.tokens import Codec, DnaTokens, find_codec
+from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.checkpoint import read_manifest
+from r2mae.training.start import find_checkpoint, is_awaited, is_run
+
+
+def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
+    """Windows of a pretraining recipe; labelled sequences of a fine-tuning recipe."""
+    from r2mae.modalities.dna.sequences.labelled import open_sequences
+    from r2mae.modalities.dna.splits import open_windows
+
+    if recipe.task == "pretrain":
+        return _with_tokens(recipe, open_windows(recipe.data, split))
+    regression = recipe.tune.regression  # type: ignore[attr-defined]
+    source = open_sequences(recipe.data, split, regression=regression)
+    return _with_tokens(recipe, source)
+
+
+def open_paths(
+    recipe: AnyRecipe, paths: list[str], column: str | None = None
+) -> SampleSource:
+    """Windows or sequences of files named by the user, whichever the recipe's task reads.
+
+    column: of a table's sequences.
+    """
+    from r2mae.modalities.dna.sequences.labelled import open_given_sequences
+    from r2mae.modalities.dna.splits import open_given_windows
+
+    if recipe.task == "pretrain":
+        if column is not None:
+            raise InputError(
+                "--column must be left out for a pretraining run, which reads genomes, "
+                f"got {column!r}."
+            )
+        return _with_tokens(recipe, open_given_windows(recipe.data, paths))
+    data = recipe.data
+    if column is not None:
+        data = data.model_copy(update={"column": column})
+    return _with_tokens(recipe, open_given_sequences(data, paths))
+
+
+def open_objects(recipe: AnyRecipe, sequences: Any) -> SampleSource:
+    """Sequences in memory, on both strands for a fine-tuned run with data.both_strands.
+
+    Raises: InputError for a run on an alignment, which needs the other species.
+    """
+    from r2mae.modalities.dna.sequences.labelled import open_sequence_objects
+
+    data = recipe.data
+    if getattr(data, "alignment", None) is not None:
+        raise InputError(
+            "RUN must be on a genome to embed sequences in memory, got one on an alignment, "
+            "which reads other species too. Run: r2mae embed RUN FILE."
+        )
+    both_strands = recipe.task != "pretrain" and data.both_strands
+    source = open_sequence_objects(sequences, data.length, both_strands=both_strands)
+    return _with_tokens(recipe, source)
+
+
+def codec_of(recipe: AnyRecipe) -> Codec | None:
+    """The codec of a recipe's transformer; None for convolutions.
+
+    Raises: InputError where model.init_from is a run without k-mers, or with others.
+    """
+    section: DnaEncoder = recipe.model
+    source = section.init_from
+    if section.encoder == "conv":
+        return None
+    if section.tokenizer is not None or source is None or is_awaited(source):
+        return find_codec(section.tokenizer, section.kmer)
+    if not is_run(source):
+        return find_codec(str(source), section.kmer)
+    manifest = read_manifest(find_checkpoint(source))
+    if "kmer" not in manifest:
+        raise InputError(
+            "model.init_from must be the run of a transformer for "
+            f"model.encoder {section.encoder}, got {source!r}, "
+            f"whose model is {model_keys(manifest)}."
+        )
+    if manifest["kmer"] != section.kmer:
+        raise InputError(
+            f"model.kmer must be {manifest['kmer']}, as in {source!r}, "
+            f"got {section.kmer}."
+        )
+    return find_codec(str(checkpoint_tokenizer(manifest)), section.kmer)
+
+
+def find_reference(recipe: AnyRecipe, path: str | None) -> Any:
+    """The store of path, or of the run's own data: of a genome, or for a run on one, an alignment.
+
+    Raises: InputError for an alignment of other species than the run's.
+    """
+    from r2mae.modalities.dna.splits import find_alignment, find_genome
+
+    data = recipe.data
+    if path is not None:
+        root = {"root": path, "card": "genome_files", "name_by_file": False}
+        data = data.model_copy(update=root)
+        if data.alignment is not None:
+            alignment = data.alignment.model_copy(update={"genome": None})
+            data = data.model_copy(update={"alignment": alignment})
+    try:
+        return find_genome(data) if data.alignment is None else find_alignment(data)
+    except InputError as error:
+        if path is None:
+            raise
+        text = str(error).replace("data.root", "--reference")
+        raise InputError(text) from None
+
+
+def _with_tokens(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
+    """The source with tokens for transformers; for a Part, its source gets the tokens."""
+    codec = codec_of(recipe)
+    if codec is None:
+        return source
+    if isinstance(source, Part):
+        part = copy.copy(source)
+        part.source = _with_tokens(recipe, source.source)
+        return part
+    return DnaTokens(source, codec)
+
+
+def model_keys(manifest: dict[str, Any]) -> str:
+    """Keys of a run's model section that a recipe starting from it must repeat, as text."""
+    section = manifest["recipe"]["model"]
+    names = ("encoder", "width", "depth", "kernel", "dilations", "kmer")
+    return ", ".join(
+        f"{name}: {section[name]}" for name in names if section.get(name) is not None
+    )
+
+
+def species_of(recipe: AnyRecipe) -> list[str]:
+    """Species of a recipe's alignment, the reference first; empty without one."""
+    alignment = _open_alignment(recipe)
+    return [] if alignment is None else alignment.species
+
+
+def _open_alignment(recipe: AnyRecipe) -> Any:
+    """The store of a recipe's alignment; None without one."""
+    from r2mae.modalities.dna.splits import find_alignment
+
+    if getattr(recipe.data, "alignment", None) is None:
+        return None
+    return find_alignment(recipe.data)
+
+
+def describe_alignment(recipe: AnyRecipe) -> dict[str, str]:
+    """{"alignment": its species and the share of the reference in blocks}; {} without one."""
+    alignment = _open_alignment(recipe)
+    if alignment is None:
+        return {}
+    text = (
+        f"{len(alignment.species):,} species; blocks cover {alignment.share:.1%} of "
+        f"{alignment.meta['positions']:,} bases of {alignment.species[0]}"
+    )
+    if alignment.doubt:
+        text += f"; {alignment.doubt}"
+    return {"alignment": text}
