@@ -11,9 +11,7 @@ _SHOWN = 30  # contigs listed
 
 
 def _add_files(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "out", metavar="OUT", help="folder of the store to build"
-    )
+    parser.add_argument("out", metavar="OUT", help="folder of the store to build")
     parser.add_argument("files", nargs="+", metavar="FILE", help="files or globs")
 
 

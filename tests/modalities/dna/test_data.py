@@ -20,7 +20,7 @@ def test_build_dna_and_inspect(scratch, capsys):
     (scratch / "y.fa").write_text(">c1\nA\n")
     built = said(capsys, "data", "build", "dna", "out/genome", "x.fa")
     assert (
-        "out/genome: 8 bases, contigs: 2, 2 unknown, 2 soft-masked, 66.7% G or C, fingerprint"
+        "out/genome: 8 bases, contigs: 2, 2 N, 2 soft-masked, 66.7% GC, fingerprint"
         in built
     )
     assert "contig c2: 2 bases" in built
@@ -56,7 +56,7 @@ def test_build_msa_and_inspect(scratch, capsys):
         "hg",
     )
     assert (
-        "out: 2 species along 6 bases of hg, 4 of them in 1 blocks (66.7%), fingerprint"
+        "out: 2 species, 6 bases of hg, 4 of them in 1 blocks (66.7%), fingerprint"
         in built
     )
     assert "mm: 3 bases" in built
@@ -92,7 +92,7 @@ def test_build_msa_and_inspect(scratch, capsys):
         capsys, "data", "build", "msa", "no", "a.maf", "--genome", "g.fa"
     )
     (scratch / "a.maf").write_text(MAF[:-3])
-    assert "may be cut off" in refused(capsys, "data", "build", "msa", "no", "a.maf")
+    assert "may be truncated" in refused(capsys, "data", "build", "msa", "no", "a.maf")
     assert not (scratch / "no").exists()
 
 
@@ -214,7 +214,7 @@ def test_a_recipe_is_told_what_its_root_is(
         if words is None:
             printed = said(capsys, *arguments)
             assert (
-                "2 species; blocks reach 75.0% of 200 bases of hg" in printed
+                "2 species; blocks cover 75.0% of 200 bases of hg" in printed
             ) == bool(more)
         else:
             assert words in refused(capsys, *arguments)
@@ -285,6 +285,5 @@ def test_the_commands_of_the_documentation(capsys):
         capsys, "data", "build", "msa", "out/chr22", folder / "chr22_maf" / "*.maf.gz"
     )
     assert (
-        "5 species along 1,000,001 bases of hg17, 218,573 of them in 1,415 blocks"
-        in built
+        "5 species, 1,000,001 bases of hg17, 218,573 of them in 1,415 blocks" in built
     )

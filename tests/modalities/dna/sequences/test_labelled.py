@@ -165,7 +165,7 @@ def test_both_strands_are_cut_to_the_same_middle_and_held_apart(tables):
 def test_sequences_shorter_than_a_token_are_refused(tables):
     with pytest.raises(
         InputError,
-        match=r"test\.csv must hold sequences of 6 bases at least, one token, got 5",
+        match=r"test\.csv must hold sequences of at least 6 bases, one token, got 5",
     ):
         DnaTokens(open_sequences(section(), "test"), find_codec(None, 6))
 
