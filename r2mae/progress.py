@@ -41,7 +41,9 @@ class Bar(tqdm):
         else:
             options |= {"mininterval": LINE_SECONDS, "delay": LINE_SECONDS}
             options |= {"bar_format": line_format} if line_format else {"ncols": 0}
-        super().__init__(file=sys.stderr, miniters=0, **options)
+        # One line for all bars: tqdm would move each below those that were never closed,
+        # as after work that was interrupted.
+        super().__init__(file=sys.stderr, miniters=0, position=0, **options)
         if start:
             self.start_t = self.last_print_t = start
 

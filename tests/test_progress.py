@@ -139,3 +139,21 @@ def test_a_shorter_status_replaces_a_longer_one_on_a_terminal(clock, terminal):
     assert shorter.rstrip(" ") == left.strip() == "probe, done, 00:02"
     assert len(shorter) >= len(longer)
     assert left.endswith("\n")
+
+
+def test_bars_that_were_never_closed_move_no_later_one(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for stream in (io.StringIO(), Terminal()):  # lines and bars, both interrupted
+        monkeypatch.setattr("sys.stderr", stream)
+        left = progress_bar("interrupted")
+        left(1, 10)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    progress = progress_bar("features")
+    for done in range(11):
+        progress(done, 10)
+    assert terminal.getvalue().count("\n") == 1
+    assert "\x1b[A" not in terminal.getvalue()
