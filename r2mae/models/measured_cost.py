@@ -23,12 +23,20 @@ class MeasuredCost(nn.Module):
 
     def training_flops(self, num_visible: int) -> int:
         """Floating-point operations of forward and backward for one sample."""
-        return self.measure(2, num_visible).flops // 2
+        return self._cost(num_visible)[0]
 
     def saved_values(self, num_visible: int) -> Memory:
         """Activations that one sample keeps for backward."""
-        measured = self.measure(2, num_visible)
-        return Memory(measured.wide // 2, measured.narrow // 2)
+        return self._cost(num_visible)[1]
+
+    def _cost(self, num_visible: int) -> tuple[int, Memory]:
+        """Both costs of one sample; shapes never change, so one pass a count is enough."""
+        costs: dict[int, tuple[int, Memory]] = self.__dict__.setdefault("_costs", {})
+        if num_visible not in costs:
+            measured = self.measure(2, num_visible)
+            memory = Memory(measured.wide // 2, measured.narrow // 2)
+            costs[num_visible] = measured.flops // 2, memory
+        return costs[num_visible]
 
     def measure(
         self, num_samples: int, num_visible: int, *, bf16: bool = False
