@@ -104,12 +104,12 @@ def build_trainer(
 
 def _strategy(recipe: AnyRecipe, share_buffers: bool) -> Any:
     """DDP where there is more than one process."""
-    from pytorch_lightning.strategies import DDPStrategy
+    from r2mae.training.ddp import OrderedDDPStrategy
 
     hardware = recipe.hardware
     if hardware.nodes * hardware.devices == 1:
         return "auto"
-    return DDPStrategy(
+    return OrderedDDPStrategy(
         gradient_as_bucket_view=True,
         broadcast_buffers=share_buffers,
         timeout=timedelta(seconds=hardware.timeout_seconds),

@@ -123,11 +123,7 @@ class Engine(lightning.LightningModule):
         """Load the optimizer tensors of a checkpoint, now that the optimizer exists."""
         self.step.copy_batch_norm()
         if self.trainer.world_size > 1:
-            # DDP regroups gradients after its first step, which rounds their sums anew; done now, a continued run has
-            # the groups of one that never stopped.
-            reducer = self.trainer.strategy.model.reducer  # type: ignore[union-attr]
-            reducer._push_all_rebuilt_params()  # type: ignore[operator, union-attr]
-            reducer._rebuild_buckets()  # type: ignore[operator, union-attr]
+            self.trainer.strategy.model.fix_buckets()  # type: ignore[operator, union-attr]
         if self._loaded_optimizer is not None:
             load_optimizer_tensors(
                 self, self.trainer.optimizers[0], self._loaded_optimizer
