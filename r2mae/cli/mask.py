@@ -62,9 +62,10 @@ def _step(
     if "error" in batch:
         raise InputError(batch["error"])
     objective = MaskedPrediction(
-        recipe.mask.law, recipe.mask.pattern, recipe.seed, plan.steps
+        recipe.mask.law, recipe.mask.pattern, recipe.seed, plan.steps, model.masking
     )
-    mask, roles = objective.prepare(model, batch, step)["mask"], model.eligible(batch)
+    mask = objective.prepare(batch, step)["mask"]
+    roles = model.masking.eligible(batch)
     may = roles if roles.dtype == torch.bool else roles >= int(Role.HIDEABLE)
     samples = [
         {

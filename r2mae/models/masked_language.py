@@ -6,15 +6,16 @@ Shapes: B rows, N tokens of a row, T tokens in all, M hidden positions, D width,
 V tokens of the vocabulary.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import Mask, Role
+from r2mae.masking.pattern import Mask, Role, masked_slots
 from r2mae.masking.replacement import replace_hidden
 from r2mae.masking.vocabulary_loss import vocabulary_loss, vocabulary_top
 from r2mae.models.cost import block_flops, block_saved, linear_flops
@@ -23,16 +24,66 @@ from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.segments import count_in_segments, lay_out
 
 
-class MaskedLanguageModel(LanguageEncoder):
-    """Predicts hidden tokens. Implements `MaskedModel`, `CorruptsInput`, `PredictsClasses`.
+@dataclass(frozen=True)
+class TokenMasking:
+    """Special tokens stay visible; the corruption of BERT. Implements `MaskingRules`.
 
-    network: a BertForMaskedLM, RobertaForMaskedLM or ModernBertForMaskedLM.
-    length: tokens of a row, N.
-    replacement: fractions of hidden tokens that become [MASK] and a random token; the
+    replacement: fractions of masked tokens that become [MASK] and a random token; the
         rest keep their token. Random tokens are never special ones.
     """
 
-    gathers = True
+    grid: tuple[int, ...]
+    vocabulary: Vocabulary
+    replacement: tuple[float, float] = (1.0, 0.0)
+    gathers: bool = True
+
+    @cached_property
+    def _is_special(self) -> Tensor:
+        """(V,) bool."""
+        is_special = torch.zeros(self.vocabulary.size, dtype=torch.bool, device="cpu")
+        is_special[torch.tensor(self.vocabulary.special, device="cpu")] = True
+        return is_special
+
+    @cached_property
+    def _ordinary(self) -> Tensor:
+        """Token ids that are not special, rising."""
+        return (~self._is_special).nonzero()[:, 0]
+
+    def eligible(self, batch: dict[str, Any]) -> Tensor:
+        """(B, N) a `Role` each: special tokens stay visible, padding is absent."""
+        ids = batch["input_ids"]
+        special = self._is_special.to(ids.device)[ids]
+        roles = torch.where(special, int(Role.SEEN), int(Role.HIDEABLE)).to(torch.int8)
+        return roles.masked_fill(ids == self.vocabulary.pad, int(Role.ABSENT))
+
+    def corrupt(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
+        """{"seen_ids", "masked_slots", "query_counts"}.
+
+        seen_ids: (B, N) corrupted token ids, a function of (seed, position).
+        masked_slots: (M,) places of masked tokens in the flattened rows.
+        query_counts: (S,) masked tokens of each segment.
+        """
+        seen_ids = replace_hidden(
+            batch["input_ids"],
+            mask.is_masked,
+            self.vocabulary.mask,
+            self._ordinary,
+            self.replacement,
+            seed,
+            batch["positions"],
+        )
+        slots = masked_slots(batch, mask)
+        counts = count_in_segments(slots.numpy(), batch["segment_starts"])
+        return {"seen_ids": seen_ids, "masked_slots": slots, "query_counts": counts}
+
+
+class MaskedLanguageModel(LanguageEncoder):
+    """Predicts hidden tokens. Implements `MaskedModel` and `PredictsClasses`.
+
+    network: a BertForMaskedLM, RobertaForMaskedLM or ModernBertForMaskedLM.
+    length: tokens of a row, N.
+    replacement: as in `TokenMasking`.
+    """
 
     def __init__(
         self,
@@ -45,10 +96,7 @@ class MaskedLanguageModel(LanguageEncoder):
     ) -> None:
         super().__init__(network, vocabulary, pooling)
         self.grid = (length,)
-        self.replacement = replacement
-        self.ordinary = np.setdiff1d(
-            np.arange(vocabulary.size), np.asarray(vocabulary.special)
-        )
+        self.masking = TokenMasking(self.grid, vocabulary, replacement)
 
     def _set_base(self, base: Any) -> None:
         # The attribute's name is part of every parameter's name in checkpoints.
@@ -62,35 +110,12 @@ class MaskedLanguageModel(LanguageEncoder):
     def _prefix(self) -> str:
         return f"whole.{self.whole.base_model_prefix}."
 
-    def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) a `Role` each: special tokens stay visible, padding is absent."""
-        ids = batch["input_ids"]
-        special = self.is_special.to(ids.device)[ids]
-        roles = torch.where(special, int(Role.SEEN), int(Role.HIDEABLE)).to(torch.int8)
-        return roles.masked_fill(ids == self.vocabulary.pad, int(Role.ABSENT))
-
     def tokens(self, batch: dict[str, Any]) -> Tensor:
         """Raise InputError: token ids have no order for the linear theory to use."""
         raise InputError(
             "modality must have numeric values for the linear theory, got language, "
             "whose tokens are categorical."
         )
-
-    def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
-        """{"seen_ids": (B, N) corrupted token ids, "query_counts": (S,) of hidden tokens}.
-
-        seen_ids are a function of (seed, position).
-        """
-        seen_ids = replace_hidden(
-            batch["input_ids"],
-            mask.is_masked,
-            self.vocabulary.mask,
-            torch.from_numpy(self.ordinary),
-            self.replacement,
-            seed,
-            batch["positions"],
-        )
-        return {"seen_ids": seen_ids, "query_counts": _query_counts(batch, mask)}
 
     def features(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor]:
         """(inputs of the output layer (M, D), slots (M,) of the flattened rows).
@@ -101,13 +126,10 @@ class MaskedLanguageModel(LanguageEncoder):
         seen_ids, counts = batch.get("seen_ids"), batch.get("query_counts")
         if seen_ids is None:
             seen_ids = ids.masked_fill(mask.is_masked, self.vocabulary.mask)
+        slots = masked_slots(batch, mask)
         if counts is None:
-            counts = _query_counts(batch, mask)
+            counts = count_in_segments(slots.cpu().numpy(), batch["segment_starts"])
         layout = lay_out(batch["segment_starts"], batch["segment_lengths"], ids.device)
-        row_starts = torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
-        slots = (mask.masked + row_starts).flatten()
-        if mask.masked_weight is not None:
-            slots = slots[mask.masked_weight.flatten()]
         queries, order = layout.queries_at(slots, ids.numel(), counts)
         hidden = self.encode(seen_ids, batch, layout, queries)
         return self._transform(hidden), slots[order]
@@ -116,7 +138,7 @@ class MaskedLanguageModel(LanguageEncoder):
         self, batch: dict[str, Any], mask: Mask
     ) -> tuple[Tensor, Tensor | None]:
         """(hidden tokens (M,), None for equal weights), row by row."""
-        return batch["input_ids"][mask.is_masked], None
+        return batch["input_ids"].flatten()[masked_slots(batch, mask)], None
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Cross-entropy of hidden tokens; predictions (M,), the top token, row by row.
@@ -199,12 +221,6 @@ class MaskedLanguageModel(LanguageEncoder):
         # A gated MLP has three linear layers where a plain one has two.
         factor = 1.5 if config.model_type == "modernbert" else 1
         return int(config.intermediate_size * factor)
-
-
-def _query_counts(batch: dict[str, Any], mask: Mask) -> Any:
-    """(S,) hidden tokens of each segment, on the host."""
-    slots = mask.is_masked.flatten().nonzero()[:, 0].cpu().numpy()
-    return count_in_segments(slots, batch["segment_starts"])
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing

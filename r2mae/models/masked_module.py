@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.masking.pattern import Mask
+from r2mae.models.masking_rules import EveryPosition, MaskingRules
 from r2mae.models.measured_cost import MeasuredCost
 
 
@@ -33,17 +34,15 @@ class MaskedModule(MeasuredCost, EncoderModule):
     """
 
     grid: tuple[int, ...]
-    gathers = True
 
     @abstractmethod
     def example(self, num_samples: int) -> dict[str, Any]:
         """A batch with the shapes and dtypes of real data, for the measured costs."""
 
-    def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) bool: every position may be hidden."""
-        indices = batch["indices"]
-        shape = (len(indices), math.prod(self.grid))
-        return torch.ones(shape, dtype=torch.bool, device=indices.device)
+    @property
+    def masking(self) -> MaskingRules:
+        """Every position may be masked."""
+        return EveryPosition(self.grid)
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
         """None: no pictures."""

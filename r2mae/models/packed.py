@@ -158,17 +158,18 @@ def unpad_group(heads: Tensor, group: Group) -> Tensor:
     rows = heads.transpose(1, 2).flatten(2).flatten(0, 1)
     if group.slot_of_token is None:
         return rows
-    return _collect(rows, group.slot_of_token)
+    return collect(rows, group.slot_of_token)
 
 
-def _collect(rows: Tensor, indices: Tensor) -> Tensor:
+def collect(rows: Tensor, indices: Tensor) -> Tensor:
+    """Rows (n, ...) at distinct indices (t,) -> (t, ...)."""
     collected: Tensor = _Collect.apply(rows, indices)
     return collected
 
 
 def pack(tokens: Tensor, packing: Packing) -> Tensor:
     """(B, L, D) padded -> (T, D)."""
-    return _collect(tokens.flatten(0, 1), packing.slots)
+    return collect(tokens.flatten(0, 1), packing.slots)
 
 
 def unpack(tokens: Tensor, packing: Packing) -> Tensor:

@@ -1,8 +1,8 @@
 """The interface between the engine and the models of each modality.
 
 `Encoder` serves probes, embeddings and fine-tuning. `MaskedModel` adds what
-pretraining calls. Optional methods have protocols of their own: `CorruptsInput`,
-`PredictsClasses`, `BuildsHead`. Test for them with `isinstance(model, CorruptsInput)`.
+pretraining calls. Optional methods have protocols of their own: `PredictsClasses` and
+`BuildsHead`. Test for them with `isinstance(model, BuildsHead)`.
 
 Shapes: B samples, N positions, M hidden positions, P values of a position, D features.
 """
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import Mask
+from r2mae.models.masking_rules import MaskingRules
 
 
 class MaskedOutput(NamedTuple):
@@ -67,15 +68,8 @@ class MaskedModel(Encoder, Protocol):
         ...
 
     @property
-    def gathers(self) -> bool:
-        """Whether forward reads the mask's indices (`visible`, `masked`) or only `is_masked`."""
-        ...
-
-    def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) positions that may be hidden: bool, or a `Role` each.
-
-        Called for every batch before its mask is drawn.
-        """
+    def masking(self) -> MaskingRules:
+        """What drawing a mask needs to know. Used in DataLoader workers."""
         ...
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
@@ -105,18 +99,6 @@ class MaskedModel(Encoder, Protocol):
 
     def saved_values(self, num_visible: int) -> Memory:
         """Activations that one sample keeps for backward. Called when a run is planned."""
-        ...
-
-
-@runtime_checkable
-class CorruptsInput(Protocol):
-    """Optional: a model that prepares its corrupted input on the host."""
-
-    def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
-        """Entries to add to the batch, such as token ids with [MASK] and random tokens.
-
-        Called on the CPU once the mask is drawn; a function of (seed, position) alone.
-        """
         ...
 
 

@@ -68,7 +68,7 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
         train,
         held_out,
         objective=lambda plan: MaskedPrediction(
-            mask.law, mask.pattern, recipe.seed, plan.steps
+            mask.law, mask.pattern, recipe.seed, plan.steps, model.masking
         ),
         measure=measure,
         tokens_per_sample=math.prod(model.grid),

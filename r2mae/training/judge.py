@@ -23,9 +23,8 @@ class Judge(Measure):
         for batch in self.batches(
             self.held_out, device, trainer.global_rank, trainer.world_size
         ):
-            prepared = objective.prepare(
-                pl_module.model, batch | {"indices": batch["indices"].cpu()}, step
-            )
+            on_host = batch | {"indices": batch["indices"].cpu()}
+            prepared = objective.prepare(on_host, step)
             targets = prepared["targets"].to(device)
             sums[:-1] += objective.judge(pl_module.model(batch).float(), targets)  # type: ignore[attr-defined]
             sums[-1] += len(targets)

@@ -23,6 +23,23 @@ from r2mae.training.objective import Objective
 from r2mae.training.step import StepReport, StepSettings, TrainingStep
 
 
+class PreparedStream(torch.utils.data.Dataset[Batch]):
+    """Batches with their masks, made in DataLoader workers."""
+
+    def __init__(
+        self, dataset: StreamDataset, objective: Objective, global_samples: int
+    ) -> None:
+        self.dataset = dataset
+        self.objective = objective
+        self.global_samples = global_samples
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        batch = self.dataset.__getitems__(positions)
+        if "error" in batch:
+            return batch
+        return self.objective.prepare(batch, positions[0] // self.global_samples)
+
+
 class Engine(lightning.LightningModule):
     """Trains a model on a stream, from step `start_step` (set by a checkpoint) to `num_steps`."""
 
@@ -70,7 +87,7 @@ class Engine(lightning.LightningModule):
             self.trainer.world_size,
         )
         return DataLoader(
-            self.dataset,
+            PreparedStream(self.dataset, self.objective, self.settings.global_samples),
             batch_sampler=micro_batches,  # type: ignore[arg-type]
             collate_fn=as_is,  # type: ignore[arg-type]
             num_workers=self.num_workers,
@@ -81,10 +98,10 @@ class Engine(lightning.LightningModule):
     # --- the step, in the order of `step.py`
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Draw the mask while the batch is still on the host."""
+        """Raise the error that a DataLoader worker met."""
         if "error" in batch:
             raise InputError(batch["error"])
-        return self.step.prepare(batch)
+        return batch
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate and the seed of dropout."""

@@ -12,21 +12,24 @@ from r2mae.law import MaskLaw
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import is_token_of, sample_mask
 from r2mae.masking.ratio import draw_ratios
-from r2mae.models.protocol import CorruptsInput
+from r2mae.models.masking_rules import MaskingRules
 
 
 class Objective(Protocol):
-    """A loss over a batch in two parts: random draws on the host, and the loss on the device."""
+    """A loss over a batch in two parts: random draws on the host, and the loss on the device.
+
+    Objectives hold no parameters: DataLoader workers have copies.
+    """
 
     @property
     def seed(self) -> int:
         """Of the run."""
         ...
 
-    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
-        """The batch with all that the loss needs, a function of (seed, step, positions); runs on the host.
+    def prepare(self, batch: Batch, step: int) -> Batch:
+        """The batch with all that the loss needs, a function of (seed, step, positions).
 
-        Where tokens are hidden, "num_visible" of "num_tokens" stay visible.
+        Runs on the host, in DataLoader workers. Where tokens are hidden, "num_visible" of "num_tokens" stay visible.
         """
         ...
 
@@ -56,15 +59,15 @@ class MaskedPrediction:
     pattern: str
     seed: int
     num_steps: int
+    masking: MaskingRules
 
-    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
-        """Draw the mask on the host, where counting needs no synchronisation with the device."""
-        positions = batch["positions"]
-        ratios = draw_ratios(
-            self.law, self.seed, step, step / self.num_steps, positions
-        )
-        eligible = model.eligible(batch)
-        grid = model.grid if len(model.grid) > 1 else (eligible.shape[1],)
+    def prepare(self, batch: Batch, step: int) -> Batch:
+        """Draw the mask, and corrupt the input."""
+        masking, positions = self.masking, batch["positions"]
+        progress = step / self.num_steps
+        ratios = draw_ratios(self.law, self.seed, step, progress, positions)
+        eligible = masking.eligible(batch)
+        grid = masking.grid if len(masking.grid) > 1 else (eligible.shape[1],)
         mask = sample_mask(
             self.pattern,
             eligible,
@@ -75,18 +78,14 @@ class MaskedPrediction:
             step=step,
             columns=batch.get("columns"),
             units=batch.get("units"),
-            gather=model.gathers,
+            gather=masking.gathers,
         )
         is_token = is_token_of(eligible)
         num_tokens = int(is_token.sum())
         num_visible = num_tokens - int((mask.is_masked & is_token).sum())
-        corrupts = isinstance(model, CorruptsInput)
-        hidden = model.hide(batch, mask, self.seed) if corrupts else {}
-        return (
-            batch
-            | hidden
-            | {"mask": mask, "num_visible": num_visible, "num_tokens": num_tokens}
-        )
+        counts = {"num_visible": num_visible, "num_tokens": num_tokens}
+        corrupted = masking.corrupt(batch, mask, self.seed)
+        return batch | corrupted | counts | {"mask": mask}
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Over hidden positions."""
@@ -110,7 +109,7 @@ class Classification:
     weights: Tensor | None = None
     measures = ("loss", "accuracy")
 
-    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
+    def prepare(self, batch: Batch, step: int) -> Batch:
         """Look up the labels; of a mixed batch those of its partners too."""
         targets = self.targets[batch["indices"]]
         if "share" not in batch:
@@ -171,7 +170,7 @@ class Regression:
     seed: int
     measures = ("loss",)
 
-    def prepare(self, model: Any, batch: Batch, step: int) -> Batch:
+    def prepare(self, batch: Batch, step: int) -> Batch:
         """Look up the targets."""
         return batch | {"targets": self.targets[batch["indices"]]}
 

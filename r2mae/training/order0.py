@@ -34,7 +34,7 @@ def order_0_entropy(model: Any, source: SampleSource) -> float:
     counts = torch.zeros(0, dtype=torch.float64)
     for part in rows.split(32):
         batch = source.load(part, None, 0)
-        eligible = model.eligible(batch)
+        eligible = model.masking.eligible(batch)
         if eligible.dtype != torch.bool:
             eligible = eligible == Role.HIDEABLE
         targets = model.named_targets(batch, build_mask(eligible))[0]

@@ -1,7 +1,7 @@
 """One optimizer step from top to bottom. `Engine`'s hooks only call it; the order is this:
 
     for each micro-batch of this rank:
-        prepare             draw mask ratios and masks, on the host
+        (DataLoader worker) Objective.prepare: draw mask ratios and masks
         start               set the learning rate, seed dropout, copy BatchNorm's statistics
         forward             loss summed over hidden positions, over a constant
         (Lightning)         backward; DDP averages the gradients of all ranks
@@ -85,10 +85,6 @@ class TrainingStep:
         ]
 
     # --- each micro-batch
-
-    def prepare(self, batch: Batch) -> Batch:
-        """The batch with its mask, a function of (seed, step, positions); runs on the host."""
-        return self.objective.prepare(self.model, batch, self._number(batch))
 
     def start(self, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
         """Set the learning rate, and seed what draws from torch's global generator (dropout)."""

@@ -30,11 +30,12 @@ _NUM_PICTURES = 6
 
 def frozen_mask(model: MaskedModel, batch: Batch, ratio: float) -> Mask:
     """The evaluation mask of a batch: random pattern, a function of the sample's index and the ratio alone."""
-    eligible, indices = model.eligible(batch), batch["indices"]
+    masking, indices = model.masking, batch["indices"]
+    eligible = masking.eligible(batch)
     ratios = torch.full(indices.shape, ratio, dtype=torch.float64)
     grid = (eligible.shape[1],)  # not used by a random pattern
     return sample_mask(
-        "random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=model.gathers
+        "random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=masking.gathers
     )
 
 

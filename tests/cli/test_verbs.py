@@ -93,7 +93,7 @@ def test_mask_shows_what_training_hides(answer, capfd):
     for step in shown["steps"]:
         first = step["step"] * 16
         batch = module.dataset.__getitems__(list(range(first, first + 16)))
-        mask = module.objective.prepare(module.model, batch, step["step"])["mask"]
+        mask = module.objective.prepare(batch, step["step"])["mask"]
         for row, sample in enumerate(step["samples"]):
             assert sample["masked"] == mask.is_masked[row].nonzero()[:, 0].tolist()
             assert sample["index"] == int(

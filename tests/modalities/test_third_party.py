@@ -174,7 +174,7 @@ def test_hidden_values_change_no_prediction(monkeypatch):
     model = MaskedTable(num_columns=7, width=4)
     batch = {"values": torch.randn(5, 7), "indices": torch.arange(5)}
     ratios = torch.full((5,), 0.5, dtype=torch.float64)
-    eligible = model.eligible(batch)
+    eligible = model.masking.eligible(batch)
     mask = sample_mask("random", eligible, ratios, 0, batch["indices"], model.grid)
     changed = batch["values"] + torch.randn(5, 7) * mask.is_masked
     before, after = model(batch, mask), model(batch | {"values": changed}, mask)

@@ -68,9 +68,14 @@ def make_batch(rows=ROWS):
 def hide(model, batch, ratio=0.3, seed=0):
     ratios = torch.full((len(batch["input_ids"]),), ratio, dtype=torch.float64)
     mask = sample_mask(
-        "random", model.eligible(batch), ratios, seed, batch["positions"], (LENGTH,)
+        "random",
+        model.masking.eligible(batch),
+        ratios,
+        seed,
+        batch["positions"],
+        (LENGTH,),
     )
-    return batch | model.hide(batch, mask, seed), mask
+    return batch | model.masking.corrupt(batch, mask, seed), mask
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -118,7 +123,7 @@ def test_nothing_hidden_leaks(kind):
     model = make(kind)
     batch, mask = hide(model, make_batch())
     changed = batch | {"input_ids": torch.where(mask.is_masked, 7, batch["input_ids"])}
-    changed = changed | model.hide(changed, mask, 0)
+    changed = changed | model.masking.corrupt(changed, mask, 0)
     with torch.no_grad():
         assert torch.equal(
             model.features(batch, mask)[0], model.features(changed, mask)[0]

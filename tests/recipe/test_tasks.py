@@ -53,7 +53,7 @@ def test_labels_are_those_of_the_images(scratch):
     objective = parts.objective(None)
     split = open_split(load(), "train")
     batch = parts.train.load(torch.arange(30), torch.arange(30), 0)
-    targets = objective.prepare(parts.model, batch, 0)["targets"]
+    targets = objective.prepare(batch, 0)["targets"]
     assert (
         targets.tolist()
         == split.labels[batch["indices"]].tolist()
@@ -142,7 +142,7 @@ def test_labels_follow_the_stream(scratch):
     ).module
     batch = engine.dataset.__getitems__(list(range(64, 128)))
     split = open_split(load(), "train")
-    asked = engine.objective.prepare(engine.model, batch, 1)["targets"]
+    asked = engine.objective.prepare(batch, 1)["targets"]
     assert asked.tolist() == split.labels[batch["indices"]].tolist()
     pixels = split.load(batch["indices"], None, 0)["images"]
     assert torch.equal(batch["images"], pixels)

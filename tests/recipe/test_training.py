@@ -34,10 +34,7 @@ def test_a_schedule_changes_the_law_in_mid_training(scratch):
     module = training.module
     batch = module.dataset.__getitems__(list(range(16)))
     hidden = [
-        module.objective.prepare(module.model, batch, step)["mask"]
-        .is_masked.float()
-        .mean()
-        .item()
+        module.objective.prepare(batch, step)["mask"].is_masked.float().mean().item()
         for step in range(6)
     ]
     assert hidden == [0.75] * 3 + [0.25] * 3

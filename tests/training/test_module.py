@@ -58,7 +58,7 @@ def test_gradient_is_that_of_the_mean_over_hidden_tokens(scratch):
 
     module.on_before_optimizer_step = keep
     batch = module.dataset.__getitems__(list(range(16)))
-    mask = module.objective.prepare(module.model, batch, 0)["mask"]
+    mask = module.objective.prepare(batch, 0)["mask"]
     output = module.model(batch, mask)
     names = [name for name, p in module.named_parameters() if p.requires_grad]
     expected = torch.autograd.grad(
@@ -75,13 +75,9 @@ def test_a_step_hides_by_seed_and_step_not_by_batch(scratch):
     module = prepare("run")[0].module
     batch = module.dataset.__getitems__(list(range(32, 48)))
     part = module.dataset.__getitems__(list(range(40, 44)))
-    whole = module.objective.prepare(module.model, batch, 2)["mask"].is_masked
-    assert torch.equal(
-        whole[8:12], module.objective.prepare(module.model, part, 2)["mask"].is_masked
-    )
-    assert not torch.equal(
-        whole, module.objective.prepare(module.model, batch, 3)["mask"].is_masked
-    )
+    whole = module.objective.prepare(batch, 2)["mask"].is_masked
+    assert torch.equal(whole[8:12], module.objective.prepare(part, 2)["mask"].is_masked)
+    assert not torch.equal(whole, module.objective.prepare(batch, 3)["mask"].is_masked)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

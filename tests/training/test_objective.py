@@ -22,7 +22,7 @@ def make_batch(**more):
 
 
 def loss_of(objective, batch):
-    return objective.loss(Fixed(), objective.prepare(Fixed(), batch, 0))
+    return objective.loss(Fixed(), objective.prepare(batch, 0))
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])

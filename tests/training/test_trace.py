@@ -27,9 +27,8 @@ def test_every_position_once_with_what_it_was_given(scratch):
         step for step in range(1, 7) for _ in range(16)
     ]
     module = training.module
-    batch = module.objective.prepare(
-        module.model, module.dataset.__getitems__(list(range(16, 32))), 1
-    )
+    batch = module.dataset.__getitems__(list(range(16, 32)))
+    batch = module.objective.prepare(batch, 1)
     assert [row["index"] for row in rows[16:32]] == batch["indices"].tolist()
     assert [row["mask"] for row in rows[16:32]] == [
         mask_hash(hidden) for hidden in batch["mask"].is_masked

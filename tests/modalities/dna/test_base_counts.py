@@ -8,6 +8,7 @@ import torch
 
 from r2mae.modalities.dna.base_counts import CountModel, count_contexts
 from r2mae.modalities.dna.masked_bases import hidden_bases, score_bases
+from r2mae.modalities.dna.models.conv import BaseMasking
 
 
 class Source:
@@ -131,14 +132,12 @@ def test_a_chain_is_known_by_its_two_neighbours():
 class Uniform(torch.nn.Module):
     """Knows nothing: every base is as likely."""
 
-    grid, gathers = (64,), True
+    grid = (64,)
 
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(4))
-
-    def eligible(self, batch):
-        return batch["bases"] < 4
+        self.masking = BaseMasking(self.grid)
 
     def logits(self, batch, mask):
         return torch.zeros(int(mask.is_masked.sum()), 4) + self.weight

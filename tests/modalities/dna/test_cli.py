@@ -653,7 +653,7 @@ def test_a_masked_language_model_of_transformers_is_continued_and_scored(here, c
     start = "model={encoder: bert, init_from: released}"
     said(capsys, "pretrain", RECIPE, "--name", "continued", *settings(SMALL, start))
     loaded = load_run("runs/continued")
-    assert loaded.model.bases.tolist() == [4, 3, 2, 1]
+    assert loaded.model.masking.bases == (4, 3, 2, 1)
     said(
         capsys,
         "score-variants",

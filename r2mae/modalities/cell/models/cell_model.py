@@ -4,6 +4,7 @@ Shapes: B cells, G genes, N positions of a batch (all genes, or a list of some),
 M hidden positions.
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,31 @@ _LARGEST = 12.0  # bound of a predicted log fold change against the mean cell
 _TINY = 1e-8  # keeps logarithms and quotients finite
 
 
+@dataclass(frozen=True)
+class CellMasking:
+    """Every measured gene may be masked. Implements `MaskingRules`."""
+
+    grid: tuple[int, ...]
+    gathers: bool = True
+
+    def eligible(self, batch: dict[str, Any]) -> Tensor:
+        """(B, N) bool, genes that may be masked, or a `Role` each; unmeasured are absent."""
+        roles: Tensor | None = batch.get("roles")
+        measured: Tensor | None = batch.get("measured")
+        # A list of genes ("columns") holds measured ones only.
+        if "columns" in batch or measured is None:
+            if roles is None:
+                return torch.ones_like(batch["values"], dtype=torch.bool)
+            return roles
+        if roles is None:
+            roles = torch.full_like(measured, Role.HIDEABLE, dtype=torch.int8)
+        return roles.masked_fill(~measured, Role.ABSENT)
+
+    def corrupt(self, batch: dict[str, Any], mask: Any, seed: int) -> dict[str, Any]:
+        """Nothing: the models leave masked genes out themselves."""
+        return {}
+
+
 class CellModel(nn.Module):
     """A model of G genes. A batch is what `modalities.cell.data.cells.Cells` loads.
 
@@ -28,7 +54,6 @@ class CellModel(nn.Module):
     """
 
     gene_shares: Tensor
-    gathers = False
 
     def __init__(
         self, num_genes: int, gene_shares: npt.NDArray[np.float64] | None
@@ -42,19 +67,6 @@ class CellModel(nn.Module):
         self.register_buffer(
             "gene_shares", torch.as_tensor(shares, dtype=torch.float32)
         )
-
-    def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) bool, genes that may be hidden, or a `Role` each; unmeasured are absent."""
-        roles: Tensor | None = batch.get("roles")
-        measured: Tensor | None = batch.get("measured")
-        # A list of genes ("columns") holds measured ones only.
-        if "columns" in batch or measured is None:
-            if roles is None:
-                return torch.ones_like(batch["values"], dtype=torch.bool)
-            return roles
-        if roles is None:
-            roles = torch.full_like(measured, Role.HIDEABLE, dtype=torch.int8)
-        return roles.masked_fill(~measured, Role.ABSENT)
 
     def sizes(self, batch: dict[str, Any], is_masked: Tensor | None) -> Tensor:
         """(B, 1) library sizes, estimated from visible genes.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from r2mae.masking.pattern import Mask
 from r2mae.modalities.cell.models.cell_model import (
+    CellMasking,
     CellModel,
     CountLikelihood,
     Likelihood,
@@ -29,8 +30,6 @@ class CellMLP(CellModel):
 
     depth: residual layers of width `hidden`.
     """
-
-    gathers = True
 
     def __init__(
         self,
@@ -128,6 +127,11 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
         self.predict = nn.Linear(hidden, num_genes)
         nn.init.normal_(self.predict.weight, std=0.01)
         nn.init.zeros_(self.predict.bias)
+
+    @property
+    def masking(self) -> CellMasking:
+        """Every measured gene may be masked."""
+        return CellMasking(self.grid)
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden genes; predictions (B, M): expected counts, or scaled values."""

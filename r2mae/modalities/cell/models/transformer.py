@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from r2mae.masking.pattern import Mask, Role, build_mask
 from r2mae.modalities.cell.models.cell_model import (
+    CellMasking,
     CellModel,
     CountLikelihood,
     Likelihood,
@@ -35,8 +36,6 @@ class CellTransformer(CellModel):
     A gene's token is the sum of embeddings of its identity and of its expression.
     Implements `Encoder`.
     """
-
-    gathers = True
 
     def __init__(
         self,
@@ -187,6 +186,11 @@ class MaskedCellTransformer(CellTransformer):
         nn.init.normal_(self.ask_genes.weight, std=0.5)
         nn.init.normal_(self.answer_genes.weight, std=0.02)
         nn.init.zeros_(self.answer_bias.weight)
+
+    @property
+    def masking(self) -> CellMasking:
+        """Every measured gene may be masked."""
+        return CellMasking(self.grid)
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden genes; predictions (B, M): their expected counts."""

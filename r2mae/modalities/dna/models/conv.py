@@ -4,6 +4,7 @@ Shapes: B windows, N positions, S species, M hidden positions, D width.
 Features are (B, N, D), channels last.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from r2mae.errors import InputError
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import Mask
+from r2mae.masking.pattern import Mask, masked_slots
 from r2mae.masking.replacement import replace_hidden
 from r2mae.modalities.dna.conservation import Conservation
 from r2mae.modalities.dna.models.columns import (
@@ -28,6 +29,7 @@ from r2mae.modalities.dna.models.columns import (
 )
 from r2mae.models.depths import parameter_depths
 from r2mae.models.measured_cost import MeasuredCost
+from r2mae.models.packed import collect
 from r2mae.models.protocol import MaskedOutput
 
 
@@ -121,17 +123,53 @@ class DnaConv(nn.Module):
             block.compile(dynamic=True)
 
 
+@dataclass(frozen=True)
+class BaseMasking:
+    """A, C, G and T may be masked; the corruption of BERT. Implements `MaskingRules`.
+
+    replacement: fractions of masked bases that become [MASK] and a random base.
+    conservation: weights of bases in the loss; None weighs all the same.
+    """
+
+    grid: tuple[int, ...]
+    replacement: tuple[float, float] = (1.0, 0.0)
+    conservation: Conservation | None = None
+    gathers: bool = False
+
+    def eligible(self, batch: dict[str, Any]) -> Tensor:
+        """(B, N) bool: A, C, G and T, not N or padding."""
+        is_base: Tensor = batch["bases"] < UNKNOWN
+        return is_base
+
+    def corrupt(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
+        """{"shown", "masked_slots"}, with "weights" and "labels" (B, N) where weighted.
+
+        shown: (B, N) corrupted bases, a function of (seed, position).
+        masked_slots: (M,) places of masked bases in the flattened rows.
+        """
+        bases, positions = batch["bases"], batch["positions"]
+        shown = replace_hidden(
+            bases,
+            mask.is_masked,
+            MASKED,
+            torch.arange(NUM_BASES),
+            self.replacement,
+            seed,
+            positions,
+        )
+        entries = {"shown": shown, "masked_slots": masked_slots(batch, mask)}
+        return entries | loss_weights(self.conservation, batch, seed)
+
+
 class MaskedDnaConv(MeasuredCost, DnaConv):
     """Predicts hidden bases of the reference.
 
-    Implements `MaskedModel`, `CorruptsInput` and `PredictsClasses`.
+    Implements `MaskedModel` and `PredictsClasses`.
 
     length: bases of a window, N.
     replacement: fractions of hidden bases that become [MASK] and a random base.
     conservation: weights of bases in the training loss; evaluation weighs all the same.
     """
-
-    gathers = True
 
     def __init__(
         self,
@@ -143,15 +181,10 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
     ) -> None:
         super().__init__(**shape)
         self.grid = (length,)
-        self.replacement, self.conservation = replacement, conservation
+        self.masking = BaseMasking(self.grid, replacement, conservation)
         self.predict = nn.Linear(self.width, NUM_BASES)
         nn.init.normal_(self.predict.weight, std=0.02)
         nn.init.zeros_(self.predict.bias)
-
-    def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) bool: A, C, G and T, not N or padding."""
-        is_known: Tensor = batch["bases"] < UNKNOWN
-        return is_known
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
         """Raise InputError: bases have no order for the linear theory to use."""
@@ -160,40 +193,23 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
             "whose bases are categorical."
         )
 
-    def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
-        """{"shown": (B, N) corrupted bases}, with "weights" and "labels" where weighted.
-
-        A function of (seed, position).
-        """
-        four = torch.arange(NUM_BASES)
-        bases, positions = batch["bases"], batch["positions"]
-        shown = replace_hidden(
-            bases, mask.is_masked, MASKED, four, self.replacement, seed, positions
-        )
-        return {"shown": shown} | loss_weights(self.conservation, batch, seed)
-
-    def _logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
+    def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
+        """(M, 4) at each hidden position, row by row."""
         shown = batch.get("shown")
         if shown is None:
             shown = batch["bases"].masked_fill(mask.is_masked, MASKED)
-        features = self.encode(shown, batch)
-        indices = mask.masked[:, :, None].expand(-1, -1, self.width)
-        logits: Tensor = self.predict(features.gather(1, indices))
+        features = self.encode(shown, batch).flatten(0, 1)
+        logits: Tensor = self.predict(collect(features, masked_slots(batch, mask)))
         return logits if logits.dtype == torch.float64 else logits.float()
-
-    def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
-        """(M, 4) at each hidden position, row by row."""
-        return _unpadded(self._logits(batch, mask), mask)
 
     def named_targets(
         self, batch: dict[str, Any], mask: Mask
     ) -> tuple[Tensor, Tensor | None]:
         """(labels (M,), weights (M,) or None for equal weights), row by row."""
-        labels = batch.get("labels", batch["bases"]).gather(1, mask.masked)
-        if "weights" not in batch:
-            return _unpadded(labels, mask), None
-        weights = batch["weights"].gather(1, mask.masked)
-        return _unpadded(labels, mask), _unpadded(weights, mask)
+        slots = masked_slots(batch, mask)
+        labels = batch.get("labels", batch["bases"]).flatten()[slots]
+        weights = batch["weights"].flatten()[slots] if "weights" in batch else None
+        return labels, weights
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden bases; predictions (M,): the likeliest base, row by row."""
@@ -211,18 +227,13 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         """Windows of any bases, for the costs."""
         shape, hidden = (num_samples, self.grid[0]), self.grid[0] - num_visible
         bases = torch.zeros(shape, dtype=torch.int64)
-        mask = Mask(bases.bool(), bases[:, hidden:], bases[:, :hidden])
-        batch = {"bases": bases}
+        empty = bases[:, :0]
+        mask = Mask(bases.bool(), empty, empty)
+        slots = torch.zeros(num_samples * hidden, dtype=torch.int64)
+        batch = {"bases": bases, "masked_slots": slots}
         if self.num_others:
             batch["others"] = torch.zeros(*shape, self.num_others, dtype=torch.uint8)
         return batch, mask
-
-
-def _unpadded(values: Tensor, mask: Mask) -> Tensor:
-    """Values (B, M, ...) at hidden positions, row by row (M, ...), padding dropped."""
-    if mask.masked_weight is None:
-        return values.flatten(0, 1)
-    return values[mask.masked_weight]
 
 
 def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> LossSum:

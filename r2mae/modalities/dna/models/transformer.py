@@ -4,6 +4,7 @@ Shapes: B windows, N bases, L tokens of a row with [CLS] and [SEP], S species,
 T tokens in all, M hidden positions, D width.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
 from r2mae.errors import InputError
-from r2mae.masking.pattern import Mask
+from r2mae.masking.pattern import Mask, masked_slots
 from r2mae.modalities.dna.conservation import Conservation
 from r2mae.modalities.dna.models.columns import (
     OTHER_LETTERS,
@@ -22,9 +23,34 @@ from r2mae.modalities.dna.models.columns import (
 )
 from r2mae.modalities.dna.models.conv import weighted_loss
 from r2mae.models.language_encoder import LanguageEncoder, Vocabulary
-from r2mae.models.masked_language import MaskedLanguageModel
+from r2mae.models.masked_language import MaskedLanguageModel, TokenMasking
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.segments import Layout
+
+
+@dataclass(frozen=True)
+class DnaTokenMasking(TokenMasking):
+    """As for texts, with labels and weights of the loss. Implements `MaskingRules`.
+
+    bases: (4,) token ids of A, C, G, T; () where tokens are k-mers.
+    """
+
+    bases: tuple[int, ...] = ()
+    conservation: Conservation | None = None
+
+    def corrupt(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
+        """As for texts, with "weights" and "labels" (B, L) where weighted."""
+        entries = super().corrupt(batch, mask, seed)
+        weighted = loss_weights(self.conservation, batch, seed)
+        if not weighted:
+            return entries
+        letters, labels = weighted["labels"], batch["input_ids"].clone()
+        # A fifth entry, for letters that are not a base: those keep their token.
+        token_of = torch.tensor((*self.bases, 0))
+        is_base = letters < len(self.bases)
+        labels[:, 1:-1] = torch.where(is_base, token_of[letters], labels[:, 1:-1])
+        weights = F.pad(weighted["weights"], (1, 1), value=1.0)
+        return entries | {"labels": labels, "weights": weights}
 
 
 class _DnaEncoder(LanguageEncoder):
@@ -70,25 +96,23 @@ class DnaTransformer(_DnaEncoder):
 class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
     """Predicts hidden bases of the reference. Implements `MaskedModel`.
 
-    bases: (4,) token ids of A, C, G, T; None where tokens are k-mers.
+    bases: (4,) token ids of A, C, G, T; () where tokens are k-mers.
     conservation: weights of bases in the training loss; evaluation weighs all the same.
     """
-
-    bases: Tensor
 
     def __init__(
         self,
         network: Any,
         vocabulary: Vocabulary,
         *,
-        bases: tuple[int, ...] | None = None,
+        bases: tuple[int, ...] = (),
         conservation: Conservation | None = None,
+        replacement: tuple[float, float] = (1.0, 0.0),
         **options: Any,
     ) -> None:
         super().__init__(network, vocabulary, **options)
-        self.conservation = conservation
-        self.register_buffer(
-            "bases", torch.tensor(bases or ()).long(), persistent=False
+        self.masking = DnaTokenMasking(
+            self.grid, vocabulary, replacement, bases=bases, conservation=conservation
         )
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
@@ -97,20 +121,6 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
             "modality must have numeric values for the linear theory, got dna, "
             "whose bases are categorical."
         )
-
-    def hide(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
-        """As for texts, with "weights" and "labels" (B, L) where weighted."""
-        entries = super().hide(batch, mask, seed)
-        weighted = loss_weights(self.conservation, batch, seed)
-        if not weighted:
-            return entries
-        letters, labels = weighted["labels"], batch["input_ids"].clone()
-        # A fifth entry, for letters that are not a base: those keep their token.
-        token_of = torch.cat([self.bases.cpu(), self.bases.new_zeros(1, device="cpu")])
-        is_base = letters < len(self.bases)
-        labels[:, 1:-1] = torch.where(is_base, token_of[letters], labels[:, 1:-1])
-        weights = F.pad(weighted["weights"], (1, 1), value=1.0)
-        return entries | {"labels": labels, "weights": weights}
 
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(M, V) at each hidden position, row by row."""
@@ -122,8 +132,9 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         self, batch: dict[str, Any], mask: Mask
     ) -> tuple[Tensor, Tensor | None]:
         """(labels (M,), weights (M,) or None for equal weights), row by row."""
-        labels = batch.get("labels", batch["input_ids"])[mask.is_masked]
-        weights = batch["weights"][mask.is_masked] if "weights" in batch else None
+        slots = masked_slots(batch, mask)
+        labels = batch.get("labels", batch["input_ids"]).flatten()[slots]
+        weights = batch["weights"].flatten()[slots] if "weights" in batch else None
         return labels, weights
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:

@@ -13,6 +13,7 @@ from r2mae.errors import InputError
 from r2mae.masking.loss import masked_squared_error
 from r2mae.masking.pattern import Mask
 from r2mae.modalities.vision.models.image_encoder import ImageEncoder
+from r2mae.models.masking_rules import EveryPosition, MaskingRules
 from r2mae.models.protocol import MaskedOutput
 
 _EPSILON = 1e-6
@@ -28,8 +29,6 @@ class PatchedImages(ImageEncoder):
 
     Raises: InputError for normalised targets of a single value.
     """
-
-    gathers = True
 
     def __init__(
         self,
@@ -51,11 +50,10 @@ class PatchedImages(ImageEncoder):
                 "got true."
             )
 
-    def eligible(self, batch: dict[str, Any]) -> Tensor:
-        """Every patch may be hidden: (B, N) bool."""
-        images = batch["images"]
-        shape = (len(images), self.grid[0] * self.grid[1])
-        return torch.ones(shape, dtype=torch.bool, device=images.device)
+    @property
+    def masking(self) -> MaskingRules:
+        """Every patch may be masked."""
+        return EveryPosition(self.grid)
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
         """(B, N, P) pixel values of every patch as read, 0 to 255."""

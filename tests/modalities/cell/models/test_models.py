@@ -128,7 +128,7 @@ def test_genes_that_were_not_measured_count_as_hidden():
     assert torch.allclose(
         model.embed(batch), model.encode({"values": values}, ~measured)[0], atol=1e-5
     )
-    roles = model.eligible(batch)
+    roles = model.masking.eligible(batch)
     assert (roles == torch.where(measured, Role.HIDEABLE, Role.ABSENT)).all()
 
 

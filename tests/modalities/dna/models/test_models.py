@@ -50,7 +50,7 @@ def transformer(num_others=0, kmer=1, **more):
     whole = AutoModelForMaskedLM.from_config(
         ModernBertConfig(vocab_size=size, **shape, **ends)
     )
-    bases = tuple(codec.kmers.tolist()) if kmer == 1 else None
+    bases = tuple(codec.kmers.tolist()) if kmer == 1 else ()
     vocabulary = Vocabulary(size, 3, 0, (0, 1, 2, 3, 4))
     model = MaskedDnaTransformer(
         whole,
@@ -94,12 +94,12 @@ def make_batch(num_others=0, rows=ROWS):
 
 
 def hide(model, batch, ratio=0.3, seed=0):
-    eligible = model.eligible(batch)
+    eligible = model.masking.eligible(batch)
     ratios = torch.full((len(eligible),), ratio, dtype=torch.float64)
     mask = sample_mask(
         "random", eligible, ratios, seed, batch["positions"], (eligible.shape[1],)
     )
-    return batch | model.hide(batch, mask, seed), mask
+    return batch | model.masking.corrupt(batch, mask, seed), mask
 
 
 def changed_where_hidden(batch, mask):
@@ -124,7 +124,7 @@ def test_nothing_hidden_leaks(kind, num_others):
     batch, mask = hide(model, make_batch(num_others))
     other = changed_where_hidden(batch, mask)
     assert not torch.equal(other["bases"], batch["bases"])
-    other |= model.hide(other, mask, 0)
+    other |= model.masking.corrupt(other, mask, 0)
     with torch.no_grad():
         before = model.logits(batch, mask)
         assert torch.equal(before, model.logits(other, mask))
@@ -133,7 +133,7 @@ def test_nothing_hidden_leaks(kind, num_others):
             | {"bases": batch["bases"].flip(1)}
         )
         assert not torch.equal(
-            before, model.logits(moved | model.hide(moved, mask, 0), mask)
+            before, model.logits(moved | model.masking.corrupt(moved, mask, 0), mask)
         )
 
 

@@ -370,8 +370,9 @@ def test_positions_are_fixed_sines(size):
 
 
 def test_eligible_is_every_patch():
+    batch = {"indices": torch.arange(4)}
     assert torch.equal(
-        make().eligible(make_batch()), torch.ones(4, 16, dtype=torch.bool)
+        make().masking.eligible(batch), torch.ones(4, 16, dtype=torch.bool)
     )
 
 
