@@ -254,6 +254,16 @@ def check_utf8(path: Path) -> None:
             at += len(block)
 
 
+def check_unicode(text: str, where: str) -> None:
+    """Raise InputError for halves of surrogate pairs, which have no UTF-8 and no tokens."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where} must be Unicode, got {text[error.start]!r} at {error.start:,}."
+        ) from None
+
+
 def check_column(names: list[str], column: str, where: str) -> None:
     """Raise InputError unless column is one of names."""
     if column not in names:
