@@ -28,6 +28,9 @@ _OF_A_PEER = (
     "socket",
 )
 
+# How safetensors, HDF5 and numpy report a full disk, without an error number.
+_ON_A_FULL_DISK = re.compile(r"No space left on device|\d+ requested and \d+ written")
+
 # A requirement of an extra, as package metadata writes it: `timm>=1.0; extra == 'vision'`.
 _OF_AN_EXTRA = re.compile(r"([\w.-]+).*\bextra == ['\"]([\w-]+)['\"]")
 _ALL_EXTRAS = "all"
@@ -53,6 +56,9 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
         return 0
     if is_full_or_forbidden(error):
         line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
+        return _fail(arguments, line, 2, own=True)
+    if _ON_A_FULL_DISK.search(str(error)):
+        line = "r2mae: the disk must be writable, got No space left on device"
         return _fail(arguments, line, 2, own=True)
     if isinstance(error, ModuleNotFoundError):
         missing = _missing_library(error, getattr(arguments, "verb", "this command"))
