@@ -1,9 +1,24 @@
 """Exceptions that the command line reports in one line."""
 
 import difflib
+import errno
 from collections.abc import Iterable
+from typing import TypeGuard
 
 _MAX_LISTED = 40  # names in one message
+_FULL_OR_FORBIDDEN = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EEXIST,
+)
 
 
 class InputError(Exception):
@@ -47,3 +62,8 @@ def first_line(error: BaseException, most: int = 160) -> str:
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:most].rstrip(".")
+
+
+def is_full_or_forbidden(error: BaseException | None) -> TypeGuard[OSError]:
+    """Whether the system refuses to write: a full disk, no permission, an unusable path."""
+    return isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN

@@ -82,6 +82,7 @@ def run_path(name: str) -> Path:
 
     Raises: InputError for names that would leave runs/.
     """
-    if not name or name.startswith(".") or Path(name).name != name:
+    is_plain = isinstance(name, str) and name.isprintable() and Path(name).name == name
+    if not is_plain or not name or name.startswith("."):
         raise InputError(f"--name must be a plain folder name, got {name!r}.")
     return Path("runs") / name

@@ -72,6 +72,10 @@ class LoadedRun:
         """
         from r2mae.evaluation.features import extract
 
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(
+                f"batch_size must be a whole number from 1, got {batch_size!r}."
+            )
         source = self.wing.open_objects(self.recipe, objects)
         if note := getattr(source, "note", ""):
             warnings.warn(f"left out: {note}", stacklevel=2)

@@ -103,16 +103,62 @@ def np_index(count):
 @pytest.mark.parametrize(
     ("objects", "message"),
     [
-        ("photo.png", "images must be PIL images or uint8 arrays, got str"),
+        ("photo.png", "must be a list of PIL images or uint8 arrays, got str"),
+        ({"a": np.zeros((8, 8), np.uint8)}, "must be a list of PIL images .* got dict"),
+        (np.zeros((3, 8, 8), np.uint8), r"\(N, H, W, C\), got \(3, 8, 8\), which"),
+        ([Image.new("L", (0, 5))], "image 0 must be .* got one without pixels"),
         (["photo.png"], "image 0 must be a PIL image or a uint8 array .* got str"),
         (np.zeros((2, 8, 8, 3)), "image 0 must be .* got float64"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"image 0 must be .* got uint8 \(3, 8, 8\)"),
-        ([], "images must hold at least one image"),
+        ([], "must be a list of PIL images .* got an empty one"),
+        (np.zeros((0, 8, 8, 1), np.uint8), "got an empty one"),
     ],
 )
 def test_other_objects_are_refused(trained, objects, message):
     with pytest.raises(r2mae.InputError, match=message):
         trained[1].embed(objects)
+
+
+def test_a_closed_image_is_refused(trained, scratch):
+    Image.new("L", (8, 8)).save("image.png")
+    image = Image.open("image.png")
+    image.close()
+    with pytest.raises(r2mae.InputError, match="image 0 must be open, got: Operation"):
+        trained[1].embed(image)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "a", None])
+def test_batch_size_is_a_whole_number_from_1(trained, size):
+    image = np.zeros((8, 8), np.uint8)
+    with pytest.raises(r2mae.InputError, match="batch_size must be a whole number"):
+        trained[1].embed(image, batch_size=size)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": ""}, "--name must be a plain folder name, got ''"),
+        ({"name": 3}, "--name must be a plain folder name, got 3"),
+        ({"name": "a\0b"}, "--name must be a plain folder name"),
+        ({"callbacks": 3}, "callbacks must be a list .* got int"),
+        ({"callbacks": [3]}, "callbacks must be a list .* got int"),
+        ({"callbacks": Record()}, "callbacks must be a list .* got Record"),
+        ({"callbacks": [Record]}, "callbacks must be a list .* got Record"),
+        ({"model": object()}, "digits_demo: a value must be plain data, got object"),
+        ({"log": {"csv"}}, "digits_demo: a value must be plain data, got set"),
+    ],
+)
+def test_pretrain_refuses_other_types(scratch, arguments, message):
+    with pytest.raises(r2mae.InputError, match=message):
+        r2mae.pretrain("digits_demo", **(SETTINGS | arguments))
+    assert not (scratch / "runs").exists()
+
+
+def test_paths_and_numpy_scalars_are_values(scratch):
+    law = {"fixed": {"ratio": np.float32(0.5)}}
+    values = {"seed": np.int64(3), "data": {"root": scratch}}
+    with pytest.raises(r2mae.InputError, match="mask.scope must be 'step' or 'sample'"):
+        r2mae.pretrain("digits_demo", mask={"ratio": law, "scope": "no"}, **values)
 
 
 def test_a_wing_that_reads_files_only_says_so(trained):

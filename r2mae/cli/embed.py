@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def run(arguments: argparse.Namespace) -> None:
 def _check(output: Path, arguments: argparse.Namespace) -> None:
     """Raise InputError for a format that the run cannot write, or an output over DATA."""
     names = _names_file(output)
-    if output.suffix == ".npy" and names.resolve() == Path(arguments.data).resolve():
+    if output.suffix == ".npy" and os.path.realpath(names) == os.path.realpath(
+        arguments.data
+    ):
         raise InputError(
             f"--output must not write over DATA, got {names} for its names. Name another file."
         )

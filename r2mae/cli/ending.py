@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 a fault of ours (traceback in a log), 2 bad input, 128 + n
 
 import argparse
 import contextlib
-import errno
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
-from r2mae.errors import InputError, InterruptedRun
+from r2mae.errors import InputError, InterruptedRun, is_full_or_forbidden
 from r2mae.schema.launch import FAILURE_FILE, read_launch
 
 # How gloo and the store speak of another process that is gone: not this rank's own fault.
@@ -29,23 +28,13 @@ _OF_A_PEER = (
     "socket",
 )
 
+# How safetensors, HDF5 and numpy report a full disk, without an error number.
+_ON_A_FULL_DISK = re.compile(r"No space left on device|\d+ requested and \d+ written")
+
 # A requirement of an extra, as package metadata writes it: `timm>=1.0; extra == 'vision'`.
 _OF_AN_EXTRA = re.compile(r"([\w.-]+).*\bextra == ['\"]([\w-]+)['\"]")
 _ALL_EXTRAS = "all"
 _PACKAGE_OF_MODULE = {"PIL": "pillow"}  # where the two names differ
-
-_FULL_OR_FORBIDDEN = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EISDIR,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-    errno.EEXIST,
-)
 
 
 def end(error: BaseException, arguments: argparse.Namespace) -> int:
@@ -65,8 +54,11 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # the reader left; nothing to say
         return 0
-    if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
+    if is_full_or_forbidden(error):
         line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
+        return _fail(arguments, line, 2, own=True)
+    if _ON_A_FULL_DISK.search(str(error)):
+        line = "r2mae: the disk must be writable, got No space left on device"
         return _fail(arguments, line, 2, own=True)
     if isinstance(error, ModuleNotFoundError):
         missing = _missing_library(error, getattr(arguments, "verb", "this command"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from r2mae import __version__
 from r2mae.cli.arguments import Parser, add_json, add_run
+from r2mae.errors import InputError
 
 COMMANDS = {
     "pretrain": "train a recipe; the same command continues it",
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = Namespace(json=False)
     try:
         run, arguments = _parse(argv)
+        _check_not_empty(arguments)
         if arguments.verb in _TRAINING:
             from r2mae.cli.launch import end_with_parent, launch
 
@@ -54,6 +56,13 @@ def main(argv: list[str] | None = None) -> int:
         from r2mae.cli.ending import end
 
         return end(error, arguments)
+
+
+def _check_not_empty(arguments: Namespace) -> None:
+    """Raise InputError for an empty argument, which a path would read as this folder."""
+    for name, value in vars(arguments).items():
+        if value == "":
+            raise InputError(f"{name} must not be empty, got ''. Name one.")
 
 
 def _parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:

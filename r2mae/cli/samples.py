@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def check_output(
         raise InputError(f"{rule}, got {str(output)!r}. {why}".strip())
     if arguments.data not in SPLITS:
         given = {Path(arguments.data), *map(Path, glob.glob(arguments.data))}
-        if output.resolve() in {path.resolve() for path in given}:
+        if os.path.realpath(output) in {os.path.realpath(path) for path in given}:
             raise InputError(
                 f"--output must not write over DATA, got {str(output)!r}. Name another file."
             )
@@ -76,8 +77,8 @@ def check_apart(output: Path, loaded: Any, arguments: argparse.Namespace) -> Non
         or not output.stem.startswith(_SPLIT_NAMES)
     ):
         return
-    place = Path(root).resolve()
-    if output.resolve().is_relative_to(place if place.is_dir() else place.parent):
+    place, target = Path(os.path.realpath(root)), Path(os.path.realpath(output))
+    if target.is_relative_to(place if place.is_dir() else place.parent):
         raise InputError(
             f"--output must not be a split of the data in {root}, got {str(output)!r}. Rename it."
         )

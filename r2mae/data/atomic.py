@@ -20,6 +20,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     unfinished = path.with_name(f".writing_{path.name}")
     try:
+        unfinished.touch()
+    except FileNotFoundError:
+        raise _no_folder(path) from None
+    try:
         yield unfinished
         flush(unfinished)
         unfinished.replace(path)
@@ -51,7 +55,10 @@ def atomic_folder(out: Path, fingerprint: str = "") -> Iterator[Path]:
     suffix = f"_{fingerprint}" if fingerprint else ""
     unfinished = target.with_name(f".building_{target.name}{suffix}")
     _delete_unfinished(target, kept=unfinished if fingerprint else None)
-    unfinished.mkdir(parents=True, exist_ok=True)
+    try:
+        unfinished.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:
+        raise _no_folder(out) from None
     try:
         yield unfinished
         open_files(unfinished)
@@ -62,6 +69,13 @@ def atomic_folder(out: Path, fingerprint: str = "") -> Iterator[Path]:
         if not fingerprint or isinstance(error, InputError):
             shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def _no_folder(path: Path) -> InputError:
+    return InputError(
+        f"{path} must be in a folder that can be written, got {path.parent}. "
+        "Name another folder."
+    )
 
 
 def _delete_unfinished(target: Path, kept: Path | None) -> None:

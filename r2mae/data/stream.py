@@ -40,7 +40,8 @@ def permute(offsets: Tensor, num_items: int, key: int | Tensor) -> Tensor:
 @lru_cache(maxsize=8)
 def _table(num_items: int, key: int) -> Tensor:
     """A small permutation in full, cached: computing a batch of 128 takes 11 ms."""
-    return _walk(torch.arange(num_items), num_items, torch.tensor(key))
+    with torch.device("cpu"):  # also while a model is outlined on the meta device
+        return _walk(torch.arange(num_items), num_items, torch.tensor(key))
 
 
 def _walk(offsets: Tensor, num_items: int, keys: Tensor) -> Tensor:

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from r2mae.data.cache import cache_folder
-from r2mae.data.fingerprint import fingerprint_files
-from r2mae.errors import InputError, did_you_mean, first_line
+from r2mae.data.tables import cached_table
+from r2mae.errors import InputError, did_you_mean, first_line, is_full_or_forbidden
 
 _KINDS = {
     ".jsonl": "json",
@@ -190,25 +189,20 @@ def read_table(path: Path, options: dict[str, Any]) -> Any:
     assert kind is not None
     if kind != "parquet":
         check_utf8(path)
-    more = _csv_options(path, options) if kind == "csv" else {}
+    reader_options = _csv_options(path, options) if kind == "csv" else {}
     datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(
-        datasets.logging.CRITICAL
-    )  # what fails is said in our line
+    # Failures are reported in our line.
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     try:
-        return datasets.load_dataset(
-            kind,
-            data_files=[str(path)],
-            split="train",
-            cache_dir=str(_tables(path)),
-            **more,
-        )
+        return cached_table(kind, [path], reader_options)
     except Exception as error:
         if "corresponds to no data" in str(error):
             raise InputError(
                 f"{path} must hold rows, got none. Leave it out."
             ) from None
         cause = error.__cause__ or error
+        if is_full_or_forbidden(cause) and cause.filename != str(path):
+            raise cause from None  # of the cache
         raise InputError(
             f"{path} must be readable as {kind}, got: {first_line(cause)}."
         ) from None
@@ -243,11 +237,6 @@ def _csv_options(path: Path, options: dict[str, Any]) -> dict[str, Any]:
     return found | {"quoting": quoting}
 
 
-def _tables(path: Path) -> Path:
-    """Where `datasets` keeps what it made of a file: by content, since it looks at times alone."""
-    return cache_folder("text") / "tables" / fingerprint_files(path.parent, [path])
-
-
 def check_utf8(path: Path) -> None:
     """Raise InputError naming the first byte that is no UTF-8; constant memory."""
     decoder, at = codecs.getincrementaldecoder("utf-8")(), 0
@@ -263,6 +252,16 @@ def check_utf8(path: Path) -> None:
                     f"{path} must be UTF-8, got byte 0x{byte:02x} at offset {offset:,}."
                 ) from None
             at += len(block)
+
+
+def check_unicode(text: str, where: str) -> None:
+    """Raise InputError for halves of surrogate pairs, which have no UTF-8 and no tokens."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where} must be Unicode, got {text[error.start]!r} at {error.start:,}."
+        ) from None
 
 
 def check_column(names: list[str], column: str, where: str) -> None:

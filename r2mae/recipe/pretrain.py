@@ -48,7 +48,8 @@ def pretrain(
     if parsed.task != "pretrain":
         raise InputError(f"{source}: task must be pretrain here, got {parsed.task}.")
     _check_devices(parsed)
-    path = run_path(name or _default_name(recipe))
+    _check_callbacks(callbacks)
+    path = run_path(_default_name(recipe) if name is None else name)
     train_run(
         parsed, path, source=source, fresh=fresh, trace=trace, callbacks=callbacks
     )
@@ -77,6 +78,16 @@ def _check_devices(recipe: AnyRecipe) -> None:
         raise InputError(
             f"hardware.devices must be 1 without a launcher, got {devices}. {remedy}"
         )
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    items = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    for item in items:
+        if items is not callbacks or not isinstance(item, Callback):
+            got = item.__name__ if isinstance(item, type) else type(item).__name__
+            raise InputError(
+                f"callbacks must be a list of objects of r2mae.Callback, got {got}."
+            )
 
 
 def _wait_for_all_ranks() -> None:

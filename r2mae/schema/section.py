@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -40,7 +41,7 @@ def validate(
     try:
         # JSON mode is strict about types, yet lists may become tuples and mappings
         # dataclasses.
-        return section.model_validate_json(json.dumps(document))
+        return section.model_validate_json(json.dumps(document, default=_plain))
     except ValidationError as error:
         # A misspelt key gives two errors, an unknown and a missing key. The unknown one
         # explains both.
@@ -51,6 +52,17 @@ def validate(
         raise InputError(f"{where}: {message}") from None
     except ValueError as error:
         raise InputError(f"{where}: numbers must be finite, got {error}.") from None
+    except TypeError as error:  # of a mapping from Python
+        raise InputError(f"{where}: a value must be plain data, got {error}.") from None
+
+
+def _plain(value: Any) -> Any:
+    """Paths and numpy scalars of a mapping from Python as JSON has them."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    raise TypeError(type(value).__name__)
 
 
 def exactly_one(section: Section, *names: str) -> None:

@@ -1,7 +1,10 @@
 """A library that is not installed: one line that names the extra, exit code 2."""
 
+from argparse import Namespace
+
 import pytest
 
+from r2mae.cli.ending import end
 from tests.blocked import run_blocked
 
 RUN = "from r2mae.cli.main import main; raise SystemExit(main({!r}))"
@@ -39,3 +42,16 @@ def test_a_module_of_no_extra_is_a_fault(scratch):
     code = RUN.format(["check", "digits_demo"])
     done = run_blocked({"torch"}, code, cwd=scratch, check=1)
     assert "ModuleNotFoundError: No module named 'torch'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("91968 requested and 25568 written"),  # as numpy raises it
+        RuntimeError("I/O error: No space left on device (os error 28)"),  # safetensors
+    ],
+)
+def test_a_full_disk_without_an_error_number(capsys, error):
+    assert end(error, Namespace()) == 2
+    line = "r2mae: the disk must be writable, got No space left on device\n"
+    assert capsys.readouterr().err == line

@@ -1,8 +1,12 @@
 """Files and folders that are complete, or not there."""
 
 import contextlib
+from pathlib import Path
+
+import pytest
 
 from r2mae.data.atomic import atomic_file, atomic_folder
+from r2mae.errors import InputError
 
 ONE, TWO = "0123456789abcdef", "fedcba9876543210"
 
@@ -54,3 +58,12 @@ def test_a_link_to_an_empty_folder_is_filled(tmp_path):
         (work / "file").write_text("all")
     assert (tmp_path / "disk" / "file").read_text() == "all"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]
+
+
+@pytest.mark.parametrize("atomic", [atomic_file, atomic_folder])
+def test_a_folder_that_holds_no_new_names_is_bad_input(atomic):
+    with (
+        pytest.raises(InputError, match="^/proc/out must be in a folder that can be"),
+        atomic(Path("/proc/out")),
+    ):
+        pass

@@ -285,3 +285,30 @@ def test_damaged_small_files(call, scratch, name):
     code, lines = call("pretrain", DEMO, *overrides(*settings), "--name", "run")
     assert code == (2 if name == "run.json" else 0), lines
     assert not any("Traceback" in line or "fault in" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "", "--task", "knn"],
+        ["embed", "runs/run", "", "-o", "x.npy"],
+        ["embed", "runs/run", "test", "-o", ""],
+        ["embed", "runs/run", "test", "--output="],
+        ["export", "runs/run", "", "--to", "timm"],
+        ["pretrain", DEMO, "--name", ""],
+        ["data", "inspect", ""],
+    ],
+)
+def test_empty_arguments(call, scratch, arguments):
+    refused(call(*arguments), "must not be empty, got ''")
+
+
+def test_links_that_lead_to_themselves(call, scratch, capfd):
+    train("run", "schedule.steps=3")
+    capfd.readouterr()
+    for link in ("loop", "runs/loop"):
+        (scratch / link).symlink_to("loop")
+    refused(call("embed", "runs/run", "loop", "-o", "x.npy"), "loop must exist")
+    refused(call("embed", "runs/run", "test", "-o", "loop/x.npy"), "existing folder")
+    refused(call("pretrain", DEMO, *overrides(), "--name", "loop"), "runs/loop")
+    assert not (scratch / "x.npy").exists()

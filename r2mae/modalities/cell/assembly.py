@@ -5,6 +5,7 @@ The gene vocabulary is chosen from the data or, with `model.init_from`, taken fr
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from r2mae.data.source import SampleSource
@@ -158,5 +159,6 @@ def _gene_statistics(recipe: AnyRecipe) -> tuple[int, Any, int]:
         typical = _TYPICAL_GENES
     else:
         num_genes = len(vocabulary(data))
-        shares, typical = mean_cell(data)
+        with torch.device("cpu"):  # data is read even for a model's outline
+            shares, typical = mean_cell(data)
     return num_genes, shares, min(num_genes, typical)

@@ -1,6 +1,6 @@
 """Where a recipe's texts are: a store, or files that become one in the cache; its tokenizer; labelled sentences."""
 
-from collections.abc import Iterable
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from r2mae.data.card import load_card, locate
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.labels import class_numbers, real_numbers
 from r2mae.data.lock import one_at_a_time
+from r2mae.data.objects import list_objects
 from r2mae.data.source import SampleSource, hold_out
 from r2mae.data.text_files import (
     check_column,
+    check_unicode,
     check_utf8,
     expand_texts,
     kind_of,
@@ -245,7 +247,7 @@ def open_sentences(
         raise InputError(
             f"{place} must hold {' or '.join(names)}, tables of one kind, got {found}."
         )
-    stamps = tuple((path.resolve(), path.stat().st_mtime_ns) for path in paths)
+    stamps = tuple((os.path.realpath(path), path.stat().st_mtime_ns) for path in paths)
     return _tables(section, tuple(paths), stamps, label, regression)
 
 
@@ -297,17 +299,13 @@ def open_text_objects(section: Any, texts: Any) -> SampleSource:
     """
     columns = getattr(section, "columns", None) or (section.column,)
     kind = "texts" if len(columns) == 1 else "pairs of texts"
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        got = type(texts).__name__
-        raise InputError(f"objects must be a list of {kind}, got {got}.")
-    rows = [(text,) if len(columns) == 1 else text for text in texts]
+    items = list_objects(texts, kind)
+    rows = [(text,) if len(columns) == 1 else text for text in items]
     for number, row in enumerate(rows):
         if not isinstance(row, tuple | list) or len(row) != len(columns):
             raise InputError(
                 f"objects must be a list of {kind}, got {row!r:.40} at {number}."
             )
-    if not rows:
-        raise InputError(f"objects must be a list of {kind}, got an empty one.")
     parts = [list(part) for part in zip(*rows, strict=True)]
     checked = [
         _words(part, column, "objects")
@@ -347,6 +345,7 @@ def _words(values: Any, column: str, where: str) -> list[str]:
             raise InputError(
                 f"{where}: row {row} of {column} must be text, got {text!r:.40}."
             )
+        check_unicode(text, f"{where}: row {row} of {column}")
     return texts
 
 

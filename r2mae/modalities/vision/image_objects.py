@@ -1,12 +1,12 @@
 """Images in memory: PIL images and uint8 arrays, as records that `Images` reads like files."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.errors import InputError
+from r2mae.data.objects import list_objects
+from r2mae.errors import InputError, first_line
 
 Pixels = npt.NDArray[np.uint8]
 _CHANNELS = (1, 3, 4)
@@ -27,8 +27,6 @@ class ImageObjects:
         self.class_names: dict[int, str] = {}
         self.images = _as_list(images)
         self.channels = channels
-        if not self.images:
-            raise InputError("images must hold at least one image, got none.")
         for number in range(len(self.images)):
             self._check(number)
 
@@ -47,13 +45,20 @@ class ImageObjects:
         if isinstance(image, np.ndarray):
             is_grey = image.ndim == 3 and image.shape[2] == 1
             image = Image.fromarray(image[:, :, 0] if is_grey else image)
-        return to_pixels(image, self.channels)
+        try:
+            return to_pixels(image, self.channels)
+        except ValueError as error:  # a closed image
+            raise InputError(
+                f"{self.name(index)} must be open, got: {first_line(error)}."
+            ) from None
 
     def _check(self, number: int) -> None:
         image = self.images[number]
-        if _is_pil(image):
+        if _is_pil(image) and image.width and image.height:
             return
         rule = "must be a PIL image or a uint8 array (H, W) or (H, W, 1, 3 or 4)"
+        if _is_pil(image):
+            raise InputError(f"{self.name(number)} {rule}, got one without pixels.")
         if not isinstance(image, np.ndarray):
             kind = type(image).__name__
             raise InputError(f"{self.name(number)} {rule}, got {kind}.")
@@ -69,12 +74,12 @@ def _as_list(images: Any) -> list[Any]:
     )
     if _is_pil(images) or is_one_array:
         return [images]
-    if isinstance(images, str | bytes) or not isinstance(images, Iterable):
+    if isinstance(images, np.ndarray) and images.ndim == 3 and len(images) in (3, 4):
         raise InputError(
-            f"images must be PIL images or uint8 arrays, got {type(images).__name__}. "
-            "Files are read by r2mae embed RUN FILE."
+            "images must be an array (H, W), (H, W, C) or (N, H, W, C), got "
+            f"{images.shape}, which may be (C, H, W). Give grey images as list(images)."
         )
-    return list(images)
+    return list_objects(images, "PIL images or uint8 arrays")
 
 
 def _is_pil(image: Any) -> bool:

@@ -16,7 +16,7 @@ from r2mae.modalities.vision.image_tables import (
     TableRecords,
     encode_classes,
     load_hub,
-    load_table,
+    load_parquet,
 )
 from r2mae.schema.card import Card
 
@@ -127,12 +127,7 @@ def open_record_paths(
 
 
 def _open_parquet(files: list[Path], card: Card) -> ImageRecords:
-    table = load_table(
-        "parquet",
-        ", ".join(map(str, files)),
-        data_files=[str(path) for path in files],
-        split="train",
-    )
+    table = load_parquet(files)
     return TableRecords(table, card, files[0].name, _fingerprint(files, contents=True))
 
 

@@ -1,13 +1,16 @@
 """Encoded images and labels in tables: parquet files and hub data sets."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.errors import InputError, did_you_mean
+from r2mae.data.tables import cached_table
+from r2mae.errors import InputError, did_you_mean, is_full_or_forbidden
 from r2mae.schema.card import Card
 
 Labels = npt.NDArray[np.int64]
@@ -75,22 +78,32 @@ class TableRecords:
 
 def load_hub(card: Card, split: str) -> Any:
     """A split of the card's hub data set; `datasets` downloads it if needed."""
-    return load_table(
-        str(card.hub), f"hub data set {card.hub}", split=card.splits.get(split, split)
-    )
+    from datasets import load_dataset
+
+    with _errors_of_datasets(f"hub data set {card.hub}"):
+        return load_dataset(str(card.hub), split=card.splits.get(split, split))
 
 
-def load_table(builder: str, what: str, **arguments: Any) -> Any:
-    """`datasets.load_dataset`, with its many kinds of errors as InputError."""
-    from datasets import disable_progress_bars, load_dataset
+def load_parquet(files: list[Path]) -> Any:
+    """The rows of parquet files."""
+    with _errors_of_datasets(", ".join(map(str, files))):
+        return cached_table("parquet", files, {})
+
+
+@contextmanager
+def _errors_of_datasets(what: str) -> Iterator[None]:
+    """The many kinds of errors of `datasets` as InputError."""
+    from datasets import disable_progress_bars
     from datasets.utils.logging import CRITICAL, set_verbosity
 
     disable_progress_bars()
     set_verbosity(CRITICAL)  # else it logs an error before raising it
     try:
-        return load_dataset(builder, **arguments)
+        yield
     except Exception as error:
         cause = error.__cause__ or error
+        if is_full_or_forbidden(cause):
+            raise cause from None
         raise InputError(
             f"{what} must be readable by datasets, "
             f"got {type(cause).__name__}: {str(cause)[:200]}."

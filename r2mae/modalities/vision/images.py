@@ -180,12 +180,16 @@ def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
 
     Raises: InputError naming the image when it is damaged or truncated.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return to_pixels(Image.open(io.BytesIO(raw)), channels)
+    except UnidentifiedImageError:  # its message has an address in memory
+        raise InputError(
+            f"{name} must be a complete, readable image, got unknown content."
+        ) from None
     except Exception as error:
         raise InputError(
             f"{name} must be a complete, readable image, got {type(error).__name__}: {error}."

@@ -300,3 +300,16 @@ def test_an_anndata_in_memory_is_embedded_as_its_file_is(here, capsys):
     empty.X[3] = 0
     with pytest.raises(InputError, match="got 1 empty cells. Filter them first"):
         run.embed(empty)
+    other = cells.copy()
+    other.X = cells.X.toarray().astype(object)
+    with pytest.raises(InputError, match="must have real numbers in X, got object"):
+        run.embed(other)
+    other.X = cells.X.toarray()
+    other.X[0, 0] = np.nan
+    with pytest.raises(InputError, match="^AnnData: X must hold raw counts .* got nan"):
+        run.embed(other)
+
+
+def test_masks_are_shown_before_the_data_was_opened(scratch):
+    done = r2mae("mask", "pbmc68k_demo", "--positions", "0:1", check=0)
+    assert "step 2" in done.stdout

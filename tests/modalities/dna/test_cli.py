@@ -697,6 +697,11 @@ def test_sequences_in_memory_are_embedded_as_windows_are(here, capsys):
     assert np.allclose(short[0], run.embed(windows[:1])[0], atol=1e-5)
     with pytest.warns(UserWarning, match="both ends of 1 sequences longer than 64"):
         run.embed([text[:100]])
-    for objects, got in (("ACGT", "str"), (["ACGT", "ACXT"], "'X'"), ([], "empty")):
+    for objects, got in (
+        ("ACGT", "str"),
+        (["ACGT", "ACXT"], "'X'"),
+        ([], "empty"),
+        ({"a": "ACGT"}, "dict"),
+    ):
         with pytest.raises(InputError, match=f"must .*got .*{got}"):
             run.embed(objects)

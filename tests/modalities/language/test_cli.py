@@ -687,6 +687,13 @@ def test_texts_in_memory_are_embedded_as_their_file_is(here, capsys):
     (here / "lines.txt").write_text("\n".join(texts))
     said(capsys, "embed", "runs/run", "lines.txt", "-o", "lines.npy")
     assert np.array_equal(run.embed(texts), np.load("lines.npy"))
-    for objects, got in (("a text", "str"), (["a", 3], "3"), ([], "empty")):
+    for objects, got in (
+        ("a text", "str"),
+        (["a", 3], "3"),
+        ([], "empty"),
+        (["\ud800"], "ud800"),
+        ({"text": ["a"]}, "dict"),
+        (pd.DataFrame({"text": ["a"]}), "DataFrame. Give one column"),
+    ):
         with pytest.raises(InputError, match=f"must be .*got .*{got}"):
             run.embed(objects)

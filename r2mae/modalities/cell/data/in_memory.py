@@ -5,6 +5,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.cell.data.build import build_store
@@ -31,10 +33,14 @@ def open_anndata(section: CellData, cells: Any, view: CellView) -> SampleSource:
     file = Path(folder.name) / "AnnData.h5ad"
     _minimal(cells, section).write_h5ad(file)
     options = BuildOptions("X", section.values, GenesSection(min_cells=0))
-    store = build_store(Path(folder.name) / "store", [file], options)
     genes = vocabulary(section)
-    source = Cells(store, genes, view, least_overlap=_MIN_OVERLAP)
-    refuse_empty_cells(source, "AnnData")
+    try:
+        store = build_store(Path(folder.name) / "store", [file], options)
+        source = Cells(store, genes, view, least_overlap=_MIN_OVERLAP)
+        refuse_empty_cells(source, "AnnData")
+    except InputError as error:  # names the temporary file
+        folder.cleanup()
+        raise InputError(str(error).replace(str(file), "AnnData")) from None
     source.folder = folder  # type: ignore[attr-defined] # deleted with the source
     missing = sorted(set(genes) - set(store.gene_names))
     if missing:
@@ -60,6 +66,11 @@ def _minimal(cells: Any, section: CellData) -> Any:
         remedy = did_you_mean(section.matrix, matrices)
         raise InputError(
             f"the AnnData must have the matrix {section.matrix!r}, got none. {remedy}"
+        )
+    dtype = np.dtype(matrices[section.matrix].dtype)
+    if dtype.kind not in "biuf":
+        raise InputError(
+            f"the AnnData must have real numbers in {section.matrix}, got {dtype}."
         )
     var, by = (cells.raw if section.matrix == "raw" else cells).var, section.genes.by
     if by != "index" and by not in var.columns:

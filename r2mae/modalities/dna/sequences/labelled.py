@@ -3,7 +3,6 @@
 B sequences, N bases of the longest.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +15,7 @@ from r2mae.data.card import load_card, locate
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.labels import class_numbers, real_numbers
 from r2mae.data.mapped import Integers
+from r2mae.data.objects import list_objects
 from r2mae.data.source import Batch, SampleSource
 from r2mae.data.text_files import check_column, read_table
 from r2mae.errors import InputError
@@ -170,14 +170,8 @@ def open_sequence_objects(
 
     Raises: InputError for what is no list of sequences.
     """
-    if isinstance(sequences, str | bytes) or not isinstance(sequences, Iterable):
-        got = type(sequences).__name__
-        raise InputError(f"objects must be a list of sequences, got {got}.")
-    codes = [
-        row.translate(_BARE) for row in row_codes("objects", "the list", sequences)
-    ]
-    if not codes:
-        raise InputError("objects must be a list of sequences, got an empty one.")
+    texts = list_objects(sequences, "sequences")
+    codes = [row.translate(_BARE) for row in row_codes("objects", "the list", texts)]
     long = sum(len(row) > length for row in codes)
     return Sequences(
         np.frombuffer(b"".join(codes), dtype=np.uint8),

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -41,7 +42,7 @@ def check_output(output: Path, source: Path) -> None:
         raise InputError(
             f"--output must be a file, got the folder {str(output)!r}. Name a file in it."
         )
-    if output.resolve() == source.resolve():
+    if os.path.realpath(output) == os.path.realpath(source):
         raise InputError(
             f"--output must not be VARIANTS itself, got {str(output)!r}. Name another."
         )
