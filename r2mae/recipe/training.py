@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,13 @@ def _build_callbacks(
     recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
     return [
         *ordered,
-        Keeper(folder, plan.checkpoint_every_steps, recorder, log_every),
+        Keeper(
+            folder,
+            plan.checkpoint_every_steps,
+            recorder,
+            log_every,
+            timedelta(seconds=recipe.hardware.timeout_seconds),
+        ),
     ]
 
 

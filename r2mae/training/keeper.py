@@ -2,15 +2,15 @@
 
 import math
 import signal
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
-import torch
-import torch.distributed as dist
 
 from r2mae.errors import InterruptedRun
+from r2mae.training.agreement import SignalAgreement
 from r2mae.training.checkpoint import read_manifest, remove
 from r2mae.training.module import Engine
 from r2mae.training.recorder import FlightRecorder, read_rows
@@ -25,6 +25,7 @@ class Keeper(lightning.Callback):
     """Saves the run. `Watch` comes before it and leaves `validation_loss` on the module when it measured one.
 
     The recorder is read every `read_every` steps, and before anything is saved.
+    timeout: how long ranks wait for each other.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Keeper(lightning.Callback):
         every_steps: int,
         recorder: FlightRecorder,
         read_every: int,
+        timeout: timedelta,
     ) -> None:
         self.folder = folder
         self.every_steps = every_steps
         self.recorder = recorder
         self.read_every = read_every
+        self.timeout = timeout
         self.writer = CheckpointWriter()
         self.best_loss: float | None = None
         self._signal = 0
@@ -47,7 +50,8 @@ class Keeper(lightning.Callback):
         """Handle signals from here on: save a checkpoint, then stop."""
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, self._remember)
-        # Lightning would broadcast SIGTERM at every micro-batch; the flag below does it once a step.
+        self.agreement = SignalAgreement(trainer.world_size, self.timeout)
+        # Lightning would broadcast SIGTERM at every micro-batch, and wait for the device.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         best = self.folder.pointer("best")
         self.best_loss = read_manifest(best).get("validation_loss") if best else None
@@ -65,11 +69,10 @@ class Keeper(lightning.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save when due, when held-out loss improved, and after a signal."""
+        """Save when due, and when held-out loss improved."""
         if pl_module.report is None:
             return
         step = pl_module.steps_done
-        signalled = self._agree_on_signal(trainer)
         loss = pl_module.validation_loss if pl_module.validated_step == step else None
         improved = (
             loss is not None
@@ -78,26 +81,33 @@ class Keeper(lightning.Callback):
         )
         due = step % self.every_steps == 0 or step == pl_module.num_steps
         self.recorder.push(pl_module.report)
-        if improved or due or signalled or step % self.read_every == 0:
-            stop = self.recorder.read(pl_module, writes=trainer.is_global_zero)
-            if stop is not None:
-                self._save(trainer, pl_module, improved=False)
-                self.writer.wait()
-                raise stop
-        if improved or due or signalled:
+        if improved or due or step % self.read_every == 0:
+            self._read_reports(trainer, pl_module)
+        if improved or due:
             self._save(trainer, pl_module, improved)
         self.writer.check()
-        if signalled:
-            self.writer.wait()
-            raise InterruptedRun(signalled, step)
+        self.agreement.start(self._signal)
 
-    def _agree_on_signal(self, trainer: lightning.Trainer) -> int:
-        """The signal that any rank received, or 0; all ranks leave at the same step."""
-        if trainer.world_size == 1:
-            return self._signal
-        flag = torch.tensor([self._signal], device=trainer.strategy.root_device)
-        dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-        return int(flag.item())
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: Engine, batch: Any, batch_idx: int
+    ) -> None:
+        """After a signal, save the step that is done instead of beginning another."""
+        if pl_module.report is None:  # within a step
+            return
+        number = self.agreement.finish()
+        if number:
+            self._read_reports(trainer, pl_module)
+            self._save(trainer, pl_module, improved=False)
+            self.writer.wait()
+            raise InterruptedRun(number, pl_module.steps_done)
+
+    def _read_reports(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
+        """Look for steps that were not finite; save and stop where training must."""
+        stop = self.recorder.read(pl_module, writes=trainer.is_global_zero)
+        if stop is not None:
+            self._save(trainer, pl_module, improved=False)
+            self.writer.wait()
+            raise stop
 
     def _save(
         self, trainer: lightning.Trainer, pl_module: Engine, improved: bool
@@ -145,7 +155,8 @@ class Keeper(lightning.Callback):
                 remove(path)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
-        """Wait until the last checkpoint is on disk."""
+        """Wait until the last checkpoint is on disk, and for the other ranks."""
+        self.agreement.finish()
         self.writer.wait()
 
     def on_exception(
