@@ -110,11 +110,11 @@ def _is_test(store: CellStore, section: CellData) -> npt.NDArray[np.bool_]:
         order = permute(torch.arange(len(store)), len(store), _TEST_KEY).numpy()
         return np.asarray(order < round((test.share or 0) * len(store)))
     codes, names = store.column(test.column)
-    strange = [value for value in test.values if value not in names]
-    if strange:
-        known = did_you_mean(strange[0], names)
+    unknown = [value for value in test.values if value not in names]
+    if unknown:
+        suggestion = did_you_mean(unknown[0], names)
         raise InputError(
-            f"data.test.values must be values of {test.column}, got {strange[0]!r}. {known}"
+            f"data.test.values must be values of {test.column}, got {unknown[0]!r}. {suggestion}"
         )
     return np.isin(codes, [names.index(value) for value in test.values])
 
@@ -162,19 +162,19 @@ def cell_paths(section: CellData) -> list[Path]:
 
 def expand_paths(patterns: list[str], place: Path | None = None) -> list[Path]:
     """Files of globs, in order; or the place itself. Raises: InputError when there are none."""
-    found = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]
-    if not found and place is not None:
-        found = (
+    paths = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]
+    if not paths and place is not None:
+        paths = (
             [place]
             if place.exists()
             else [Path(path) for path in sorted(glob.glob(str(place)))]
         )
-    if not found:
-        wanted = patterns or [str(place)]
+    if not paths:
+        expected = patterns or [str(place)]
         raise InputError(
-            f"{wanted[0]} must exist, or be a glob that matches a file, got nothing there. Check the path."
+            f"{expected[0]} must exist, or be a glob that matches a file, got nothing there. Check the path."
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def _embedded(name: str) -> Path:
@@ -198,11 +198,11 @@ def _find_store(section: CellData) -> CellStore:
 
 def _state(paths: tuple[str, ...], options: BuildOptions) -> str:
     """Changes when a file does."""
-    known = [
+    states = [
         (path, os.stat(path).st_size, os.stat(path).st_mtime_ns)
         for path in map(os.path.realpath, paths)
     ]
-    return fingerprint_bytes(f"{known}{options}")
+    return fingerprint_bytes(f"{states}{options}")
 
 
 @lru_cache(maxsize=8)

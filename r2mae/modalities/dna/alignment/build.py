@@ -101,13 +101,22 @@ def open_alignment(
 class _Build:
     """A store that is being filled, and the journal of what is done.
 
-    work: its folder. word: of all that it is made of.
+    work: its folder. fingerprint: of all that it is made of.
     """
 
     def __init__(
-        self, work: Path, source: AlignmentSource, genome: GenomeStore | None, word: str
+        self,
+        work: Path,
+        source: AlignmentSource,
+        genome: GenomeStore | None,
+        fingerprint: str,
     ) -> None:
-        self.work, self.source, self.genome, self.word = work, source, genome, word
+        self.work, self.source, self.genome, self.fingerprint = (
+            work,
+            source,
+            genome,
+            fingerprint,
+        )
         self.journal = Journal(work)
         self.done = self.journal.read() or {"scanned": 0, "written": 0}
         if "found" in self.done:
@@ -128,7 +137,7 @@ class _Build:
             name: ContigWriter(self.work, number, name, length, columns, self.genome)
             for number, (name, length) in enumerate(source.lengths.items())
         }
-        self._go_on()
+        self._resume()
         offsets = dict(
             zip(
                 self.contigs,
@@ -164,7 +173,7 @@ class _Build:
         states = {name: contig.state() for name, contig in self.contigs.items()}
         self._note(written=number + 1, contigs=states, spans=len(self.covered))
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Behind the last file that is written; from the first one where a later file has changed what that wrote."""
         if any(contig.changed.exists() for contig in self.contigs.values()):
             self._note(written=0)
@@ -186,12 +195,12 @@ class _Build:
         runs = merge(spans)
         runs.tofile(self.work / COVERED)
         _write_reference(self.work, contigs, source.paths)
-        digest = fingerprint_bytes(repr((self.word, list(source.species))))
+        digest = fingerprint_bytes(repr((self.fingerprint, list(source.species))))
         aligned = np.sum([contig.aligned for contig in contigs], axis=0).tolist()
         about: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": digest,
-            "source": self.word,
+            "source": self.fingerprint,
         }
         about |= {
             "files": [str(path) for path in source.paths],

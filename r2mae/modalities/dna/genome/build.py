@@ -88,11 +88,11 @@ def _add(
     path, sizes = paths[number], [path.stat().st_size for path in paths]
     before, contigs = sum(sizes[:number]), len(writer.contigs)
 
-    def say(done: int) -> None:
+    def report(done: int) -> None:
         progress("read", before + done, sum(sizes))
 
     for record, codes in (
-        read_rows(path) if is_table(path) else read_fasta(path, GENOME, say)
+        read_rows(path) if is_table(path) else read_fasta(path, GENOME, report)
     ):
         name = f"{file_stem(path)}:{record}" if name_by_file else record
         if not codes:

@@ -87,9 +87,9 @@ class GenomeStore(MappedStore):
 
     def fetch(self, contig: str, start: int, stop: int) -> Codes:
         """(stop - start,) codes, 0-based, half-open. Raises: InputError for what is not in the contig."""
-        found = self.contig(contig)
-        check_inside(self.called, contig, found.length, start, stop)
-        return np.array(self.bases[found.offset + start : found.offset + stop])
+        entry = self.contig(contig)
+        check_inside(self.called, contig, entry.length, start, stop)
+        return np.array(self.bases[entry.offset + start : entry.offset + stop])
 
     def take(self, starts: Integers, length: int) -> Codes:
         """(B, length) codes from starts (B,) in the flat array; all must lie in it."""
@@ -124,26 +124,24 @@ def open_genome_store(place: Path) -> GenomeStore:
     """Map a store. Raises: InputError for one that is damaged or of another kind."""
     try:
         meta = json.loads((place / META).read_text())
-        found, sizes = (
-            meta["format"],
-            ((BASES, meta["bases"]), (UNKNOWN, 16 * meta["unknown_runs"])),
-        )
+        format_name = meta["format"]
+        sizes = {BASES: meta["bases"], UNKNOWN: 16 * meta["unknown_runs"]}
         adds_up = sum(length for _, length, _ in meta["contigs"]) == meta["bases"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{place} must be {GENOME}, {_got(place)}") from None
-    if found != FORMAT:
+    if format_name != FORMAT:
         raise InputError(
-            f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again."
+            f"{place / META} must say {FORMAT!r}, got {format_name!r}. Build it again."
         )
     if not adds_up:
         raise InputError(
             f"{place / META} must have contigs of all bases, got others. Build it again."
         )
-    for name, wanted in sizes:
+    for name, expected in sizes.items():
         held = (place / name).stat().st_size if (place / name).is_file() else 0
-        if held != wanted:
+        if held != expected:
             raise InputError(
-                f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again."
+                f"{place / name} must have {expected:,} bytes, got {held:,}. Build it again."
             )
     return GenomeStore(place, meta)
 
