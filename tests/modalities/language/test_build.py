@@ -27,7 +27,8 @@ from r2mae.modalities.language import build as text_build
 from r2mae.modalities.language.build import Texts, build_text_store
 from r2mae.modalities.language.rows import PackedRows, tokenise_texts
 from r2mae.modalities.language.schema import LanguageData, SentenceData
-from r2mae.modalities.language.splits import find_store, open_sentences
+from r2mae.modalities.language.sentences import open_sentences
+from r2mae.modalities.language.splits import find_store
 from r2mae.modalities.language.store import open_text_store
 from r2mae.progress import listener
 from tests.conftest import make_texts
