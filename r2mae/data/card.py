@@ -40,7 +40,8 @@ def locate(card: Card, root: str | None) -> Path | None:
     """The folder of a card's data: the recipe's root, else the first of the card's that exists; None means the hub."""
     if root is not None:
         return Path(root)
-    return next((Path(place) for place in card.roots if Path(place).is_dir()), None)
+    places = map(Path, card.roots)
+    return next((place for place in places if place.is_dir()), None)
 
 
 def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Path]]:
@@ -60,7 +61,8 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
                 return folder, []
         elif files := sorted(root.glob(place)):
             return None, files
-    present = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
+    entries = sorted(path.name for path in root.iterdir())
+    present = ", ".join(entries[:8]) or "nothing"
     expected = ", ".join(places) or "a split that the card does not have"
     raise InputError(
         f"data.root {root} must hold {expected} for split {split!r}, got {present}. Check the path."

@@ -108,8 +108,6 @@ def _write(
         "tokens": state["tokens"],
         "documents": state["documents"],
         "dtype": dtype.name,
-    }
-    about |= {
         "vocab_size": len(tokenizer),
         "tokenizer": tokenizer_word(tokenizer),
         "fingerprint": fingerprint,

@@ -87,10 +87,8 @@ def open_alignment(
     """The store at paths; of files, the one in the cache, built where there is none."""
     if len(paths) == 1 and paths[0].is_dir():
         return open_alignment_store(paths[0])
-    place = (
-        cache_folder("dna")
-        / f"alignment_{state_word(paths, reference, genome and genome.fingerprint)}"
-    )
+    state = state_word(paths, reference, genome and genome.fingerprint)
+    place = cache_folder("dna") / f"alignment_{state}"
     return open_cached(
         place,
         open_alignment_store,
@@ -138,13 +136,8 @@ class _Build:
             for number, (name, length) in enumerate(source.lengths.items())
         }
         self._resume()
-        offsets = dict(
-            zip(
-                self.contigs,
-                np.cumsum([0, *source.lengths.values()]).tolist(),
-                strict=False,
-            )
-        )
+        starts = np.cumsum([0, *source.lengths.values()]).tolist()
+        offsets = dict(zip(self.contigs, starts, strict=False))
         for number in range(self.done["written"], count):
             self._write(number, offsets)
         self._finish()
@@ -197,27 +190,22 @@ class _Build:
         _write_reference(self.work, contigs, source.paths)
         digest = fingerprint_bytes(repr((self.fingerprint, list(source.species))))
         aligned = np.sum([contig.aligned for contig in contigs], axis=0).tolist()
-        about: dict[str, Any] = {
+        about = {
             "format": FORMAT,
             "fingerprint": digest,
             "source": self.fingerprint,
-        }
-        about |= {
             "files": [str(path) for path in source.paths],
             "genome": genome and genome.called,
-        }
-        about |= {
             "species": list(source.species),
             "contigs": list(source.lengths.items()),
             **source.counts,
-        }
-        about |= {
             "positions": sum(source.lengths.values()),
             "covered_runs": len(runs),
             "covered": _size(runs),
+            "covered_twice": _size(spans) - _size(runs),
+            "alike": source.alike,
+            "aligned": dict(zip(source.species, aligned, strict=True)),
         }
-        about |= {"covered_twice": _size(spans) - _size(runs), "alike": source.alike}
-        about |= {"aligned": dict(zip(source.species, aligned, strict=True))}
         (self.work / META).write_text(json.dumps(about) + "\n")
         self.journal.delete()
         (self.work / _SPANS).unlink()

@@ -86,10 +86,9 @@ class AlignmentStore(MappedStore):
             if len(self._maps) > _MOST_MAPS:
                 self._maps.clear()
             path = self.place / contig_file(self.reference.numbers[contig])
+            size = length * len(self.meta["species"])
             share = MOST_MAPPED // len(self.contigs)
-            self._maps[contig] = MappedArray(
-                path, np.uint8, length * len(self.meta["species"]), share
-            )
+            self._maps[contig] = MappedArray(path, np.uint8, size, share)
         return self._maps[contig]
 
     def columns(self, contig: str) -> Codes:
@@ -106,24 +105,22 @@ class AlignmentStore(MappedStore):
     def take(self, contig: str, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within a contig; all must lie in it."""
         species = len(self.meta["species"])
-        return (
-            self._mapped(contig)
-            .take(starts * species, length * species)
-            .reshape(-1, length, species)
-        )
+        codes = self._mapped(contig).take(starts * species, length * species)
+        return codes.reshape(-1, length, species)
 
     def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within contigs of numbers (B,): beyond an end N, and gaps."""
-        codes = np.full(
-            (len(starts), length, len(self.meta["species"])), GAP, dtype=np.uint8
-        )
+        shape = (len(starts), length, len(self.meta["species"]))
+        codes = np.full(shape, GAP, dtype=np.uint8)
         codes[:, :, 0] = N
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
             contig = self.contigs[int(number)]
             places = starts[rows, None] + np.arange(length)
-            row, place = np.nonzero((places >= 0) & (places < contig.length))
-            codes[rows[row], place] = self.columns(contig.name)[places[row, place]]
+            is_inside = (places >= 0) & (places < contig.length)
+            row, place = np.nonzero(is_inside)
+            columns = self.columns(contig.name)
+            codes[rows[row], place] = columns[places[row, place]]
         return codes
 
 
@@ -163,9 +160,10 @@ def open_alignment_store(place: Path) -> AlignmentStore:
         for number, contig in enumerate(store.contigs)
     }
     for name, expected in sizes.items():
-        held = (place / name).stat().st_size if (place / name).is_file() else 0
+        path = place / name
+        held = path.stat().st_size if path.is_file() else 0
         if held != expected:
             raise InputError(
-                f"{place / name} must have {expected:,} bytes, got {held:,}. Build it again."
+                f"{path} must have {expected:,} bytes, got {held:,}. Build it again."
             )
     return store

@@ -45,10 +45,8 @@ class GenomeStore(MappedStore):
     @cached_property
     def offsets(self) -> Integers:
         """(C + 1,) where contigs begin, and the end of the last."""
-        return np.array(
-            [0, *(contig.offset + contig.length for contig in self.contigs)],
-            dtype=np.int64,
-        )
+        ends = [contig.offset + contig.length for contig in self.contigs]
+        return np.array([0, *ends], dtype=np.int64)
 
     @cached_property
     def _mapped(self) -> MappedArray:
@@ -89,7 +87,8 @@ class GenomeStore(MappedStore):
         """(stop - start,) codes, 0-based, half-open. Raises: InputError for what is not in the contig."""
         entry = self.contig(contig)
         check_inside(self.called, contig, entry.length, start, stop)
-        return np.array(self.bases[entry.offset + start : entry.offset + stop])
+        first = entry.offset
+        return np.array(self.bases[first + start : first + stop])
 
     def take(self, starts: Integers, length: int) -> Codes:
         """(B, length) codes from starts (B,) in the flat array; all must lie in it."""
@@ -98,13 +97,11 @@ class GenomeStore(MappedStore):
     def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
         """(B, length) codes from starts (B,) within contigs of numbers (B,): Ns where these reach beyond an end."""
         places = starts[:, None] + np.arange(length)
-        low, high = self.offsets[numbers][:, None], self.offsets[numbers + 1][:, None]
+        low = self.offsets[numbers][:, None]
+        high = self.offsets[numbers + 1][:, None]
         is_inside = (places >= 0) & (low + places < high)
-        return np.where(
-            is_inside,
-            self.bases[np.clip(low + places, 0, len(self.bases) - 1)],
-            np.uint8(N),
-        )
+        inside = np.clip(low + places, 0, len(self.bases) - 1)
+        return np.where(is_inside, self.bases[inside], np.uint8(N))
 
 
 def check_inside(called: str, contig: str, length: int, start: int, stop: int) -> None:
@@ -138,10 +135,11 @@ def open_genome_store(place: Path) -> GenomeStore:
             f"{place / META} must have contigs of all bases, got others. Build it again."
         )
     for name, expected in sizes.items():
-        held = (place / name).stat().st_size if (place / name).is_file() else 0
+        path = place / name
+        held = path.stat().st_size if path.is_file() else 0
         if held != expected:
             raise InputError(
-                f"{place / name} must have {expected:,} bytes, got {held:,}. Build it again."
+                f"{path} must have {expected:,} bytes, got {held:,}. Build it again."
             )
     return GenomeStore(place, meta)
 
