@@ -110,11 +110,9 @@ def open_text_objects(section: Any, texts: Any) -> SampleSource:
                 f"objects must be a list of {kind}, got {row!r:.40} at {number}."
             )
     parts = [list(part) for part in zip(*rows, strict=True)]
-    checked = [
-        _checked_texts(part, column, "objects")
-        for part, column in zip(parts, columns, strict=True)
-    ]
-    return _tokenised(section, checked, "objects")
+    for part, column in zip(parts, columns, strict=True):
+        _check_texts(part, column, "objects")
+    return _tokenised(section, parts, "objects")
 
 
 def _from_rows(
@@ -127,9 +125,12 @@ def _from_rows(
 ) -> Sentences:
     """Sentences of a table's rows. fingerprint: of the table's content."""
     columns = getattr(section, "columns", None) or (section.column,)
-    for column in (*columns, *([label] if label is not None else [])):
+    labelled = () if label is None else (label,)
+    for column in (*columns, *labelled):
         check_column(rows.column_names, column, where)
-    texts = [_checked_texts(rows[column], column, where) for column in columns]
+    texts = [rows[column][:] for column in columns]
+    for column, values in zip(columns, texts, strict=True):
+        _check_texts(values, column, where)
     if not texts[0]:
         raise InputError(f"{where} must hold rows, got none.")
     labels: dict[str, Any] = {}
@@ -141,16 +142,14 @@ def _from_rows(
     return _tokenised(section, texts, where, fingerprint, **labels)
 
 
-def _checked_texts(values: Any, column: str, where: str) -> list[str]:
-    """Texts of a column. Raises: InputError for empty rows, and for what is no text."""
-    texts: list[str] = values[:]
+def _check_texts(texts: list[Any], column: str, where: str) -> None:
+    """Raise InputError where a row of a column is empty or no text."""
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
             raise InputError(
                 f"{where}: row {row} of {column} must be text, got {text!r:.40}."
             )
         check_unicode(text, f"{where}: row {row} of {column}")
-    return texts
 
 
 def _tokenised(

@@ -152,23 +152,16 @@ def cell_paths(section: CellData) -> list[Path]:
         raise InputError(
             "data.root must be given for this card, got nothing. Name a store, a file or a glob."
         )
-    return expand_paths(
-        [str(place / name) for name in card.files.get("train", ())]
-        if place.is_dir()
-        else [],
-        place,
-    )
+    names = card.files.get("train", ()) if place.is_dir() else ()
+    return expand_paths([str(place / name) for name in names], place)
 
 
 def expand_paths(patterns: list[str], place: Path | None = None) -> list[Path]:
     """Files of globs, in order; or the place itself. Raises: InputError when there are none."""
     paths = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]
     if not paths and place is not None:
-        paths = (
-            [place]
-            if place.exists()
-            else [Path(path) for path in sorted(glob.glob(str(place)))]
-        )
+        matches = [Path(path) for path in sorted(glob.glob(str(place)))]
+        paths = [place] if place.exists() else matches
     if not paths:
         expected = patterns or [str(place)]
         raise InputError(
@@ -232,17 +225,17 @@ def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:
     """
     train = open_cells(section, "train", CellView())
     cells, rows = train.source, train.rows.numpy()  # type: ignore[attr-defined]
-    rows = rows[
-        np.linspace(0, len(rows) - 1, min(len(rows), _MOST_LOOKED_AT)).astype(int)
-    ]
-    shares, expressed = np.zeros(len(cells.genes)), 0
+    num_read = min(len(rows), _MOST_LOOKED_AT)
+    rows = rows[np.linspace(0, len(rows) - 1, num_read).astype(int)]
+    shares = np.zeros(len(cells.genes))
+    expressed = 0
     for part in np.array_split(rows, max(1, len(rows) // 500)):
         dense = cells.dense(part)
         expressed += int(np.count_nonzero(dense))
         if section.values == "counts":
-            shares += (dense / np.maximum(dense.sum(axis=1, keepdims=True), 1)).sum(
-                axis=0
-            )
-    return shares / shares.sum() if section.values == "counts" else None, max(
-        2, round(expressed / len(rows))
-    )
+            totals = np.maximum(dense.sum(axis=1, keepdims=True), 1)
+            shares += (dense / totals).sum(axis=0)
+    mean_expressed = max(2, round(expressed / len(rows)))
+    if section.values != "counts":
+        return None, mean_expressed
+    return shares / shares.sum(), mean_expressed
