@@ -230,6 +230,6 @@ def _holds(folder: Path, files: dict[str, str]) -> bool:
     )
 
 
-def tokenizer_word(tokenizer: Any) -> str:
+def tokenizer_fingerprint(tokenizer: Any) -> str:
     """16 hex digits that change when a tokenizer does."""
     return fingerprint_bytes(tokenizer.backend_tokenizer.to_str())

@@ -18,7 +18,7 @@ from r2mae.data.text_files import (
     kind_of,
     read_table,
 )
-from r2mae.data.tokenizer import tokenizer_word
+from r2mae.data.tokenizer import tokenizer_fingerprint
 from r2mae.errors import InputError
 from r2mae.modalities.language.rows import Sentences, tokenise_texts
 from r2mae.modalities.language.schema import SentenceData
@@ -164,7 +164,7 @@ def _tokenised(
     second = texts[1] if len(texts) > 1 else None
     ids, starts, types = tokenise_texts(tokenizer, texts[0], second, section.length)
     fingerprint = fingerprint_bytes(
-        f"{content}{tokenizer_word(tokenizer)}{section.length}"
+        f"{content}{tokenizer_fingerprint(tokenizer)}{section.length}"
     )
     return Sentences(
         ids,

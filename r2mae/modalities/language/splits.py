@@ -13,7 +13,7 @@ from r2mae.data.tokenizer import (
     BYTES,
     byte_tokenizer,
     load_tokenizer,
-    tokenizer_word,
+    tokenizer_fingerprint,
     train_tokenizer,
 )
 from r2mae.errors import InputError
@@ -60,7 +60,7 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
     texts = find_texts(section, split)
     tokenizer = find_tokenizer(section)
     version = FORMAT.split()[-1]  # stores of other versions are not opened
-    name = f"{texts.fingerprint}_{tokenizer_word(tokenizer)}_{version}"
+    name = f"{texts.fingerprint}_{tokenizer_fingerprint(tokenizer)}_{version}"
     cached = cache_folder("text") / name
     return open_cached(
         cached,
@@ -74,8 +74,8 @@ def _check_tokenizer(section: LanguageData, store: TextStore) -> None:
     if section.tokenizer is None:
         return
     if isinstance(section.tokenizer, str):
-        fingerprint = tokenizer_word(load_tokenizer(section.tokenizer))
-        if fingerprint == tokenizer_word(store.tokenizer):
+        fingerprint = tokenizer_fingerprint(load_tokenizer(section.tokenizer))
+        if fingerprint == tokenizer_fingerprint(store.tokenizer):
             return
     raise InputError(
         f"data.tokenizer must be the store's own, which {store.place} has, got another. "

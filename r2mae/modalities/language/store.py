@@ -1,6 +1,6 @@
 """A store of tokenised text: one flat array of tokens, where documents start in it, and the tokenizer.
 
-meta.json       format, tokens, documents, bytes a token, fingerprint, word of the tokenizer
+meta.json       format, tokens, documents, bytes a token, fingerprints of the store and of the tokenizer
 tokens.bin      (T,) uint16 or uint32: [CLS] document [SEP] [CLS] document [SEP] ...
 documents.bin   (D,) int64, where documents start
 tokenizer/      as transformers saves it
@@ -52,10 +52,10 @@ class TextStore(MappedStore):
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer that made the tokens. Raises: InputError for another one."""
-        from r2mae.data.tokenizer import load_tokenizer, tokenizer_word
+        from r2mae.data.tokenizer import load_tokenizer, tokenizer_fingerprint
 
         tokenizer = load_tokenizer(str(self.place / TOKENIZER))
-        if tokenizer_word(tokenizer) != self.meta.get("tokenizer"):
+        if tokenizer_fingerprint(tokenizer) != self.meta.get("tokenizer"):
             raise InputError(
                 f"{self.place / TOKENIZER} must be what made the tokens, got another. Build it again."
             )

@@ -131,7 +131,7 @@ def test_names_are_taken_as_they_are(scratch):
 def test_wordpiece_is_a_function_of_its_texts():
     """Another process has another hash, by which tokenizers would number letters and break ties."""
     words = "from r2mae.data.tokenizer import *; "
-    words += "print(tokenizer_word(train_tokenizer(['low lower newest', 'Déjà vu, widest'], 'wordpiece', 300)))"
+    words += "print(tokenizer_fingerprint(train_tokenizer(['low lower newest', 'Déjà vu, widest'], 'wordpiece', 300)))"
     found = {
         subprocess.run(
             [sys.executable, "-c", words], capture_output=True, text=True, check=True

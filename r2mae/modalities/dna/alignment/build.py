@@ -32,7 +32,7 @@ from r2mae.modalities.dna.alignment.store import (
 )
 from r2mae.modalities.dna.alignment.writer import TOGETHER, ContigWriter
 from r2mae.modalities.dna.genome.build import GenomeWriter
-from r2mae.modalities.dna.genome.files import source_word, state_word
+from r2mae.modalities.dna.genome.files import source_fingerprint, state_fingerprint
 from r2mae.modalities.dna.genome.intervals import merge
 from r2mae.modalities.dna.genome.store import META, GenomeStore
 from r2mae.progress import Progress, listener, silent
@@ -63,7 +63,7 @@ def build_alignment_store(
     Raises: InputError for damaged files, a reference that differs from the genome, a folder that holds something else.
     """
     with one_at_a_time(out):
-        source = source_word(
+        source = source_fingerprint(
             paths, reference, genome and genome.fingerprint, list(species)
         )
         if is_alignment_store(out):
@@ -87,7 +87,7 @@ def open_alignment(
     """The store at paths; of files, the one in the cache, built where there is none."""
     if len(paths) == 1 and paths[0].is_dir():
         return open_alignment_store(paths[0])
-    state = state_word(paths, reference, genome and genome.fingerprint)
+    state = state_fingerprint(paths, reference, genome and genome.fingerprint)
     place = cache_folder("dna") / f"alignment_{state}"
     return open_cached(
         place,

@@ -16,8 +16,8 @@ from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
 from r2mae.modalities.dna.genome.files import (
     read_fasta,
-    source_word,
-    state_word,
+    source_fingerprint,
+    state_fingerprint,
 )
 from r2mae.modalities.dna.genome.store import (
     BASES,
@@ -47,7 +47,7 @@ def build_genome_store(
     Raises: InputError for damaged files, names that come twice, and a folder that holds something else.
     """
     with one_at_a_time(out):
-        source = source_word(paths, name_by_file)
+        source = source_fingerprint(paths, name_by_file)
         if is_genome_store(out):
             store = open_genome_store(out)
             if store.meta["source"] != source:
@@ -67,7 +67,7 @@ def open_genome(paths: list[Path], *, name_by_file: bool = False) -> GenomeStore
     """The store at paths; of FASTA files, the one in the cache, built where there is none."""
     if len(paths) == 1 and paths[0].is_dir():
         return open_genome_store(paths[0])
-    place = cache_folder("dna") / f"genome_{state_word(paths, name_by_file)}"
+    place = cache_folder("dna") / f"genome_{state_fingerprint(paths, name_by_file)}"
     return open_cached(
         place,
         open_genome_store,

@@ -52,7 +52,7 @@ def expand_dna(patterns: list[str]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def source_word(paths: list[Path], *options: Any) -> str:
+def source_fingerprint(paths: list[Path], *options: Any) -> str:
     """16 hex digits over names and whole contents of files, and options."""
     digests = []
     for path in paths:
@@ -62,7 +62,7 @@ def source_word(paths: list[Path], *options: Any) -> str:
     return fingerprint_bytes(repr((digests, options)))
 
 
-def state_word(paths: list[Path], *options: Any) -> str:
+def state_fingerprint(paths: list[Path], *options: Any) -> str:
     """16 hex digits that change when a file is written or an option changes, without reading the files."""
     stats = [(path, os.stat(path)) for path in map(os.path.realpath, paths)]
     states = [
