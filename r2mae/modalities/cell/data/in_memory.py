@@ -60,7 +60,8 @@ def _minimal(cells: Any, section: CellData) -> Any:
     import pandas as pd
 
     matrices = {"X": cells.X}
-    matrices |= {f"layers[{name}]": cells.layers[name] for name in cells.layers}
+    for name in cells.layers:
+        matrices[f"layers[{name}]"] = cells.layers[name]
     if cells.raw is not None:
         matrices["raw"] = cells.raw.X
     if matrices.get(section.matrix) is None:
@@ -76,7 +77,8 @@ def _minimal(cells: Any, section: CellData) -> Any:
     by = section.genes.by
     var = cells.raw.var if section.matrix == "raw" else cells.var
     if by != "index" and by not in var.columns:
-        remedy = did_you_mean(by, ["index", *map(str, var.columns)])
+        columns = map(str, var.columns)
+        remedy = did_you_mean(by, ["index", *columns])
         raise InputError(
             f"the AnnData must have {by!r} in var to name its genes, got none. {remedy}"
         )
