@@ -112,12 +112,10 @@ class TargetRisks:
         equal length, (L, P).
         """
         durations = np.full(visible.shape, scenario.train_time / visible.shape[1])
-        per_target = [
-            risk.of(
-                risk.filter(visible, visible_squared, durations), scenario.test_ratio
-            )
-            for risk in self.risks(scenario.sample_factor, scenario.noise_factor)
-        ]
+        per_target = []
+        for risk in self.risks(scenario.sample_factor, scenario.noise_factor):
+            fitted = risk.filter(visible, visible_squared, durations)
+            per_target.append(risk.of(fitted, scenario.test_ratio))
         return np.asarray(np.mean(per_target, axis=0))
 
     def table(

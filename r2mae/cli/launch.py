@@ -37,9 +37,8 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
     from r2mae.recipe.load import load_recipe
 
     here = read_launch()
-    hardware = load_recipe(
-        arguments.recipe, arguments.set, task=_TASKS[arguments.verb]
-    ).hardware
+    task = _TASKS[arguments.verb]
+    hardware = load_recipe(arguments.recipe, arguments.set, task=task).hardware
     check_launch(hardware, here)
     if here.launcher != "none" or hardware.devices == 1:
         return None
@@ -89,16 +88,15 @@ class Supervisor:
                     process.wait()
                 for number, handler in before.items():
                     signal.signal(number, handler)
-            return self._sum_up(
-                json.loads(failure.read_text()) if failure.is_file() else {}
-            )
+            reported = failure.is_file()
+            return self._sum_up(json.loads(failure.read_text()) if reported else {})
 
     def _start(self, argv: list[str], failure: Path) -> None:
         # As this process was started: with -m the working folder may be where r2mae is found.
-        as_module = (
-            sys.modules["__main__"].__spec__ is not None and not sys.flags.safe_path
-        )
-        command = [sys.executable, *([] if as_module else ["-P"]), "-m", "r2mae", *argv]
+        spec = sys.modules["__main__"].__spec__
+        as_module = spec is not None and not sys.flags.safe_path
+        safe_path = [] if as_module else ["-P"]
+        command = [sys.executable, *safe_path, "-m", "r2mae", *argv]
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -115,11 +113,9 @@ class Supervisor:
                 "WORLD_SIZE": str(self.devices),
             }
             # A group of its own: Ctrl-C reaches ranks through the supervisor alone, once.
-            self.ranks.append(
-                subprocess.Popen(
-                    command, env=os.environ | shared | own, process_group=0
-                )
-            )
+            env = os.environ | shared | own
+            process = subprocess.Popen(command, env=env, process_group=0)
+            self.ranks.append(process)
 
     def _watch(self, failure: Path) -> None:
         deadline = float("inf")
@@ -132,15 +128,12 @@ class Supervisor:
             for rank, process in enumerate(self.ranks):
                 if rank not in self.endings and (code := process.poll()) is not None:
                     self.endings[rank] = code
-            now, orderly = (
-                time.monotonic(),
-                all(code == 0 or code > 128 for code in self.endings.values()),
-            )
+            now = time.monotonic()
+            codes = self.endings.values()
+            orderly = all(code == 0 or code > 128 for code in codes)
             if failure.is_file() or not orderly:
                 deadline = min(deadline, now + _GRACE_SECONDS)
-            elif any(
-                self.endings.values()
-            ):  # the others may still be writing the checkpoint
+            elif any(codes):  # the others may still be writing the checkpoint
                 deadline = min(deadline, now + self.timeout_seconds)
             if now > deadline and not self.killed:
                 self.killed = [
@@ -202,7 +195,6 @@ class Supervisor:
             from r2mae.training.run_folder import RunFolder
 
             folder = RunFolder(Path(log).parent)
-            if (
-                folder.read_status().get("status") == "running"
-            ):  # rank 0 was not there to write it
+            status = folder.read_status().get("status")
+            if status == "running":  # rank 0 was not there to write it
                 folder.write_status(status="failed")

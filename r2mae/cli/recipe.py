@@ -27,14 +27,11 @@ def run(arguments: Namespace) -> None:
     if arguments.action == "show":
         path = find_recipe(arguments.name)
         text = path.read_text()
-        print(
-            json.dumps({"path": str(path), "text": text}) if arguments.json else text,
-            end="",
-        )
+        document = json.dumps({"path": str(path), "text": text})
+        print(document if arguments.json else text, end="")
         return
-    headers = {
-        name: _header(path.read_text()) for name, path in shipped_recipes().items()
-    }
+    recipes = shipped_recipes()
+    headers = {name: _header(path.read_text()) for name, path in recipes.items()}
     if arguments.json:
         print(json.dumps(headers))
         return

@@ -61,8 +61,8 @@ def check_output(
         why = reason if output.suffix not in suffixes else ""
         raise InputError(f"{rule}, got {str(output)!r}. {why}".strip())
     if arguments.data not in SPLITS:
-        given = {Path(arguments.data), *map(Path, glob.glob(arguments.data))}
-        if os.path.realpath(output) in {os.path.realpath(path) for path in given}:
+        data_files = {Path(arguments.data), *map(Path, glob.glob(arguments.data))}
+        if os.path.realpath(output) in {os.path.realpath(path) for path in data_files}:
             raise InputError(
                 f"--output must not write over DATA, got {str(output)!r}. Name another file."
             )

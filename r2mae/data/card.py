@@ -23,9 +23,9 @@ def load_card(name: str) -> Card:
     """
     path = Path(name) if name.endswith(".yaml") else CARDS / name / "card.yaml"
     if not path.is_file():
-        known = sorted(card.parent.name for card in CARDS.glob("*/card.yaml"))
+        cards = sorted(card.parent.name for card in CARDS.glob("*/card.yaml"))
         raise InputError(
-            f"data.card must be a data card or the path of one, got {name!r}. {did_you_mean(name, known)}"
+            f"data.card must be a data card or the path of one, got {name!r}. {did_you_mean(name, cards)}"
         )
     return _read_card(path, path.stat().st_mtime_ns)
 
@@ -40,7 +40,8 @@ def locate(card: Card, root: str | None) -> Path | None:
     """The folder of a card's data: the recipe's root, else the first of the card's that exists; None means the hub."""
     if root is not None:
         return Path(root)
-    return next((Path(place) for place in card.roots if Path(place).is_dir()), None)
+    places = map(Path, card.roots)
+    return next((place for place in places if place.is_dir()), None)
 
 
 def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Path]]:
@@ -60,8 +61,9 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
                 return folder, []
         elif files := sorted(root.glob(place)):
             return None, files
-    found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
-    wanted = ", ".join(places) or "a split that the card does not have"
+    entries = sorted(path.name for path in root.iterdir())
+    present = ", ".join(entries[:8]) or "nothing"
+    expected = ", ".join(places) or "a split that the card does not have"
     raise InputError(
-        f"data.root {root} must hold {wanted} for split {split!r}, got {found}. Check the path."
+        f"data.root {root} must hold {expected} for split {split!r}, got {present}. Check the path."
     )

@@ -20,7 +20,8 @@ class Journal:
     def read(self) -> dict[str, Any] | None:
         """The state written last; None where there is none, or it is damaged."""
         try:
-            return dict(json.loads(self.path.read_text()))
+            text = self.path.read_text()
+            return dict(json.loads(text))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 

@@ -48,7 +48,7 @@ def expand_texts(patterns: list[str]) -> list[Path]:
 
     Raises: InputError when there are none, or one is of no known kind.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for pattern in patterns:
         literal = Path(pattern)  # a[1].txt is a file's name where there is such a file
         matches = (
@@ -63,25 +63,25 @@ def expand_texts(patterns: list[str]) -> list[Path]:
             for file in sorted(path.iterdir())
             if file.is_file()
         ]
-        found += [path for path in matches if path.is_file()]
-        found += [
+        paths += [path for path in matches if path.is_file()]
+        paths += [
             path
             for path in inside
             if kind_of(path) is not None or path.suffix.lower() in (".txt", ".text")
         ]
-    if not found:
+    if not paths:
         raise InputError(
             f"{patterns[0]} must be files of text, or a glob that matches some, got none. Check the path."
         )
-    for path in found:
+    for path in paths:
         if kind_of(path) is None and path.suffix.lower() not in _PLAIN:
-            known = ", ".join([*_KINDS, ".txt"])
+            suffixes = ", ".join([*_KINDS, ".txt"])
             raise InputError(
-                f"{path} must be of a known kind, got {path.suffix!r}. Known: {known}."
+                f"{path} must be of a known kind, got {path.suffix!r}. Known: {suffixes}."
             )
         if path.stat().st_size == 0:
             raise InputError(f"{path} must hold text, got an empty file. Leave it out.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def read_pieces(
@@ -109,10 +109,10 @@ def read_pieces(
 def check_encoding(name: str) -> None:
     """Raise InputError unless Python reads text of this encoding line by line."""
     try:
-        known = "\n".encode(name) == b"\n"
+        is_supported = "\n".encode(name) == b"\n"
     except LookupError:
-        known = False
-    if not known:
+        is_supported = False
+    if not is_supported:
         raise InputError(
             f"--encoding must be of text whose line ends are one byte, got {name!r}. Convert: iconv -t utf-8."
         )
@@ -214,7 +214,7 @@ def _csv_options(path: Path, options: dict[str, Any]) -> dict[str, Any]:
         options.get("separator", "\t" if path.suffix.lower() == ".tsv" else ",")
     )
     # Fields beyond the header's must not shift the columns; "NA" and "null" are words, only nothing is nothing.
-    found: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "index_col": False,
         "sep": separator,
         "keep_default_na": False,
@@ -222,7 +222,7 @@ def _csv_options(path: Path, options: dict[str, Any]) -> dict[str, Any]:
     }
     quoting = csv.QUOTE_MINIMAL if options.get("quoting", True) else csv.QUOTE_NONE
     if "columns" in options:
-        return found | {
+        return settings | {
             "quoting": quoting,
             "column_names": list(options["columns"]),
             "header": None,
@@ -234,7 +234,7 @@ def _csv_options(path: Path, options: dict[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"{path} must name each column once, got {twice!r} twice. Rename one."
         )
-    return found | {"quoting": quoting}
+    return settings | {"quoting": quoting}
 
 
 def check_utf8(path: Path) -> None:

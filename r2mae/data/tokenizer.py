@@ -40,16 +40,16 @@ def load_tokenizer(source: str) -> Any:
 
     check_source(source, "data.tokenizer")
     try:
-        found = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as error:
         raise InputError(
             f"data.tokenizer must be a tokenizer's folder or hub id, got {source!r}: {first_line(error)}."
         ) from None
-    check_tokenizer(found, source)
+    check_tokenizer(tokenizer, source)
     # A saved tokenizer may cut or pad all that it is given.
-    found.backend_tokenizer.no_truncation()
-    found.backend_tokenizer.no_padding()
-    return found
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
 
 
 def check_tokenizer(tokenizer: Any, source: str) -> None:
@@ -179,19 +179,19 @@ def _inner_letters(tokenizer: Any, texts: list[str]) -> list[str]:
 
 def is_continuation(tokenizer: Any) -> npt.NDArray[np.bool_]:
     """(V,) which tokens go on with the word before them: for whole-word masks."""
-    words = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     special = set(tokenizer.all_special_ids)
     pieces = (
         json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece"
     )
-    found = [
-        word.startswith("##")
+    continues = [
+        token.startswith("##")
         if pieces
-        else bool(word) and word[0].isalnum() and word[0] not in _BYTE_SPACES
-        for word in words
+        else bool(token) and token[0].isalnum() and token[0] not in _BYTE_SPACES
+        for token in tokens
     ]
     return np.array(
-        [flag and number not in special for number, flag in enumerate(found)]
+        [flag and number not in special for number, flag in enumerate(continues)]
     )
 
 
@@ -230,6 +230,6 @@ def _holds(folder: Path, files: dict[str, str]) -> bool:
     )
 
 
-def tokenizer_word(tokenizer: Any) -> str:
+def tokenizer_fingerprint(tokenizer: Any) -> str:
     """16 hex digits that change when a tokenizer does."""
     return fingerprint_bytes(tokenizer.backend_tokenizer.to_str())

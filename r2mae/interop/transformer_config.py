@@ -96,9 +96,9 @@ def section_of_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _token_ids(tokenizer: Any) -> dict[str, Any]:
-    found = borders(tokenizer)
-    assert found is not None  # checked when it was loaded
-    first, last = found
+    border_ids = borders(tokenizer)
+    assert border_ids is not None  # checked when it was loaded
+    first, last = border_ids
     return {
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": first,
@@ -170,13 +170,11 @@ def _merge_source(
             f"model.encoder must be {source['model_type']}, as init_from is, got {section.encoder}."
         )
     for ours, theirs in SHAPE.items():
-        asked, has = (
-            getattr(section, ours),
-            source.get(theirs[0], entries.get(theirs[0])),
-        )
-        if asked is not None and has is not None and asked != has:
+        value = getattr(section, ours)
+        expected = source.get(theirs[0], entries.get(theirs[0]))
+        if value is not None and expected is not None and value != expected:
             raise InputError(
-                f"model.{ours} must be {has}, as init_from has, got {asked}. Leave it out."
+                f"model.{ours} must be {expected}, as init_from has, got {value}. Leave it out."
             )
     shape = {name for names in SHAPE.values() for name in names} | {
         "vocab_size",

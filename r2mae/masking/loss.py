@@ -35,7 +35,8 @@ def masked_squared_error(
         targets: (B, M, P).
         weight: (B, M), 0 for padding; None where no position is padding.
     """
-    per_position = (predictions.to(targets.dtype) - targets).square().mean(dim=-1)
+    errors = predictions.to(targets.dtype) - targets
+    per_position = errors.square().mean(dim=-1)
     if weight is None:
         count = per_position.new_full((), float(per_position.numel()))
         return LossSum(per_position.sum(), count)

@@ -27,11 +27,8 @@ def knn_accuracy(
     **options: Any,
 ) -> float:
     """Accuracy in [0, 1]: the mean of `knn_hits`."""
-    return float(
-        knn_hits(
-            train_features, train_labels, test_features, test_labels, **options
-        ).mean()
-    )
+    hits = knn_hits(train_features, train_labels, test_features, test_labels, **options)
+    return float(hits.mean())
 
 
 def knn_hits(
@@ -54,7 +51,8 @@ def knn_hits(
         temperature=temperature,
         progress=progress,
     )
-    return np.asarray(predicted == np.asarray(test_labels))
+    labels = np.asarray(test_labels)
+    return np.asarray(predicted == labels)
 
 
 def knn_predict(
@@ -87,7 +85,8 @@ def knn_predict(
     by_label = np.argsort(labels, kind="stable")
     classes, codes = np.unique(labels[by_label], return_inverse=True)
     train, test = _normalize(train[by_label]), _normalize(test)
-    neighbors, rows = min(num_neighbors, len(train)), max(1, _CHUNK // len(train))
+    neighbors = min(num_neighbors, len(train))
+    rows = max(1, _CHUNK // len(train))
     predicted = np.zeros(len(test), dtype=np.int64)
     for start in range(0, len(test), rows):
         similarity = np.round(test[start : start + rows] @ train.T, _DECIMALS)
@@ -111,9 +110,13 @@ def _vote(
     similarity: Floats, codes: Integers, neighbors: int, temperature: float
 ) -> int:
     """The class code that wins; similarity (N,) and codes (N,) lie in ascending order of code."""
-    threshold = np.partition(similarity, -neighbors)[-neighbors]
+    partitioned = np.partition(similarity, -neighbors)
+    threshold = partitioned[-neighbors]
     near = np.flatnonzero(similarity >= threshold)
-    near = near[np.argsort(-similarity[near], kind="stable")][:neighbors]
+    by_distance = np.argsort(-similarity[near], kind="stable")
+    near = near[by_distance][:neighbors]
     # Relative to the nearest neighbour, which does not change the vote and cannot overflow.
-    weights = np.exp((similarity[near] - similarity[near[0]]) / temperature)
-    return int(np.bincount(codes[near], weights).argmax())
+    relative = similarity[near] - similarity[near[0]]
+    weights = np.exp(relative / temperature)
+    votes = np.bincount(codes[near], weights)
+    return int(votes.argmax())

@@ -48,17 +48,17 @@ def find_wing(name: str) -> "Wing":
     if name in BUILT_IN:
         wing: Wing = importlib.import_module(f"r2mae.modalities.{name}.wing").WING
         return wing
-    found = next(
-        (point for point in entry_points(group=GROUP) if point.name == name), None
-    )
-    if found is None:
+    others = (point for point in entry_points(group=GROUP) if point.name == name)
+    entry = next(others, None)
+    if entry is None:
         raise InputError(
             f"modality must be one of {', '.join(wing_names())}, got {name!r}."
         )
     try:
-        loaded: Wing = found.load()
+        loaded: Wing = entry.load()
     except Exception as error:
-        where = f"{found.value} of {found.dist.name if found.dist else 'an unknown package'}"
+        package = entry.dist.name if entry.dist else "an unknown package"
+        where = f"{entry.value} of {package}"
         raise InputError(
             f"modality {name} must load from {where}, got {type(error).__name__}: {error}."
         ) from error

@@ -18,9 +18,11 @@ def parse_recipe(document: dict[str, Any], where: str) -> AnyRecipe:
     Raises: InputError with the first mistake as one line.
     """
     task = _one_of(document, "task", TASKS, where)
-    wing = find_wing(_one_of(document, "modality", wing_names(), where))
-    kind = wing.pretrain_recipe if task == "pretrain" else wing.finetune_recipe
-    return validate(kind, document, where)
+    modality = _one_of(document, "modality", wing_names(), where)
+    wing = find_wing(modality)
+    if task == "pretrain":
+        return validate(wing.pretrain_recipe, document, where)
+    return validate(wing.finetune_recipe, document, where)
 
 
 def load_recipe(
@@ -32,7 +34,8 @@ def load_recipe(
 
     Raises: InputError with the first mistake as one line.
     """
-    document = apply_overrides(load_document(find_recipe(path)), overrides or [])
+    written = load_document(find_recipe(path))
+    document = apply_overrides(written, overrides or [])
     recipe = parse_recipe(document, str(path))
     if task is not None and recipe.task != task:
         remedy = f"Run: r2mae {recipe.task} {path}"

@@ -33,11 +33,11 @@ def find_recipe(name: str) -> Path:
         return path
     shipped = shipped_recipes()
     plain = name.removeprefix("recipes/").removesuffix(".yaml")
-    found = [
+    matches = [
         file for key, file in shipped.items() if plain in (key, key.rpartition("/")[2])
     ]
-    if len(found) == 1:
-        return found[0]
+    if len(matches) == 1:
+        return matches[0]
     if path.suffix:
         raise InputError(
             f"{name} must be a YAML file, but it does not exist. Check the path."

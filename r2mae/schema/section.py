@@ -45,10 +45,10 @@ def validate(
     except ValidationError as error:
         # A misspelt key gives two errors, an unknown and a missing key. The unknown one
         # explains both.
-        errors = sorted(
-            error.errors(), key=lambda details: details["type"] not in _UNKNOWN_KEY
-        )
-        message = _error_message(errors[0], document, section)
+        details = error.errors()
+        unknown = [detail for detail in details if detail["type"] in _UNKNOWN_KEY]
+        first = (unknown or details)[0]
+        message = _error_message(first, document, section)
         raise InputError(f"{where}: {message}") from None
     except ValueError as error:
         raise InputError(f"{where}: numbers must be finite, got {error}.") from None
@@ -73,7 +73,8 @@ def exactly_one(section: Section, *names: str) -> None:
     present = [name for name in names if getattr(section, name) is not None]
     if len(present) != 1:
         rule = f"set exactly one of {', '.join(names)}"
-        raise ValueError(f"must {rule}, got {' and '.join(present) or 'none'}.")
+        got = " and ".join(present) or "none"
+        raise ValueError(f"must {rule}, got {got}.")
 
 
 def _error_message(
@@ -82,26 +83,32 @@ def _error_message(
     """An error of pydantic as `<dotted.key> must <rule>, got <value>. <remedy>`."""
     path = _path(details, document)
     dotted = ".".join(path)
-    error_type, context = details["type"], details.get("ctx", {})
+    error_type = details["type"]
+    context = details.get("ctx", {})
     if error_type in _UNKNOWN_KEY:
         parent = ".".join(path[:-1]) or "the document"
-        remedy = did_you_mean(path[-1], _allowed_keys(section, path[:-1]))
+        keys = _allowed_keys(section, path[:-1])
+        remedy = did_you_mean(path[-1], keys)
         return f"{dotted} must be a key of {parent}. {remedy}".rstrip()
     if error_type == "missing":
         return f"{dotted} must be given, got nothing."
     if error_type in ("value_error", "assertion_error"):
         # A validator of a section names the key itself, or starts with "must".
         message = str(context.get("error", details["msg"]))
-        glue = "" if not dotted else " " if message.startswith("must ") else "."
-        return f"{dotted}{glue}{message}"
+        if not dotted:
+            return message
+        separator = " " if message.startswith("must ") else "."
+        return f"{dotted}{separator}{message}"
     value = shown(details["input"])
     if error_type == "union_tag_invalid":
-        tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+        listed = context["expected_tags"].split(",")
+        tags = [tag.strip("' ") for tag in listed]
         rule = f"be a mapping with one of {', '.join(tags)}"
         remedy = did_you_mean(context["tag"], tags)
         return f"{dotted} must {rule}, got {value}. {remedy}"
     rule = _rule(error_type, context, details["msg"])
-    return f"{dotted} must {rule}, got {value}.{_remedy(details)}"
+    remedy = _remedy(details)
+    return f"{dotted} must {rule}, got {value}.{remedy}"
 
 
 def _path(details: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
@@ -113,21 +120,16 @@ def _path(details: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
     path: list[str] = []
     here: Any = document
     parts = details["loc"]
+    concerns_key = details["type"] in ("missing", *_UNKNOWN_KEY)
     for position, part in enumerate(parts):
         if isinstance(part, int):
             path.append(str(part))
-            here = (
-                here[part]
-                if isinstance(here, list | tuple) and part < len(here)
-                else None
-            )
+            is_item = isinstance(here, list | tuple) and part < len(here)
+            here = here[part] if is_item else None
         elif isinstance(here, Mapping) and part in here:
             path.append(part)
             here = here[part]
-        elif position == len(parts) - 1 and details["type"] in (
-            "missing",
-            *_UNKNOWN_KEY,
-        ):
+        elif position == len(parts) - 1 and concerns_key:
             path.append(part)
     return path
 
@@ -149,7 +151,8 @@ def _allowed_keys(section: type[Section], path: list[str]) -> list[str]:
 def _fields(item: Any) -> dict[str, Any]:
     """Field -> annotation of a section or dataclass; empty for other types."""
     if hasattr(item, "model_fields"):
-        return {name: field.annotation for name, field in item.model_fields.items()}
+        fields = item.model_fields
+        return {name: field.annotation for name, field in fields.items()}
     if dataclasses.is_dataclass(item):
         return {field.name: field.type for field in dataclasses.fields(item)}
     return {}
@@ -202,16 +205,19 @@ def _rule(error_type: str, context: Mapping[str, Any], fallback: str) -> str:
 
 def _remedy(details: ErrorDetails) -> str:
     """A similar choice, or the fraction where a percentage was written; else empty."""
-    value, context = details["input"], details.get("ctx", {})
+    value = details["input"]
+    context = details.get("ctx", {})
     if details["type"] == "literal_error" and isinstance(value, str):
-        choices = context["expected"].replace(" or ", ",").split(",")
-        similar = did_you_mean(value, [choice.strip("' ") for choice in choices])
+        listed = context["expected"].replace(" or ", ",").split(",")
+        choices = [choice.strip("' ") for choice in listed]
+        similar = did_you_mean(value, choices)
         # The rule of a literal lists all choices already.
         return f" {similar}" if similar.startswith("Did") else ""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return ""
     # A field below 1 is a ratio, apart from the optimizer's eps.
-    is_ratio = context.get("lt", context.get("le")) == 1 and details["loc"][-1] != "eps"
+    limit = context.get("lt", context.get("le"))
+    is_ratio = limit == 1 and details["loc"][-1] != "eps"
     if is_ratio and 1 < value <= 100:
         return f" Ratios are fractions; did you mean {value / 100:.2f}?"
     return ""

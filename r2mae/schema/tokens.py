@@ -27,14 +27,12 @@ class TokenMask(MaskSection):
 
     @model_validator(mode="after")
     def _check(self) -> "TokenMask":
-        if (
-            min(self.replacement) < 0
-            or sum(self.replacement) > 1 + 1e-9
-            or self.replacement[0] == 0
-        ):
+        shares = self.replacement
+        is_share = min(shares) >= 0 and sum(shares) <= 1 + 1e-9
+        if not is_share or shares[0] == 0:
             raise ValueError(
                 "replacement must be two shares with a sum of at most 1, the first "
-                f"above 0, got {list(self.replacement)}."
+                f"above 0, got {list(shares)}."
             )
         return self
 

@@ -78,9 +78,8 @@ class _FixedPoint:
         """The map at unknowns (B,)."""
         moments, weights = self.classes.moments, self.classes.weights
         kappa = self.offset + moments @ unknowns / self.num_rows
-        inverse = self.basis.inverse(
-            (weights / kappa) @ moments + self.penalty, self.eps
-        )
+        coefs = (weights / kappa) @ moments + self.penalty
+        inverse = self.basis.inverse(coefs, self.eps)
         traces = self.basis.traces(inverse)
         residual = float(np.abs(traces - unknowns).max() / np.abs(traces).max())
         return _Iterate(unknowns, kappa, inverse, traces, residual)
@@ -90,9 +89,9 @@ class _FixedPoint:
         moments, weights = self.classes.moments, self.classes.weights
         curvature = (moments.T * (weights / current.kappa**2)) @ moments / self.num_rows
         slope = self.basis.pair_traces(current.inverse, current.inverse) @ curvature
-        unknowns = current.unknowns + np.linalg.solve(
-            np.eye(len(slope)) - slope, current.traces - current.unknowns
-        )
+        jacobian = np.eye(len(slope)) - slope
+        change = np.linalg.solve(jacobian, current.traces - current.unknowns)
+        unknowns = current.unknowns + change
         # Rounding may put the trace of a zero matrix slightly below 0.
         least = -_TOLERANCE * np.abs(unknowns).max()
         if not (np.all(unknowns.real >= least) and np.all(np.isfinite(unknowns))):
@@ -203,7 +202,6 @@ def pair_moments(
     # A[k, l] = shares[l] moments[l] pairs moments[k] / N. A has rank B, so B unknowns
     # are enough, however many classes there are.
     middle = (moments.T * shares) @ moments / num_rows
-    gathered = np.linalg.solve(
-        np.eye(moments.shape[1]) - middle @ pairs, moments.T @ (shares * fitted)
-    )
+    matrix = np.eye(moments.shape[1]) - middle @ pairs
+    gathered = np.linalg.solve(matrix, moments.T @ (shares * fitted))
     return quadratic, gathered @ pairs / num_rows

@@ -57,7 +57,8 @@ def mask_aware(
     shared, aware = [], []
     for test_ratio in test_mask_ratios:
         options["test_mask_ratio"] = test_ratio
-        nearest = FixedRatio(float(table[np.abs(table - test_ratio).argmin()]))
+        closest = np.abs(table - test_ratio).argmin()
+        nearest = FixedRatio(float(table[closest]))
         shared.append(predict(problem, num_rows, law, **options).excess_risk)
         aware.append(predict(problem, rows_per_level, nearest, **options).excess_risk)
     shared_risk, aware_risk = float(np.mean(shared)), float(np.mean(aware))

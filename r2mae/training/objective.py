@@ -114,10 +114,8 @@ class Classification:
         targets = self.targets[batch["indices"]]
         if "share" not in batch:
             return batch | {"targets": targets}
-        return batch | {
-            "targets": targets,
-            "partners": targets.unflatten(0, (-1, 2)).flip(1).flatten(),
-        }
+        partners = targets.unflatten(0, (-1, 2)).flip(1).flatten()
+        return batch | {"targets": targets, "partners": partners}
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Summed over samples, counted by the weights of their classes."""
@@ -125,24 +123,22 @@ class Classification:
         total, count = self._summed(logits, batch["targets"], batch.get("share"))
         if "share" in batch:
             partners = self._summed(logits, batch["partners"], 1 - batch["share"])
-            total, count = total + partners[0], count + partners[1]
+            total = total + partners[0]
+            count = count + partners[1]
         return LossSum(total, count)
 
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy and correct predictions, without smoothing, weights or mixing."""
         right = (outputs.argmax(dim=1) == targets).sum()
-        return torch.stack(
-            [F.cross_entropy(outputs, targets, reduction="sum"), right.float()]
-        )
+        loss = F.cross_entropy(outputs, targets, reduction="sum")
+        return torch.stack([loss, right.float()])
 
     def _summed(
         self, logits: Tensor, targets: Tensor, share: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        weights = (
-            None
-            if self.weights is None
-            else self.weights.to(logits.device, logits.dtype)
-        )
+        weights = self.weights
+        if weights is not None:
+            weights = weights.to(logits.device, logits.dtype)
         losses = F.cross_entropy(
             logits,
             targets,
@@ -152,10 +148,9 @@ class Classification:
         )
         counts = torch.ones_like(losses) if weights is None else weights[targets]
         if share is not None:
-            losses, counts = (
-                losses * share.to(losses.dtype),
-                counts * share.to(losses.dtype),
-            )
+            share = share.to(losses.dtype)
+            losses = losses * share
+            counts = counts * share
         return losses.sum(), counts.sum()
 
 
@@ -176,8 +171,10 @@ class Regression:
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Summed over samples."""
-        total = self.judge(model(batch).float(), batch["targets"])[0]
-        return LossSum(total, total.new_full((), float(len(batch["targets"]))))
+        targets = batch["targets"]
+        total = self.judge(model(batch).float(), targets)[0]
+        count = total.new_full((), float(len(targets)))
+        return LossSum(total, count)
 
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Squared errors: 1 on average for always answering with the mean."""

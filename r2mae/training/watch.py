@@ -87,17 +87,12 @@ class Watch(Measure):
             self.judge(pl_module, metrics["validation/loss"], step)
         metrics |= self._probes(model, device, rank, world_size)
         if settings.pictures and rank == 0:
-            batch = load_plain(
-                self.held_out,
-                torch.arange(min(_NUM_PICTURES, len(self.held_out))),
-                device,
-            )
-            masks = [
-                frozen_mask(model, batch, ratio) for ratio in _three(settings.ratios)
-            ]
-            save_pictures(
-                model, batch, masks, self.folder.pictures / f"step_{step}.png"
-            )
+            first = torch.arange(min(_NUM_PICTURES, len(self.held_out)))
+            batch = load_plain(self.held_out, first, device)
+            ratios = _three(settings.ratios)
+            masks = [frozen_mask(model, batch, ratio) for ratio in ratios]
+            path = self.folder.pictures / f"step_{step}.png"
+            save_pictures(model, batch, masks, path)
         return metrics
 
     def _losses(
@@ -113,7 +108,8 @@ class Watch(Measure):
                 sums[row] += torch.stack([loss.total.double(), loss.count.double()])
         if world_size > 1:
             dist.all_reduce(sums)
-        return [float(loss) for loss in (sums[:, 0] / sums[:, 1]).tolist()]
+        losses = sums[:, 0] / sums[:, 1]
+        return [float(loss) for loss in losses.tolist()]
 
     def _probes(
         self, model: Any, device: torch.device, rank: int, world_size: int
@@ -135,11 +131,10 @@ class Watch(Measure):
             train, train_labels = self._features(
                 self.train, model, device, rank, world_size
             )
-            train, train_labels = (
-                train[train_labels >= 0],
-                train_labels[train_labels >= 0],
-            )
-            test, test_labels = test[test_labels >= 0], test_labels[test_labels >= 0]
+            is_labelled = train_labels >= 0
+            train, train_labels = train[is_labelled], train_labels[is_labelled]
+            is_labelled = test_labels >= 0
+            test, test_labels = test[is_labelled], test_labels[is_labelled]
             if len(np.unique(train_labels)) < 2 or not len(test):
                 return metrics  # a probe needs two classes
             if settings.knn:
@@ -165,12 +160,11 @@ class Watch(Measure):
         rows: list[tuple[Tensor, Tensor, Tensor]] = []
         for batch in self.batches(source, device, rank, world_size):
             here = batch["rows"]
-            labels = (
-                torch.from_numpy(batch_labels(source, batch))
-                if has_labels
-                else torch.zeros_like(here)
-            )
-            rows.append((model.embed(batch).float().cpu(), here, labels))
+            labels = torch.zeros_like(here)
+            if has_labels:
+                labels = torch.from_numpy(batch_labels(source, batch))
+            features = model.embed(batch).float().cpu()
+            rows.append((features, here, labels))
         parts: list[Any] = [
             tuple(map(torch.cat, zip(*rows, strict=True))) if rows else None
         ]

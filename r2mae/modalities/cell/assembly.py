@@ -57,41 +57,48 @@ def open_objects(recipe: AnyRecipe, cells: Any) -> SampleSource:
 
 def build_masked(recipe: AnyRecipe) -> nn.Module:
     """The masked model of a pretraining recipe."""
-    from r2mae.modalities.cell.models.mlp import MaskedCellMLP
-    from r2mae.modalities.cell.models.transformer import MaskedCellTransformer
-
-    section, share = recipe.model, recipe.mask.expressed_share  # type: ignore[attr-defined]
+    section = recipe.model
     genes, shares, typical = _gene_statistics(recipe)
-    shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
+    shape = _shape(section) | {"likelihood": section.likelihood}
+    model: nn.Module
     if section.encoder == "mlp":
-        model: nn.Module = MaskedCellMLP(
-            genes, shares, hidden=section.hidden, likelihood=section.likelihood, **shape
-        )
-    else:
-        shape |= {
-            "heads": section.heads,
-            "decoder_depth": section.decoder_depth,
-            "likelihood": section.likelihood,
-        }
+        from r2mae.modalities.cell.models.mlp import MaskedCellMLP
+
+        model = MaskedCellMLP(genes, shares, **shape)
+    else:  # imported only here, as timm takes seconds to import
+        from r2mae.modalities.cell.models.transformer import MaskedCellTransformer
+
         model = MaskedCellTransformer(
-            genes, shares, typical_length=typical, expressed_share=share, **shape
+            genes,
+            shares,
+            decoder_depth=section.decoder_depth,
+            typical_length=typical,
+            expressed_share=recipe.mask.expressed_share,  # type: ignore[attr-defined]
+            **shape,
         )
     return filled_whole(model, section.init_from)
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
     """The encoder of a fine-tuning recipe."""
-    from r2mae.modalities.cell.models.mlp import CellMLP
-    from r2mae.modalities.cell.models.transformer import CellTransformer
-
     section = recipe.model
     genes, shares, _ = _gene_statistics(recipe)
-    shape = {"width": section.width, "depth": section.depth, "dropout": section.dropout}
+    model: nn.Module
     if section.encoder == "mlp":
-        model: nn.Module = CellMLP(genes, shares, hidden=section.hidden, **shape)
+        from r2mae.modalities.cell.models.mlp import CellMLP
+
+        model = CellMLP(genes, shares, **_shape(section))
     else:
-        model = CellTransformer(genes, shares, heads=section.heads, **shape)
+        from r2mae.modalities.cell.models.transformer import CellTransformer
+
+        model = CellTransformer(genes, shares, **_shape(section))
     return filled_whole(model, section.init_from)
+
+
+def _shape(section: Any) -> dict[str, Any]:
+    """The arguments that a recipe's masked model and encoder have in common."""
+    own = "hidden" if section.encoder == "mlp" else "heads"
+    return {name: getattr(section, name) for name in ("width", "depth", "dropout", own)}
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:

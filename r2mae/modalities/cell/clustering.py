@@ -25,13 +25,15 @@ def cluster_scores(data: LabelledFeatures) -> dict[str, float]:
         silhouette_score,
     )
 
+    labels = data.labels
     clusters = _clusters(data.features)
-    return {
-        "ari": float(adjusted_rand_score(data.labels, clusters)),
-        "nmi": float(normalized_mutual_info_score(data.labels, clusters)),
-        "silhouette": float(silhouette_score(data.features, data.labels)),
-        "clusters": float(len(np.unique(clusters))),
+    scores = {
+        "ari": adjusted_rand_score(labels, clusters),
+        "nmi": normalized_mutual_info_score(labels, clusters),
+        "silhouette": silhouette_score(data.features, labels),
+        "clusters": len(np.unique(clusters)),
     }
+    return {name: float(score) for name, score in scores.items()}
 
 
 def _neighbor_graph(features: npt.NDArray[np.float32]) -> Any:

@@ -28,9 +28,8 @@ class Baselines:
         self.mean_shares /= self.mean_shares.sum()
         self.logs = np.log1p(shares * PER)
         components = min(_COMPONENTS, min(train.shape) - 1)
-        self.pca = PCA(components, svd_solver="randomized", random_state=0).fit(
-            self.logs
-        )
+        pca = PCA(components, svd_solver="randomized", random_state=0)
+        self.pca = pca.fit(self.logs)
         explained = self.pca.explained_variance_.sum()
         residual = float(self.logs.var(axis=0).sum() - explained)
         self.noise = max(residual / train.shape[1], 1e-6)
@@ -44,9 +43,8 @@ class Baselines:
 
     def gene_mean(self, counts: Values, is_masked: Bools) -> Values:
         """The mean training cell, scaled to each cell's estimated total count."""
-        return np.asarray(
-            self.sizes(counts, is_masked) * self.mean_shares, dtype=np.float32
-        )
+        expected = self.sizes(counts, is_masked) * self.mean_shares
+        return np.asarray(expected, dtype=np.float32)
 
     def pca_50(self, counts: Values, is_masked: Bools) -> Values:
         """Posterior mean of probabilistic PCA given visible genes, on log1p of counts per 10,000.
@@ -69,17 +67,15 @@ class Baselines:
     def knn_smoothing(self, counts: Values, is_masked: Bools) -> Values:
         """Pooled counts of the 15 training cells nearest in the visible genes."""
         sizes = self.sizes(counts, is_masked)
-        logs = np.where(is_masked, 0, np.log1p(counts * (PER / sizes))).astype(
-            np.float32
-        )
+        logs = np.log1p(counts * (PER / sizes))
+        logs = np.where(is_masked, 0, logs).astype(np.float32)
         visible = (~is_masked).astype(np.float32)
         distances = visible @ (self.logs**2).T - 2 * logs @ self.logs.T
-        nearest = np.argpartition(
-            distances, min(_NEIGHBORS, len(self.logs) - 1), axis=1
-        )[:, :_NEIGHBORS]
-        pooled = np.stack([self.counts[rows].sum(axis=0) for rows in nearest]).astype(
-            np.float64
-        )
+        last = min(_NEIGHBORS, len(self.logs) - 1)
+        nearest = np.argpartition(distances, last, axis=1)[:, :_NEIGHBORS]
+        sums = [self.counts[rows].sum(axis=0) for rows in nearest]
+        pooled = np.stack(sums).astype(np.float64)
         # A pseudocount of the mean cell gives genes that no neighbour expresses a rate above 0.
-        shares = (pooled + self.mean_shares) / (pooled.sum(axis=1, keepdims=True) + 1)
+        totals = pooled.sum(axis=1, keepdims=True)
+        shares = (pooled + self.mean_shares) / (totals + 1)
         return np.asarray(shares * sizes, dtype=np.float32)

@@ -29,18 +29,17 @@ class GenesSection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "GenesSection":
-        if self.names is not None and (
-            self.top_variable is not None or self.min_cells > 1
-        ):
+        has_filters = self.top_variable is not None or self.min_cells > 1
+        if self.names is not None and has_filters:
             raise ValueError(
                 "must choose genes by names or by min_cells and top_variable, got both."
             )
-        if isinstance(self.names, tuple) and len(set(self.names)) < max(
-            2, len(self.names)
-        ):
-            raise ValueError(
-                f"names must be at least 2, all different, got {len(self.names)}."
-            )
+        if isinstance(self.names, tuple):
+            count = len(self.names)
+            if count < 2 or len(set(self.names)) < count:
+                raise ValueError(
+                    f"names must be at least 2, all different, got {count}."
+                )
         return self
 
 
@@ -53,9 +52,9 @@ class TestSection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "TestSection":
-        if (self.share is None) == (self.column is None) or (self.column is None) != (
-            not self.values
-        ):
+        has_share = self.share is not None
+        has_column = self.column is not None
+        if has_share == has_column or has_column != bool(self.values):
             raise ValueError(
                 "must be {share: 0.2}, or {column: donor, values: [one, two]}."
             )
@@ -141,15 +140,12 @@ def check_cell_recipe(data: CellData, model: Any, mask: CellMask | None) -> None
         raise ValueError(
             f"model.likelihood must be mse for scaled values, got {likelihood}."
         )
-    if (
-        mask is not None
-        and model.encoder == "transformer"
-        and mask.expressed_share is None
-    ):
+    is_transformer = model.encoder == "transformer"
+    if is_transformer and mask is not None and mask.expressed_share is None:
         raise ValueError(
             "mask.expressed_share must be given for a transformer, got nothing. Use 0.5."
         )
-    if data.values == "scaled" and model.encoder == "transformer":
+    if is_transformer and data.values == "scaled":
         raise ValueError(
             "model.encoder must be mlp for scaled values, which are never zero, got transformer."
         )

@@ -46,9 +46,8 @@ class Conservation:
             weights = weights * phylop.nan_to_num(0.0).clamp(min=1)
         if self.phastcons_floor is not None:
             assert phastcons is not None
-            weights = weights * (
-                self.phastcons_floor + smoothed(phastcons, self.smooth)
-            )
+            conserved = smoothed(phastcons, self.smooth)
+            weights = weights * (self.phastcons_floor + conserved)
         return weights
 
     def labels(
@@ -59,20 +58,19 @@ class Conservation:
             return bases
         assert phastcons is not None
         # Counters after those of `replace_hidden`, to draw independently of it.
-        place = torch.arange(bases.shape[1]) + 2 * bases.shape[1]
+        length = bases.shape[1]
+        place = torch.arange(length) + 2 * length
         at = positions[:, None]
         is_flipped = uniforms(seed, RandomStream.REPLACE, at, place) < self.flip_share
-        picks = (bits(seed, RandomStream.REPLACE, at, place + bases.shape[1]) >> 1) & (
-            (1 << 62) - 1
-        )
+        drawn = bits(seed, RandomStream.REPLACE, at, place + length)
+        picks = ((drawn >> 1) & ((1 << 62) - 1)) % NUM_BASES
         unconserved = smoothed(phastcons, self.smooth) < self.flip_below
-        return torch.where(
-            is_flipped & unconserved & (bases < NUM_BASES), picks % NUM_BASES, bases
-        )
+        is_replaced = is_flipped & unconserved & (bases < NUM_BASES)
+        return torch.where(is_replaced, picks, bases)
 
 
 def smoothed(track: Tensor, width: int) -> Tensor:
     """(B, N) maximum of track (B, N) over `width` (odd) positions around each."""
-    return F.max_pool1d(
-        track.nan_to_num(0.0)[:, None], width, stride=1, padding=width // 2
-    )[:, 0]
+    channels = track.nan_to_num(0.0)[:, None]
+    maxima = F.max_pool1d(channels, width, stride=1, padding=width // 2)
+    return maxima[:, 0]

@@ -192,14 +192,14 @@ def check_dna_recipe(data: DnaData, model: Any) -> None:
         raise ValueError(
             f"data.length must be whole tokens of {model.kmer} bases, 2 at least, got {data.length}."
         )
-    for name, wanted in (
+    for name, is_needed in (
         ("phylop", model.loss.phylop),
         (
             "phastcons",
             model.loss.phastcons_floor is not None or model.loss.flip_share > 0,
         ),
     ):
-        if wanted and getattr(data.tracks, name) is None:
+        if is_needed and getattr(data.tracks, name) is None:
             raise ValueError(
                 f"data.tracks.{name} must be given for model.loss, got nothing."
             )

@@ -34,13 +34,15 @@ def open_windows(section: DnaData, split: str) -> SampleSource:
 
 def open_given_windows(section: DnaData, paths: list[str]) -> SampleSource:
     """All windows of files, or of a store, that a user names."""
-    given = section.model_copy(
+    everything = section.model_copy(
         update={"include": (), "exclude": (), "test": (), "card": "genome_files"}
     )
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, store or glob, got {len(paths)}.")
     return _windows(
-        given.model_copy(update={"root": paths[0], "tracks": type(section.tracks)()}),
+        everything.model_copy(
+            update={"root": paths[0], "tracks": type(section.tracks)()}
+        ),
         "train",
     )
 
@@ -49,10 +51,13 @@ def _windows(section: DnaData, split: str) -> Windows:
     alignment = find_alignment(section)
     genome = find_genome(section) if alignment is None else alignment.reference
     parts, *taken = _parts(section, split)
-    given = {"phylop": section.tracks.phylop, "phastcons": section.tracks.phastcons}
+    track_files = {
+        "phylop": section.tracks.phylop,
+        "phastcons": section.tracks.phastcons,
+    }
     tracks = {
         name: open_track(Path(path), genome, aliases=section.tracks.aliases)
-        for name, path in given.items()
+        for name, path in track_files.items()
         if path is not None
     }
     try:
@@ -61,8 +66,8 @@ def _windows(section: DnaData, split: str) -> Windows:
             section.length,
             stride=section.stride,
             least_known=section.least_known,
-            include=parts.words,
-            exclude=[word for part in taken for word in part.words],
+            include=parts.regions,
+            exclude=[region for part in taken for region in part.regions],
             both_strands=section.both_strands,
             alignment=alignment,
             least_aligned=0.0
@@ -79,10 +84,10 @@ class _Part(NamedTuple):
     """Parts of a genome, and the key that names them."""
 
     key: str
-    words: tuple[str, ...]
+    regions: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.key} [{', '.join(self.words)}]"
+        return f"{self.key} [{', '.join(self.regions)}]"
 
 
 def _parts(section: DnaData, split: str) -> list[_Part]:
@@ -92,7 +97,9 @@ def _parts(section: DnaData, split: str) -> list[_Part]:
         for key in ("include", "exclude", "test")
     )
     return (
-        [test, exclude] if split == "test" and test.words else [include, exclude, test]
+        [test, exclude]
+        if split == "test" and test.regions
+        else [include, exclude, test]
     )
 
 
@@ -100,21 +107,19 @@ def _check_left(
     length: int, genome: GenomeStore, parts: _Part, taken: list[_Part]
 ) -> None:
     """Raise InputError that names the key which leaves no window's length of parts that have it."""
-    whole, out, was_enough = (
-        str(parts) if parts.words else genome.called,
-        list[str](),
-        False,
-    )
+    place = str(parts) if parts.regions else genome.called
+    out: list[str] = []
+    was_enough = False
     for part in (_Part("", ()), *taken):
-        out += part.words
-        left = choose_parts(genome, parts.words, out)
+        out += part.regions
+        left = choose_parts(genome, parts.regions, out)
         longest = int((left[:, 1] - left[:, 0]).max(initial=0))
         window = f"a window of data.length, {length:,} bases"
         if was_enough and longest < length:
             raise InputError(
-                f"{part} must leave {window}, in {whole}, got {longest:,} at most. Name less in it."
+                f"{part} must leave {window}, in {place}, got {longest:,} at most. Name less in it."
             )
-        if parts.words and not out and longest < length:
+        if parts.regions and not out and longest < length:
             raise InputError(
                 f"{parts} must hold {window}, got {longest:,} at most. Name longer parts."
             )
@@ -131,33 +136,36 @@ def find_alignment(section: DnaData) -> AlignmentStore | None:
 
     Raises: InputError when it has another number of species than the section says.
     """
-    given = section.alignment
-    if given is None:
+    options = section.alignment
+    if options is None:
         return None
     genome = None
-    if given.genome is not None:
-        place = Path(given.genome)
-        genome = open_genome([place] if place.is_dir() else expand_dna([given.genome]))
-    found = open_alignment(_paths(section), given.reference, genome)
-    if given.species not in (None, len(found.species)):
-        raise InputError(
-            f"data.alignment.species must be {len(found.species)}, as {found.called} has, got {given.species}."
+    if options.genome is not None:
+        place = Path(options.genome)
+        genome = open_genome(
+            [place] if place.is_dir() else expand_dna([options.genome])
         )
-    if given.reference not in (None, found.species[0]):
+    store = open_alignment(_paths(section), options.reference, genome)
+    if options.species not in (None, len(store.species)):
         raise InputError(
-            f"data.alignment.reference must be {found.species[0]}, as {found.called} has, got {given.reference}."
+            f"data.alignment.species must be {len(store.species)}, as {store.called} has, got {options.species}."
         )
-    if given.names is not None and given.names != tuple(found.species):
+    if options.reference not in (None, store.species[0]):
+        raise InputError(
+            f"data.alignment.reference must be {store.species[0]}, as {store.called} has, got {options.reference}."
+        )
+    if options.names is not None and options.names != tuple(store.species):
         at = next(
             n
-            for n, pair in enumerate(zip(given.names, found.species, strict=False))
+            for n, pair in enumerate(zip(options.names, store.species, strict=False))
             if pair[0] != pair[1]
         )
+        order = ",".join(options.names[1:])
         raise InputError(
-            f"{found.called} must have the run's species in the run's order, {given.names[at]!r} as number {at + 1}, "
-            f"got {found.species[at]!r}. Build a store so: r2mae data build msa --species {','.join(given.names[1:])}."
+            f"{store.called} must have the run's species in the run's order, {options.names[at]!r} as number {at + 1}, "
+            f"got {store.species[at]!r}. Build a store so: r2mae data build msa --species {order}."
         )
-    return found
+    return store
 
 
 def _paths(section: DnaData) -> list[Path]:

@@ -21,12 +21,12 @@ from r2mae.interop.transformer_source import (
     checkpoint_tokenizer,
     load_transformer_weights,
 )
-from r2mae.modalities.language.splits import (
+from r2mae.modalities.language.sentences import (
     open_given_sentences,
-    open_rows,
     open_sentences,
     open_text_objects,
 )
+from r2mae.modalities.language.splits import open_rows
 from r2mae.modalities.language.tokenizer import (
     data_with_tokenizer,
     embedding_size,
@@ -43,7 +43,7 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     """Rows of packed text of a pretraining recipe; labelled sentences of a fine-tuning recipe."""
     data = data_with_tokenizer(recipe)
     if recipe.task == "pretrain":
-        return open_rows(data, split, words=recipe.mask.pattern == "word")  # type: ignore[attr-defined]
+        return open_rows(data, split, whole_words=recipe.mask.pattern == "word")  # type: ignore[attr-defined]
     return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
 
 

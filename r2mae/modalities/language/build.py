@@ -19,7 +19,7 @@ from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.journal import Journal
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.text_files import Piece, read_hub, read_pieces
-from r2mae.data.tokenizer import borders, tokenizer_word
+from r2mae.data.tokenizer import borders, tokenizer_fingerprint
 from r2mae.errors import InputError
 from r2mae.modalities.language.store import (
     DOCUMENTS,
@@ -82,7 +82,9 @@ def build_text_store(
 
 
 def _build(out: Path, texts: Texts, tokenizer: Any, progress: Progress) -> TextStore:
-    fingerprint = fingerprint_bytes(f"{texts.fingerprint}{tokenizer_word(tokenizer)}")
+    fingerprint = fingerprint_bytes(
+        f"{texts.fingerprint}{tokenizer_fingerprint(tokenizer)}"
+    )
     if is_text_store(out):
         store = open_text_store(out)
         if store.fingerprint != fingerprint:
@@ -108,10 +110,8 @@ def _write(
         "tokens": state["tokens"],
         "documents": state["documents"],
         "dtype": dtype.name,
-    }
-    about |= {
         "vocab_size": len(tokenizer),
-        "tokenizer": tokenizer_word(tokenizer),
+        "tokenizer": tokenizer_fingerprint(tokenizer),
         "fingerprint": fingerprint,
         "files": [path.name for path in texts.paths],
     }

@@ -111,7 +111,7 @@ def _texts(arguments: Namespace) -> Any:
     from r2mae.data.text_files import check_encoding, expand_texts
     from r2mae.modalities.language.build import Texts
     from r2mae.modalities.language.schema import LanguageData
-    from r2mae.modalities.language.splits import find_texts
+    from r2mae.modalities.language.texts import find_texts
 
     if bool(arguments.files) == (arguments.card is not None):
         raise InputError(

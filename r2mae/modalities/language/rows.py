@@ -125,8 +125,8 @@ class Sentences:
         pad: int,
         fingerprint: str,
         where: str,
-        labels: Integers | None,
-        class_names: dict[int, str],
+        labels: Integers | None = None,
+        class_names: dict[int, str] | None = None,
         targets: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.ids, self.starts, self.types = ids, starts, types
@@ -134,7 +134,7 @@ class Sentences:
         self.fingerprint = fingerprint
         self.where = where
         self.labels = labels
-        self.class_names = class_names
+        self.class_names = class_names or {}
         self.targets = targets
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """A store of tokenised text: one flat array of tokens, where documents start in it, and the tokenizer.
 
-meta.json       format, tokens, documents, bytes a token, fingerprint, word of the tokenizer
+meta.json       format, tokens, documents, bytes a token, fingerprints of the store and of the tokenizer
 tokens.bin      (T,) uint16 or uint32: [CLS] document [SEP] [CLS] document [SEP] ...
 documents.bin   (D,) int64, where documents start
 tokenizer/      as transformers saves it
@@ -52,14 +52,14 @@ class TextStore(MappedStore):
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer that made the tokens. Raises: InputError for another one."""
-        from r2mae.data.tokenizer import load_tokenizer, tokenizer_word
+        from r2mae.data.tokenizer import load_tokenizer, tokenizer_fingerprint
 
-        found = load_tokenizer(str(self.place / TOKENIZER))
-        if tokenizer_word(found) != self.meta.get("tokenizer"):
+        tokenizer = load_tokenizer(str(self.place / TOKENIZER))
+        if tokenizer_fingerprint(tokenizer) != self.meta.get("tokenizer"):
             raise InputError(
                 f"{self.place / TOKENIZER} must be what made the tokens, got another. Build it again."
             )
-        return found
+        return tokenizer
 
 
 def is_text_store(place: Path) -> bool:
@@ -71,7 +71,7 @@ def open_text_store(place: Path) -> TextStore:
     """Map a store. Raises: InputError for one that is damaged or of another kind."""
     try:
         meta = json.loads((place / META).read_text())
-        known = meta["format"] == FORMAT
+        is_current = meta["format"] == FORMAT
         sizes = {
             TOKENS: meta["tokens"] * np.dtype(meta["dtype"]).itemsize,
             DOCUMENTS: meta["documents"] * 8,
@@ -87,14 +87,14 @@ def open_text_store(place: Path) -> TextStore:
         raise InputError(
             f"{place} must be a store of text, got no readable {META}. Build it again."
         ) from None
-    if not known:
+    if not is_current:
         raise InputError(
             f"{place / META} must say {FORMAT!r}, got {meta['format']!r}. Build it again."
         )
     for name, size in sizes.items():
-        found = (place / name).stat().st_size if (place / name).is_file() else 0
-        if found != size:
+        held = (place / name).stat().st_size if (place / name).is_file() else 0
+        if held != size:
             raise InputError(
-                f"{place / name} must have {size:,} bytes, got {found:,}. Build it again."
+                f"{place / name} must have {size:,} bytes, got {held:,}. Build it again."
             )
     return TextStore(place, meta)

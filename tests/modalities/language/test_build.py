@@ -27,7 +27,8 @@ from r2mae.modalities.language import build as text_build
 from r2mae.modalities.language.build import Texts, build_text_store
 from r2mae.modalities.language.rows import PackedRows, tokenise_texts
 from r2mae.modalities.language.schema import LanguageData, SentenceData
-from r2mae.modalities.language.splits import find_store, open_sentences
+from r2mae.modalities.language.sentences import open_sentences
+from r2mae.modalities.language.splits import find_store
 from r2mae.modalities.language.store import open_text_store
 from r2mae.progress import listener
 from tests.conftest import make_texts
@@ -130,7 +131,7 @@ def test_names_are_taken_as_they_are(scratch):
 def test_wordpiece_is_a_function_of_its_texts():
     """Another process has another hash, by which tokenizers would number letters and break ties."""
     words = "from r2mae.data.tokenizer import *; "
-    words += "print(tokenizer_word(train_tokenizer(['low lower newest', 'Déjà vu, widest'], 'wordpiece', 300)))"
+    words += "print(tokenizer_fingerprint(train_tokenizer(['low lower newest', 'Déjà vu, widest'], 'wordpiece', 300)))"
     found = {
         subprocess.run(
             [sys.executable, "-c", words], capture_output=True, text=True, check=True

@@ -30,12 +30,13 @@ def open_anndata(section: CellData, cells: Any, view: CellView) -> SampleSource:
         got = type(cells).__name__
         raise InputError(f"objects must be an AnnData of cells, got {got}.")
     folder = tempfile.TemporaryDirectory(prefix="r2mae_cells_")
-    file = Path(folder.name) / "AnnData.h5ad"
+    place = Path(folder.name)
+    file = place / "AnnData.h5ad"
     _minimal(cells, section).write_h5ad(file)
     options = BuildOptions("X", section.values, GenesSection(min_cells=0))
     genes = vocabulary(section)
     try:
-        store = build_store(Path(folder.name) / "store", [file], options)
+        store = build_store(place / "store", [file], options)
         source = Cells(store, genes, view, least_overlap=_MIN_OVERLAP)
         refuse_empty_cells(source, "AnnData")
     except InputError as error:  # names the temporary file
@@ -45,9 +46,9 @@ def open_anndata(section: CellData, cells: Any, view: CellView) -> SampleSource:
     missing = sorted(set(genes) - set(store.gene_names))
     if missing:
         first = ", ".join(missing[:_NUM_NAMED])
+        share = f"{len(missing)} of the run's {len(genes)} genes"
         warnings.warn(
-            f"{len(missing)} of the run's {len(genes)} genes are missing and count as "
-            f"not measured, the first {first}.",
+            f"{share} are missing and count as not measured, the first {first}.",
             stacklevel=4,
         )
     return source
@@ -59,7 +60,8 @@ def _minimal(cells: Any, section: CellData) -> Any:
     import pandas as pd
 
     matrices = {"X": cells.X}
-    matrices |= {f"layers[{name}]": cells.layers[name] for name in cells.layers}
+    for name in cells.layers:
+        matrices[f"layers[{name}]"] = cells.layers[name]
     if cells.raw is not None:
         matrices["raw"] = cells.raw.X
     if matrices.get(section.matrix) is None:
@@ -72,15 +74,17 @@ def _minimal(cells: Any, section: CellData) -> Any:
         raise InputError(
             f"the AnnData must have real numbers in {section.matrix}, got {dtype}."
         )
-    var, by = (cells.raw if section.matrix == "raw" else cells).var, section.genes.by
+    by = section.genes.by
+    var = cells.raw.var if section.matrix == "raw" else cells.var
     if by != "index" and by not in var.columns:
-        remedy = did_you_mean(by, ["index", *map(str, var.columns)])
+        columns = map(str, var.columns)
+        remedy = did_you_mean(by, ["index", *columns])
         raise InputError(
             f"the AnnData must have {by!r} in var to name its genes, got none. {remedy}"
         )
-    names = (var.index if by == "index" else var[by]).astype(str)
+    names = var.index if by == "index" else var[by]
     return anndata.AnnData(
         matrices[section.matrix],
         obs=pd.DataFrame(index=cells.obs_names.astype(str)),
-        var=pd.DataFrame(index=pd.Index(names)),
+        var=pd.DataFrame(index=pd.Index(names.astype(str))),
     )

@@ -110,11 +110,11 @@ def _is_test(store: CellStore, section: CellData) -> npt.NDArray[np.bool_]:
         order = permute(torch.arange(len(store)), len(store), _TEST_KEY).numpy()
         return np.asarray(order < round((test.share or 0) * len(store)))
     codes, names = store.column(test.column)
-    strange = [value for value in test.values if value not in names]
-    if strange:
-        known = did_you_mean(strange[0], names)
+    unknown = [value for value in test.values if value not in names]
+    if unknown:
+        suggestion = did_you_mean(unknown[0], names)
         raise InputError(
-            f"data.test.values must be values of {test.column}, got {strange[0]!r}. {known}"
+            f"data.test.values must be values of {test.column}, got {unknown[0]!r}. {suggestion}"
         )
     return np.isin(codes, [names.index(value) for value in test.values])
 
@@ -152,29 +152,22 @@ def cell_paths(section: CellData) -> list[Path]:
         raise InputError(
             "data.root must be given for this card, got nothing. Name a store, a file or a glob."
         )
-    return expand_paths(
-        [str(place / name) for name in card.files.get("train", ())]
-        if place.is_dir()
-        else [],
-        place,
-    )
+    names = card.files.get("train", ()) if place.is_dir() else ()
+    return expand_paths([str(place / name) for name in names], place)
 
 
 def expand_paths(patterns: list[str], place: Path | None = None) -> list[Path]:
     """Files of globs, in order; or the place itself. Raises: InputError when there are none."""
-    found = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]
-    if not found and place is not None:
-        found = (
-            [place]
-            if place.exists()
-            else [Path(path) for path in sorted(glob.glob(str(place)))]
-        )
-    if not found:
-        wanted = patterns or [str(place)]
+    paths = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]
+    if not paths and place is not None:
+        matches = [Path(path) for path in sorted(glob.glob(str(place)))]
+        paths = [place] if place.exists() else matches
+    if not paths:
+        expected = patterns or [str(place)]
         raise InputError(
-            f"{wanted[0]} must exist, or be a glob that matches a file, got nothing there. Check the path."
+            f"{expected[0]} must exist, or be a glob that matches a file, got nothing there. Check the path."
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def _embedded(name: str) -> Path:
@@ -198,11 +191,11 @@ def _find_store(section: CellData) -> CellStore:
 
 def _state(paths: tuple[str, ...], options: BuildOptions) -> str:
     """Changes when a file does."""
-    known = [
+    states = [
         (path, os.stat(path).st_size, os.stat(path).st_mtime_ns)
         for path in map(os.path.realpath, paths)
     ]
-    return fingerprint_bytes(f"{known}{options}")
+    return fingerprint_bytes(f"{states}{options}")
 
 
 @lru_cache(maxsize=8)
@@ -232,17 +225,17 @@ def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:
     """
     train = open_cells(section, "train", CellView())
     cells, rows = train.source, train.rows.numpy()  # type: ignore[attr-defined]
-    rows = rows[
-        np.linspace(0, len(rows) - 1, min(len(rows), _MOST_LOOKED_AT)).astype(int)
-    ]
-    shares, expressed = np.zeros(len(cells.genes)), 0
+    num_read = min(len(rows), _MOST_LOOKED_AT)
+    rows = rows[np.linspace(0, len(rows) - 1, num_read).astype(int)]
+    shares = np.zeros(len(cells.genes))
+    expressed = 0
     for part in np.array_split(rows, max(1, len(rows) // 500)):
         dense = cells.dense(part)
         expressed += int(np.count_nonzero(dense))
         if section.values == "counts":
-            shares += (dense / np.maximum(dense.sum(axis=1, keepdims=True), 1)).sum(
-                axis=0
-            )
-    return shares / shares.sum() if section.values == "counts" else None, max(
-        2, round(expressed / len(rows))
-    )
+            totals = np.maximum(dense.sum(axis=1, keepdims=True), 1)
+            shares += (dense / totals).sum(axis=0)
+    mean_expressed = max(2, round(expressed / len(rows)))
+    if section.values != "counts":
+        return None, mean_expressed
+    return shares / shares.sum(), mean_expressed

@@ -80,13 +80,13 @@ class CellStore:
         """
         if name == "file":
             return np.asarray(self.file), [file["name"] for file in self.meta["files"]]
-        known = self.meta["obs"]
-        if name not in known:
-            near = did_you_mean(name, ["file", *known])
+        columns = self.meta["obs"]
+        if name not in columns:
+            near = did_you_mean(name, ["file", *columns])
             raise InputError(
-                f"{self.place} must have a column {name!r} in obs, got {len(known)} others. {near}"
+                f"{self.place} must have a column {name!r} in obs, got {len(columns)} others. {near}"
             )
-        column = known[name]
+        column = columns[name]
         values = np.load(self.path / "obs" / column["file"], mmap_mode="r")
         if column["categories"] is not None:
             return values, list(column["categories"])

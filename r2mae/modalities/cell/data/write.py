@@ -94,7 +94,8 @@ class StoreWriter:
             arrays["file"].put(row, np.full(kept.shape[0], number))
             for array in arrays.values():
                 array.flush()
-            row, entry = row + kept.shape[0], entry + int(kept.nnz)
+            row += kept.shape[0]
+            entry += int(kept.nnz)
             self.done = {"file": number, "cell": stop, "row": row, "entry": entry}
             self.journal.write(self.done)
             progress(f"{file.path.name}, writing", stop, len(file))
@@ -104,11 +105,10 @@ def _in_order(block: sparse.csr_matrix, places: Array) -> sparse.csr_matrix:
     """The block's genes that are in the vocabulary, by index there, rising within a cell."""
     numbers = places[block.indices]
     is_included = numbers >= 0
-    starts = np.concatenate([[0], np.cumsum(is_included)])[block.indptr]
-    chosen = sparse.csr_matrix(
-        (block.data[is_included], numbers[is_included], starts),
-        shape=(block.shape[0], places.max() + 1),
-    )
+    counts = np.concatenate([[0], np.cumsum(is_included)])
+    parts = (block.data[is_included], numbers[is_included], counts[block.indptr])
+    shape = (block.shape[0], places.max() + 1)
+    chosen = sparse.csr_matrix(parts, shape=shape)
     chosen.sort_indices()
     return chosen
 
@@ -156,9 +156,8 @@ def write_obs(work: Path, files: list[CellFile], scans: list[Scan]) -> dict[str,
     Returns: column -> {"file", "categories"}.
     """
     (work / "obs").mkdir(exist_ok=True)
-    names = list(
-        dict.fromkeys(str(name) for file in files for name in file.obs.columns)
-    )
+    columns = [str(name) for file in files for name in file.obs.columns]
+    names = dict.fromkeys(columns)
     return {
         name: _write_column(work, f"{number}.npy", name, files, scans)
         for number, name in enumerate(names)
@@ -180,15 +179,14 @@ def _write_column(
         pd.api.types.is_numeric_dtype(part) and not pd.api.types.is_bool_dtype(part)
         for part in parts
     )
+    path = work / "obs" / target
     if is_number:
-        np.save(
-            work / "obs" / target,
-            np.concatenate([part.to_numpy(dtype=np.float64) for part in parts]),
-        )
+        numbers = [part.to_numpy(dtype=np.float64) for part in parts]
+        np.save(path, np.concatenate(numbers))
         return {"file": target, "categories": None}
-    texts = pd.concat([part.astype(object) for part in parts], ignore_index=True)
-    codes, categories = pd.factorize(
-        texts.where(texts.isna(), texts.astype(str)), sort=True
-    )
-    np.save(work / "obs" / target, codes.astype(np.int32))
+    objects = [part.astype(object) for part in parts]
+    values = pd.concat(objects, ignore_index=True)
+    texts = values.where(values.isna(), values.astype(str))
+    codes, categories = pd.factorize(texts, sort=True)
+    np.save(path, codes.astype(np.int32))
     return {"file": target, "categories": [str(category) for category in categories]}

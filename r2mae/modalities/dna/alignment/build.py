@@ -32,7 +32,7 @@ from r2mae.modalities.dna.alignment.store import (
 )
 from r2mae.modalities.dna.alignment.writer import TOGETHER, ContigWriter
 from r2mae.modalities.dna.genome.build import GenomeWriter
-from r2mae.modalities.dna.genome.files import source_word, state_word
+from r2mae.modalities.dna.genome.files import source_fingerprint, state_fingerprint
 from r2mae.modalities.dna.genome.intervals import merge
 from r2mae.modalities.dna.genome.store import META, GenomeStore
 from r2mae.progress import Progress, listener, silent
@@ -63,7 +63,7 @@ def build_alignment_store(
     Raises: InputError for damaged files, a reference that differs from the genome, a folder that holds something else.
     """
     with one_at_a_time(out):
-        source = source_word(
+        source = source_fingerprint(
             paths, reference, genome and genome.fingerprint, list(species)
         )
         if is_alignment_store(out):
@@ -87,10 +87,8 @@ def open_alignment(
     """The store at paths; of files, the one in the cache, built where there is none."""
     if len(paths) == 1 and paths[0].is_dir():
         return open_alignment_store(paths[0])
-    place = (
-        cache_folder("dna")
-        / f"alignment_{state_word(paths, reference, genome and genome.fingerprint)}"
-    )
+    state = state_fingerprint(paths, reference, genome and genome.fingerprint)
+    place = cache_folder("dna") / f"alignment_{state}"
     return open_cached(
         place,
         open_alignment_store,
@@ -101,13 +99,22 @@ def open_alignment(
 class _Build:
     """A store that is being filled, and the journal of what is done.
 
-    work: its folder. word: of all that it is made of.
+    work: its folder. fingerprint: of all that it is made of.
     """
 
     def __init__(
-        self, work: Path, source: AlignmentSource, genome: GenomeStore | None, word: str
+        self,
+        work: Path,
+        source: AlignmentSource,
+        genome: GenomeStore | None,
+        fingerprint: str,
     ) -> None:
-        self.work, self.source, self.genome, self.word = work, source, genome, word
+        self.work, self.source, self.genome, self.fingerprint = (
+            work,
+            source,
+            genome,
+            fingerprint,
+        )
         self.journal = Journal(work)
         self.done = self.journal.read() or {"scanned": 0, "written": 0}
         if "found" in self.done:
@@ -128,14 +135,9 @@ class _Build:
             name: ContigWriter(self.work, number, name, length, columns, self.genome)
             for number, (name, length) in enumerate(source.lengths.items())
         }
-        self._go_on()
-        offsets = dict(
-            zip(
-                self.contigs,
-                np.cumsum([0, *source.lengths.values()]).tolist(),
-                strict=False,
-            )
-        )
+        self._resume()
+        starts = np.cumsum([0, *source.lengths.values()]).tolist()
+        offsets = dict(zip(self.contigs, starts, strict=False))
         for number in range(self.done["written"], count):
             self._write(number, offsets)
         self._finish()
@@ -164,7 +166,7 @@ class _Build:
         states = {name: contig.state() for name, contig in self.contigs.items()}
         self._note(written=number + 1, contigs=states, spans=len(self.covered))
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Behind the last file that is written; from the first one where a later file has changed what that wrote."""
         if any(contig.changed.exists() for contig in self.contigs.values()):
             self._note(written=0)
@@ -186,29 +188,24 @@ class _Build:
         runs = merge(spans)
         runs.tofile(self.work / COVERED)
         _write_reference(self.work, contigs, source.paths)
-        digest = fingerprint_bytes(repr((self.word, list(source.species))))
+        digest = fingerprint_bytes(repr((self.fingerprint, list(source.species))))
         aligned = np.sum([contig.aligned for contig in contigs], axis=0).tolist()
-        about: dict[str, Any] = {
+        about = {
             "format": FORMAT,
             "fingerprint": digest,
-            "source": self.word,
-        }
-        about |= {
+            "source": self.fingerprint,
             "files": [str(path) for path in source.paths],
             "genome": genome and genome.called,
-        }
-        about |= {
             "species": list(source.species),
             "contigs": list(source.lengths.items()),
             **source.counts,
-        }
-        about |= {
             "positions": sum(source.lengths.values()),
             "covered_runs": len(runs),
             "covered": _size(runs),
+            "covered_twice": _size(spans) - _size(runs),
+            "alike": source.alike,
+            "aligned": dict(zip(source.species, aligned, strict=True)),
         }
-        about |= {"covered_twice": _size(spans) - _size(runs), "alike": source.alike}
-        about |= {"aligned": dict(zip(source.species, aligned, strict=True))}
         (self.work / META).write_text(json.dumps(about) + "\n")
         self.journal.delete()
         (self.work / _SPANS).unlink()

@@ -16,7 +16,7 @@ from r2mae.modalities.dna.genome.bases import (
     first_illegal,
     reverse_complement,
 )
-from r2mae.modalities.dna.genome.files import Heard, open_dna, read_fasta, read_lines
+from r2mae.modalities.dna.genome.files import OnRead, open_dna, read_fasta, read_lines
 
 _TRUNCATED = "The file may be truncated: download it again."
 # Comments, details of blocks, and the browser's track line.
@@ -44,7 +44,7 @@ def is_fasta(path: Path) -> bool:
     return False
 
 
-def read_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[list[Row]]:
+def read_maf(path: Path, progress: OnRead = lambda _: None) -> Iterator[list[Row]]:
     """The rows of each block, in order.
 
     Raises: InputError for lines that are not MAF, truncated rows, and blocks whose rows
@@ -64,7 +64,7 @@ def read_maf(path: Path, progress: Heard = lambda _: None) -> Iterator[list[Row]
 
 
 def scan_maf(
-    path: Path, progress: Heard = lambda _: None
+    path: Path, progress: OnRead = lambda _: None
 ) -> Iterator[tuple[list[bytes], list[tuple[int, bytes]]]]:
     """(sources, numbered lines) of each block; several times as fast as `read_maf`."""
     for lines in _blocks(path, progress):
@@ -75,7 +75,7 @@ def scan_maf(
         yield [fields[1] for fields in rows], lines
 
 
-def _blocks(path: Path, progress: Heard) -> Iterator[list[tuple[int, bytes]]]:
+def _blocks(path: Path, progress: OnRead) -> Iterator[list[tuple[int, bytes]]]:
     """The numbered s lines of each block."""
     rows: list[tuple[int, bytes]] = []
     is_open, is_maf, number = False, False, 0
@@ -193,7 +193,7 @@ class Records(NamedTuple):
         )
 
 
-def read_records(path: Path, rows: Path, progress: Heard = lambda _: None) -> Records:
+def read_records(path: Path, rows: Path, progress: OnRead = lambda _: None) -> Records:
     """Records of an aligned FASTA; their codes are written to the file `rows`.
 
     Raises: InputError for damaged files, repeated names and records of unequal length.

@@ -20,7 +20,7 @@ from r2mae.modalities.dna.alignment.names import SourceNames, hint_for
 from r2mae.modalities.dna.alignment.writer import TOGETHER, AlignedPart
 from r2mae.modalities.dna.genome.bases import GAP, PLAIN
 from r2mae.modalities.dna.genome.build import file_stem
-from r2mae.modalities.dna.genome.files import Heard
+from r2mae.modalities.dna.genome.files import OnRead
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.progress import Progress
 
@@ -80,7 +80,7 @@ class AlignmentSource:
         self.species = {name: column for column, name in enumerate(names)}
         return self.species
 
-    def _progress(self, label: str, number: int) -> Heard:
+    def _progress(self, label: str, number: int) -> OnRead:
         """Reports bytes done of one file as bytes done of all."""
         sizes = [path.stat().st_size for path in self.paths]
         before, total = sum(sizes[:number]), sum(sizes)
@@ -94,7 +94,7 @@ class AlignmentSource:
                 f"got {length:,}."
             )
 
-    def _scan_maf(self, path: Path, progress: Heard) -> None:
+    def _scan_maf(self, path: Path, progress: OnRead) -> None:
         for sources, lines in scan_maf(path, progress):
             species = [self.names.species_of(source) for source in sources]
             self.reference = self.reference or species[0]
@@ -112,7 +112,7 @@ class AlignmentSource:
             contig = self.names.contig_of(row.source)
             self._set_length(path, contig, row.source_size)
 
-    def _scan_records(self, path: Path, progress: Heard) -> None:
+    def _scan_records(self, path: Path, progress: OnRead) -> None:
         rows = self.work / f"rows_{len(self.records)}"
         records = read_records(path, rows, progress)
         self.reference = self.reference or records.names[0]

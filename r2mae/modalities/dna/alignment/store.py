@@ -63,13 +63,16 @@ class AlignmentStore(MappedStore):
         pair = self.meta.get("alike")  # stores of earlier versions have none
         if pair:
             name = pair[0].partition(".")[0]
-            wanted = ",".join(".".join(source.split(".")[:2]) for source in pair)
-            return f"{pair[0]} and {pair[1]} count as one species, {name}; if these are two: --species {wanted},..."
+            names = ",".join(".".join(source.split(".")[:2]) for source in pair)
+            return f"{pair[0]} and {pair[1]} count as one species, {name}; if these are two: --species {names},..."
         for contig in self.contigs:
             version, dot, rest = contig.name.partition(".")
             if dot and version.isdecimal():  # as in GCA_000001405.15.chr1
-                whole = f"{self.species[0]}.{version}"
-                return f"contig {contig.name} is of {self.species[0]}; if it is {rest} of {whole}: --reference {whole}"
+                full_name = f"{self.species[0]}.{version}"
+                return (
+                    f"contig {contig.name} is of {self.species[0]}; "
+                    f"if it is {rest} of {full_name}: --reference {full_name}"
+                )
         return ""
 
     @cached_property
@@ -79,14 +82,13 @@ class AlignmentStore(MappedStore):
 
     def _mapped(self, contig: str) -> MappedArray:
         if contig not in self._maps:
-            found = self.reference.contig(contig)
+            length = self.reference.contig(contig).length
             if len(self._maps) > _MOST_MAPS:
                 self._maps.clear()
             path = self.place / contig_file(self.reference.numbers[contig])
+            size = length * len(self.meta["species"])
             share = MOST_MAPPED // len(self.contigs)
-            self._maps[contig] = MappedArray(
-                path, np.uint8, found.length * len(self.meta["species"]), share
-            )
+            self._maps[contig] = MappedArray(path, np.uint8, size, share)
         return self._maps[contig]
 
     def columns(self, contig: str) -> Codes:
@@ -103,25 +105,23 @@ class AlignmentStore(MappedStore):
     def take(self, contig: str, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within a contig; all must lie in it."""
         species = len(self.meta["species"])
-        return (
-            self._mapped(contig)
-            .take(starts * species, length * species)
-            .reshape(-1, length, species)
-        )
+        codes = self._mapped(contig).take(starts * species, length * species)
+        return codes.reshape(-1, length, species)
 
     def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within contigs of numbers (B,): beyond an end N, and gaps."""
-        found = np.full(
-            (len(starts), length, len(self.meta["species"])), GAP, dtype=np.uint8
-        )
-        found[:, :, 0] = N
+        shape = (len(starts), length, len(self.meta["species"]))
+        codes = np.full(shape, GAP, dtype=np.uint8)
+        codes[:, :, 0] = N
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
             contig = self.contigs[int(number)]
             places = starts[rows, None] + np.arange(length)
-            row, place = np.nonzero((places >= 0) & (places < contig.length))
-            found[rows[row], place] = self.columns(contig.name)[places[row, place]]
-        return found
+            is_inside = (places >= 0) & (places < contig.length)
+            row, place = np.nonzero(is_inside)
+            columns = self.columns(contig.name)
+            codes[rows[row], place] = columns[places[row, place]]
+        return codes
 
 
 def contig_file(number: int) -> str:
@@ -138,23 +138,20 @@ def open_alignment_store(place: Path) -> AlignmentStore:
     """Map a store. Raises: InputError for one that is damaged or of another kind."""
     try:
         meta = json.loads((place / META).read_text())
-        found, runs, species = (
-            meta["format"],
-            meta["covered_runs"],
-            len(meta["species"]),
-        )
+        format_name, runs = meta["format"], meta["covered_runs"]
+        species = len(meta["species"])
     except (OSError, ValueError, KeyError, TypeError):
         kind = kind_of_path(place)
-        more = (
+        hint = (
             " A genome alone is read without data.alignment." if kind == GENOME else ""
         )
         got = "a damaged one" if kind == ALIGNMENT else kind
         raise InputError(
-            f"{place} must be {ALIGNMENT}, got {got}. Build one: r2mae data build msa.{more}"
+            f"{place} must be {ALIGNMENT}, got {got}. Build one: r2mae data build msa.{hint}"
         ) from None
-    if found != FORMAT:
+    if format_name != FORMAT:
         raise InputError(
-            f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again."
+            f"{place / META} must say {FORMAT!r}, got {format_name!r}. Build it again."
         )
     store = AlignmentStore(place, meta)
     sizes = {COVERED: 16 * runs}
@@ -162,10 +159,11 @@ def open_alignment_store(place: Path) -> AlignmentStore:
         contig_file(number): contig.length * species
         for number, contig in enumerate(store.contigs)
     }
-    for name, wanted in sizes.items():
-        held = (place / name).stat().st_size if (place / name).is_file() else 0
-        if held != wanted:
+    for name, expected in sizes.items():
+        path = place / name
+        held = path.stat().st_size if path.is_file() else 0
+        if held != expected:
             raise InputError(
-                f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again."
+                f"{path} must have {expected:,} bytes, got {held:,}. Build it again."
             )
     return store

@@ -16,8 +16,8 @@ from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
 from r2mae.modalities.dna.genome.files import (
     read_fasta,
-    source_word,
-    state_word,
+    source_fingerprint,
+    state_fingerprint,
 )
 from r2mae.modalities.dna.genome.store import (
     BASES,
@@ -47,7 +47,7 @@ def build_genome_store(
     Raises: InputError for damaged files, names that come twice, and a folder that holds something else.
     """
     with one_at_a_time(out):
-        source = source_word(paths, name_by_file)
+        source = source_fingerprint(paths, name_by_file)
         if is_genome_store(out):
             store = open_genome_store(out)
             if store.meta["source"] != source:
@@ -67,7 +67,7 @@ def open_genome(paths: list[Path], *, name_by_file: bool = False) -> GenomeStore
     """The store at paths; of FASTA files, the one in the cache, built where there is none."""
     if len(paths) == 1 and paths[0].is_dir():
         return open_genome_store(paths[0])
-    place = cache_folder("dna") / f"genome_{state_word(paths, name_by_file)}"
+    place = cache_folder("dna") / f"genome_{state_fingerprint(paths, name_by_file)}"
     return open_cached(
         place,
         open_genome_store,
@@ -85,15 +85,17 @@ def _add(
     name_by_file: bool,
 ) -> None:
     """All records of a file."""
-    path, sizes = paths[number], [path.stat().st_size for path in paths]
-    before, contigs = sum(sizes[:number]), len(writer.contigs)
+    path = paths[number]
+    sizes = [path.stat().st_size for path in paths]
+    before = sum(sizes[:number])
+    contigs = len(writer.contigs)
 
-    def say(done: int) -> None:
+    def report(done: int) -> None:
         progress("read", before + done, sum(sizes))
 
-    for record, codes in (
-        read_rows(path) if is_table(path) else read_fasta(path, GENOME, say)
-    ):
+    is_rows = is_table(path)
+    records = read_rows(path) if is_rows else read_fasta(path, GENOME, report)
+    for record, codes in records:
         name = f"{file_stem(path)}:{record}" if name_by_file else record
         if not codes:
             writer.check_last(path)
@@ -155,8 +157,10 @@ class GenomeWriter:
         array = np.frombuffer(codes, dtype=np.uint8)
         self.counts += np.bincount(array, minlength=16)
         if N in codes or N | SOFT_MASK in codes:
-            is_edge = np.diff((array & PLAIN) == N, prepend=False, append=False)
-            self._add_runs(np.flatnonzero(is_edge).reshape(-1, 2) + self.total)
+            is_unknown = (array & PLAIN) == N
+            is_edge = np.diff(is_unknown, prepend=False, append=False)
+            edges = np.flatnonzero(is_edge)
+            self._add_runs(edges.reshape(-1, 2) + self.total)
         self.total += len(codes)
         self.contigs[-1][1] += len(codes)
 
@@ -164,7 +168,8 @@ class GenomeWriter:
         if len(self.last_run) and self.last_run[0, 1] == runs[0, 0]:
             runs[0, 0] = self.last_run[0, 0]
             self.last_run = runs[:0]
-        self.last_run, done = runs[-1:], np.concatenate([self.last_run, runs[:-1]])
+        done = np.concatenate([self.last_run, runs[:-1]])
+        self.last_run = runs[-1:]
         self.unknown.write(done.tobytes())
         self.runs += len(done)
 
@@ -185,11 +190,11 @@ class GenomeWriter:
             "format": FORMAT,
             "bases": self.total,
             "unknown_runs": self.runs + len(self.last_run),
-        }
-        about |= {"counts": dict(zip("ACGTN", plain.tolist(), strict=False))}
-        about |= {
+            "counts": dict(zip("ACGTN", plain.tolist(), strict=False)),
             "soft_masked": int(self.counts[SOFT_MASK:].sum()),
             "fingerprint": shortened(self.digest),
+            "source": source,
+            "files": files,
+            "contigs": self.contigs,
         }
-        about |= {"source": source, "files": files, "contigs": self.contigs}
         (self.work / META).write_text(json.dumps(about) + "\n")

@@ -16,7 +16,7 @@ from r2mae.data.kinds import kind_of_path
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import BLANKS, first_illegal
 
-Heard = Callable[[int], None]  # bytes done of one file
+OnRead = Callable[[int], None]  # called with the bytes read of one file
 BLOCK = 1 << 22
 _LINE_ENDS = (b"\n", b"\r")
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -24,7 +24,7 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 
 def expand_dna(patterns: list[str]) -> list[Path]:
     """Files of paths and globs, in order. Raises: InputError when one matches nothing, or an empty file."""
-    found: list[Path] = []
+    paths: list[Path] = []
     for pattern in patterns:
         literal = os.path.isfile(
             pattern
@@ -43,36 +43,37 @@ def expand_dna(patterns: list[str]) -> list[Path]:
             raise InputError(
                 f"{pattern} must be a file, or a glob that matches some, got none. Check the path."
             )
-        found += matches
-    for path in found:
+        paths += matches
+    for path in paths:
         if path.stat().st_size == 0:
             raise InputError(
                 f"{path} must hold sequences, got an empty file. Leave it out."
             )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
-def source_word(paths: list[Path], *options: Any) -> str:
+def source_fingerprint(paths: list[Path], *options: Any) -> str:
     """16 hex digits over names and whole contents of files, and options."""
-    words = []
+    digests = []
     for path in paths:
         with path.open("rb") as file:
-            words.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
-    return fingerprint_bytes(repr((words, options)))
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digests.append((path.name, digest))
+    return fingerprint_bytes(repr((digests, options)))
 
 
-def state_word(paths: list[Path], *options: Any) -> str:
+def state_fingerprint(paths: list[Path], *options: Any) -> str:
     """16 hex digits that change when a file is written or an option changes, without reading the files."""
-    found = [(path, os.stat(path)) for path in map(os.path.realpath, paths)]
-    known = [
-        (path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
-        for path, now in found
+    stats = [(path, os.stat(path)) for path in map(os.path.realpath, paths)]
+    states = [
+        (path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        for path, stat in stats
     ]
-    return fingerprint_bytes(repr((known, options)))
+    return fingerprint_bytes(repr((states, options)))
 
 
 @contextmanager
-def open_dna(path: Path, progress: Heard = lambda _: None) -> Iterator[BinaryIO]:
+def open_dna(path: Path, progress: OnRead = lambda _: None) -> Iterator[BinaryIO]:
     """A file to read, unzipped where it is zipped; progress hears how many bytes of the file were read.
 
     Raises: InputError, while it is read, for files that end early or are damaged.
@@ -87,11 +88,10 @@ def open_dna(path: Path, progress: Heard = lambda _: None) -> Iterator[BinaryIO]
                     f"{path} must be a whole bgzip file, got one without its last block. Fetch it again."
                 )
         raw.seek(0)
-        told = _Told(raw, progress)
+        counted: Any = _ReportingFile(raw, progress)
+        unzipped = gzip.GzipFile(fileobj=counted) if is_zipped else counted
         try:
-            yield io.BufferedReader(
-                gzip.GzipFile(fileobj=told) if is_zipped else told, BLOCK
-            )  # type: ignore[arg-type, type-var]
+            yield io.BufferedReader(unzipped, BLOCK)
         except EOFError:
             raise InputError(
                 f"{path} must be a whole gzip file, got its end after byte {raw.tell():,}. Fetch it again."
@@ -102,10 +102,10 @@ def open_dna(path: Path, progress: Heard = lambda _: None) -> Iterator[BinaryIO]
             ) from None
 
 
-class _Told(io.RawIOBase):
-    """A file that says how far it was read."""
+class _ReportingFile(io.RawIOBase):
+    """A file that reports how many of its bytes were read."""
 
-    def __init__(self, raw: BinaryIO, progress: Heard) -> None:
+    def __init__(self, raw: BinaryIO, progress: OnRead) -> None:
         self.raw, self.progress = raw, progress
 
     def readable(self) -> bool:
@@ -133,7 +133,7 @@ def read_lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def read_fasta(
     path: Path,
     table: bytes,
-    progress: Heard = lambda _: None,
+    progress: OnRead = lambda _: None,
     *,
     whole_header: bool = False,
 ) -> Iterator[tuple[str, bytes]]:
@@ -149,15 +149,10 @@ def read_fasta(
         name, done, rest, last = "", 0, b"", b"\n"
         while block := file.read(BLOCK):
             block, rest, at = rest + block, b"", 0
-            while at >= 0:
+            while True:
                 mark = block.find(b">", at)
                 body = block[at : mark if mark >= 0 else None]
-                codes = body.translate(table, BLANKS)
-                if codes and not name:
-                    raise _no_fasta(path, body)
-                if (wrong := first_illegal(codes)) >= 0:
-                    letter = chr(body.translate(None, BLANKS)[wrong])
-                    raise _illegal_letter(path, name, letter, done + wrong)
+                codes = _checked_codes(path, name, body, table, done)
                 if mark >= 0 and (body[-1:] or last) not in _LINE_ENDS:
                     raise _illegal_letter(path, name, ">", done + len(codes))
                 if codes:
@@ -170,12 +165,28 @@ def read_fasta(
                     rest = block[mark:]
                     break
                 header = block[mark + 1 : end]
-                name, done = _name(path, header, name, whole_header), 0
+                name, done, at = _name(path, header, name, whole_header), 0, end + 1
                 yield name, b""
-                at = end + 1
             last = b"\n" if rest else block[-1:]
         if rest:
             yield _name(path, rest[1:], name, whole_header), b""
+
+
+def _checked_codes(
+    path: Path, record: str, body: bytes, table: bytes, done: int
+) -> bytes:
+    """Codes of lines of bases. done: bases of the record before these.
+
+    Raises: InputError for illegal letters, and for bases before the first record.
+    """
+    codes = body.translate(table, BLANKS)
+    if codes and not record:
+        raise _no_fasta(path, body)
+    wrong = first_illegal(codes)
+    if wrong >= 0:
+        letter = chr(body.translate(None, BLANKS)[wrong])
+        raise _illegal_letter(path, record, letter, done + wrong)
+    return codes
 
 
 def _no_fasta(path: Path, body: bytes) -> InputError:
@@ -202,11 +213,11 @@ def _line_end(block: bytes, start: int) -> int:
 
 
 def _name(path: Path, header: bytes, after: str, whole_header: bool) -> str:
-    words = header.split()
-    if not words:
+    fields = header.split()
+    if not fields:
         where = f"after record {after}" if after else "at the top"
         raise InputError(
             f"{path}: every record must have a name, got '>' alone {where}."
         )
-    name = b" ".join(words) if whole_header else words[0]
+    name = b" ".join(fields) if whole_header else fields[0]
     return name.decode(errors="replace")

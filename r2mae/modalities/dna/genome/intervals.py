@@ -38,9 +38,8 @@ def choose_parts(
     contigs = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
     parts = intersect(contigs, parse_intervals(include, genome)) if include else contigs
     if exclude:
-        parts = intersect(
-            parts, invert(parse_intervals(exclude, genome), len(genome.bases))
-        )
+        excluded = parse_intervals(exclude, genome)
+        parts = intersect(parts, invert(excluded, len(genome.bases)))
     return parts
 
 
@@ -52,10 +51,8 @@ def merge(intervals: Integers) -> Integers:
     furthest = np.maximum.accumulate(intervals[:, 1])
     is_first = np.append(True, intervals[1:, 0] > furthest[:-1])
     firsts = np.flatnonzero(is_first)
-    return np.stack(
-        [intervals[firsts, 0], furthest[np.append(firsts[1:], len(intervals)) - 1]],
-        axis=1,
-    )
+    lasts = np.append(firsts[1:], len(intervals)) - 1
+    return np.stack([intervals[firsts, 0], furthest[lasts]], axis=1)
 
 
 def invert(intervals: Integers, stop: int) -> Integers:
@@ -72,14 +69,16 @@ def intersect(first: Integers, second: Integers) -> Integers:
     rows = np.repeat(np.arange(len(first)), counts)
     others = low[rows] + count_up(counts)
     starts = np.maximum(first[rows, 0], second[others, 0])
-    return np.stack([starts, np.minimum(first[rows, 1], second[others, 1])], axis=1)
+    stops = np.minimum(first[rows, 1], second[others, 1])
+    return np.stack([starts, stops], axis=1)
 
 
 def overlap(runs: Integers, starts: Integers, length: int | Integers) -> Integers:
     """(W,) bases of [start, start + length) that lie in sorted runs (R, 2)."""
     if not len(runs):
         return np.zeros(len(starts), dtype=np.int64)
-    before = np.concatenate([[0], np.cumsum(runs[:, 1] - runs[:, 0])])
+    sizes = runs[:, 1] - runs[:, 0]
+    before = np.concatenate([[0], np.cumsum(sizes)])
 
     def count_before(positions: Integers) -> Integers:
         run = np.searchsorted(runs[:, 0], positions, "right")

@@ -45,10 +45,8 @@ class GenomeStore(MappedStore):
     @cached_property
     def offsets(self) -> Integers:
         """(C + 1,) where contigs begin, and the end of the last."""
-        return np.array(
-            [0, *(contig.offset + contig.length for contig in self.contigs)],
-            dtype=np.int64,
-        )
+        ends = [contig.offset + contig.length for contig in self.contigs]
+        return np.array([0, *ends], dtype=np.int64)
 
     @cached_property
     def _mapped(self) -> MappedArray:
@@ -87,9 +85,10 @@ class GenomeStore(MappedStore):
 
     def fetch(self, contig: str, start: int, stop: int) -> Codes:
         """(stop - start,) codes, 0-based, half-open. Raises: InputError for what is not in the contig."""
-        found = self.contig(contig)
-        check_inside(self.called, contig, found.length, start, stop)
-        return np.array(self.bases[found.offset + start : found.offset + stop])
+        entry = self.contig(contig)
+        check_inside(self.called, contig, entry.length, start, stop)
+        first = entry.offset
+        return np.array(self.bases[first + start : first + stop])
 
     def take(self, starts: Integers, length: int) -> Codes:
         """(B, length) codes from starts (B,) in the flat array; all must lie in it."""
@@ -98,13 +97,11 @@ class GenomeStore(MappedStore):
     def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
         """(B, length) codes from starts (B,) within contigs of numbers (B,): Ns where these reach beyond an end."""
         places = starts[:, None] + np.arange(length)
-        low, high = self.offsets[numbers][:, None], self.offsets[numbers + 1][:, None]
+        low = self.offsets[numbers][:, None]
+        high = self.offsets[numbers + 1][:, None]
         is_inside = (places >= 0) & (low + places < high)
-        return np.where(
-            is_inside,
-            self.bases[np.clip(low + places, 0, len(self.bases) - 1)],
-            np.uint8(N),
-        )
+        inside = np.clip(low + places, 0, len(self.bases) - 1)
+        return np.where(is_inside, self.bases[inside], np.uint8(N))
 
 
 def check_inside(called: str, contig: str, length: int, start: int, stop: int) -> None:
@@ -124,26 +121,25 @@ def open_genome_store(place: Path) -> GenomeStore:
     """Map a store. Raises: InputError for one that is damaged or of another kind."""
     try:
         meta = json.loads((place / META).read_text())
-        found, sizes = (
-            meta["format"],
-            ((BASES, meta["bases"]), (UNKNOWN, 16 * meta["unknown_runs"])),
-        )
+        format_name = meta["format"]
+        sizes = {BASES: meta["bases"], UNKNOWN: 16 * meta["unknown_runs"]}
         adds_up = sum(length for _, length, _ in meta["contigs"]) == meta["bases"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{place} must be {GENOME}, {_got(place)}") from None
-    if found != FORMAT:
+    if format_name != FORMAT:
         raise InputError(
-            f"{place / META} must say {FORMAT!r}, got {found!r}. Build it again."
+            f"{place / META} must say {FORMAT!r}, got {format_name!r}. Build it again."
         )
     if not adds_up:
         raise InputError(
             f"{place / META} must have contigs of all bases, got others. Build it again."
         )
-    for name, wanted in sizes:
-        held = (place / name).stat().st_size if (place / name).is_file() else 0
-        if held != wanted:
+    for name, expected in sizes.items():
+        path = place / name
+        held = path.stat().st_size if path.is_file() else 0
+        if held != expected:
             raise InputError(
-                f"{place / name} must have {wanted:,} bytes, got {held:,}. Build it again."
+                f"{path} must have {expected:,} bytes, got {held:,}. Build it again."
             )
     return GenomeStore(place, meta)
 

@@ -16,7 +16,7 @@ from r2mae.data.fingerprint import shortened
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
-from r2mae.modalities.dna.genome.files import state_word
+from r2mae.modalities.dna.genome.files import state_fingerprint
 from r2mae.modalities.dna.genome.intervals import count_up
 from r2mae.modalities.dna.genome.store import Contig, GenomeStore, check_inside
 from r2mae.modalities.dna.genome.track_files import Intervals, read_intervals
@@ -72,7 +72,7 @@ def open_track(
         raise InputError(
             f"{path} must be a file of values, got no such file. Check the path."
         )
-    key = state_word([path], genome.fingerprint, sorted(names.items()))
+    key = state_fingerprint([path], genome.fingerprint, sorted(names.items()))
     place = cache_folder("dna") / f"track_{key}"
 
     def build() -> Track:

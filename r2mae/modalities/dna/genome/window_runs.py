@@ -16,8 +16,9 @@ def count_windows(
     regions: Integers, length: int, stride: int
 ) -> tuple[Integers, Integers]:
     """(starts of runs (R,), numbers of windows (R,)) of regions (R, 2) that hold a window."""
-    counts = (regions[:, 1] - regions[:, 0] - length) // stride + 1
-    is_long = regions[:, 1] - regions[:, 0] >= length
+    sizes = regions[:, 1] - regions[:, 0]
+    counts = (sizes - length) // stride + 1
+    is_long = sizes >= length
     return regions[is_long, 0], counts[is_long]
 
 
@@ -33,19 +34,20 @@ def drop_windows(
 
     Returns: (firsts, counts) of the remaining runs, in order.
     """
-    is_kept = overlap(intervals, firsts, stride * (counts - 1) + length) <= max_bases
+    run_lengths = stride * (counts - 1) + length
+    is_kept = overlap(intervals, firsts, run_lengths) <= max_bases
     kept = [np.stack([firsts[is_kept], counts[is_kept]], axis=1)]
     firsts, counts = firsts[~is_kept], counts[~is_kept]
     pieces = -(-counts // _CHUNK)
     rows = np.repeat(np.arange(len(firsts)), pieces)
     done = _CHUNK * count_up(pieces)
-    firsts, counts = (
-        firsts[rows] + stride * done,
-        np.minimum(counts[rows] - done, _CHUNK),
-    )
-    cuts = np.flatnonzero(np.diff(np.cumsum(counts) // _CHUNK)) + 1
+    firsts = firsts[rows] + stride * done
+    counts = np.minimum(counts[rows] - done, _CHUNK)
+    chunks = np.cumsum(counts) // _CHUNK
+    cuts = np.flatnonzero(np.diff(chunks)) + 1
     for some in np.split(np.arange(len(firsts)), cuts):
-        within, piece = count_up(counts[some]), np.repeat(some, counts[some])
+        within = count_up(counts[some])
+        piece = np.repeat(some, counts[some])
         starts = firsts[piece] + stride * within
         is_good = overlap(intervals, starts, length) <= max_bases
         follows = is_good[:-1] & is_good[1:] & (piece[:-1] == piece[1:])

@@ -27,9 +27,11 @@ def row_codes(path: Path | str, column: str, texts: Iterable[Any]) -> Iterator[b
                 f"{path}: row {row} of {column} must be a sequence, got {text!r:.40}."
             )
         codes = text.encode("ascii", errors="replace").translate(GENOME)
-        if (wrong := first_illegal(codes)) >= 0:
+        wrong = first_illegal(codes)
+        if wrong >= 0:
+            got = f"{text[wrong]!r} at base {wrong + 1:,}"
             raise InputError(
-                f"{path}: row {row} of {column} must hold IUPAC letters, got {text[wrong]!r} at base {wrong + 1:,}."
+                f"{path}: row {row} of {column} must hold IUPAC letters, got {got}."
             )
         yield codes
 
@@ -41,7 +43,8 @@ def read_rows(path: Path) -> Iterator[tuple[str, bytes]]:
     """
     rows = read_table(path, {})
     check_column(rows.column_names, COLUMN, str(path))
-    called = f"{path.absolute().parent.name}/{path.stem}"
+    folder = path.absolute().parent.name
     for row, codes in enumerate(row_codes(path, COLUMN, rows[COLUMN])):
-        yield f"{called}/{row}", b""
-        yield f"{called}/{row}", codes
+        name = f"{folder}/{path.stem}/{row}"
+        yield name, b""
+        yield name, codes

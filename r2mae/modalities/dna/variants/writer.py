@@ -29,11 +29,8 @@ _END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 def check_output(output: Path, source: Path) -> None:
     """Raise InputError unless scores of the variants in source can be written to output."""
     kind = kind_of(output)
-    if (
-        kind not in _KINDS
-        or (kind == ".parquet" and is_zipped(output))
-        or not output.parent.is_dir()
-    ):
+    is_format = kind in _KINDS and not (kind == ".parquet" and is_zipped(output))
+    if not is_format or not output.parent.is_dir():
         raise InputError(
             "--output must be a .tsv, .csv or .vcf file, each also with .gz, or a .parquet "
             f"file, in an existing folder, got {str(output)!r}."
@@ -69,9 +66,9 @@ def write_scores(
             _table(variants, scores, genome).to_parquet(unfinished, index=False)
             return
         with unfinished.open("wb") as raw:
-            file: Any = (
-                io.BufferedWriter(_Bgzip(raw), _BLOCK) if is_zipped(output) else raw
-            )  # type: ignore[type-var]
+            file: Any = raw
+            if is_zipped(output):
+                file = io.BufferedWriter(_Bgzip(raw), _BLOCK)  # type: ignore[type-var]
             text = io.TextIOWrapper(
                 file, encoding="utf-8", errors="surrogateescape", newline=""
             )
@@ -97,12 +94,13 @@ def _table(
         "contig": names[variants.contigs],
         "position": variants.positions + 1,
     }
-    columns |= {name: list(decode(getattr(variants, name))) for name in ("ref", "alt")}
+    for name in ("ref", "alt"):
+        codes = getattr(variants, name)
+        columns[name] = list(decode(codes))
     table = pd.DataFrame(columns | {SCORE: scores})
     replaced = {SCORE, *variants.names.values()}
-    rest = variants.table[
-        [name for name in variants.table.columns if name not in replaced]
-    ]
+    kept = [name for name in variants.table.columns if name not in replaced]
+    rest = variants.table[kept]
     # A column of the same name that was not read as such, e.g. ref beside ref_hg38.
     renamed = {name: f"{name}_given" for name in rest.columns if name in table.columns}
     return pd.concat([table, rest.rename(columns=renamed)], axis=1)
@@ -187,5 +185,8 @@ class _Bgzip(io.RawIOBase):
         packer = zlib.compressobj(6, zlib.DEFLATED, -15)
         packed = packer.compress(data) + packer.flush()
         size = _HEAD.size + len(packed) + 8
-        self.file.write(_HEAD.pack(31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, size - 1))
-        self.file.write(packed + struct.pack("<2I", zlib.crc32(data), len(data)))
+        head = _HEAD.pack(31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, size - 1)
+        tail = struct.pack("<2I", zlib.crc32(data), len(data))
+        self.file.write(head)
+        self.file.write(packed)
+        self.file.write(tail)

@@ -128,16 +128,16 @@ def _read_transformers(source: str) -> Source:
         )
     with quiet_transformers():
         if config.model_type == "vit":
-            theirs, found = ViTModel.from_pretrained(
+            theirs, loading_info = ViTModel.from_pretrained(
                 source, add_pooling_layer=False, output_loading_info=True
             )
         else:
-            theirs, found = ViTMAEForPreTraining.from_pretrained(
+            theirs, loading_info = ViTMAEForPreTraining.from_pretrained(
                 source, output_loading_info=True
             )
     prefix = "vit." if config.model_type == "vit" else ""
     # What a file lacks transformers makes up: for an encoder alone a decoder, with positions of zeros.
-    made_up = set(found["missing_keys"])
+    made_up = set(loading_info["missing_keys"])
     kept = {
         f"{prefix}{name}": tensor
         for name, tensor in theirs.state_dict().items()

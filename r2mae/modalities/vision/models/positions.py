@@ -14,9 +14,19 @@ def sincos_positions(grid: tuple[int, int], dim: int, num_prefix: int = 0) -> Te
     """
     assert dim % 4 == 0
     rows, columns = grid
-    frequencies = 10000.0 ** -(torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
+    quarter = dim // 4
+    exponents = torch.arange(quarter, dtype=torch.float64) / quarter
+    frequencies = 10000.0**-exponents
     row = torch.arange(rows, dtype=torch.float64).repeat_interleave(columns)
     column = torch.arange(columns, dtype=torch.float64).repeat(rows)
-    row, column = row[:, None] * frequencies, column[:, None] * frequencies
-    table = torch.cat([column.sin(), column.cos(), row.sin(), row.cos()], dim=1)
-    return torch.cat([table.new_zeros(num_prefix, dim), table])[None].float()
+    row_angle = row[:, None] * frequencies
+    column_angle = column[:, None] * frequencies
+    features = [
+        column_angle.sin(),
+        column_angle.cos(),
+        row_angle.sin(),
+        row_angle.cos(),
+    ]
+    table = torch.cat(features, dim=1)
+    prefix = table.new_zeros(num_prefix, dim)
+    return torch.cat([prefix, table])[None].float()
