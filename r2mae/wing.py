@@ -217,6 +217,22 @@ class Wing(ABC):
         """Training samples to expect where the data is not here, from what its card lists for the split."""
         return listed
 
+    def stand_in(self, recipe: AnyRecipe, folder: Path) -> list[str]:
+        """Write random samples, so that a recipe whose data is missing can be rehearsed.
+
+        Shapes are those of the recipe: image size, tokens of a row, vocabulary, genes,
+        species. At least two micro-batches of a device train; some samples are held out.
+
+        folder: exists and is empty.
+
+        Returns: the `--set` arguments that let the recipe read the samples.
+        Raises: InputError for a modality without stand-in data.
+        """
+        raise InputError(
+            f"data of modality {self.name} must be on this machine to be rehearsed, "
+            "got none. Get the data first."
+        )
+
     # --- models
 
     @abstractmethod

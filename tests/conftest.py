@@ -74,6 +74,22 @@ def make_cells(num_cells, num_genes, *, scaled=False, seed=0):
     )
 
 
+def open_stand_in(name, folder, *overrides):
+    """(recipe, its training samples, those held out) of a recipe's stand-in data."""
+    from r2mae.modalities import find_wing
+    from r2mae.recipe.assembly import open_training_data
+    from r2mae.recipe.load import load_recipe
+
+    path = str(next((ROOT / "recipes").rglob(f"{name}.yaml")))
+    settings = ["model.init_from=null", *overrides]
+    recipe = load_recipe(path, settings)
+    data = folder / "data"
+    data.mkdir()
+    files = find_wing(recipe.modality).stand_in(recipe, data)
+    recipe = load_recipe(path, [*settings, *files])
+    return recipe, *open_training_data(recipe)
+
+
 def make_texts(number):
     """Sentences of a small grammar, of which words tell about words."""
     animals, verbs, places = (

@@ -97,13 +97,21 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
 
     Raises: InputError when texts hold nothing.
     """
-    from tokenizers import processors
-    from transformers import PreTrainedTokenizerFast
-
     train = _train_bpe if kind == "bpe" else _train_wordpiece
     tokenizer = train(list(texts), vocab_size)
     if tokenizer.get_vocab_size() <= len(SPECIAL):
         raise InputError("a tokenizer must be trained on texts with words, got none.")
+    return as_fast_tokenizer(tokenizer)
+
+
+def as_fast_tokenizer(tokenizer: Any) -> Any:
+    """A tokenizer of tokenizers as transformers' fast tokenizer with `SPECIAL` tokens.
+
+    tokenizer: has the special tokens in its vocabulary; encodes texts as BERT does.
+    """
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
     borders = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",

@@ -2,18 +2,16 @@
 
 import re
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from r2mae.data.tokenizer import train_tokenizer
 from r2mae.errors import InputError
+from r2mae.modalities import find_wing
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.summary import summarize
 from r2mae.recipe.training import build_training
 from r2mae.schema.recipe import recipe_document
 from r2mae.training.run_folder import RunFolder
-from tests.conftest import ROOT, make_cells, make_texts
+from tests.conftest import ROOT
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 # What makes a recipe of any size run on two cores: fewer, smaller blocks, few and small images, one device.
@@ -39,6 +37,13 @@ SMALL_TASK = {
         "repeat={seeds: 1, labels_per_class: [2]}",
         "model.init_from=null",
     ),
+}
+# Of stand-in data; images keep their size, which belongs to the architecture.
+SMALL_SAMPLES = {
+    "cell": ("data.genes={top_variable: 30}",),
+    "dna": ("data.length=32",),
+    "language": ("data.length=16",),
+    "vision": (),
 }
 
 
@@ -96,129 +101,13 @@ def test_checks(path, monkeypatch):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_runs_two_steps(path, scratch):
-    recipe = load_recipe(str(path))
-    if recipe.modality == "cell":
-        two_steps(load_recipe(str(path), [*small(path), *tiny_cells(scratch, recipe)]))
-        return
-    if recipe.modality == "language":
-        two_steps(load_recipe(str(path), [*small(path), *tiny_texts(scratch, recipe)]))
-        return
-    if recipe.modality == "dna":
-        two_steps(load_recipe(str(path), [*small(path), *tiny_dna(scratch, recipe)]))
-        return
-    size = recipe.data.image_size
-    for number in range(12):
-        file = scratch / "images" / "train" / f"class_{number % 2}" / f"{number}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(number).integers(
-            0, 256, (size, size + 3, 3), dtype=np.uint8
-        )
-        Image.fromarray(pixels).save(file)
-    recipe = load_recipe(str(path), [*small(path), "data.card=image_folder", f"data.root={scratch / 'images'}",
-                                     "data.held_out=0.5"])  # fmt: skip
-    two_steps(recipe)
-
-
-def tiny_texts(folder, recipe):
-    """Settings that point a recipe to a few sentences, with labels where it wants some."""
-    texts = make_texts(60)
-    if recipe.task == "pretrain":
-        (folder / "train.txt").write_text("\n".join(texts))
-        tokenizer = "data.tokenizer={vocab_size: 300}"
-        return (
-            "data.card=text_files",
-            f"data.root={folder / 'train.txt'}",
-            tokenizer,
-            "data.length=16",
-            "data.held_out=0.3",
-        )
-    rows = [
-        "sentence\tlabel",
-        *(f"{text}\t{number % 2}" for number, text in enumerate(texts)),
-    ]
-    for split in ("train", "test"):
-        (folder / f"{split}.tsv").write_text("\n".join(rows))
-    train_tokenizer(texts, "bpe", 300).save_pretrained(folder / "tokenizer")
-    where = (
-        "data.card=text_files",
-        f"data.root={folder}",
-        "data.label_column=label",
-        "data.held_out=0.3",
-    )
-    return (*where, f"data.tokenizer={folder / 'tokenizer'}")
-
-
-def tiny_dna(folder, recipe):
-    """Settings that point a recipe to a short genome, to two aligned ones, or to a few labelled sequences."""
-    letters = "".join(np.random.default_rng(0).choice(list("ACGTacgt"), 1200))
-    if recipe.task == "finetune":
-        rows = [
-            "sequence,label",
-            *(f"{letters[n : n + 40 + n % 3]},{n % 2}" for n in range(60)),
-        ]
-        for split, part in (
-            ("train", rows),
-            ("test", [rows[0], *(row[1:] for row in rows[1:])]),
-        ):
-            (folder / f"{split}.csv").write_text("\n".join(part) + "\n")
-        return (
-            "data.card=sequence_files",
-            f"data.root={folder}",
-            "data.label_column=label",
-            "data.held_out=0.3",
-        )
-    (folder / "genome.fa").write_text(f">one\n{letters}\n")
-    where = (
-        *(
-            "data.card=genome_files",
-            "data.length=32",
-            "data.stride=null",
-            "data.held_out=0.3",
-        ),
-        *("data.exclude=[]", "data.name_by_file=false", "data.test=[one:1001-1200]"),
-    )
-    if recipe.data.alignment is None:
-        return (*where, f"data.root={folder / 'genome.fa'}")
-    (folder / "two.maf").write_text(
-        "##maf version=1\na score=1\n"
-        + "".join(f"s {name}.one 0 1200 + 1200 {letters}\n" for name in ("me", "you"))
-    )
-    (folder / "track.wig").write_text(
-        "fixedStep chrom=one start=1 step=1\n" + "0.5\n" * 1200
-    )
-    wanted = {
-        "phylop": recipe.data.tracks.phylop,
-        "phastcons": recipe.data.tracks.phastcons,
-    }
-    tracks = ", ".join(
-        f"{name}: {folder / 'track.wig'}" for name, given in wanted.items() if given
-    )
-    return (
-        *where,
-        f"data.root={folder / 'two.maf'}",
-        "data.alignment={reference: me}",
-        f"data.tracks={{{tracks}}}",
-    )
-
-
-def tiny_cells(folder, recipe):
-    """Settings that point a recipe to forty cells of thirty genes."""
-    cells = make_cells(40, 30, scaled=recipe.data.values == "scaled")
-    cells.write_h5ad(folder / "cells.h5ad")
-    settings = (
-        "test={share: 0.3}",
-        "held_out=0.5",
-        "label_column=kind",
-        "min_class_cells=1",
-        "min_genes=1",
-    )
-    genes = () if recipe.model.init_from else ("data.genes={}",)
-    return (
-        "data.card=cell_files",
-        f"data.root={folder / 'cells.h5ad'}",
-        *genes,
-        *(f"data.{one}" for one in settings),
-    )
+    modality = load_recipe(str(path)).modality
+    settings = [*small(path), *SMALL_SAMPLES[modality]]
+    recipe = load_recipe(str(path), settings)
+    data = scratch / "data"
+    data.mkdir()
+    files = find_wing(recipe.modality).stand_in(recipe, data)
+    two_steps(load_recipe(str(path), [*settings, *files]))
 
 
 def two_steps(recipe):

@@ -33,7 +33,7 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     """Cells of a split, in the input format of the recipe's model."""
     from r2mae.modalities.cell.data.splits import open_cells
 
-    return open_cells(_data(recipe), split, _view(recipe))
+    return open_cells(data_with_genes(recipe), split, _view(recipe))
 
 
 def open_paths(
@@ -45,14 +45,14 @@ def open_paths(
     """
     from r2mae.modalities.cell.data.splits import open_cell_paths
 
-    return open_cell_paths(_data(recipe), paths, _view(recipe), least_overlap)
+    return open_cell_paths(data_with_genes(recipe), paths, _view(recipe), least_overlap)
 
 
 def open_objects(recipe: AnyRecipe, cells: Any) -> SampleSource:
     """All cells of an AnnData, with the recipe's genes."""
     from r2mae.modalities.cell.data.in_memory import open_anndata
 
-    return open_anndata(_data(recipe), cells, _view(recipe))
+    return open_anndata(data_with_genes(recipe), cells, _view(recipe))
 
 
 def build_masked(recipe: AnyRecipe) -> nn.Module:
@@ -105,7 +105,7 @@ def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
     """The ordered gene vocabulary, for the checkpoint's manifest."""
     from r2mae.modalities.cell.data.splits import vocabulary
 
-    return {"genes": vocabulary(_data(recipe))}
+    return {"genes": vocabulary(data_with_genes(recipe))}
 
 
 def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
@@ -122,7 +122,7 @@ def _with_names(data: CellData, names: list[str]) -> CellData:
     return data.model_copy(update={"genes": genes})
 
 
-def _data(recipe: AnyRecipe) -> CellData:
+def data_with_genes(recipe: AnyRecipe) -> CellData:
     """The data section; with `init_from`, its genes are those of that run.
 
     Raises: InputError when the recipe chooses genes beside `init_from`.
@@ -154,7 +154,7 @@ def _gene_statistics(recipe: AnyRecipe) -> tuple[int, Any, int]:
 
     from r2mae.modalities.cell.data.splits import cell_paths, mean_cell, vocabulary
 
-    data = _data(recipe)
+    data = data_with_genes(recipe)
     try:
         cell_paths(data)
     except InputError:

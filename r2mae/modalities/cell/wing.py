@@ -101,6 +101,12 @@ class CellWing(Wing):
         """The number of cells without the test split."""
         return round(listed * (1 - (recipe.data.test.share or 0)))
 
+    def stand_in(self, recipe: AnyRecipe, folder: Path) -> list[str]:
+        """An .h5ad of random counts with as many genes as the recipe's model."""
+        from r2mae.modalities.cell.stand_in import stand_in
+
+        return stand_in(recipe, folder)
+
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
         """A masked MLP over all genes, or a masked transformer over expressed genes."""
         from r2mae.modalities.cell import assembly

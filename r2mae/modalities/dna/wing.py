@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2mae.modalities.dna import builds, export, tasks
@@ -114,6 +115,12 @@ class DnaWing(Wing):
             return listed
         stride: int = recipe.data.stride or recipe.data.length
         return round(listed / stride)
+
+    def stand_in(self, recipe: AnyRecipe, folder: Path) -> list[str]:
+        """A random genome or alignment, or labelled random sequences."""
+        from r2mae.modalities.dna.stand_in import stand_in
+
+        return stand_in(recipe, folder)
 
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
         """Dilated convolutions, or a transformer over bases or k-mers."""

@@ -111,6 +111,12 @@ class LanguageWing(Wing):
         """Packed rows, where the card of a pretraining recipe lists tokens; else `listed`."""
         return listed // recipe.data.length if recipe.task == "pretrain" else listed
 
+    def stand_in(self, recipe: AnyRecipe, folder: Path) -> list[str]:
+        """Random words, and a tokenizer with the recipe's vocabulary size."""
+        from r2mae.modalities.language.stand_in import stand_in
+
+        return stand_in(recipe, folder)
+
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
         """A `MaskedLanguageModel`."""
         from r2mae.modalities.language import assembly

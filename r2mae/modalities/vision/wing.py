@@ -82,6 +82,12 @@ class VisionWing(Wing):
 
         return assembly.open_objects(recipe, objects)
 
+    def stand_in(self, recipe: AnyRecipe, folder: Path) -> list[str]:
+        """Class folders of random images."""
+        from r2mae.modalities.vision.stand_in import stand_in
+
+        return stand_in(recipe, folder)
+
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
         """A `MaskedAutoencoder` of a plain ViT, or a `MaskedBackbone`."""
         from r2mae.modalities.vision import assembly

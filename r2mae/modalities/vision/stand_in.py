@@ -1,0 +1,33 @@
+"""Random images in class folders, for recipes whose data is missing."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from r2mae.data.stand_in import (
+    HELD_OUT,
+    TEST_SAMPLES,
+    data_settings,
+    make_labels,
+    num_samples,
+)
+from r2mae.schema.recipe import AnyRecipe
+
+_CELLS = 8  # per side, each of one colour: files stay small and quick to write
+
+
+def stand_in(recipe: AnyRecipe, folder: Path) -> list[str]:
+    """Write PNG files of the recipe's image size and channels; gives its settings."""
+    draw = np.random.default_rng(0)
+    side, channels = recipe.data.image_size, recipe.data.channels
+    for split, count in (("train", num_samples(recipe)), ("test", TEST_SAMPLES)):
+        for number, label in enumerate(make_labels(recipe, count)):
+            file = folder / split / label / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            cells = draw.integers(0, 256, (_CELLS, _CELLS, channels), dtype=np.uint8)
+            image = Image.fromarray(cells.squeeze())
+            image = image.resize((side, side), Image.Resampling.NEAREST)
+            image.save(file, compress_level=1)
+    root = {"card": "image_folder", "root": str(folder)}
+    return data_settings(root | {"label_column": None, "held_out": HELD_OUT})
