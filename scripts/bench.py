@@ -79,7 +79,7 @@ class Setting:
             )
         }
         self.eligible, self.positions = (
-            self.model.eligible(self.batch),
+            self.model.masking.eligible(self.batch),
             torch.arange(num_samples),
         )
 

@@ -76,7 +76,7 @@ class Ours:
             batch = load_plain(self.rows, places, torch.device("cpu")) | {
                 "positions": places
             }
-            ready = training.module.objective.prepare(model.train(), batch, 0)
+            ready = training.module.objective.prepare(batch, 0)
             return saved_bytes(
                 lambda: training.module.objective.loss(model, ready).total
             )

@@ -1,7 +1,11 @@
-"""`r2mae check`: what a recipe means and costs. Builds the model, reads the data's index, trains nothing."""
+"""`r2mae check`: what a recipe means and costs, and whether a step of it would run on a GPU.
+
+Builds the model, reads the data's index, trains nothing.
+"""
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import Any
 
 from r2mae.cli.arguments import add_set
@@ -12,12 +16,14 @@ _WIDTH = 12  # of the first column
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`RECIPE ...`, `--set` and `--full`."""
+    """`RECIPE ...`, `--set`, `--full` and `--rehearse`."""
     text = "recipe files, or names that r2mae recipe list shows"
     parser.add_argument("recipe", nargs="+", metavar="RECIPE", help=text)
     add_set(parser)
     full = "also print the resolved recipe and the cost at every mask ratio"
     parser.add_argument("--full", action="store_true", help=full)
+    rehearse = "also run a training step on a fake GPU, with the recipe's world size"
+    parser.add_argument("--rehearse", action="store_true", help=rehearse)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -26,6 +32,11 @@ def run(arguments: argparse.Namespace) -> None:
     from r2mae.recipe.summary import summarize  # imports torch: mistakes come first
 
     reports = [(path, summarize(recipe)) for path, recipe in recipes]
+    if arguments.rehearse:
+        from r2mae.recipe.rehearse import rehearse
+
+        for (_, recipe), (_, report) in zip(recipes, reports, strict=True):
+            report["rehearsal"] = asdict(rehearse(recipe))
     if arguments.json:
         print(json.dumps(dict(reports) if len(reports) > 1 else reports[0][1]))
         return
@@ -50,7 +61,20 @@ def _show(path: str, report: dict[str, Any], full: bool) -> None:
         _show_finetuning(report)
     else:
         _show_pretraining(report, full)
+    if "rehearsal" in report:
+        _show_rehearsal(report["rehearsal"])
     print()
+
+
+def _show_rehearsal(rehearsal: dict[str, Any]) -> None:
+    """A line for the step, and one for each place where the host would wait."""
+    data = ", on random samples" if rehearsal["has_stand_in"] else ""
+    ranks = f"rank 0 of {rehearsal['world_size']}"
+    memory = f"at least {rehearsal['nbytes'] / 2**30:.3g} GiB a device"
+    waits = f"{len(rehearsal['waits'])} host waits"
+    _line("rehearsed", f"a step of {ranks} on a fake GPU{data}: {memory}, {waits}")
+    for place, count in rehearsal["waits"].items():
+        _line("", f"{count} x {place}")
 
 
 def _line(name: str, text: str) -> None:

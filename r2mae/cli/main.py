@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = Namespace(json=False)
     try:
-        run, arguments = _parse(argv)
+        run, arguments = parse(argv)
         _check_not_empty(arguments)
         if arguments.verb in _TRAINING:
             from r2mae.cli.launch import end_with_parent, launch
@@ -65,7 +65,7 @@ def _check_not_empty(arguments: Namespace) -> None:
             raise InputError(f"{name} must not be empty, got ''. Name one.")
 
 
-def _parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
+def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
     """(what runs, its arguments); only the module of the command that is named is imported."""
     name, *rest = argv or [""]
     if name in COMMANDS:

@@ -5,7 +5,7 @@ allocates no memory and computes nothing.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -37,14 +38,15 @@ def run_on_meta(
     """Run loss_of(module(*make_arguments())) forward and backward on fake tensors.
 
     The module and the random state stay unchanged.
-    make_arguments: called where new tensors are fake, so any size is free.
+    make_arguments: called where new tensors have no values, so any size is free; may
+        give real tensors too.
     bf16: under bf16-mixed precision, as on a CPU.
 
     Raises: whatever the module raises for arguments of these shapes.
     """
     with torch.enable_grad(), _without_values(bf16):
         weights, buffers = _fake_parameters(module), _fake_buffers(module)
-        saved = _SavedStorages(weights)
+        saved = SavedStorages(weights)
         flops = {torch.ops.aten.convolution_backward: _convolution_backward_flops}
         counter = FlopCounterMode(display=False, custom_mapping=flops)
         with counter:
@@ -52,7 +54,8 @@ def run_on_meta(
                 torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16),
                 saved_tensors_hooks(saved.add, lambda tensor: tensor),
             ):
-                output = functional_call(module, weights | buffers, make_arguments())
+                arguments = _without_data(make_arguments(), bf16)
+                output = functional_call(module, weights | buffers, arguments)
             loss_of(output).backward()
     unused = frozenset(name for name, tensor in weights.items() if tensor.grad is None)
     return MetaPass(output, counter.get_total_flops(), *saved.counts(), unused)
@@ -70,6 +73,14 @@ def _without_values(bf16: bool) -> Iterator[None]:
     else:
         with torch.device("meta"):
             yield
+
+
+def _without_data(arguments: tuple[Any, ...], bf16: bool) -> tuple[Any, ...]:
+    """Arguments whose real tensors stay out of the pass; fake CPU tensors mix with them."""
+    if bf16:
+        return arguments
+    moved: tuple[Any, ...] = tree_map_only(Tensor, lambda t: t.to("meta"), arguments)
+    return moved
 
 
 def _fake_parameters(module: nn.Module) -> dict[str, Tensor]:
@@ -102,19 +113,25 @@ def _convolution_backward_flops(
     return int(once * (output_mask[0] + output_mask[1]))
 
 
-class _SavedStorages:
+class SavedStorages:
     """Storages that autograd saves for backward, each counted once, without parameters."""
 
-    def __init__(self, parameters: dict[str, Tensor]) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
         self.excluded = {p.untyped_storage()._cdata for p in parameters.values()}
         # The storages are kept alive: a freed one's address could be reused and missed.
         self.storages: dict[int, tuple[Any, int]] = {}
 
     def add(self, tensor: Tensor) -> Tensor:
+        """Count a tensor, and give it back; a hook of autograd."""
         storage = tensor.untyped_storage()
         if storage._cdata not in self.excluded:
             self.storages[storage._cdata] = (storage, tensor.element_size())
         return tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them."""
+        return sum(storage.nbytes() for storage, _ in self.storages.values())
 
     def counts(self) -> tuple[int, int]:
         """(values of 4 bytes or more, values of 2 bytes).

@@ -112,17 +112,20 @@ class Classification:
     def prepare(self, batch: Batch, step: int) -> Batch:
         """Look up the labels; of a mixed batch those of its partners too."""
         targets = self.targets[batch["indices"]]
-        if "share" not in batch:
-            return batch | {"targets": targets}
-        partners = targets.unflatten(0, (-1, 2)).flip(1).flatten()
-        return batch | {"targets": targets, "partners": partners}
+        entries = {"targets": targets}
+        if self.weights is not None:
+            entries["class_weights"] = self.weights
+        if "share" in batch:
+            entries["partners"] = targets.unflatten(0, (-1, 2)).flip(1).flatten()
+        return batch | entries
 
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Summed over samples, counted by the weights of their classes."""
         logits = model(batch).float()
-        total, count = self._summed(logits, batch["targets"], batch.get("share"))
-        if "share" in batch:
-            partners = self._summed(logits, batch["partners"], 1 - batch["share"])
+        weights, share = batch.get("class_weights"), batch.get("share")
+        total, count = self._summed(logits, batch["targets"], weights, share)
+        if share is not None:
+            partners = self._summed(logits, batch["partners"], weights, 1 - share)
             total = total + partners[0]
             count = count + partners[1]
         return LossSum(total, count)
@@ -134,11 +137,12 @@ class Classification:
         return torch.stack([loss, right.float()])
 
     def _summed(
-        self, logits: Tensor, targets: Tensor, share: Tensor | None
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        share: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        weights = self.weights
-        if weights is not None:
-            weights = weights.to(logits.device, logits.dtype)
         losses = F.cross_entropy(
             logits,
             targets,

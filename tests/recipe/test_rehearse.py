@@ -1,0 +1,62 @@
+"""A step of every recipe on a fake GPU."""
+
+import json
+
+import pytest
+import torch
+
+from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
+from r2mae.recipe.load import load_recipe
+from r2mae.recipe.rehearse import rehearse
+from tests.conftest import DEMO, ROOT, r2mae
+
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_no_step_waits_for_the_device(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    recipe = load_recipe(str(path))
+    rehearsal = rehearse(recipe)
+    assert not rehearsal.waits
+    assert rehearsal.world_size == recipe.hardware.nodes * recipe.hardware.devices
+    assert rehearsal.nbytes > 0
+
+
+def test_memory_grows_with_the_micro_batch():
+    def nbytes(samples):
+        sizes = [f"batch={{global_samples: {samples}}}", "schedule.steps=2"]
+        return rehearse(
+            load_recipe(str(DEMO), [*sizes, "schedule.warmup_steps=1"])
+        ).nbytes
+
+    state, sample = nbytes(32), nbytes(64) - nbytes(32)
+    assert nbytes(128) == pytest.approx(state + 3 * sample, rel=0.05)
+
+
+def test_a_wait_in_a_model_is_found(monkeypatch):
+    forward = MaskedAutoencoder.forward
+
+    def waiting(model, batch, mask):
+        batch["images"].cpu()
+        return forward(model, batch, mask)
+
+    monkeypatch.setattr(MaskedAutoencoder, "forward", waiting)
+    ((place, count),) = rehearse(load_recipe(str(DEMO))).waits.items()
+    assert count == 1
+    assert "copy to the host" in place
+
+
+def test_a_tensor_on_the_host_is_an_error(monkeypatch):
+    monkeypatch.setattr(
+        MaskedAutoencoder, "_patch_positions", lambda _: torch.zeros(1, 16, 64)
+    )
+    with pytest.raises(RuntimeError, match="devices"):
+        rehearse(load_recipe(str(DEMO)))
+
+
+def test_the_command_prints_it(tmp_path):
+    done = r2mae("check", DEMO, "--rehearse", cwd=tmp_path, check=0)
+    assert "a step of rank 0 of 1 on a fake GPU" in done.stdout
+    done = r2mae("check", DEMO, "--rehearse", "--json", cwd=tmp_path, check=0)
+    assert json.loads(done.stdout)["rehearsal"]["waits"] == {}
