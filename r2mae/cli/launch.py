@@ -43,7 +43,7 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
     if here.launcher != "none" or hardware.devices == 1:
         return None
     if hardware.accelerator == "gpu":  # worth 2 s: one line instead of a line a rank
-        from r2mae.recipe.trainer import choose_accelerator
+        from r2mae.recipe.device import choose_accelerator
 
         choose_accelerator(load_recipe(arguments.recipe, arguments.set))
     folder = Path("runs") / (arguments.name or Path(arguments.recipe).stem)

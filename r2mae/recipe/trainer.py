@@ -7,32 +7,14 @@ import warnings
 from datetime import timedelta
 from typing import Any
 
-import torch
 from torch import nn
 
 from r2mae.errors import InputError
+from r2mae.recipe.device import choose_accelerator
 from r2mae.recipe.plan import Plan
 from r2mae.schema.launch import read_launch
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import RunFolder
-
-
-def choose_accelerator(recipe: AnyRecipe) -> str:
-    """ "gpu" or "cpu".
-
-    Raises: InputError when a recipe needs more GPUs than this machine has.
-    """
-    hardware, available = recipe.hardware, torch.cuda.device_count()
-    if hardware.accelerator == "cpu" or (
-        hardware.accelerator == "auto" and not available
-    ):
-        return "cpu"
-    if available < hardware.devices:
-        remedy = "Set hardware.devices, or hardware.accelerator: cpu."
-        raise InputError(
-            f"hardware.devices must be at most the {available} GPUs here, got {hardware.devices}. {remedy}"
-        )
-    return "gpu"
 
 
 def has_batch_norm(model: nn.Module) -> bool:
