@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -42,11 +43,7 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
     if isinstance(error, InputError):
         return _fail(arguments, f"r2mae: {error}", 2, own=True)
     if isinstance(error, InterruptedRun):
-        number, remedy = error.signal_number, "the same command continues"
-        return _print_line(
-            f"r2mae: stopped by signal {number}, saved at step {error.step}; {remedy}",
-            128 + number,
-        )
+        return _end_interrupted(error)
     if isinstance(error, KeyboardInterrupt):
         return _print_line("r2mae: interrupted", 130)
     if isinstance(error, BrokenPipeError):
@@ -65,6 +62,19 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
         if missing is not None:
             return _fail(arguments, missing, 2, own=True)
     return _fault(arguments, error)
+
+
+def _end_interrupted(error: InterruptedRun) -> int:
+    """The exit code of a rank that a signal stopped.
+
+    0 under torchrun, which starts all ranks again after any other code.
+    """
+    # srun sends it to the ranks that end after the first one.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    number, remedy = error.signal_number, "the same command continues"
+    line = f"r2mae: stopped by signal {number}, saved at step {error.step}; {remedy}"
+    code = 0 if read_launch().launcher == "torchrun" else 128 + number
+    return _print_line(line, code)
 
 
 def _missing_library(error: ModuleNotFoundError, verb: str) -> str | None:

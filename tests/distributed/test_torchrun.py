@@ -1,8 +1,7 @@
-"""scripts/torchrun.sh and scripts/slurm.sh on loopback: real torchrun agents, and a stand-in for srun and scontrol."""
+"""scripts/torchrun.sh on loopback, with real torchrun agents."""
 
 import os
 import signal
-import socket
 import sys
 
 import pytest
@@ -12,29 +11,17 @@ from tests.conftest import ROOT
 from tests.distributed.jobs import (
     command,
     end,
+    free_port,
     last_step,
     nobody_is_left,
     start,
     wait_for,
 )
 
-SRUN = """#!/usr/bin/env bash
-shift
-export SLURM_STEP_ID=0 SLURM_NTASKS=2 SLURM_NODEID=0 SLURM_JOB_NAME=r2mae SLURM_NODELIST=127.0.0.1
-SLURM_PROCID=0 SLURM_LOCALID=0 "$@" & first=$!
-SLURM_PROCID=1 SLURM_LOCALID=1 "$@" & second=$!
-echo $second > second.pid
-wait $first; code=$?
-wait $second
-exit $code
-"""
-
 
 @pytest.fixture
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 def by_script(name, *settings):
@@ -93,35 +80,4 @@ def test_two_nodes_and_one_of_them_is_lost_and_comes_back(tmp_path, port):
     assert folder.read_status()["status"] == "finished"
     assert last_step(folder) == 300
     assert "continuing at step" in said
-    assert nobody_is_left(tmp_path)
-
-
-def test_slurm_script_saves_and_queues_again_on_usr1(tmp_path, port):
-    for name, text in (
-        ("srun", SRUN),
-        ("scontrol", '#!/usr/bin/env bash\necho "$@" >> queued\n'),
-    ):
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    folder = RunFolder(tmp_path / "runs" / "run")
-    slurm = {
-        "SLURM_JOB_ID": "4711",
-        "SLURM_NNODES": "1",
-        "SLURM_NTASKS_PER_NODE": "2",
-        "MASTER_PORT": str(port),
-    }
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    line = [
-        str(ROOT / "scripts" / "slurm.sh"),
-        *by_script("run", "schedule.steps=100000"),
-    ]
-    process = start(tmp_path, line, PYTHON=sys.executable, PATH=path, **slurm)
-    wait_for(folder, process, 5)
-    os.kill(int((tmp_path / "second.pid").read_text()), signal.SIGUSR1)
-    code, said, _ = end(process, 60)
-    assert code == 138, said
-    assert (tmp_path / "queued").read_text() == "requeue 4711\n"
-    status = folder.read_status()
-    assert (status["status"], status["signal"]) == ("interrupted", signal.SIGUSR1)
-    assert folder.pointer("last").name == f"step_{status['step']}"
     assert nobody_is_left(tmp_path)
