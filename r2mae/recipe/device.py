@@ -34,6 +34,15 @@ def choose_accelerator(recipe: AnyRecipe) -> str:
     return "gpu"
 
 
+def num_visible_devices(recipe: AnyRecipe) -> int:
+    """Devices of this machine that this process sees, for Lightning.
+
+    1 where srun gives each task a GPU of its own, which is cuda:0 in each.
+    """
+    gpus = torch.cuda.device_count() if choose_accelerator(recipe) == "gpu" else 0
+    return 1 if gpus == 1 else recipe.hardware.devices
+
+
 def describe_device(recipe: AnyRecipe) -> dict[str, Any]:
     """{"host", "device", "precision", "nodes", "processes"}, for run.json.
 

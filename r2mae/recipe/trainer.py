@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from r2mae.errors import InputError
-from r2mae.recipe.device import choose_accelerator
+from r2mae.recipe.device import choose_accelerator, num_visible_devices
 from r2mae.recipe.plan import Plan
 from r2mae.schema.launch import read_launch
 from r2mae.schema.recipe import AnyRecipe
@@ -65,7 +65,7 @@ def build_trainer(
     hardware = recipe.hardware
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
-        devices=hardware.devices,
+        devices=num_visible_devices(recipe),
         num_nodes=hardware.nodes,
         strategy=_strategy(recipe, share_buffers),
         precision=hardware.precision,
@@ -149,18 +149,15 @@ def _cluster() -> Any:
     """Which launcher started the processes; Lightning would mistake a batch script without srun for a SLURM step."""
     from pytorch_lightning.plugins.environments import (
         LightningEnvironment,
-        SLURMEnvironment,
         TorchElasticEnvironment,
     )
+
+    from r2mae.training.slurm import SlurmStep
 
     launcher = read_launch().launcher
     if launcher == "torchrun":
         return TorchElasticEnvironment()
-    return (
-        SLURMEnvironment(auto_requeue=False)
-        if launcher == "slurm"
-        else LightningEnvironment()
-    )
+    return SlurmStep() if launcher == "slurm" else LightningEnvironment()
 
 
 def _quiet_lightning() -> None:
