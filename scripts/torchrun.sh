@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# r2mae on one or several machines by torchrun: scripts/torchrun.sh pretrain RECIPE [--set ...]. The same line on every
-# machine, with NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT and NPROC_PER_NODE set; unset, it is one machine.
+# r2mae on one or several machines by torchrun: scripts/torchrun.sh pretrain RECIPE [--set ...].
+# The same line on every machine, with NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT and
+# NPROC_PER_NODE set; unset, it is one machine with one process, and any free port.
 set -euo pipefail
-: "${NNODES:=1}" "${NODE_RANK:=0}" "${MASTER_ADDR:=127.0.0.1}" "${MASTER_PORT:=29400}" "${NPROC_PER_NODE:=1}"
+: "${NNODES:=1}" "${NODE_RANK:=0}" "${MASTER_ADDR:=127.0.0.1}" "${NPROC_PER_NODE:=1}"
+: "${MASTER_PORT:=$((NNODES > 1 ? 29400 : 0))}" # 0: any free port
 # Without it the end of one agent takes the store of the others along.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+# Seconds for which ranks may save after a signal, before torchrun kills them.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${SHUTDOWN_TIMEOUT:-1800}
 exec "${PYTHON:-python}" -m torch.distributed.run --nnodes "$NNODES" --nproc-per-node "$NPROC_PER_NODE" \
   --rdzv-backend c10d --rdzv-endpoint "$MASTER_ADDR:$MASTER_PORT" --rdzv-id "${JOB_ID:-r2mae}" \
   --rdzv-conf "is_host=$((NODE_RANK == 0))" ${LOCAL_ADDR:+--local-addr "$LOCAL_ADDR"} \

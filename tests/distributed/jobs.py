@@ -22,6 +22,25 @@ PLAIN = {
 }
 ENVIRONMENT = PLAIN | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
+# Every save takes this much longer; imported by every Python of the job.
+SLOW_SAVE = """
+import os
+if seconds := float(os.environ.get("SLOW_SAVE", "0")):
+    import builtins, time
+    original = builtins.__build_class__
+    def build(function, name, *bases, **options):
+        made = original(function, name, *bases, **options)
+        if name == "CheckpointWriter":
+            write = made._write
+            def slow(self, path, *rest):
+                open("saving", "w").close()
+                time.sleep(seconds)
+                write(self, path, *rest)
+            made._write = slow
+        return made
+    builtins.__build_class__ = build
+"""
+
 
 def command(name, *settings):
     """`pretrain` of the tiny recipe on two processes, watching little."""
@@ -79,6 +98,14 @@ def wait_for(folder, process, step):
             return
         time.sleep(0.05)
     pytest.fail(f"step {step} did not come")
+
+
+def wait_for_file(path):
+    for _ in range(600):
+        if path.exists():
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{path} did not come")
 
 
 def members(cwd):

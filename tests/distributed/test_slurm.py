@@ -4,7 +4,6 @@ import os
 import shlex
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.distributed.jobs import (
+    SLOW_SAVE,
     command,
     end,
     free_port,
@@ -19,29 +19,12 @@ from tests.distributed.jobs import (
     nobody_is_left,
     start,
     wait_for,
+    wait_for_file,
 )
 
 SRUN = Path(__file__).with_name("srun.py")
 # By USR1, or killed by srun while Python shuts down; run.json tells, not the code.
 STOPPED = (138, 137, 143)
-# Every save takes this much longer; imported by every Python of the job.
-SLOW_SAVE = """
-import os
-if seconds := float(os.environ.get("SLOW_SAVE", "0")):
-    import builtins, time
-    original = builtins.__build_class__
-    def build(function, name, *bases, **options):
-        made = original(function, name, *bases, **options)
-        if name == "CheckpointWriter":
-            write = made._write
-            def slow(self, path, *rest):
-                open("saving", "w").close()
-                time.sleep(seconds)
-                write(self, path, *rest)
-            made._write = slow
-        return made
-    builtins.__build_class__ = build
-"""
 
 
 @pytest.fixture
@@ -109,10 +92,7 @@ def test_usr1_to_one_rank_and_more_signals_during_the_save(job, tmp_path):
     wait_for(folder, process, 5)
     second = int((tmp_path / "tasks").read_text().split()[1])
     os.kill(second, signal.SIGUSR1)
-    for _ in range(200):
-        if (tmp_path / "saving").exists():
-            break
-        time.sleep(0.05)
+    wait_for_file(tmp_path / "saving")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT, signal.SIGUSR1):
         for task in (tmp_path / "tasks").read_text().split():
             os.killpg(int(task), number)
