@@ -1,6 +1,7 @@
 """How every ending becomes an exit code and at most one line on stderr.
 
-Exit codes: 0 done, 1 a fault of ours (traceback in a log), 2 bad input, 128 + n stopped by signal n, state saved.
+Exit codes: 0 done, 1 a fault in r2mae (its traceback is in a log), 2 bad input, 128 + n
+stopped by signal n with the state saved.
 """
 
 import argparse
@@ -20,14 +21,18 @@ from typing import Any
 from r2mae.errors import InputError, InterruptedRun, is_full_or_forbidden
 from r2mae.schema.launch import FAILURE_FILE, read_launch
 
-# How gloo and the store speak of another process that is gone: not this rank's own fault.
+# How gloo, NCCL and the store say that another process ended: no fault of this rank.
 _OF_A_PEER = (
     "closed by peer",
     "connection reset",
     "connection refused",
     "broken pipe",
     "socket",
+    "remote process exit",  # "exited or there was a network error", "exiting prematurely"
+    "ncclremoteerror",
+    "communicator was aborted",
 )
+_OF_A_TIMEOUT = ("timed out", "timeout")
 
 # How safetensors, HDF5 and numpy report a full disk, without an error number.
 _ON_A_FULL_DISK = re.compile(r"No space left on device|\d+ requested and \d+ written")
@@ -127,10 +132,14 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
             f"{rank}{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{traceback.format_exc()}"
         )
     text = str(error).strip()
-    line = f"r2mae: {rank}fault in r2mae: {type(error).__name__}: {(text.splitlines() or [''])[0][:300]}"
     lower = text.lower()
-    waited = any(phrase in lower for phrase in ("timed out", "timeout"))
+    waited = any(phrase in lower for phrase in _OF_A_TIMEOUT)
     is_own = not waited and not any(phrase in lower for phrase in _OF_A_PEER)
+    # Without several ranks, a timeout or a socket has nothing to do with another one.
+    is_of_peer = rank and not is_own
+    what = "lost another rank" if is_of_peer else "fault in r2mae"
+    first = (text.splitlines() or [""])[0][:300]
+    line = f"r2mae: {rank}{what}: {type(error).__name__}: {first}"
     return _fail(
         arguments,
         f"{line} (traceback in {log})",
