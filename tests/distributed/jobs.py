@@ -89,9 +89,9 @@ def last_step(folder: RunFolder) -> int:
     )
 
 
-def wait_for(folder, process, step):
+def wait_for(folder, process, step, seconds=60):
     """Until metrics.csv reaches a step."""
-    for _ in range(1200):
+    for _ in range(round(seconds / 0.05)):
         if process.poll() is not None:
             pytest.fail(f"ended with {process.returncode}: {process.stderr.read()}")
         if last_step(folder) >= step:

@@ -53,7 +53,8 @@ class Network:
     def cut(self):
         """Lose every packet silently, as a switch does that is switched off."""
         for name, other in zip(self.names, self.addresses[::-1], strict=True):
-            ip("-n", name, "neighbour", "replace", other, "lladdr", NOWHERE, "nud", "permanent", "dev", "cable")  # fmt: skip
+            wrong = ("lladdr", NOWHERE, "nud", "permanent")
+            ip("-n", name, "neighbour", "replace", other, *wrong, "dev", "cable")
 
     def mend(self):
         for name, other in zip(self.names, self.addresses[::-1], strict=True):
@@ -76,7 +77,7 @@ class Network:
 
 
 @pytest.fixture
-def network():
+def network(tmp_path):
     if sys.platform != "linux" or shutil.which("ip") is None:
         pytest.skip("network namespaces need Linux and iproute2")
     network = Network()
@@ -86,6 +87,8 @@ def network():
         network.remove()
         pytest.skip(f"network namespaces are not allowed: {error.stderr.strip()}")
     yield network
+    for pid in members(tmp_path):  # of a test that failed
+        os.kill(pid, signal.SIGKILL)
     network.remove()
 
 
@@ -122,7 +125,8 @@ def test_a_node_that_is_cut_off_for_a_while_comes_back(network, tmp_path):
     assert last_step(folder) == during
     assert len([rank for rank in members(tmp_path).values() if rank]) == 2
     network.mend()
-    wait_for(folder, host, during + 50)
+    # TCP waits twice as long before each attempt to send again.
+    wait_for(folder, host, during + 50, seconds=60 + 2 * CUT_SECONDS)
     os.kill(host.pid, signal.SIGTERM)
     code, stderr, _ = end(host, 60)
     assert code == 1, stderr
