@@ -57,10 +57,7 @@ def train_run(
         _start(folder, recipe, run_id, training, fresh)
         _announce(folder, recipe, training, status.get("step"))
     on_start(folder)
-    try:
-        return _train(training, folder, writes, status.get("seconds", 0.0))
-    except torch.OutOfMemoryError as error:
-        raise out_of_memory(recipe, error) from error
+    return _train(recipe, training, folder, status.get("seconds", 0.0))
 
 
 def wait_for_all_ranks() -> None:
@@ -107,9 +104,9 @@ def _announce(
 
 
 def _train(
-    training: Training, folder: RunFolder, writes: bool, earlier_seconds: float
+    recipe: AnyRecipe, training: Training, folder: RunFolder, earlier_seconds: float
 ) -> dict[str, Any]:
-    start = time.monotonic()
+    writes, start = is_first_process(), time.monotonic()
     ending, stopped_by = "failed", None
     try:
         metrics = training.run()
@@ -117,6 +114,8 @@ def _train(
     except InterruptedRun as interrupted:
         ending, stopped_by = "interrupted", interrupted.signal_number
         raise
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(recipe, error) from error
     finally:
         skipped = sorted(training.module.skipped)
         seconds = round(earlier_seconds + time.monotonic() - start, 2)
