@@ -173,3 +173,5 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
     # The patch projection's gradient arrives permuted, which costs DDP one small copy a step.
     warnings.filterwarnings("ignore", message="Grad strides do not match")
+    # torch's replacement, forward_sync_buffers, would still send them at the start.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")

@@ -37,8 +37,7 @@ class OrderedDDPStrategy(DDPStrategy):
     @property
     def root_device(self) -> torch.device:
         """This rank's device: the only one where srun shows each task a GPU of its own."""
-        devices = self.parallel_devices
-        assert devices is not None
+        devices: list[torch.device] = self.parallel_devices or []
         return devices[0] if len(devices) == 1 else devices[self.local_rank]
 
     def _setup_model(self, model: nn.Module) -> OrderedDDP:

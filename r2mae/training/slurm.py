@@ -30,7 +30,7 @@ class SlurmStep(SLURMEnvironment):
         if nodes := os.environ.get("SLURM_STEP_NODELIST"):
             first = self.resolve_root_node_address(nodes)
             os.environ.setdefault("MASTER_ADDR", first)
-        return super().main_address
+        return str(super().main_address)
 
     def world_size(self) -> int:
         """Tasks of the step."""
