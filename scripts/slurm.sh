@@ -1,13 +1,40 @@
 #!/usr/bin/env bash
-# r2mae under SLURM: sbatch --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 scripts/slurm.sh pretrain RECIPE [--set ...].
-# One task a device. Two minutes before the time limit every task gets USR1, saves and ends with 138: the job queues again.
+# r2mae under SLURM, with one task per device:
+#   sbatch --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 scripts/slurm.sh pretrain RECIPE [--set ...]
+# USR1 comes two minutes before the time limit. The ranks save, and the job is queued again.
+# Where saving takes longer: sbatch --signal=USR1@<seconds>, see docs/distributed.md.
 #SBATCH --job-name=r2mae
 #SBATCH --signal=USR1@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -uo pipefail
-srun --kill-on-bad-exit=1 "${PYTHON:-python}" -m r2mae "$@" \
-  --set "hardware.nodes=$SLURM_NNODES" --set "hardware.devices=$SLURM_NTASKS_PER_NODE"
+
+nodes=${SLURM_NNODES:-1}
+tasks=${SLURM_NTASKS:-$nodes} # unset: sbatch was given no number of tasks
+sizes=() # of one task, r2mae starts as many ranks as the recipe says
+if [ "$tasks" -gt 1 ]; then
+  devices=${SLURM_NTASKS_PER_NODE:-$((tasks / nodes))}
+  sizes=(--set "hardware.nodes=$nodes" --set "hardware.devices=$devices")
+fi
+# srun does not take --cpus-per-task over from sbatch.
+srun --kill-on-bad-exit=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} \
+  "${PYTHON:-python}" -m r2mae "$@" ${sizes[@]+"${sizes[@]}"}
 code=$?
-[ "$code" -ne 138 ] || scontrol requeue "$SLURM_JOB_ID"
+
+# Whether USR1 stopped the run of this job. srun's exit code cannot tell: it is 143 when
+# srun had to kill a rank.
+stopped_by_usr1() {
+  local job="$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}" usr1
+  usr1=$(kill -l USR1)
+  local file
+  while IFS= read -r file; do
+    if grep -q '"status": "interrupted"' "$file" && grep -q "\"signal\": $usr1,\?$" "$file"; then
+      return 0
+    fi
+  done < <(grep -rlsF --include=run.json "\"slurm_job\": \"$job\"" runs)
+  return 1
+}
+if stopped_by_usr1; then
+  scontrol requeue "$SLURM_JOB_ID"
+fi
 exit "$code"

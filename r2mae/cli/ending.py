@@ -1,6 +1,7 @@
 """How every ending becomes an exit code and at most one line on stderr.
 
-Exit codes: 0 done, 1 a fault of ours (traceback in a log), 2 bad input, 128 + n stopped by signal n, state saved.
+Exit codes: 0 done, 1 a fault in r2mae (its traceback is in a log), 2 bad input, 128 + n
+stopped by signal n with the state saved.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -19,14 +21,18 @@ from typing import Any
 from r2mae.errors import InputError, InterruptedRun, is_full_or_forbidden
 from r2mae.schema.launch import FAILURE_FILE, read_launch
 
-# How gloo and the store speak of another process that is gone: not this rank's own fault.
+# How gloo, NCCL and the store say that another process ended: no fault of this rank.
 _OF_A_PEER = (
     "closed by peer",
     "connection reset",
     "connection refused",
     "broken pipe",
     "socket",
+    "remote process exit",  # "exited or there was a network error", "exiting prematurely"
+    "ncclremoteerror",
+    "communicator was aborted",
 )
+_OF_A_TIMEOUT = ("timed out", "timeout")
 
 # How safetensors, HDF5 and numpy report a full disk, without an error number.
 _ON_A_FULL_DISK = re.compile(r"No space left on device|\d+ requested and \d+ written")
@@ -42,11 +48,7 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
     if isinstance(error, InputError):
         return _fail(arguments, f"r2mae: {error}", 2, own=True)
     if isinstance(error, InterruptedRun):
-        number, remedy = error.signal_number, "the same command continues"
-        return _print_line(
-            f"r2mae: stopped by signal {number}, saved at step {error.step}; {remedy}",
-            128 + number,
-        )
+        return _end_interrupted(error)
     if isinstance(error, KeyboardInterrupt):
         return _print_line("r2mae: interrupted", 130)
     if isinstance(error, BrokenPipeError):
@@ -65,6 +67,19 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
         if missing is not None:
             return _fail(arguments, missing, 2, own=True)
     return _fault(arguments, error)
+
+
+def _end_interrupted(error: InterruptedRun) -> int:
+    """The exit code of a rank that a signal stopped.
+
+    0 under torchrun, which starts all ranks again after any other code.
+    """
+    # srun sends it to the ranks that end after the first one.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    number, remedy = error.signal_number, "the same command continues"
+    line = f"r2mae: stopped by signal {number}, saved at step {error.step}; {remedy}"
+    code = 0 if read_launch().launcher == "torchrun" else 128 + number
+    return _print_line(line, code)
 
 
 def _missing_library(error: ModuleNotFoundError, verb: str) -> str | None:
@@ -117,10 +132,14 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
             f"{rank}{time.strftime('%Y-%m-%dT%H:%M:%S%z')}\n{traceback.format_exc()}"
         )
     text = str(error).strip()
-    line = f"r2mae: {rank}fault in r2mae: {type(error).__name__}: {(text.splitlines() or [''])[0][:300]}"
     lower = text.lower()
-    waited = any(phrase in lower for phrase in ("timed out", "timeout"))
+    waited = any(phrase in lower for phrase in _OF_A_TIMEOUT)
     is_own = not waited and not any(phrase in lower for phrase in _OF_A_PEER)
+    # Without several ranks, a timeout or a socket has nothing to do with another one.
+    is_of_peer = rank and not is_own
+    what = "lost another rank" if is_of_peer else "fault in r2mae"
+    first = (text.splitlines() or [""])[0][:300]
+    line = f"r2mae: {rank}{what}: {type(error).__name__}: {first}"
     return _fail(
         arguments,
         f"{line} (traceback in {log})",

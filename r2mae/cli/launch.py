@@ -1,8 +1,9 @@
-"""Several devices on one machine: a supervisor that trains nothing, starts the ranks and sees that they end together.
+"""Several devices on one machine: a supervisor, which starts one process for each.
 
-It imports no torch and takes part in no collective, so no frozen or dead rank can stop it. A rank that dies takes the
-others along after a grace; a rank that freezes makes the others fail by hardware.timeout_seconds, then goes the same
-way. Should the supervisor itself be killed, the kernel kills the ranks.
+It imports no torch and takes part in no collective, so no frozen or dead rank can stop
+it. After a rank has died, the others have a few seconds to end, and are killed then. A
+frozen rank makes the others fail after hardware.timeout_seconds; then it is killed too.
+If the supervisor itself is killed, the kernel kills the ranks.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from r2mae.schema.launch import FAILURE_FILE, SUPERVISOR, check_launch, read_lau
 _TASKS = {"pretrain": "pretrain", "demo": "pretrain", "finetune": "finetune"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _GRACE_SECONDS = 6.0  # for the others to notice a death and to write their tracebacks
+# NCCL's watchdogs end waiting ranks one after the other, and write what they know first.
+_ABORT_GRACE_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
@@ -43,7 +46,7 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
     if here.launcher != "none" or hardware.devices == 1:
         return None
     if hardware.accelerator == "gpu":  # worth 2 s: one line instead of a line a rank
-        from r2mae.recipe.trainer import choose_accelerator
+        from r2mae.recipe.device import choose_accelerator
 
         choose_accelerator(load_recipe(arguments.recipe, arguments.set))
     folder = Path("runs") / (arguments.name or Path(arguments.recipe).stem)
@@ -132,7 +135,7 @@ class Supervisor:
             codes = self.endings.values()
             orderly = all(code == 0 or code > 128 for code in codes)
             if failure.is_file() or not orderly:
-                deadline = min(deadline, now + _GRACE_SECONDS)
+                deadline = min(deadline, now + self._grace_seconds())
             elif any(codes):  # the others may still be writing the checkpoint
                 deadline = min(deadline, now + self.timeout_seconds)
             if now > deadline and not self.killed:
@@ -142,6 +145,11 @@ class Supervisor:
                 for rank in self.killed:
                     self.ranks[rank].kill()
             time.sleep(_POLL_SECONDS)
+
+    def _grace_seconds(self) -> float:
+        codes = [code for code in self.endings.values() if code]
+        only_aborted = codes and all(code == -signal.SIGABRT for code in codes)
+        return _ABORT_GRACE_SECONDS if only_aborted else _GRACE_SECONDS
 
     def _sum_up(self, failure: dict[str, Any]) -> int:
         """The exit code; says what happened where no rank could."""
@@ -167,7 +175,7 @@ class Supervisor:
         return int(failure.get("code", 1))
 
     def _common_signal(self, endings: dict[int, int]) -> int | None:
-        """The signal that ended all ranks: one that we passed on, or that they said by their exit codes."""
+        """The signal that ended all ranks: one passed on, or the one of their exit codes."""
         signals = {code - 128 if code > 128 else -code for code in endings.values()}
         said_by_ranks = all(code > 128 for code in endings.values())
         if len(signals) != 1 or not (signals <= set(self.received) or said_by_ranks):
@@ -177,14 +185,21 @@ class Supervisor:
     def _loss_of_a_rank(
         self, endings: dict[int, int], failure: dict[str, Any]
     ) -> str | None:
-        """Which rank was killed or did not answer; None where the ranks themselves said what happened."""
+        """Which rank was killed or froze; None where a rank itself said what happened.
+
+        NCCL ends ranks that wait in vain by SIGABRT: those are not to blame where
+        another rank was killed or did not end by itself.
+        """
+        if failure.get("own"):
+            return None
         dead = [(rank, -code) for rank, code in endings.items() if code < 0]
-        if dead and not failure.get("own"):
-            return f"rank {dead[0][0]} was killed by signal {dead[0][1]}"
-        if self.killed and failure.get("waited"):
+        causes = [item for item in dead if item[1] != signal.SIGABRT]
+        if not causes and self.killed and (dead or failure.get("waited")):
             ranks = ", ".join(map(str, self.killed))
             limit = f"hardware.timeout_seconds: {self.timeout_seconds}"
             return f"rank {ranks} did not answer within {limit}, and was killed"
+        for rank, number in causes or dead:
+            return f"rank {rank} was killed by signal {number}"
         return None
 
     def _report(self, line: str, log: str | None = None) -> None:

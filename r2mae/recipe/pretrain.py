@@ -9,7 +9,7 @@ from r2mae.options import run_path
 from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.run import load_run
 from r2mae.recipe.shipped import find_recipe
-from r2mae.recipe.train import train_run
+from r2mae.recipe.train import train_run, wait_for_all_ranks
 from r2mae.schema.document import load_document
 from r2mae.schema.launch import check_launch, read_launch
 from r2mae.schema.recipe import AnyRecipe
@@ -53,7 +53,7 @@ def pretrain(
     train_run(
         parsed, path, source=source, fresh=fresh, trace=trace, callbacks=callbacks
     )
-    _wait_for_all_ranks()
+    wait_for_all_ranks()  # until the first has written the last checkpoint
     return load_run(str(path))
 
 
@@ -88,11 +88,3 @@ def _check_callbacks(callbacks: Any) -> None:
             raise InputError(
                 f"callbacks must be a list of objects of r2mae.Callback, got {got}."
             )
-
-
-def _wait_for_all_ranks() -> None:
-    """The first rank has written the last checkpoint before any rank loads it."""
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized():
-        dist.barrier()

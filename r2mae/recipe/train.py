@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.distributed as dist
+
 from r2mae.errors import InterruptedRun
+from r2mae.recipe.device import describe_device, fallback_notice, out_of_memory
 from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import Training, build_training
-from r2mae.schema.launch import read_launch
+from r2mae.schema.launch import read_launch, slurm_job
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.run_folder import RunFolder, commit, versions
 
@@ -34,52 +38,75 @@ def train_run(
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """
     folder = RunFolder(path)
-    writes, document = is_first_process(), recipe_document(recipe)
+    writes = is_first_process()
     fresh = fresh and not read_launch().restarted
     if writes and not fresh:  # other ranks may see a half-made folder
-        folder.check(document, source)
+        folder.check(recipe_document(recipe), source)
     status: dict[str, Any] = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
         remedy = "--fresh starts over beside it."
         _tell(writes, f"{folder.path}: finished at step {status['step']}. {remedy}")
         return {"run": str(folder.path)} | status
     run_id = status.get("id") or f"{folder.name}-{time.strftime('%Y%m%d%H%M%S')}"
-    training = build_training(
-        recipe, folder, fresh=fresh, run_id=run_id, trace=trace, callbacks=callbacks
-    )
-    # Nothing is written before everything has been built without an error.
+    # Locked before data is opened, which may take minutes; nothing else is written yet.
+    with folder.reserve() if writes else contextlib.nullcontext():
+        training = build_training(
+            recipe, folder, fresh=fresh, run_id=run_id, trace=trace, callbacks=callbacks
+        )
     if writes:
-        _start(folder, document, run_id, training, fresh)
+        _start(folder, recipe, run_id, training, fresh)
+        _announce(folder, recipe, training, status.get("step"))
     on_start(folder)
-    at = f", continuing at step {status.get('step')}" if training.resume_from else ""
-    size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
-    _tell(writes, f"{folder.path}: {size}{at}")
-    return _train(training, folder, writes, status.get("seconds", 0.0))
+    return _train(recipe, training, folder, status.get("seconds", 0.0))
+
+
+def wait_for_all_ranks() -> None:
+    """Return once all ranks of a job have come here; at once where there is one."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
 
 
 def _start(
     folder: RunFolder,
-    document: dict[str, Any],
+    recipe: AnyRecipe,
     run_id: str,
     training: Training,
     fresh: bool,
 ) -> None:
     if fresh:
         folder.set_aside()
-    folder.start(document)
+    folder.start(recipe_document(recipe))
     folder.write_status(
         id=run_id,
         status="running",
+        signal=None,
         steps=training.plan.steps,
+        hardware=describe_device(recipe),
+        slurm_job=slurm_job(),
         commit=commit(),
         versions=versions(),
     )
 
 
+def _announce(
+    folder: RunFolder, recipe: AnyRecipe, training: Training, step: int | None
+) -> None:
+    """Say what is trained, and where."""
+    if notice := fallback_notice(recipe):
+        _tell(True, f"{folder.path}: {notice}")
+    device = describe_device(recipe)
+    size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
+    place = f"{device['processes']} x {device['device']} in {device['precision']}"
+    if device["nodes"] > 1:
+        place += f" on {device['nodes']} nodes"
+    at = f", continuing at step {step}" if training.resume_from else ""
+    _tell(True, f"{folder.path}: {size} on {place}, host {device['host']}{at}")
+
+
 def _train(
-    training: Training, folder: RunFolder, writes: bool, earlier_seconds: float
+    recipe: AnyRecipe, training: Training, folder: RunFolder, earlier_seconds: float
 ) -> dict[str, Any]:
-    start = time.monotonic()
+    writes, start = is_first_process(), time.monotonic()
     ending, stopped_by = "failed", None
     try:
         metrics = training.run()
@@ -87,6 +114,8 @@ def _train(
     except InterruptedRun as interrupted:
         ending, stopped_by = "interrupted", interrupted.signal_number
         raise
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(recipe, error) from error
     finally:
         skipped = sorted(training.module.skipped)
         seconds = round(earlier_seconds + time.monotonic() - start, 2)
@@ -96,6 +125,8 @@ def _train(
         with contextlib.suppress(*(() if ending == "finished" else (OSError,))):
             if writes:
                 folder.write_status(**entries)
+        if stopped_by is not None:  # a launcher kills the others when one has ended
+            wait_for_all_ranks()
     if skipped:
         text = f"skipped {len(skipped)} unreadable samples, the first {skipped[0]}"
         _tell(writes, f"{folder.path}: {text}")

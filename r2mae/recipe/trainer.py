@@ -7,32 +7,14 @@ import warnings
 from datetime import timedelta
 from typing import Any
 
-import torch
 from torch import nn
 
 from r2mae.errors import InputError
+from r2mae.recipe.device import choose_accelerator, num_visible_devices
 from r2mae.recipe.plan import Plan
 from r2mae.schema.launch import read_launch
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import RunFolder
-
-
-def choose_accelerator(recipe: AnyRecipe) -> str:
-    """ "gpu" or "cpu".
-
-    Raises: InputError when a recipe needs more GPUs than this machine has.
-    """
-    hardware, available = recipe.hardware, torch.cuda.device_count()
-    if hardware.accelerator == "cpu" or (
-        hardware.accelerator == "auto" and not available
-    ):
-        return "cpu"
-    if available < hardware.devices:
-        remedy = "Set hardware.devices, or hardware.accelerator: cpu."
-        raise InputError(
-            f"hardware.devices must be at most the {available} GPUs here, got {hardware.devices}. {remedy}"
-        )
-    return "gpu"
 
 
 def has_batch_norm(model: nn.Module) -> bool:
@@ -83,7 +65,7 @@ def build_trainer(
     hardware = recipe.hardware
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
-        devices=hardware.devices,
+        devices=num_visible_devices(recipe),
         num_nodes=hardware.nodes,
         strategy=_strategy(recipe, share_buffers),
         precision=hardware.precision,
@@ -167,18 +149,15 @@ def _cluster() -> Any:
     """Which launcher started the processes; Lightning would mistake a batch script without srun for a SLURM step."""
     from pytorch_lightning.plugins.environments import (
         LightningEnvironment,
-        SLURMEnvironment,
         TorchElasticEnvironment,
     )
+
+    from r2mae.training.slurm import SlurmStep
 
     launcher = read_launch().launcher
     if launcher == "torchrun":
         return TorchElasticEnvironment()
-    return (
-        SLURMEnvironment(auto_requeue=False)
-        if launcher == "slurm"
-        else LightningEnvironment()
-    )
+    return SlurmStep() if launcher == "slurm" else LightningEnvironment()
 
 
 def _quiet_lightning() -> None:
@@ -194,3 +173,5 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
     # The patch projection's gradient arrives permuted, which costs DDP one small copy a step.
     warnings.filterwarnings("ignore", message="Grad strides do not match")
+    # torch's replacement, forward_sync_buffers, would still send them at the start.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")

@@ -4,6 +4,7 @@ They are needed before any process group exists.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -16,19 +17,36 @@ SUPERVISOR = "R2MAE_SUPERVISOR"  # the process that started this rank
 FAILURE_FILE = (
     "R2MAE_FAILURE_FILE"  # file for the error message of the first rank that fails
 )
-_INTERACTIVE = ("bash", "interactive")  # SLURM's names of jobs that are a shell
+_SHELL_JOBS = ("bash", "interactive")  # SLURM's names of jobs that are a shell
+_FIRST_SPECIAL_STEP = 0xFFFFFFF0  # ids from here on: interactive, batch, extern
+# srun's options that give each task GPUs of its own.
+_GPU_BINDING = (
+    "SLURM_GPUS_PER_TASK",
+    "SLURM_NTASKS_PER_GPU",
+    "SLURM_GPU_BIND",
+    "SLURM_TRES_PER_TASK",
+)
 
 
 @dataclass(frozen=True)
 class Launch:
-    """The launcher of this process, and its place among the others."""
+    """The launcher of this process, and its place among the others.
+
+    is_first: global rank 0, the process that writes files.
+    rank: global.
+    world_size: number of processes, where torchrun or srun set it.
+    per_node: processes on each machine, likewise; None where machines differ.
+    restarted: whether the launcher runs the same command once more.
+    binds_gpus: whether srun shows each task only GPUs of its own.
+    """
 
     launcher: Literal["none", "r2mae", "torchrun", "slurm", "other"]
-    is_first: bool  # global rank 0, the process that writes files
-    rank: int  # global
-    world_size: int | None = None  # number of processes, where torchrun or srun set it
-    per_node: int | None = None  # processes per machine, likewise
-    restarted: bool = False  # whether the launcher runs the same command once more
+    is_first: bool
+    rank: int
+    world_size: int | None = None
+    per_node: int | None = None
+    restarted: bool = False
+    binds_gpus: bool = False
 
     @property
     def is_outside(self) -> bool:
@@ -39,38 +57,81 @@ class Launch:
 def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     """The launch described by the variables of torchrun, srun or r2mae itself.
 
-    An interactive SLURM shell and a batch script before its srun are not launches.
+    Not a launch: a batch script before its srun, an interactive SLURM shell, and a step
+    of one task. There r2mae starts its ranks itself.
     """
-
-    def number(name: str) -> int:
-        return int(environment.get(name) or "0")
-
     if "TORCHELASTIC_RUN_ID" in environment:
-        rank, restarts = number("RANK"), number("TORCHELASTIC_RESTART_COUNT")
+        rank = _number(environment, "RANK")
         return Launch(
             "torchrun",
             rank == 0,
             rank,
-            number("WORLD_SIZE"),
-            number("LOCAL_WORLD_SIZE"),
-            restarts > 0,
+            _number(environment, "WORLD_SIZE"),
+            _number(environment, "LOCAL_WORLD_SIZE"),
+            restarted=_number(environment, "TORCHELASTIC_RESTART_COUNT") > 0,
         )
-    # Only srun sets a step; sbatch and salloc set the other variables too.
-    in_step = "SLURM_STEP_ID" in environment and "SLURM_NTASKS" in environment
-    if in_step and environment.get("SLURM_JOB_NAME") not in _INTERACTIVE:
-        rank, tasks = number("SLURM_PROCID"), number("SLURM_NTASKS")
-        per_node = number("SLURM_NTASKS_PER_NODE") or tasks // max(
-            1, number("SLURM_NNODES")
-        )
-        return Launch(
-            "slurm", rank == 0, rank, tasks, per_node, number("SLURM_RESTART_COUNT") > 0
-        )
+    restarted = _number(environment, "SLURM_RESTART_COUNT") > 0
     # Set by r2mae for the ranks that it starts, and by launchers other than the above.
-    rank = number("LOCAL_RANK")
+    local_rank = _number(environment, "LOCAL_RANK")
     if SUPERVISOR in environment:
-        return Launch("r2mae", rank == 0, rank)
-    first = all(number(name) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
-    return Launch("other" if "LOCAL_RANK" in environment else "none", first, rank)
+        return Launch("r2mae", local_rank == 0, local_rank, restarted=restarted)
+    if _is_step(environment):
+        rank = _number(environment, "SLURM_PROCID")
+        return Launch(
+            "slurm",
+            rank == 0,
+            rank,
+            _num_tasks(environment),
+            _tasks_per_node(environment),
+            restarted,
+            any(name in environment for name in _GPU_BINDING),
+        )
+    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK")
+    is_first = all(_number(environment, name) == 0 for name in ranks)
+    launcher: Literal["other", "none"] = "other"
+    if "LOCAL_RANK" not in environment:
+        launcher = "none"
+    return Launch(launcher, is_first, local_rank, restarted=restarted)
+
+
+def slurm_job(environment: Mapping[str, str] = os.environ) -> str | None:
+    """`<job id>.<restart count>` of this SLURM job, which scripts/slurm.sh looks for."""
+    job = environment.get("SLURM_JOB_ID")
+    return job and f"{job}.{_number(environment, 'SLURM_RESTART_COUNT')}"
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    return int(environment.get(name) or "0")
+
+
+def _is_step(environment: Mapping[str, str]) -> bool:
+    """Whether srun started this process as one of several tasks.
+
+    Only srun sets a step; sbatch and salloc set the other variables too.
+    """
+    step = environment.get("SLURM_STEP_ID")
+    if step is None or int(step) >= _FIRST_SPECIAL_STEP:
+        return False
+    has_terminal = any(name.startswith("SLURM_PTY_") for name in environment)
+    is_shell = environment.get("SLURM_JOB_NAME") in _SHELL_JOBS
+    return not has_terminal and not is_shell and _num_tasks(environment) > 1
+
+
+def _num_tasks(environment: Mapping[str, str]) -> int:
+    """Tasks of the step; SLURM_NTASKS may be the job's."""
+    of_step = _number(environment, "SLURM_STEP_NUM_TASKS")
+    return of_step or _number(environment, "SLURM_NTASKS")
+
+
+def _tasks_per_node(environment: Mapping[str, str]) -> int | None:
+    """Tasks of the step on each node; None where they differ."""
+    for name in ("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"):
+        if counts := environment.get(name):  # "4(x2),3": 4, 4 and 3 tasks
+            different = set(re.sub(r"\(x\d+\)", "", counts).split(","))
+            return int(different.pop()) if len(different) == 1 else None
+    nodes = max(1, _number(environment, "SLURM_NNODES"))
+    per_node = _number(environment, "SLURM_NTASKS_PER_NODE")
+    return per_node or _num_tasks(environment) // nodes
 
 
 def check_launch(hardware: HardwareSection, launch: Launch) -> None:
@@ -83,9 +144,14 @@ def check_launch(hardware: HardwareSection, launch: Launch) -> None:
         )
     if not launch.is_outside:
         return
-    assert launch.world_size is not None
-    assert launch.per_node is not None
-    nodes, devices = launch.world_size // launch.per_node, launch.per_node
+    size, per_node = launch.world_size, launch.per_node
+    assert size is not None
+    if per_node is None or size % per_node:
+        raise InputError(
+            "SLURM must start the same number of tasks on each node, "
+            f"got {size} tasks. Give sbatch --nodes and --ntasks-per-node."
+        )
+    nodes, devices = size // per_node, per_node
     if (nodes, devices) != (hardware.nodes, hardware.devices):
         raise InputError(
             f"hardware.nodes and hardware.devices must be the {nodes} x {devices} "

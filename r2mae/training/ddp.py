@@ -34,6 +34,12 @@ class OrderedDDP(DistributedDataParallel):
 class OrderedDDPStrategy(DDPStrategy):
     """Lightning's DDP strategy with `OrderedDDP`."""
 
+    @property
+    def root_device(self) -> torch.device:
+        """This rank's device: the only one where srun shows each task a GPU of its own."""
+        devices: list[torch.device] = self.parallel_devices or []
+        return devices[0] if len(devices) == 1 else devices[self.local_rank]
+
     def _setup_model(self, model: nn.Module) -> OrderedDDP:
         devices = self.determine_ddp_device_ids()
         # DDP must be built on a side stream for later capture, as in Lightning.

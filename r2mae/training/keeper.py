@@ -2,6 +2,7 @@
 
 import math
 import signal
+import time
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -96,18 +97,42 @@ class Keeper(lightning.Callback):
             return
         number = self.agreement.finish()
         if number:
+            self._ignore_signals()
             self._read_reports(trainer, pl_module)
             self._save(trainer, pl_module, improved=False)
-            self.writer.wait()
+            self._close(trainer, status="interrupted", signal=number)
             raise InterruptedRun(number, pl_module.steps_done)
 
     def _read_reports(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Look for steps that were not finite; save and stop where training must."""
         stop = self.recorder.read(pl_module, writes=trainer.is_global_zero)
         if stop is not None:
+            self._ignore_signals()
             self._save(trainer, pl_module, improved=False)
-            self.writer.wait()
+            self._close(trainer, status="failed", signal=None)
             raise stop
+
+    def _ignore_signals(self) -> None:
+        """Let nothing cut the last save short.
+
+        SIGCHLD too: a data worker that is killed now would raise an error here.
+        """
+        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._handlers.setdefault(signal.SIGCHLD, handler)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _close(self, trainer: lightning.Trainer, **status: Any) -> None:
+        """Wait on all ranks until the last checkpoint and its status are on disk.
+
+        A launcher kills the other ranks soon after the first one has ended.
+        """
+        try:
+            self.writer.wait()
+            if trainer.is_global_zero:
+                self.folder.write_status(**status)
+        finally:
+            trainer.strategy.barrier()
 
     def _save(
         self, trainer: lightning.Trainer, pl_module: Engine, improved: bool
@@ -120,9 +145,10 @@ class Keeper(lightning.Callback):
         path = self.folder.checkpoints / f"step_{pl_module.steps_done}"
         if path == self.folder.pointer("last") and path.is_dir():
             return  # this step is saved already
+        start = time.monotonic()
         state: dict[str, Any] = {}
         pl_module.on_save_checkpoint(state)
-        publish = partial(self._publish, path, pl_module.steps_done, improved)
+        publish = partial(self._publish, path, pl_module.steps_done, improved, start)
         self.writer.save(
             path,
             pl_module.state_dict(),
@@ -131,12 +157,16 @@ class Keeper(lightning.Callback):
             publish,
         )
 
-    def _publish(self, path: Path, step: int, improved: bool) -> None:
+    def _publish(self, path: Path, step: int, improved: bool, start: float) -> None:
         self.folder.point("last", path)
         if improved:
             self.folder.point("best", path)
         self._prune()
-        self.folder.write_status(step=step, checkpoint=path.name)
+        self.folder.write_status(
+            step=step,
+            checkpoint=path.name,
+            save_seconds=round(time.monotonic() - start, 2),
+        )
 
     def _prune(self) -> None:
         """Keep the two newest checkpoints, the best, and the one that `r2mae replay` of the last skipped step needs."""

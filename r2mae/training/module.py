@@ -4,10 +4,7 @@ A step itself is in `step.py`. Everything random is a function of the step or of
 is weights, optimizer moments and the number of steps done.
 """
 
-import signal
-import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -19,6 +16,7 @@ from r2mae.data.source import Batch, StreamDataset, as_is
 from r2mae.data.stream import MicroBatches
 from r2mae.errors import InputError
 from r2mae.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from r2mae.training.data_worker import set_up_worker
 from r2mae.training.objective import Objective
 from r2mae.training.step import StepReport, StepSettings, TrainingStep
 
@@ -92,7 +90,7 @@ class Engine(lightning.LightningModule):
             collate_fn=as_is,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_set_up_worker,
+            worker_init_fn=set_up_worker,
         )
 
     # --- the step, in the order of `step.py`
@@ -165,21 +163,3 @@ class Engine(lightning.LightningModule):
         self._loaded_optimizer = checkpoint["optimizer_tensors"]
         progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
         progress.ready = progress.completed = self.start_step
-
-
-def _set_up_worker(worker: int) -> None:  # noqa: ARG001
-    """Let a DataLoader worker ignore Ctrl-C, which the training process handles, and end with it silently.
-
-    When the training process dies, multiprocessing reports a lost connection through sys.excepthook; that traceback
-    is left out, since the supervisor already reports the death in one line.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    report = sys.excepthook
-
-    def ignore_lost_parent(
-        kind: type[BaseException], error: BaseException, where: TracebackType | None
-    ) -> None:
-        if not issubclass(kind, (ConnectionError, EOFError)):
-            report(kind, error, where)
-
-    sys.excepthook = ignore_lost_parent

@@ -3,11 +3,13 @@
 recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
 """
 
+import contextlib
 import json
 import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -74,10 +76,31 @@ class RunFolder:
         """
         if self.exists:
             self._check_same(document, source)
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and _holds_files(self.path):
             raise InputError(
                 f"{self.path} must be a run folder or absent, got other files. Choose another --name."
             )
+
+    @contextlib.contextmanager
+    def reserve(self) -> Iterator[None]:
+        """Make the folder and lock it; an error in the block removes what was made.
+
+        Raises: InputError when another process trains here.
+        """
+        paths = (self.path, *self.path.parents)
+        made = [path for path in paths if not path.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.lock()
+        try:
+            yield
+        except BaseException:
+            self._lock = None
+            if made and not _holds_files(self.path):
+                (self.path / _LOCK).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # another run began beside it
+                    for path in made:
+                        path.rmdir()
+            raise
 
     def start(self, document: dict[str, Any]) -> None:
         """Make the folder, lock it, write the resolved recipe, and delete leftovers of an interrupted save.
@@ -133,6 +156,7 @@ class RunFolder:
             ).exists():
                 number += 1
             self.path.rename(beside)
+        self._lock = None  # it locks the renamed folder
 
     def pointer(self, name: str) -> Path | None:
         """The checkpoint that `last` or `best` points to, or None when there is none."""
@@ -176,6 +200,11 @@ class RunFolder:
                 self.path / "run.json",
                 json.dumps(status, indent=1, ensure_ascii=False) + "\n",
             )
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether a folder holds more than the lock of a run that has not started yet."""
+    return any(entry.name != _LOCK for entry in folder.iterdir())
 
 
 def saved_step(path: Path) -> int:

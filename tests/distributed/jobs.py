@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,25 @@ PLAIN = {
     if name in os.environ
 }
 ENVIRONMENT = PLAIN | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+# Every save takes this much longer; imported by every Python of the job.
+SLOW_SAVE = """
+import os
+if seconds := float(os.environ.get("SLOW_SAVE", "0")):
+    import builtins, time
+    original = builtins.__build_class__
+    def build(function, name, *bases, **options):
+        made = original(function, name, *bases, **options)
+        if name == "CheckpointWriter":
+            write = made._write
+            def slow(self, path, *rest):
+                open("saving", "w").close()
+                time.sleep(seconds)
+                write(self, path, *rest)
+            made._write = slow
+        return made
+    builtins.__build_class__ = build
+"""
 
 
 def command(name, *settings):
@@ -44,6 +64,13 @@ def command(name, *settings):
     ]
 
 
+def free_port():
+    """A port of loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def start(cwd, line, **environment):
     """A process that leads a group."""
     return subprocess.Popen(
@@ -62,15 +89,23 @@ def last_step(folder: RunFolder) -> int:
     )
 
 
-def wait_for(folder, process, step):
+def wait_for(folder, process, step, seconds=60):
     """Until metrics.csv reaches a step."""
-    for _ in range(1200):
+    for _ in range(round(seconds / 0.05)):
         if process.poll() is not None:
             pytest.fail(f"ended with {process.returncode}: {process.stderr.read()}")
         if last_step(folder) >= step:
             return
         time.sleep(0.05)
     pytest.fail(f"step {step} did not come")
+
+
+def wait_for_file(path):
+    for _ in range(600):
+        if path.exists():
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{path} did not come")
 
 
 def members(cwd):

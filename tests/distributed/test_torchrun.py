@@ -1,8 +1,7 @@
-"""scripts/torchrun.sh and scripts/slurm.sh on loopback: real torchrun agents, and a stand-in for srun and scontrol."""
+"""scripts/torchrun.sh on loopback, with real torchrun agents."""
 
 import os
 import signal
-import socket
 import sys
 
 import pytest
@@ -10,31 +9,20 @@ import pytest
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.distributed.jobs import (
+    SLOW_SAVE,
     command,
     end,
+    free_port,
     last_step,
     nobody_is_left,
     start,
     wait_for,
 )
 
-SRUN = """#!/usr/bin/env bash
-shift
-export SLURM_STEP_ID=0 SLURM_NTASKS=2 SLURM_NODEID=0 SLURM_JOB_NAME=r2mae SLURM_NODELIST=127.0.0.1
-SLURM_PROCID=0 SLURM_LOCALID=0 "$@" & first=$!
-SLURM_PROCID=1 SLURM_LOCALID=1 "$@" & second=$!
-echo $second > second.pid
-wait $first; code=$?
-wait $second
-exit $code
-"""
-
 
 @pytest.fixture
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 def by_script(name, *settings):
@@ -42,15 +30,14 @@ def by_script(name, *settings):
     return command(name, *settings)[4:]
 
 
-def test_torchrun_on_one_machine_survives_a_killed_worker(tmp_path, port):
+def test_torchrun_on_one_machine_survives_a_killed_worker(tmp_path):
+    """On any free port, since MASTER_PORT is not set."""
     folder = RunFolder(tmp_path / "runs" / "run")
     line = [
         str(ROOT / "scripts" / "torchrun.sh"),
         *by_script("run", "schedule.steps=300"),
     ]
-    process = start(
-        tmp_path, line, PYTHON=sys.executable, NPROC_PER_NODE="2", MASTER_PORT=str(port)
-    )
+    process = start(tmp_path, line, PYTHON=sys.executable, NPROC_PER_NODE="2")
     wait_for(folder, process, 5)
     (worker,) = torchrun_worker(tmp_path, "1")
     os.kill(worker, signal.SIGKILL)
@@ -96,32 +83,33 @@ def test_two_nodes_and_one_of_them_is_lost_and_comes_back(tmp_path, port):
     assert nobody_is_left(tmp_path)
 
 
-def test_slurm_script_saves_and_queues_again_on_usr1(tmp_path, port):
-    for name, text in (
-        ("srun", SRUN),
-        ("scontrol", '#!/usr/bin/env bash\necho "$@" >> queued\n'),
-    ):
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
+@pytest.mark.parametrize("to", ["one rank", "the agent"])
+def test_a_signal_during_a_slow_save_ends_the_job_and_the_save_is_whole(tmp_path, to):
+    """A signal to one rank does not make torchrun start the ranks again."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_SAVE)
     folder = RunFolder(tmp_path / "runs" / "run")
-    slurm = {
-        "SLURM_JOB_ID": "4711",
-        "SLURM_NNODES": "1",
-        "SLURM_NTASKS_PER_NODE": "2",
-        "MASTER_PORT": str(port),
-    }
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    line = [
-        str(ROOT / "scripts" / "slurm.sh"),
-        *by_script("run", "schedule.steps=100000"),
-    ]
-    process = start(tmp_path, line, PYTHON=sys.executable, PATH=path, **slurm)
+    settings = ("schedule.steps=100000", "checkpoint.every_steps=100000")
+    line = [str(ROOT / "scripts" / "torchrun.sh"), *by_script("run", *settings)]
+    process = start(
+        tmp_path,
+        line,
+        PYTHON=sys.executable,
+        NPROC_PER_NODE="2",
+        SLOW_SAVE="5",
+        PYTHONPATH=f"{tmp_path}:{ROOT}",
+        TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1",  # the script sets a longer one
+    )
     wait_for(folder, process, 5)
-    os.kill(int((tmp_path / "second.pid").read_text()), signal.SIGUSR1)
-    code, said, _ = end(process, 60)
-    assert code == 138, said
-    assert (tmp_path / "queued").read_text() == "requeue 4711\n"
+    if to == "one rank":
+        os.kill(torchrun_worker(tmp_path, "1")[0], signal.SIGTERM)
+    else:
+        os.kill(process.pid, signal.SIGTERM)
+    code, stderr, taken = end(process, 60)
+    assert code == (0 if to == "one rank" else 1), stderr
+    assert taken >= 5
+    assert "stopped by signal 15, saved at step" in stderr
+    assert "continuing at step" not in stderr
     status = folder.read_status()
-    assert (status["status"], status["signal"]) == ("interrupted", signal.SIGUSR1)
+    assert (status["status"], status["signal"]) == ("interrupted", signal.SIGTERM)
     assert folder.pointer("last").name == f"step_{status['step']}"
     assert nobody_is_left(tmp_path)

@@ -1,11 +1,7 @@
-import signal
-import sys
-
 import pytest
 import torch
 
 from r2mae.errors import InputError, InterruptedRun
-from r2mae.training.module import _set_up_worker
 from tests.training.runs import largest_difference, metric, prepare, train, weights
 
 CLIPPED = ("optimizer.clip_norm=0.5", "log=[csv]")
@@ -162,16 +158,3 @@ def test_accumulation_may_change_between_runs(scratch):
     before, after = metric(straight, "train/loss"), metric(folder, "train/loss")
     assert before.keys() == after.keys()
     assert max(abs(before[step] - after[step]) for step in before) < 1e-5
-
-
-def test_a_worker_is_silent_about_a_lost_parent(monkeypatch):
-    reported = []
-    monkeypatch.setattr(sys, "excepthook", lambda kind, *_: reported.append(kind))
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        _set_up_worker(0)
-        for error in (ConnectionResetError(), EOFError(), ZeroDivisionError()):
-            sys.excepthook(type(error), error, None)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert reported == [ZeroDivisionError]

@@ -153,3 +153,43 @@ def test_threads_write_its_status_together(tmp_path):
     assert {
         key: value for key, value in folder.read_status().items() if key != "updated"
     } == {f"{name}_{number}": number for name in "abcd" for number in range(100)}
+
+
+def test_a_folder_is_locked_while_its_run_is_built(tmp_path):
+    path = tmp_path / "runs" / "run"
+    folder = RunFolder(path)
+    again = (
+        "import sys\nfrom r2mae.errors import InputError\n"
+        "from r2mae.training.run_folder import RunFolder\n"
+        f"folder = RunFolder({str(path)!r})\nfolder.check({{}}, 'test')\n"
+        "try:\n    folder.lock()\nexcept InputError as error:\n    sys.exit(str(error))\n"
+    )
+    command = [sys.executable, "-c", again]
+    with folder.reserve():
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert "must be trained by one command at a time" in done.stderr
+    folder.start(document())
+
+
+def test_a_run_that_could_not_be_built_leaves_nothing(tmp_path):
+    path = tmp_path / "runs" / "run"
+    with pytest.raises(ZeroDivisionError), RunFolder(path).reserve():
+        raise ZeroDivisionError
+    assert not path.parent.exists()
+    RunFolder(path).start(document())  # one that is there stays
+    with pytest.raises(ZeroDivisionError), RunFolder(path).reserve():
+        raise ZeroDivisionError
+    assert RunFolder(path).exists
+
+
+def test_a_fresh_run_locks_its_own_folder(tmp_path):
+    path = tmp_path / "run"
+    RunFolder(path).start(document())
+    folder = RunFolder(path)
+    with folder.reserve():
+        pass
+    folder.set_aside()
+    folder.start(document())
+    code = f"from r2mae.training.run_folder import RunFolder; RunFolder({str(path)!r}).lock()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "must be trained by one command at a time" in done.stderr
