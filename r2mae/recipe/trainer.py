@@ -126,7 +126,8 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
     loggers: list[Any] = [CsvLogger(folder)] if "csv" in recipe.log else []
     if "wandb" in recipe.log:
         import wandb
-        from pytorch_lightning.loggers import WandbLogger
+
+        from r2mae.training.wandb_run import WandbRun
 
         if (
             os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun")
@@ -135,15 +136,7 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
             raise InputError(
                 "log: wandb must be logged in, got no API key. Run wandb login, or set WANDB_MODE=offline."
             )
-        loggers.append(
-            WandbLogger(
-                project="r2mae",
-                name=folder.name,
-                save_dir=str(folder.path),
-                id=run_id or folder.name,
-                resume="allow",
-            )
-        )
+        loggers.append(WandbRun(folder, run_id or folder.name))
     return loggers
 
 
@@ -151,7 +144,7 @@ def close_loggers(trainer: Any) -> None:
     """End wandb's run; otherwise the next run of this process would be logged into it."""
     for logger in trainer.loggers:
         if (
-            type(logger).__name__ == "WandbLogger"
+            type(logger).__name__ == "WandbRun"
             and logger._experiment is not None
             and trainer.is_global_zero
         ):

@@ -108,6 +108,10 @@ def _build_callbacks(
     if trace:
         ordered.append(Trace(folder))
     ordered += [CallbackAdapter(callback) for callback in callbacks]
+    if "wandb" in recipe.log:
+        from r2mae.training.wandb_run import WandbRows
+
+        ordered.append(WandbRows())
     recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
     return [
         *ordered,

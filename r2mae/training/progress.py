@@ -1,6 +1,7 @@
 """Training progress on stderr, and the training numbers for loggers."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -9,6 +10,7 @@ from pytorch_lightning.loggers import Logger
 
 from r2mae.progress import Bar
 from r2mae.training.module import Engine
+from r2mae.training.run_config import run_config
 from r2mae.training.run_folder import RunFolder
 
 _LINE = "step {n}/{total} ({percentage:.0f}%){postfix}, {remaining} left"
@@ -29,7 +31,7 @@ class Progress(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Start the clock, the bar and the loggers."""
         for logger in trainer.loggers:
-            logger.log_hyperparams(pl_module.description["recipe"])
+            logger.log_hyperparams(run_config(trainer, pl_module))
             if isinstance(logger, CsvLogger):
                 logger.rewind(pl_module.start_step)
         self._mark_step, self._mark = pl_module.start_step, time.monotonic()
@@ -131,15 +133,11 @@ class CsvLogger(Logger):
     @lightning.utilities.rank_zero_only
     def rewind(self, step: int) -> None:
         """Delete rows after a step, from which training continues, and rows cut off by a crash."""
-        path = self.folder.metrics
-        if not path.is_file():
-            return
-        kept = []
-        for row in path.read_text(errors="replace").splitlines()[1:]:
-            number, *values = row.split(",")
-            if len(values) == 2 and number.isdecimal() and int(number) <= step:
-                kept.append(row)
-        path.write_text("\n".join([_HEADER, *kept]) + "\n")
+        if self.folder.metrics.is_file():
+            kept = [
+                row for number, row in _numbered_rows(self.folder) if number <= step
+            ]
+            self.folder.metrics.write_text("\n".join([_HEADER, *kept]) + "\n")
 
     @lightning.utilities.rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -154,3 +152,23 @@ class CsvLogger(Logger):
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: recipe.yaml holds them."""
+
+
+def read_metrics(folder: RunFolder) -> dict[int, dict[str, float]]:
+    """{step: {metric: value}} of metrics.csv; empty where there is none."""
+    metrics: dict[int, dict[str, float]] = {}
+    for step, row in _numbered_rows(folder):
+        _, metric, value = row.split(",")
+        metrics.setdefault(step, {})[metric] = float(value)
+    return metrics
+
+
+def _numbered_rows(folder: RunFolder) -> Iterator[tuple[int, str]]:
+    """(step, row) of metrics.csv, without rows that a crash cut off."""
+    if not folder.metrics.is_file():
+        return
+    complete, _, _ = folder.metrics.read_text(errors="replace").rpartition("\n")
+    for row in complete.splitlines()[1:]:
+        number, *values = row.split(",")
+        if len(values) == 2 and number.isdecimal():
+            yield int(number), row
