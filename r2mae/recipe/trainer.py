@@ -79,6 +79,7 @@ def build_trainer(
     import pytorch_lightning as lightning
 
     from r2mae.training.checkpoint_io import FolderCheckpointIO
+    from r2mae.training.throughput import DataWait
 
     hardware = recipe.hardware
     return lightning.Trainer(
@@ -92,6 +93,7 @@ def build_trainer(
         accumulate_grad_batches=plan.accumulation,
         logger=loggers,
         callbacks=callbacks,
+        profiler=DataWait(),
         plugins=[FolderCheckpointIO(), _cluster()],
         use_distributed_sampler=False,
         enable_checkpointing=False,

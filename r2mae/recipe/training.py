@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.models.protocol import PredictsClasses
+from r2mae.recipe.flops import training_flops
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
 from r2mae.recipe.trainer import (
@@ -95,12 +96,18 @@ def _build_callbacks(
     from r2mae.training.order0 import Order0
     from r2mae.training.progress import Progress
     from r2mae.training.recorder import FlightRecorder
+    from r2mae.training.throughput import Throughput
     from r2mae.training.trace import Trace
 
     check_watchable(recipe.watch.samples, parts.train, parts.held_out)
     log_every = plan.log_every_steps
+    classes = parts.facts.get("classes")
+    throughput = Throughput(
+        recipe.batch.global_samples,
+        training_flops(recipe, parts.train, classes and len(classes)),
+    )
     ordered: list[Any] = [
-        Progress(recipe.batch.global_samples, log_every),
+        Progress(throughput, log_every),
         parts.measure(plan),
     ]
     if isinstance(parts.model, PredictsClasses):
