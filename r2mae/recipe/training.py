@@ -155,6 +155,8 @@ def build_engine(
         num_workers=recipe.hardware.workers,
         description=describe(recipe, parts, facts),
     )
+    if recipe.hardware.recompute == "blocks":
+        model.recompute_blocks()  # type: ignore[operator]
     if recipe.hardware.compile:
         model.compile_blocks()  # type: ignore[operator]
     if last is not None:

@@ -89,6 +89,9 @@ class HardwareSection(Section):
     precision: "32-true", or "bf16-mixed" for automatic mixed precision.
     strategy: of Lightning; "ddp" replicates the model on each device.
     compile: use torch.compile.
+    recompute: "blocks" keeps only the inputs of repeated blocks and computes their
+        activations again in backward (activation checkpointing): less memory, about a
+        third more time.
     deterministic: use deterministic algorithms only; slower.
     workers: data loader processes per device; 0 loads in the training process.
     timeout_seconds: for which ranks wait for one that does not respond.
@@ -100,6 +103,7 @@ class HardwareSection(Section):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     strategy: Literal["ddp"] = "ddp"
     compile: bool = False
+    recompute: Literal["blocks"] | None = None
     deterministic: bool = False
     workers: int = Field(default=0, ge=0, le=256)
     timeout_seconds: int = Field(default=1800, ge=10, le=86400)
