@@ -29,6 +29,7 @@ from r2mae.training.run_folder import RunFolder, commit, versions
 
 if TYPE_CHECKING:
     from r2mae.data.source import SampleSource, StreamDataset
+    from r2mae.training.ema import MovingAverage
     from r2mae.training.module import Engine
     from r2mae.training.step import StepSettings
 
@@ -154,6 +155,7 @@ def build_engine(
         build_optimizer=_optimizer_builder(recipe, parts.layer_decay),
         num_workers=recipe.hardware.workers,
         description=describe(recipe, parts, facts),
+        moving_average=_moving_average(recipe.training.ema),
     )
     if recipe.hardware.recompute == "blocks":
         model.recompute_blocks()  # type: ignore[operator]
@@ -162,6 +164,12 @@ def build_engine(
     if last is not None:
         _check_same_data(last, parts.train)
     return engine, plan, parts
+
+
+def _moving_average(decay: float | None) -> MovingAverage | None:
+    from r2mae.training.ema import MovingAverage
+
+    return None if decay is None else MovingAverage(decay)
 
 
 def _with_checkpoint_facts(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:

@@ -127,15 +127,18 @@ class WatchSection(Section):
 
 
 class TrainingSection(Section):
-    """`training`: response to a loss or gradient that is not finite.
+    """`training`: a moving average of the weights, and steps that are not finite.
 
-    The update of such a step is never applied.
+    The update of a step whose loss or gradient is not finite is never applied.
 
+    ema: decay of an exponential moving average of the weights, 0.9999 for example, which
+        checkpoints keep beside the weights; `--weights ema` uses it. null for none.
     on_nonfinite: "stop" ends training with the weights before the step; "skip" continues
         with the next step.
     max_skipped_steps: with "skip", training ends when more steps were skipped.
     """
 
+    ema: float | None = Field(default=None, gt=0, lt=1)
     on_nonfinite: Literal["stop", "skip"] = "stop"
     max_skipped_steps: int = Field(default=10, ge=0, le=HUGE)
 

@@ -50,11 +50,12 @@ class PeakMemory(TorchDispatchMode):
 def step(recipe, model, source, samples=64):
     """(loss, gradients, bytes kept for backward, peak bytes) of a seeded training step."""
     mask = recipe.mask
-    objective = MaskedPrediction(mask.law, mask.pattern, 0, 100)
+    rules = model.masking
+    objective = MaskedPrediction(mask.law, mask.pattern, 0, 100, rules)
     rows = torch.arange(samples) % len(source)
     batch = source.load(rows, rows, 0)
     batch |= {"indices": rows, "positions": rows}
-    prepared = objective.prepare(model, batch, _STEP)
+    prepared = objective.prepare(batch, _STEP)
     torch.manual_seed(5)
     memory = PeakMemory()
     with memory:
