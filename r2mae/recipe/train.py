@@ -12,6 +12,7 @@ from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import Training, build_training
 from r2mae.schema.launch import read_launch
 from r2mae.schema.recipe import AnyRecipe, recipe_document
+from r2mae.training.collectives import dump_collectives
 from r2mae.training.run_folder import RunFolder, commit, versions
 
 
@@ -51,6 +52,7 @@ def train_run(
     if writes:
         _start(folder, document, run_id, training, fresh)
     on_start(folder)
+    dump_collectives(folder.path)
     at = f", continuing at step {status.get('step')}" if training.resume_from else ""
     size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
     _tell(writes, f"{folder.path}: {size}{at}")

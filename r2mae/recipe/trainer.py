@@ -82,6 +82,7 @@ def build_trainer(
     from r2mae.training.throughput import DataWait
 
     hardware = recipe.hardware
+    torch.set_float32_matmul_precision("high" if hardware.tf32 else "highest")
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
         devices=hardware.devices,

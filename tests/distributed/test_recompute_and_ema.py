@@ -11,8 +11,8 @@ from tests.training.runs import largest_difference, weights
 
 SETTINGS = (
     "training.ema=0.9",
-    "checkpoint.every_steps=100",
-    "schedule.steps=400",
+    "checkpoint.every_steps=5",
+    "schedule.steps=20",
     "model.arguments={drop_path_rate: 0.2}",
 )
 
@@ -29,7 +29,7 @@ def test_killed_and_continued_equals_straight(tmp_path):
     code, stderr, _ = end(start(tmp_path, recomputing), 300)
     assert code == 0, stderr
     job = start(tmp_path, command("two", *SETTINGS))
-    wait_for(stopped, job, 150)
+    wait_for(stopped, job, 8)
     os.killpg(job.pid, signal.SIGKILL)
     job.wait()
     assert stopped.read_status()["status"] == "running"
@@ -38,4 +38,4 @@ def test_killed_and_continued_equals_straight(tmp_path):
     code, stderr, _ = end(start(tmp_path, again), 300)
     assert code == 0, stderr
     assert "continuing at step" in stderr
-    assert largest_difference(state(straight, 400), state(stopped, 400)) == 0
+    assert largest_difference(state(straight, 20), state(stopped, 20)) == 0
