@@ -52,7 +52,6 @@ def train_run(
     if writes:
         _start(folder, document, run_id, training, fresh)
     on_start(folder)
-    dump_collectives(folder.path)
     at = f", continuing at step {status.get('step')}" if training.resume_from else ""
     size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
     _tell(writes, f"{folder.path}: {size}{at}")
@@ -81,6 +80,7 @@ def _start(
 def _train(
     training: Training, folder: RunFolder, writes: bool, earlier_seconds: float
 ) -> dict[str, Any]:
+    dump_collectives(folder.path)
     start = time.monotonic()
     ending, stopped_by = "failed", None
     try:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from r2mae.training.ema import MovingAverage
     from r2mae.training.module import Engine
     from r2mae.training.step import StepSettings
+    from r2mae.training.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,12 @@ def _build_callbacks(
     from r2mae.training.order0 import Order0
     from r2mae.training.progress import Progress
     from r2mae.training.recorder import FlightRecorder
-    from r2mae.training.throughput import Throughput
     from r2mae.training.trace import Trace
 
     check_watchable(recipe.watch.samples, parts.train, parts.held_out)
     log_every = plan.log_every_steps
-    classes = parts.facts.get("classes")
-    throughput = Throughput(
-        recipe.batch.global_samples,
-        training_flops(recipe, parts.train, classes and len(classes)),
-    )
     ordered: list[Any] = [
-        Progress(throughput, log_every),
+        Progress(_throughput(recipe, parts), log_every),
         parts.measure(plan),
     ]
     if isinstance(parts.model, PredictsClasses):
@@ -131,6 +126,14 @@ def _build_callbacks(
             timedelta(seconds=recipe.hardware.timeout_seconds),
         ),
     ]
+
+
+def _throughput(recipe: AnyRecipe, parts: Parts) -> Throughput:
+    from r2mae.training.throughput import Throughput
+
+    classes = parts.facts.get("classes")
+    flops = training_flops(recipe, parts.train, classes and len(classes))
+    return Throughput(recipe.batch.global_samples, flops)
 
 
 def build_engine(

@@ -37,7 +37,7 @@ def save(
 ) -> None:
     """Write a checkpoint folder: into a temporary one, flushed to disk, then renamed.
 
-    files: {MODEL: weights, OPTIMIZER: moments, EMA: moving average}, the last optional.
+    files: {MODEL: weights, OPTIMIZER: moments}, and EMA: moving average where there is one.
     """
     temporary = path.with_name(f".writing_{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -54,9 +54,8 @@ def save(
         hashes = {name: _sha256(temporary / name) for name in files}
         manifest = {"format": FORMAT, **description, "sha256": hashes}
         hashes[MANIFEST] = _own_hash(manifest)
-        (temporary / MANIFEST).write_text(
-            json.dumps(manifest, indent=1, ensure_ascii=False)
-        )
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        (temporary / MANIFEST).write_text(text)
         open_files(temporary)
         for file in temporary.iterdir():
             flush(file)

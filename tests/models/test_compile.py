@@ -152,7 +152,7 @@ def test_packed_lengths_cause_no_recompile(models):
 
 
 def test_compiled_blocks_may_recompute(models):
-    eager, compiled = models
+    eager, _ = models
     recomputing = copy.deepcopy(eager)
     recomputing.recompute_blocks()
     recomputing.compile_blocks()

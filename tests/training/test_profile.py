@@ -5,12 +5,13 @@ import json
 import os
 
 import pytest
+import torch
 
 from r2mae.cli.main import main
 from r2mae.training.collectives import dump_collectives
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, overrides
-from tests.training.runs import metric
+from tests.training.runs import metric, prepare
 
 
 @pytest.mark.parametrize(
@@ -26,13 +27,23 @@ def test_a_page_and_a_trace(scratch, capsys, steps, profiled, first, last):
     assert "waiting for data" in page
     assert "aten::addmm" in page
     assert len(page.splitlines()) < 60
-    trace = gzip.open(folder.path / "profile_trace.json.gz", "rt")
-    events = json.load(trace)["traceEvents"]
+    with gzip.open(folder.path / "profile_trace.json.gz", "rt") as trace:
+        events = json.load(trace)["traceEvents"]
     recorded = [e for e in events if str(e.get("name")).startswith("ProfilerStep#")]
     assert len({event["name"] for event in recorded}) == last - first + 1
     assert "Optimizer.step#AdamW.step" in {event.get("name") for event in events}
     assert f"profile of steps {first} to {last}" in capsys.readouterr().err
     assert max(metric(folder, "train/loss")) == steps  # training went on
+
+
+@pytest.mark.parametrize(("tf32", "precision"), [(True, "high"), (False, "highest")])
+def test_tf32_is_a_choice_of_the_recipe(scratch, tf32, precision):
+    before = torch.get_float32_matmul_precision()
+    try:
+        prepare("run", f"hardware.tf32={str(tf32).lower()}")
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_ranks_write_their_last_collectives_to_the_run_folder(scratch, monkeypatch):
