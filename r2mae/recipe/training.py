@@ -102,10 +102,8 @@ def _build_callbacks(
 
     check_watchable(recipe.watch.samples, parts.train, parts.held_out)
     log_every = plan.log_every_steps
-    ordered: list[Any] = [
-        Progress(_throughput(recipe, parts), log_every),
-        parts.measure(plan),
-    ]
+    progress = Progress(_throughput(recipe, parts), log_every)
+    ordered: list[Any] = [progress, parts.measure(plan)]
     if isinstance(parts.model, PredictsClasses):
         ordered.append(Order0(parts.train, folder, plan.warmup_steps))
     if trace:
@@ -116,16 +114,9 @@ def _build_callbacks(
 
         ordered.append(WandbRows())
     recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
-    return [
-        *ordered,
-        Keeper(
-            folder,
-            plan.checkpoint_every_steps,
-            recorder,
-            log_every,
-            timedelta(seconds=recipe.hardware.timeout_seconds),
-        ),
-    ]
+    timeout = timedelta(seconds=recipe.hardware.timeout_seconds)
+    every = plan.checkpoint_every_steps
+    return [*ordered, Keeper(folder, every, recorder, log_every, timeout)]
 
 
 def _throughput(recipe: AnyRecipe, parts: Parts) -> Throughput:
