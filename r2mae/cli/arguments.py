@@ -56,12 +56,18 @@ def add_training(parser: ArgumentParser) -> None:
 
 
 def add_run(parser: ArgumentParser) -> None:
-    """`RUN` and `--checkpoint`."""
+    """`RUN`, `--checkpoint` and `--weights`."""
     parser.add_argument(
         "run", metavar="RUN", help="a run folder, such as runs/digits_demo"
     )
     parser.add_argument(
         "--checkpoint", default="last", help="last (default), best or step_<n>"
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("trained", "ema"),
+        default="trained",
+        help="trained (default), or the moving average that training.ema keeps",
     )
 
 

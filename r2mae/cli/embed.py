@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     _check(output, arguments)
     from r2mae.recipe.run import load_run
 
-    loaded = load_run(arguments.run, arguments.checkpoint)
+    loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
     features, rows, unreadable = ask(loaded, source, "embed", "embed")

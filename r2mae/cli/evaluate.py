@@ -65,7 +65,10 @@ def run(arguments: Namespace) -> None:
     """Score, and print a table or JSON."""
     from r2mae.recipe.run import load_run
 
-    loaded, name = load_run(arguments.run, arguments.checkpoint), arguments.task
+    loaded, name = (
+        load_run(arguments.run, arguments.checkpoint, arguments.weights),
+        arguments.task,
+    )
     tasks = (*PROBES, *loaded.wing.tasks)
     if name not in tasks:
         raise InputError(
@@ -76,6 +79,7 @@ def run(arguments: Namespace) -> None:
     about = {
         "run": arguments.run,
         "checkpoint_step": loaded.manifest["step"],
+        "weights": arguments.weights,
         "task": name,
     }
     if name in loaded.wing.tasks:

@@ -31,7 +31,7 @@ def run(arguments: Namespace) -> None:
     check_free(folder)  # before anything is loaded
     from r2mae.recipe.run import load_run
 
-    loaded = load_run(arguments.run, arguments.checkpoint)
+    loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     export = loaded.wing.exports.get(arguments.to)
     if export is None:
         targets = ", ".join(loaded.wing.exports)
@@ -44,6 +44,7 @@ def run(arguments: Namespace) -> None:
         "output": str(folder),
         "to": arguments.to,
         "checkpoint_step": loaded.manifest["step"],
+        "weights": arguments.weights,
         "largest_difference": difference,
         "load_with": export.load_with(loaded).format(folder),
     }

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_output(output, (*_SEPARATORS, ".parquet"), arguments)
     from r2mae.recipe.run import load_run
 
-    loaded = load_run(arguments.run, arguments.checkpoint)
+    loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     if loaded.recipe.task != "finetune":
         raise InputError(
             f"RUN must be a fine-tuned run, got a pretraining run in {arguments.run}. Use r2mae embed."

@@ -7,19 +7,25 @@ from typing import Any
 
 from r2mae.cli.arguments import add_recipe, add_training
 from r2mae.cli.training import train_run
-from r2mae.options import run_path
+from r2mae.options import positive, run_path
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.launch import read_launch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`RECIPE`, `--set`, `--name`, `--fresh` and `--trace`."""
+    """`RECIPE`, `--set`, `--name`, `--fresh`, `--trace` and `--profile`."""
     add_recipe(parser)
     add_training(parser)
     parser.add_argument(
         "--trace",
         action="store_true",
         help="write trace.jsonl: order, masks and loss of every step",
+    )
+    parser.add_argument(
+        "--profile",
+        type=positive,
+        metavar="STEPS",
+        help="profile some early steps: profile.txt and a trace in the run folder",
     )
 
 
@@ -37,4 +43,11 @@ def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
     path = run_path(arguments.name or Path(arguments.recipe).stem)
-    return train_run(recipe, path, arguments, fresh=arguments.fresh)
+    callbacks = []
+    if getattr(arguments, "profile", None) is not None:
+        from r2mae.training.profile import Profile
+
+        callbacks.append(Profile(path, arguments.profile))
+    return train_run(
+        recipe, path, arguments, fresh=arguments.fresh, callbacks=callbacks
+    )

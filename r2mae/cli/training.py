@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,12 @@ from r2mae.schema.recipe import AnyRecipe
 
 
 def train_run(
-    recipe: AnyRecipe, path: Path, arguments: argparse.Namespace, *, fresh: bool
+    recipe: AnyRecipe,
+    path: Path,
+    arguments: argparse.Namespace,
+    *,
+    fresh: bool,
+    callbacks: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """`recipe.train.train_run` with the options of a command; its traceback goes to the folder's log file."""
     from r2mae.recipe.train import train_run as train
@@ -20,6 +26,7 @@ def train_run(
         source=str(arguments.recipe),
         fresh=fresh,
         trace=getattr(arguments, "trace", False),
+        callbacks=callbacks,
         on_start=lambda folder: setattr(arguments, "log_file", folder.stderr),
     )
 

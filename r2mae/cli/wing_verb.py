@@ -14,7 +14,7 @@ def run_verb(name: str, verb: Verb, arguments: Namespace) -> None:
     from r2mae.recipe.run import load_run
 
     verb.check(arguments)
-    loaded = load_run(arguments.run, arguments.checkpoint)
+    loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     if loaded.wing.verbs.get(name) is not verb:
         raise InputError(
             f"RUN must be of a modality that has {name}, got one on {loaded.recipe.modality}."

@@ -76,6 +76,10 @@ class Classifier(nn.Module):
         """Compile the encoder's blocks in place."""
         self.backbone.compile_blocks()
 
+    def recompute_blocks(self) -> None:
+        """Recompute activations of the encoder's blocks in backward."""
+        self.backbone.recompute_blocks()
+
     def training_flops(self, example: dict[str, Any]) -> int:
         """Floating-point operations of forward and backward for one sample.
 

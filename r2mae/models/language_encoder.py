@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from r2mae.models.recompute import recompute
 from r2mae.models.segments import Layout, Queries, lay_out
 from r2mae.models.text_blocks import RUNNERS
 
@@ -153,6 +154,10 @@ class LanguageEncoder(nn.Module):
         All blocks and lengths share them.
         """
         self.compiled = True
+
+    def recompute_blocks(self) -> None:
+        """Recompute activations of the blocks in backward."""
+        recompute(self.runner.blocks)
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing

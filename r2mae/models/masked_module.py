@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from r2mae.errors import InputError
 from r2mae.masking.pattern import Mask
 from r2mae.models.masking_rules import EveryPosition, MaskingRules
 from r2mae.models.measured_cost import MeasuredCost
+from r2mae.models.recompute import no_blocks
 
 
 class EncoderModule(nn.Module):
@@ -24,6 +26,10 @@ class EncoderModule(nn.Module):
     def compile_blocks(self) -> None:
         """Compile the full module, since there are no repeated blocks."""
         self.compile(dynamic=True)
+
+    def recompute_blocks(self) -> None:
+        """Raise InputError: there are no repeated blocks."""
+        raise InputError(no_blocks(type(self).__name__))
 
 
 class MaskedModule(MeasuredCost, EncoderModule):

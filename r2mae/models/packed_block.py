@@ -15,6 +15,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from r2mae.models.packed import Packing, packed_attention
+from r2mae.models.recompute import run_block
 
 
 def packable(blocks: nn.Sequential) -> bool:
@@ -50,6 +51,11 @@ def packed_block(
     compiled: run what precedes and what follows attention as two graphs, shared by all
         lengths. Attention and random draws stay eager.
     """
+    finished: Tensor = run_block(_compute, block, tokens, packing, compiled)
+    return finished
+
+
+def _compute(block: Any, tokens: Tensor, packing: Packing, compiled: bool) -> Tensor:
     project, finish = _project, _finish
     if compiled:
         project, finish = _compiled(_project), _compiled(_finish)

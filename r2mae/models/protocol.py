@@ -54,6 +54,15 @@ class Encoder(Protocol):
         """Compile the repeated blocks in place. Called once, before training."""
         ...
 
+    def recompute_blocks(self) -> None:
+        """Recompute activations of repeated blocks in backward (`models.recompute`).
+
+        Called once, before training.
+
+        Raises: InputError for a model without such blocks.
+        """
+        ...
+
 
 class MaskedModel(Encoder, Protocol):
     """An encoder that predicts hidden positions from visible ones.

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from r2mae.models.recompute import run_block
 from r2mae.models.segments import Layout, Queries, segment_attention
 
 
@@ -48,6 +49,19 @@ class BertRunner:
     ) -> Tensor:
         """(T, D) -> (T, D), or (M, D) at the queries."""
         block = self.blocks[number]
+        finished: Tensor = run_block(
+            self._compute, block, hidden, layout, queries, compiled
+        )
+        return finished
+
+    @staticmethod
+    def _compute(
+        block: Any,
+        hidden: Tensor,
+        layout: Layout,
+        queries: Queries | None,
+        compiled: bool,
+    ) -> Tensor:
         project = _maybe_compiled(_project_bert, compiled)
         finish = _maybe_compiled(_finish_bert, compiled)
         attention = block.attention.self
@@ -102,6 +116,21 @@ class ModernBertRunner:
     ) -> Tensor:
         """(T, D) -> (T, D), or (M, D) at the queries."""
         block = self.blocks[number]
+        rotation = self.rotations[block.attention_type]
+        finished: Tensor = run_block(
+            self._compute, block, hidden, layout, queries, rotation, compiled
+        )
+        return finished
+
+    def _compute(
+        self,
+        block: Any,
+        hidden: Tensor,
+        layout: Layout,
+        queries: Queries | None,
+        rotation: tuple[Tensor, Tensor],
+        compiled: bool,
+    ) -> Tensor:
         project = _maybe_compiled(_project_modern, compiled)
         finish = _maybe_compiled(_finish_modern, compiled)
         attention = block.attn
@@ -109,7 +138,6 @@ class ModernBertRunner:
         is_local = block.attention_type == "sliding_attention"
         window = self.base.config.sliding_window if is_local else None
         indices = None if queries is None else queries.tokens
-        rotation = self.rotations[block.attention_type]
         query, key, value = project(block, hidden, indices, *rotation)
         attended = segment_attention(
             query, key, value, layout, queries, dropout=dropout, window=window

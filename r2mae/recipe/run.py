@@ -9,19 +9,24 @@ from torch import nn
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.recipe.load import parse_recipe
-from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
+from r2mae.training.checkpoint import EMA, MODEL, load_tensors, read_manifest
 from r2mae.training.run_folder import RunFolder, open_run
 from r2mae.wing import LoadedRun
 
 
-def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
+def load_run(
+    path: str, checkpoint: str = "last", weights: str = "trained"
+) -> LoadedRun:
     """A run's model with the weights of a checkpoint, on a GPU where there is one.
 
     path: of the run folder.
     checkpoint: "last", "best" or "step_<n>".
+    weights: "trained", or "ema" for the moving average that `training.ema` keeps.
 
-    Raises: InputError when the run or the checkpoint is missing or damaged.
+    Raises: InputError when the run, the checkpoint or the average is missing or damaged.
     """
+    if weights not in ("trained", "ema"):
+        raise InputError(f"weights must be trained or ema, got {weights!r}.")
     folder = open_run(path)
     place = _find_checkpoint(folder, checkpoint)
     manifest = read_manifest(place)
@@ -33,7 +38,7 @@ def load_run(path: str, checkpoint: str = "last") -> LoadedRun:
     recipe = wing.with_checkpoint_facts(recipe, manifest)
     num_classes = len(manifest["classes"]) if "classes" in manifest else None
     model = wing.build_model(recipe, num_classes)
-    _load_weights(model, place, manifest)
+    _load_weights(model, place, manifest, weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return LoadedRun(wing, folder, recipe, manifest, model.eval().to(device))
 
@@ -52,9 +57,18 @@ def _find_checkpoint(folder: RunFolder, checkpoint: str) -> Path:
     return place
 
 
-def _load_weights(model: nn.Module, place: Path, manifest: dict[str, Any]) -> None:
+def _load_weights(
+    model: nn.Module, place: Path, manifest: dict[str, Any], choice: str
+) -> None:
     """Fill a model from a checkpoint, its pixel statistics included, which a card may have changed since."""
     weights = load_tensors(place, MODEL, manifest)
+    if choice == "ema":
+        if EMA not in manifest["sha256"]:
+            raise InputError(
+                f"--weights must be trained for {place}, which has no moving average, "
+                "got ema. Train with training.ema set."
+            )
+        weights |= load_tensors(place, EMA, manifest)
     try:
         model.load_state_dict(
             {name.removeprefix("model."): tensor for name, tensor in weights.items()}

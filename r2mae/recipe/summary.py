@@ -42,7 +42,7 @@ def _pretraining(recipe: Any, samples: int) -> dict[str, Any]:
     plan = make_plan(recipe, samples, math.prod(model.grid))
     levels = _levels(recipe, model, plan, 0.0)
     return {
-        **_parameters(model),
+        **_parameters(recipe, model),
         "plan": asdict(plan),
         "levels": levels,
         "levels_at_end": _levels(recipe, model, plan, 1.0),
@@ -63,7 +63,11 @@ def _finetuning(recipe: Any) -> dict[str, Any]:
             str(count): asdict(make_plan(recipe, samples, None)) for count in counts
         }
         outline = build_outline(recipe, _UNKNOWN_CLASSES)
-        return {**_parameters(outline), "classes": _UNKNOWN_CLASSES, "plans": plans}
+        return {
+            **_parameters(recipe, outline),
+            "classes": _UNKNOWN_CLASSES,
+            "plans": plans,
+        }
     train = open_labelled(recipe)[0]
     classes = 1
     if not recipe.tune.regression:
@@ -79,17 +83,18 @@ def _finetuning(recipe: Any) -> dict[str, Any]:
         plan = make_plan(recipe, len(few), None)
         work = flops * plan.steps * recipe.batch.global_samples / 1e15
         plans[str(count)] = asdict(plan) | {"training_pflop": work}
-    return {**_parameters(model), "classes": classes, "plans": plans}
+    return {**_parameters(recipe, model), "classes": classes, "plans": plans}
 
 
-def _parameters(model: Any) -> dict[str, Any]:
-    """Counts of parameters, and GiB of weights, gradients and the optimizer's moments."""
+def _parameters(recipe: AnyRecipe, model: Any) -> dict[str, Any]:
+    """Counts of parameters, and GiB of weights, gradients, moments and moving average."""
     parameters = list(model.parameters())
     total = sum(parameter.numel() for parameter in parameters)
     trained = sum(
         parameter.numel() for parameter in parameters if parameter.requires_grad
     )
-    state = (total + 3 * trained) * _STATE_BYTES
+    per_trained = 3 if recipe.training.ema is None else 4
+    state = (total + per_trained * trained) * _STATE_BYTES
     return {
         "parameters": {"all": total, "trained": trained},
         "state_gib": round(state / 2**30, 3),

@@ -16,6 +16,7 @@ from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import Training, build_training
 from r2mae.schema.launch import read_launch, slurm_job
 from r2mae.schema.recipe import AnyRecipe, recipe_document
+from r2mae.training.collectives import dump_collectives
 from r2mae.training.run_folder import RunFolder, commit, versions
 
 
@@ -106,6 +107,7 @@ def _announce(
 def _train(
     recipe: AnyRecipe, training: Training, folder: RunFolder, earlier_seconds: float
 ) -> dict[str, Any]:
+    dump_collectives(folder.path)
     writes, start = is_first_process(), time.monotonic()
     ending, stopped_by = "failed", None
     try:

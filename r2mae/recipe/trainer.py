@@ -61,8 +61,10 @@ def build_trainer(
     import pytorch_lightning as lightning
 
     from r2mae.training.checkpoint_io import FolderCheckpointIO
+    from r2mae.training.throughput import DataWait
 
     hardware = recipe.hardware
+    torch.set_float32_matmul_precision("high" if hardware.tf32 else "highest")
     return lightning.Trainer(
         accelerator=choose_accelerator(recipe),
         devices=num_visible_devices(recipe),
@@ -74,6 +76,7 @@ def build_trainer(
         accumulate_grad_batches=plan.accumulation,
         logger=loggers,
         callbacks=callbacks,
+        profiler=DataWait(),
         plugins=[FolderCheckpointIO(), _cluster()],
         use_distributed_sampler=False,
         enable_checkpointing=False,
@@ -108,7 +111,8 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
     loggers: list[Any] = [CsvLogger(folder)] if "csv" in recipe.log else []
     if "wandb" in recipe.log:
         import wandb
-        from pytorch_lightning.loggers import WandbLogger
+
+        from r2mae.training.wandb_run import WandbRun
 
         if (
             os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun")
@@ -117,15 +121,7 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
             raise InputError(
                 "log: wandb must be logged in, got no API key. Run wandb login, or set WANDB_MODE=offline."
             )
-        loggers.append(
-            WandbLogger(
-                project="r2mae",
-                name=folder.name,
-                save_dir=str(folder.path),
-                id=run_id or folder.name,
-                resume="allow",
-            )
-        )
+        loggers.append(WandbRun(folder, run_id or folder.name))
     return loggers
 
 
@@ -133,7 +129,7 @@ def close_loggers(trainer: Any) -> None:
     """End wandb's run; otherwise the next run of this process would be logged into it."""
     for logger in trainer.loggers:
         if (
-            type(logger).__name__ == "WandbLogger"
+            type(logger).__name__ == "WandbRun"
             and logger._experiment is not None
             and trainer.is_global_zero
         ):

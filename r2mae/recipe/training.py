@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.models.protocol import PredictsClasses
+from r2mae.recipe.flops import training_flops
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
 from r2mae.recipe.trainer import (
@@ -28,8 +29,10 @@ from r2mae.training.run_folder import RunFolder, commit, versions
 
 if TYPE_CHECKING:
     from r2mae.data.source import SampleSource, StreamDataset
+    from r2mae.training.ema import MovingAverage
     from r2mae.training.module import Engine
     from r2mae.training.step import StepSettings
+    from r2mae.training.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -99,26 +102,29 @@ def _build_callbacks(
 
     check_watchable(recipe.watch.samples, parts.train, parts.held_out)
     log_every = plan.log_every_steps
-    ordered: list[Any] = [
-        Progress(recipe.batch.global_samples, log_every),
-        parts.measure(plan),
-    ]
+    progress = Progress(_throughput(recipe, parts), log_every)
+    ordered: list[Any] = [progress, parts.measure(plan)]
     if isinstance(parts.model, PredictsClasses):
         ordered.append(Order0(parts.train, folder, plan.warmup_steps))
     if trace:
         ordered.append(Trace(folder))
     ordered += [CallbackAdapter(callback) for callback in callbacks]
+    if "wandb" in recipe.log:
+        from r2mae.training.wandb_run import WandbRows
+
+        ordered.append(WandbRows())
     recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
-    return [
-        *ordered,
-        Keeper(
-            folder,
-            plan.checkpoint_every_steps,
-            recorder,
-            log_every,
-            timedelta(seconds=recipe.hardware.timeout_seconds),
-        ),
-    ]
+    timeout = timedelta(seconds=recipe.hardware.timeout_seconds)
+    every = plan.checkpoint_every_steps
+    return [*ordered, Keeper(folder, every, recorder, log_every, timeout)]
+
+
+def _throughput(recipe: AnyRecipe, parts: Parts) -> Throughput:
+    from r2mae.training.throughput import Throughput
+
+    classes = parts.facts.get("classes")
+    flops = training_flops(recipe, parts.train, classes and len(classes))
+    return Throughput(recipe.batch.global_samples, flops)
 
 
 def build_engine(
@@ -143,12 +149,21 @@ def build_engine(
         build_optimizer=_optimizer_builder(recipe, parts.layer_decay),
         num_workers=recipe.hardware.workers,
         description=describe(recipe, parts, facts),
+        moving_average=_moving_average(recipe.training.ema),
     )
+    if recipe.hardware.recompute == "blocks":
+        model.recompute_blocks()  # type: ignore[operator]
     if recipe.hardware.compile:
         model.compile_blocks()  # type: ignore[operator]
     if last is not None:
         _check_same_data(last, parts.train)
     return engine, plan, parts
+
+
+def _moving_average(decay: float | None) -> MovingAverage | None:
+    from r2mae.training.ema import MovingAverage
+
+    return None if decay is None else MovingAverage(decay)
 
 
 def _with_checkpoint_facts(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:

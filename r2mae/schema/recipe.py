@@ -87,8 +87,13 @@ class HardwareSection(Section):
     nodes: number of machines.
     devices: processes per machine, one per GPU.
     precision: "32-true", or "bf16-mixed" for automatic mixed precision.
+    tf32: let GPUs round the factors of float32 matrix products to TF32, with 10 bits of
+        mantissa: several times faster than float32. Convolutions do so in any case.
     strategy: of Lightning; "ddp" replicates the model on each device.
     compile: use torch.compile.
+    recompute: "blocks" keeps only the inputs of repeated blocks and computes their
+        activations again in backward (activation checkpointing): less memory, about a
+        third more time.
     deterministic: use deterministic algorithms only; slower.
     workers: data loader processes per device; 0 loads in the training process.
     timeout_seconds: for which ranks wait for one that does not respond.
@@ -98,8 +103,10 @@ class HardwareSection(Section):
     nodes: int = Field(default=1, ge=1, le=4096)
     devices: int = Field(default=1, ge=1, le=1024)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    tf32: bool = False
     strategy: Literal["ddp"] = "ddp"
     compile: bool = False
+    recompute: Literal["blocks"] | None = None
     deterministic: bool = False
     workers: int = Field(default=0, ge=0, le=256)
     timeout_seconds: int = Field(default=1800, ge=10, le=86400)
@@ -123,15 +130,18 @@ class WatchSection(Section):
 
 
 class TrainingSection(Section):
-    """`training`: response to a loss or gradient that is not finite.
+    """`training`: a moving average of the weights, and steps that are not finite.
 
-    The update of such a step is never applied.
+    The update of a step whose loss or gradient is not finite is never applied.
 
+    ema: decay of an exponential moving average of the weights, 0.9999 for example, which
+        checkpoints keep beside the weights; `--weights ema` uses it. null for none.
     on_nonfinite: "stop" ends training with the weights before the step; "skip" continues
         with the next step.
     max_skipped_steps: with "skip", training ends when more steps were skipped.
     """
 
+    ema: float | None = Field(default=None, gt=0, lt=1)
     on_nonfinite: Literal["stop", "skip"] = "stop"
     max_skipped_steps: int = Field(default=10, ge=0, le=HUGE)
 

@@ -2,6 +2,7 @@
 
 step_120/model.safetensors       weights by parameter name
 step_120/optimizer.safetensors   moments as <parameter name>/<moment>
+step_120/ema.safetensors         moving average of the weights, with training.ema
 step_120/manifest.json           what it is: recipe, law, preprocessing, data, step, versions; sha256 of each file
 """
 
@@ -21,25 +22,28 @@ from r2mae.data.atomic import flush, open_files
 from r2mae.errors import InputError
 
 FORMAT = 1
-MODEL, OPTIMIZER, MANIFEST = (
+MODEL, OPTIMIZER, EMA, MANIFEST = (
     "model.safetensors",
     "optimizer.safetensors",
+    "ema.safetensors",
     "manifest.json",
 )
 
 
 def save(
     path: Path,
-    weights: dict[str, Tensor],
-    moments: dict[str, Tensor],
+    files: dict[str, dict[str, Tensor]],
     description: dict[str, Any],
 ) -> None:
-    """Write a checkpoint folder: into a temporary one, flushed to disk, then renamed."""
+    """Write a checkpoint folder: into a temporary one, flushed to disk, then renamed.
+
+    files: {MODEL: weights, OPTIMIZER: moments}, and EMA: moving average where there is one.
+    """
     temporary = path.with_name(f".writing_{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        for name, tensors in ((MODEL, weights), (OPTIMIZER, moments)):
+        for name, tensors in files.items():
             save_file(
                 {
                     key: tensor.detach().cpu().contiguous()
@@ -47,12 +51,11 @@ def save(
                 },
                 temporary / name,
             )
-        hashes = {name: _sha256(temporary / name) for name in (MODEL, OPTIMIZER)}
+        hashes = {name: _sha256(temporary / name) for name in files}
         manifest = {"format": FORMAT, **description, "sha256": hashes}
         hashes[MANIFEST] = _own_hash(manifest)
-        (temporary / MANIFEST).write_text(
-            json.dumps(manifest, indent=1, ensure_ascii=False)
-        )
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        (temporary / MANIFEST).write_text(text)
         open_files(temporary)
         for file in temporary.iterdir():
             flush(file)

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor
 
 from r2mae.training.checkpoint import (
+    EMA,
     MODEL,
     OPTIMIZER,
     load_tensors,
@@ -24,8 +26,7 @@ class FolderCheckpointIO(CheckpointIO):
         """Write the folder at path; an interrupted write leaves nothing under that name."""
         save(
             Path(path),
-            checkpoint["state_dict"],
-            checkpoint["optimizer_tensors"],
+            checkpoint_files(checkpoint, checkpoint["state_dict"]),
             checkpoint["description"],
         )
 
@@ -37,9 +38,13 @@ class FolderCheckpointIO(CheckpointIO):
         Raises: InputError naming a damaged or missing file.
         """
         manifest = read_manifest(Path(path))
+        average = None
+        if EMA in manifest["sha256"]:
+            average = load_tensors(Path(path), EMA, manifest)
         return {
             "state_dict": load_tensors(Path(path), MODEL, manifest),
             "optimizer_tensors": load_tensors(Path(path), OPTIMIZER, manifest),
+            "moving_average": average,
             "description": manifest,
             "optimizer_states": [],  # the module restores these by name
             "lr_schedulers": [],
@@ -51,3 +56,13 @@ class FolderCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Delete the folder at path."""
         remove(Path(path))
+
+
+def checkpoint_files(
+    state: dict[str, Any], weights: dict[str, Tensor]
+) -> dict[str, dict[str, Tensor]]:
+    """What `save` writes of the state that `Engine.on_save_checkpoint` adds to."""
+    files = {MODEL: weights, OPTIMIZER: state["optimizer_tensors"]}
+    if "moving_average" in state:
+        files[EMA] = state["moving_average"]
+    return files

@@ -13,6 +13,7 @@ import pytorch_lightning as lightning
 from r2mae.errors import InterruptedRun
 from r2mae.training.agreement import SignalAgreement
 from r2mae.training.checkpoint import read_manifest, remove
+from r2mae.training.checkpoint_io import checkpoint_files
 from r2mae.training.module import Engine
 from r2mae.training.recorder import FlightRecorder, read_rows
 from r2mae.training.run_folder import RunFolder, saved_step
@@ -151,8 +152,7 @@ class Keeper(lightning.Callback):
         publish = partial(self._publish, path, pl_module.steps_done, improved, start)
         self.writer.save(
             path,
-            pl_module.state_dict(),
-            state["optimizer_tensors"],
+            checkpoint_files(state, pl_module.state_dict()),
             state["description"],
             publish,
         )

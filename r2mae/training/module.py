@@ -17,6 +17,7 @@ from r2mae.data.stream import MicroBatches
 from r2mae.errors import InputError
 from r2mae.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from r2mae.training.data_worker import set_up_worker
+from r2mae.training.ema import MovingAverage
 from r2mae.training.objective import Objective
 from r2mae.training.step import StepReport, StepSettings, TrainingStep
 
@@ -51,6 +52,7 @@ class Engine(lightning.LightningModule):
         build_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         num_workers: int,
         description: dict[str, Any],
+        moving_average: MovingAverage | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -60,6 +62,7 @@ class Engine(lightning.LightningModule):
         self.build_optimizer = build_optimizer
         self.num_workers = num_workers
         self.description = description
+        self.moving_average = moving_average
         self.step = TrainingStep(model, objective, settings)
         self.num_steps = settings.learning_rate.num_steps
         self.start_step = 0
@@ -71,6 +74,7 @@ class Engine(lightning.LightningModule):
         self.validation_loss: float | None = None
         self.validated_step = 0
         self._loaded_optimizer: dict[str, Tensor] | None = None
+        self._loaded_average: dict[str, Tensor] | None = None
 
     # --- the stream
 
@@ -127,6 +131,8 @@ class Engine(lightning.LightningModule):
         super().optimizer_step(*args, **kwargs)
         self.report = self.step.finish()
         self.steps_done += 1
+        if self.moving_average is not None:
+            self.moving_average.update(self.steps_done, self.report.skipped)
 
     # --- state
 
@@ -144,12 +150,17 @@ class Engine(lightning.LightningModule):
                 self, self.trainer.optimizers[0], self._loaded_optimizer
             )
             self._loaded_optimizer = None
+        if self.moving_average is not None:
+            self.moving_average.start(self, self._loaded_average)
+            self._loaded_average = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the optimizer tensors, named after their parameters, and the description of the checkpoint."""
+        """Add the optimizer tensors and the moving average, named after their parameters, and the description."""
         checkpoint["optimizer_tensors"] = optimizer_tensors(
             self, self.trainer.optimizers[0]
         )
+        if self.moving_average is not None:
+            checkpoint["moving_average"] = self.moving_average.tensors
         checkpoint["description"] = self.description | {
             "step": self.steps_done,
             "samples": self.steps_done * self.settings.global_samples,
@@ -161,5 +172,6 @@ class Engine(lightning.LightningModule):
         self.start_step = self.steps_done = int(checkpoint["description"]["step"])
         self.skipped_steps = int(checkpoint["description"].get("skipped_steps", 0))
         self._loaded_optimizer = checkpoint["optimizer_tensors"]
+        self._loaded_average = checkpoint.get("moving_average")
         progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
         progress.ready = progress.completed = self.start_step

@@ -1,6 +1,6 @@
 """Training progress on stderr, and the training numbers for loggers."""
 
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -9,7 +9,9 @@ from pytorch_lightning.loggers import Logger
 
 from r2mae.progress import Bar
 from r2mae.training.module import Engine
+from r2mae.training.run_config import run_config
 from r2mae.training.run_folder import RunFolder
+from r2mae.training.throughput import Throughput
 
 _LINE = "step {n}/{total} ({percentage:.0f}%){postfix}, {remaining} left"
 _HEADER = "step,metric,value"
@@ -18,21 +20,19 @@ _HEADER = "step,metric,value"
 class Progress(lightning.Callback):
     """Logs the training numbers every `log_every` steps, and shows them beside a progress bar."""
 
-    def __init__(self, global_samples: int, log_every: int) -> None:
-        self.global_samples = global_samples
+    def __init__(self, throughput: Throughput, log_every: int) -> None:
+        self.throughput = throughput
         self.log_every = log_every
         self._losses: list[torch.Tensor] = []
-        self._visible = 0
-        self._mark_step, self._mark = 0, 0.0  # of the last report
         self._bar: Bar | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Start the clock, the bar and the loggers."""
         for logger in trainer.loggers:
-            logger.log_hyperparams(pl_module.description["recipe"])
+            logger.log_hyperparams(run_config(trainer, pl_module))
             if isinstance(logger, CsvLogger):
                 logger.rewind(pl_module.start_step)
-        self._mark_step, self._mark = pl_module.start_step, time.monotonic()
+        self.throughput.start(trainer, pl_module.start_step)
         if trainer.is_global_zero:
             self._bar = Bar(
                 total=pl_module.num_steps,
@@ -55,10 +55,12 @@ class Progress(lightning.Callback):
         if report is None:
             return
         self._losses.append(report.loss)
-        self._visible += report.num_visible * trainer.world_size
+        self.throughput.add(report, trainer.world_size)
         if report.step % self.log_every and report.step != pl_module.num_steps:
             return
         metrics = self._read_metrics(report)
+        # The device has finished these steps now, so the clock is right.
+        metrics |= self.throughput.read(trainer, report.step)
         for logger in trainer.loggers:
             logger.log_metrics(metrics, report.step)
         if self._bar is not None:
@@ -67,25 +69,19 @@ class Progress(lightning.Callback):
             self._bar.show(
                 report.step, force=is_first or report.step == pl_module.num_steps
             )
-        self._losses, self._visible = [], 0
-        self._mark_step, self._mark = report.step, time.monotonic()
 
     def _read_metrics(self, report: Any) -> dict[str, float]:
-        """Means and rates since the last report; waits for the device."""
+        """Means since the last report; waits for the device."""
         losses = torch.stack(self._losses).cpu()
-        # The device has finished these steps now, so the clock is right.
-        seconds = max(time.monotonic() - self._mark, 1e-9)
-        samples = (report.step - self._mark_step) * self.global_samples
+        self._losses = []
         metrics = {
             # nan if no step was finite, which the recorder reports
             "train/loss": float(losses[losses.isfinite()].mean()),
             "train/lr": report.lr,
             "train/grad_norm": float(report.grad_norm),
-            "train/samples_per_second": samples / seconds,
         }
         if report.mask_ratio is not None:
             metrics["train/mask_ratio"] = report.mask_ratio
-            metrics["train/visible_tokens_per_second"] = self._visible / seconds
         return metrics
 
     def teardown(
@@ -104,10 +100,15 @@ def _describe(metrics: dict[str, float]) -> str:
     """The numbers of the progress line."""
     parts = [f"loss {metrics['train/loss']:.4f}"]
     if "train/mask_ratio" in metrics:
-        tokens = metrics["train/visible_tokens_per_second"]
+        tokens = metrics.get("train/visible_tokens_per_second", 0.0)
         parts.append(f"ratio {metrics['train/mask_ratio']:.2f}")
         parts.append(f"{tokens:,.0f} visible tokens/s")
     parts.append(f"{metrics['train/samples_per_second']:,.0f} samples/s")
+    parts.append(f"{metrics['train/data_wait_share']:.0%} waiting for data")
+    parts.append(f"{metrics['train/peak_memory_gib']:.1f} GiB")
+    if "train/model_flop_utilization" in metrics:
+        utilization = metrics["train/model_flop_utilization"]
+        parts.append(f"{utilization:.0%} of peak FLOP/s")
     return ", ".join(parts)
 
 
@@ -131,15 +132,11 @@ class CsvLogger(Logger):
     @lightning.utilities.rank_zero_only
     def rewind(self, step: int) -> None:
         """Delete rows after a step, from which training continues, and rows cut off by a crash."""
-        path = self.folder.metrics
-        if not path.is_file():
-            return
-        kept = []
-        for row in path.read_text(errors="replace").splitlines()[1:]:
-            number, *values = row.split(",")
-            if len(values) == 2 and number.isdecimal() and int(number) <= step:
-                kept.append(row)
-        path.write_text("\n".join([_HEADER, *kept]) + "\n")
+        if self.folder.metrics.is_file():
+            kept = [
+                row for number, row in _numbered_rows(self.folder) if number <= step
+            ]
+            self.folder.metrics.write_text("\n".join([_HEADER, *kept]) + "\n")
 
     @lightning.utilities.rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -154,3 +151,23 @@ class CsvLogger(Logger):
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: recipe.yaml holds them."""
+
+
+def read_metrics(folder: RunFolder) -> dict[int, dict[str, float]]:
+    """{step: {metric: value}} of metrics.csv; empty where there is none."""
+    metrics: dict[int, dict[str, float]] = {}
+    for step, row in _numbered_rows(folder):
+        _, metric, value = row.split(",")
+        metrics.setdefault(step, {})[metric] = float(value)
+    return metrics
+
+
+def _numbered_rows(folder: RunFolder) -> Iterator[tuple[int, str]]:
+    """(step, row) of metrics.csv, without rows that a crash cut off."""
+    if not folder.metrics.is_file():
+        return
+    complete, _, _ = folder.metrics.read_text(errors="replace").rpartition("\n")
+    for row in complete.splitlines()[1:]:
+        number, *values = row.split(",")
+        if len(values) == 2 and number.isdecimal():
+            yield int(number), row

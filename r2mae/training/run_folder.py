@@ -1,6 +1,7 @@
 """The run folder: what was asked, what came of it, and whether the same command may continue it.
 
 recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
+trace.jsonl  profile.txt  nonfinite.jsonl  nccl_rank_<n>  wandb/
 """
 
 import contextlib

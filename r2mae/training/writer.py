@@ -27,8 +27,7 @@ class CheckpointWriter:
     def save(
         self,
         path: Path,
-        weights: dict[str, Tensor],
-        moments: dict[str, Tensor],
+        files: dict[str, dict[str, Tensor]],
         description: dict[str, Any],
         then: Callable[[], None],
     ) -> None:
@@ -37,8 +36,7 @@ class CheckpointWriter:
         Raises: InputError when an earlier write failed.
         """
         self.wait()
-        held = self._hold({"weights": weights, "moments": moments})
-        job = (path, held["weights"], held["moments"], copy.deepcopy(description), then)
+        job = (path, self._hold(files), copy.deepcopy(description), then)
         self._thread = threading.Thread(
             target=self._write, args=job, name=f"write {path.name}"
         )
@@ -105,13 +103,12 @@ class CheckpointWriter:
     def _write(
         self,
         path: Path,
-        weights: dict[str, Tensor],
-        moments: dict[str, Tensor],
+        files: dict[str, dict[str, Tensor]],
         description: dict[str, Any],
         then: Callable[[], None],
     ) -> None:
         try:
-            save(path, weights, moments, description)
+            save(path, files, description)
             then()
         except BaseException as error:
             self._failure = (path, error)

@@ -149,3 +149,14 @@ def test_packed_lengths_cause_no_recompile(models):
     assert graphs() == warm
     assert worst < 1e-5
     assert counters["frames"]["total"] == counters["frames"]["ok"]
+
+
+def test_compiled_blocks_may_recompute(models):
+    eager, _ = models
+    recomputing = copy.deepcopy(eager)
+    recomputing.recompute_blocks()
+    recomputing.compile_blocks()
+    batch = images(4)
+    for ratio in (0.5, (0.3, 0.5, 0.7, 0.7)):
+        expected = train(eager, batch, ratio)
+        torch.testing.assert_close(train(recomputing, batch, ratio), expected)

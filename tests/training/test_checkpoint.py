@@ -5,7 +5,13 @@ import torch
 
 from r2mae.errors import InputError
 from r2mae.training import checkpoint
-from r2mae.training.checkpoint import load_tensors, read_manifest, save
+from r2mae.training.checkpoint import (
+    MODEL,
+    OPTIMIZER,
+    load_tensors,
+    read_manifest,
+    save,
+)
 from r2mae.training.checkpoint_io import FolderCheckpointIO
 from tests.training.runs import prepare, train
 
@@ -15,8 +21,10 @@ DESCRIPTION = {"step": 3, "recipe": {}, "versions": {"pytorch-lightning": "2.6.6
 def write(path, value=1.0):
     save(
         path,
-        {"model.a": torch.full((4,), value)},
-        {"model.a/exp_avg": torch.zeros(4)},
+        {
+            MODEL: {"model.a": torch.full((4,), value)},
+            OPTIMIZER: {"model.a/exp_avg": torch.zeros(4)},
+        },
         DESCRIPTION,
     )
 

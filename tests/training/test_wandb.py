@@ -1,50 +1,35 @@
-"""A real wandb run, offline: the file that it writes, read back."""
+"""Real wandb runs, offline: what they write, and what a server has after a sync."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from r2mae.training.checkpoint import read_manifest
+from r2mae.training.progress import read_metrics
 from r2mae.training.run_folder import RunFolder
+from r2mae.training.wandb_run import read_history
 from tests.conftest import DEMO, ROOT, overrides, r2mae
 from tests.training.runs import metric
+from tests.training.wandb_server import wandb_server
 
 pytest.importorskip("wandb")
 
 
-def records(log):
-    """The payloads of a LevelDB log (blocks of 32 KiB, 7-byte headers) behind wandb's own 7 bytes."""
-    at, parts = 7, b""
-    while at + 7 <= len(log):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        length, kind = int.from_bytes(log[at + 4 : at + 6], "little"), log[at + 6]
-        parts += log[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield parts
-            parts = b""
+OFFLINE = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 
 
-def read_back(folder):
-    """{(step, metric): value} and the config keys in a run's own binary log."""
-    from wandb.proto import wandb_internal_pb2
-
+def logged(folder):
+    """{(step, metric): value} of a run that was never continued."""
     (file,) = (folder.path / "wandb").glob("offline-run-*/run-*.wandb")
-    history, config = {}, set()
-    for raw in records(file.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(raw)
-        items = {
-            (item.key or "/".join(item.nested_key)): item.value_json
-            for item in record.history.item
-        }
-        for name, value in items.items():
-            history[
-                int(float(items.get("trainer/global_step", items.get("_step", "0")))),
-                name,
-            ] = value
-        config |= {item.key or item.nested_key[0] for item in record.config.update}
-        config |= {item.key or item.nested_key[0] for item in record.run.config.update}
-    return history, config
+    return {
+        (step, name): value
+        for step, row in read_history(file)
+        for name, value in row.items()
+    }
 
 
 def test_wandb_has_what_metrics_csv_has(tmp_path):
@@ -58,18 +43,97 @@ def test_wandb_has_what_metrics_csv_has(tmp_path):
         "run",
         cwd=tmp_path,
         check=0,
-        WANDB_MODE="offline",
-        WANDB_SILENT="true",
+        **OFFLINE,
     )
     folder = RunFolder(tmp_path / "runs" / "run")
-    history, config = read_back(folder)
+    history = logged(folder)
     for name in ("train/loss", "validation/loss", "probe/knn"):
         for step, value in metric(folder, name).items():
             assert float(history[step, name]) == pytest.approx(value, rel=1e-6), (
                 step,
                 name,
             )
-    assert any(key.startswith("mask") for key in config)
+
+
+def test_a_killed_and_continued_run_syncs_as_one_history(tmp_path):
+    settings = overrides(
+        "log=[csv, wandb]",
+        "schedule.steps=150",
+        "watch.every_steps=30",
+        "checkpoint.every_steps=10",
+    )
+    command = ["pretrain", DEMO, *settings, "--name", "run"]
+    folder = RunFolder(tmp_path / "runs" / "run")
+    kill_at_step(60, folder, command, tmp_path)
+    r2mae(*command, cwd=tmp_path, check=0, **OFFLINE)
+    offline = sorted((folder.path / "wandb").glob("offline-run-*"))
+    assert len(offline) == 2
+    with wandb_server() as server:
+        sync(server, offline, tmp_path)
+    (history,) = server.histories.values()
+    steps = [history[line]["_step"] for line in range(len(history))]
+    metrics = read_metrics(folder)
+    assert steps == sorted(metrics)  # as many rows as steps, in order
+    for row in history.values():
+        for name, value in metrics[row["_step"]].items():
+            assert float(row[name]) == pytest.approx(value, rel=1e-6)
+    config = server.configs[-1]
+    description = read_manifest(folder.pointer("last"))
+    assert config["mask"]["value"] == description["recipe"]["mask"]
+    assert config["data_fingerprint"]["value"] == description["data"]["fingerprint"]
+    assert config["commit"]["value"] == description["commit"]
+    assert config["versions"]["value"] == description["versions"]
+    assert config["parameters"]["value"] > 1000
+    assert config["machine"]["value"]["world_size"] == 1
+
+
+def kill_at_step(step, folder, command, cwd):
+    """Start training, and end it by SIGKILL once metrics.csv has a step."""
+    script = str(Path(sys.executable).with_name("r2mae"))
+    process = subprocess.Popen(
+        [script, *map(str, command)],
+        cwd=cwd,
+        env=os.environ | OFFLINE,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while max(read_metrics(folder), default=0) < step:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert folder.read_status()["status"] == "running"
+
+
+def sync(server, folders, cwd):
+    """`wandb sync` of all folders of a run."""
+    environment = {
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": "0" * 40,
+        "WANDB_CONFIG_DIR": str(cwd),
+        "WANDB_CACHE_DIR": str(cwd),
+    }
+    script = str(Path(sys.executable).with_name("wandb"))
+    done = subprocess.run(
+        [script, "sync", *map(str, folders)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "ERROR" not in done.stderr, done.stderr
+
+
+def test_metrics_from_before_wandb_was_turned_on_are_logged_too(tmp_path):
+    command = ["pretrain", DEMO, "--name", "run"]
+    settings = overrides("schedule.steps=60", "watch.every_steps=20")
+    folder = RunFolder(tmp_path / "runs" / "run")
+    kill_at_step(6, folder, [*command, *settings], tmp_path)
+    settings += ["--set", "log=[csv, wandb]"]
+    r2mae(*command, *settings, cwd=tmp_path, check=0, **OFFLINE)
+    assert {step for step, _ in logged(folder)} == set(read_metrics(folder))
 
 
 def test_every_seed_of_a_fine_tuning_is_a_run_of_its_own(tmp_path):
@@ -87,12 +151,11 @@ def test_every_seed_of_a_fine_tuning_is_a_run_of_its_own(tmp_path):
         "t",
         cwd=tmp_path,
         check=0,
-        WANDB_MODE="offline",
-        WANDB_SILENT="true",
+        **OFFLINE,
     )
     for seed in (0, 1):
         folder = RunFolder(tmp_path / "runs" / "t" / "labels_3" / f"seed_{seed}")
-        history, _ = read_back(folder)
+        history = logged(folder)
         for step, value in metric(folder, "train/loss").items():
             assert float(history[step, "train/loss"]) == pytest.approx(value, rel=1e-6)
         assert folder.read_status()["id"].startswith(f"t-labels_3-seed_{seed}-")

@@ -13,10 +13,11 @@ from r2mae.training.writer import CheckpointWriter
 
 
 def state(value):
-    return {"weight": torch.full((4, 3), value)}, {
+    moments = {
         "weight/exp_avg": torch.full((4, 3), -value),
         "weight/step": torch.tensor(value),
     }
+    return {MODEL: {"weight": torch.full((4, 3), value)}, OPTIMIZER: moments}
 
 
 def test_later_changes_do_not_reach_the_file(tmp_path, monkeypatch):
@@ -28,17 +29,16 @@ def test_later_changes_do_not_reach_the_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(writer, "save", slow_save)
     job, told = CheckpointWriter(), []
-    weights, moments = state(1.0)
+    files = state(1.0)
     description = {"step": 1, "nested": {"loss": 0.5}}
     job.save(
         tmp_path / "step_1",
-        weights,
-        moments,
+        files,
         description,
         lambda: told.append((tmp_path / "step_1").is_dir()),
     )
-    weights["weight"].fill_(7)
-    moments["weight/exp_avg"].fill_(7)
+    files[MODEL]["weight"].fill_(7)
+    files[OPTIMIZER]["weight/exp_avg"].fill_(7)
     description["nested"]["loss"] = 7
     assert not (tmp_path / "step_1").exists()
     may_write.set()
@@ -64,7 +64,7 @@ def test_a_second_save_waits_for_the_first_and_reuses_its_memory(tmp_path, monke
     monkeypatch.setattr(writer, "save", noted)
     job = CheckpointWriter()
     for value in (1.0, 2.0, 3.0):
-        job.save(tmp_path / f"step_{value:g}", *state(value), {}, lambda: None)
+        job.save(tmp_path / f"step_{value:g}", state(value), {}, lambda: None)
         addresses = {name: held.data_ptr() for name, held in job._buffers.items()}
     job.wait()
     assert order == [
@@ -77,7 +77,7 @@ def test_a_second_save_waits_for_the_first_and_reuses_its_memory(tmp_path, monke
 
 def test_a_full_disk_is_said_once_with_what_is_left(tmp_path, monkeypatch):
     job = CheckpointWriter()
-    job.save(tmp_path / "step_1", *state(1.0), {}, lambda: None)
+    job.save(tmp_path / "step_1", state(1.0), {}, lambda: None)
     job.wait()
 
     def full(*arguments):
@@ -86,7 +86,7 @@ def test_a_full_disk_is_said_once_with_what_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "save", full)
     job.save(
         tmp_path / "step_2",
-        *state(2.0),
+        state(2.0),
         {},
         lambda: pytest.fail("told of a checkpoint that is not there"),
     )
@@ -102,6 +102,6 @@ def test_a_full_disk_is_said_once_with_what_is_left(tmp_path, monkeypatch):
 def test_other_faults_are_not_hidden(tmp_path, monkeypatch):
     job = CheckpointWriter()
     monkeypatch.setattr(writer, "save", lambda *_: 1 / 0)
-    job.save(tmp_path / "step_1", *state(1.0), {}, lambda: None)
+    job.save(tmp_path / "step_1", state(1.0), {}, lambda: None)
     with pytest.raises(ZeroDivisionError):
         job.wait()

@@ -23,6 +23,7 @@ from r2mae.modalities.cell.models.cell_model import (
 from r2mae.models.depths import parameter_depths
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.protocol import MaskedOutput
+from r2mae.models.recompute import recompute
 
 
 class CellMLP(CellModel):
@@ -92,6 +93,10 @@ class CellMLP(CellModel):
         """Compile the repeated blocks in place."""
         for block in self.blocks:
             block.compile(dynamic=True)
+
+    def recompute_blocks(self) -> None:
+        """Recompute activations of the blocks in backward."""
+        recompute(self.blocks)
 
 
 class MaskedCellMLP(MeasuredCost, CellMLP):

@@ -28,6 +28,7 @@ from r2mae.models.depths import parameter_depths
 from r2mae.models.packed import build_packing, pack, unpack
 from r2mae.models.packed_block import packed_block
 from r2mae.models.protocol import MaskedOutput, Memory
+from r2mae.models.recompute import recompute
 
 
 class CellTransformer(CellModel):
@@ -104,6 +105,10 @@ class CellTransformer(CellModel):
         self.compiled = True
         for block in self.blocks:
             block.compile(dynamic=True)
+
+    def recompute_blocks(self) -> None:
+        """Recompute activations of the blocks in backward."""
+        recompute(self.blocks)
 
 
 class _CrossBlock(nn.Module):
@@ -216,6 +221,11 @@ class MaskedCellTransformer(CellTransformer):
         products: Tensor = self.decoder_norm(hidden) * self.answer_genes(genes)
         decoded: Tensor = products.sum(dim=2) + self.answer_bias(genes)[:, :, 0]
         return decoded
+
+    def recompute_blocks(self) -> None:
+        """Recompute activations of encoder and decoder blocks in backward."""
+        super().recompute_blocks()
+        recompute(self.questions)
 
     def impute(
         self, values: Tensor, is_masked: Tensor, measured: Tensor | None = None

@@ -31,6 +31,7 @@ from r2mae.models.depths import parameter_depths
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.packed import collect
 from r2mae.models.protocol import MaskedOutput
+from r2mae.models.recompute import recompute
 
 
 class ConvBlock(nn.Module):
@@ -121,6 +122,10 @@ class DnaConv(nn.Module):
         """Compile the repeated blocks in place."""
         for block in self.blocks:
             block.compile(dynamic=True)
+
+    def recompute_blocks(self) -> None:
+        """Recompute activations of the blocks in backward."""
+        recompute(self.blocks)
 
 
 @dataclass(frozen=True)

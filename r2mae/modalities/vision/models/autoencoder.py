@@ -19,6 +19,7 @@ from r2mae.models.cost import block_flops, block_saved, linear_flops
 from r2mae.models.packed import build_packing, pack, unpack
 from r2mae.models.packed_block import packable, packed_block
 from r2mae.models.protocol import MaskedOutput, Memory
+from r2mae.models.recompute import recompute
 
 _EPSILON = 1e-6
 
@@ -175,6 +176,11 @@ class MaskedAutoencoder(PatchedImages):
         self.compiled = True  # packed rows use graphs of their own
         for block in self.decoder_blocks:
             block.compile(dynamic=True)
+
+    def recompute_blocks(self) -> None:
+        """Recompute activations of encoder and decoder blocks in backward."""
+        super().recompute_blocks()
+        recompute(self.decoder_blocks)
 
     def training_flops(self, num_visible: int) -> int:
         """Floating-point operations of forward and backward for one image."""

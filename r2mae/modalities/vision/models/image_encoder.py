@@ -8,6 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
+from r2mae.models.recompute import no_blocks, recompute
 
 Pooling = Literal["mean", "cls"]
 
@@ -91,6 +92,24 @@ class ImageEncoder(nn.Module):
             return
         for block in self.encoder.blocks:
             block.compile(dynamic=True)
+
+    def recompute_blocks(self) -> None:
+        """Recompute activations of a ViT's blocks, or of what timm recomputes.
+
+        Raises: InputError for models that timm does not support, or with BatchNorm, whose
+            statistics would be updated twice.
+        """
+        if isinstance(self.encoder, VisionTransformer):
+            recompute(self.encoder.blocks)
+            return
+        name = type(self.encoder).__name__
+        batch_norm = nn.modules.batchnorm._BatchNorm
+        if any(isinstance(module, batch_norm) for module in self.encoder.modules()):
+            raise InputError(no_blocks(name, "BatchNorm"))
+        try:
+            self.encoder.set_grad_checkpointing(True)
+        except (AttributeError, AssertionError):
+            raise InputError(no_blocks(name)) from None
 
     def layers(self) -> dict[str, int]:
         """Parameter name -> depth by timm's groups: 0 for the stem, last for the norm."""

@@ -1,0 +1,45 @@
+"""An exponential moving average of the weights (EMA), kept beside them in checkpoints."""
+
+import torch
+from torch import Tensor, nn
+
+
+class MovingAverage:
+    """The average of trained parameters over steps, by their names in the model.
+
+    decay: share of the average that a step keeps. Early steps keep less, at most
+        (1 + steps) / (10 + steps), since the first weights are random.
+
+    Source: TensorFlow's ExponentialMovingAverage with num_updates, for the early steps.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.tensors: dict[str, Tensor] = {}
+        self._parameters: list[Tensor] = []
+
+    def start(self, module: nn.Module, saved: dict[str, Tensor] | None) -> None:
+        """Start from a checkpoint's average, or from the weights where it has none."""
+        trained = {
+            name: parameter
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
+        self._parameters = list(trained.values())
+        for name, parameter in trained.items():
+            average = parameter.detach().clone()
+            if saved is not None:
+                average.copy_(saved[name])
+            self.tensors[name] = average
+
+    @torch.no_grad()
+    def update(self, step: int, skipped: Tensor) -> None:
+        """Take in the weights after a step, from 1.
+
+        skipped: () 1 in a step that left the weights alone, which counts for nothing.
+        """
+        decay = min(self.decay, (1 + step) / (10 + step))
+        weight = (1 - decay) * (1 - skipped)
+        averages = list(self.tensors.values())
+        weights = [weight.to(average.dtype) for average in averages]
+        torch._foreach_lerp_(averages, self._parameters, weights)

@@ -1,0 +1,154 @@
+"""One wandb run, and one history, for a training that was stopped and continued.
+
+Every row is logged whole under its training step, which is wandb's `_step`. A continued
+run repeats the steps after its checkpoint: those that wandb has are not logged again, and
+those that it lost when the run was killed are taken from metrics.csv. So `wandb sync` of
+all offline folders gives each step once, in order.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+from pytorch_lightning.loggers import WandbLogger
+
+from r2mae.training.module import Engine
+from r2mae.training.progress import read_metrics
+from r2mae.training.run_folder import RunFolder
+
+_FILE_HEADER = 7  # bytes that wandb writes before the LevelDB log
+_BLOCK, _RECORD_HEADER = 32768, 7
+_FULL, _FIRST, _LAST = 1, 2, 4  # types of a LevelDB record
+
+
+class WandbRun(WandbLogger):
+    """Collects the metrics of a step; `WandbRows` logs them as one row.
+
+    wandb's own folders lie in `wandb/` of the run folder.
+    """
+
+    def __init__(self, folder: RunFolder, run_id: str) -> None:
+        super().__init__(
+            project="r2mae",
+            name=folder.name,
+            save_dir=str(folder.path),
+            id=run_id,
+            resume="allow",
+        )
+        self.folder = folder
+        self._logged_step = -1
+        self._row: dict[str, float] = {}
+        self._row_step = 0
+
+    @property
+    def experiment(self) -> Any:
+        """wandb's own run, started when it is first needed; its earlier logs are mended."""
+        if self._experiment is None and lightning.utilities.rank_zero_only.rank == 0:
+            folder = self.folder.path / "wandb"
+            self._logged_step = _mend_logs(folder, str(self.version))
+        return super().experiment
+
+    @lightning.utilities.rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:  # type: ignore[override]
+        """Add metrics to the row of a step."""
+        assert step is not None
+        self._row |= metrics
+        self._row_step = step
+
+    @lightning.utilities.rank_zero_only
+    def catch_up(self, start_step: int) -> None:
+        """Log the rows of metrics.csv up to start_step that wandb does not have."""
+        # A run online continues after the last step that the server has.
+        online_step = self.experiment.starting_step - 1
+        self._logged_step = max(self._logged_step, online_step)
+        for step, row in sorted(read_metrics(self.folder).items()):
+            if step <= start_step:
+                self.log_metrics(row, step)
+                self.commit()
+
+    @lightning.utilities.rank_zero_only
+    def commit(self) -> None:
+        """Log the row, unless wandb has one of its step."""
+        if self._row and self._row_step > self._logged_step:
+            row = self._row | {"trainer/global_step": self._row_step}
+            self.experiment.log(row, step=self._row_step, commit=True)
+        self._row = {}
+
+
+class WandbRows(lightning.Callback):
+    """Logs the row of each step; comes after what measures and before what saves."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
+        """Complete the history up to the checkpoint."""
+        for logger in _wandb_runs(trainer):
+            logger.catch_up(pl_module.start_step)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, *args: Any, **kwargs: Any
+    ) -> None:
+        """The step has been measured."""
+        for logger in _wandb_runs(trainer):
+            logger.commit()
+
+
+def _wandb_runs(trainer: lightning.Trainer) -> list[WandbRun]:
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbRun)]
+
+
+def read_history(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(step, row) of the rows in a transaction log, up to where a kill cut it off."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    for _, payload in _payloads(file.read_bytes()):
+        record = Record()
+        record.ParseFromString(payload)
+        if record.WhichOneof("record_type") == "history":
+            items = {
+                item.key or "/".join(item.nested_key): json.loads(item.value_json)
+                for item in record.history.item
+            }
+            yield int(items["_step"]), items
+
+
+def _mend_logs(folder: Path, run_id: str) -> int:
+    """The last step in the logs of a run, -1 where there is none.
+
+    `wandb sync` stops at a log that a kill cut off, and uploads none of the later ones.
+    The incomplete last record is deleted; a log without records goes with its folder.
+    """
+    last_step = -1
+    for file in folder.glob(f"*run-*-{run_id}/run-{run_id}.wandb"):
+        ends = [end for end, _ in _payloads(file.read_bytes())]
+        if not ends:
+            shutil.rmtree(file.parent)
+            continue
+        if ends[-1] < file.stat().st_size:
+            with file.open("r+b") as log:
+                log.truncate(ends[-1])
+        last_step = max([last_step, *(step for step, _ in read_history(file))])
+    return last_step
+
+
+def _payloads(log: bytes) -> Iterator[tuple[int, bytes]]:
+    """(end, payload) of the records of a LevelDB log, up to the first incomplete one.
+
+    Source: LevelDB's log format; a header holds a CRC (4 bytes), length (2), type (1).
+    """
+    at, payload = _FILE_HEADER, b""
+    while at + _RECORD_HEADER <= len(log):
+        left_in_block = _BLOCK - at % _BLOCK
+        if left_in_block < _RECORD_HEADER:
+            at += left_in_block  # padding
+            continue
+        length = int.from_bytes(log[at + 4 : at + 6], "little")
+        record_type = log[at + 6]
+        part = log[at + _RECORD_HEADER : at + _RECORD_HEADER + length]
+        if record_type not in range(_FULL, _LAST + 1) or len(part) < length:
+            return
+        at += _RECORD_HEADER + length
+        payload = part if record_type in (_FULL, _FIRST) else payload + part
+        if record_type in (_FULL, _LAST):
+            yield at, payload
