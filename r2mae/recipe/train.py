@@ -41,7 +41,9 @@ def train_run(
     status: dict[str, Any] = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
         remedy = "--fresh starts over beside it."
-        _tell(writes, f"{folder.path}: finished at step {status['step']}. {remedy}")
+        _print_status(
+            writes, f"{folder.path}: finished at step {status['step']}. {remedy}"
+        )
         return {"run": str(folder.path)} | status
     run_id = status.get("id") or f"{folder.name}-{time.strftime('%Y%m%d%H%M%S')}"
     training = build_training(
@@ -53,7 +55,7 @@ def train_run(
     on_start(folder)
     at = f", continuing at step {status.get('step')}" if training.resume_from else ""
     size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
-    _tell(writes, f"{folder.path}: {size}{at}")
+    _print_status(writes, f"{folder.path}: {size}{at}")
     return _train(training, folder, writes, status.get("seconds", 0.0))
 
 
@@ -98,15 +100,15 @@ def _train(
                 folder.write_status(**entries)
     if skipped:
         text = f"skipped {len(skipped)} unreadable samples, the first {skipped[0]}"
-        _tell(writes, f"{folder.path}: {text}")
+        _print_status(writes, f"{folder.path}: {text}")
     step = training.module.steps_done
     if writes:
         folder.write_status(step=step, metrics=metrics)
-    _tell(writes, f"{folder.path}: finished at step {step} in {seconds} s")
+    _print_status(writes, f"{folder.path}: finished at step {step} in {seconds} s")
     return {"run": str(folder.path)} | folder.read_status()
 
 
-def _tell(writes: bool, line: str) -> None:
+def _print_status(writes: bool, line: str) -> None:
     """A line on stderr, from the process that writes."""
     if writes:
         print(line, file=sys.stderr, flush=True)
