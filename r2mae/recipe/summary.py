@@ -1,4 +1,4 @@
-"""What a recipe means and costs, as plain data, before anything is trained."""
+"""What `r2mae check` reports: plan, parameters and cost of a recipe."""
 
 import math
 from dataclasses import asdict

@@ -25,9 +25,9 @@ def train_run(
     callbacks: Sequence[Any] = (),
     on_start: Callable[[RunFolder], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train a recipe to its end in the run folder at path, continuing where the run stopped; gives run.json.
+    """Train a recipe to its end in the run folder at path, continuing where the run stopped; returns run.json.
 
-    source: what messages call the recipe.
+    source: name of the recipe in messages.
     fresh: an earlier run at path is renamed first.
     on_start: called once the folder exists.
 
