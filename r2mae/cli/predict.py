@@ -71,11 +71,9 @@ def _count(loaded: Any, predicted: list[str]) -> dict[str, int]:
 
 
 def _show(result: dict[str, Any]) -> None:
-    counts = [f"{count:,} {name}" for name, count in result.get("classes", {}).items()]
-    colon = ": " if counts else ""
-    print(
-        f"{result['output']}: {result['samples']:,} samples{colon}{', '.join(counts)}"
-    )
+    counts = [f"{name}: {count:,}" for name, count in result.get("classes", {}).items()]
+    predicted = f" (predicted {', '.join(counts)})" if counts else ""
+    print(f"{result['output']}: {result['samples']:,} samples{predicted}")
 
 
 def _classes(loaded: Any, logits: Any) -> dict[str, Any]:
