@@ -1,7 +1,7 @@
 """What a modality gives to the engine: one object, its `Wing`.
 
-The engine trains, continues, probes and exports without knowing what a sample is. A wing knows one modality whole:
-what a recipe may say, how data is read, the models, and what only it can measure, export, build or do.
+The engine trains, continues, probes and exports without knowing what a sample is. A wing has everything specific to one
+modality: recipe sections, data, models, evaluation tasks, commands, exports and builds of stores.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from r2mae.data.card import load_card, locate
 from r2mae.errors import InputError
 
-if TYPE_CHECKING:  # a recipe is read, and a mistake in it said, without importing torch
+if TYPE_CHECKING:  # recipes are validated without importing torch
     import numpy as np
     import numpy.typing as npt
     import torch
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # a recipe is read, and a mistake in it said, without importi
 
     Features = npt.NDArray[np.float32]
 
-Result = dict[str, Any]  # plain data, as `--json` prints it
+Result = dict[str, Any]  # JSON-serializable, as `--json` prints it
 WriteFeatures = Callable[
     [Path, Path, Any, list[str]], None
 ]  # data, output, features (N, D), names (N)
@@ -41,8 +41,8 @@ WriteFeatures = Callable[
 class LoadedRun:
     """A trained run, ready to be used.
 
-    recipe: with what the checkpoint knows of its data, so that the data itself need not be there.
-    manifest: the checkpoint's description of itself.
+    recipe: completed with the checkpoint's facts, such as a vocabulary, so that the data itself is not needed.
+    manifest: content of the checkpoint's manifest.json.
     """
 
     wing: Wing
@@ -58,17 +58,17 @@ class LoadedRun:
 
     @property
     def num_classes(self) -> int | None:
-        """Classes that a fine-tuned run tells apart; None for a pretraining run."""
+        """Number of classes of a fine-tuned run; None for a pretraining run."""
         classes = self.manifest.get("classes")
         return None if classes is None else len(classes)
 
     def embed(self, objects: Any, *, batch_size: int = 256) -> Features:
-        """(N, D) features of samples in memory, nothing hidden; read as the run reads its files.
+        """(N, D) features of samples in memory, without masking, preprocessed like the run's files.
 
         objects: images (PIL, or uint8 arrays (H, W), (H, W, C) or (N, H, W, C)), a list of texts, a list of DNA
             sequences, or an AnnData of cells, whichever the run was trained on.
 
-        Raises: InputError for objects of another kind, or that the run cannot read.
+        Raises: InputError for objects that the run cannot read.
         """
         from r2mae.evaluation.features import extract
 
@@ -83,19 +83,19 @@ class LoadedRun:
 
 
 def _no_arguments(parser: ArgumentParser) -> None:
-    """A task, verb or build without options of its own."""
+    """Add no options."""
 
 
 def _accept_all(arguments: Namespace) -> None:
-    """No check before the run is loaded."""
+    """Check nothing."""
 
 
 @dataclass(frozen=True)
 class Task:
     """`r2mae evaluate RUN --task NAME`.
 
-    run: scores a run on a recipe's data (the run's own, unless `--data` names another) and gives the result.
-    show: prints a result for people.
+    run: scores a run on a recipe's data (the run's own, unless `--data` names another) and returns the result.
+    show: prints a result as text.
     """
 
     help: str
@@ -121,7 +121,7 @@ class Verb:
 class Export:
     """`r2mae export RUN DIR --to NAME`.
 
-    write: writes the folder and gives the largest difference between our outputs and those of the written model.
+    write: writes the folder and returns the largest difference between our outputs and those of the written model.
     load_with: a line of Python that loads it, with {} where the folder's path goes.
     """
 
@@ -131,7 +131,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Build:
-    """`r2mae data build KIND ...`: files to a store that training maps. run gives the place of the store."""
+    """`r2mae data build KIND ...`: converts files to a memory-mapped store. run returns its path."""
 
     help: str
     add_arguments: Callable[[ArgumentParser], None]
@@ -151,7 +151,7 @@ class Wing(ABC):
 
     name: the `modality` of its recipes.
     pretrain_recipe, finetune_recipe: the sections that its recipes may have.
-    baseline_name: what the features of `Encoder.baseline` are called, which a probe of the encoder has to beat.
+    baseline_name: name of the features of `Encoder.baseline`, with which probes compare the encoder.
     tasks, verbs, exports, builds, stores: what this modality adds to the commands of that kind, by name.
     feature_formats: file suffix -> a writer of `embed` features, beside .npy and .parquet.
     demo: shown by `r2mae demo` after training; None probes the encoder's features with few labels.
@@ -181,7 +181,7 @@ class Wing(ABC):
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
     ) -> SampleSource:
-        """Samples of files that a user names, read as the recipe reads its own.
+        """Samples of files that a user names, read like the recipe's own data.
 
         arguments: the options that `add_path_arguments` declares.
         """
@@ -203,18 +203,18 @@ class Wing(ABC):
         """Options of `embed` and `predict` that say how files are read."""
 
     def is_data_here(self, recipe: AnyRecipe) -> bool:
-        """Whether the recipe's data can be read without fetching it."""
+        """Whether the recipe's data can be read without a download."""
         if not hasattr(recipe.data, "card"):
             return True
         card = load_card(recipe.data.card)
         return card.embedded is not None or locate(card, recipe.data.root) is not None
 
     def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
-        """More that `check` says of data that is here, by name."""
+        """Further lines of `check` on data on this machine, {title: text}."""
         return {}
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
-        """Training samples to expect where the data is not here, from what its card lists for the split."""
+        """Training samples of data that is not on this machine, from the number that its card lists."""
         return listed
 
     def stand_in(self, recipe: AnyRecipe, folder: Path) -> list[str]:
@@ -271,7 +271,7 @@ class Wing(ABC):
             )
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
-        """What a checkpoint has to know of the data to be used without it: a vocabulary, for example. JSON."""
+        """JSON that a checkpoint stores so that it can be used without the data, such as a vocabulary."""
         return {}
 
     def with_checkpoint_facts(
@@ -288,7 +288,7 @@ class Wing(ABC):
     def baseline_features(
         self, train: Features, test: Features
     ) -> tuple[Features, Features]:
-        """What probes see of `Encoder.baseline` features (N, F) of both splits."""
+        """`Encoder.baseline` features (N, F) of both splits as probes use them, after PCA for example."""
         return train, test
 
     # --- features

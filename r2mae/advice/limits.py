@@ -48,7 +48,7 @@ def _size(facts: Facts) -> list[tuple[bool, str]]:
         (
             top > dim * _DOMINANT,
             f"one direction holds {top / dim:.0%} of the variance: the equations stay "
-            "close with fresh masks; with one mask per row use leading_factors=1",
+            "close with fresh masks; with one mask per row use r2mae theory risk --leading-factors 1",
         ),
     ]
 

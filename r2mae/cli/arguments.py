@@ -1,4 +1,4 @@
-"""Options that several commands have, and how a command line without sense is refused."""
+"""Options shared by several commands, and a parser that reports errors in one line."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Parser(ArgumentParser):
-    """argparse, with mistakes as one line."""
+    """ArgumentParser that prints an error as one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2."""
@@ -31,7 +31,7 @@ def add_set(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override, e.g. seed=1",
+        help="override a value of the recipe, such as seed=1; repeatable",
     )
 
 
@@ -40,7 +40,7 @@ def add_recipe(parser: ArgumentParser) -> None:
     parser.add_argument(
         "recipe",
         metavar="RECIPE",
-        help="a recipe file, or the name of one that r2mae brings",
+        help="a recipe file, or a name that r2mae recipe list shows",
     )
     add_set(parser)
 
@@ -48,10 +48,13 @@ def add_recipe(parser: ArgumentParser) -> None:
 def add_training(parser: ArgumentParser) -> None:
     """`--name` and `--fresh`, of commands that write run folders."""
     parser.add_argument(
-        "--name", help="of the run folder below runs/; default: the recipe's file name"
+        "--name",
+        help="name of the run folder in runs/; default: the recipe's file name",
     )
     parser.add_argument(
-        "--fresh", action="store_true", help="set an earlier run aside and start over"
+        "--fresh",
+        action="store_true",
+        help="rename an existing run folder and start over",
     )
 
 
@@ -61,7 +64,7 @@ def add_run(parser: ArgumentParser) -> None:
         "run", metavar="RUN", help="a run folder, such as runs/digits_demo"
     )
     parser.add_argument(
-        "--checkpoint", default="last", help="last (default), best or step_<n>"
+        "--checkpoint", default="last", help="last (default), best or step_N"
     )
     parser.add_argument(
         "--weights",
@@ -74,7 +77,7 @@ def add_run(parser: ArgumentParser) -> None:
 def wing_of_run(argv: Sequence[str]) -> "Wing | None":
     """The wing of the first run folder in argv, so that `--help` shows what that run can do.
 
-    None where there is none, or its recipe cannot be read: the command itself says so.
+    None if there is none or its recipe is invalid; the command itself reports that.
     """
     from r2mae.errors import InputError
     from r2mae.modalities import find_wing

@@ -27,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Check every recipe; the first that cannot work ends it."""
+    """Check every recipe; the first error ends the command."""
     recipes = [(path, load_recipe(path, arguments.set)) for path in arguments.recipe]
-    from r2mae.recipe.summary import summarize  # imports torch: mistakes come first
+    from r2mae.recipe.summary import (
+        summarize,
+    )  # imports torch: recipe errors come first
 
     reports = [(path, summarize(recipe)) for path, recipe in recipes]
     if arguments.rehearse:
@@ -82,35 +84,41 @@ def _line(name: str, text: str) -> None:
 
 
 def _show_data(data: dict[str, str]) -> None:
-    """Title and licence, then a line for everything else that is known of the data."""
+    """Title and licence, then one line for each further entry."""
     titles = {"init_from": "starts from"}
     if "title" in data:
         _line("data", f"{data['title']}; licence: {data['licence']}")
     for name, text in data.items():
         if name not in ("title", "licence"):
-            is_place = name == "found"
-            _line("" if is_place else titles.get(name, name), text)
+            is_location = name == "location"
+            _line("" if is_location else titles.get(name, name), text)
 
 
 def _show_finetuning(report: dict[str, Any]) -> None:
     seeds = report["recipe"]["repeat"]["seeds"]
-    _line("classes", f"{report['classes']}; {seeds} seeds for each number of labels")
+    is_counted = report["classes"] is not None
+    classes = report["classes"] if is_counted else "unknown without the data"
+    _line("classes", f"{classes}; {seeds} seeds for each number of labels")
     for count, plan in report["plans"].items():
-        print(f"{count} labels a class")
+        note = "" if is_counted or count == "all" else " (planned as for all labels)"
+        print(f"{count} labels per class{note}")
         _show_plan(plan)
         if "training_pflop" in plan:
-            _line("cost", f"{plan['training_pflop']:.4g} PFLOP a seed")
+            _line("cost", f"{plan['training_pflop']:.4g} PFLOP per seed")
 
 
 def _show_plan(plan: dict[str, Any]) -> None:
     batch = (
-        f"{plan['per_device_samples']} a device x {plan['accumulation']} accumulated"
+        f"{plan['per_device_samples']} per device, "
+        f"gradient accumulation {plan['accumulation']}"
     )
     epochs = f"{plan['epochs']:g} epochs of {plan['train_samples']:,} samples"
-    _line("steps", f"{plan['steps']:,} ({epochs}), {plan['warmup_steps']:,} of warm-up")
+    _line(
+        "steps", f"{plan['steps']:,} ({epochs}), {plan['warmup_steps']:,} for warm-up"
+    )
     _line("batch", f"{batch}; peak learning rate {plan['peak_lr']:.3g}")
     every = f"every {plan['checkpoint_every_steps']} steps"
-    _line("saved", f"{every}; measured every {plan['watch_every_steps']}")
+    _line("checkpoints", f"{every}; validation every {plan['watch_every_steps']}")
 
 
 def _show_pretraining(report: dict[str, Any], full: bool) -> None:
@@ -121,12 +129,13 @@ def _show_pretraining(report: dict[str, Any], full: bool) -> None:
     memory = [level["activations_gib"] for level in levels]
     _line(
         "cost",
-        f"{report['training_pflop']:.4g} PFLOP in all; {_range(steps)} TFLOP a step",
+        f"{report['training_pflop']:.4g} PFLOP in total; {_range(steps)} TFLOP per step",
     )
-    _line("activations", f"{_range(memory)} GiB a device (estimated)")
+    _line("activations", f"{_range(memory)} GiB per device (estimated)")
     if balance := report["independent_draws"]:
-        draws = f"draws of their own on {balance['ranks']} ranks would cost {balance['cost']:.3g} times as much"
-        _line("balance", f"one draw a step for all ranks; {draws}")
+        ranks, cost = balance["ranks"], f"{balance['cost']:.3g} times as much"
+        separate = f"a separate ratio on each of {ranks} ranks would cost {cost}"
+        _line("balance", f"one ratio per step for all ranks; {separate}")
     if full:
         _show_levels(levels)
 
@@ -137,7 +146,7 @@ def _show_mask(report: dict[str, Any]) -> None:
     ((name, values),) = mask["ratio"].items()
     numbers = ", ".join(f"{key} {value}" for key, value in values.items())
     hidden = [level["masked"] for level in report["levels"]]
-    law = f"{name} ({numbers}), {len(hidden)} levels, a draw a {mask['scope']}, pattern {mask['pattern']}"
+    law = f"{name} ({numbers}), {len(hidden)} levels, one ratio per {mask['scope']}, pattern {mask['pattern']}"
     _line("mask", f"{law}: {_range(hidden)} of {tokens:,} tokens")
     if report["levels_at_end"] != report["levels"]:
         ratios = [level["ratio"] for level in report["levels_at_end"]]
@@ -145,11 +154,11 @@ def _show_mask(report: dict[str, Any]) -> None:
 
 
 def _show_levels(levels: list[dict[str, Any]]) -> None:
-    print("\nratio  masked  visible  TFLOP a step  activations GiB a device")
+    print("\nratio  masked  visible  TFLOP per step  activations GiB per device")
     for level in levels:
         print(
             f"{level['ratio']:5.3f}  {level['masked']:6d}  {level['visible']:7d}  "
-            f"{level['step_tflop']:12.4g}  {level['activations_gib']:.3g}"
+            f"{level['step_tflop']:14.4g}  {level['activations_gib']:.3g}"
         )
 
 

@@ -1,4 +1,4 @@
-"""`r2mae data`: build what training reads from files as others write them, and say what is in it."""
+"""`r2mae data`: convert files of usual formats to stores for training, and describe a store."""
 
 import json
 import signal
@@ -15,15 +15,15 @@ BUILD, INSPECT = "build", "inspect"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`build KIND`, whose kinds are those of the wings, and `inspect STORE`."""
+    """`build KIND`, with the kinds of all wings, and `inspect STORE`."""
     actions = parser.add_subparsers(
         dest="action", required=True, metavar="ACTION", parser_class=Parser
     )
-    text = "files -> a store that training maps; the same command continues it"
+    text = "convert files to a memory-mapped store; the same command resumes"
     build = actions.add_parser(BUILD, help=text, description=text)
     _add_kinds(build)
     inspect = actions.add_parser(
-        INSPECT, help="what is in a store", description="what is in a store"
+        INSPECT, help="describe a store", description="describe a store"
     )
     inspect.add_argument("out", metavar="STORE")
     add_json(inspect)
@@ -42,7 +42,7 @@ def _add_kinds(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Build a store and describe it, or describe one that is there."""
+    """Build a store and describe it, or describe an existing one."""
     from r2mae.modalities import find_builds
 
     if arguments.action == INSPECT:
@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> None:
 
 
 def describe(place: Path, as_json: bool) -> None:
-    """Print what a store holds. Raises: InputError for what is no store."""
+    """Print a report on a store. Raises: InputError if place is not a store."""
     from r2mae.data.kinds import kind_of_path, remedy_for
     from r2mae.modalities import find_stores
 
@@ -67,7 +67,7 @@ def describe(place: Path, as_json: bool) -> None:
 
 @contextmanager
 def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends a build as Ctrl-C does: what cannot be gone on with is taken away; exit code 143."""
+    """SIGTERM ends a build as Ctrl-C does, deleting unusable partial files; exit code 143."""
 
     def stop(number: int, _: object) -> None:
         print(f"r2mae: stopped by signal {number}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""`r2mae demo`: the whole way on real data in a minute: pretrain, probe with few labels, compare."""
+"""`r2mae demo`: pretrain a demo recipe in about a minute, and compare its features with baselines."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -15,7 +15,7 @@ DRAWS = 10
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`RECIPE`, a demo that r2mae brings by default."""
+    """`RECIPE`, by default digits_demo."""
     text = "a recipe file, or a name that r2mae recipe list shows; default digits_demo"
     parser.add_argument(
         "recipe", nargs="?", default="digits_demo", metavar="RECIPE", help=text
@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> None:
 
 
 def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
-    """kNN and linear probe with few labels, against simple features and no training."""
+    """kNN and linear probe with few labels, compared with baselines."""
     from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
 
     plan = ProbePlan(PROBES, (LABELS_PER_CLASS,), DRAWS, baselines=True)
@@ -56,7 +56,7 @@ def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
 
 
 def _show(task: Task, loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
-    """The task that the modality shows instead of probes, with its default options."""
+    """The demo task of the modality, with its default options."""
     parser = ArgumentParser()
     task.add_arguments(parser)
     result = task.run(loaded, loaded.recipe, parser.parse_args([]))

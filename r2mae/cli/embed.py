@@ -12,12 +12,12 @@ from r2mae.cli.samples import (
     SPLITS,
     add_data,
     add_data_options,
-    ask,
     check_apart,
     check_output,
+    compute_outputs,
     names_of,
     open_samples,
-    tell_left_out,
+    report_left_out,
 )
 from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
-    features, rows, unreadable = ask(loaded, source, "embed", "embed")
+    features, rows, unreadable = compute_outputs(loaded, source, "embed", "embed")
     result: dict[str, Any] = {
         "output": str(output),
         "samples": len(features),
@@ -61,12 +61,12 @@ def run(arguments: argparse.Namespace) -> None:
     match = {} if arguments.data in SPLITS else loaded.wing.describe_match(source)
     text = match.pop("text", None)
     result |= match | {"skipped_samples": unreadable}
-    tell_left_out(source, unreadable)
+    report_left_out(source, unreadable)
     print(json.dumps(result)) if arguments.json else _show(result, text)
 
 
 def _check(output: Path, arguments: argparse.Namespace) -> None:
-    """Raise InputError for a format that the run cannot write, or an output over DATA."""
+    """Raise InputError for a format that the run cannot write, or an output that overwrites DATA."""
     names = _names_file(output)
     if output.suffix == ".npy" and os.path.realpath(names) == os.path.realpath(
         arguments.data
@@ -92,7 +92,7 @@ def _names_file(output: Path) -> Path:
 def _show(result: dict[str, Any], match: str | None) -> None:
     where = ""
     if "names" in result:
-        where = f", rows named in {result['names']}"
+        where = f", row names in {result['names']}"
     elif result["output"].endswith(".parquet"):
         where = ", with name and class"
     print(
@@ -118,19 +118,17 @@ def _write_wing_format(
 
 
 def _write_array(output: Path, features: Any, source: Any, read: list[int]) -> None:
-    """The array, and beside it the names of its rows; both get their names when they are whole."""
+    """The array, and beside it the names of its rows; both appear only when complete."""
     import numpy as np
 
     names = _names_file(output)
     with atomic_file(output) as unfinished, atomic_file(names) as unfinished_names:
-        np.save(
-            unfinished, features
-        )  # would append .npy to names without it; ours ends in it
+        np.save(unfinished, features)  # appends .npy only to names without it
         _write_names(unfinished_names, source, read)
 
 
 def _write_parquet(output: Path, features: Any, source: Any, read: list[int]) -> None:
-    """A row for each sample read: its name, its class where known, its features as a list."""
+    """A row for each sample read: its name, its class if known, its features as a list."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet  # type: ignore[import-untyped]
 
@@ -146,7 +144,7 @@ def _write_parquet(output: Path, features: Any, source: Any, read: list[int]) ->
 
 
 def _write_names(path: Path, source: Any, indices: list[int]) -> None:
-    """A line for each sample read: its name, and its class where known."""
+    """A line for each sample read: its name, and its class if known."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("name", "class"))

@@ -1,4 +1,4 @@
-"""How every ending becomes an exit code and at most one line on stderr.
+"""Turns exceptions into an exit code and at most one line on stderr.
 
 Exit codes: 0 done, 1 a fault in r2mae (its traceback is in a log), 2 bad input, 128 + n
 stopped by signal n with the state saved.
@@ -21,8 +21,8 @@ from typing import Any
 from r2mae.errors import InputError, InterruptedRun, is_full_or_forbidden
 from r2mae.schema.launch import FAILURE_FILE, read_launch
 
-# How gloo, NCCL and the store say that another process ended: no fault of this rank.
-_OF_A_PEER = (
+# Errors of gloo, NCCL and torch's store that mean that another process died, not this rank.
+_PEER_ERRORS = (
     "closed by peer",
     "connection reset",
     "connection refused",
@@ -38,13 +38,13 @@ _OF_A_TIMEOUT = ("timed out", "timeout")
 _ON_A_FULL_DISK = re.compile(r"No space left on device|\d+ requested and \d+ written")
 
 # A requirement of an extra, as package metadata writes it: `timm>=1.0; extra == 'vision'`.
-_OF_AN_EXTRA = re.compile(r"([\w.-]+).*\bextra == ['\"]([\w-]+)['\"]")
+_EXTRA_REQUIREMENT = re.compile(r"([\w.-]+).*\bextra == ['\"]([\w-]+)['\"]")
 _ALL_EXTRAS = "all"
 _PACKAGE_OF_MODULE = {"PIL": "pillow"}  # where the two names differ
 
 
 def end(error: BaseException, arguments: argparse.Namespace) -> int:
-    """Say what stopped a verb; the exit code. To be called while the error is handled."""
+    """Report the error that ended a command; returns the exit code. Call it in the except block."""
     if isinstance(error, InputError):
         return _fail(arguments, f"r2mae: {error}", 2, own=True)
     if isinstance(error, InterruptedRun):
@@ -54,7 +54,7 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
     if isinstance(error, BrokenPipeError):
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader left; nothing to say
+        )  # the reader closed the pipe: no error
         return 0
     if is_full_or_forbidden(error):
         line = f"r2mae: {error.filename or 'the disk'} must be writable, got {error.strerror}"
@@ -113,19 +113,19 @@ def extra_requirements() -> list[tuple[str, str]]:
         lines = requires("r2mae") or []
     except PackageNotFoundError:
         return []
-    matches = [_OF_AN_EXTRA.match(line) for line in lines]
+    matches = [_EXTRA_REQUIREMENT.match(line) for line in lines]
     return [(match[1].lower(), match[2]) for match in matches if match]
 
 
 def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
-    """Keep the traceback, and name the rank it came from where there are several."""
+    """Log the traceback, with the rank if there are several."""
     here = read_launch()
     rank = "" if here.launcher == "none" else f"rank {here.rank}: "
     log = Path(
         getattr(arguments, "log_file", None)
         or Path(tempfile.gettempdir()) / "r2mae-error.log"
     )
-    if not log.parent.is_dir():  # not made yet by the first rank
+    if not log.parent.is_dir():  # the first rank has not created it yet
         log = Path(tempfile.gettempdir()) / "r2mae-error.log"
     with log.open("a") as file:
         file.write(
@@ -134,7 +134,7 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
     text = str(error).strip()
     lower = text.lower()
     waited = any(phrase in lower for phrase in _OF_A_TIMEOUT)
-    is_own = not waited and not any(phrase in lower for phrase in _OF_A_PEER)
+    is_own = not waited and not any(phrase in lower for phrase in _PEER_ERRORS)
     # Without several ranks, a timeout or a socket has nothing to do with another one.
     is_of_peer = rank and not is_own
     what = "lost another rank" if is_of_peer else "fault in r2mae"
@@ -151,19 +151,22 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
 
 
 def _fail(arguments: argparse.Namespace, line: str, code: int, **about: Any) -> int:
-    """Say a failure once: under our supervisor it does, after all ranks ended; the first rank's message counts."""
+    """Report a failure once.
+
+    Under the supervisor of several ranks, the first rank to fail writes a file; the supervisor prints it.
+    """
     if failure_file := os.environ.get(FAILURE_FILE):
         draft = Path(f"{failure_file}.{os.getpid()}")
         draft.write_text(json.dumps({"line": line, "code": code} | about))
         with contextlib.suppress(FileExistsError):
-            os.link(draft, failure_file)  # whole or not at all, and never the second
+            os.link(draft, failure_file)  # atomic, and the first one wins
         return code
     in_training = getattr(arguments, "log_file", None) is not None
     return _print_line(line, code, everywhere=in_training)
 
 
 def _print_line(line: str, code: int, *, everywhere: bool = False) -> int:
-    """One line on stderr, from the first process only unless the others met something else."""
+    """Print a line on stderr, from the first process only unless everywhere is set."""
     if everywhere or read_launch().is_first:
         print(line, file=sys.stderr, flush=True)
     return code

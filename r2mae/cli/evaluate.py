@@ -1,4 +1,4 @@
-"""`r2mae evaluate`: a run's frozen features against labels, and what its modality measures, on the test split."""
+"""`r2mae evaluate`: probes of a run's frozen features, and tasks of its modality, on the test split."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -25,15 +25,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=label_counts,
         default=[None],
         metavar="N,N,...",
-        help="train on N labels a class, or all (default); several give a row each",
+        help="train on N labels per class, or all (default); one row for each number",
     )
-    data = "labelled samples of a fine-tuning recipe, instead of the run's own"
+    data = (
+        "use the labelled samples of this fine-tuning recipe, instead of the run's data"
+    )
     parser.add_argument("--data", metavar="RECIPE", help=data)
     label = "column of labels, instead of the recipe's data.label_column"
     parser.add_argument("--label", metavar="COLUMN", help=label)
-    draws = "random choices of labels with --labels-per-class; default 10"
+    draws = "random draws of the labels for each number of labels; default 10"
     parser.add_argument("--draws", type=positive, default=10, metavar="N", help=draws)
-    baselines = "also score simple input features and the untrained encoder"
+    baselines = "also score the untrained encoder and simple input features"
     parser.add_argument("--baselines", action="store_true", help=baselines)
 
 
@@ -107,7 +109,7 @@ def _probe(loaded: LoadedRun, recipe: Any, arguments: Namespace) -> list[Row]:
 
 
 def _plain(rows: list[Row], task: str) -> dict[str, Any]:
-    """Rows of one task without the task's level; a single row stands by itself."""
+    """Rows of one task without nesting by task; a single row is not put in a list."""
     plain = []
     for row in rows:
         parts = {}
@@ -132,7 +134,7 @@ def _recipe(loaded: LoadedRun, arguments: Namespace) -> Any:
 
 
 def _other_data(loaded: LoadedRun, path: str) -> Any:
-    """A fine-tuning recipe whose samples are read as the run reads its own: by its tokenizer or genes."""
+    """A fine-tuning recipe, read with the run's tokenizer or genes."""
     from r2mae.recipe.load import load_recipe
 
     recipe = load_recipe(path, [], task="finetune")
@@ -151,7 +153,7 @@ def print_scores(rows: list[Row]) -> None:
     """A table with a line for each number of labels and task."""
     columns = [*rows[0]["scores"], *rows[0]["differences"]]
     print("test accuracy ± 95 % interval; differences are paired")
-    table = [["labels a class", "task", *columns, "interval over"]]
+    table = [["labels per class", "task", *columns, "interval over"]]
     for row in rows:
         cells = row["scores"] | row["differences"]
         for task, score in row["scores"]["pretrained"].items():

@@ -13,11 +13,13 @@ from r2mae.errors import InputError
 def add_arguments(parser: ArgumentParser) -> None:
     """`RUN` and `DIR`."""
     add_run(parser)
-    parser.add_argument("folder", metavar="DIR", help="absent or empty")
+    parser.add_argument(
+        "folder", metavar="DIR", help="folder to write; must be absent or empty"
+    )
 
 
 def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
-    """`--to`, with the libraries that the named run can be written for."""
+    """`--to`, with the libraries that the named run can be exported to."""
     wing = wing_of_run(argv)
     targets = "such as transformers"
     if wing and wing.exports:
@@ -26,7 +28,7 @@ def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Write the folder; say how to load it."""
+    """Write the folder, and print how to load it."""
     folder = Path(arguments.folder)
     check_free(folder)  # before anything is loaded
     from r2mae.recipe.run import load_run

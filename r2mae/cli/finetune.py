@@ -1,4 +1,4 @@
-"""`r2mae finetune`: a classifier on an encoder, one a seed and number of labels, each tested once."""
+"""`r2mae finetune`: train an encoder on labels, once for each seed and number of labels, and test each run."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from r2mae.cli.finetuning_table import (
     single_run,
     summarize_runs,
 )
-from r2mae.cli.training import tell, train_run
+from r2mae.cli.training import print_status, train_run
 from r2mae.options import positive, run_path
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.finetune import FinetuneRecipe
@@ -35,35 +35,35 @@ _REGRESSION = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`RECIPE` and what is repeated."""
+    """`RECIPE`, `--seeds`, `--labels-per-class` and `--against`."""
     add_recipe(parser)
     add_training(parser)
     parser.add_argument(
         "--seeds",
         type=positive,
         metavar="N",
-        help="runs with N seeds; overrides repeat.seeds",
+        help="number of seeds; overrides repeat.seeds",
     )
-    few = "few-label runs; overrides repeat.labels_per_class"
+    few = "labels per class of each run, or all; overrides repeat.labels_per_class"
     parser.add_argument("--labels-per-class", metavar="N,N,all", help=few)
     parser.add_argument(
         "--against",
         metavar="TABLE",
-        help="paired differences from another folder of the same runs",
+        help="also print paired differences from this folder of fine-tuning runs",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train what is left of the table, score it, print it."""
+    """Train the unfinished runs, then score and print all."""
     result = finetune(arguments)
     if result:  # of the first process
         print(json.dumps(result)) if arguments.json else _print(result)
 
 
 def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All runs of a recipe; gives {"run", "split", "scores": [a row a number of labels]}, as in its scores.json.
+    """Train and test all runs of a recipe; returns the content of scores.json.
 
-    Empty in all processes but the first.
+    That is {"run", "split", "scores": [one row for each number of labels], ...}. Empty in all processes but the first.
 
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """
@@ -86,14 +86,15 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     rows = earlier_rows(table.path, recipe)
     left_out = _left_out(recipe, table.path) if writes else {}
     for count in recipe.repeat.labels_per_class:
-        # The first process has set all earlier runs aside already.
+        # The first process has renamed all earlier runs already.
         paths = _train_seeds(recipe, table.path, count, arguments, fresh and not writes)
         if writes:
             class_names = [score_once(path) for path in paths][-1]
             scores = summarize_runs(paths, arguments.against, table.path)
             rows.append({"labels_per_class": count, **scores})
             result = _write_scores(table.path, recipe, class_names, left_out, rows)
-    tell(writes, f"{table.path}: scores.json holds what follows")
+    if writes:
+        print_status(f"{table.path}/scores.json: written")
     return result
 
 
@@ -104,7 +105,7 @@ def _train_seeds(
     arguments: argparse.Namespace,
     fresh: bool,
 ) -> list[Path]:
-    """Train every seed with one number of labels; gives the run folders."""
+    """Train every seed with one number of labels; returns the run folders."""
     paths = []
     for number in range(recipe.repeat.seeds):
         single, path = single_run(recipe, table, count, number)
@@ -126,13 +127,13 @@ def _load(arguments: argparse.Namespace) -> Recipe:
 
 
 def _left_out(recipe: Recipe, table: Path) -> dict[str, int]:
-    """{"in_test_too": n} training samples that the test split holds too, where the source counts them."""
+    """{"in_test_too": n} training samples that the test split has too, if the source counts them."""
     from r2mae.data.source import root_of
     from r2mae.recipe.assembly import open_split
 
     train = root_of(open_split(recipe, "train"))
     if note := getattr(train, "note", ""):
-        tell(True, f"{table}: left out {note}")
+        print_status(f"{table}: left out {note}")
     count = getattr(train, "left_out", None)
     return {} if count is None else {"in_test_too": count}
 
@@ -144,7 +145,7 @@ def _write_scores(
     left_out: dict[str, int],
     rows: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """scores.json of all rows so far; gives its content."""
+    """Write scores.json with all rows so far; returns its content."""
     from r2mae.data.atomic import write_atomic
 
     result = {
@@ -166,7 +167,7 @@ def _print(result: dict[str, Any]) -> None:
     print(f"test {title} from {source}, mean over seeds, with 95 % half-widths")
     if result.get("in_test_too"):
         count = f"{result['in_test_too']:,} training samples"
-        print(f"  {count} were left out, which the test split holds too")
+        print(f"  {count} were left out because the test split has them too")
     for row in result["scores"]:
         seeds = len(row["seeds"])
         parts = [f"{row[name]:.3f}{_half_widths(row)}"]
@@ -176,7 +177,9 @@ def _print(result: dict[str, Any]) -> None:
             )
         parts.append(f"{seeds} seed{'s' * (seeds > 1)}")
         labels = (
-            "" if is_regression else f"{row['labels_per_class']!s:>6} labels a class  "
+            ""
+            if is_regression
+            else f"{row['labels_per_class']!s:>6} labels per class  "
         )
         print(f"  {labels}{', '.join(parts)}")
         if (against := row.get("against")) is not None:
@@ -185,7 +188,7 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _half_widths(row: dict[str, Any], prefix: str = "") -> str:
-    """` ± 0.010 (seeds) ± 0.008 (test items)`, without those that are not known."""
+    """` ± 0.010 (seeds) ± 0.008 (test items)`, without those that are undefined."""
     text = ""
     for name, title in (("over_seeds", "seeds"), ("over_items", "test items")):
         half_width = row.get(f"{prefix}{name}")

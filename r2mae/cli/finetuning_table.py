@@ -17,7 +17,7 @@ PREDICTIONS = "test_predictions.npy"  # (2, N) predicted and true classes or num
 
 
 def check_folder(table: Any) -> None:
-    """Raise InputError for a folder that holds something else than fine-tuning runs."""
+    """Raise InputError for a folder with anything other than fine-tuning runs."""
     remedy = "Choose another --name."
     if table.exists:
         raise InputError(
@@ -31,7 +31,7 @@ def check_folder(table: Any) -> None:
 
 
 def earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:
-    """Rows of scores.json with numbers of labels that this command does not train: they stay."""
+    """Rows of scores.json for numbers of labels that this command does not train; they are kept."""
     file = table / "scores.json"
     rows = json.loads(file.read_text())["scores"] if file.is_file() else []
     counts = recipe.repeat.labels_per_class
@@ -41,7 +41,7 @@ def earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:
 def single_run(
     recipe: Recipe, table: Path, count: int | str, number: int
 ) -> tuple[Recipe, Path]:
-    """(recipe, folder) of one run of the table: one seed, one number of labels a class."""
+    """(recipe, folder) of one run of the table: one seed and number of labels per class."""
     repeat = recipe.repeat.model_copy(update={"seeds": 1, "labels_per_class": (count,)})
     seed = recipe.seed + number
     single = recipe.model_copy(update={"seed": seed, "repeat": repeat})
@@ -49,7 +49,7 @@ def single_run(
 
 
 def score_once(path: Path) -> list[str]:
-    """Predict the test split with a finished run, unless that was done before; gives its class names.
+    """Predict the test split with a finished run, unless that was done before; returns its class names.
 
     Writes test_predictions.npy, and the scores into run.json.
     """
@@ -115,7 +115,7 @@ def summarize_runs(
 
 
 def _load_predictions(paths: list[Path]) -> tuple[list[Any], Any]:
-    """(predictions (N,) of each run, true values (N,)), None for these where runs differ."""
+    """(predictions (N,) of each run, true values (N,)), None for the latter if runs differ."""
     import numpy as np
 
     saved = [np.load(path / PREDICTIONS) for path in paths]

@@ -23,7 +23,7 @@ from r2mae.schema.launch import FAILURE_FILE, SUPERVISOR, check_launch, read_lau
 
 _TASKS = {"pretrain": "pretrain", "demo": "pretrain", "finetune": "finetune"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-_GRACE_SECONDS = 6.0  # for the others to notice a death and to write their tracebacks
+_GRACE_SECONDS = 6.0  # for the other ranks to write their tracebacks
 # NCCL's watchdogs end waiting ranks one after the other, and write what they know first.
 _ABORT_GRACE_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -31,9 +31,9 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
-    """Start and watch the ranks of a recipe on several devices; the exit code, or None where this process trains.
+    """Start and watch the ranks of a recipe on several devices; returns the exit code, or None if this process trains.
 
-    Raises: InputError for a bad recipe, or one that does not fit its launcher.
+    Raises: InputError for a bad recipe, or one that does not match its launcher.
     """
     if arguments.verb not in _TASKS:
         return None
@@ -45,7 +45,7 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
     check_launch(hardware, here)
     if here.launcher != "none" or hardware.devices == 1:
         return None
-    if hardware.accelerator == "gpu":  # worth 2 s: one line instead of a line a rank
+    if hardware.accelerator == "gpu":  # takes 2 s; one error instead of one per rank
         from r2mae.recipe.device import choose_accelerator
 
         choose_accelerator(load_recipe(arguments.recipe, arguments.set))
@@ -54,12 +54,12 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
 
 
 def end_with_parent() -> None:
-    """A rank's part: the kernel kills it with its supervisor or torchrun, so none is left behind."""
+    """Let the kernel kill this rank when its supervisor or torchrun dies."""
     launcher = read_launch().launcher
     if launcher in ("r2mae", "torchrun") and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
         if launcher == "r2mae" and os.getppid() != int(os.environ[SUPERVISOR]):
-            os._exit(1)  # it died before the line above
+            os._exit(1)  # the supervisor died before prctl
 
 
 class Supervisor:
@@ -75,7 +75,7 @@ class Supervisor:
         self.received: list[int] = []
 
     def run(self, argv: list[str]) -> int:
-        """Until no rank is left; the exit code of the job."""
+        """Run all ranks to their end; returns the exit code of the job."""
         before = {
             number: signal.signal(number, lambda got, _: self.received.append(got))
             for number in _SIGNALS
@@ -87,7 +87,7 @@ class Supervisor:
                 self._watch(failure)
             finally:
                 for process in self.ranks:
-                    process.kill()  # nothing, where it has ended
+                    process.kill()  # no effect on one that has ended
                     process.wait()
                 for number, handler in before.items():
                     signal.signal(number, handler)
@@ -95,7 +95,7 @@ class Supervisor:
             return self._sum_up(json.loads(failure.read_text()) if reported else {})
 
     def _start(self, argv: list[str], failure: Path) -> None:
-        # As this process was started: with -m the working folder may be where r2mae is found.
+        # Start ranks as this process was started: with -m, r2mae may be imported from the working folder.
         spec = sys.modules["__main__"].__spec__
         as_module = spec is not None and not sys.flags.safe_path
         safe_path = [] if as_module else ["-P"]
@@ -152,7 +152,7 @@ class Supervisor:
         return _ABORT_GRACE_SECONDS if only_aborted else _GRACE_SECONDS
 
     def _sum_up(self, failure: dict[str, Any]) -> int:
-        """The exit code; says what happened where no rank could."""
+        """The exit code of the job; reports what no rank could report."""
         codes = self.endings.items()
         endings = {
             rank: code for rank, code in codes if rank not in self.killed and code
@@ -164,7 +164,7 @@ class Supervisor:
             if all(code < 0 for code in endings.values()):
                 self._report(f"r2mae: stopped by signal {number} before training began")
             return 128 + number
-        line = self._loss_of_a_rank(endings, failure)
+        line = self._describe_lost_rank(endings, failure)
         if line is not None:
             log = failure.get("log") or str(self.folder / "stderr.log")
             where = f"the same command continues (tracebacks of the others in {log})"
@@ -175,14 +175,14 @@ class Supervisor:
         return int(failure.get("code", 1))
 
     def _common_signal(self, endings: dict[int, int]) -> int | None:
-        """The signal that ended all ranks: one passed on, or the one of their exit codes."""
+        """The signal that ended all ranks: forwarded by us, or the one of their exit codes."""
         signals = {code - 128 if code > 128 else -code for code in endings.values()}
-        said_by_ranks = all(code > 128 for code in endings.values())
-        if len(signals) != 1 or not (signals <= set(self.received) or said_by_ranks):
+        by_exit_codes = all(code > 128 for code in endings.values())
+        if len(signals) != 1 or not (signals <= set(self.received) or by_exit_codes):
             return None
         return signals.pop()
 
-    def _loss_of_a_rank(
+    def _describe_lost_rank(
         self, endings: dict[int, int], failure: dict[str, Any]
     ) -> str | None:
         """Which rank was killed or froze; None where a rank itself said what happened.
@@ -211,5 +211,5 @@ class Supervisor:
 
             folder = RunFolder(Path(log).parent)
             status = folder.read_status().get("status")
-            if status == "running":  # rank 0 was not there to write it
+            if status == "running":  # rank 0 could not write it
                 folder.write_status(status="failed")

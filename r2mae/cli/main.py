@@ -11,27 +11,27 @@ from r2mae.cli.arguments import Parser, add_json, add_run
 from r2mae.errors import InputError
 
 COMMANDS = {
-    "pretrain": "train a recipe; the same command continues it",
-    "finetune": "train a classifier on an encoder; the same command continues it",
+    "pretrain": "pretrain a model from a recipe; the same command continues the run",
+    "finetune": "fine-tune an encoder on labels; the same command continues the run",
     "check": "show what a recipe means and costs; train nothing",
-    "mask": "show what would be hidden",
-    "theory": "predict what a mask-ratio law costs, before training",
-    "evaluate": "score a run's frozen encoder on the test split",
-    "embed": "write features of whole samples, nothing hidden",
-    "predict": "write what a fine-tuned run says of samples: classes and probabilities, or numbers",
-    "export": "write a run's model for another library",
-    "data": "build what training reads, and say what is in it",
-    "recipe": "list and show the recipes that r2mae brings",
-    "demo": "pretrain on real data in under a minute, then compare with simple features and no training",
-    "verify-resume": "kill a recipe's short runs, continue them elsewhere, and compare with unkilled ones",
-    "replay": "repeat a step that was not finite, and name the module where it began",
+    "mask": "show which tokens would be masked",
+    "theory": "predict the test risk of mask-ratio laws by linear theory",
+    "evaluate": "score a run's frozen features on the test split",
+    "embed": "write features of samples, without masking",
+    "predict": "write a fine-tuned run's predictions: classes with probabilities, or numbers",
+    "export": "export a run's model to another library",
+    "data": "convert files to stores for training, and describe a store",
+    "recipe": "list and show the recipes that come with r2mae",
+    "demo": "pretrain a small model in about a minute, and compare it with baselines",
+    "verify-resume": "kill and continue short runs of a recipe, and compare them with uninterrupted ones",
+    "replay": "repeat a step with a non-finite loss, and name the module where it began",
 }
 _TRAINING = ("pretrain", "finetune", "demo")
-_MISTAKE = 2
+_USAGE_ERROR = 2
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; give its exit code."""
+    """Run one command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     # OpenMP threads that spin while they wait make every small operation wait for the scheduler as soon as another
     # process wants a core: 3.1 ms became 17.6 ms (4,352 x 64 x 256 linear map and GELU, 2 cores, one of them busy).
@@ -66,28 +66,26 @@ def _check_not_empty(arguments: Namespace) -> None:
 
 
 def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
-    """(what runs, its arguments); only the module of the command that is named is imported."""
+    """(function to run, its arguments); imports the module of the named command only."""
     name, *rest = argv or [""]
     if name in COMMANDS:
         module = importlib.import_module(f"r2mae.cli.{name.replace('-', '_')}")
         parser = _command(name, COMMANDS[name])
         module.add_arguments(parser)
-        if hasattr(
-            module, "add_run_arguments"
-        ):  # options that depend on the run that is named
+        if hasattr(module, "add_run_arguments"):  # options that depend on the run
             module.add_run_arguments(parser, rest)
         return module.run, parser.parse_args(rest, Namespace(verb=name))
     wing_command = _parse_wing_verb(name, rest)
     if wing_command is not None:
         return wing_command
-    _overview().parse_args(argv)  # --help, --version, or a mistake: ends the process
-    raise SystemExit(_MISTAKE)
+    _overview().parse_args(argv)  # --help, --version or a usage error: exits
+    raise SystemExit(_USAGE_ERROR)
 
 
 def _parse_wing_verb(
     name: str, rest: list[str]
 ) -> tuple[Callable[[Namespace], None], Namespace] | None:
-    """A command that one modality has; None where none has it."""
+    """A command that one modality adds; None if no modality has it."""
     from r2mae.modalities import find_verb
 
     if not name or name.startswith("-"):
@@ -109,7 +107,7 @@ def _parse_wing_verb(
 
 def _command(name: str, text: str) -> Parser:
     parser = Parser(prog=f"r2mae {name}", description=text)
-    if name not in ("data", "theory", "recipe"):  # their actions have it
+    if name not in ("data", "theory", "recipe"):  # their subcommands add it
         add_json(parser)
     return parser
 

@@ -1,4 +1,4 @@
-"""`r2mae mask`: what would be hidden at which step, for which samples."""
+"""`r2mae mask`: draw the masks of chosen steps and samples, as training would."""
 
 import argparse
 import json
@@ -13,14 +13,14 @@ from r2mae.recipe.load import load_recipe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RECIPE`, `--steps` and `--positions`."""
     add_recipe(parser)
-    parser.add_argument("--steps", default="0:3", metavar="A:B", help="optimizer steps")
-    parser.add_argument(
-        "--positions", default="0:2", metavar="A:B", help="samples of each step, from 0"
-    )
+    steps = "optimizer steps from A to B - 1; default 0:3"
+    parser.add_argument("--steps", default="0:3", metavar="A:B", help=steps)
+    positions = "samples of each step, from A to B - 1; default 0:2"
+    parser.add_argument("--positions", default="0:2", metavar="A:B", help=positions)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print masks as JSON, or drawn: `#` hidden, `.` visible, blank what never is hidden."""
+    """Print masks as JSON, or as text: `#` masked, `.` visible, blank if never masked."""
     steps = parse_range("--steps", arguments.steps)
     offsets = parse_range("--positions", arguments.positions)
     recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if not is_data_here(recipe):
         raise InputError(
-            "data must be here for its masks to be shown, got a card whose data is not. Name data.root."
+            "data must be on this machine to show its masks, got a card without local data. Set data.root."
         )
     model: Any = build_outline(recipe)
     train, _ = open_training_data(recipe)
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _step(
     recipe: Any, model: Any, train: Any, plan: Any, step: int, offsets: range
 ) -> dict[str, Any]:
-    """What the engine would draw: the very samples of a step, and of each what may and what would be hidden."""
+    """The samples of a step as training would read and mask them."""
     import torch
 
     from r2mae.data.source import StreamDataset, block_samples
@@ -66,18 +66,20 @@ def _step(
     )
     mask = objective.prepare(batch, step)["mask"]
     roles = model.masking.eligible(batch)
-    may = roles if roles.dtype == torch.bool else roles >= int(Role.HIDEABLE)
+    is_eligible = roles if roles.dtype == torch.bool else roles >= int(Role.HIDEABLE)
     samples = [
         {
             "position": position,
             "index": int(batch["indices"][row]),
-            "ratio": float(mask.is_masked[row].sum() / may[row].sum().clamp(min=1)),
+            "ratio": float(
+                mask.is_masked[row].sum() / is_eligible[row].sum().clamp(min=1)
+            ),
             "masked": mask.is_masked[row].nonzero()[:, 0].tolist(),
-            "never": (~may[row]).nonzero()[:, 0].tolist(),
+            "never": (~is_eligible[row]).nonzero()[:, 0].tolist(),
         }
         for row, position in enumerate(positions)
     ]
-    return {"step": step, "tokens": may.shape[1], "samples": samples}
+    return {"step": step, "tokens": is_eligible.shape[1], "samples": samples}
 
 
 def _draw(step: dict[str, Any], grid: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""`r2mae predict`: what a fine-tuned run says of any data, a row a sample, to a table."""
+"""`r2mae predict`: predictions of a fine-tuned run as a table, one row per sample."""
 
 import argparse
 import json
@@ -8,12 +8,12 @@ from typing import Any
 from r2mae.cli.samples import (
     add_data,
     add_data_options,
-    ask,
     check_apart,
     check_output,
+    compute_outputs,
     names_of,
     open_samples,
-    tell_left_out,
+    report_left_out,
 )
 from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
@@ -24,7 +24,7 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RUN`, `DATA` and `--output`."""
     add_data(parser)
-    output = ".csv, .tsv or .parquet, a row a sample"
+    output = "table as .csv, .tsv or .parquet, one row per sample"
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
 
 
@@ -32,7 +32,7 @@ add_run_arguments = add_data_options
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write name, known class, and the likeliest class and the probability of each, or the number predicted."""
+    """Write name, true class if known, predicted class and class probabilities, or the predicted number."""
     output = Path(arguments.output)
     check_output(output, (*_SEPARATORS, ".parquet"), arguments)
     from r2mae.recipe.run import load_run
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
-    outputs, rows, unreadable = ask(loaded, source, "forward", "predict")
+    outputs, rows, unreadable = compute_outputs(loaded, source, "forward", "predict")
     names, classes = zip(*names_of(source, rows), strict=True)
     columns: dict[str, Any] = {"name": names}
     if any(classes):
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         _numbers(loaded, outputs) if is_regression else _classes(loaded, outputs)
     )
     write_table(output, columns | predictions)
-    tell_left_out(source, unreadable)
+    report_left_out(source, unreadable)
     result: dict[str, Any] = {
         "output": str(output),
         "samples": len(outputs),
@@ -71,11 +71,9 @@ def _count(loaded: Any, predicted: list[str]) -> dict[str, int]:
 
 
 def _show(result: dict[str, Any]) -> None:
-    counts = [f"{count:,} {name}" for name, count in result.get("classes", {}).items()]
-    colon = ": " if counts else ""
-    print(
-        f"{result['output']}: {result['samples']:,} samples{colon}{', '.join(counts)}"
-    )
+    counts = [f"{name}: {count:,}" for name, count in result.get("classes", {}).items()]
+    predicted = f" (predicted {', '.join(counts)})" if counts else ""
+    print(f"{result['output']}: {result['samples']:,} samples{predicted}")
 
 
 def _classes(loaded: Any, logits: Any) -> dict[str, Any]:
@@ -83,26 +81,24 @@ def _classes(loaded: Any, logits: Any) -> dict[str, Any]:
     import numpy as np
     from scipy.special import softmax
 
-    names, shares = (
-        loaded.manifest["class_names"],
-        softmax(logits.astype(np.float64), axis=1),
-    )
-    likeliest = np.array(names, dtype=object)[shares.argmax(axis=1)]
+    names = loaded.manifest["class_names"]
+    probabilities = softmax(logits.astype(np.float64), axis=1)
+    likeliest = np.array(names, dtype=object)[probabilities.argmax(axis=1)]
     return {"predicted_class": likeliest} | {
-        f"p({name})": shares[:, place] for place, name in enumerate(names)
+        f"p({name})": probabilities[:, column] for column, name in enumerate(names)
     }
 
 
-def _numbers(loaded: Any, answers: Any) -> dict[str, Any]:
+def _numbers(loaded: Any, outputs: Any) -> dict[str, Any]:
     """Predicted numbers (N,) in the units of the labels."""
     target = loaded.manifest["target"]
     return {
-        "predicted": answers[:, 0].astype("float64") * target["spread"] + target["mean"]
+        "predicted": outputs[:, 0].astype("float64") * target["spread"] + target["mean"]
     }
 
 
 def write_table(output: Path, columns: dict[str, Any]) -> None:
-    """Columns (N,) as .csv, .tsv or .parquet; the file gets its name when it is whole."""
+    """Columns (N,) as .csv, .tsv or .parquet; the file appears only when complete."""
     import pandas as pd
 
     table = pd.DataFrame(columns)

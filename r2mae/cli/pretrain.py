@@ -1,4 +1,4 @@
-"""`r2mae pretrain`: a run folder, then training until it ends or is stopped."""
+"""`r2mae pretrain`: train a recipe in a run folder until it ends or is stopped."""
 
 import argparse
 import json
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train to the end; gives {"run", "step", "seconds", metrics}.
+    """Train to the end; returns {"run", "step", "seconds", metrics}.
 
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """

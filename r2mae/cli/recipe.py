@@ -1,4 +1,4 @@
-"""`r2mae recipe list | show`: the recipes that r2mae brings, to read and to start from."""
+"""`r2mae recipe list | show`: the recipes that come with r2mae."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -13,10 +13,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         dest="action", required=True, metavar="ACTION", parser_class=Parser
     )
     listing = actions.add_parser(
-        "list", help="a line for each recipe", description="a line for each recipe"
+        "list",
+        help="print one line per recipe",
+        description="print one line per recipe",
     )
     add_json(listing)
-    text = "print a recipe as it is written"
+    text = "print a recipe file"
     show = actions.add_parser("show", help=text, description=text)
     show.add_argument("name", metavar="NAME", help="such as digits_demo")
     add_json(show)

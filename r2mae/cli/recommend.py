@@ -10,28 +10,33 @@ from r2mae.cli.arguments import add_set
 from r2mae.errors import InputError
 from r2mae.options import positive
 from r2mae.recipe.load import load_recipe
+from r2mae.recipe.shipped import find_recipe
 from r2mae.schema.document import apply_overrides, load_document, write_document
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`RECIPE` and what is written."""
-    parser.add_argument("recipe", metavar="RECIPE", help="a pretraining recipe")
+    """`RECIPE`, `--output`, `--write` and `--bootstrap`."""
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="a pretraining recipe, or a name that r2mae recipe list shows",
+    )
     add_set(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE.png", help="also draw the curves"
     )
-    write = "write RECIPE_<choice>.yaml beside the recipe"
+    write = "write a recipe with this choice, RECIPE_<choice>.yaml"
     parser.add_argument(
         "--write", choices=("fixed", "least_regret", "schedule"), help=write
     )
-    bands = "half-samples for bands; default 10"
+    bands = "half-samples for the uncertainty bands; default 10"
     parser.add_argument(
         "--bootstrap", type=positive, default=10, metavar="B", help=bands
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read the data, ask the theory, print; draw and write where asked."""
+    """Compute advice from the recipe's data, print it, and write what the options name."""
     from r2mae.advice import check_picture_path, draw_advice, recommend
     from r2mae.progress import progress_bar
     from r2mae.recipe.assembly import read_tokens
@@ -89,15 +94,16 @@ def _print(advice: Any) -> None:
     )
     low, high = advice.best_fixed_band
     print(
-        f"1. best fixed ratio, trained to the end, full input: {advice.best_fixed:g} ({low:g} to {high:g})"
+        f"1. best fixed ratio, at convergence and for unmasked input: {advice.best_fixed:g} ({low:g} to {high:g})"
     )
     low, high = advice.law_excess_band
     print(
-        f"2. this recipe's law, {_words(advice.law)}: acts like {advice.law_acts_like:.2f}, "
-        f"excess risk {_times(advice.law_excess)} that of 1. ({_times(low)} to {_times(high)})"
+        f"2. this recipe's law, {_format_law(advice.law)}: acts like the fixed ratio {advice.law_acts_like:.2f}, "
+        f"excess risk {_times(advice.law_excess)} that of the best fixed ratio ({_times(low)} to {_times(high)})"
     )
     print(
-        "3. over what is not known (samples x 1/4 to 4, noise x 1 to 2, test ratio 0 to 0.75, training time):"
+        "3. regret when the setting is uncertain "
+        "(samples x 1/4 to 4, noise x 1 to 2, test ratio 0 to 0.75, training time):"
     )
     for text, law in (
         ("least expected regret", advice.least_expected),
@@ -107,30 +113,32 @@ def _print(advice: Any) -> None:
         ("this recipe's law", advice.law_regret),
     ):
         print(
-            f"   {text}: {_words(law.law)}, expected {law.expected:.1%}, worst {law.worst:.1%}"
+            f"   {text}: {_format_law(law.law)}, expected {law.expected:.1%}, worst {law.worst:.1%}"
         )
     _print_schedules(advice)
 
 
 def _print_schedules(advice: Any) -> None:
-    """Question 4, what limits the advice, and where it is explained."""
-    print("4. a ratio that moves while training, against the best law that stays:")
+    """Line 4, warnings, and where the output is explained."""
+    print(
+        "4. a ratio that changes during training, compared with the best constant law:"
+    )
     for choice in advice.schedules:
         low, high = choice.gain_band
         ramp = f"{choice.start:g} to {choice.end:g}"
-        gain = f"{choice.gain:.1%} ({low:.1%} to {high:.1%})"
-        constant = _words(choice.best_constant)
+        gain = f"{choice.gain:z.1%} ({low:z.1%} to {high:z.1%})"
+        constant = _format_law(choice.best_constant)
         print(
-            f"   training time {choice.train_time:g}: {ramp} saves {gain} of the excess risk of {constant}"
+            f"   training time {choice.train_time:g}: {ramp} has {gain} less excess risk than {constant}"
         )
     for warning in advice.warnings:
-        print(f"loose: {warning}")
+        print(f"caution: {warning}")
     print(
-        "This is what linear regression on masked features does; docs/theory.md says how to read it."
+        "This is a theory of linear regression on masked features; docs/theory.md explains each line."
     )
 
 
-def _words(law: Any) -> str:
+def _format_law(law: Any) -> str:
     from r2mae.law import distribution_to_dict
 
     ((name, fields),) = distribution_to_dict(law).items()
@@ -161,7 +169,9 @@ def _write(arguments: argparse.Namespace, advice: Any, beside: Path) -> None:
                 "--write schedule must save risk, got none: no ramp beats a constant ratio here."
             )
         ratio, schedule = linear_schedule(chosen)
-    document = apply_overrides(load_document(arguments.recipe), arguments.set)
+    document = apply_overrides(
+        load_document(find_recipe(arguments.recipe)), arguments.set
+    )
     document["mask"]["ratio"] = distribution_to_dict(ratio)
     document["mask"].pop("schedule", None)
     if schedule is not None:

@@ -1,4 +1,4 @@
-"""Samples that a verb reads for a run: a split of its recipe, or a file that a user names."""
+"""Samples that a command reads for a run: a split of its recipe, or files that a user names."""
 
 import argparse
 import glob
@@ -14,7 +14,7 @@ from r2mae.progress import progress_bar
 from r2mae.wing import LoadedRun
 
 SPLITS = ("train", "test")
-_SPLIT_NAMES = (*SPLITS, "dev", "valid")  # as files of data sets are called
+_SPLIT_NAMES = (*SPLITS, "dev", "valid")  # usual names of files of splits
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +32,9 @@ def add_data_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
 
 
 def open_samples(loaded: LoadedRun, arguments: argparse.Namespace) -> Any:
-    """The `SampleSource` of arguments.data, as the run reads it.
+    """The `SampleSource` of arguments.data, read like the run's own data.
 
-    Raises: InputError for a column where none is read, and for what the modality refuses.
+    Raises: InputError for --column with a split, and for files that the modality rejects.
     """
     if arguments.data in SPLITS:
         if getattr(arguments, "column", None) is not None:
@@ -84,7 +84,7 @@ def check_apart(output: Path, loaded: Any, arguments: argparse.Namespace) -> Non
         )
 
 
-def ask(
+def compute_outputs(
     loaded: LoadedRun, source: Any, kind: str, title: str
 ) -> tuple[Any, list[int], list[str]]:
     """(outputs (N, D) of a run's model, indices (N,) of their samples, names of unreadable samples).
@@ -105,7 +105,7 @@ def ask(
         progress=progress_bar(title),
     )
     indices = rows_in_root(source)
-    is_own = np.array(read) == indices  # another sample stands in for an unreadable one
+    is_own = np.array(read) == indices  # a neighbour replaces an unreadable sample
     root = root_of(source)
     unreadable = {root.name(index) for index in indices[~is_own].tolist()}
     return outputs[is_own], indices[is_own].tolist(), sorted(unreadable)
@@ -122,8 +122,8 @@ def names_of(source: Any, indices: Iterable[int]) -> Iterator[tuple[str, str]]:
         yield root.name(index), root.class_names[label] if label >= 0 else ""
 
 
-def tell_left_out(source: Any, unreadable: list[str]) -> None:
-    """Say on stderr what a source leaves out, and which samples could not be read."""
+def report_left_out(source: Any, unreadable: list[str]) -> None:
+    """Report on stderr what a source leaves out, and which samples could not be read."""
     if note := getattr(source, "note", ""):
         print(f"left out: {note}", file=sys.stderr)
     if unreadable:

@@ -36,24 +36,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_problem(parser: argparse.ArgumentParser) -> None:
-    """The linear problem whose risk is asked for."""
+    """Options of the linear problem."""
     covariance = "identity, ar1:R, equicorrelated:R, blocks:SIZE:R or FILE.npy"
     parser.add_argument("--covariance", required=True, metavar="S", help=covariance)
     parser.add_argument(
         "--num-features",
         type=positive,
         metavar="D",
-        help="of the input; a file tells by itself",
+        help="features of the input; not needed for FILE.npy",
     )
     parser.add_argument(
         "--num-rows",
         type=positive,
         required=True,
         metavar="N",
-        help="samples that train",
+        help="training samples",
     )
     parser.add_argument(
-        "--objective", choices=("downstream", "reconstruction"), default="downstream"
+        "--objective",
+        choices=("downstream", "reconstruction"),
+        default="downstream",
+        help="loss on the response (default), or on masked features",
     )
     target = (
         "feature J of D + 1 is the response; else the response is feature 0 plus noise"
@@ -66,28 +69,40 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    """Noise, test input and training of the linear problem."""
-    noise = "on top of what --target leaves"
+    """Options for noise, test input and training."""
+    noise = "variance of the noise, added to the residual of --target; default 0"
     parser.add_argument(
         "--noise-variance", type=float, default=0.0, metavar="V", help=noise
     )
-    parser.add_argument("--test-mask-ratio", type=float, default=0.0, metavar="Q")
-    parser.add_argument("--ridge", type=float, default=0.0, metavar="L")
+    parser.add_argument(
+        "--test-mask-ratio",
+        type=float,
+        default=0.0,
+        metavar="Q",
+        help="mask ratio of the test input; default 0",
+    )
+    parser.add_argument(
+        "--ridge", type=float, default=0.0, metavar="L", help="ridge penalty; default 0"
+    )
     parser.add_argument(
         "--train-time",
         type=float,
         default=math.inf,
         metavar="T",
-        help="learning rate x steps",
+        help="learning rate x steps; default inf, convergence",
     )
     parser.add_argument(
-        "--masks-per-row", type=float, default=1, metavar="M", help="1 (default) or inf"
+        "--masks-per-row",
+        type=float,
+        default=1,
+        metavar="M",
+        help="masks drawn for each sample: 1 (default) or inf, a fresh mask at every visit",
     )
     parser.add_argument("--leading-factors", type=int, default=0, choices=(0, 1))
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Answer one question; what the theory refuses is bad input."""
+    """Run one subcommand; a ValueError of the theory becomes an InputError."""
     if arguments.question == "recommend":
         recommend.run(arguments)
         return
@@ -131,7 +146,7 @@ def _risk(arguments: argparse.Namespace) -> None:
 
 
 def _json_value(value: Any) -> Any:
-    """JSON has no infinity and no nan: text, and null."""
+    """Infinity as a string and nan as null, which JSON lacks."""
     if isinstance(value, float) and math.isinf(value):
         return str(value)
     return None if value != value else value

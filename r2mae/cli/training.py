@@ -31,7 +31,6 @@ def train_run(
     )
 
 
-def tell(writes: bool, line: str) -> None:
-    """A line on stderr, from the process that writes."""
-    if writes:
-        print(line, file=sys.stderr, flush=True)
+def print_status(line: str) -> None:
+    """Print a line on stderr."""
+    print(line, file=sys.stderr, flush=True)

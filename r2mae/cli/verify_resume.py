@@ -1,4 +1,4 @@
-"""`r2mae verify-resume`: real runs of a recipe, killed and continued, compared with runs that were never stopped."""
+"""`r2mae verify-resume`: kill and continue runs of a recipe, and compare them with uninterrupted ones."""
 
 import argparse
 import json
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.cli.arguments import add_recipe
-from r2mae.cli.training import tell
+from r2mae.cli.training import print_status
 from r2mae.errors import InputError
 from r2mae.options import positive_list
 from r2mae.recipe.load import load_recipe
 
 _COMPARED_STEPS = (
-    20  # over which losses of different device counts are held to _TOLERANCE
+    20  # whose losses on different numbers of devices may differ by _TOLERANCE
 )
 _TOLERANCE = 1e-5
 _SECONDS = 600.0  # that one process may take
@@ -33,19 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="7,13",
         type=positive_list,
         metavar="N,N",
-        help="steps; default 7,13",
+        help="steps at which to kill; default 7,13",
     )
     parser.add_argument(
         "--devices",
         default="1,2",
         type=positive_list,
         metavar="N,N",
-        help="counts; default 1,2",
+        help="numbers of devices; default 1,2",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Exit code 0 when everything agreed, 1 when something did not: then the runs stay for a look."""
+    """Exit code 0 if all runs agree; otherwise 1, and the run folders are kept."""
     kills, devices = sorted(set(arguments.kill_at)), arguments.devices
     recipe = load_recipe(arguments.recipe, arguments.set, task="pretrain")
     steps = max(_COMPARED_STEPS, kills[-1] + 7)
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _short(steps: int) -> list[str]:
-    """The recipe for a few steps, checkpoints often enough for a kill to cost some and not all."""
+    """Overrides for a short run with a checkpoint every 3 steps."""
     units = [
         f"schedule.{unit}=null"
         for unit in ("epochs", "samples", "tokens", "warmup_epochs")
@@ -139,7 +139,7 @@ class _Jobs:
             *settings,
         ]
         until = "to the end" if kill_at is None else f"to be killed at step {kill_at}"
-        tell(True, f"{path.name} on {devices}: {until}")
+        print_status(f"{path.name} on {devices}: {until}")
         process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -153,8 +153,8 @@ class _Jobs:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            _, said = process.communicate()
-        last_line = (said.strip().splitlines() or [""])[-1].removeprefix("r2mae: ")
+            _, stderr = process.communicate()
+        last_line = (stderr.strip().splitlines() or [""])[-1].removeprefix("r2mae: ")
         if ended not in ((0,) if kill_at is None else (None,)):
             raise InputError(
                 f"{self.recipe} must train on {devices} devices, got exit code {ended}: {last_line}"
@@ -187,7 +187,7 @@ def _compare(
     *,
     exact_losses: bool,
 ) -> dict[str, Any]:
-    """Order, masks, losses and weights of killed runs beside those that were never stopped.
+    """Order, masks, losses and weights of killed runs compared with those of uninterrupted ones.
 
     straight, killed: run folders by the number of devices. elastic: a run whose number of devices changed.
     """

@@ -42,7 +42,7 @@ def predict(
 
 
 def truth(source: SampleSource, labels: Integers, classes: Sequence[int]) -> Integers:
-    """Outputs of the head (N,) that stand for labels (N,) of a source; classes: label of each output.
+    """Class indices (N,) of the head for labels (N,) of a source; classes: label of each head output.
 
     Raises: InputError for labels that training did not have.
     """

@@ -1,4 +1,4 @@
-"""The encoders to compare: the run's, an untrained one, and simple features of the input."""
+"""The encoders that probes compare: the run's, an untrained one, and input features."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple

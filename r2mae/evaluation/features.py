@@ -1,4 +1,4 @@
-"""Features of whole data sets: of an encoder, or of the raw input as a baseline."""
+"""Features of data sets: of an encoder, or input features as a baseline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ def extract(
 ) -> Features:
     """Features (N, D) float32 of all samples, or of rows in their order, unmasked and without augmentation.
 
-    kind: "embed" calls the encoder, "baseline" gives the raw input as the model reads it,
-    "forward" gives the outputs of a `Classifier`.
+    kind: "embed" calls the encoder, "baseline" returns input features,
+    "forward" the outputs of a `Classifier`.
     skipped: collects the names of unreadable samples, which a neighbouring sample replaces.
     on_batch: called with each batch, of which "indices" are the samples that were read.
     progress: called with (samples done, N).
@@ -99,7 +99,7 @@ def require_labels(source: SampleSource) -> npt.NDArray[np.int64]:
 def check_classes(train: SampleSource, test: SampleSource) -> None:
     """Check that training has at least 2 classes, and every class of the test split.
 
-    Raises: InputError when it has not.
+    Raises: InputError otherwise.
     """
     trained, tested = np.unique(require_labels(train)), np.unique(require_labels(test))
     if len(trained) < 2:
@@ -112,7 +112,7 @@ def check_classes(train: SampleSource, test: SampleSource) -> None:
         if here != there:
             raise InputError(
                 f"the test split must number classes as the training split does, got {there!r} for {number}, "
-                f"which is {here!r} there. Mend the label column."
+                f"which is {here!r} there. Correct the label column."
             )
     untrained = np.setdiff1d(tested, trained).tolist()
     if untrained:

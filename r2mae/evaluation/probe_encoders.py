@@ -1,4 +1,4 @@
-"""A run's encoder and its baselines under the same probes: scores, and paired differences."""
+"""Probe a run's encoder and baselines: scores, and paired differences."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from r2mae.evaluation.probe import ProbeTask, compare, probe_hits, summarize
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.progress import progress_bar, status_line
 
-Draws = list[npt.NDArray[np.int64]]  # rows of the training split, one array a draw
+Draws = list[npt.NDArray[np.int64]]  # rows of the training split, one array per draw
 # labels_per_class, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
 Row = dict[str, Any]
 Hits = dict[str, dict[str, Any]]  # {encoder: {task: (draws, M) bool}}
@@ -72,14 +72,14 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
 
 
 def _choose(train: SampleSource, count: int | None, draws: int) -> Draws | None:
-    """Draws of `count` labels a class; None where all labels are used."""
+    """Draws of `count` labels per class; None where all labels are used."""
     if count is None:
         return None
     return few_label_draws(require_labels(train), count, draws, 0, train.class_names)
 
 
 def _needed_rows(size: int, choices: list[Draws | None]) -> npt.NDArray[np.int64]:
-    """Rows of the training split to embed: all, or only those that a draw uses."""
+    """Rows of the training split to embed: all, or those in a draw."""
     drawn: Draws = []
     for draws in choices:
         if draws is None:

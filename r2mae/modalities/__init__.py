@@ -23,7 +23,7 @@ VERBS = {
     "fill": ("language", "predict the [MASK] tokens of a text"),
     "score-variants": (
         "dna",
-        "log-likelihood ratio of ALT to REF; run again, it resumes",
+        "score variants by log-likelihood ratio; the same command resumes",
     ),
 }
 BUILDS = {

@@ -1,1 +1,1 @@
-"""Recipe -> objects: the only place that assembles."""
+"""Builds models, data, trainers and runs from recipes."""

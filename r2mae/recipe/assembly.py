@@ -14,7 +14,7 @@ from r2mae.modalities import find_wing
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import is_here
 
-_MOST_SAMPLES = 5_000  # that the theory looks at
+_MOST_SAMPLES = 5_000  # that `theory recommend` reads
 _MOST_VALUES = 100_000_000
 
 
@@ -27,10 +27,9 @@ def build_model(recipe: AnyRecipe, num_classes: int | None = None) -> nn.Module:
 
 
 def build_outline(recipe: AnyRecipe, num_classes: int | None = None) -> nn.Module:
-    """The recipe's model without memory for its weights (on torch's meta device): shapes and costs, at once.
+    """The recipe's model on torch's meta device: shapes and costs without memory for weights.
 
-    A recipe with `init_from` is built in full, so that what does not fit is found; one whose `init_from` is not
-    here (yet) is not.
+    A recipe with `init_from` is built in full, to check that the weights fit, if they are on this machine.
     """
     if is_here(recipe.model.init_from):
         return build_model(recipe, num_classes)
@@ -62,7 +61,7 @@ def is_data_here(recipe: AnyRecipe) -> bool:
 
 
 def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
-    """(samples that train, a description of the data); a hub data set is counted by its card, not fetched.
+    """(number of training samples, description); counts come from the card if the data is not here.
 
     Raises: InputError when the data is missing at a given root, or its card does not count it.
     """
@@ -74,7 +73,7 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
     about = {
         "title": f"{wing.name}, read without a data card",
         "licence": "not stated",
-        "found": f"{counts}, fingerprint {train.fingerprint}",
+        "location": f"{counts}, fingerprint {train.fingerprint}",
     }
     if hasattr(recipe.data, "card"):
         from r2mae.data.card import load_card, locate
@@ -84,7 +83,7 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
         about = {
             "title": card.title,
             "licence": card.licence,
-            "found": f"{place}: {about['found']}",
+            "location": f"{place}: {about['location']}",
         }
     return len(train), about | wing.describe_data(recipe)
 
@@ -98,12 +97,12 @@ def _count_by_card(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
         raise InputError(
             "data.root must be given for this card, got nothing. Name the folder of your data."
         )
-    where = f"hub id {card.hub}" if card.hub else f"get it from {card.source}"
+    where = f"read from hub id {card.hub}" if card.hub else f"get it from {card.source}"
     expected = find_wing(recipe.modality).expected_samples(recipe, listed)
     about = {
         "title": card.title,
         "licence": card.licence,
-        "found": f"not here; {where}",
+        "location": f"not on this machine; {where}",
     }
     return expected - round(recipe.data.held_out * expected), about
 
@@ -114,7 +113,7 @@ def open_training_data(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
 
 
 def read_tokens(recipe: AnyRecipe) -> tuple[npt.NDArray[np.float32], int]:
-    """(values of tokens (n, T, P), samples that train): all of them, or as many, evenly spread, as memory allows.
+    """(token values (n, T, P), number of training samples); n is limited by memory, evenly spread.
 
     Raises: InputError when the data is not there.
     """

@@ -1,4 +1,4 @@
-"""A recipe file of any task and modality -> its typed recipe."""
+"""Load and validate a recipe file of any task and modality."""
 
 from typing import Any
 
@@ -28,9 +28,9 @@ def parse_recipe(document: dict[str, Any], where: str) -> AnyRecipe:
 def load_recipe(
     path: str, overrides: list[str] | None = None, task: str | None = None
 ) -> AnyRecipe:
-    """Read a recipe, apply `--set` overrides, and validate it; with a task, insist on it.
+    """Read a recipe, apply `--set` overrides, and validate it; with a task, require it.
 
-    path: of a file, or the name of a recipe that r2mae brings.
+    path: of a file, or a name that `r2mae recipe list` shows.
 
     Raises: InputError with the first mistake as one line.
     """

@@ -27,7 +27,7 @@ class Plan:
 def make_plan(
     recipe: AnyRecipe, train_samples: int, tokens_per_sample: int | None
 ) -> Plan:
-    """Turn epochs, samples or tokens into steps, and fill in what the recipe leaves out.
+    """Turn epochs, samples or tokens into steps, and fill in defaults of the recipe.
 
     Raises: InputError when warm-up is not shorter than training, or a task without tokens is scheduled in tokens.
     """

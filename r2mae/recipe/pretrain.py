@@ -28,7 +28,7 @@ def pretrain(
 ) -> LoadedRun:
     """Pretrain in runs/<name>, continuing a run that was stopped, and load its last checkpoint.
 
-    recipe: a file, the name of a recipe that r2mae brings, or the recipe itself as a mapping.
+    recipe: a file, a name that `r2mae recipe list` shows, or the recipe itself as a mapping.
     name: of the run folder; default: the recipe's file name.
     fresh: an earlier run of that name is renamed and training starts over.
     trace: write trace.jsonl.

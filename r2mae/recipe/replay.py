@@ -15,7 +15,7 @@ from r2mae.training.run_folder import RunFolder, saved_step
 def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
     """Repeat a recorded step from the nearest checkpoint before it, to find where it became non-finite. Writes nothing.
 
-    Gives {"step", "from", "loss", "grad_norm", "recorded", "finding", "weights", "gradients", "samples"}; see
+    Returns {"step", "from", "loss", "grad_norm", "recorded", "finding", "weights", "gradients", "samples"}; see
     `training/replay.py`. All devices' micro-batches run one after the other, uncompiled.
 
     Raises: InputError when the run or the step is not there.
@@ -25,13 +25,15 @@ def replay_step(path: str, step: int | None = None) -> dict[str, Any]:
     folder = RunFolder(path)
     if not folder.exists:
         raise InputError(
-            f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default."
+            f"{path} must be a run folder with recipe.yaml, got none. Runs are in runs/ by default."
         )
     row = _choose(folder, step)
     steps = {saved_step(saved): saved for saved in folder.saved()}
     start = max((done for done in steps if done < row["step"]), default=None)
     last = None if start is None else steps[start]
-    recipe = _alone(parse_recipe(load_document(folder.recipe), str(folder.recipe)))
+    recipe = _single_process(
+        parse_recipe(load_document(folder.recipe), str(folder.recipe))
+    )
     engine, plan, parts = build_engine(recipe, folder, last)
     engine.num_steps = row["step"]  # the stream ends there
     replay = Replay(row["step"])
@@ -67,13 +69,13 @@ def _choose(folder: RunFolder, step: int | None) -> dict[str, Any]:
     return rows[max(rows) if step is None else step]
 
 
-def _alone(recipe: AnyRecipe) -> AnyRecipe:
+def _single_process(recipe: AnyRecipe) -> AnyRecipe:
     """The recipe in one process, with the same micro-batches."""
-    alone = {"nodes": 1, "devices": 1, "workers": 0, "compile": False}
+    single = {"nodes": 1, "devices": 1, "workers": 0, "compile": False}
     batch = recipe.batch.model_copy(
         update={"per_device_samples": recipe.per_device_samples}
     )
-    hardware = recipe.hardware.model_copy(update=alone)
+    hardware = recipe.hardware.model_copy(update=single)
     return recipe.model_copy(update={"batch": batch, "hardware": hardware})
 
 

@@ -1,4 +1,4 @@
-"""A run folder -> its trained model."""
+"""Load the trained model of a run folder."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The recipes that r2mae brings: beside the package in a checkout, inside it in a wheel."""
+"""The recipes that come with r2mae: beside the package in a checkout, inside it in a wheel."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def find_recipe(name: str) -> Path:
-    """A recipe file by its path, or one that r2mae brings by its name, such as `digits_demo`.
+    """A recipe file by its path, or a recipe of r2mae by its name, such as `digits_demo`.
 
-    Raises: InputError, naming the nearest shipped recipes, for what is neither.
+    Raises: InputError, naming the nearest shipped recipes, if it is neither.
     """
     path = Path(name)
     if path.exists():

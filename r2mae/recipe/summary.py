@@ -1,4 +1,4 @@
-"""What a recipe means and costs, as plain data, before anything is trained."""
+"""What `r2mae check` reports: plan, parameters and cost of a recipe."""
 
 import math
 from dataclasses import asdict
@@ -13,21 +13,21 @@ from r2mae.recipe.plan import Plan, make_plan
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.run_folder import is_here
 
-_SCHEDULE_POINTS = 20  # at which a law that moves is priced
+_SCHEDULE_POINTS = 20  # at which a scheduled law is costed
 _RANKS_TO_COMPARE = 8  # where a recipe runs on one device
-_UNKNOWN_CLASSES = 2  # where the data is not here to be counted
+_UNKNOWN_CLASSES = 2  # of the model that is costed without local data
 _STATE_BYTES = 4  # of a weight; a trained one has a gradient and two moments beside it
 
 
 def summarize(recipe: AnyRecipe) -> dict[str, Any]:
     """The resolved recipe, its data, parameters, plan and costs.
 
-    Raises: InputError with the first thing that cannot work.
+    Raises: InputError with the first mistake.
     """
     samples, data = count_training_samples(recipe)
     source = recipe.model.init_from
     if source is not None:
-        state = "fits" if is_here(source) else "not here, not looked at"
+        state = "fits" if is_here(source) else "not on this machine, not checked"
         data |= {"init_from": f"{source}: {state}"}
     costs = (
         _finetuning(recipe)
@@ -52,7 +52,7 @@ def _pretraining(recipe: Any, samples: int) -> dict[str, Any]:
 
 
 def _finetuning(recipe: Any) -> dict[str, Any]:
-    """A plan for each number of labels; classes are assumed where the data is not here."""
+    """A plan for each number of labels; without local data all samples are counted."""
     from r2mae.recipe.assembly import open_split
     from r2mae.recipe.tasks import choose_labelled, find_classes, open_labelled
 
@@ -63,11 +63,7 @@ def _finetuning(recipe: Any) -> dict[str, Any]:
             str(count): asdict(make_plan(recipe, samples, None)) for count in counts
         }
         outline = build_outline(recipe, _UNKNOWN_CLASSES)
-        return {
-            **_parameters(recipe, outline),
-            "classes": _UNKNOWN_CLASSES,
-            "plans": plans,
-        }
+        return {**_parameters(recipe, outline), "classes": None, "plans": plans}
     train = open_labelled(recipe)[0]
     classes = 1
     if not recipe.tune.regression:

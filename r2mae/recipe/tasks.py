@@ -76,8 +76,8 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
     )
 
 
-def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Parts:  # noqa: ARG001 - as for every task
-    """A classifier of the training split's labels, all of them or a few a class; or a regression."""
+def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Parts:  # noqa: ARG001 - signature of TASKS
+    """A classifier trained on all labels of the training split or a few per class, or a regression."""
     from r2mae.training.judge import Judge
     from r2mae.training.objective import Classification
 
@@ -144,10 +144,10 @@ def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
 
 
 def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
-    """Check what would stop a table of runs half-way, before the first run starts.
+    """Check everything that could fail in a later run, before the first run starts.
 
-    Raises: InputError for missing labels or numbers, few-label counts above what there is, test classes that training
-    does not have.
+    Raises: InputError for missing labels or numbers, fewer labels than labels_per_class, or test classes that
+    training lacks.
     """
     if recipe.tune.regression:
         for name in ("train", "test"):
@@ -171,7 +171,7 @@ def open_labelled(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
 def find_classes(
     recipe: FinetuneRecipe[Any, Any], split: SampleSource
 ) -> npt.NDArray[np.int64]:
-    """The labels of a training split, by number or by name; class k of the head is the k-th.
+    """Labels (C,) of a training split, sorted by number or by name; output k of the head is the k-th.
 
     Raises: InputError without labels, or when the recipe's num_classes differs.
     """
@@ -198,7 +198,7 @@ def _natural(name: str) -> tuple[bool, int, str]:
 def choose_labelled(
     recipe: FinetuneRecipe[Any, Any], train: SampleSource
 ) -> SampleSource:
-    """All of train, or the recipe's number a class, drawn by its seed.
+    """All of train, or the recipe's number of labels per class, drawn with its seed.
 
     Raises: InputError when a class has fewer.
     """
@@ -235,7 +235,7 @@ def class_weights(
     return torch.tensor([float(setting.get(name, 1.0)) for name in names])
 
 
-# A task is one line here, beside its recipe in schema/ and its verb in cli/.
+# A task needs an entry here, a recipe class in schema/ and a command in cli/.
 TASKS: dict[str, Callable[[Any, RunFolder], Parts]] = {
     "pretrain": pretraining_parts,
     "finetune": finetuning_parts,

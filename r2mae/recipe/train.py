@@ -30,9 +30,9 @@ def train_run(
     callbacks: Sequence[Any] = (),
     on_start: Callable[[RunFolder], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train a recipe to its end in the run folder at path, continuing where the run stopped; gives run.json.
+    """Train a recipe to its end in the run folder at path, continuing where the run stopped; returns run.json.
 
-    source: what messages call the recipe.
+    source: name of the recipe in messages.
     fresh: an earlier run at path is renamed first.
     on_start: called once the folder exists.
 
@@ -46,7 +46,9 @@ def train_run(
     status: dict[str, Any] = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
         remedy = "--fresh starts over beside it."
-        _tell(writes, f"{folder.path}: finished at step {status['step']}. {remedy}")
+        _print_status(
+            writes, f"{folder.path}: finished at step {status['step']}. {remedy}"
+        )
         return {"run": str(folder.path)} | status
     run_id = status.get("id") or f"{folder.name}-{time.strftime('%Y%m%d%H%M%S')}"
     # Locked before data is opened, which may take minutes; nothing else is written yet.
@@ -94,14 +96,14 @@ def _announce(
 ) -> None:
     """Say what is trained, and where."""
     if notice := fallback_notice(recipe):
-        _tell(True, f"{folder.path}: {notice}")
+        _print_status(True, f"{folder.path}: {notice}")
     device = describe_device(recipe)
     size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
     place = f"{device['processes']} x {device['device']} in {device['precision']}"
     if device["nodes"] > 1:
         place += f" on {device['nodes']} nodes"
     at = f", continuing at step {step}" if training.resume_from else ""
-    _tell(True, f"{folder.path}: {size} on {place}, host {device['host']}{at}")
+    _print_status(True, f"{folder.path}: {size} on {place}, host {device['host']}{at}")
 
 
 def _train(
@@ -131,15 +133,15 @@ def _train(
             wait_for_all_ranks()
     if skipped:
         text = f"skipped {len(skipped)} unreadable samples, the first {skipped[0]}"
-        _tell(writes, f"{folder.path}: {text}")
+        _print_status(writes, f"{folder.path}: {text}")
     step = training.module.steps_done
     if writes:
         folder.write_status(step=step, metrics=metrics)
-    _tell(writes, f"{folder.path}: finished at step {step} in {seconds} s")
+    _print_status(writes, f"{folder.path}: finished at step {step} in {seconds} s")
     return {"run": str(folder.path)} | folder.read_status()
 
 
-def _tell(writes: bool, line: str) -> None:
+def _print_status(writes: bool, line: str) -> None:
     """A line on stderr, from the process that writes."""
     if writes:
         print(line, file=sys.stderr, flush=True)

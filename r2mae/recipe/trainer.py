@@ -7,6 +7,7 @@ import warnings
 from datetime import timedelta
 from typing import Any
 
+import torch
 from torch import nn
 
 from r2mae.errors import InputError
@@ -137,7 +138,7 @@ def close_loggers(trainer: Any) -> None:
 
 
 def is_first_process() -> bool:
-    """True in the process that writes: rank 0, known before any process group exists."""
+    """True for rank 0, which writes files; works before a process group exists."""
     return read_launch().is_first
 
 

@@ -1,4 +1,4 @@
-"""Recipe and run folder -> everything that trains."""
+"""Build the engine, data, callbacks and Trainer of a run from its recipe."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """Everything that a run needs."""
+    """A Trainer, its module and its plan."""
 
     trainer: Any
     module: Any
@@ -45,7 +45,7 @@ class Training:
     resume_from: str | None
 
     def run(self) -> dict[str, float]:
-        """Train to the end; gives the last measurements."""
+        """Train to the end; returns the last validation metrics."""
         try:
             self.trainer.fit(self.module, ckpt_path=self.resume_from)
         finally:
@@ -91,7 +91,7 @@ def _build_callbacks(
     trace: bool,
     callbacks: Sequence[Any],
 ) -> list[Any]:
-    """Lightning's callbacks in the order in which they run after a step; the one that saves comes last."""
+    """Lightning's callbacks in the order in which they run after a step; the checkpoint callback comes last."""
     from r2mae.training.callback import CallbackAdapter
     from r2mae.training.keeper import Keeper
     from r2mae.training.measure import check_watchable
@@ -167,7 +167,7 @@ def _moving_average(decay: float | None) -> MovingAverage | None:
 
 
 def _with_checkpoint_facts(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:
-    """The recipe to continue with: the checkpoint has all weights, so `init_from` need not be there any more."""
+    """The recipe to continue with: the checkpoint has all weights, so `init_from` is not needed."""
     model = recipe.model.model_copy(update={"init_from": None})
     return find_wing(recipe.modality).with_checkpoint_facts(
         recipe.model_copy(update={"model": model}), read_manifest(checkpoint)

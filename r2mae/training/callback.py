@@ -1,4 +1,4 @@
-"""Callbacks of a user who trains from Python."""
+"""Callbacks for training from Python."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Callback:
         """Before the first step of this process."""
 
     def on_step_end(self, engine: Engine, report: StepReport) -> None:
-        """After every optimizer step, and after what is measured at it; nothing of the step is saved yet."""
+        """After every optimizer step and its validation, before a checkpoint of it is saved."""
 
     def on_train_end(self, engine: Engine) -> None:
         """After the last step."""

@@ -1,9 +1,9 @@
-"""Checkpoints that describe themselves: a folder of safetensors and JSON, atomic, hashed, nothing pickled.
+"""Checkpoint folders of safetensors and JSON: written atomically, hashed, without pickle.
 
 step_120/model.safetensors       weights by parameter name
 step_120/optimizer.safetensors   moments as <parameter name>/<moment>
 step_120/ema.safetensors         moving average of the weights, with training.ema
-step_120/manifest.json           what it is: recipe, law, preprocessing, data, step, versions; sha256 of each file
+step_120/manifest.json           recipe, law, preprocessing, data, step, versions; sha256 of each file
 """
 
 import errno
@@ -85,7 +85,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = dict(json.loads(file.read_text()))
         if manifest["sha256"][MANIFEST] != _own_hash(manifest):
-            raise ValueError("its text is not what was written")
+            raise ValueError("its sha256 does not match")
         if manifest["format"] != FORMAT:
             raise InputError(
                 f"{file}: format must be {FORMAT}, got {manifest['format']}. Update r2mae."
@@ -96,7 +96,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def remove(path: Path) -> None:
-    """Delete a checkpoint folder; it is renamed first, so that no half-deleted one can be read."""
+    """Delete a checkpoint folder; it is renamed first, so that a half-deleted one cannot be read."""
     if path.is_dir():
         gone = path.with_name(f".removing_{path.name}")
         path.rename(gone)

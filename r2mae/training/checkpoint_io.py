@@ -1,4 +1,4 @@
-"""How Lightning's Trainer reaches our checkpoint folders."""
+"""Lightning's CheckpointIO for our checkpoint folders."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Held-out loss, and accuracy of a classifier, while a run learns from labels."""
+"""Validation while fine-tuning: held-out loss, and accuracy of a classifier."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from r2mae.training.module import Engine
 
 
 class Judge(Measure):
-    """What the run's objective measures (`LabelObjective`), as means over held-out samples."""
+    """Means of the metrics of a `LabelObjective` over held-out samples."""
 
     def measure(
         self, trainer: lightning.Trainer, pl_module: Engine, step: int
@@ -26,12 +26,12 @@ class Judge(Measure):
             on_host = batch | {"indices": batch["indices"].cpu()}
             prepared = objective.prepare(on_host, step)
             targets = prepared["targets"].to(device)
-            sums[:-1] += objective.judge(pl_module.model(batch).float(), targets)  # type: ignore[attr-defined]
+            sums[:-1] += objective.sum_measures(pl_module.model(batch).float(), targets)  # type: ignore[attr-defined]
             sums[-1] += len(targets)
         if trainer.world_size > 1:
             dist.all_reduce(sums)
         means = (sums[:-1] / sums[-1]).tolist()
-        self.judge(pl_module, means[0], step)
+        self.set_validation_loss(pl_module, means[0], step)
         return {
             f"validation/{name}": mean
             for name, mean in zip(measures, means, strict=True)

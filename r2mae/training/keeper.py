@@ -1,4 +1,4 @@
-"""Saves checkpoints every so many steps, at the end, and when a signal stops the run."""
+"""Checkpoint callback: saves at intervals, at the end, and when a signal stops the run."""
 
 import math
 import signal
@@ -24,9 +24,9 @@ _KEPT = 2  # newest checkpoints that stay beside the best
 
 
 class Keeper(lightning.Callback):
-    """Saves the run. `Watch` comes before it and leaves `validation_loss` on the module when it measured one.
+    """Saves checkpoints; comes after the validation callback, which sets `validation_loss` on the engine.
 
-    The recorder is read every `read_every` steps, and before anything is saved.
+    Reads the recorder every `read_every` steps, and before every save.
     timeout: how long ranks wait for each other.
     """
 
@@ -105,7 +105,7 @@ class Keeper(lightning.Callback):
             raise InterruptedRun(number, pl_module.steps_done)
 
     def _read_reports(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
-        """Look for steps that were not finite; save and stop where training must."""
+        """Look for non-finite steps; save and stop if training has to."""
         stop = self.recorder.read(pl_module, writes=trainer.is_global_zero)
         if stop is not None:
             self._ignore_signals()
@@ -138,7 +138,7 @@ class Keeper(lightning.Callback):
     def _save(
         self, trainer: lightning.Trainer, pl_module: Engine, improved: bool
     ) -> None:
-        """Hand the state to the writer; pointers move, and old checkpoints go, once it is on disk."""
+        """Pass the state to the writer; `last` and `best` are updated once it is on disk."""
         if improved:
             self.best_loss = pl_module.validation_loss
         if not trainer.is_global_zero:

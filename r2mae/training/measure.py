@@ -1,4 +1,4 @@
-"""When to measure on held-out samples, and how ranks share them; subclasses choose what to measure."""
+"""Base callback for validation: when it runs, and how ranks share the held-out samples."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from r2mae.training.module import Engine
 
 
 class Measure(lightning.Callback, ABC):
-    """Measures every so many steps and at the end, logs it, and leaves it on the engine; `Keeper` comes after."""
+    """Validates every `every_steps` steps and at the end; logs the metrics and sets them on the engine."""
 
     def __init__(
         self, held_out: SampleSource, every_steps: int, samples: int, batch_size: int
@@ -28,7 +28,7 @@ class Measure(lightning.Callback, ABC):
     def measure(
         self, trainer: lightning.Trainer, pl_module: Engine, step: int
     ) -> dict[str, float]:
-        """The measurements, the same numbers on every rank; calls `judge` with the loss that chooses `best`."""
+        """Metrics, the same on every rank; must call `set_validation_loss`, which chooses `best`."""
 
     def on_train_batch_end(
         self,
@@ -53,8 +53,8 @@ class Measure(lightning.Callback, ABC):
         pl_module.skipped |= self.skipped
 
     @staticmethod
-    def judge(pl_module: Engine, loss: float, step: int) -> None:
-        """Leave the held-out loss for the keeper and for the checkpoint's description."""
+    def set_validation_loss(pl_module: Engine, loss: float, step: int) -> None:
+        """Set the held-out loss that `Keeper` reads and the checkpoint's manifest records."""
         pl_module.validation_loss, pl_module.validated_step = loss, step
         pl_module.description["validation_loss"] = loss
 

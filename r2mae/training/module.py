@@ -1,4 +1,4 @@
-"""The only LightningModule: a model, its stream of samples, and the hooks in which a step runs.
+"""The LightningModule: a model, its stream of samples, and the hooks that run a step.
 
 A step itself is in `step.py`. Everything random is a function of the step or of positions in the stream, so state
 is weights, optimizer moments and the number of steps done.

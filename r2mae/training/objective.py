@@ -16,7 +16,7 @@ from r2mae.models.masking_rules import MaskingRules
 
 
 class Objective(Protocol):
-    """A loss over a batch in two parts: random draws on the host, and the loss on the device.
+    """A loss in two parts: random draws on the host, and the loss on the device.
 
     Objectives hold no parameters: DataLoader workers have copies.
     """
@@ -27,9 +27,9 @@ class Objective(Protocol):
         ...
 
     def prepare(self, batch: Batch, step: int) -> Batch:
-        """The batch with all that the loss needs, a function of (seed, step, positions).
+        """The batch with masks or targets, a function of (seed, step, positions).
 
-        Runs on the host, in DataLoader workers. Where tokens are hidden, "num_visible" of "num_tokens" stay visible.
+        Runs on the host, in DataLoader workers. If tokens are masked, it has "num_visible" and "num_tokens".
         """
         ...
 
@@ -39,14 +39,14 @@ class Objective(Protocol):
 
 
 class LabelObjective(Objective, Protocol):
-    """An objective of labelled samples; `measures` names what is measured on those held out, "loss" first."""
+    """An objective on labelled samples, with metrics for validation."""
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Names of what `judge` sums up, "loss" first."""
+        """Names of what `sum_measures` returns, "loss" first."""
         ...
 
-    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def sum_measures(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """(measures,) each summed over the samples."""
         ...
 
@@ -98,7 +98,7 @@ class Classification:
     """Cross-entropy of a `Classifier` with smoothed, weighted, mixed labels.
 
     targets: (N,) class numbers 0 .. C - 1 of all samples of the split, by the sample's index.
-    weights: (C,) of classes in the loss; None weighs all alike.
+    weights: (C,) of classes in the loss; None weights all equally.
 
     Source: torch's `cross_entropy` for weights and smoothing; He et al. 2019 for mixing as two targets.
     """
@@ -130,7 +130,7 @@ class Classification:
             count = count + partners[1]
         return LossSum(total, count)
 
-    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def sum_measures(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy and correct predictions, without smoothing, weights or mixing."""
         right = (outputs.argmax(dim=1) == targets).sum()
         loss = F.cross_entropy(outputs, targets, reduction="sum")
@@ -160,9 +160,9 @@ class Classification:
 
 @dataclass(frozen=True)
 class Regression:
-    """Squared error of a head with one output, against targets in units of their own spread.
+    """Squared error of a head with one output, for standardized targets.
 
-    targets: (N,) of all samples of the split, by the sample's index, of mean 0 and variance 1 over what trains.
+    targets: (N,) of all samples of the split, by the sample's index, of mean 0 and variance 1 over training samples.
     """
 
     targets: Tensor
@@ -176,12 +176,12 @@ class Regression:
     def loss(self, model: Any, batch: Batch) -> LossSum:
         """Summed over samples."""
         targets = batch["targets"]
-        total = self.judge(model(batch).float(), targets)[0]
+        total = self.sum_measures(model(batch).float(), targets)[0]
         count = total.new_full((), float(len(targets)))
         return LossSum(total, count)
 
-    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Squared errors: 1 on average for always answering with the mean."""
+    def sum_measures(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Sum of squared errors; predicting the mean gives 1 per training sample on average."""
         return F.mse_loss(outputs[:, 0], targets, reduction="sum")[None]
 
 

@@ -1,4 +1,4 @@
-"""AdamW with decay where it belongs, and the learning rate as a pure function of the step."""
+"""AdamW with weight decay on matrices only, and the learning-rate schedule."""
 
 import math
 from dataclasses import dataclass

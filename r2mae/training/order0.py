@@ -48,7 +48,7 @@ def order_0_entropy(model: Any, source: SampleSource) -> float:
 class Order0(lightning.Callback):
     """Warns when held-out loss is no better than the order-0 entropy.
 
-    Looks once when a tenth of training and the warm-up are over, and at the end. All held-out targets are hidden, so
+    Compares once after warm-up and a tenth of training, and at the end. All held-out targets are hidden, so
     a loss near the entropy means that visible tokens are not used; the training loss would not show it where some
     targets stay visible. Comes after `Watch`. run.json records the outcome as "learned_nothing".
     """
@@ -69,7 +69,7 @@ class Order0(lightning.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Look at the first measurement after a tenth and warm-up, and at the last one."""
+        """Compare at the first validation after warm-up and a tenth of training, and at the last."""
         if not trainer.is_global_zero or not self._is_due(pl_module):
             return
         step, loss = pl_module.steps_done, pl_module.validation_loss

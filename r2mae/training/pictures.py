@@ -1,4 +1,4 @@
-"""Reconstructions as one picture: a row a sample; the original, then what was given and predicted at each ratio."""
+"""Reconstructions as one picture: one row per sample: original, then masked and predicted image at each ratio."""
 
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ _SMALLEST = 96  # pixels a panel; smaller images are enlarged without smoothing
 
 
 def save_pictures(model: Any, batch: Batch, masks: list[Mask], path: Path) -> bool:
-    """Write a PNG of what the model paints for each mask; False when the modality has no pictures.
+    """Write a PNG of reconstructions for each mask; False if the model has no pictures.
 
-    Columns: original, then given and predicted for every mask.
+    Columns: original, then masked and predicted for every mask.
     """
     panels: list[torch.Tensor] = []
     for mask in masks:

@@ -1,4 +1,4 @@
-"""Records which steps were not finite; read only now and then, so that no step waits for the device."""
+"""Records non-finite steps; reads the device at intervals, so that no step waits for it."""
 
 import json
 import math
@@ -32,10 +32,10 @@ class FlightRecorder:
         self._unread.append(report)
 
     def read(self, engine: Engine, *, writes: bool) -> InputError | None:
-        """Wait for the device and write the skipped steps; gives the error where training has to stop.
+        """Wait for the device and write the skipped steps; returns an error if training has to stop.
 
-        Training that stops at the first such step returns to it: its weights are those before the step.
-        The same on every rank, since losses and gradients are.
+        With `stop_when_nonfinite`, the engine's step count returns to the last finite step, as the weights have.
+        The result is the same on every rank, as losses and gradients are.
         """
         unread, self._unread = self._unread, []
         if not unread:
@@ -63,7 +63,7 @@ class FlightRecorder:
         )
         if engine.settings.stop_when_nonfinite:
             return InputError(
-                f"{what}. {remedy}, or go on without such steps: --set training.on_nonfinite=skip."
+                f"{what}. {remedy}, or skip such steps: --set training.on_nonfinite=skip."
             )
         if engine.skipped_steps > self.max_skipped_steps:
             limit = f"training.max_skipped_steps must be at least the {engine.skipped_steps} steps skipped so far"

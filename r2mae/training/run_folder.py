@@ -1,4 +1,4 @@
-"""The run folder: what was asked, what came of it, and whether the same command may continue it.
+"""The run folder: recipe, status, metrics and checkpoints, and whether a recipe may continue it.
 
 recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
 trace.jsonl  profile.txt  nonfinite.jsonl  nccl_rank_<n>  wandb/
@@ -25,7 +25,7 @@ from r2mae.schema.section import shown
 
 _LOCK = ".lock"
 _STATUS = threading.Lock()  # of run.json
-# What may differ when a run is continued: where it runs and what it logs, never what it learns.
+# Keys that may differ when a run is continued: they do not change the result.
 _FREE_KEYS = (
     "hardware",
     "log",
@@ -71,9 +71,9 @@ class RunFolder:
         return self.recipe.is_file()
 
     def check(self, document: dict[str, Any], source: str) -> None:
-        """Nothing is written: raise InputError unless a run of this recipe may start or continue here.
+        """Raise InputError unless a run of this recipe may start or continue here; writes nothing.
 
-        The message names the first key that differs, or the folder that is no run.
+        The message names the first key that differs.
         """
         if self.exists:
             self._check_same(document, source)
@@ -167,7 +167,7 @@ class RunFolder:
         target = self.checkpoints / file.read_text(errors="replace").strip()
         if not target.is_dir() and (
             left := self.saved()
-        ):  # deleted by hand: the newest that is left
+        ):  # deleted by hand: use the newest one left
             return left[-1]
         return target
 
@@ -216,7 +216,7 @@ def saved_step(path: Path) -> int:
 def open_run(path: str) -> RunFolder:
     """An existing run folder.
 
-    Raises: InputError when path is none, or holds no checkpoint.
+    Raises: InputError when path is not a run folder, or has no checkpoint.
     """
     folder = RunFolder(path)
     if not folder.exists and (
@@ -228,7 +228,7 @@ def open_run(path: str) -> RunFolder:
         )
     if not folder.exists:
         raise InputError(
-            f"{path} must be a run folder with recipe.yaml, got none. Runs lie in runs/ by default."
+            f"{path} must be a run folder with recipe.yaml, got none. Runs are in runs/ by default."
         )
     if folder.pointer("last") is None:
         raise InputError(
@@ -238,7 +238,7 @@ def open_run(path: str) -> RunFolder:
 
 
 def is_here(init_from: str | None) -> bool:
-    """True for weights that lie on this machine's disk; hub ids and runs that have saved nothing yet do not."""
+    """True for weights on this machine's disk; False for hub ids and runs without a checkpoint."""
     if init_from is None:
         return False
     path = Path(init_from)

@@ -1,4 +1,4 @@
-"""Runs that models start from, `model.init_from`."""
+"""Initial weights from another run, `model.init_from`."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from r2mae.training.run_folder import is_here, open_run
 
 
 def is_run(source: str | None) -> bool:
-    """Whether a place is a run's folder, or a checkpoint of one."""
+    """Whether a path is a run folder or one of its checkpoints."""
     return source is not None and (
         (Path(source) / "checkpoints").is_dir()
         or (Path(source) / "manifest.json").is_file()
@@ -19,7 +19,7 @@ def is_run(source: str | None) -> bool:
 
 
 def _is_local(source: str) -> bool:
-    """Whether a source must be a path, since no hub id looks like it."""
+    """Whether a source must be a path, as it cannot be a hub id."""
     return (
         source.startswith(("runs/", "/", ".", "~"))
         or source.count("/") > 1
@@ -33,7 +33,7 @@ def is_awaited(source: str | None) -> bool:
 
 
 def find_checkpoint(source: str) -> Any:
-    """The last checkpoint of a run to start from. Raises: InputError where there is none."""
+    """The last checkpoint of a run to start from. Raises: InputError if there is none."""
     if (Path(source) / "manifest.json").is_file():
         return Path(source)
     try:
@@ -48,7 +48,7 @@ def find_checkpoint(source: str) -> Any:
 
 
 def run_weights(source: str) -> dict[str, Tensor]:
-    """Tensors of a run's last checkpoint, by the names that its model gives them, whether it is fine-tuned or not."""
+    """Tensors of a run's last checkpoint by parameter name, without the prefix of fine-tuned models."""
     place = find_checkpoint(source)
     tensors = load_tensors(place, MODEL, read_manifest(place))
     return {
@@ -57,12 +57,12 @@ def run_weights(source: str) -> dict[str, Tensor]:
     }
 
 
-def filled_whole(model: nn.Module, source: str | None) -> nn.Module:
-    """A model with all its weights from a run, or unchanged where source is None.
+def init_from_run(model: nn.Module, source: str | None) -> nn.Module:
+    """Load all weights of a model from a run; source None leaves it unchanged.
 
-    The run may have more weights: encoders start from masked models.
+    The run may have further weights, such as a decoder.
 
-    Raises: InputError for a run of another shape.
+    Raises: InputError for missing weights or other shapes.
     """
     if source is None:
         return model

@@ -6,7 +6,7 @@
         forward             loss summed over hidden positions, over a constant
         (Lightning)         backward; DDP averages the gradients of all ranks
     finish_gradients        all-reduce (sum, count), rescale, clip, mark a non-finite step
-    (Lightning)             AdamW, which leaves everything alone in a marked step
+    (Lightning)             AdamW, which changes nothing in a marked step
     finish                  restore BatchNorm's statistics in a marked step, report
 
 Losses are (sum, count), so every hidden position weighs the same however a step is split into micro-batches and
@@ -28,7 +28,7 @@ from r2mae.training.optimizer import LearningRate
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What a step needs to know of the recipe.
+    """Settings of a step, from the recipe.
 
     global_samples: samples of a step, over all ranks and micro-batches.
     per_device_samples: samples of a micro-batch of one rank.
@@ -48,12 +48,12 @@ class StepReport:
     """What a finished step reports. Tensors stay on the device; reading one waits for the step."""
 
     step: int  # steps done, this one included
-    loss: Tensor  # () mean over all that counts, of all ranks and micro-batches
+    loss: Tensor  # () mean over masked positions or samples, of all ranks and micro-batches
     num_visible: int  # visible tokens of this rank, 0 where nothing is hidden
     mask_ratio: float | None  # hidden share of this rank's tokens
     lr: float
     grad_norm: Tensor  # () before clipping
-    skipped: Tensor  # () 1 where weights were left alone: this step, or one before it, was not finite
+    skipped: Tensor  # () 1 if the weights did not change: this step, or one before it, was not finite
 
 
 class TrainingStep:
@@ -101,7 +101,7 @@ class TrainingStep:
                 copy.copy_(statistics)
 
     def forward(self, batch: Batch) -> Tensor:
-        """() what backward starts from: the loss sum over a constant. `finish_gradients` puts the count in."""
+        """() the loss sum divided by a constant, for backward. `finish_gradients` divides by the count."""
         loss = self.objective.loss(self.model, batch)
         sums = torch.stack([loss.total.detach().float(), loss.count.detach().float()])
         self._sums = sums if self._sums is None else self._sums + sums
@@ -132,7 +132,7 @@ class TrainingStep:
                 parameters, self.settings.clip_norm, self._grad_norm
             )
         self._skip = self._is_nonfinite(self._grad_norm, self._sums)
-        # Fused AdamW leaves weights, moments and its own count of steps alone where this is 1.
+        # Fused AdamW changes no weight, moment or step count if this is 1.
         optimizer.found_inf = self._skip  # type: ignore[attr-defined]
 
     def _is_nonfinite(self, grad_norm: Tensor, sums: Tensor) -> Tensor:

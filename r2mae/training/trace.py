@@ -1,4 +1,4 @@
-"""trace.jsonl: samples, masks and loss of every step, to compare runs; a row a sample, ordered by position."""
+"""trace.jsonl: samples, masks and loss of every step, to compare runs; one row per sample, ordered by position."""
 
 import hashlib
 import json
@@ -89,7 +89,7 @@ class Trace(lightning.Callback):
 
 
 def mask_hash(is_masked: Tensor) -> str:
-    """16 hexadecimal digits that name which of (N,) tokens are hidden."""
+    """A hash, 16 hexadecimal digits, of which of (N,) tokens are masked."""
     return hashlib.blake2b(is_masked.cpu().numpy().tobytes(), digest_size=8).hexdigest()
 
 

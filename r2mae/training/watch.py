@@ -1,4 +1,4 @@
-"""What is measured while training: held-out loss under frozen masks, kNN, linear probe, rank, pictures.
+"""Validation while pretraining: held-out loss under frozen masks, kNN, linear probe, rank, pictures.
 
 Held-out samples and their masks are the same at every measurement, for every seed and every law, so numbers compare.
 """
@@ -41,7 +41,7 @@ def frozen_mask(model: MaskedModel, batch: Batch, ratio: float) -> Mask:
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """Which measurements, on how many samples, at which ratios, how often."""
+    """Which metrics, on how many samples, at which mask ratios, how often."""
 
     every_steps: int
     samples: int
@@ -54,7 +54,7 @@ class WatchSettings:
 
 
 class Watch(Measure):
-    """Measures a masked model while it trains; `Keeper` chooses the best checkpoint by held-out loss."""
+    """Validates a masked model; `Keeper` chooses the best checkpoint by held-out loss."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Watch(Measure):
     def measure(
         self, trainer: lightning.Trainer, pl_module: Engine, step: int
     ) -> dict[str, float]:
-        """All that the settings ask for, the same numbers on every rank."""
+        """All metrics of the settings, the same numbers on every rank."""
         model: Any = pl_module.model
         settings, device = self.settings, pl_module.device
         rank, world_size = trainer.global_rank, trainer.world_size
@@ -84,7 +84,7 @@ class Watch(Measure):
                 for ratio, loss in zip(settings.ratios, losses, strict=True)
             }
             metrics["validation/loss"] = float(np.mean(losses))
-            self.judge(pl_module, metrics["validation/loss"], step)
+            self.set_validation_loss(pl_module, metrics["validation/loss"], step)
         metrics |= self._probes(model, device, rank, world_size)
         if settings.pictures and rank == 0:
             first = torch.arange(min(_NUM_PICTURES, len(self.held_out)))

@@ -14,9 +14,9 @@ from r2mae.training.checkpoint import save
 
 
 class CheckpointWriter:
-    """Training waits only for the copy, into buffers that are reused: allocating costs more than copying.
+    """Saves in a thread; training waits only for a copy into reused buffers.
 
-    A save waits for the one before it.
+    A save waits for the previous one. Buffers are reused as allocating takes longer than copying.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class CheckpointWriter:
         description: dict[str, Any],
         then: Callable[[], None],
     ) -> None:
-        """Copy the state, and let a thread write it to path; `then` runs in that thread once all of it is on disk.
+        """Copy the state and write it to path in a thread, which then calls `then`.
 
         Raises: InputError when an earlier write failed.
         """
@@ -79,7 +79,7 @@ class CheckpointWriter:
     def _hold(
         self, groups: dict[str, dict[str, Tensor]]
     ) -> dict[str, dict[str, Tensor]]:
-        """The same tensors in host memory of our own; pinned, and copied without waiting, where they are on a GPU."""
+        """Copies in reused host buffers; pinned, and copied asynchronously, if the tensors are on a GPU."""
         sources = {
             f"{group}:{name}": tensor.detach()
             for group, named in groups.items()

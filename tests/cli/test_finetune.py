@@ -120,7 +120,7 @@ def test_a_table_of_seeds_and_labels(call, pretrained):
         path: path.stat().st_mtime_ns for path in Path("runs/table").rglob("*.npy")
     }
     code, out, _ = call(*options)
-    assert "3 labels a class" in out
+    assert "3 labels per class" in out
     assert "2 seeds" in out
 
 
@@ -367,7 +367,7 @@ def test_two_processes_are_one(pretrained):
             cwd=pretrained,
             check=0,
         )
-        assert done.stdout.count("labels a class") == 1
+        assert done.stdout.count("labels per class") == 1
     for seed in (0, 1):
         one, two = (
             RunFolder(pretrained / f"runs/devices_{name}/labels_5/seed_{seed}")
@@ -421,7 +421,7 @@ def test_check_says_where_it_starts(call):
     assert report["plans"]["5"]["train_samples"] == 50
     assert (
         call(*settings("model.init_from=runs/later"), verb="check")[1].count(
-            "runs/later: not here, not looked at"
+            "runs/later: not on this machine, not checked"
         )
         == 1
     )

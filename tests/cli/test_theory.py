@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,25 +106,18 @@ def test_bad_input_is_one_line(words, complaint, capsys):
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("choice", ["fixed", "least_regret"])
-def test_recommend_reads_a_recipe_and_writes_one(tmp_path, capsys, choice):
-    recipe = tmp_path / "mine.yaml"
-    recipe.write_text(DEMO.read_text())
-    line = [
-        "theory",
-        "recommend",
-        str(recipe),
-        "--bootstrap",
-        "1",
-        "--json",
-        "--write",
-        choice,
-    ]
-    assert main([*line, "-o", str(tmp_path / "a.png")]) == 0
+@pytest.mark.parametrize(
+    ("recipe", "choice"), [("mine.yaml", "fixed"), ("digits_demo", "least_regret")]
+)
+def test_recommend_reads_a_recipe_and_writes_one(scratch, capsys, recipe, choice):
+    Path("mine.yaml").write_text(DEMO.read_text())
+    line = ["theory", "recommend", recipe, "--bootstrap", "1", "--json"]
+    line += ["--write", choice]
+    assert main([*line, "-o", "a.png"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[0])
     assert found["num_rows"] == 1293
-    assert (tmp_path / "a.png").is_file()
-    written = load_recipe(str(tmp_path / f"mine_{choice}.yaml"))
+    assert Path("a.png").is_file()
+    written = load_recipe(f"{Path(recipe).stem}_{choice}.yaml")
     assert written.mask.ratio.mean_ratio < 0.5
     assert main(line) == 2
     assert "must not exist yet" in capsys.readouterr().err

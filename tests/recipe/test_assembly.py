@@ -29,7 +29,7 @@ def test_hub_data_is_counted_by_its_card():
     )
     samples, about = count_training_samples(recipe)
     assert samples == 1281167 - 12812
-    assert "not here" in about["found"]
+    assert "not on this machine" in about["location"]
 
 
 def test_paths_that_do_not_exist():

@@ -14,7 +14,7 @@ from r2mae.modalities.cell.schema import CellData
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.run_folder import is_here
-from r2mae.training.start import filled_whole, find_checkpoint
+from r2mae.training.start import find_checkpoint, init_from_run
 
 _TYPICAL_GENES = 2_000  # expressed genes of a cell, assumed where the data is absent
 
@@ -76,7 +76,7 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
             expressed_share=recipe.mask.expressed_share,  # type: ignore[attr-defined]
             **shape,
         )
-    return filled_whole(model, section.init_from)
+    return init_from_run(model, section.init_from)
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -92,7 +92,7 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
         from r2mae.modalities.cell.models.transformer import CellTransformer
 
         model = CellTransformer(genes, shares, **_shape(section))
-    return filled_whole(model, section.init_from)
+    return init_from_run(model, section.init_from)
 
 
 def _shape(section: Any) -> dict[str, Any]:

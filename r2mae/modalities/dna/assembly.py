@@ -21,7 +21,7 @@ from r2mae.modalities.dna.schema import DnaEncoder
 from r2mae.modalities.dna.tokens import Codec
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import read_manifest
-from r2mae.training.start import filled_whole, find_checkpoint, is_awaited, is_run
+from r2mae.training.start import find_checkpoint, init_from_run, is_awaited, is_run
 
 _CONV_WIDTH, _CONV_DEPTH = 128, 12
 
@@ -168,7 +168,7 @@ def _start_from(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
             "Name another encoder."
         )
     _check_conv_run(read_manifest(find_checkpoint(source)), source, recipe)
-    return filled_whole(model, source)
+    return init_from_run(model, source)
 
 
 def _check_conv_run(manifest: dict[str, Any], source: str, recipe: AnyRecipe) -> None:

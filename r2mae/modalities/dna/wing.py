@@ -36,7 +36,7 @@ _DEMO = Task(
 )
 _VERBS = {
     "score-variants": Verb(
-        "log-likelihood ratio of ALT to REF; run again, it resumes",
+        "score variants by log-likelihood ratio; the same command resumes",
         verb.run,
         verb.add_arguments,
         verb.check,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TableData(DataSection):
-    """A table that scikit-learn brings; every fifth row is of the test split."""
+    """A table of scikit-learn; every fifth row is in the test split."""
 
     table: Literal["breast_cancer", "wine"]
 
@@ -88,19 +88,19 @@ class TableWing(Wing):
 
     def build_masked(self, recipe: AnyRecipe) -> nn.Module:
         """The model that pretraining trains."""
-        from r2mae.training.start import filled_whole
+        from r2mae.training.start import init_from_run
         from r2mae_table.model import MaskedTable
 
         model = MaskedTable(_load(recipe).data.shape[1], recipe.model.width)
-        return filled_whole(model, recipe.model.init_from)
+        return init_from_run(model, recipe.model.init_from)
 
     def build_encoder(self, recipe: AnyRecipe) -> nn.Module:
         """The part of it that fine-tuning takes over."""
-        from r2mae.training.start import filled_whole
+        from r2mae.training.start import init_from_run
         from r2mae_table.model import TableEncoder
 
         model = TableEncoder(_load(recipe).data.shape[1], recipe.model.width)
-        return filled_whole(model, recipe.model.init_from)
+        return init_from_run(model, recipe.model.init_from)
 
 
 def _load(recipe: AnyRecipe) -> Any:
