@@ -8,7 +8,7 @@ Shapes: B samples, N token positions, V visible, M masked.
 import math
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -159,16 +159,6 @@ def build_mask(
     return Mask(
         is_masked, visible, masked, visible_weight, masked_weight, visible_counts
     )
-
-
-def masked_slots(batch: dict[str, Any], mask: Mask) -> Tensor:
-    """(M,) int64: places of masked positions in the flattened rows, rising.
-
-    batch: "masked_slots" where they were computed with the mask. On a GPU, computing them
-        waits for the device.
-    """
-    slots: Tensor | None = batch.get("masked_slots")
-    return mask.is_masked.flatten().nonzero()[:, 0] if slots is None else slots
 
 
 def _indices(chosen: Tensor) -> tuple[Tensor, Tensor | None, tuple[int, ...] | None]:

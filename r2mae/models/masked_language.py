@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from r2mae.errors import InputError
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import Mask, Role, masked_slots
+from r2mae.masking.pattern import Mask, Role
 from r2mae.masking.replacement import replace_hidden
 from r2mae.masking.vocabulary_loss import vocabulary_loss, vocabulary_top
 from r2mae.models.cost import block_flops, block_saved, linear_flops
 from r2mae.models.language_encoder import LanguageEncoder, Pooling, Vocabulary
+from r2mae.models.masking_rules import masked_slots
 from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.segments import count_in_segments, lay_out
 

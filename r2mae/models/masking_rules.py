@@ -58,3 +58,13 @@ class EveryPosition:
     def corrupt(self, batch: dict[str, Any], mask: Mask, seed: int) -> dict[str, Any]:
         """Nothing."""
         return {}
+
+
+def masked_slots(batch: dict[str, Any], mask: Mask) -> Tensor:
+    """(M,) int64: places of masked positions in the flattened rows, rising.
+
+    batch: "masked_slots" where they were computed with the mask. On a GPU, computing them
+        waits for the device.
+    """
+    slots: Tensor | None = batch.get("masked_slots")
+    return mask.is_masked.flatten().nonzero()[:, 0] if slots is None else slots

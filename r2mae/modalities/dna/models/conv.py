@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from r2mae.errors import InputError
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import Mask, masked_slots
+from r2mae.masking.pattern import Mask
 from r2mae.masking.replacement import replace_hidden
 from r2mae.modalities.dna.conservation import Conservation
 from r2mae.modalities.dna.models.columns import (
@@ -28,6 +28,7 @@ from r2mae.modalities.dna.models.columns import (
     over_strands,
 )
 from r2mae.models.depths import parameter_depths
+from r2mae.models.masking_rules import masked_slots
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.packed import collect
 from r2mae.models.protocol import MaskedOutput

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
 from r2mae.errors import InputError
-from r2mae.masking.pattern import Mask, masked_slots
+from r2mae.masking.pattern import Mask
 from r2mae.modalities.dna.conservation import Conservation
 from r2mae.modalities.dna.models.columns import (
     OTHER_LETTERS,
@@ -24,6 +24,7 @@ from r2mae.modalities.dna.models.columns import (
 from r2mae.modalities.dna.models.conv import weighted_loss
 from r2mae.models.language_encoder import LanguageEncoder, Vocabulary
 from r2mae.models.masked_language import MaskedLanguageModel, TokenMasking
+from r2mae.models.masking_rules import masked_slots
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.segments import Layout
 
