@@ -78,9 +78,8 @@ def _with(recipe: AnyRecipe, settings: list[str]) -> AnyRecipe:
 def _rehearse(recipe: AnyRecipe, *, has_stand_in: bool) -> Rehearsal:
     world_size = recipe.hardware.nodes * recipe.hardware.devices
     engine, batch = first_step(recipe, world_size)
-    is_bf16 = recipe.hardware.precision == "bf16-mixed"
     with _fake_ranks(world_size), fake_device() as device:
-        nbytes = _step(engine, device, batch, world_size, is_bf16)
+        nbytes = _step(engine, device, batch, recipe)
     return Rehearsal(world_size, dict(device.waits), nbytes, has_stand_in)
 
 
@@ -107,10 +106,16 @@ def first_step(recipe: AnyRecipe, world_size: int) -> tuple[Engine, Batch]:
 
 
 def _step(
-    engine: Engine, device: FakeDevice, batch: Batch, world_size: int, is_bf16: bool
+    engine: Engine,
+    device: FakeDevice,
+    batch: Batch,
+    recipe: AnyRecipe,
 ) -> int:
     """One step in the order of `step.py`; gives the bytes at the end of forward."""
-    model, step = engine.model.train(), engine.step
+    hardware, model, step = recipe.hardware, engine.model.train(), engine.step
+    world_size = hardware.nodes * hardware.devices
+    is_bf16 = hardware.precision == "bf16-mixed"
+    is_sharded = hardware.strategy == "fsdp"
     device.put(model)
     optimizer = engine.build_optimizer(model)
     weights = dict(model.named_parameters())
@@ -129,9 +134,10 @@ def _step(
     step.finish_gradients(optimizer, world_size, accumulation=1)
     optimizer.step()
     step.finish()
-    state = sum(weight.nbytes for weight in weights.values())
-    state += (1 + _MOMENTS) * sum(weight.nbytes for weight in trained)
-    return state + saved.nbytes
+    state = (1 + _MOMENTS) * sum(weight.nbytes for weight in trained)
+    if is_sharded:
+        state //= world_size
+    return state + sum(weight.nbytes for weight in weights.values()) + saved.nbytes
 
 
 @contextmanager

@@ -89,16 +89,20 @@ def build_trainer(
 
 
 def _strategy(recipe: AnyRecipe, share_buffers: bool) -> Any:
-    """DDP where there is more than one process."""
-    from r2mae.training.ddp import OrderedDDPStrategy
+    """DDP or FSDP where there is more than one process."""
+    from r2mae.training.strategies import OrderedDDPStrategy, ShardedStrategy
 
     hardware = recipe.hardware
-    if hardware.nodes * hardware.devices == 1:
+    world_size = hardware.nodes * hardware.devices
+    timeout = timedelta(seconds=hardware.timeout_seconds)
+    if world_size == 1:
         return "auto"
+    if hardware.strategy == "fsdp":
+        return ShardedStrategy(world_size, timeout)
     return OrderedDDPStrategy(
         gradient_as_bucket_view=True,
         broadcast_buffers=share_buffers,
-        timeout=timedelta(seconds=hardware.timeout_seconds),
+        timeout=timeout,
     )
 
 

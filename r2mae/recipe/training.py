@@ -28,6 +28,8 @@ from r2mae.training.optimizer import LearningRate, build_adamw
 from r2mae.training.run_folder import RunFolder, commit, versions
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from r2mae.data.source import SampleSource, StreamDataset
     from r2mae.training.ema import MovingAverage
     from r2mae.training.module import Engine
@@ -140,6 +142,7 @@ def build_engine(
     parts = TASKS[recipe.task](complete, folder)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
     model = synchronise_batch_norm(parts.model, recipe)
+    _check_shardable(recipe, model)
     facts = find_wing(recipe.modality).checkpoint_facts(complete)
     engine = Engine(
         model,
@@ -164,6 +167,21 @@ def _moving_average(decay: float | None) -> MovingAverage | None:
     from r2mae.training.ema import MovingAverage
 
     return None if decay is None else MovingAverage(decay)
+
+
+def _check_shardable(recipe: AnyRecipe, model: nn.Module) -> None:
+    """Raise InputError for what FSDP does not divide here."""
+    if recipe.hardware.strategy != "fsdp":
+        return
+    if recipe.training.ema is not None:
+        raise InputError(
+            "training.ema must be null with hardware.strategy fsdp, "
+            f"got {recipe.training.ema}. Set one of the two."
+        )
+    if has_batch_norm(model):
+        raise InputError(
+            "hardware.strategy must be ddp for models with BatchNorm, got fsdp. Set it."
+        )
 
 
 def _with_checkpoint_facts(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:

@@ -89,7 +89,8 @@ class HardwareSection(Section):
     precision: "32-true", or "bf16-mixed" for automatic mixed precision.
     tf32: let GPUs round the factors of float32 matrix products to TF32, with 10 bits of
         mantissa: several times faster than float32. Convolutions do so in any case.
-    strategy: of Lightning; "ddp" replicates the model on each device.
+    strategy: "ddp" replicates the model on each device; "fsdp" divides gradients and
+        the optimizer's moments among the devices.
     compile: use torch.compile.
     recompute: "blocks" keeps only the inputs of repeated blocks and computes their
         activations again in backward (activation checkpointing): less memory, about a
@@ -104,7 +105,7 @@ class HardwareSection(Section):
     devices: int = Field(default=1, ge=1, le=1024)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     tf32: bool = False
-    strategy: Literal["ddp"] = "ddp"
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     compile: bool = False
     recompute: Literal["blocks"] | None = None
     deterministic: bool = False

@@ -13,10 +13,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from r2mae.data.atomic import flush, open_files
 from r2mae.errors import InputError
@@ -141,31 +140,6 @@ def damaged(file: Path, got: str) -> InputError:
     return InputError(
         f"{file} must be an undamaged checkpoint file, got {got}. {remedy}"
     )
-
-
-def optimizer_tensors(
-    module: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, Tensor]:
-    """The optimizer's state as {<parameter name>/<moment>: tensor}."""
-    names: dict[Tensor, str] = {
-        parameter: name for name, parameter in module.named_parameters()
-    }
-    return {
-        f"{names[parameter]}/{key}": value
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
-    }
-
-
-def load_optimizer_tensors(
-    module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
-) -> None:
-    """Load the tensors of `optimizer_tensors` into an optimizer, each on its parameter's device."""
-    parameters = dict(module.named_parameters())
-    for key, value in tensors.items():
-        name, moment = key.rsplit("/", 1)
-        # AdamW counts its steps in a tensor; fused updates need it on the parameter's device.
-        optimizer.state[parameters[name]][moment] = value.to(parameters[name].device)
 
 
 def _own_hash(manifest: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from r2mae.training.checkpoint_io import checkpoint_files
 from r2mae.training.module import Engine
 from r2mae.training.recorder import FlightRecorder, read_rows
 from r2mae.training.run_folder import RunFolder, saved_step
+from r2mae.training.sharded import complete_on_host, is_sharded
 from r2mae.training.writer import CheckpointWriter
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -45,11 +46,13 @@ class Keeper(lightning.Callback):
         self.timeout = timeout
         self.writer = CheckpointWriter()
         self.best_loss: float | None = None
+        self.saved_step = 0
         self._signal = 0
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Handle signals from here on: save a checkpoint, then stop."""
+        self.saved_step = pl_module.start_step
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, self._remember)
         self.agreement = SignalAgreement(trainer.world_size, self.timeout)
@@ -141,21 +144,23 @@ class Keeper(lightning.Callback):
         """Pass the state to the writer; `last` and `best` are updated once it is on disk."""
         if improved:
             self.best_loss = pl_module.validation_loss
-        if not trainer.is_global_zero:
+        step = pl_module.steps_done
+        if step == self.saved_step:
             return
-        path = self.folder.checkpoints / f"step_{pl_module.steps_done}"
-        if path == self.folder.pointer("last") and path.is_dir():
-            return  # this step is saved already
+        self.saved_step = step
+        # Every rank has a part of a sharded model, which rank 0 needs.
+        if not trainer.is_global_zero and not is_sharded(pl_module.model):
+            return
         start = time.monotonic()
         state: dict[str, Any] = {}
         pl_module.on_save_checkpoint(state)
-        publish = partial(self._publish, path, pl_module.steps_done, improved, start)
-        self.writer.save(
-            path,
-            checkpoint_files(state, pl_module.state_dict()),
-            state["description"],
-            publish,
-        )
+        weights = complete_on_host(pl_module.state_dict())
+        if not trainer.is_global_zero:
+            return
+        path = self.folder.checkpoints / f"step_{step}"
+        publish = partial(self._publish, path, step, improved, start)
+        files = checkpoint_files(state, weights)
+        self.writer.save(path, files, state["description"], publish)
 
     def _publish(self, path: Path, step: int, improved: bool, start: float) -> None:
         self.folder.point("last", path)

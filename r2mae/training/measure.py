@@ -10,6 +10,7 @@ import torch
 from r2mae.data.source import Batch, SampleSource, load_plain
 from r2mae.errors import InputError
 from r2mae.training.module import Engine
+from r2mae.training.sharded import gathered
 
 
 class Measure(lightning.Callback, ABC):
@@ -44,7 +45,8 @@ class Measure(lightning.Callback, ABC):
         if pl_module.report is None or not due:
             return
         pl_module.eval()
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
+        precision = trainer.precision_plugin.forward_context()
+        with torch.no_grad(), precision, gathered(pl_module.model):
             metrics = self.measure(trainer, pl_module, step)
         pl_module.train()
         for logger in trainer.loggers:

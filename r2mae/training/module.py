@@ -15,11 +15,13 @@ from torch.utils.data import DataLoader
 from r2mae.data.source import Batch, StreamDataset, as_is
 from r2mae.data.stream import MicroBatches
 from r2mae.errors import InputError
-from r2mae.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from r2mae.training.data_worker import set_up_worker
 from r2mae.training.ema import MovingAverage
 from r2mae.training.objective import Objective
+from r2mae.training.optimizer import load_optimizer_tensors, optimizer_tensors
+from r2mae.training.sharded import shard
 from r2mae.training.step import StepReport, StepSettings, TrainingStep
+from r2mae.training.strategies import OrderedDDP, ShardedStrategy
 
 
 class PreparedStream(torch.utils.data.Dataset[Batch]):
@@ -136,6 +138,12 @@ class Engine(lightning.LightningModule):
 
     # --- state
 
+    def configure_model(self) -> None:
+        """Divide the parameters where the strategy does."""
+        if isinstance(self.trainer.strategy, ShardedStrategy):
+            assert self.device_mesh is not None
+            shard(self.model, self.device_mesh["data_parallel"])
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the model."""
         return self.build_optimizer(self.model)
@@ -143,8 +151,8 @@ class Engine(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Load the optimizer tensors of a checkpoint, now that the optimizer exists."""
         self.step.copy_batch_norm()
-        if self.trainer.world_size > 1:
-            self.trainer.strategy.model.fix_buckets()  # type: ignore[operator, union-attr]
+        if isinstance(self.trainer.strategy.model, OrderedDDP):
+            self.trainer.strategy.model.fix_buckets()
         if self._loaded_optimizer is not None:
             load_optimizer_tensors(
                 self, self.trainer.optimizers[0], self._loaded_optimizer

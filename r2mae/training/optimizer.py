@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from r2mae.training.sharded import complete_on_host, shard_like
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,29 @@ def is_decayed(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim > 1 and not name.rsplit(".", 1)[-1].endswith(
         ("token", "pos_embed", "positions")
     )
+
+
+def optimizer_tensors(
+    module: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """The optimizer's state as {<parameter name>/<moment>: tensor}."""
+    names: dict[Tensor, str] = {
+        parameter: name for name, parameter in module.named_parameters()
+    }
+    tensors = {
+        f"{names[parameter]}/{key}": value
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
+    return complete_on_host(tensors)
+
+
+def load_optimizer_tensors(
+    module: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
+    """Load the tensors of `optimizer_tensors` into an optimizer, each on its parameter's device."""
+    parameters = dict(module.named_parameters())
+    for key, value in tensors.items():
+        name, moment = key.rsplit("/", 1)
+        # AdamW counts its steps in a tensor; fused updates need it on the parameter's device.
+        optimizer.state[parameters[name]][moment] = shard_like(value, parameters[name])

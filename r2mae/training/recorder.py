@@ -11,6 +11,7 @@ from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
 from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
+from r2mae.training.sharded import complete
 from r2mae.training.step import StepReport
 
 
@@ -53,8 +54,9 @@ class FlightRecorder:
             engine.steps_done = bad[0].step - 1
         else:
             engine.skipped_steps += len(bad)
+        rows = [self._row(engine, report) for report in bad]
         if writes:
-            self._write([self._row(engine, report) for report in bad])
+            self._write(rows)
         loss, norm = float(bad[0].loss), float(bad[0].grad_norm)
         what = f"step {bad[0].step} must have a finite loss and gradient, got loss {loss:g} and gradient norm {norm:g}"
         remedy = (
@@ -83,7 +85,9 @@ class FlightRecorder:
             "mask_ratio": report.mask_ratio,
             "loss": json_number(float(report.loss)),
             "grad_norm": json_number(float(report.grad_norm)),
-            "weight_norm": json_number(float(nn.utils.get_total_norm(weights))),
+            "weight_norm": json_number(
+                float(complete(nn.utils.get_total_norm(weights)))
+            ),
             "lr": report.lr,
         }
 

@@ -24,6 +24,7 @@ from r2mae.data.source import Batch
 from r2mae.masking.rng import RandomStream, host_bits
 from r2mae.training.objective import Objective
 from r2mae.training.optimizer import LearningRate
+from r2mae.training.sharded import complete
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class TrainingStep:
         gradients = [p.grad for p in parameters if p.grad is not None]
         divided_by = world_size * accumulation * self.settings.per_device_samples
         torch._foreach_mul_(gradients, divided_by / _at_least_one(self._sums[1]))
-        self._grad_norm = nn.utils.get_total_norm(gradients)
+        self._grad_norm = complete(nn.utils.get_total_norm(gradients))
         if self.settings.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(
                 parameters, self.settings.clip_norm, self._grad_norm

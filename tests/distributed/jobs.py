@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from r2mae.training.run_folder import RunFolder
+from r2mae.training.trace import read_trace
 from tests.conftest import DEMO, ROOT, overrides
 from tests.training.runs import metric
 
@@ -87,6 +88,27 @@ def last_step(folder: RunFolder) -> int:
     return (
         max(metric(folder, "train/loss"), default=0) if folder.metrics.is_file() else 0
     )
+
+
+def kill_at(cwd, arguments, folder, step):
+    """Run `r2mae` with --trace until a step was traced, then SIGKILL all processes."""
+    program = str(Path(sys.executable).with_name("r2mae"))
+    process = subprocess.Popen(
+        [program, *map(str, arguments)],
+        cwd=cwd,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    for _ in range(12_000):
+        rows = read_trace(folder)
+        if rows and rows[-1]["step"] >= step:
+            break
+        assert process.poll() is None
+        time.sleep(0.01)
+    else:
+        pytest.fail(f"step {step} did not come")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def wait_for(folder, process, step, seconds=60):

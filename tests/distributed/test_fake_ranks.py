@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from r2mae.cli.main import main
-from r2mae.training.ddp import OrderedDDP
+from r2mae.training.strategies import OrderedDDP
 
 def complete(_, bucket):
     future = torch.futures.Future()

@@ -1,18 +1,13 @@
 """Four gloo ranks killed and continued; and one run on one, two, four and one processes."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.trace import read_trace
 from tests.conftest import DEMO, overrides, r2mae
+from tests.distributed.jobs import kill_at
 from tests.training.runs import largest_difference, weights
 
 # A model of the demo's size: without DDP's groups in place from the first step, it is not bit-identical.
@@ -42,26 +37,6 @@ def command(name, devices, *more):
     ]
 
 
-def kill_at(cwd, name, devices, step):
-    """Train until a step was traced, then SIGKILL all processes."""
-    program = str(Path(sys.executable).with_name("r2mae"))
-    arguments = [program, *map(str, command(name, devices))]
-    process = subprocess.Popen(
-        arguments, cwd=cwd, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    folder = RunFolder(cwd / "runs" / name)
-    for _ in range(12_000):
-        rows = read_trace(folder)
-        if rows and rows[-1]["step"] >= step:
-            break
-        assert process.poll() is None
-        time.sleep(0.01)
-    else:
-        pytest.fail(f"step {step} did not come")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """An uninterrupted run of four ranks."""
@@ -72,9 +47,9 @@ def straight(tmp_path_factory):
 
 def test_four_ranks_killed_end_bit_identical(straight):
     cwd, at = straight.path.parent.parent, random.Random().randrange(4, 20)
-    kill_at(cwd, "killed", 4, at)
-    r2mae(*command("killed", 4), cwd=cwd, check=0)
     killed = RunFolder(cwd / "runs" / "killed")
+    kill_at(cwd, command("killed", 4), killed, at)
+    r2mae(*command("killed", 4), cwd=cwd, check=0)
     assert largest_difference(weights(straight, 24), weights(killed, 24)) == 0, (
         f"killed at {at}"
     )
@@ -87,7 +62,7 @@ def test_one_two_four_one(straight):
         RunFolder(straight.path.with_name("elastic")),
     )
     for devices, step in ((1, 5), (2, 11), (4, 17)):
-        kill_at(cwd, "elastic", devices, step)
+        kill_at(cwd, command("elastic", devices), folder, step)
     r2mae(*command("elastic", 1), cwd=cwd, check=0)
     given, expected = read_trace(folder), read_trace(straight)
     assert [row["position"] for row in given] == list(range(24 * 16))

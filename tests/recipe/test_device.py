@@ -12,9 +12,9 @@ from r2mae.recipe.device import (
 )
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.train import train_run
-from r2mae.training.ddp import OrderedDDPStrategy
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.slurm import SlurmStep
+from r2mae.training.strategies import OrderedDDPStrategy
 from tests.conftest import DEMO, TINY
 
 STEP = {

@@ -1,12 +1,17 @@
-"""DDP whose gradient buckets are the same in every step, and overlap with backward."""
+"""Lightning's strategies for several devices: DDP with fixed buckets, and FSDP2."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+from r2mae.training.sharded import shard_like
 
 
 class OrderedDDP(DistributedDataParallel):
@@ -48,3 +53,28 @@ class OrderedDDPStrategy(DDPStrategy):
             stream = torch.cuda.stream(torch.cuda.Stream())
         with stream:
             return OrderedDDP(module=model, device_ids=devices, **self._ddp_kwargs)
+
+
+class ShardedStrategy(ModelParallelStrategy):
+    """Lightning's strategy for FSDP2 with r2mae's checkpoints, which hold complete tensors."""
+
+    def __init__(self, world_size: int, timeout: timedelta) -> None:
+        super().__init__(world_size, 1, timeout=timeout)
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """A checkpoint with complete tensors, on every rank."""
+        checkpoint: dict[str, Any] = self.checkpoint_io.load_checkpoint(checkpoint_path)
+        return checkpoint
+
+    @torch.no_grad()
+    def load_model_state_dict(
+        self, checkpoint: Mapping[str, Any], strict: bool = True
+    ) -> None:
+        """Copy a checkpoint's tensors into the shards."""
+        assert self.lightning_module is not None
+        own = self.lightning_module.state_dict()
+        assert not strict or own.keys() == checkpoint["state_dict"].keys()
+        for name, tensor in checkpoint["state_dict"].items():
+            own[name].copy_(shard_like(tensor, own[name]))
