@@ -77,6 +77,9 @@ def _show_rehearsal(rehearsal: dict[str, Any]) -> None:
     _line("rehearsed", f"a step of {ranks} on a fake GPU{data}: {memory}, {waits}")
     for place, count in rehearsal["waits"].items():
         _line("", f"{count} x {place}")
+    if rehearsal["unused"]:
+        names = ", ".join(rehearsal["unused"])
+        _line("", f"no gradient reaches {names}: DDP would wait for it")
 
 
 def _line(name: str, text: str) -> None:

@@ -39,12 +39,14 @@ class Rehearsal:
 
     world_size: ranks of the recipe.
     waits: what makes the host wait for the device -> times in a step.
+    unused: parameters that train and get no gradient; DDP waits for them in vain.
     nbytes: of weights, gradients, moments and activations on one device, at least.
     has_stand_in: whether random samples took the place of data that is not here.
     """
 
     world_size: int
     waits: dict[str, int]
+    unused: tuple[str, ...]
     nbytes: int
     has_stand_in: bool
 
@@ -80,7 +82,8 @@ def _rehearse(recipe: AnyRecipe, *, has_stand_in: bool) -> Rehearsal:
     engine, batch = first_step(recipe, world_size)
     with _fake_ranks(world_size), fake_device() as device:
         nbytes = _step(engine, device, batch, recipe)
-    return Rehearsal(world_size, dict(device.waits), nbytes, has_stand_in)
+    unused = _unused_parameters(engine, recipe)
+    return Rehearsal(world_size, dict(device.waits), unused, nbytes, has_stand_in)
 
 
 def first_step(recipe: AnyRecipe, world_size: int) -> tuple[Engine, Batch]:
@@ -138,6 +141,25 @@ def _step(
     if is_sharded:
         state //= world_size
     return state + sum(weight.nbytes for weight in weights.values()) + saved.nbytes
+
+
+def _unused_parameters(engine: Engine, recipe: AnyRecipe) -> tuple[str, ...]:
+    """Run backward of two samples on a fake CPU; gives the parameters it does not reach."""
+    samples = engine.dataset.__getitems__([0, 1])
+    batch = engine.objective.prepare(samples, 0)
+    model, host = engine.model, torch.device("cpu")
+    is_bf16 = recipe.hardware.precision == "bf16-mixed"
+    with fake_device(host) as device:
+        device.put(model)
+        moved = device.batch(batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_bf16):
+            loss = engine.objective.loss(model, moved).total
+        loss.backward()
+    return tuple(
+        name
+        for name, weight in model.named_parameters()
+        if weight.requires_grad and weight.grad is None
+    )
 
 
 @contextmanager

@@ -4,7 +4,8 @@ torch's fake tensors report the device "cuda" and compute nothing, so operators 
 errors of a GPU (tensors on two devices) without a driver. What works on the host keeps
 its values: layouts of packed batches are built from real counts.
 
-Differs from a GPU: no backward, since autograd asks the driver for a stream.
+Differs from a GPU: no backward, since autograd asks the driver for a stream. On a fake
+CPU backward runs, by the CPU's kernels.
 """
 
 import traceback
@@ -21,7 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-_CUDA = torch.device("cuda", 0)
+CUDA = torch.device("cuda", 0)
 _CAPABILITY = (9, 0)  # of the device that is pretended, an H100
 # Operators whose result the host must read before it can go on.
 _WAITING = (
@@ -38,13 +39,15 @@ _COPYING = ("aten._to_copy", "aten.copy_")
 
 
 class FakeDevice(TorchDispatchMode):
-    """Within, device "cuda" is fake; `waits` counts what makes the host wait for it.
+    """Within, tensors on the device are fake; `waits` counts what makes the host wait for it.
 
-    waits: "operator at file:line  code" -> times.
+    device: CUDA, or the CPU, on which autograd can run backward.
+    waits: "operator at file:line  code" -> times; of CUDA alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device = CUDA) -> None:
         super().__init__()
+        self.device = device
         self.waits: Counter[str] = Counter()
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         self._pinned: list[Tensor] = []  # kept alive, so that no id occurs twice
@@ -52,7 +55,7 @@ class FakeDevice(TorchDispatchMode):
     def tensor(self, like: Tensor) -> Tensor:
         """A tensor on the device with the shape and dtype of another."""
         with self._mode:
-            fake = torch.empty(like.shape, dtype=like.dtype, device=_CUDA)
+            fake = torch.empty(like.shape, dtype=like.dtype, device=self.device)
         return fake.requires_grad_(like.requires_grad)
 
     def batch(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +86,7 @@ class FakeDevice(TorchDispatchMode):
         tensors = [
             leaf for leaf in tree_leaves((args, kwargs)) if torch.is_tensor(leaf)
         ]
-        on_device = any(_is_on_device(tensor) for tensor in tensors)
+        on_device = any(isinstance(tensor, FakeTensor) for tensor in tensors)
         device = kwargs.get("device")
         to_device = device is not None and torch.device(device).type == "cuda"
         if not on_device and not to_device:
@@ -91,7 +94,7 @@ class FakeDevice(TorchDispatchMode):
         if reason := self._waits_for(name, args, kwargs):
             self.waits[f"{reason} at {_place()}"] += 1
         if to_device:
-            kwargs = kwargs | {"device": _CUDA}
+            kwargs = kwargs | {"device": CUDA}
         with self._mode:
             return func(*args, **kwargs)
 
@@ -118,17 +121,17 @@ class FakeDevice(TorchDispatchMode):
 
 
 @contextmanager
-def fake_device() -> Iterator[FakeDevice]:
-    """A `FakeDevice` that torch takes for a GPU: autocast and kernels are chosen as on one."""
-    device = FakeDevice()
+def fake_device(device: torch.device = CUDA) -> Iterator[FakeDevice]:
+    """A `FakeDevice`. torch takes one on CUDA for a GPU and chooses kernels as for one."""
+    fake = FakeDevice(device)
     with (
         patch("torch.cuda._lazy_init", lambda: None),
         patch("torch.cuda.is_bf16_supported", lambda *_, **__: True),
         patch("torch.cuda.get_device_capability", lambda *_: _CAPABILITY),
         patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
-        device,
+        fake,
     ):
-        yield device
+        yield fake
 
 
 def _is_on_device(tensor: Tensor) -> bool:

@@ -19,6 +19,7 @@ def test_no_step_waits_for_the_device(path, monkeypatch):
     recipe = load_recipe(str(path))
     rehearsal = rehearse(recipe)
     assert not rehearsal.waits
+    assert not rehearsal.unused
     assert rehearsal.world_size == recipe.hardware.nodes * recipe.hardware.devices
     assert rehearsal.nbytes > 0
 
@@ -45,6 +46,17 @@ def test_a_wait_in_a_model_is_found(monkeypatch):
     ((place, count),) = rehearse(load_recipe(str(DEMO))).waits.items()
     assert count == 1
     assert "copy to the host" in place
+
+
+def test_a_parameter_without_gradient_is_found(monkeypatch):
+    build = MaskedAutoencoder.__init__
+
+    def with_spare(model, *arguments, **options):
+        build(model, *arguments, **options)
+        model.spare = torch.nn.Parameter(torch.zeros(3))
+
+    monkeypatch.setattr(MaskedAutoencoder, "__init__", with_spare)
+    assert rehearse(load_recipe(str(DEMO))).unused == ("spare",)
 
 
 def test_a_tensor_on_the_host_is_an_error(monkeypatch):
