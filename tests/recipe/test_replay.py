@@ -30,8 +30,7 @@ def spoiled(scratch, request):
     tensors[SPOILED][3, 5] = float("inf")
     save(
         last,
-        tensors,
-        moments,
+        {MODEL: tensors, OPTIMIZER: moments},
         {key: manifest[key] for key in manifest if key not in ("format", "sha256")},
     )
     training, _ = prepare(

@@ -24,7 +24,7 @@ from r2mae.modalities.vision.models.timm_encoder import create_encoder
 from r2mae.recipe.assembly import build_model
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
-from r2mae.training.checkpoint import save
+from r2mae.training.checkpoint import MODEL, save
 from tests.conftest import DEMO, TINY
 from tests.training.runs import train
 
@@ -162,8 +162,7 @@ def test_a_run_and_a_checkpoint(tmp_path, where):
     weights = {f"model.{name}": tensor for name, tensor in source.state_dict().items()}
     save(
         tmp_path / "run" / "checkpoints" / "step_5",
-        weights,
-        {},
+        {MODEL: weights},
         said("vit_tiny_patch16_224", 2),
     )
     (tmp_path / "run" / "checkpoints" / "last").write_text("step_5\n")
@@ -219,8 +218,7 @@ def test_positions_are_resampled_to_another_grid(tmp_path):
     source = shaken(make())
     save(
         tmp_path / "step_5",
-        {f"model.{k}": v for k, v in source.state_dict().items()},
-        {},
+        {MODEL: {f"model.{k}": v for k, v in source.state_dict().items()}},
         said("vit_tiny_patch16_224", 2),
     )
     model = make(image_size=48)
@@ -313,8 +311,7 @@ def test_a_backbone_from_timm_weights_and_from_a_run(tmp_path, name, arguments):
     assert torch.equal(own["mask_token"], before["mask_token"])
     save(
         tmp_path / "step_5",
-        {f"model.{key}": value for key, value in own.items()},
-        {},
+        {MODEL: {f"model.{key}": value for key, value in own.items()}},
         said(name),
     )
     other = make_backbone(name, seed=3, **arguments)
