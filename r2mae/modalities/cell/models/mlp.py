@@ -75,6 +75,9 @@ class CellMLP(CellModel):
         latent = self.embed_values(self.inputs(batch, is_masked, sizes))
         if unknown is not None:
             latent = latent + self.embed_hidden(unknown.to(latent.dtype))
+        elif self.training:
+            # A gradient of 0: DDP waits for one of every parameter.
+            latent = latent + 0 * self.embed_hidden.weight.sum()
         latent = self.norm(latent)
         for block in self.blocks:
             latent = latent + block(latent)
