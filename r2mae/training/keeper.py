@@ -46,13 +46,13 @@ class Keeper(lightning.Callback):
         self.timeout = timeout
         self.writer = CheckpointWriter()
         self.best_loss: float | None = None
-        self.saved_step = 0
+        self._last_saved = 0
         self._signal = 0
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Handle signals from here on: save a checkpoint, then stop."""
-        self.saved_step = pl_module.start_step
+        self._last_saved = pl_module.start_step
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, self._remember)
         self.agreement = SignalAgreement(trainer.world_size, self.timeout)
@@ -145,9 +145,9 @@ class Keeper(lightning.Callback):
         if improved:
             self.best_loss = pl_module.validation_loss
         step = pl_module.steps_done
-        if step == self.saved_step:
+        if step == self._last_saved:
             return
-        self.saved_step = step
+        self._last_saved = step
         # Every rank has a part of a sharded model, which rank 0 needs.
         if not trainer.is_global_zero and not is_sharded(pl_module.model):
             return
