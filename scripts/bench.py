@@ -26,6 +26,7 @@ SAVES = 5
 SIZES = {"64 patches": (32, 64), "196 patches": (56, 32)}
 VARIED = MaskLaw(UniformRatio(0.6, 0.9))
 A_SAMPLE = MaskLaw(UniformRatio(0.6, 0.9), scope="sample")
+STRATIFIED = MaskLaw(UniformRatio(0.6, 0.9), scope="stratified")
 Job = Callable[[int], object]
 
 
@@ -152,6 +153,9 @@ def lengths(name: str, setting: Setting) -> dict[str, float]:
             setting.mask(setting.ratios(A_SAMPLE, turn))
         ),
         "step, a ratio a sample (padded)": padded,
+        "step, stratified (packed)": lambda turn: setting.step(
+            setting.mask(setting.ratios(STRATIFIED, turn))
+        ),
     }
     title = f"{name}, batch {len(setting.positions)}, ratio uniform 0.6-0.9"
     medians = report(title, "step, uniform length at the same mean", jobs)

@@ -157,7 +157,9 @@ def test_pretrain_refuses_other_types(scratch, arguments, message):
 def test_paths_and_numpy_scalars_are_values(scratch):
     law = {"fixed": {"ratio": np.float32(0.5)}}
     values = {"seed": np.int64(3), "data": {"root": scratch}}
-    with pytest.raises(r2mae.InputError, match="mask.scope must be 'step' or 'sample'"):
+    with pytest.raises(
+        r2mae.InputError, match="mask.scope must be 'step', 'sample' or 'str"
+    ):
         r2mae.pretrain("digits_demo", mask={"ratio": law, "scope": "no"}, **values)
 
 

@@ -1,7 +1,7 @@
 """The mask-ratio law as one object, and its form in recipes and checkpoints."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from r2mae.law.checks import check, check_count
 from r2mae.law.distribution import (
@@ -29,6 +29,8 @@ DISTRIBUTIONS: dict[str, type[RatioDistribution]] = {
     "truncated_normal": TruncatedNormalRatio,
     "mixture": MixtureRatio,
 }
+Scope = Literal["step", "sample", "stratified"]
+LossWeight = Literal["token", "sum", "inverse_ratio", "sample"]
 SCHEDULES: dict[str, type[Schedule]] = {
     "linear": LinearSchedule,
     "cosine": CosineSchedule,
@@ -44,20 +46,30 @@ class MaskLaw:
     levels: number of equally likely ratios that approximate it, 1 to 64. Each is a
         sequence length that the model may have to compile.
     scope: "step" for one ratio per step, the same on all ranks; "sample" for one ratio
-        per sample.
+        per sample; "stratified" for samples in groups of `levels` neighbours in the
+        stream, of which each gets another level, in random order.
     schedule: change of the distribution over training; None for none.
+    weight: of masked tokens in the loss, where ratios differ. "token" is the mean over
+        the masked tokens of a step; "sum" is their sum over the expected number, so that
+        steps that mask more weigh more; "inverse_ratio" weighs a token by 1 / ratio (the
+        evidence bound of LLaDA, Nie et al. 2025); "sample" is the mean over samples of
+        each sample's mean.
     """
 
     ratio: RatioDistribution
     levels: int = 8
-    scope: Literal["step", "sample"] = "step"
+    scope: Scope = "step"
     schedule: Schedule | None = None
+    weight: LossWeight = "token"
 
     def __post_init__(self) -> None:
         check_distribution("ratio", self.ratio)
         check_count("levels", self.levels, most=64)
-        if self.scope not in ("step", "sample"):
-            raise ValueError(f"scope must be step or sample, got {self.scope}.")
+        for name, choices in (("scope", Scope), ("weight", LossWeight)):
+            value = getattr(self, name)
+            if value not in get_args(choices):
+                names = ", ".join(get_args(choices))
+                raise ValueError(f"{name} must be one of {names}, got {value}.")
         if self.schedule is not None and not isinstance(self.schedule, Schedule):
             raise ValueError(
                 f"schedule must be one of {', '.join(SCHEDULES)} or None, "
@@ -96,6 +108,7 @@ class MaskLaw:
             "levels": self.levels,
             "scope": self.scope,
             "schedule": schedule_to_dict(self.schedule),
+            "weight": self.weight,
         }
 
 

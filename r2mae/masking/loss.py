@@ -33,7 +33,7 @@ def masked_squared_error(
     Args:
         predictions: (B, M, P), P values at each of M masked positions.
         targets: (B, M, P).
-        weight: (B, M), 0 for padding; None where no position is padding.
+        weight: (B, M), 0 for padding; None for 1 everywhere.
     """
     errors = predictions.to(targets.dtype) - targets
     per_position = errors.square().mean(dim=-1)

@@ -44,6 +44,22 @@ class Mask(NamedTuple):
     masked_weight: Tensor | None = None  # (B, M) bool; None when no row is padded
     # B numbers of visible positions, on the host; None when no row is padded.
     visible_counts: tuple[int, ...] | None = None
+    # (B,) float32 weight of each sample's masked positions in the loss; None for 1.
+    sample_weight: Tensor | None = None
+
+    @property
+    def loss_weight(self) -> Tensor | None:
+        """(B, M) weights of the gathered masked positions in the loss; None for 1."""
+        if self.sample_weight is None:
+            return self.masked_weight
+        weights = self.sample_weight[:, None].expand(self.masked.shape)
+        return weights if self.masked_weight is None else weights * self.masked_weight
+
+    def loss_weight_at(self, slots: Tensor) -> Tensor | None:
+        """(M,) weights of the masked positions at slots (M,) of the flattened rows."""
+        if self.sample_weight is None:
+            return None
+        return self.sample_weight[slots // self.is_masked.shape[1]]
 
 
 def count_masked(num_eligible: Tensor, ratios: Tensor) -> Tensor:

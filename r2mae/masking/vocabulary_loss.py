@@ -18,7 +18,11 @@ _CPU_LOGITS, _GPU_LOGITS = 1 << 23, 1 << 27
 
 
 def vocabulary_loss(
-    features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    target_weights: Tensor | None = None,
 ) -> Tensor:
     """Summed cross-entropy () of a linear classifier over the vocabulary.
 
@@ -29,14 +33,21 @@ def vocabulary_loss(
         weight: (V, D).
         bias: (V,) or None.
         targets: (M,) int64, the correct tokens.
+        target_weights: (M,) weights in the sum; None for 1.
     """
     if torch.is_grad_enabled():
-        loss: Tensor = _ChunkedLoss.apply(features, weight, bias, targets)
+        loss: Tensor = _ChunkedLoss.apply(
+            features, weight, bias, targets, target_weights
+        )
         return loss
-    total = torch.zeros((), dtype=_loss_dtype(features), device=features.device)
-    for logits, chunk_targets in _chunks(features, weight, bias, targets):
-        total = total + F.cross_entropy(logits, chunk_targets, reduction="sum")
-    return total
+    losses = [
+        F.cross_entropy(logits, chunk_targets, reduction="none")
+        for logits, chunk_targets in _chunks(features, weight, bias, targets)
+    ]
+    if not losses:
+        return torch.zeros((), dtype=_loss_dtype(features), device=features.device)
+    each = torch.cat(losses)
+    return each.sum() if target_weights is None else (each * target_weights).sum()
 
 
 def vocabulary_top(
@@ -76,7 +87,12 @@ def _chunks(
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        target_weights: Tensor | None,
     ) -> Tensor:
         total = torch.zeros((), dtype=_loss_dtype(features), device=features.device)
         grad_features = torch.empty_like(features)
@@ -87,10 +103,15 @@ class _ChunkedLoss(torch.autograd.Function):
             part = features[start : start + len(chunk_targets)]
             rows = torch.arange(len(chunk_targets), device=features.device)
             log_sums = logits.logsumexp(dim=1, keepdim=True)
-            total += (log_sums[:, 0] - logits[rows, chunk_targets]).sum()
+            losses = log_sums[:, 0] - logits[rows, chunk_targets]
             # Softmax in place, minus the one-hot targets: the gradient of the logits.
             errors = logits.sub_(log_sums).exp_()
             errors[rows, chunk_targets] -= 1
+            if target_weights is not None:
+                chunk_weights = target_weights[start : start + len(chunk_targets)]
+                losses = losses * chunk_weights
+                errors.mul_(chunk_weights[:, None])
+            total += losses.sum()
             grad_part = errors.to(part.dtype) @ weight.to(part.dtype)
             grad_features[start : start + len(chunk_targets)] = grad_part
             is_autocast = torch.is_autocast_enabled(part.device.type)
@@ -114,4 +135,4 @@ class _ChunkedLoss(torch.autograd.Function):
             part * gradient.to(part.dtype)
             for part in (grad_features, grad_weight, *grad_bias)
         ]
-        return scaled[0], scaled[1], scaled[2] if grad_bias else None, None
+        return scaled[0], scaled[1], scaled[2] if grad_bias else None, None, None

@@ -149,12 +149,15 @@ class MaskedLanguageModel(LanguageEncoder):
         features, slots = self.features(batch, mask)
         weight, bias = self._output_layer()
         targets = batch["input_ids"].flatten()[slots]
-        loss = vocabulary_loss(features, weight, bias, targets)
+        weights = mask.loss_weight_at(slots)
+        loss = vocabulary_loss(features, weight, bias, targets, weights)
         predictions = targets.new_zeros(0)
         if not torch.is_grad_enabled():
             _, top = vocabulary_top(features[slots.argsort()], weight, bias)
             predictions = top[:, 0]
         count = loss.new_full((), float(len(targets)))
+        if weights is not None:
+            count = weights.sum().to(loss.dtype)
         return MaskedOutput(LossSum(loss, count), predictions)
 
     def likeliest(

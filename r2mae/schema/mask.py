@@ -27,6 +27,7 @@ from r2mae.law import (
     distribution_to_dict,
     schedule_to_dict,
 )
+from r2mae.law.mask_law import LossWeight, Scope
 from r2mae.law.schedule import Ramp
 from r2mae.schema.section import Section
 
@@ -146,7 +147,13 @@ class MaskSection(Section):
     levels: number of equally likely ratios that stand for the distribution. Fewer means
         fewer tensor shapes to compile; 8 keeps the mean close.
     scope: "step" for one ratio per step, the same on all devices, which keeps their work
-        equal; "sample" for one ratio per sample.
+        equal; "sample" for one ratio per sample; "stratified" for samples in groups of
+        `levels`, each of which holds every level once: all micro-batches mask the same
+        number of tokens, and a step sees all ratios. batch.per_device_samples must be
+        a multiple of levels.
+    weight: of masked tokens in the loss: "token" for the mean over the masked tokens of a
+        step, "sum" for their sum, "inverse_ratio" for 1 / ratio, "sample" for the mean
+        over samples. They differ where the ratio does.
     pattern: "random" positions, or "block" for rectangles.
     schedule: change of the distribution during training, one of linear, cosine and
         stepwise; null for none.
@@ -154,7 +161,8 @@ class MaskSection(Section):
 
     ratio: Ratio
     levels: int = Field(default=8, ge=1, le=64)
-    scope: Literal["step", "sample"] = "step"
+    scope: Scope = "step"
+    weight: LossWeight = "token"
     pattern: Literal["random", "block"] = "random"
     schedule: Schedule | None = None
 
@@ -162,7 +170,9 @@ class MaskSection(Section):
     def law(self) -> MaskLaw:
         """The mask-ratio law that this section describes."""
         schedule: Any = self.schedule
-        return MaskLaw(_distribution(self.ratio), self.levels, self.scope, schedule)
+        return MaskLaw(
+            _distribution(self.ratio), self.levels, self.scope, schedule, self.weight
+        )
 
 
 # `_MixtureFields` is defined after `_Mixture`, because it holds distributions itself.

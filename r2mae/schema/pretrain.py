@@ -48,3 +48,22 @@ class PretrainRecipe(Recipe[DataT, ModelT]):
     task: Literal["pretrain"]
     mask: MaskSection
     watch: PretrainWatchSection = PretrainWatchSection()
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> "PretrainRecipe[DataT, ModelT]":
+        """Raise ValueError unless each micro-batch holds whole groups of a stratified law."""
+        groups_of = self.mask.levels
+        if self.mask.scope != "stratified" or not self.per_device_samples % groups_of:
+            return self
+        raise ValueError(
+            f"batch.per_device_samples must be a multiple of mask.levels = {groups_of} "
+            f"with mask.scope stratified, got {self.per_device_samples}. "
+            f"{_levels_that_fit(self.per_device_samples)}"
+        )
+
+
+def _levels_that_fit(samples: int) -> str:
+    counts = [count for count in range(2, 65) if samples % count == 0]
+    if not counts:
+        return "Take larger micro-batches."
+    return f"mask.levels may be {', '.join(map(str, counts))}."

@@ -10,7 +10,7 @@ from torch import Tensor
 from r2mae.data.source import Batch
 from r2mae.law import MaskLaw
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import is_token_of, sample_mask
+from r2mae.masking.pattern import Mask, Role, is_token_of, sample_mask
 from r2mae.masking.ratio import draw_ratios
 from r2mae.models.masking_rules import MaskingRules
 
@@ -83,14 +83,34 @@ class MaskedPrediction:
         is_token = is_token_of(eligible)
         num_tokens = int(is_token.sum())
         num_visible = num_tokens - int((mask.is_masked & is_token).sum())
-        counts = {"num_visible": num_visible, "num_tokens": num_tokens}
+        counts: dict[str, Any] = {"num_visible": num_visible, "num_tokens": num_tokens}
+        if self.law.weight == "sum":
+            counts["count_scale"] = self._count_scale(mask, eligible, progress)
+        mask = mask._replace(sample_weight=self._sample_weight(mask, ratios))
         corrupted = masking.corrupt(batch, mask, self.seed)
         return batch | corrupted | counts | {"mask": mask}
 
+    def _sample_weight(self, mask: Mask, ratios: Tensor) -> Tensor | None:
+        """(B,) weights of a sample's masked positions in the loss; None for 1."""
+        if self.law.weight == "inverse_ratio":
+            return (1 / ratios).float()
+        if self.law.weight == "sample":
+            return 1 / mask.is_masked.sum(dim=1).clamp(min=1).float()
+        return None
+
+    def _count_scale(self, mask: Mask, eligible: Tensor, progress: float) -> float:
+        """Expected number of masked positions, relative to this micro-batch's own."""
+        is_eligible = eligible
+        if eligible.dtype != torch.bool:
+            is_eligible = (eligible == Role.HIDEABLE) | (eligible == Role.DECOY)
+        expected = self.law.mean(progress) * float(is_eligible.sum())
+        return expected / max(1, int(mask.is_masked.sum()))
+
     def loss(self, model: Any, batch: Batch) -> LossSum:
-        """Over hidden positions."""
+        """Over masked positions, weighted as the law says."""
         loss: LossSum = model(batch, batch["mask"]).loss
-        return loss
+        scale = batch.get("count_scale")
+        return loss if scale is None else LossSum(loss.total, loss.count * scale)
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,10 @@ BAD = [
         lambda: MaskLaw(HALF, True),
         "levels must be a whole number in [1, 64], got True.",
     ),
-    (lambda: MaskLaw(HALF, 8, "batch"), "scope must be step or sample, got batch."),
+    (
+        lambda: MaskLaw(HALF, 8, "batch"),
+        "scope must be one of step, sample, stratified, got batch.",
+    ),
     (
         lambda: MaskLaw(HALF, schedule="linear"),
         "schedule must be one of linear, cosine, stepwise or None, got linear.",

@@ -52,6 +52,7 @@ def test_to_dict_speaks_recipe():
         "levels": 8,
         "scope": "step",
         "schedule": None,
+        "weight": "token",
     }
     mixed = MixtureRatio(
         (FixedRatio(0.5), BetaRatio(2, 5), TruncatedNormalRatio(0.5, 0.1, 0.2, 0.9)),
@@ -68,6 +69,7 @@ def test_to_dict_speaks_recipe():
         "levels": 4,
         "scope": "sample",
         "schedule": {"stepwise": {"at": [0.5], "to": [{"fixed": {"ratio": 0.3}}]}},
+        "weight": "token",
     }
     assert law.to_dict() == want
     assert json.loads(json.dumps(law.to_dict())) == want
@@ -100,6 +102,7 @@ def test_tags_are_complete():
         "levels",
         "scope",
         "schedule",
+        "weight",
     ]
 
 

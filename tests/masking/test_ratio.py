@@ -106,3 +106,31 @@ def test_draws_touch_no_global_state():
     assert torch.equal(first, draw_ratios(law, 3, 0, 0.0, POSITIONS))
     torch.manual_seed(0)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("num_levels", [1, 2, 8])
+def test_stratified_groups_hold_every_level_once(num_levels):
+    law = MaskLaw(UNIFORM, num_levels, "stratified")
+    ratios = draw_ratios(law, 3, 0, 0.0, POSITIONS[: 500 * num_levels]).numpy()
+    groups = ratios.reshape(500, num_levels)
+    assert np.array_equal(np.sort(groups, axis=1), np.tile(law.table(0.0), (500, 1)))
+
+
+def test_stratified_order_is_random_in_each_group():
+    law = MaskLaw(UNIFORM, 4, "stratified")
+    ratios = draw_ratios(law, 3, 0, 0.0, POSITIONS).numpy().reshape(-1, 4)
+    first = level_counts(law, ratios[:, 0])
+    assert 1e-4 < stats.chisquare(first).pvalue < 1 - 1e-4
+    orders = np.unique(ratios, axis=0, return_counts=True)[1]
+    assert len(orders) == 24
+    assert 1e-4 < stats.chisquare(orders).pvalue < 1 - 1e-4
+
+
+def test_stratified_is_a_function_of_seed_and_position():
+    law = MaskLaw(UNIFORM, 8, "stratified")
+    ratios = draw_ratios(law, 3, 0, 0.0, POSITIONS[:96])
+    shuffled = torch.randperm(96)
+    assert torch.equal(
+        ratios[shuffled], draw_ratios(law, 3, 7, 0.0, POSITIONS[shuffled])
+    )
+    assert not torch.equal(ratios, draw_ratios(law, 4, 0, 0.0, POSITIONS[:96]))

@@ -86,9 +86,10 @@ def test_section_is_the_law_and_round_trips(
         "levels": 5,
         "scope": "sample",
         "schedule": schedule_document,
+        "weight": "sum",
     }
     section = validate(MaskSection, given, "recipe.yaml")
-    assert section.law == MaskLaw(ratio, 5, "sample", schedule)
+    assert section.law == MaskLaw(ratio, 5, "sample", schedule, "sum")
     resolved = section.model_dump(mode="json")
     assert validate(MaskSection, resolved, "recipe.yaml") == section
     assert (
@@ -149,7 +150,7 @@ BAD = [
     ({"ratio": HALF, "levels": 8.0}, "levels must be a whole number, got 8.0."),
     ({"ratio": HALF, "levles": 8}, "levles must be a key of the document. Did you mean levels?"),
     ({"ratio": HALF, "pattern": "blok"}, "pattern must be 'random' or 'block', got \"blok\". Did you mean block?"),
-    ({"ratio": HALF, "scope": "batch"}, "scope must be 'step' or 'sample', got \"batch\"."),
+    ({"ratio": HALF, "scope": "batch"}, "scope must be 'step', 'sample' or 'stratified', got \"batch\"."),
     (scheduled(linaer={"to": HALF}), "schedule must be a mapping with one of linear, cosine, stepwise, got"),
     (scheduled(linaer={"to": HALF}), "Did you mean linear?"),
     (scheduled(linear={"too": HALF}), "schedule.linear.too must be a key of schedule.linear. Did you mean to?"),

@@ -285,3 +285,13 @@ def test_mutated_recipes_give_a_recipe_or_one_line():
         else:
             assert parse_recipe(recipe_document(recipe), "R") == recipe
     assert 600 < refused < 1200
+
+
+def test_stratified_micro_batches_hold_whole_groups():
+    stratified = ["mask.scope=stratified", "mask.levels=8"]
+    changes = [*stratified, "batch={global_samples: 96, per_device_samples: 12}"]
+    with pytest.raises(InputError, match="multiple of mask.levels = 8") as caught:
+        parse_recipe(apply_overrides(BASE, changes), "R")
+    assert "mask.levels may be 2, 3, 4, 6, 12." in str(caught.value)
+    recipe = parse_recipe(apply_overrides(BASE, [*changes, "mask.levels=4"]), "R")
+    assert recipe.mask.law.scope == "stratified"

@@ -182,8 +182,9 @@ class CountLikelihood(nn.Module):
 
 
 def summed(losses: Tensor, weight: Tensor | None) -> LossSum:
-    """Sum of losses (B, M) over positions of weight True; over all without weights."""
+    """Sum of losses (B, M) times weights (B, M), bool or float; over all without them."""
     if weight is None:
         return LossSum(losses.sum(), losses.new_full((), float(losses.numel())))
     # Filled, not multiplied: 0 * inf at padding would be NaN.
-    return LossSum(losses.masked_fill(~weight, 0).sum(), weight.sum().to(losses.dtype))
+    losses, weight = losses.masked_fill(weight == 0, 0), weight.to(losses.dtype)
+    return LossSum((losses * weight).sum(), weight.sum())

@@ -152,7 +152,7 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
             decoded, values, shares, sizes, mask.masked, totals
         )
         predictions = self.likelihood.rates(decoded, shares, sizes)
-        return MaskedOutput(summed(losses, mask.masked_weight), predictions)
+        return MaskedOutput(summed(losses, mask.loss_weight), predictions)
 
     def impute(
         self, values: Tensor, is_masked: Tensor, measured: Tensor | None = None

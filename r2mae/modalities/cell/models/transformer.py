@@ -207,7 +207,7 @@ class MaskedCellTransformer(CellTransformer):
         totals = batch["values"].sum(dim=1, keepdim=True)
         losses = self.likelihood.losses(decoded, values, shares, sizes, genes, totals)
         predictions = self.likelihood.rates(decoded, shares, sizes)
-        return MaskedOutput(summed(losses, mask.masked_weight), predictions)
+        return MaskedOutput(summed(losses, mask.loss_weight), predictions)
 
     def decode(self, latent: Tensor, genes: Tensor, mask: Mask) -> Tensor:
         """(B, M) the decoder's output for genes (B, M)."""

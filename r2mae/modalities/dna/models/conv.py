@@ -214,7 +214,10 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         """(labels (M,), weights (M,) or None for equal weights), row by row."""
         slots = masked_slots(batch, mask)
         labels = batch.get("labels", batch["bases"]).flatten()[slots]
-        weights = batch["weights"].flatten()[slots] if "weights" in batch else None
+        weights = mask.loss_weight_at(slots)
+        if "weights" in batch:
+            conserved = batch["weights"].flatten()[slots]
+            weights = conserved if weights is None else conserved * weights
         return labels, weights
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
