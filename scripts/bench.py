@@ -75,9 +75,10 @@ class Setting:
             self.encoder, **shape, pixel_mean=(0.5,) * 3, pixel_std=(0.5,) * 3
         )
         self.batch = {
+            "indices": torch.arange(num_samples),
             "images": torch.randint(
                 0, 256, (num_samples, 3, size, size), dtype=torch.uint8
-            )
+            ),
         }
         self.eligible, self.positions = (
             self.model.masking.eligible(self.batch),

@@ -41,22 +41,22 @@ class Mask(NamedTuple):
     visible: Tensor  # (B, V) int64, ascending
     masked: Tensor  # (B, M) int64, ascending
     visible_weight: Tensor | None = None  # (B, V) bool; None when no row is padded
-    masked_weight: Tensor | None = None  # (B, M) bool; None when no row is padded
+    # (B, M) weights in the loss: bool, or float with sample weights; None for 1.
+    masked_weight: Tensor | None = None
     # B numbers of visible positions, on the host; None when no row is padded.
     visible_counts: tuple[int, ...] | None = None
     # (B,) float32 weight of each sample's masked positions in the loss; None for 1.
     sample_weight: Tensor | None = None
 
-    @property
-    def loss_weight(self) -> Tensor | None:
-        """(B, M) weights of the gathered masked positions in the loss; None for 1."""
-        if self.sample_weight is None:
-            return self.masked_weight
-        weights = self.sample_weight[:, None].expand(self.masked.shape)
-        return weights if self.masked_weight is None else weights * self.masked_weight
+    def with_sample_weight(self, weight: Tensor) -> "Mask":
+        """The mask whose positions have the loss weight (B,) of their sample."""
+        weights = weight[:, None].expand(self.masked.shape)
+        if self.masked_weight is not None:
+            weights = weights * self.masked_weight
+        return self._replace(sample_weight=weight, masked_weight=weights)
 
-    def loss_weight_at(self, slots: Tensor) -> Tensor | None:
-        """(M,) weights of the masked positions at slots (M,) of the flattened rows."""
+    def weight_at(self, slots: Tensor) -> Tensor | None:
+        """(M,) loss weights at slots (M,) of the flattened rows; None for 1."""
         if self.sample_weight is None:
             return None
         return self.sample_weight[slots // self.is_masked.shape[1]]

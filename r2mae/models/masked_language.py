@@ -118,6 +118,13 @@ class MaskedLanguageModel(LanguageEncoder):
             "whose tokens are categorical."
         )
 
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) features of texts, pooled; hidden tokens are [MASK]."""
+        if mask is None:
+            return super().embed(batch)
+        ids = batch["input_ids"].masked_fill(mask.is_masked, self.vocabulary.mask)
+        return super().embed(batch | {"input_ids": ids})
+
     def features(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor]:
         """(inputs of the output layer (M, D), slots (M,) of the flattened rows).
 
@@ -149,7 +156,7 @@ class MaskedLanguageModel(LanguageEncoder):
         features, slots = self.features(batch, mask)
         weight, bias = self._output_layer()
         targets = batch["input_ids"].flatten()[slots]
-        weights = mask.loss_weight_at(slots)
+        weights = mask.weight_at(slots)
         loss = vocabulary_loss(features, weight, bias, targets, weights)
         predictions = targets.new_zeros(0)
         if not torch.is_grad_enabled():

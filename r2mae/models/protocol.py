@@ -88,6 +88,10 @@ class MaskedModel(Encoder, Protocol):
         """
         ...
 
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) features of what the mask leaves visible; of complete samples without one."""
+        ...
+
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Predict what the mask hides. Called at every training step."""
         ...

@@ -86,7 +86,8 @@ class MaskedPrediction:
         counts: dict[str, Any] = {"num_visible": num_visible, "num_tokens": num_tokens}
         if self.law.weight == "sum":
             counts["count_scale"] = self._count_scale(mask, eligible, progress)
-        mask = mask._replace(sample_weight=self._sample_weight(mask, ratios))
+        weight = self._sample_weight(mask, ratios)
+        mask = mask if weight is None else mask.with_sample_weight(weight)
         corrupted = masking.corrupt(batch, mask, self.seed)
         return batch | corrupted | counts | {"mask": mask}
 

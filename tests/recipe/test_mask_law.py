@@ -11,6 +11,7 @@ from r2mae.recipe.load import load_recipe
 from r2mae.recipe.training import build_engine
 from r2mae.training.module import PreparedStream
 from r2mae.training.run_folder import RunFolder
+from r2mae.training.watch import frozen_mask
 from tests.conftest import ROOT
 
 SMALL_TRANSFORMER = ("model.width=16", "model.depth=1", "model.heads=2")
@@ -36,6 +37,18 @@ MODELS = {
 }
 # Whose samples have equally many tokens that may be masked.
 OF_EQUAL_LENGTH = ["vit", "convolutional", "cell mlp", "dna convolution"]
+
+
+def change_hidden(model, batch, mask):
+    """The batch with other values where the mask hides them."""
+    if "images" in batch:
+        patches = model.patchify(batch["images"].float())
+        other = patches.flip(0, 1, 2)
+        changed = torch.where(mask.is_masked[:, :, None], other, patches)
+        return batch | {"images": model.unpatchify(changed).to(torch.uint8)}
+    key = next(key for key in ("input_ids", "bases", "values") if key in batch)
+    values = batch[key]
+    return batch | {key: torch.where(mask.is_masked, values.roll(1, 0), values)}
 
 
 def micro_batches(name, folder, law, *, ranks=1):
@@ -79,13 +92,28 @@ def test_stratified_micro_batches_of_all_ranks_show_equally_many_tokens(name, tm
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_embed_sees_visible_positions_alone(name, tmp_path):
+    engine, batches = micro_batches(name, tmp_path, ["mask.scope=stratified"])
+    model, batch = engine.model.eval(), batches[0]
+    mask = frozen_mask(model, batch, 0.5)
+    with torch.no_grad():
+        features = model.embed(batch, mask)
+        of_changed = model.embed(change_hidden(model, batch, mask), mask)
+        complete = model.embed(batch)
+    assert features.shape == complete.shape == (8, model.width)
+    torch.testing.assert_close(features, of_changed)
+    assert (features - complete).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_sample_weights_scale_the_loss_of_each_sample(name, tmp_path):
     engine, batches = micro_batches(name, tmp_path, ["mask.scope=stratified"])
     model, batch = engine.model.eval(), batches[0]
     weights_of_model = [weight for weight in model.parameters() if weight.requires_grad]
 
     def loss(weight):
-        mask = batch["mask"]._replace(sample_weight=weight)
+        mask = batch["mask"]
+        mask = mask if weight is None else mask.with_sample_weight(weight)
         result = model(batch, mask).loss
         gradient = torch.autograd.grad(
             result.total, weights_of_model, allow_unused=True

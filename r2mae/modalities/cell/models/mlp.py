@@ -83,9 +83,9 @@ class CellMLP(CellModel):
             latent = latent + block(latent)
         return self.features(latent), sizes
 
-    def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features of complete cells."""
-        return self.encode(batch, None)[0]
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) features of visible genes; without a mask, of complete cells."""
+        return self.encode(batch, None if mask is None else mask.is_masked)[0]
 
     def layers(self) -> dict[str, int]:
         """Parameter name -> depth, for the encoder."""
@@ -152,7 +152,7 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
             decoded, values, shares, sizes, mask.masked, totals
         )
         predictions = self.likelihood.rates(decoded, shares, sizes)
-        return MaskedOutput(summed(losses, mask.loss_weight), predictions)
+        return MaskedOutput(summed(losses, mask.masked_weight), predictions)
 
     def impute(
         self, values: Tensor, is_masked: Tensor, measured: Tensor | None = None

@@ -88,10 +88,11 @@ class CellTransformer(CellModel):
             latent = packed_block(block, latent, packing, compiled=self.compiled)
         return unpack(self.norm(latent), packing), sizes
 
-    def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features of complete cells: the cell's token."""
-        is_visible = batch["roles"] == Role.HIDEABLE
-        mask = build_mask(torch.zeros_like(is_visible), is_visible)
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) the cell's token; without a mask, of complete cells."""
+        if mask is None:
+            is_visible = batch["roles"] == Role.HIDEABLE
+            mask = build_mask(torch.zeros_like(is_visible), is_visible)
         latent, _ = self.encode(batch, mask)
         return latent[:, 0]
 
@@ -207,7 +208,7 @@ class MaskedCellTransformer(CellTransformer):
         totals = batch["values"].sum(dim=1, keepdim=True)
         losses = self.likelihood.losses(decoded, values, shares, sizes, genes, totals)
         predictions = self.likelihood.rates(decoded, shares, sizes)
-        return MaskedOutput(summed(losses, mask.loss_weight), predictions)
+        return MaskedOutput(summed(losses, mask.masked_weight), predictions)
 
     def decode(self, latent: Tensor, genes: Tensor, mask: Mask) -> Tensor:
         """(B, M) the decoder's output for genes (B, M)."""

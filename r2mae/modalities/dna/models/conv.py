@@ -199,6 +199,13 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
             "whose bases are categorical."
         )
 
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) means over bases; with a mask, of the given strand with hidden bases masked."""
+        if mask is None:
+            return super().embed(batch)
+        bases = batch["bases"].masked_fill(mask.is_masked, MASKED)
+        return self._means(batch | {"bases": bases})
+
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(M, 4) at each hidden position, row by row."""
         shown = batch.get("shown")
@@ -214,7 +221,7 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         """(labels (M,), weights (M,) or None for equal weights), row by row."""
         slots = masked_slots(batch, mask)
         labels = batch.get("labels", batch["bases"]).flatten()[slots]
-        weights = mask.loss_weight_at(slots)
+        weights = mask.weight_at(slots)
         if "weights" in batch:
             conserved = batch["weights"].flatten()[slots]
             weights = conserved if weights is None else conserved * weights

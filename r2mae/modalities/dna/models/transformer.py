@@ -123,6 +123,12 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
             "whose bases are categorical."
         )
 
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) features of sequences; with a mask, of the given strand with hidden bases masked."""
+        if mask is None:
+            return super().embed(batch)
+        return MaskedLanguageModel.embed(self, batch, mask)
+
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(M, V) at each hidden position, row by row."""
         features, slots = self.features(batch, mask)
@@ -135,7 +141,7 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         """(labels (M,), weights (M,) or None for equal weights), row by row."""
         slots = masked_slots(batch, mask)
         labels = batch.get("labels", batch["input_ids"]).flatten()[slots]
-        weights = mask.loss_weight_at(slots)
+        weights = mask.weight_at(slots)
         if "weights" in batch:
             conserved = batch["weights"].flatten()[slots]
             weights = conserved if weights is None else conserved * weights

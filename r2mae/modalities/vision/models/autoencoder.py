@@ -90,6 +90,13 @@ class MaskedAutoencoder(PatchedImages):
         embedded: Tensor = self.encoder.patch_embed.norm(projected)
         return embedded
 
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) features of visible patches; without a mask, of complete images."""
+        if mask is None:
+            return super().embed(batch)
+        latent = self.encode(self.patchify(self.pixels(batch)), mask)
+        return self.pool(latent, mask.visible_weight)
+
     def encode(self, patches: Tensor, mask: Mask | None = None) -> Tensor:
         """Latent tokens (B, R + V, D) of visible patches; without a mask, of all.
 

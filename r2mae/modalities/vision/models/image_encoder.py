@@ -66,15 +66,23 @@ class ImageEncoder(nn.Module):
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
         """(B, D) features of complete images."""
-        features: Tensor = self.encoder.forward_features(self.pixels(batch))
+        return self.pool(self.encoder.forward_features(self.pixels(batch)))
+
+    def pool(self, features: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(B, D) features of an image from the encoder's feature map or tokens.
+
+        weight: (B, V) of a ViT's patch tokens in their mean; None for 1.
+        """
         if not isinstance(self.encoder, VisionTransformer):
             pooled: Tensor = self.encoder.forward_head(features, pre_logits=True)
             return pooled
-        return (
-            features[:, 0]
-            if self.pooling == "cls"
-            else features[:, self.encoder.num_prefix_tokens :].mean(dim=1)
-        )
+        if self.pooling == "cls":
+            return features[:, 0]
+        patches = features[:, self.encoder.num_prefix_tokens :]
+        if weight is None:
+            return patches.mean(dim=1)
+        weight = weight.to(patches.dtype)[:, :, None]
+        return (patches * weight).sum(dim=1) / weight.sum(dim=1)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, C * S * S) standardised pixels."""

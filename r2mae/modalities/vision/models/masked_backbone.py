@@ -91,13 +91,23 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
         decoded = self.decode(self.encode(patches, mask))
         return self.compare(patches, gather_tokens(decoded, mask.masked), mask)
 
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) features of images; hidden patches are replaced by the learned patch."""
+        if mask is None:
+            return super().embed(batch)
+        patches = self._replace_hidden(self.patchify(self.pixels(batch)), mask)
+        return self.pool(self.encoder.forward_features(self.unpatchify(patches)))
+
     def encode(self, patches: Tensor, mask: Mask) -> Tensor:
         """Features (B, h * w, D) of patches (B, N, P), hidden ones replaced."""
+        replaced = self._replace_hidden(patches, mask)
+        features = self.encoder.forward_features(self.unpatchify(replaced))
+        return self.feature_map.cells(features)
+
+    def _replace_hidden(self, patches: Tensor, mask: Mask) -> Tensor:
         is_hidden = mask.is_masked[:, :, None]
         # Selected, not multiplied by 0: a NaN in a hidden patch must not spread.
-        masked = torch.where(is_hidden, self.mask_token.to(patches.dtype), patches)
-        features = self.encoder.forward_features(self.unpatchify(masked))
-        return self.feature_map.cells(features)
+        return torch.where(is_hidden, self.mask_token.to(patches.dtype), patches)
 
     def decode(self, cells: Tensor) -> Tensor:
         """Features (B, h * w, D) -> predicted values of every patch (B, N, P)."""

@@ -77,7 +77,7 @@ class PatchedImages(ImageEncoder):
     def compare(self, patches: Tensor, predictions: Tensor, mask: Mask) -> MaskedOutput:
         """Squared error of predictions (B, M, P) for the hidden ones of patches."""
         targets = self.targets(gather_tokens(patches, mask.masked))
-        loss = masked_squared_error(predictions, targets, mask.loss_weight)
+        loss = masked_squared_error(predictions, targets, mask.masked_weight)
         return MaskedOutput(loss, predictions)
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor:

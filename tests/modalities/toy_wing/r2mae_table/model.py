@@ -30,10 +30,11 @@ class TableEncoder(EncoderModule):
         features: Tensor = self.layers_in_order(inputs)
         return features
 
-    def embed(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) features of whole rows."""
+    def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, D) features of visible columns; without a mask, of whole rows."""
         values = batch["values"]
-        return self.encode(values, torch.zeros_like(values, dtype=torch.bool))
+        nothing = torch.zeros_like(values, dtype=torch.bool)
+        return self.encode(values, nothing if mask is None else mask.is_masked)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, N) the standardised columns themselves."""
