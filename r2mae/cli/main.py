@@ -16,6 +16,7 @@ COMMANDS = {
     "check": "show what a recipe means and costs; train nothing",
     "mask": "show which tokens would be masked",
     "theory": "predict the test risk of mask-ratio laws by linear theory",
+    "study": "train under several mask-ratio laws, and compare them with statistics",
     "evaluate": "score a run's frozen features on the test split",
     "embed": "write features of samples, without masking",
     "predict": "write a fine-tuned run's predictions: classes with probabilities, or numbers",

@@ -11,6 +11,7 @@ from torch import nn
 
 from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain
 from r2mae.errors import InputError
+from r2mae.models.frozen_mask import frozen_mask
 
 Features = npt.NDArray[np.float32]
 
@@ -24,9 +25,11 @@ class LabelledFeatures:
 
 
 def extract(
-    model: nn.Module,
+    model: Any,
     source: SampleSource,
     kind: Literal["embed", "baseline", "forward"] = "embed",
+    *,
+    hidden: float = 0.0,
     batch_size: int = 256,
     rows: npt.NDArray[np.int64] | None = None,
     skipped: set[str] | None = None,
@@ -37,6 +40,8 @@ def extract(
 
     kind: "embed" calls the encoder, "baseline" returns input features,
     "forward" the outputs of a `Classifier`.
+    hidden: share of each sample that the encoder does not see, under the frozen masks of
+    the held-out loss. Needs "embed" of a pretraining run.
     skipped: collects the names of unreadable samples, which a neighbouring sample replaces.
     on_batch: called with each batch, of which "indices" are the samples that were read.
     progress: called with (samples done, N).
@@ -50,7 +55,8 @@ def extract(
     with torch.no_grad():
         for indices in samples.split(batch_size):
             batch = load_plain(source, indices, device)
-            parts.append(encode(batch).float().cpu().numpy())
+            masks = (frozen_mask(model, batch, hidden),) if hidden else ()
+            parts.append(encode(batch, *masks).float().cpu().numpy())
             done += len(indices)
             if on_batch is not None:
                 on_batch(batch)

@@ -14,13 +14,36 @@ RECIPES = next(
     _PACKAGE,
 )
 
+_STUDIES = "studies"
+
 
 def shipped_recipes() -> dict[str, Path]:
     """Name without its ending (`vision/digits_demo`) -> file, in the order of names."""
     files = sorted(RECIPES.glob("*/*.yaml"))
     return {
-        path.relative_to(RECIPES).with_suffix("").as_posix(): path for path in files
+        path.relative_to(RECIPES).with_suffix("").as_posix(): path
+        for path in files
+        if path.parent.name != _STUDIES
     }
+
+
+def find_study(name: str) -> Path:
+    """A study file by its path, or a study of r2mae by its name.
+
+    Raises: InputError, naming the shipped studies, if it is neither.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    files = sorted((RECIPES / _STUDIES).glob("*.yaml"))
+    shipped = {file.stem: file for file in files}
+    plain = name.removeprefix("recipes/").removeprefix("studies/").removesuffix(".yaml")
+    if plain in shipped:
+        return shipped[plain]
+    raise InputError(
+        f"STUDY must be a file, or one of {', '.join(shipped)}, got {name!r}. "
+        f"{did_you_mean(plain, shipped)}"
+    )
 
 
 def find_recipe(name: str) -> Path:

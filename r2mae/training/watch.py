@@ -13,30 +13,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain
-from r2mae.masking.pattern import Mask, sample_mask
+from r2mae.data.source import SampleSource, batch_labels, load_plain
 from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy
 from r2mae.metrics.rank import effective_rank
-from r2mae.models.protocol import MaskedModel
+from r2mae.models.frozen_mask import frozen_mask
 from r2mae.training.measure import Measure
 from r2mae.training.module import Engine
 from r2mae.training.pictures import save_pictures
 from r2mae.training.run_folder import RunFolder
 
-_FROZEN_SEED = 0x5EED  # of evaluation masks, whatever a run's seed
 _NUM_PICTURES = 6
-
-
-def frozen_mask(model: MaskedModel, batch: Batch, ratio: float) -> Mask:
-    """The evaluation mask of a batch: random pattern, a function of the sample's index and the ratio alone."""
-    masking, indices = model.masking, batch["indices"]
-    eligible = masking.eligible(batch)
-    ratios = torch.full(indices.shape, ratio, dtype=torch.float64)
-    grid = (eligible.shape[1],)  # not used by a random pattern
-    return sample_mask(
-        "random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=masking.gathers
-    )
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import torch
 
 from r2mae.data.stream import MicroBatches
 from r2mae.modalities import find_wing
+from r2mae.models.frozen_mask import frozen_mask
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.training import build_engine
 from r2mae.training.module import PreparedStream
 from r2mae.training.run_folder import RunFolder
-from r2mae.training.watch import frozen_mask
 from tests.conftest import ROOT
 
 SMALL_TRANSFORMER = ("model.width=16", "model.depth=1", "model.heads=2")

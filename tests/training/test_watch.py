@@ -5,10 +5,10 @@ from PIL import Image
 
 from r2mae.data.source import Part
 from r2mae.errors import InputError
+from r2mae.models.frozen_mask import frozen_mask
 from r2mae.recipe.assembly import open_training_data
 from r2mae.recipe.load import load_recipe
 from r2mae.training.measure import check_watchable
-from r2mae.training.watch import frozen_mask
 from tests.conftest import DEMO
 from tests.training.runs import metric, prepare, train
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from r2mae.data.source import Batch, SampleSource, load_plain
 from r2mae.metrics.interval import none_if_nan, ratio_interval
-from r2mae.training.watch import frozen_mask
+from r2mae.models.frozen_mask import frozen_mask
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,0 +1,202 @@
+"""`r2mae study`: runs of several mask-ratio laws, compared."""
+
+import json
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+from r2mae.cli.arguments import add_set
+from r2mae.data.atomic import write_atomic
+from r2mae.errors import InputError
+from r2mae.options import positive, run_path
+
+if TYPE_CHECKING:
+    from r2mae.studies.plan import Study
+    from r2mae.studies.table import Table
+
+_TIMED_STEPS = 3
+_SLURM = """#!/bin/bash
+#SBATCH --job-name=r2mae-{name}
+#SBATCH --array=0-{last}
+#SBATCH --signal=TERM@120
+# Each task of the array takes cells until none is left. Add your partition, GPUs and time.
+# Submit it again to continue: finished cells are not run twice.
+exec {command}
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """`STUDY`, what to change in it, and where its cells run."""
+    text = "a study file, or a study of r2mae by its name; or: report STUDY"
+    parser.add_argument("study", nargs="+", metavar="[report] STUDY", help=text)
+    add_set(parser)
+    parser.add_argument("--seeds", type=positive, metavar="N", help="number of seeds")
+    name = "name of the folder in studies/; default: the file's name"
+    parser.add_argument("--name", help=name)
+    jobs = "worker processes on this machine; default 1"
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help=jobs)
+    plan = "print cells, operations and expected time; train nothing"
+    parser.add_argument("--dry-run", action="store_true", help=plan)
+    slurm = "write a SLURM job array of N workers instead of running the cells here"
+    parser.add_argument("--slurm", type=positive, metavar="N", help=slurm)
+    # How `study` starts itself: take cells until none is left.
+    parser.add_argument("--worker", action="store_true", help="run as one worker")
+
+
+def run(arguments: Namespace) -> None:
+    """Run, plan or report a study; exit code 1 where cells failed."""
+    from r2mae.studies.plan import load_study
+
+    *action, path = arguments.study
+    if action not in ([], ["report"]):
+        raise InputError(f"ACTION must be report or absent, got {' '.join(action)}.")
+    if arguments.name is not None:
+        run_path(arguments.name)  # checks that it is a plain name
+    study = load_study(path, arguments.set, arguments.seeds, arguments.name)
+    if arguments.dry_run:
+        return _print_plan(study, arguments)
+    if action == ["report"]:
+        return _report(study, arguments)
+    study.start()
+    if arguments.worker:
+        from r2mae.studies.queue import end_with_launcher, work
+
+        end_with_launcher()
+        return work(study)
+    if arguments.slurm is not None:
+        return _write_slurm(study, path, arguments)
+    return _run(study, path, arguments)
+
+
+def _run(study: "Study", path: str, arguments: Namespace) -> None:
+    from r2mae.studies.queue import (
+        failures,
+        forget_failures,
+        run_workers,
+        work,
+        worker_command,
+    )
+
+    forget_failures(study)
+    if arguments.jobs == 1:
+        work(study)
+    else:
+        command = worker_command(_own_arguments(path, arguments))
+        run_workers(study, arguments.jobs, command)
+    _report(study, arguments)
+    failed = failures(study)
+    for name, error in failed.items():
+        print(f"{name}: {error}", file=sys.stderr)
+    if failed:
+        remedy = "The same command tries them again."
+        raise InputError(f"{study.name}: {len(failed)} cells failed. {remedy}")
+
+
+def _own_arguments(path: str, arguments: Namespace) -> list[str]:
+    """The command line of a worker on the same study."""
+    argv = [path]
+    for setting in arguments.set:
+        argv += ["--set", setting]
+    if arguments.seeds is not None:
+        argv += ["--seeds", str(arguments.seeds)]
+    if arguments.name is not None:
+        argv += ["--name", arguments.name]
+    return argv
+
+
+def _report(study: "Study", arguments: Namespace) -> None:
+    from r2mae.studies.report import comparison_rows, summary_rows, write_report
+    from r2mae.studies.table import build_tables
+
+    path = write_report(study)
+    tables = build_tables(study)
+    rows = {table.title: comparison_rows(table) for table in tables}
+    if arguments.json:
+        print(json.dumps({"report": str(path), "comparisons": rows}))
+        return
+    for table in tables:
+        _print_summary(table, summary_rows(table, rows[table.title]))
+    print(f"report: {path}")
+
+
+def _print_summary(table: "Table", rows: list[dict[str, Any]]) -> None:
+    """A line for each law, the least mean regret first."""
+    title = f"{table.title}: " if table.title else ""
+    print(f"{title}{len(table.seeds)} seeds, {len(table.metrics)} measurements")
+    width = max(len(row["law"]) for row in rows)
+    for row in rows:
+        text = f"{row['law']:<{width}}  regret mean {row['mean_regret']:6.2%}"
+        text += f", worst {row['worst_regret']:6.2%}"
+        if "specialist_regret" in row:
+            half_width = row["specialist_half_width"]
+            text += (
+                f", to specialists {row['specialist_regret']:+6.2%} ± {half_width:.2%}"
+            )
+        if table.fixed:
+            counts = [f"{name} {row[name]}" for name in ("wins", "ties", "loses")]
+            text += f"; against the fair fixed ratio: {', '.join(counts)}"
+        print(text)
+
+
+def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:
+    from r2mae.studies.queue import forget_failures, worker_command
+
+    forget_failures(study)
+    command = " ".join(worker_command(_own_arguments(path, arguments)))
+    script = study.folder / "slurm.sh"
+    last = arguments.slurm - 1
+    write_atomic(script, _SLURM.format(name=study.name, last=last, command=command))
+    print(f"run: sbatch {script}, then: r2mae study report {path}")
+
+
+def _print_plan(study: "Study", arguments: Namespace) -> None:
+    """Cells, operations of each law, and the time they take on this machine."""
+    rows = [_plan_of(study, law) for law in study.section.laws]
+    cells = len(study.cells)
+    hours = sum(row["seconds"] for row in rows) * cells / len(rows) / 3600
+    jobs = arguments.jobs
+    document = {"cells": cells, "laws": rows, "cpu_hours": round(hours, 2)}
+    if arguments.json:
+        print(json.dumps(document))
+        return
+    print(f"{cells} cells: {len(rows)} laws x {len(study.variants)} variants x seeds")
+    width = max(len(row["law"]) for row in rows)
+    for row in rows:
+        print(
+            f"{row['law']:<{width}}  mean ratio {row['mean_ratio']:.2f}  "
+            f"{row['steps']:>8,} steps  {row['pflop']:.3g} PFLOP  about {row['seconds']:,.0f} s"
+        )
+    print(
+        f"about {hours:.1f} h of one process, {hours / jobs:.1f} h with --jobs {jobs}"
+    )
+    print(f"folder: {study.folder}")
+
+
+def _plan_of(study: "Study", law: str) -> dict[str, Any]:
+    from r2mae.studies.budget import planned_steps, training_pflop
+
+    cell = next(cell for cell in study.cells if cell.law == law)
+    steps = planned_steps(cell.recipe)
+    return {
+        "law": law,
+        "mean_ratio": round(cell.recipe.mask.law.mean(), 4),
+        "steps": steps,
+        "pflop": training_pflop(cell.recipe),
+        "seconds": round(steps * _step_seconds(cell.recipe), 1),
+    }
+
+
+def _step_seconds(recipe: Any) -> float:
+    """Measured time of a step, without optimizer and validation."""
+    from r2mae.recipe.rehearse import first_step
+
+    engine, batch = first_step(recipe, 1)
+    model = engine.model.train()
+    times = []
+    for _ in range(_TIMED_STEPS):
+        start = time.perf_counter()
+        loss = engine.objective.loss(model, batch)
+        (loss.total / loss.count).backward()
+        times.append(time.perf_counter() - start)
+    return float(min(times) * recipe.accumulation)

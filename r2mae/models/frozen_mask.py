@@ -1,0 +1,21 @@
+"""Evaluation masks, the same for all runs, steps and laws, so that measurements compare."""
+
+from typing import Any
+
+import torch
+
+from r2mae.masking.pattern import Mask, sample_mask
+from r2mae.models.protocol import MaskedModel
+
+_FROZEN_SEED = 0x5EED  # of evaluation masks, whatever a run's seed
+
+
+def frozen_mask(model: MaskedModel, batch: dict[str, Any], ratio: float) -> Mask:
+    """The evaluation mask of a batch: random pattern, a function of the sample's index and the ratio alone."""
+    masking, indices = model.masking, batch["indices"]
+    eligible = masking.eligible(batch)
+    ratios = torch.full(indices.shape, ratio, dtype=torch.float64)
+    grid = (eligible.shape[1],)  # not used by a random pattern
+    return sample_mask(
+        "random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=masking.gathers
+    )

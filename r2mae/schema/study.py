@@ -1,0 +1,81 @@
+"""The study file: mask-ratio laws to compare, by which measurements, over which seeds."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from r2mae.schema.section import Section
+
+Budget = Literal["equal_steps", "equal_samples", "equal_flops"]
+
+
+class TaskMeasure(Section):
+    """A number in the result of `r2mae evaluate RUN --task NAME --json`.
+
+    value: where it is, keys separated by dots.
+    better: which direction is better.
+    options: options of the task by name, without dashes at the start: `folds: 5`.
+    """
+
+    value: str
+    better: Literal["higher", "lower"] = "higher"
+    options: dict[str, str | int | float | bool] = Field(default={})
+
+
+class MeasureSection(Section):
+    """`measure`: what is measured of every run.
+
+    ratios: mask ratios of the held-out loss. A law that is fixed at one of them is the
+        specialist of that ratio.
+    probes: read-outs of the frozen features, from the training to the test split.
+    labels_per_class: of the probes; "all" uses every label.
+    draws: of the labels, where they are few.
+    hidden: shares of each test sample that are hidden from the encoder in the probes.
+    tasks: tasks of the modality, by name.
+    """
+
+    ratios: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
+    probes: tuple[Literal["knn", "linear_probe"], ...] = ("knn", "linear_probe")
+    labels_per_class: tuple[int | Literal["all"], ...] = Field(
+        default=("all",), min_length=1
+    )
+    draws: int = Field(default=10, ge=1, le=1000)
+    hidden: tuple[float, ...] = Field(default=(0.0,), min_length=1)
+    tasks: dict[str, TaskMeasure] = Field(default={})
+
+    @model_validator(mode="after")
+    def _check(self) -> "MeasureSection":
+        if not all(0 < ratio < 1 for ratio in self.ratios):
+            raise ValueError(
+                f"ratios must be in (0, 1), got {list(self.ratios)}. "
+                "Ratios are fractions."
+            )
+        if not all(0 <= share < 1 for share in self.hidden):
+            raise ValueError(
+                f"hidden must be in [0, 1), got {list(self.hidden)}. "
+                "It is the share of a sample."
+            )
+        return self
+
+
+class StudySection(Section):
+    """One study file.
+
+    recipe: the pretraining recipe that every run has in common, a file or a shipped name.
+    set: keys of that recipe to change for all runs, `schedule.steps: 400`.
+    laws: keys of `mask` by the name of a law, over those of the recipe.
+    vary: further axes: a key of the recipe and its values. All combinations are run.
+    seeds: runs of each law, with seeds 0, 1, ...; runs of one seed have the same initial
+        weights and the same order of samples.
+    budget: what is equal for all laws. equal_flops gives laws that hide more tokens more
+        steps, as many operations in all as the recipe has under its own law.
+    measure: see its section.
+    """
+
+    recipe: str
+    set: dict[str, Any] = Field(default={})
+    laws: dict[str, dict[str, Any]] = Field(min_length=2, max_length=64)
+    vary: dict[str, tuple[Any, ...]] = Field(default={})
+    seeds: int = Field(default=5, ge=1, le=100)
+    budget: Budget = "equal_steps"
+    measure: MeasureSection = MeasureSection()

@@ -1,0 +1,53 @@
+"""Train and measure one cell of a study."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from r2mae.data.atomic import write_atomic
+from r2mae.recipe.run import load_run
+from r2mae.recipe.train import train_run
+from r2mae.studies.measure import Measurement, Measurements, measure_run, to_json
+from r2mae.studies.plan import Cell, Study
+
+_ITEMS = "items.npz"
+_NUMBERS = "measurements.json"  # written last: a cell with it is finished
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the cell at a run folder is trained and measured."""
+    return (path / _NUMBERS).is_file()
+
+
+def run_cell(study: Study, cell: Cell) -> None:
+    """Train a cell, continuing where it stopped, and measure it; at once where it is finished.
+
+    Raises: InputError for what the recipe cannot do; InterruptedRun after a signal.
+    """
+    path = study.path(cell)
+    if is_finished(path):
+        return
+    train_run(cell.recipe, path, source=cell.name)
+    measurements = measure_run(load_run(str(path)), study.section.measure)
+    items = {
+        name: each.items
+        for name, each in measurements.items()
+        if each.items is not None
+    }
+    unfinished = path / f".{_ITEMS}"
+    with unfinished.open("wb") as file:
+        np.savez_compressed(file, **items)  # type: ignore[arg-type]
+    os.replace(unfinished, path / _ITEMS)
+    write_atomic(path / _NUMBERS, to_json(measurements))
+
+
+def read_measurements(path: Path) -> Measurements:
+    """The measurements of a finished cell."""
+    document = json.loads((path / _NUMBERS).read_text())
+    with np.load(path / _ITEMS) as items:
+        return {
+            name: Measurement(each["value"], each["better"], items.get(name))
+            for name, each in document.items()
+        }

@@ -1,0 +1,128 @@
+"""Figures of a study's report, as SVG that follows the page's colours."""
+
+import io
+import re
+from typing import Any
+
+from r2mae.studies.measure import loss_name
+from r2mae.studies.statistics import regrets
+from r2mae.studies.table import Table
+
+_INK = "#123456"  # replaced by the page's text colour, light or dark
+
+
+def draw_losses(table: Table) -> str:
+    """Held-out loss over the mask ratio, relative to the best law at each ratio."""
+    ratios = measured_ratios(table)
+    if len(ratios) < 2:
+        return ""
+    lines = {}
+    for law in table.laws:
+        means = [table.metrics[loss_name(ratio)].values[law].mean() for ratio in ratios]
+        lines[law] = [float(mean) for mean in means]
+    best = [min(values[at] for values in lines.values()) for at in range(len(ratios))]
+    relative = {
+        law: [
+            100 * (value - low) / abs(low)
+            for value, low in zip(values, best, strict=True)
+        ]
+        for law, values in lines.items()
+    }
+    label = "held-out loss above the best, %"
+    return _plot(ratios, relative, "mask ratio", label, set(table.fixed))
+
+
+def draw_hidden(table: Table) -> str:
+    """Accuracy over the hidden share of test samples, for each probe."""
+    figures = []
+    for probe, shares in _hidden_metrics(table).items():
+        if len(shares) < 2:
+            continue
+        lines = {
+            law: [
+                float(table.metrics[name].values[law].mean())
+                for name in shares.values()
+            ]
+            for law in table.laws
+        }
+        label = "hidden share of test samples, %"
+        figures.append(_plot(list(shares), lines, label, probe, set(table.fixed)))
+    return "".join(figures)
+
+
+def draw_regrets(table: Table) -> str:
+    """Mean and worst regret of each law."""
+    by_law = {law: list(regrets(table, law).values()) for law in table.laws}
+    laws = sorted(by_law, key=lambda law: -sum(by_law[law]))
+    figure, axes = _figure(0.6 + 0.32 * len(laws))
+    means = [100 * sum(by_law[law]) / len(by_law[law]) for law in laws]
+    worst = [100 * max(by_law[law]) for law in laws]
+    axes.barh(laws, worst, color="#9ab8d6", label="worst")
+    axes.barh(laws, means, color="#2f6fad", label="mean", height=0.45)
+    axes.set_xlabel("regret to the best law, %")
+    axes.legend(frameon=False, labelcolor=_INK)
+    return _svg(figure)
+
+
+def measured_ratios(table: Table) -> list[float]:
+    """Ratios of the held-out losses, rising."""
+    found = (re.fullmatch(r"held-out loss at (.+)", name) for name in table.metrics)
+    return sorted(float(match[1]) for match in found if match)
+
+
+def _hidden_metrics(table: Table) -> dict[str, dict[int, str]]:
+    """probe -> {hidden share in %: metric}."""
+    groups: dict[str, dict[int, str]] = {}
+    for name in table.metrics:
+        match = re.fullmatch(r"(.+ class|.+ labels)(?:, (\d+)% hidden)?", name)
+        if match:
+            groups.setdefault(match[1], {})[int(match[2] or 0)] = name
+    return groups
+
+
+def _plot(
+    x: list[Any],
+    lines: dict[str, list[float]],
+    x_label: str,
+    y_label: str,
+    fixed: set[str],
+) -> str:
+    """Lines of laws; those of fixed ratios are dashed."""
+    figure, axes = _figure(3.6)
+    for law, values in lines.items():
+        style = "--" if law in fixed else "-"
+        axes.plot(x, values, style, marker="o", markersize=3, label=law)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.legend(
+        frameon=False,
+        labelcolor=_INK,
+        fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )
+    return _svg(figure)
+
+
+def _figure(height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, height), layout="constrained")
+    axes: Any = figure.add_subplot()
+    axes.set_facecolor("none")
+    axes.tick_params(colors=_INK)
+    for part in (axes.xaxis.label, axes.yaxis.label):
+        part.set_color(_INK)
+    for spine in axes.spines.values():
+        spine.set_color(_INK)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    # Text stays text, and ids are the same every time.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "r2mae"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    drawn = buffer.getvalue()
+    return drawn[drawn.index("<svg") :].replace(_INK, "currentColor")

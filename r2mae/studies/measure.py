@@ -1,0 +1,149 @@
+"""What a study measures of a finished run."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from r2mae.data.source import SampleSource, with_labels
+from r2mae.errors import InputError
+from r2mae.evaluation.features import (
+    check_classes,
+    extract_labelled,
+    require_labels,
+)
+from r2mae.evaluation.probe import probe_hits
+from r2mae.metrics.few_label import few_label_draws
+from r2mae.schema.study import MeasureSection, TaskMeasure
+from r2mae.wing import LoadedRun
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number of a run.
+
+    items: (M,) the same number for each test item, of which it is the mean; None where
+        items are not measured apart.
+    """
+
+    value: float
+    better: Better
+    items: npt.NDArray[np.float32] | None = None
+
+
+Measurements = dict[str, Measurement]
+
+
+def measure_run(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
+    """All measurements of a study on one run, by name.
+
+    Raises: InputError for tasks that the modality lacks, or data without labels.
+    """
+    measurements = _losses(loaded, measure)
+    if measure.probes:
+        measurements |= _probes(loaded, measure)
+    for name, task in measure.tasks.items():
+        measurements |= _task(loaded, name, task)
+    return measurements
+
+
+def loss_name(ratio: float) -> str:
+    """Name of the held-out loss at a mask ratio."""
+    return f"held-out loss at {ratio:g}"
+
+
+def _losses(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
+    """Of the last step, as training measured them."""
+    metrics = loaded.folder.read_status()["metrics"]
+    return {
+        loss_name(ratio): Measurement(metrics[f"validation/loss_at_{ratio:g}"], "lower")
+        for ratio in measure.ratios
+    }
+
+
+def _probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
+    """Probes trained on complete samples and tested with parts of the test samples hidden."""
+    wing, recipe = loaded.wing, loaded.recipe
+    train = with_labels(wing.open_split(recipe, "train"))
+    test = with_labels(wing.open_split(recipe, "test"))
+    check_classes(train, test)
+    train_features = extract_labelled(loaded.model, train)
+    draws = {
+        count: _draws(train, count, measure.draws) for count in measure.labels_per_class
+    }
+    results: Measurements = {}
+    for hidden in measure.hidden:
+        test_features = extract_labelled(loaded.model, test, hidden=hidden)
+        for probe in measure.probes:
+            for count, rows in draws.items():
+                hits = probe_hits(probe, train_features, test_features, draws=rows)
+                name = _probe_name(probe, count, hidden)
+                items = hits.mean(axis=0).astype(np.float32)
+                results[name] = Measurement(float(items.mean()), "higher", items)
+    return results
+
+
+def _draws(
+    train: SampleSource, count: int | str, draws: int
+) -> list[npt.NDArray[np.int64]] | None:
+    if count == "all":
+        return None
+    labels = require_labels(train)
+    return few_label_draws(labels, int(count), draws, 0, train.class_names)
+
+
+def _probe_name(probe: str, count: int | str, hidden: float) -> str:
+    labels = "all labels" if count == "all" else f"{count} labels per class"
+    name = f"{probe}, {labels}"
+    return f"{name}, {hidden:.0%} hidden" if hidden else name
+
+
+def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:
+    """A number that a task of the modality returns."""
+    tasks = loaded.wing.tasks
+    if name not in tasks:
+        raise InputError(
+            f"measure.tasks must be tasks of {loaded.recipe.modality}, "
+            f"{', '.join(tasks)}, got {name!r}."
+        )
+    arguments = _task_arguments(name, loaded, measure.options)
+    value: Any = tasks[name].run(loaded, loaded.recipe, arguments)
+    for key in measure.value.split("."):
+        if not isinstance(value, dict) or key not in value:
+            names = ", ".join(value) if isinstance(value, dict) else value
+            raise InputError(
+                f"measure.tasks.{name}.value must lead to a number, got {key!r} where "
+                f"there is {names}."
+            )
+        value = value[key]
+    return {f"{name}: {measure.value}": Measurement(float(value), measure.better)}
+
+
+def _task_arguments(
+    name: str, loaded: LoadedRun, options: dict[str, str | int | float | bool]
+) -> Namespace:
+    """The options of `r2mae evaluate RUN --task NAME`, as the command line reads them."""
+    parser = ArgumentParser(prog=f"measure.tasks.{name}.options", exit_on_error=False)
+    parser.add_argument("--baselines", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    loaded.wing.tasks[name].add_arguments(parser)
+    argv: list[str] = []
+    for option, value in options.items():
+        argv += [f"--{option}"] if value is True else [f"--{option}", str(value)]
+    arguments = parser.parse_args(argv)
+    arguments.run, arguments.task = str(loaded.folder.path), name
+    return arguments
+
+
+def to_json(measurements: Measurements) -> str:
+    """Numbers by name; items are written apart."""
+    document = {
+        name: {"value": each.value, "better": each.better}
+        for name, each in measurements.items()
+    }
+    return json.dumps(document, indent=1) + "\n"

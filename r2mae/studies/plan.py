@@ -1,0 +1,219 @@
+"""A study file as cells: one recipe for each law, variant and seed."""
+
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from r2mae.data.atomic import write_atomic
+from r2mae.errors import InputError
+from r2mae.recipe.load import parse_recipe
+from r2mae.recipe.shipped import find_recipe, find_study
+from r2mae.schema.document import apply_overrides, load_document
+from r2mae.schema.pretrain import PretrainRecipe
+from r2mae.schema.recipe import recipe_document
+from r2mae.schema.section import shown, validate
+from r2mae.schema.study import StudySection
+from r2mae.studies.budget import steps_at_equal_flops
+
+Recipe = PretrainRecipe[Any, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study.
+
+    variant: values of the further axes, by key; the same for all laws that are compared.
+    """
+
+    law: str
+    variant: tuple[tuple[str, Any], ...]
+    seed: int
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """Name of the run folder."""
+        axes = [f"{key.rpartition('.')[2]}-{value}" for key, value in self.variant]
+        return "_".join(map(_slug, [self.law, *axes, f"seed-{self.seed}"]))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A validated study.
+
+    folder: of cells and reports.
+    base: document of the common recipe.
+    """
+
+    name: str
+    section: StudySection
+    folder: Path
+    base: dict[str, Any]
+
+    @property
+    def cells_folder(self) -> Path:
+        """Where run folders are."""
+        return self.folder / "cells"
+
+    def path(self, cell: Cell) -> Path:
+        """Run folder of a cell."""
+        return self.cells_folder / cell.name
+
+    @property
+    def variants(self) -> list[tuple[tuple[str, Any], ...]]:
+        """All combinations of the further axes; a single empty one without axes."""
+        axes = self.section.vary
+        combinations = itertools.product(*axes.values())
+        return [tuple(zip(axes, values, strict=True)) for values in combinations]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Cells by seed first, so that all laws have as many seeds at any time.
+
+        Raises: InputError for laws or axes that the recipe refuses, before anything trains.
+        """
+        recipes = {
+            (law, variant): self._recipe(law, variant)
+            for variant in self.variants
+            for law in self.section.laws
+        }
+        return [
+            Cell(law, variant, seed, recipe.model_copy(update={"seed": seed}))
+            for seed in range(self.section.seeds)
+            for (law, variant), recipe in recipes.items()
+        ]
+
+    def _recipe(self, law: str, variant: tuple[tuple[str, Any], ...]) -> Recipe:
+        where = f"{self.name}: law {law!r}"
+        document = _set(self.base, dict(variant), where)
+        document["mask"] = document["mask"] | self.section.laws[law]
+        recipe: Any = parse_recipe(document, where)
+        if self.section.budget == "equal_flops":
+            own_law: Any = parse_recipe(_set(self.base, dict(variant), where), where)
+            recipe = steps_at_equal_flops(recipe, own_law)
+        return recipe  # type: ignore[no-any-return]
+
+    def start(self) -> None:
+        """Make the folder, or check that it holds this study.
+
+        Raises: InputError where it holds another one.
+        """
+        file = self.folder / "study.json"
+        document = self.section.model_dump(mode="json") | {"base": self.base}
+        free = ("seeds", "laws")  # cells of further seeds and laws are added
+        current = {key: value for key, value in document.items() if key not in free}
+        if file.exists():
+            earlier = json.loads(file.read_text())
+            for key, value in current.items():
+                if earlier.get(key) != value:
+                    raise InputError(
+                        f"{self.folder} must hold the same study to continue, but its "
+                        f"{key} differs. Choose another --name."
+                    )
+        self.cells_folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, json.dumps(document, indent=1) + "\n")
+
+
+def load_study(
+    path: str,
+    overrides: list[str] | None = None,
+    seeds: int | None = None,
+    name: str | None = None,
+) -> Study:
+    """Read a study file, or one that r2mae ships by its name.
+
+    overrides: `--set` arguments, keys of the common recipe.
+    seeds, name: in place of the file's, and of the file's name.
+
+    Raises: InputError with the first mistake as one line.
+    """
+    file = find_study(path)
+    section = validate(StudySection, load_document(file), str(path))
+    if seeds is not None:
+        section = section.model_copy(update={"seeds": seeds})
+    base = _base_document(file, section)
+    base = apply_overrides(_set(base, section.set, str(path)), overrides or [])
+    base = _measured(base, section, str(path))
+    _check_axes(section.vary, str(path))
+    study = Study(file.stem, section, Path("studies") / (name or file.stem), base)
+    _check_different(study)
+    return study
+
+
+def _base_document(file: Path, section: StudySection) -> dict[str, Any]:
+    """The common recipe; a relative path may start at the study file."""
+    beside = file.parent / section.recipe
+    return load_document(beside if beside.is_file() else find_recipe(section.recipe))
+
+
+def _measured(
+    base: dict[str, Any], section: StudySection, where: str
+) -> dict[str, Any]:
+    """The recipe with the study's held-out ratios, measured once, at the end."""
+    recipe = parse_recipe(base, where)
+    if recipe.task != "pretrain":
+        raise InputError(f"{where}: recipe must pretrain, got {recipe.task}.")
+    resolved = recipe_document(recipe)
+    only_loss = dict.fromkeys(
+        ("knn", "linear_probe", "effective_rank", "pictures"), False
+    )
+    once = {"every_steps": 1 << 39, "ratios": list(section.measure.ratios)}
+    resolved["watch"] = resolved["watch"] | only_loss | once
+    resolved["checkpoint"] = resolved["checkpoint"] | {"every_steps": None}
+    resolved["log"] = ["csv"]
+    return resolved
+
+
+def _set(
+    document: dict[str, Any], values: dict[str, Any], where: str
+) -> dict[str, Any]:
+    """A copy of document with values at dotted keys."""
+    result: dict[str, Any] = json.loads(json.dumps(document))
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        target = result
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise InputError(f"{where}: {key} must be a key of the recipe.")
+        target[last] = value
+    return result
+
+
+def _check_axes(vary: dict[str, Any], where: str) -> None:
+    """Raise InputError for axes that seeds and laws are for; the recipe checks the others."""
+    remedies = {"seed": "Use seeds.", "mask": "Use laws."}
+    for key in vary:
+        remedy = remedies.get(key.partition(".")[0])
+        if remedy is not None:
+            raise InputError(
+                f"{where}: vary must name keys beside seed and mask, got {key}. {remedy}"
+            )
+
+
+def _check_different(study: Study) -> None:
+    """Raise InputError where two laws, or the names of two cells, are the same."""
+    masks: dict[str, str] = {}
+    for cell in study.cells[: len(study.section.laws)]:
+        mask = json.dumps(cell.recipe.mask.model_dump(mode="json"), sort_keys=True)
+        if mask in masks:
+            raise InputError(
+                f"{study.name}: laws must differ, got {masks[mask]!r} and {cell.law!r} "
+                "with the same mask. Delete one."
+            )
+        masks[mask] = cell.law
+    names = [cell.name for cell in study.cells]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"{study.name}: names of laws must differ in letters or digits, "
+                f"got two cells {shown(name)}. Rename one."
+            )
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

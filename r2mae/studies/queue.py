@@ -1,0 +1,160 @@
+"""The cells of a study, by several worker processes on one machine or many.
+
+A worker takes the first cell that is neither finished nor taken. Workers know of each
+other by locks in the study's folder, so a SLURM array is as many workers.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from r2mae.data.atomic import write_atomic
+from r2mae.data.lock import acquire, file_lock
+from r2mae.errors import InputError, InterruptedRun
+from r2mae.progress import progress_bar
+from r2mae.studies.cell import is_finished, run_cell
+from r2mae.studies.plan import Cell, Study
+
+_POLL_SECONDS = 0.5
+_LAUNCHER = "R2MAE_STUDY_PID"
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_FAILED = "failed"
+_KILLED = "the process was killed while it ran this cell"
+
+
+def work(study: Study) -> None:
+    """Run cells until none is left to take.
+
+    A cell that fails is recorded and does not stop the others.
+
+    Raises: InterruptedRun after a signal.
+    """
+    for cell in study.cells:
+        if is_finished(study.path(cell)) or failure_file(study, cell).exists():
+            continue
+        lock = file_lock(study.cells_folder / f".{cell.name}.lock")
+        if not acquire(lock, wait=False):
+            continue  # another worker's
+        try:
+            if not is_finished(study.path(cell)):
+                _run_recorded(study, cell)
+        finally:
+            lock.release()
+
+
+def _run_recorded(study: Study, cell: Cell) -> None:
+    record = failure_file(study, cell)
+    record.parent.mkdir(exist_ok=True)
+    # Written first: it remains where the process dies without a word.
+    write_atomic(record, _KILLED)
+    try:
+        run_cell(study, cell)
+    except (InterruptedRun, KeyboardInterrupt):
+        record.unlink()
+        raise
+    except InputError as error:
+        write_atomic(record, str(error))
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
+        write_atomic(record, text)
+    else:
+        record.unlink()
+
+
+def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
+    """Run the study's cells in `jobs` processes and show how many are finished.
+
+    command: starts a worker. Its output goes to worker_<k>.log.
+    """
+    processes: dict[int, subprocess.Popen[bytes]] = {}
+    environment = os.environ | {
+        _LAUNCHER: str(os.getpid()),
+        "OMP_NUM_THREADS": os.environ.get(
+            "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs))
+        ),
+    }
+    show, shown = progress_bar(study.name, "cells"), -1
+    try:
+        for number in range(jobs):
+            processes[number] = _start(study, number, command, environment)
+        while processes:
+            time.sleep(_POLL_SECONDS)
+            if (finished := count_finished(study)) != shown:
+                show(finished, len(study.cells))
+                shown = finished
+            for number, process in list(processes.items()):
+                code = process.poll()
+                if code is None:
+                    continue
+                del processes[number]
+                # A crash of the process itself: the next worker skips its cell.
+                if code < 0 and _is_left(study):
+                    processes[number] = _start(study, number, command, environment)
+    finally:
+        for process in processes.values():
+            process.terminate()  # a worker saves its run first
+        for process in processes.values():
+            process.wait()
+
+
+def end_with_launcher() -> None:
+    """Let the kernel stop this worker, with its run saved, when the study's process dies."""
+    parent = os.environ.get(_LAUNCHER)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it died before prctl
+        raise KeyboardInterrupt
+
+
+def _start(
+    study: Study, number: int, command: Sequence[str], environment: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    with (study.folder / f"worker_{number}.log").open("ab") as log:
+        return subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
+
+
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """The command line of a worker with the study's own arguments."""
+    return [sys.executable, "-m", "r2mae", "study", *arguments, "--worker"]
+
+
+def forget_failures(study: Study) -> None:
+    """Let cells that failed be tried again."""
+    shutil.rmtree(study.folder / _FAILED, ignore_errors=True)
+
+
+def failure_file(study: Study, cell: Cell) -> Path:
+    """Where the error of a failed cell is written."""
+    return study.folder / _FAILED / f"{cell.name}.txt"
+
+
+def failures(study: Study) -> dict[str, str]:
+    """First line of the error of each failed cell, by name."""
+    files = {cell.name: failure_file(study, cell) for cell in study.cells}
+    return {
+        name: file.read_text().partition("\n")[0]
+        for name, file in files.items()
+        if file.exists()
+    }
+
+
+def count_finished(study: Study) -> int:
+    """Number of trained and measured cells."""
+    return sum(is_finished(study.path(cell)) for cell in study.cells)
+
+
+def _is_left(study: Study) -> bool:
+    return any(
+        not is_finished(study.path(cell)) and not failure_file(study, cell).exists()
+        for cell in study.cells
+    )

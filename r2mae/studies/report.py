@@ -1,0 +1,277 @@
+"""The report of a study: one HTML file that needs no network, and CSV files of the same numbers."""
+
+import csv
+import html
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from r2mae.data.atomic import atomic_file, write_atomic
+from r2mae.studies.cell import is_finished, read_measurements
+from r2mae.studies.figures import draw_hidden, draw_losses, draw_regrets
+from r2mae.studies.plan import Study
+from r2mae.studies.queue import failures
+from r2mae.studies.statistics import (
+    Difference,
+    compare,
+    compare_to_fair,
+    holm,
+    mean_specialist_regret,
+    regrets,
+    specialist_regret,
+)
+from r2mae.studies.table import Metric, Table, build_tables
+from r2mae.training.run_folder import RunFolder
+
+Row = dict[str, Any]
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --good: #56d364; --bad: #ff8a80; } }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 70rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+.scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+.wins { color: var(--good); } .loses { color: var(--bad); } small { opacity: .75; }
+"""
+
+
+def write_report(study: Study) -> Path:
+    """Write report.html, cells.csv, comparisons.csv and regrets.csv; returns the HTML file.
+
+    Laws are compared over the seeds that all of them have.
+    """
+    tables = build_tables(study)
+    compared = {table.variant: comparison_rows(table) for table in tables}
+    _write_csv(study.folder / "cells.csv", cell_rows(study))
+    _write_csv(
+        study.folder / "comparisons.csv",
+        [row for rows in compared.values() for row in rows],
+    )
+    _write_csv(
+        study.folder / "regrets.csv",
+        [row for table in tables for row in regret_rows(table)],
+    )
+    path = study.folder / "report.html"
+    sections = [_section(table, compared[table.variant]) for table in tables]
+    write_atomic(path, _page(study, sections))
+    return path
+
+
+# --- rows of the CSV files
+
+
+def cell_rows(study: Study) -> list[Row]:
+    """One row for each measurement of each finished cell."""
+    rows = []
+    for cell in study.cells:
+        path = study.path(cell)
+        if not is_finished(path):
+            continue
+        status = RunFolder(path).read_status()
+        about = {"cell": cell.name, "law": cell.law, "seed": cell.seed}
+        about |= dict(cell.variant) | {"steps": status["steps"]}
+        about["seconds"] = status["seconds"]
+        rows += [
+            about | {"metric": name, "value": each.value}
+            for name, each in read_measurements(path).items()
+        ]
+    return rows
+
+
+def comparison_rows(table: Table) -> list[Row]:
+    """Each law against the fair and the hindsight fixed ratio, by metric."""
+    rows = []
+    fixed = list(table.fixed)
+    for metric in table.metrics.values():
+        fair = {law: compare_to_fair(metric, law, fixed) for law in table.laws if fixed}
+        corrected = _corrected(table, fair)
+        for law in table.laws:
+            row = dict(table.variant) | {"metric": metric.name, "law": law}
+            row |= {"mean": float(metric.values[law].mean()), "seeds": len(table.seeds)}
+            if fixed:
+                oracle = metric.best_of(fixed)
+                row |= _entries("fair", fair[law]) | {"p_holm": corrected.get(law)}
+                row |= _entries("oracle", compare(metric, law, oracle))
+                row["oracle"] = oracle
+            rows.append(row)
+    return rows
+
+
+def _corrected(table: Table, fair: dict[str, Difference]) -> dict[str, float]:
+    """Holm's p-values of the laws that are not fixed."""
+    laws = [law for law in table.random if law in fair]
+    return dict(zip(laws, holm([fair[law].p_value for law in laws]), strict=True))
+
+
+def _entries(name: str, difference: Difference) -> Row:
+    return {
+        f"gain_over_{name}": difference.mean,
+        f"{name}_half_width": difference.half_width,
+        f"{name}_verdict": difference.verdict,
+        f"{name}_detectable": difference.detectable,
+    }
+
+
+def regret_rows(table: Table) -> list[Row]:
+    """Regret of each law over all metrics, and to the specialists."""
+    rows = []
+    for law in table.laws:
+        by_metric = regrets(table, law)
+        worst = max(by_metric, key=lambda name: by_metric[name])
+        row = dict(table.variant) | {"law": law}
+        row |= {"mean_regret": sum(by_metric.values()) / len(by_metric)}
+        row |= {"worst_regret": by_metric[worst], "worst_metric": worst}
+        mean = mean_specialist_regret(table, law)
+        if mean is not None:
+            row |= {"specialist_regret": mean.mean}
+            row |= {"specialist_half_width": mean.half_width}
+        for ratio, excess in specialist_regret(table, law).items():
+            row[f"excess_at_{ratio:g}"] = excess.mean
+        rows.append(row)
+    return rows
+
+
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with atomic_file(path) as unfinished, unfinished.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+# --- HTML
+
+
+def _page(study: Study, sections: list[str]) -> str:
+    section = study.section
+    finished = sum(is_finished(study.path(cell)) for cell in study.cells)
+    title = html.escape(f"Study {study.name}")
+    lines = [
+        f"{finished} of {len(study.cells)} runs of {section.recipe}: "
+        f"{len(section.laws)} mask-ratio laws, {section.seeds} seeds, "
+        f"{section.budget.replace('_', ' ')}.",
+        "Gains are paired by seed, with 95 % intervals; positive is better. "
+        "The fair fixed ratio is chosen, for each seed, by the other seeds. "
+        "The oracle is the best fixed ratio in hindsight.",
+    ]
+    failed = failures(study)
+    lines += [f"Failed: {name}: {error}" for name, error in failed.items()]
+    body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    if not sections:
+        body += "<p>No seed is finished under all laws yet.</p>"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{title}</h1>{body}{''.join(sections)}</body></html>\n"
+    )
+
+
+def _section(table: Table, rows: list[Row]) -> str:
+    title = html.escape(table.title)
+    parts = [f"<h2>{title}</h2>" if title else "", _summary_table(table, rows)]
+    parts += [draw_losses(table), draw_hidden(table), draw_regrets(table)]
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(table, rows))
+    parts.append(f"<details><summary>In sentences</summary><ul>{lines}</ul></details>")
+    parts += [_metric_table(table, metric, rows) for metric in table.metrics.values()]
+    return "".join(parts)
+
+
+def sentences(table: Table, rows: list[Row]) -> list[str]:
+    """What the comparison shows, a sentence for each metric."""
+    lines: list[str] = []
+    if not table.fixed or not table.random:
+        return lines
+    for metric in table.metrics.values():
+        best = metric.best_of(table.random)
+        row = next(r for r in rows if r["law"] == best and r["metric"] == metric.name)
+        gain, width = row["gain_over_fair"], row["fair_half_width"]
+        if math.isnan(width):
+            continue
+        lines.append(
+            f"{metric.name}: the best random law, {best}, {row['fair_verdict']} against "
+            f"the fair fixed ratio ({gain:+.4f} ± {width:.4f}, Holm p {_p(row['p_holm'])}) "
+            f"and {row['oracle_verdict']} against the oracle, {row['oracle']} "
+            f"({row['gain_over_oracle']:+.4f} ± {row['oracle_half_width']:.4f})."
+        )
+    return lines
+
+
+def summary_rows(table: Table, rows: list[Row]) -> list[Row]:
+    """Wins, ties and losses of each law that is not fixed, over all measurements."""
+    summary = []
+    for row in regret_rows(table):
+        verdicts = [r.get("fair_verdict") for r in rows if r["law"] == row["law"]]
+        counts = {name: verdicts.count(name) for name in ("wins", "ties", "loses")}
+        summary.append(row | counts)
+    return sorted(summary, key=lambda row: float(row["mean_regret"]))
+
+
+def _p(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _metric_table(table: Table, metric: Metric, rows: list[Row]) -> str:
+    here = [row for row in rows if row["metric"] == metric.name]
+    here.sort(key=lambda row: -metric.sign * row["mean"])
+    header = ["law", "mean"]
+    if table.fixed:
+        header += ["gain over fair fixed", "Holm p", "gain over oracle", "detectable"]
+    lines = []
+    for row in here:
+        cells = [_cell(row["law"]), _cell(f"{row['mean']:.4f}")]
+        if table.fixed:
+            cells += [
+                _gain(row, "fair"),
+                _cell(_p(row["p_holm"]) if row["p_holm"] is not None else ""),
+                _gain(row, "oracle"),
+                _cell(f"{row['fair_detectable']:.4f}"),
+            ]
+        lines.append("".join(cells))
+    arrow = "higher is better" if metric.better == "higher" else "lower is better"
+    title = f"<h3>{html.escape(metric.name)} <small>{arrow}</small></h3>"
+    return title + _table(header, lines)
+
+
+def _summary_table(table: Table, rows: list[Row]) -> str:
+    header = ["law", "mean regret", "worst regret", "where"]
+    if table.fixed:
+        header += ["regret to the specialists", "wins", "ties", "loses"]
+    lines = []
+    for row in summary_rows(table, rows):
+        cells = [_cell(row["law"]), _cell(f"{row['mean_regret']:.2%}")]
+        cells += [_cell(f"{row['worst_regret']:.2%}"), _cell(row["worst_metric"])]
+        if table.fixed:
+            text = ""
+            if "specialist_regret" in row:
+                width = row["specialist_half_width"]
+                text = f"{row['specialist_regret']:+.2%} ± {width:.2%}"
+            cells.append(_cell(text))
+            cells += [_cell(str(row[name])) for name in ("wins", "ties", "loses")]
+        lines.append("".join(cells))
+    note = (
+        "<p>Regret is the relative shortfall to the best law of a measurement. The "
+        "specialist of a ratio is the law fixed at it. Wins, ties and losses are "
+        "against the fair fixed ratio, over all measurements.</p>"
+    )
+    return "<h3>Regret over all measurements</h3>" + note + _table(header, lines)
+
+
+def _gain(row: Row, name: str) -> str:
+    gain, width = row[f"gain_over_{name}"], row[f"{name}_half_width"]
+    return _cell(f"{gain:+.4f} ± {width:.4f}", row[f"{name}_verdict"])
+
+
+def _cell(text: str, css: str = "") -> str:
+    attribute = f' class="{css}"' if css else ""
+    return f"<td{attribute}>{html.escape(text)}</td>"
+
+
+def _table(header: Iterable[str], lines: Iterable[str]) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'

@@ -1,0 +1,258 @@
+"""A small study from its file to its report."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from r2mae.cli.main import main
+from r2mae.data.lock import acquire, file_lock
+from r2mae.errors import InputError
+from r2mae.studies import cell as cell_module
+from r2mae.studies.budget import planned_steps, training_pflop
+from r2mae.studies.cell import is_finished, read_measurements
+from r2mae.studies.plan import load_study
+from r2mae.studies.queue import count_finished, failures, forget_failures, work
+from tests.conftest import DEMO, TINY
+
+UNIFORM = {"ratio": {"uniform": {"low": 0.1, "high": 0.9}}}
+LAWS = {
+    "fixed 0.25": {"ratio": {"fixed": {"ratio": 0.25}}},
+    "fixed 0.75": {"ratio": {"fixed": {"ratio": 0.75}}},
+    "stratified": UNIFORM | {"scope": "stratified"},
+}
+
+
+def write_study(folder, **changes):
+    """A study file on the tiny digits recipe."""
+    settings = dict(entry.split("=", 1) for entry in TINY)
+    settings |= {"schedule.steps": "4", "schedule.warmup_steps": "1"}
+    document = {
+        "recipe": str(DEMO),
+        "set": {key: yaml.safe_load(value) for key, value in settings.items()},
+        "laws": LAWS,
+        "seeds": 2,
+        "measure": {
+            "ratios": [0.25, 0.75],
+            "probes": ["knn"],
+            "labels_per_class": [5, "all"],
+            "draws": 2,
+            "hidden": [0.0, 0.5],
+        },
+    }
+    document["set"].pop("mask.ratio")
+    document["set"].pop("watch.every_steps")
+    path = folder / "small.yaml"
+    path.write_text(json.dumps(document | changes))
+    return path
+
+
+def test_cells_are_ordinary_runs_and_the_report_compares_them(scratch, capsys):
+    path = write_study(scratch)
+    assert main(["study", str(path)]) == 0
+    study = load_study(str(path))
+    assert count_finished(study) == len(study.cells) == 6
+    for cell in study.cells:
+        measured = read_measurements(study.path(cell))
+        assert "knn, all labels, 50% hidden" in measured
+        assert measured["knn, all labels"].items.shape == (360,)
+        assert 0.1 < measured["held-out loss at 0.25"].value < 4
+    capsys.readouterr()
+    one = str(study.path(study.cells[0]))
+    assert main(["evaluate", one, "--task", "knn", "--json"]) == 0
+    accuracy = json.loads(capsys.readouterr().out)
+    assert "scores" in json.dumps(accuracy)
+    rows = list(csv.DictReader((study.folder / "comparisons.csv").open()))
+    assert {row["law"] for row in rows} == set(LAWS)
+    assert len(rows) == 3 * (2 + 4)
+    for row in rows:
+        if row["law"] == row["oracle"]:
+            assert float(row["gain_over_oracle"]) == 0
+    page = (study.folder / "report.html").read_text()
+    _check_self_contained(page)
+    assert page.count("<svg") == 4
+
+
+def _check_self_contained(page):
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            assert tag not in ("script", "link", "img"), tag
+            for name, value in attributes:
+                if name in ("src", "href", "xlink:href"):
+                    assert value.startswith("#"), (tag, name, value)
+
+    Checker().feed(page)
+
+
+def test_hidden_samples_are_harder(scratch):
+    """Trained a little, kNN needs what is hidden."""
+    path = write_study(scratch, seeds=1)
+    study = load_study(str(path), ["schedule.steps=60"])
+    study.start()
+    cell_module.run_cell(study, study.cells[2])
+    measured = read_measurements(study.path(study.cells[2]))
+    complete, half = (
+        measured["knn, all labels"],
+        measured["knn, all labels, 50% hidden"],
+    )
+    assert half.value < complete.value - 0.05
+
+
+def test_a_killed_study_continues_without_repeating_a_cell(scratch):
+    laws = {name: LAWS[name] for name in ("fixed 0.25", "stratified")}
+    path = write_study(scratch, laws=laws)
+    study = load_study(str(path))
+    command = [sys.executable, "-m", "r2mae", "study", str(path), "--jobs", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not count_finished(study):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    locks = [study.cells_folder / f".{cell.name}.lock" for cell in study.cells]
+    while not all(is_free(lock) for lock in locks):  # the workers end with it
+        time.sleep(0.1)
+    numbers = {
+        cell.name: study.path(cell) / "measurements.json"
+        for cell in study.cells
+        if is_finished(study.path(cell))
+    }
+    assert 1 <= len(numbers) < 4
+    before = {name: file.stat().st_mtime_ns for name, file in numbers.items()}
+    assert main(["study", str(path)]) == 0
+    assert count_finished(study) == 4
+    assert {name: file.stat().st_mtime_ns for name, file in numbers.items()} == before
+
+
+def is_free(path):
+    lock = file_lock(path)
+    is_acquired = acquire(lock, wait=False)
+    lock.release()
+    return is_acquired
+
+
+def test_a_failed_cell_stops_nothing_and_is_tried_again(scratch, monkeypatch, capsys):
+    path = write_study(scratch)
+    study = load_study(str(path))
+    measure = cell_module.measure_run
+
+    def fail_once(loaded, section):
+        if loaded.recipe.seed == 1 and loaded.recipe.mask.scope == "stratified":
+            raise RuntimeError("planted")
+        return measure(loaded, section)
+
+    monkeypatch.setattr(cell_module, "measure_run", fail_once)
+    assert main(["study", str(path)]) == 2
+    assert "1 cells failed" in capsys.readouterr().err
+    assert count_finished(study) == 5
+    assert list(failures(study).values()) == ["RuntimeError: planted"]
+    monkeypatch.setattr(cell_module, "measure_run", measure)
+    forget_failures(study)
+    work(study)
+    assert count_finished(study) == 6
+    assert not failures(study)
+
+
+def test_equal_flops_gives_laws_that_hide_more_more_steps(scratch):
+    path = write_study(scratch, budget="equal_flops")
+    study = load_study(str(path), ["schedule.steps=200", "schedule.warmup_steps=20"])
+    recipes = {cell.law: cell.recipe for cell in study.cells}
+    costs = {law: training_pflop(recipe) for law, recipe in recipes.items()}
+    assert max(costs.values()) / min(costs.values()) < 1.01
+    steps = {law: planned_steps(recipe) for law, recipe in recipes.items()}
+    assert steps["fixed 0.25"] < steps["stratified"] < steps["fixed 0.75"]
+    for law, recipe in recipes.items():
+        assert recipe.schedule.warmup_steps == pytest.approx(steps[law] / 10, abs=1)
+
+
+def test_axes_multiply_the_cells(scratch):
+    path = write_study(scratch, vary={"model.depth": [1, 2], "data.held_out": [0.1]})
+    study = load_study(str(path))
+    assert len(study.cells) == 3 * 2 * 2
+    names = {cell.name for cell in study.cells}
+    assert "stratified_depth-2_held-out-0.1_seed-1" in names
+    depths = {len(cell.variant) and cell.recipe.model.depth for cell in study.cells}
+    assert depths == {1, 2}
+
+
+def test_dry_run_trains_nothing(scratch, capsys):
+    path = write_study(scratch)
+    assert main(["study", str(path), "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["cells"] == 6
+    assert [row["law"] for row in plan["laws"]] == list(LAWS)
+    assert all(row["pflop"] > 0 and row["steps"] == 4 for row in plan["laws"])
+    assert not (scratch / "studies").exists()
+
+
+def test_slurm_script_starts_workers(scratch, capsys):
+    path = write_study(scratch)
+    assert main(["study", str(path), "--slurm", "3", "--seeds", "1"]) == 0
+    script = (scratch / "studies/small/slurm.sh").read_text()
+    assert "--array=0-2" in script
+    assert f"study {path} --seeds 1 --worker" in script
+    command = script.strip().splitlines()[-1].removeprefix("exec ").split()
+    assert command[:3] == [sys.executable, "-m", "r2mae"]
+    assert main(command[3:]) == 0
+    assert count_finished(load_study(str(path), seeds=1)) == 3
+
+
+TWICE = {"one": UNIFORM, "two": UNIFORM}
+BAD = [
+    ({"laws": {"a": UNIFORM}}, "laws must hold at least 2"),
+    ({"laws": TWICE}, "laws must differ, got 'one' and 'two' with the same mask"),
+    (
+        {"laws": LAWS | {"x": {"ratio": {"fixed": {"ratio": 75}}}}},
+        "law 'x': mask.ratio.fixed.ratio must be in (0, 1)",
+    ),
+    (
+        {"laws": LAWS | {"x": UNIFORM | {"pattern": "whole"}}},
+        "law 'x': mask.pattern must be",
+    ),
+    (
+        {"laws": LAWS | {"x": UNIFORM | {"scope": "stratified", "levels": 5}}},
+        "multiple of mask.levels = 5",
+    ),
+    (
+        {"laws": LAWS | {"fixed-0.25": UNIFORM}},
+        "names of laws must differ in letters or digits",
+    ),
+    (
+        {"vary": {"model.dept": [1]}},
+        "model.dept must be a key of model. Did you mean depth?",
+    ),
+    ({"vary": {"seed": [1]}}, "got seed. Use seeds."),
+    ({"vary": {"mask.levels": [4]}}, "got mask.levels. Use laws."),
+    (
+        {"budget": "equal_time"},
+        "budget must be 'equal_steps', 'equal_samples' or 'equal_flops'",
+    ),
+    ({"measure": {"ratios": [25]}}, "measure.ratios must be in (0, 1)"),
+    ({"measure": {"hidden": [1.0]}}, "measure.hidden must be in [0, 1)"),
+    ({"seeds": 0}, "seeds must be"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD)
+def test_bad_studies_are_one_line_before_anything_trains(scratch, changes, message):
+    path = write_study(scratch, **changes)
+    with pytest.raises(InputError) as caught:
+        load_study(str(path))
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (scratch / "studies").exists()
+
+
+def test_a_folder_of_another_study_is_refused(scratch):
+    path = write_study(scratch)
+    load_study(str(path)).start()
+    with pytest.raises(
+        InputError, match="must hold the same study to continue, but its base"
+    ):
+        load_study(str(path), ["schedule.steps=5"]).start()
+    load_study(str(path), seeds=7).start()  # further seeds are added
