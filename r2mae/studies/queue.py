@@ -23,6 +23,7 @@ from r2mae.studies.cell import is_finished, run_cell
 from r2mae.studies.plan import Cell, Study
 
 _POLL_SECONDS = 0.5
+_STOP_SECONDS = 2.0
 _LAUNCHER = "R2MAE_STUDY_PID"
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _FAILED = "failed"
@@ -37,6 +38,7 @@ def work(study: Study) -> None:
     Raises: InterruptedRun after a signal.
     """
     for cell in study.cells:
+        _check_launcher()
         if is_finished(study.path(cell)) or failure_file(study, cell).exists():
             continue
         lock = file_lock(study.cells_folder / f".{cell.name}.lock")
@@ -98,19 +100,27 @@ def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
                 if code < 0 and _is_left(study):
                     processes[number] = _start(study, number, command, environment)
     finally:
-        for process in processes.values():
-            process.terminate()  # a worker saves its run first
-        for process in processes.values():
-            process.wait()
+        # A worker saves its run first. Again and again, for a signal that arrives
+        # during the last step of a run only ends that run.
+        while any(process.poll() is None for process in processes.values()):
+            for process in processes.values():
+                process.terminate()
+            time.sleep(_STOP_SECONDS)
 
 
 def end_with_launcher() -> None:
     """Let the kernel stop this worker, with its run saved, when the study's process dies."""
+    if _LAUNCHER in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
+
+
+def _check_launcher() -> None:
+    """Stop between two cells where the study's process died.
+
+    A signal that arrives during the last step of a run only ends that run.
+    """
     parent = os.environ.get(_LAUNCHER)
-    if parent is None or sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it died before prctl
+    if parent is not None and os.getppid() != int(parent):
         raise KeyboardInterrupt
 
 

@@ -104,10 +104,11 @@ def test_hidden_samples_are_harder(scratch):
 
 
 def test_a_killed_study_continues_without_repeating_a_cell(scratch):
-    laws = {name: LAWS[name] for name in ("fixed 0.25", "stratified")}
-    path = write_study(scratch, laws=laws)
-    study = load_study(str(path))
+    path = write_study(scratch)
+    longer = ["--set", "schedule.steps=40"]
+    study = load_study(str(path), longer[1:])
     command = [sys.executable, "-m", "r2mae", "study", str(path), "--jobs", "2"]
+    command += longer
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while not count_finished(study):
         assert process.poll() is None
@@ -122,10 +123,10 @@ def test_a_killed_study_continues_without_repeating_a_cell(scratch):
         for cell in study.cells
         if is_finished(study.path(cell))
     }
-    assert 1 <= len(numbers) < 4
+    assert 1 <= len(numbers) < 6
     before = {name: file.stat().st_mtime_ns for name, file in numbers.items()}
-    assert main(["study", str(path)]) == 0
-    assert count_finished(study) == 4
+    assert main(["study", str(path), *longer]) == 0
+    assert count_finished(study) == 6
     assert {name: file.stat().st_mtime_ns for name, file in numbers.items()} == before
 
 
