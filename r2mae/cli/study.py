@@ -20,14 +20,14 @@ _SLURM = """#!/bin/bash
 #SBATCH --job-name=r2mae-{name}
 #SBATCH --array=0-{last}
 #SBATCH --signal=TERM@120
-# Each task of the array takes cells until none is left. Add your partition, GPUs and time.
-# Submit it again to continue: finished cells are not run twice.
+# Each task of the array takes trials until none is left. Add your partition, GPUs and time.
+# Submit it again to continue: finished trials are not run twice.
 exec {command}
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`STUDY`, what to change in it, and where its cells run."""
+    """`STUDY`, what to change in it, and where its trials run."""
     text = "a study file, or a study of r2mae by its name; or: report STUDY"
     parser.add_argument("study", nargs="+", metavar="[report] STUDY", help=text)
     add_set(parser)
@@ -36,16 +36,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--name", help=name)
     jobs = "worker processes on this machine; default 1"
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help=jobs)
-    plan = "print cells, operations and expected time; train nothing"
+    plan = "print trials, operations and expected time; train nothing"
     parser.add_argument("--dry-run", action="store_true", help=plan)
-    slurm = "write a SLURM job array of N workers instead of running the cells here"
+    slurm = "write a SLURM job array of N workers instead of running the trials here"
     parser.add_argument("--slurm", type=positive, metavar="N", help=slurm)
-    # How `study` starts itself: take cells until none is left.
+    # How `study` starts itself: take trials until none is left.
     parser.add_argument("--worker", action="store_true", help="run as one worker")
 
 
 def run(arguments: Namespace) -> None:
-    """Run, plan or report a study; exit code 1 where cells failed."""
+    """Run, plan or report a study; exit code 1 where trials failed."""
     from r2mae.studies.plan import load_study
 
     *action, path = arguments.study
@@ -90,7 +90,7 @@ def _run(study: "Study", path: str, arguments: Namespace) -> None:
         print(f"{name}: {error}", file=sys.stderr)
     if failed:
         remedy = "The same command tries them again."
-        raise InputError(f"{study.name}: {len(failed)} cells failed. {remedy}")
+        raise InputError(f"{study.name}: {len(failed)} trials failed. {remedy}")
 
 
 def _own_arguments(path: str, arguments: Namespace) -> list[str]:
@@ -151,16 +151,16 @@ def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:
 
 
 def _print_plan(study: "Study", arguments: Namespace) -> None:
-    """Cells, operations of each law, and the time they take on this machine."""
+    """Trials, operations of each law, and the time they take on this machine."""
     rows = [_plan_of(study, law) for law in study.section.laws]
-    cells = len(study.cells)
-    hours = sum(row["seconds"] for row in rows) * cells / len(rows) / 3600
+    trials = len(study.trials)
+    hours = sum(row["seconds"] for row in rows) * trials / len(rows) / 3600
     jobs = arguments.jobs
-    document = {"cells": cells, "laws": rows, "cpu_hours": round(hours, 2)}
+    document = {"trials": trials, "laws": rows, "cpu_hours": round(hours, 2)}
     if arguments.json:
         print(json.dumps(document))
         return
-    print(f"{cells} cells: {len(rows)} laws x {len(study.variants)} variants x seeds")
+    print(f"{trials} trials: {len(rows)} laws x {len(study.variants)} variants x seeds")
     width = max(len(row["law"]) for row in rows)
     for row in rows:
         print(
@@ -176,14 +176,14 @@ def _print_plan(study: "Study", arguments: Namespace) -> None:
 def _plan_of(study: "Study", law: str) -> dict[str, Any]:
     from r2mae.studies.budget import planned_steps, training_pflop
 
-    cell = next(cell for cell in study.cells if cell.law == law)
-    steps = planned_steps(cell.recipe)
+    trial = next(trial for trial in study.trials if trial.law == law)
+    steps = planned_steps(trial.recipe)
     return {
         "law": law,
-        "mean_ratio": round(cell.recipe.mask.law.mean(), 4),
+        "mean_ratio": round(trial.recipe.mask.law.mean(), 4),
         "steps": steps,
-        "pflop": training_pflop(cell.recipe),
-        "seconds": round(steps * _step_seconds(cell.recipe), 1),
+        "pflop": training_pflop(trial.recipe),
+        "seconds": round(steps * _step_seconds(trial.recipe), 1),
     }
 
 

@@ -1,13 +1,13 @@
 """Studies: many runs that differ in their mask-ratio law, compared with statistics.
 
-A study file names a recipe, laws, seeds and measurements. Each cell of its table is an
-ordinary run folder in `studies/<name>/cells`, with `measurements.json` beside run.json.
+A study file names a recipe, laws, seeds and measurements. Each trial of its table is an
+ordinary run folder in `studies/<name>/trials`, with `measurements.json` beside run.json.
 
-    plan         study file -> cells and their recipes
+    plan         study file -> trials and their recipes
     budget       steps of each law at equal operations
-    cell         train and measure one cell
-    queue        cells by several worker processes
-    table        measurements of all cells
+    trial         train and measure one trial
+    queue        trials by several worker processes
+    table        measurements of all trials
     statistics   paired comparisons, regret
     report       HTML and CSV
 """

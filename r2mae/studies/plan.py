@@ -1,4 +1,4 @@
-"""A study file as cells: one recipe for each law, variant and seed."""
+"""A study file as trials: one recipe for each law, variant and seed."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ Recipe = PretrainRecipe[Any, Any]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One run of a study.
 
     variant: values of the further axes, by key; the same for all laws that are compared.
@@ -45,7 +45,7 @@ class Cell:
 class Study:
     """A validated study.
 
-    folder: of cells and reports.
+    folder: of trials and reports.
     base: document of the common recipe.
     """
 
@@ -55,13 +55,13 @@ class Study:
     base: dict[str, Any]
 
     @property
-    def cells_folder(self) -> Path:
+    def trials_folder(self) -> Path:
         """Where run folders are."""
-        return self.folder / "cells"
+        return self.folder / "trials"
 
-    def path(self, cell: Cell) -> Path:
-        """Run folder of a cell."""
-        return self.cells_folder / cell.name
+    def path(self, trial: Trial) -> Path:
+        """Run folder of a trial."""
+        return self.trials_folder / trial.name
 
     @property
     def variants(self) -> list[tuple[tuple[str, Any], ...]]:
@@ -71,8 +71,8 @@ class Study:
         return [tuple(zip(axes, values, strict=True)) for values in combinations]
 
     @cached_property
-    def cells(self) -> list[Cell]:
-        """Cells by seed first, so that all laws have as many seeds at any time.
+    def trials(self) -> list[Trial]:
+        """Trials by seed first, so that all laws have as many seeds at any time.
 
         Raises: InputError for laws or axes that the recipe refuses, before anything trains.
         """
@@ -82,7 +82,7 @@ class Study:
             for law in self.section.laws
         }
         return [
-            Cell(law, variant, seed, recipe.model_copy(update={"seed": seed}))
+            Trial(law, variant, seed, recipe.model_copy(update={"seed": seed}))
             for seed in range(self.section.seeds)
             for (law, variant), recipe in recipes.items()
         ]
@@ -104,7 +104,7 @@ class Study:
         """
         file = self.folder / "study.json"
         document = self.section.model_dump(mode="json") | {"base": self.base}
-        free = ("seeds", "laws")  # cells of further seeds and laws are added
+        free = ("seeds", "laws")  # trials of further seeds and laws are added
         current = {key: value for key, value in document.items() if key not in free}
         if file.exists():
             earlier = json.loads(file.read_text())
@@ -114,7 +114,7 @@ class Study:
                         f"{self.folder} must hold the same study to continue, but its "
                         f"{key} differs. Choose another --name."
                     )
-        self.cells_folder.mkdir(parents=True, exist_ok=True)
+        self.trials_folder.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(document, indent=1) + "\n")
 
 
@@ -196,22 +196,22 @@ def _check_axes(vary: dict[str, Any], where: str) -> None:
 
 
 def _check_different(study: Study) -> None:
-    """Raise InputError where two laws, or the names of two cells, are the same."""
+    """Raise InputError where two laws, or the names of two trials, are the same."""
     masks: dict[str, str] = {}
-    for cell in study.cells[: len(study.section.laws)]:
-        mask = json.dumps(cell.recipe.mask.model_dump(mode="json"), sort_keys=True)
+    for trial in study.trials[: len(study.section.laws)]:
+        mask = json.dumps(trial.recipe.mask.model_dump(mode="json"), sort_keys=True)
         if mask in masks:
             raise InputError(
-                f"{study.name}: laws must differ, got {masks[mask]!r} and {cell.law!r} "
+                f"{study.name}: laws must differ, got {masks[mask]!r} and {trial.law!r} "
                 "with the same mask. Delete one."
             )
-        masks[mask] = cell.law
-    names = [cell.name for cell in study.cells]
+        masks[mask] = trial.law
+    names = [trial.name for trial in study.trials]
     for name in names:
         if names.count(name) > 1:
             raise InputError(
                 f"{study.name}: names of laws must differ in letters or digits, "
-                f"got two cells {shown(name)}. Rename one."
+                f"got two trials {shown(name)}. Rename one."
             )
 
 

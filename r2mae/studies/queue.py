@@ -1,6 +1,6 @@
-"""The cells of a study, by several worker processes on one machine or many.
+"""The trials of a study, by several worker processes on one machine or many.
 
-A worker takes the first cell that is neither finished nor taken. Workers know of each
+A worker takes the first trial that is neither finished nor taken. Workers know of each
 other by locks in the study's folder, so a SLURM array is as many workers.
 """
 
@@ -19,45 +19,45 @@ from r2mae.data.atomic import write_atomic
 from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError, InterruptedRun
 from r2mae.progress import progress_bar
-from r2mae.studies.cell import is_finished, run_cell
-from r2mae.studies.plan import Cell, Study
+from r2mae.studies.plan import Study, Trial
+from r2mae.studies.trial import is_finished, run_trial
 
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 2.0
 _LAUNCHER = "R2MAE_STUDY_PID"
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _FAILED = "failed"
-_KILLED = "the process was killed while it ran this cell"
+_KILLED = "the process was killed while it ran this trial"
 
 
 def work(study: Study) -> None:
-    """Run cells until none is left to take.
+    """Run trials until none is left to take.
 
-    A cell that fails is recorded and does not stop the others.
+    A trial that fails is recorded and does not stop the others.
 
     Raises: InterruptedRun after a signal.
     """
-    for cell in study.cells:
+    for trial in study.trials:
         _check_launcher()
-        if is_finished(study.path(cell)) or failure_file(study, cell).exists():
+        if is_finished(study.path(trial)) or failure_file(study, trial).exists():
             continue
-        lock = file_lock(study.cells_folder / f".{cell.name}.lock")
+        lock = file_lock(study.trials_folder / f".{trial.name}.lock")
         if not acquire(lock, wait=False):
             continue  # another worker's
         try:
-            if not is_finished(study.path(cell)):
-                _run_recorded(study, cell)
+            if not is_finished(study.path(trial)):
+                _run_recorded(study, trial)
         finally:
             lock.release()
 
 
-def _run_recorded(study: Study, cell: Cell) -> None:
-    record = failure_file(study, cell)
+def _run_recorded(study: Study, trial: Trial) -> None:
+    record = failure_file(study, trial)
     record.parent.mkdir(exist_ok=True)
     # Written first: it remains where the process dies without a word.
     write_atomic(record, _KILLED)
     try:
-        run_cell(study, cell)
+        run_trial(study, trial)
     except (InterruptedRun, KeyboardInterrupt):
         record.unlink()
         raise
@@ -71,7 +71,7 @@ def _run_recorded(study: Study, cell: Cell) -> None:
 
 
 def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
-    """Run the study's cells in `jobs` processes and show how many are finished.
+    """Run the study's trials in `jobs` processes and show how many are finished.
 
     command: starts a worker. Its output goes to worker_<k>.log.
     """
@@ -82,21 +82,21 @@ def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
             "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs))
         ),
     }
-    show, shown = progress_bar(study.name, "cells"), -1
+    show, shown = progress_bar(study.name, "trials"), -1
     try:
         for number in range(jobs):
             processes[number] = _start(study, number, command, environment)
         while processes:
             time.sleep(_POLL_SECONDS)
             if (finished := count_finished(study)) != shown:
-                show(finished, len(study.cells))
+                show(finished, len(study.trials))
                 shown = finished
             for number, process in list(processes.items()):
                 code = process.poll()
                 if code is None:
                     continue
                 del processes[number]
-                # A crash of the process itself: the next worker skips its cell.
+                # A crash of the process itself: the next worker skips its trial.
                 if code < 0 and _is_left(study):
                     processes[number] = _start(study, number, command, environment)
     finally:
@@ -115,7 +115,7 @@ def end_with_launcher() -> None:
 
 
 def _check_launcher() -> None:
-    """Stop between two cells where the study's process died.
+    """Stop between two trials where the study's process died.
 
     A signal that arrives during the last step of a run only ends that run.
     """
@@ -139,18 +139,18 @@ def worker_command(arguments: Sequence[str]) -> list[str]:
 
 
 def forget_failures(study: Study) -> None:
-    """Let cells that failed be tried again."""
+    """Let trials that failed be tried again."""
     shutil.rmtree(study.folder / _FAILED, ignore_errors=True)
 
 
-def failure_file(study: Study, cell: Cell) -> Path:
-    """Where the error of a failed cell is written."""
-    return study.folder / _FAILED / f"{cell.name}.txt"
+def failure_file(study: Study, trial: Trial) -> Path:
+    """Where the error of a failed trial is written."""
+    return study.folder / _FAILED / f"{trial.name}.txt"
 
 
 def failures(study: Study) -> dict[str, str]:
-    """First line of the error of each failed cell, by name."""
-    files = {cell.name: failure_file(study, cell) for cell in study.cells}
+    """First line of the error of each failed trial, by name."""
+    files = {trial.name: failure_file(study, trial) for trial in study.trials}
     return {
         name: file.read_text().partition("\n")[0]
         for name, file in files.items()
@@ -159,12 +159,12 @@ def failures(study: Study) -> dict[str, str]:
 
 
 def count_finished(study: Study) -> int:
-    """Number of trained and measured cells."""
-    return sum(is_finished(study.path(cell)) for cell in study.cells)
+    """Number of trained and measured trials."""
+    return sum(is_finished(study.path(trial)) for trial in study.trials)
 
 
 def _is_left(study: Study) -> bool:
     return any(
-        not is_finished(study.path(cell)) and not failure_file(study, cell).exists()
-        for cell in study.cells
+        not is_finished(study.path(trial)) and not failure_file(study, trial).exists()
+        for trial in study.trials
     )

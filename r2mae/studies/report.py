@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.data.atomic import atomic_file, write_atomic
-from r2mae.studies.cell import is_finished, read_measurements
 from r2mae.studies.figures import draw_hidden, draw_losses, draw_regrets
 from r2mae.studies.plan import Study
 from r2mae.studies.queue import failures
@@ -22,6 +21,7 @@ from r2mae.studies.statistics import (
     specialist_regret,
 )
 from r2mae.studies.table import Metric, Table, build_tables
+from r2mae.studies.trial import is_finished, read_measurements
 from r2mae.training.run_folder import RunFolder
 
 Row = dict[str, Any]
@@ -40,13 +40,13 @@ th:first-child, td:first-child { text-align: left; }
 
 
 def write_report(study: Study) -> Path:
-    """Write report.html, cells.csv, comparisons.csv and regrets.csv; returns the HTML file.
+    """Write report.html, trials.csv, comparisons.csv and regrets.csv; returns the HTML file.
 
     Laws are compared over the seeds that all of them have.
     """
     tables = build_tables(study)
     compared = {table.variant: comparison_rows(table) for table in tables}
-    _write_csv(study.folder / "cells.csv", cell_rows(study))
+    _write_csv(study.folder / "trials.csv", trial_rows(study))
     _write_csv(
         study.folder / "comparisons.csv",
         [row for rows in compared.values() for row in rows],
@@ -64,16 +64,16 @@ def write_report(study: Study) -> Path:
 # --- rows of the CSV files
 
 
-def cell_rows(study: Study) -> list[Row]:
-    """One row for each measurement of each finished cell."""
+def trial_rows(study: Study) -> list[Row]:
+    """One row for each measurement of each finished trial."""
     rows = []
-    for cell in study.cells:
-        path = study.path(cell)
+    for trial in study.trials:
+        path = study.path(trial)
         if not is_finished(path):
             continue
         status = RunFolder(path).read_status()
-        about = {"cell": cell.name, "law": cell.law, "seed": cell.seed}
-        about |= dict(cell.variant) | {"steps": status["steps"]}
+        about = {"trial": trial.name, "law": trial.law, "seed": trial.seed}
+        about |= dict(trial.variant) | {"steps": status["steps"]}
         about["seconds"] = status["seconds"]
         rows += [
             about | {"metric": name, "value": each.value}
@@ -148,10 +148,10 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def _page(study: Study, sections: list[str]) -> str:
     section = study.section
-    finished = sum(is_finished(study.path(cell)) for cell in study.cells)
+    finished = sum(is_finished(study.path(trial)) for trial in study.trials)
     title = html.escape(f"Study {study.name}")
     lines = [
-        f"{finished} of {len(study.cells)} runs of {section.recipe}: "
+        f"{finished} of {len(study.trials)} runs of {section.recipe}: "
         f"{len(section.laws)} mask-ratio laws, {section.seeds} seeds, "
         f"{section.budget.replace('_', ' ')}.",
         "Gains are paired by seed, with 95 % intervals; positive is better. "

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.law import FixedRatio
-from r2mae.studies.cell import is_finished, read_measurements
 from r2mae.studies.measure import Better, Measurements
-from r2mae.studies.plan import Cell, Study
+from r2mae.studies.plan import Study, Trial
+from r2mae.studies.trial import is_finished, read_measurements
 
 Floats = npt.NDArray[np.float64]
 Variant = tuple[tuple[str, Any], ...]
@@ -67,30 +67,30 @@ class Table:
 
 def build_tables(study: Study) -> list[Table]:
     """A table for each variant in which every law has a finished seed."""
-    cells = [cell for cell in study.cells if is_finished(study.path(cell))]
-    measured = {cell.name: read_measurements(study.path(cell)) for cell in cells}
+    trials = [trial for trial in study.trials if is_finished(study.path(trial))]
+    measured = {trial.name: read_measurements(study.path(trial)) for trial in trials}
     tables = []
     for variant in study.variants:
-        here = [cell for cell in cells if cell.variant == variant]
+        here = [trial for trial in trials if trial.variant == variant]
         seeds = _common_seeds(here, list(study.section.laws))
         if seeds:
             tables.append(_table(here, variant, seeds, measured))
     return tables
 
 
-def _common_seeds(cells: list[Cell], laws: list[str]) -> tuple[int, ...]:
+def _common_seeds(trials: list[Trial], laws: list[str]) -> tuple[int, ...]:
     """Seeds that every law has."""
-    by_law = [{cell.seed for cell in cells if cell.law == law} for law in laws]
+    by_law = [{trial.seed for trial in trials if trial.law == law} for law in laws]
     return tuple(sorted(set.intersection(*by_law)))
 
 
 def _table(
-    cells: list[Cell],
+    trials: list[Trial],
     variant: Variant,
     seeds: tuple[int, ...],
     measured: dict[str, Measurements],
 ) -> Table:
-    kept = {(cell.law, cell.seed): cell for cell in cells if cell.seed in seeds}
+    kept = {(trial.law, trial.seed): trial for trial in trials if trial.seed in seeds}
     laws = tuple(dict.fromkeys(law for law, _ in kept))
     names = measured[next(iter(kept.values())).name]
     metrics = {}
@@ -108,8 +108,8 @@ def _table(
     return Table(variant, seeds, laws, ratios, metrics)
 
 
-def _fixed_ratio(cell: Cell) -> float | None:
+def _fixed_ratio(trial: Trial) -> float | None:
     """The ratio of a law that has only one; None for others."""
-    law = cell.recipe.mask.law
+    law = trial.recipe.mask.law
     is_fixed = isinstance(law.ratio, FixedRatio) and law.schedule is None
     return law.ratio.ratio if is_fixed else None  # type: ignore[attr-defined]

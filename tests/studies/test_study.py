@@ -13,11 +13,11 @@ import yaml
 from r2mae.cli.main import main
 from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError
-from r2mae.studies import cell as cell_module
+from r2mae.studies import trial as trial_module
 from r2mae.studies.budget import planned_steps, training_pflop
-from r2mae.studies.cell import is_finished, read_measurements
 from r2mae.studies.plan import load_study
 from r2mae.studies.queue import count_finished, failures, forget_failures, work
+from r2mae.studies.trial import is_finished, read_measurements
 from tests.conftest import DEMO, TINY
 
 UNIFORM = {"ratio": {"uniform": {"low": 0.1, "high": 0.9}}}
@@ -52,18 +52,18 @@ def write_study(folder, **changes):
     return path
 
 
-def test_cells_are_ordinary_runs_and_the_report_compares_them(scratch, capsys):
+def test_trials_are_ordinary_runs_and_the_report_compares_them(scratch, capsys):
     path = write_study(scratch)
     assert main(["study", str(path)]) == 0
     study = load_study(str(path))
-    assert count_finished(study) == len(study.cells) == 6
-    for cell in study.cells:
-        measured = read_measurements(study.path(cell))
+    assert count_finished(study) == len(study.trials) == 6
+    for trial in study.trials:
+        measured = read_measurements(study.path(trial))
         assert "knn, all labels, 50% hidden" in measured
         assert measured["knn, all labels"].items.shape == (360,)
         assert 0.1 < measured["held-out loss at 0.25"].value < 4
     capsys.readouterr()
-    one = str(study.path(study.cells[0]))
+    one = str(study.path(study.trials[0]))
     assert main(["evaluate", one, "--task", "knn", "--json"]) == 0
     accuracy = json.loads(capsys.readouterr().out)
     assert "scores" in json.dumps(accuracy)
@@ -94,8 +94,8 @@ def test_hidden_samples_are_harder(scratch):
     path = write_study(scratch, seeds=1)
     study = load_study(str(path), ["schedule.steps=60"])
     study.start()
-    cell_module.run_cell(study, study.cells[2])
-    measured = read_measurements(study.path(study.cells[2]))
+    trial_module.run_trial(study, study.trials[2])
+    measured = read_measurements(study.path(study.trials[2]))
     complete, half = (
         measured["knn, all labels"],
         measured["knn, all labels, 50% hidden"],
@@ -103,7 +103,7 @@ def test_hidden_samples_are_harder(scratch):
     assert half.value < complete.value - 0.05
 
 
-def test_a_killed_study_continues_without_repeating_a_cell(scratch):
+def test_a_killed_study_continues_without_repeating_a_trial(scratch):
     path = write_study(scratch)
     longer = ["--set", "schedule.steps=40"]
     study = load_study(str(path), longer[1:])
@@ -115,13 +115,13 @@ def test_a_killed_study_continues_without_repeating_a_cell(scratch):
         time.sleep(0.05)
     process.kill()
     process.wait()
-    locks = [study.cells_folder / f".{cell.name}.lock" for cell in study.cells]
+    locks = [study.trials_folder / f".{trial.name}.lock" for trial in study.trials]
     while not all(is_free(lock) for lock in locks):  # the workers end with it
         time.sleep(0.1)
     numbers = {
-        cell.name: study.path(cell) / "measurements.json"
-        for cell in study.cells
-        if is_finished(study.path(cell))
+        trial.name: study.path(trial) / "measurements.json"
+        for trial in study.trials
+        if is_finished(study.path(trial))
     }
     assert 1 <= len(numbers) < 6
     before = {name: file.stat().st_mtime_ns for name, file in numbers.items()}
@@ -137,22 +137,22 @@ def is_free(path):
     return is_acquired
 
 
-def test_a_failed_cell_stops_nothing_and_is_tried_again(scratch, monkeypatch, capsys):
+def test_a_failed_trial_stops_nothing_and_is_tried_again(scratch, monkeypatch, capsys):
     path = write_study(scratch)
     study = load_study(str(path))
-    measure = cell_module.measure_run
+    measure = trial_module.measure_run
 
     def fail_once(loaded, section):
         if loaded.recipe.seed == 1 and loaded.recipe.mask.scope == "stratified":
             raise RuntimeError("planted")
         return measure(loaded, section)
 
-    monkeypatch.setattr(cell_module, "measure_run", fail_once)
+    monkeypatch.setattr(trial_module, "measure_run", fail_once)
     assert main(["study", str(path)]) == 2
-    assert "1 cells failed" in capsys.readouterr().err
+    assert "1 trials failed" in capsys.readouterr().err
     assert count_finished(study) == 5
     assert list(failures(study).values()) == ["RuntimeError: planted"]
-    monkeypatch.setattr(cell_module, "measure_run", measure)
+    monkeypatch.setattr(trial_module, "measure_run", measure)
     forget_failures(study)
     work(study)
     assert count_finished(study) == 6
@@ -162,7 +162,7 @@ def test_a_failed_cell_stops_nothing_and_is_tried_again(scratch, monkeypatch, ca
 def test_equal_flops_gives_laws_that_hide_more_more_steps(scratch):
     path = write_study(scratch, budget="equal_flops")
     study = load_study(str(path), ["schedule.steps=200", "schedule.warmup_steps=20"])
-    recipes = {cell.law: cell.recipe for cell in study.cells}
+    recipes = {trial.law: trial.recipe for trial in study.trials}
     costs = {law: training_pflop(recipe) for law, recipe in recipes.items()}
     assert max(costs.values()) / min(costs.values()) < 1.01
     steps = {law: planned_steps(recipe) for law, recipe in recipes.items()}
@@ -171,13 +171,13 @@ def test_equal_flops_gives_laws_that_hide_more_more_steps(scratch):
         assert recipe.schedule.warmup_steps == pytest.approx(steps[law] / 10, abs=1)
 
 
-def test_axes_multiply_the_cells(scratch):
+def test_axes_multiply_the_trials(scratch):
     path = write_study(scratch, vary={"model.depth": [1, 2], "data.held_out": [0.1]})
     study = load_study(str(path))
-    assert len(study.cells) == 3 * 2 * 2
-    names = {cell.name for cell in study.cells}
+    assert len(study.trials) == 3 * 2 * 2
+    names = {trial.name for trial in study.trials}
     assert "stratified_depth-2_held-out-0.1_seed-1" in names
-    depths = {len(cell.variant) and cell.recipe.model.depth for cell in study.cells}
+    depths = {len(trial.variant) and trial.recipe.model.depth for trial in study.trials}
     assert depths == {1, 2}
 
 
@@ -185,7 +185,7 @@ def test_dry_run_trains_nothing(scratch, capsys):
     path = write_study(scratch)
     assert main(["study", str(path), "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["cells"] == 6
+    assert plan["trials"] == 6
     assert [row["law"] for row in plan["laws"]] == list(LAWS)
     assert all(row["pflop"] > 0 and row["steps"] == 4 for row in plan["laws"])
     assert not (scratch / "studies").exists()

@@ -1,4 +1,4 @@
-"""Train and measure one cell of a study."""
+"""Train and measure one trial of a study."""
 
 import json
 import os
@@ -10,26 +10,26 @@ from r2mae.data.atomic import write_atomic
 from r2mae.recipe.run import load_run
 from r2mae.recipe.train import train_run
 from r2mae.studies.measure import Measurement, Measurements, measure_run, to_json
-from r2mae.studies.plan import Cell, Study
+from r2mae.studies.plan import Study, Trial
 
 _ITEMS = "items.npz"
-_NUMBERS = "measurements.json"  # written last: a cell with it is finished
+_NUMBERS = "measurements.json"  # written last: a trial with it is finished
 
 
 def is_finished(path: Path) -> bool:
-    """Whether the cell at a run folder is trained and measured."""
+    """Whether the trial at a run folder is trained and measured."""
     return (path / _NUMBERS).is_file()
 
 
-def run_cell(study: Study, cell: Cell) -> None:
-    """Train a cell, continuing where it stopped, and measure it; at once where it is finished.
+def run_trial(study: Study, trial: Trial) -> None:
+    """Train a trial, continuing where it stopped, and measure it; at once where it is finished.
 
     Raises: InputError for what the recipe cannot do; InterruptedRun after a signal.
     """
-    path = study.path(cell)
+    path = study.path(trial)
     if is_finished(path):
         return
-    train_run(cell.recipe, path, source=cell.name)
+    train_run(trial.recipe, path, source=trial.name)
     measurements = measure_run(load_run(str(path)), study.section.measure)
     items = {
         name: each.items
@@ -44,7 +44,7 @@ def run_cell(study: Study, cell: Cell) -> None:
 
 
 def read_measurements(path: Path) -> Measurements:
-    """The measurements of a finished cell."""
+    """The measurements of a finished trial."""
     document = json.loads((path / _NUMBERS).read_text())
     with np.load(path / _ITEMS) as items:
         return {
