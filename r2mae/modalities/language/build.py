@@ -19,7 +19,7 @@ from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.journal import Journal
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.text_files import Piece, read_hub, read_pieces
-from r2mae.data.tokenizer import borders, tokenizer_fingerprint
+from r2mae.data.tokenizer import borders, save_tokenizer, tokenizer_fingerprint
 from r2mae.errors import InputError
 from r2mae.modalities.language.store import (
     DOCUMENTS,
@@ -104,7 +104,7 @@ def _write(
     state = _fill(work, texts, tokenizer, dtype, progress)
     if not state["documents"]:
         raise InputError("data must hold text, got empty files.")
-    tokenizer.save_pretrained(work / TOKENIZER)
+    save_tokenizer(tokenizer, work / TOKENIZER)
     about = {
         "format": FORMAT,
         "tokens": state["tokens"],

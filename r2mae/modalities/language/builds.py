@@ -88,7 +88,8 @@ def build_text(arguments: Namespace) -> Path:
 def build_tokenizer(arguments: Namespace) -> Path:
     """Train a tokenizer and save it in the format of transformers."""
     from r2mae.data.atomic import atomic_folder, check_free
-    from r2mae.data.tokenizer import train_tokenizer
+    from r2mae.data.tokenizer import save_tokenizer
+    from r2mae.data.tokenizer_training import train_tokenizer
     from r2mae.modalities.language.splits import sample_texts
 
     out = Path(arguments.out)
@@ -103,7 +104,7 @@ def build_tokenizer(arguments: Namespace) -> Path:
             sample_texts(_texts(arguments)), arguments.kind, arguments.vocab_size
         )
     with atomic_folder(out) as unfinished:
-        tokenizer.save_pretrained(unfinished)
+        save_tokenizer(tokenizer, unfinished)
     return out
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from r2mae.data.card import load_card, locate
-from r2mae.data.tokenizer import BYTES, byte_tokenizer, load_tokenizer
+from r2mae.data.tokenizer import load_tokenizer
+from r2mae.data.tokenizer_training import BYTES, byte_tokenizer
 from r2mae.interop.transformer_source import checkpoint_tokenizer
 from r2mae.modalities.language.schema import LanguageData, TokenizerTraining
 from r2mae.modalities.language.store import is_text_store

@@ -16,12 +16,8 @@ from r2mae.data.text_files import (
     expand_texts,
     read_pieces,
 )
-from r2mae.data.tokenizer import (
-    byte_tokenizer,
-    is_continuation,
-    load_tokenizer,
-    train_tokenizer,
-)
+from r2mae.data.tokenizer import is_continuation, load_tokenizer
+from r2mae.data.tokenizer_training import byte_tokenizer, train_tokenizer
 from r2mae.errors import InputError
 from r2mae.modalities.language import build as text_build
 from r2mae.modalities.language.build import Texts, build_text_store
@@ -130,7 +126,7 @@ def test_names_are_taken_as_they_are(scratch):
 
 def test_wordpiece_is_a_function_of_its_texts():
     """Another process has another hash, by which tokenizers would number letters and break ties."""
-    words = "from r2mae.data.tokenizer import *; "
+    words = "from r2mae.data.tokenizer import *; from r2mae.data.tokenizer_training import *; "
     words += "print(tokenizer_fingerprint(train_tokenizer(['low lower newest', 'Déjà vu, widest'], 'wordpiece', 300)))"
     found = {
         subprocess.run(

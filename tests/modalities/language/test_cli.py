@@ -210,6 +210,23 @@ def test_a_run_needs_neither_texts_nor_tokenizer_files(
     ]
 
 
+def test_fill_and_exports_hide_a_byte_bpe_word_with_its_space(here, capsys, tmp_path):
+    """Both see what training saw: [MASK] in the place of " bird", and no token for a space."""
+    said(capsys, "export", "runs/run", tmp_path / "out", "--to", "transformers")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = tokenizer("The [MASK] number 7 sat")["input_ids"]
+    plain = tokenizer("The bird number 7 sat")["input_ids"]
+    place = ids.index(tokenizer.mask_token_id)
+    assert ids[:place] == plain[:place]
+    after = len(ids) - place - 1
+    assert ids[-after:] == plain[-after:]
+    config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    line = said(capsys, "fill", "runs/run", "The [MASK] number 7 sat", "--json")
+    guesses = [guess["token"] for guess in json.loads(line)["places"][0]]
+    assert any(guess.strip() in ("cat", "dog", "bird") for guess in guesses), guesses
+
+
 def test_continued_run_is_the_same(here, capsys):
     """Stopped after 150 steps by a fault, continued: weights bit-identical to the run that never stopped."""
     whole = load_run("runs/run").model.state_dict()
