@@ -22,6 +22,7 @@ from r2mae.interop.transformer_source import (
     load_transformer_weights,
 )
 from r2mae.modalities.language.sentences import (
+    Reading,
     open_given_sentences,
     open_sentences,
     open_text_objects,
@@ -47,14 +48,11 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
 
 
-def open_paths(recipe: AnyRecipe, paths: list[str], column: str | None) -> SampleSource:
-    """The texts of one file, each a sample. column: of a table, instead of the recipe's."""
+def open_paths(recipe: AnyRecipe, paths: list[str], reading: Reading) -> SampleSource:
+    """The texts of one file, each a sample."""
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, got {len(paths)}.")
-    data = data_with_tokenizer(recipe)
-    if column is not None:
-        data = data.model_copy(update={"column": column, "columns": (column,)})
-    return open_given_sentences(data, paths[0])
+    return open_given_sentences(data_with_tokenizer(recipe), paths[0], reading)
 
 
 def open_objects(recipe: AnyRecipe, texts: Any) -> SampleSource:

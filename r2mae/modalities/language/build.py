@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from r2mae.data.atomic import atomic_folder
+from r2mae.data.bad_rows import BadRows
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.journal import Journal
 from r2mae.data.lock import one_at_a_time
-from r2mae.data.text_files import Piece, read_hub, read_pieces
+from r2mae.data.text_files import Piece, read_pieces, read_rows
 from r2mae.data.tokenizer import borders, save_tokenizer, tokenizer_fingerprint
 from r2mae.errors import InputError
 from r2mae.modalities.language.store import (
@@ -41,6 +42,7 @@ class Texts(NamedTuple):
 
     column: of tables, with the texts. document: what of a plain text file is one document.
     options: of the reader, such as encoding. hub: (name, rows) instead of paths.
+    bad_rows: what is done with rows of tables that are not text.
     """
 
     paths: list[Path]
@@ -48,12 +50,21 @@ class Texts(NamedTuple):
     document: str = "file"
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
     hub: Any = None  # (name, rows)
+    bad_rows: BadRows = BadRows()
 
     def pieces(self, start: tuple[int, int] = (0, 0)) -> Iterator[Piece]:
         """Pieces of all documents, from start, a (file, place in it), on."""
         if self.hub is not None:
-            return read_hub(self.hub[1], self.hub[0], self.column, start[1])
-        return read_pieces(self.paths, self.column, self.document, self.options, start)
+            name, rows = self.hub
+            return read_rows(rows, name, self.column, self.bad_rows, 0, start[1])
+        return read_pieces(
+            self.paths,
+            self.column,
+            self.document,
+            self.options,
+            start,
+            self.bad_rows,
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -109,6 +120,7 @@ def _write(
         "format": FORMAT,
         "tokens": state["tokens"],
         "documents": state["documents"],
+        "skipped_rows": state["skipped_rows"],
         "dtype": dtype.name,
         "vocab_size": len(tokenizer),
         "tokenizer": tokenizer_fingerprint(tokenizer),
@@ -135,8 +147,9 @@ def _fill(
 ) -> dict[str, int]:
     """Tokenise from where the journal stopped; gives the final state."""
     journal = Journal(work)
-    start = {"file": 0, "at": 0, "tokens": 0, "documents": 0, "done": 0}
+    start = dict.fromkeys(("file", "at", "tokens", "documents", "skipped_rows"), 0)
     state = journal.read() or start
+    skipped_before = state["skipped_rows"]
     with (
         (work / TOKENS).open("ab") as tokens,
         (work / DOCUMENTS).open("ab") as documents,
@@ -151,12 +164,13 @@ def _fill(
             for file in (tokens, documents):
                 file.flush()
                 os.fsync(file.fileno())
-            state |= {"file": batch[-1].file, "at": batch[-1].at}
             state["tokens"] += len(ids)
             state["documents"] += len(starts)
-            state["done"] += len(batch)
-            journal.write(state)
-            _report(texts, state, progress)
+            state["skipped_rows"] = skipped_before + len(texts.bad_rows.numbers)
+            if batch[-1].at is not None:
+                state |= {"file": batch[-1].file, "at": batch[-1].at}
+                journal.write(state)
+                _report(texts, state, progress)
     return state
 
 

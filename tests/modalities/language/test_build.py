@@ -11,21 +11,19 @@ import pytest
 import torch
 
 from r2mae.data.cache import cache_folder
-from r2mae.data.text_files import (
-    check_encoding,
-    expand_texts,
-    read_pieces,
-)
+from r2mae.data.text_files import expand_texts, read_pieces
+from r2mae.data.text_stream import check_encoding
 from r2mae.data.tokenizer import is_continuation, load_tokenizer
 from r2mae.data.tokenizer_training import byte_tokenizer, train_tokenizer
 from r2mae.errors import InputError
 from r2mae.modalities.language import build as text_build
 from r2mae.modalities.language.build import Texts, build_text_store
-from r2mae.modalities.language.rows import PackedRows, tokenise_texts
+from r2mae.modalities.language.rows import PackedRows
 from r2mae.modalities.language.schema import LanguageData, SentenceData
 from r2mae.modalities.language.sentences import open_sentences
 from r2mae.modalities.language.splits import find_store
 from r2mae.modalities.language.store import open_text_store
+from r2mae.modalities.language.tokenise import tokenise_texts
 from r2mae.progress import listener
 from tests.conftest import make_texts
 
@@ -53,7 +51,7 @@ def test_documents_of_plain_text(scratch):
 
 
 def test_a_long_document_comes_in_pieces(scratch, monkeypatch):
-    monkeypatch.setattr("r2mae.data.text_files._MOST_PIECE", 20)
+    monkeypatch.setattr("r2mae.data.text_files.MOST_PIECE", 20)
     path = scratch / "a.txt"
     path.write_text("".join(f"line {number}\n" for number in range(50)))
     pieces = list(read_pieces([path], "text", "file", {}))
@@ -119,7 +117,8 @@ def test_names_are_taken_as_they_are(scratch):
         piece.text for piece in read_pieces([scratch / "c.CSV"], "text", "file", {})
     ] == ["NA", "null"]
     check_encoding("latin-1")
-    for name in ("utf-16", "rot13", "nonsense"):
+    check_encoding("utf-16-le")
+    for name in ("cp500", "rot13", "nonsense"):
         with pytest.raises(InputError, match=name):
             check_encoding(name)
 
@@ -224,7 +223,9 @@ def test_words_are_units(tokenizer):
 
 
 def test_pairs_are_cut_longer_first(tokenizer):
-    ids, starts, types = tokenise_texts(tokenizer, ["a" * 50, "b"], ["c", "d" * 50], 16)
+    ids, starts, types, *_ = tokenise_texts(
+        tokenizer, ["a" * 50, "b"], ["c", "d" * 50], 16
+    )
     assert np.diff(starts).tolist() == [16, 16]
     assert types is not None
     assert types[:16].sum() == 2  # "c" and its border
@@ -239,7 +240,7 @@ def test_pairs_are_joined_as_the_tokenizer_joins_them(tokenizer):
         ("[SEP]", tokenizer.sep_token_id), ("[CLS]", tokenizer.cls_token_id)
     )
     for joins in (tokenizer, roberta):
-        ids, _, _ = tokenise_texts(joins, ["one two"], ["three"], 64)
+        ids = tokenise_texts(joins, ["one two"], ["three"], 64).ids
         assert ids.tolist() == joins("one two", "three")["input_ids"]
 
 
