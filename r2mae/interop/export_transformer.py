@@ -13,8 +13,13 @@ from r2mae.interop.quiet import quiet_transformers
 from r2mae.interop.transformer_config import position_offset
 
 
-def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
+def export_transformer_run(
+    loaded: Any, folder: Path, tokenizer: Any, max_length: int | None = None
+) -> float:
     """Export a run to a folder; gives the largest difference of logits after loading it back.
+
+    max_length: tokens at which the exported tokenizer truncates, special ones included;
+        default, the model's positions.
 
     Raises: InputError for a head or pooling that transformers does not have.
     """
@@ -23,9 +28,8 @@ def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
     config = (model.base if recipe.task == "pretrain" else model.backbone.base).config
     if getattr(config, "type_vocab_size", 1) > 1:  # trained on pairs, with token types
         tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
-    tokenizer.model_max_length = config.max_position_embeddings - position_offset(
-        config.model_type, tokenizer
-    )
+    offset = position_offset(config.model_type, tokenizer)
+    tokenizer.model_max_length = max_length or config.max_position_embeddings - offset
     if recipe.task == "pretrain":
         with atomic_folder(folder) as unfinished:
             return export_masked_language(model, tokenizer, unfinished)

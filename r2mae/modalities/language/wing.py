@@ -25,7 +25,9 @@ def _export(loaded: LoadedRun, folder: Path) -> float:
     from r2mae.interop.export_transformer import export_transformer_run
     from r2mae.modalities.language.tokenizer import recipe_tokenizer
 
-    return export_transformer_run(loaded, folder, recipe_tokenizer(loaded.recipe))
+    recipe = loaded.recipe
+    tokenizer = recipe_tokenizer(recipe)
+    return export_transformer_run(loaded, folder, tokenizer, recipe.data.length)
 
 
 def _load_with(loaded: LoadedRun) -> str:

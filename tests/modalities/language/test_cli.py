@@ -16,6 +16,7 @@ from transformers import (
 from r2mae.cli.main import main
 from r2mae.data.tokenizer import load_tokenizer
 from r2mae.errors import InputError
+from r2mae.modalities.language.tokenizer import recipe_tokenizer
 from r2mae.recipe.run import load_run
 from tests.conftest import ROOT, make_texts, r2mae
 from tests.modalities.cell.test_cli import refused, said
@@ -222,6 +223,7 @@ def test_fill_and_exports_hide_a_byte_bpe_word_with_its_space(here, capsys, tmp_
     assert ids[-after:] == plain[-after:]
     config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
     assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert config["model_max_length"] == 32  # data.length
     line = said(capsys, "fill", "runs/run", "The [MASK] number 7 sat", "--json")
     guesses = [guess["token"] for guess in json.loads(line)["places"][0]]
     assert any(guess.strip() in ("cat", "dog", "bird") for guess in guesses), guesses
@@ -472,6 +474,96 @@ def test_a_run_from_a_store_embeds_and_overwrites_nothing(here, capsys):
     other = [word.replace("tokenizer: tok,", "tokenizer: tok_other,") for word in other]
     assert "the store's own" in refused(
         capsys, "pretrain", RECIPE, "--name", "bad", *other
+    )
+
+
+def test_embed_and_predict_report_texts_over_the_length(here, capsys):
+    """Item 16: two texts that differ after data.length, and a short one."""
+    start = " ".join(["The cat number 7"] * 20)
+    texts = [f"{start} sat on the mat", f"{start} ran to the roof", "The cat"]
+    (here / "long.txt").write_text("\n".join(texts))
+    tuned = settings(SMALL_TUNE, "repeat={seeds: 1}", "schedule={steps: 5}")
+    said(capsys, "finetune", TUNE, "--name", "brief", "--fresh", *tuned)
+    classifier = "runs/brief/labels_all/seed_0"
+    for verb, run, out in (
+        ("embed", "runs/run", "long.npy"),
+        ("predict", classifier, "long.parquet"),
+    ):
+        printed = said(capsys, verb, run, "long.txt", "-o", out)
+        assert (
+            "2 of 3 texts (66.7 %) exceed data.length, 32 tokens, and were cut"
+            in printed
+        )
+        options = ("--long-texts", "windows", "--json")
+        report = json.loads(said(capsys, verb, run, "long.txt", "-o", out, *options))
+        assert (report["samples"], report["long_texts"]) == (3, 2)
+        error = refused(
+            capsys, verb, run, "long.txt", "-o", out, "--long-texts", "error"
+        )
+        assert "long.txt: line 1 must have at most 32 tokens" in error
+        assert "got the split test" in refused(
+            capsys, verb, run, "test", "-o", out, "--long-texts", "windows"
+        )
+    table = pd.read_parquet("long.parquet")
+    assert table["name"].tolist() == [f"long.txt, line {n}" for n in (1, 2, 3)]
+    assert table.iloc[0, 2] != table.iloc[1, 2]
+    with pytest.warns(UserWarning, match="2 of 3 texts"):
+        cut = load_run("runs/run").embed(texts)
+    assert np.array_equal(cut[0], cut[1])
+
+
+def test_windows_of_a_text_are_averaged(here, capsys):
+    """Item 16: the feature of a long text is the mean of those of its windows."""
+    run = load_run("runs/run")
+    words = [f"{n} cat" for n in range(40)]
+    (here / "long.txt").write_text(" ".join(words))
+    options = ("--long-texts", "windows")
+    said(capsys, "embed", "runs/run", "long.txt", "-o", "long.npy", *options)
+    tokenizer = recipe_tokenizer(run.recipe)
+    ids = tokenizer(" ".join(words), add_special_tokens=False)["input_ids"]
+    windows = np.array_split(ids, -(-len(ids) // 30))
+    parts = [run.embed([tokenizer.decode(window)]) for window in windows]
+    expected = np.concatenate(parts).mean(axis=0, keepdims=True)
+    assert len(windows) > 2
+    np.testing.assert_allclose(np.load("long.npy"), expected, atol=1e-5)
+
+
+def test_bad_rows_are_skipped_on_request(here, capsys):
+    """Item 18: names keep the numbers of the file's rows."""
+    (here / "bad.csv").write_text("text,n\none,1\na, b,2\n,3\nfour,4\n")
+    command = ("embed", "runs/run", "bad.csv", "-o", "bad.npy")
+    assert "--skip-bad-rows" in refused(capsys, *command)
+    assert main([*command, "--skip-bad-rows"]) == 0
+    assert "left out: 2 bad rows: bad.csv: row 1 (line 3)" in capsys.readouterr().err
+    names = pd.read_csv("bad.names.csv")["name"].tolist()
+    assert names == ["bad.csv, row 0", "bad.csv, row 3"]
+    said(capsys, "data", "build", "tokenizer", "bad_tok", "train.txt")
+    build = ("data", "build", "text", "bad_store", "bad.csv", "--tokenizer", "bad_tok")
+    assert "must have 2 fields" in refused(capsys, *build)
+    printed = said(capsys, *build, "--skip-bad-rows")
+    assert "2 documents" in printed
+    assert "2 bad rows were left out" in printed
+
+
+def test_a_run_on_pairs_refuses_single_texts(here, capsys):
+    """Item 20."""
+    pairs = settings(
+        SMALL_TUNE,
+        "data={root: '.', card: text_files, label_column: answer, length: 48}",
+        "data.columns=[sentence, question]",
+        "repeat={seeds: 1}",
+        "schedule={steps: 2}",
+    )
+    said(capsys, "finetune", TUNE, "--name", "on_pairs", "--fresh", *pairs)
+    run = "runs/on_pairs/labels_all/seed_0"
+    (here / "single.txt").write_text("One text.")
+    options = ("-o", "out.csv")
+    for data in (("single.txt",), ("test.tsv", "--column", "sentence")):
+        line = refused(capsys, "predict", run, *data, *options)
+        assert "table with the columns sentence and question" in line
+    said(capsys, "predict", run, "test.tsv", *options)
+    assert "cut or error for pairs" in refused(
+        capsys, "predict", run, "test.tsv", *options, "--long-texts", "windows"
     )
 
 
