@@ -74,7 +74,7 @@ def _header(open_text: OpenText, form: Format, where: Path) -> list[str]:
         return list(form.columns)
     with open_text() as file:
         reader = _reader(file, form, form.quoting is not False, strict=False)
-        names = next((row for row in reader if row), [])
+        names: list[str] = next((row for row in reader if row), [])
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(
@@ -129,8 +129,12 @@ def _rows(
 
 
 def _reader(file: IO[str], form: Format, quoting: bool, strict: bool) -> Any:
-    rule = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
-    return csv.reader(file, delimiter=form.separator, quoting=rule, strict=strict)
+    return csv.reader(
+        file,
+        delimiter=form.separator,
+        quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
+        strict=strict,
+    )
 
 
 def _row(fields: list[str], fault: str, width: int, line: int, num_lines: int) -> _Row:

@@ -23,11 +23,12 @@ from r2mae.interop.transformer_source import (
 )
 from r2mae.modalities.language.sentences import (
     Reading,
+    describe_tokens,
     open_given_sentences,
     open_sentences,
     open_text_objects,
 )
-from r2mae.modalities.language.splits import open_rows
+from r2mae.modalities.language.splits import find_store, open_rows
 from r2mae.modalities.language.tokenizer import (
     data_with_tokenizer,
     embedding_size,
@@ -46,6 +47,24 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     if recipe.task == "pretrain":
         return open_rows(data, split, whole_words=recipe.mask.pattern == "word")  # type: ignore[attr-defined]
     return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
+
+
+def describe_data(recipe: AnyRecipe) -> dict[str, str]:
+    """Number of tokens or texts, those that are cut, and the share of unknown tokens."""
+    data = data_with_tokenizer(recipe)
+    if recipe.task == "pretrain":
+        meta = find_store(data).meta
+        text = f"{meta['tokens']:,} in {meta['documents']:,} documents"
+        if unknown := meta.get("unknown_tokens"):
+            share = 100 * unknown / meta["tokens"]
+            text += f"; {share:.3g} % unknown to the tokenizer"
+        return {"tokens": text}
+    lines = {}
+    for split in ("train", "test"):
+        source: Any = open_split(recipe, split)
+        notes = [f"{len(source):,} texts", describe_tokens(source).get("text")]
+        lines[split] = "; ".join(note for note in notes if note)
+    return lines
 
 
 def open_paths(recipe: AnyRecipe, paths: list[str], reading: Reading) -> SampleSource:

@@ -7,6 +7,7 @@ name when complete.
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +35,7 @@ from r2mae.modalities.language.store import (
 )
 from r2mae.progress import Progress, silent
 
+_MANY_UNKNOWN = 0.01  # share of tokens from which on building warns
 _BATCH_CHARACTERS = 1 << 22  # tokenised together, on all cores
 
 
@@ -115,11 +117,13 @@ def _write(
     state = _fill(work, texts, tokenizer, dtype, progress)
     if not state["documents"]:
         raise InputError("data must hold text, got empty files.")
+    _check_unknown(state, tokenizer)
     save_tokenizer(tokenizer, work / TOKENIZER)
     about = {
         "format": FORMAT,
         "tokens": state["tokens"],
         "documents": state["documents"],
+        "unknown_tokens": state["unknown_tokens"],
         "skipped_rows": state["skipped_rows"],
         "dtype": dtype.name,
         "vocab_size": len(tokenizer),
@@ -129,6 +133,27 @@ def _write(
     }
     (work / META).write_text(json.dumps(about, indent=1) + "\n")
     Journal(work).delete()
+
+
+def _check_unknown(state: dict[str, int], tokenizer: Any) -> None:
+    """Warn of many unknown tokens. Raises: InputError where there are no others."""
+    unknown = state["unknown_tokens"]
+    ordinary = state["tokens"] - 2 * state["documents"]
+    share = unknown / max(1, ordinary)
+    fact = (
+        f"{100 * share:.3g} % of tokens unknown to the tokenizer "
+        f"({tokenizer.unk_token}), which are never masked"
+    )
+    if unknown and unknown == ordinary:
+        raise InputError(
+            f"data must hold text that the tokenizer has tokens for, got {fact}. "
+            "Choose or train another tokenizer."
+        )
+    if share > _MANY_UNKNOWN:
+        remedy = (
+            "Choose or train a tokenizer for these texts; bpe has no unknown tokens"
+        )
+        warnings.warn(f"the texts have {fact}. {remedy}.", stacklevel=2)
 
 
 def _batch(pieces: Iterator[Piece]) -> list[Piece]:
@@ -147,7 +172,8 @@ def _fill(
 ) -> dict[str, int]:
     """Tokenise from where the journal stopped; gives the final state."""
     journal = Journal(work)
-    start = dict.fromkeys(("file", "at", "tokens", "documents", "skipped_rows"), 0)
+    counts = ("tokens", "documents", "unknown_tokens", "skipped_rows")
+    start = dict.fromkeys(("file", "at", *counts), 0)
     state = journal.read() or start
     skipped_before = state["skipped_rows"]
     with (
@@ -166,6 +192,7 @@ def _fill(
                 os.fsync(file.fileno())
             state["tokens"] += len(ids)
             state["documents"] += len(starts)
+            state["unknown_tokens"] += int((ids == tokenizer.unk_token_id).sum())
             state["skipped_rows"] = skipped_before + len(texts.bad_rows.numbers)
             if batch[-1].at is not None:
                 state |= {"file": batch[-1].file, "at": batch[-1].at}

@@ -166,7 +166,10 @@ def show_store(report: Result) -> None:
         f"{report['store']}: {report['tokens']:,} tokens of {report['documents']:,} documents, {report['dtype']}"
     )
     print(f"  vocabulary {report['vocab_size']:,}; fingerprint {report['fingerprint']}")
-    if report["skipped_rows"]:
+    if report.get("unknown_tokens"):
+        share = 100 * report["unknown_tokens"] / report["tokens"]
+        print(f"  {share:.3g} % of tokens are unknown to the tokenizer")
+    if report.get("skipped_rows"):
         print(f"  {report['skipped_rows']:,} bad rows were left out")
     for length, utilisation in report["utilisation"].items():
         print(

@@ -133,6 +133,12 @@ class LanguageWing(Wing):
         root = root_of(source)
         return describe_tokens(root) if isinstance(root, Sentences) else {}
 
+    def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
+        """Tokens or texts, those that are cut, and the share of unknown tokens."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.describe_data(recipe)
+
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
         """Packed rows, where the card of a pretraining recipe lists tokens; else `listed`."""
         return listed // recipe.data.length if recipe.task == "pretrain" else listed

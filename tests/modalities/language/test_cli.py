@@ -18,8 +18,10 @@ from r2mae.data.tokenizer import load_tokenizer
 from r2mae.errors import InputError
 from r2mae.modalities.language.tokenizer import recipe_tokenizer
 from r2mae.recipe.run import load_run
+from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT, make_texts, r2mae
 from tests.modalities.cell.test_cli import refused, said
+from tests.training.runs import metric
 
 RECIPE = ROOT / "recipes" / "language" / "gutenberg_tiny.yaml"
 TUNE = ROOT / "recipes" / "language" / "sst2_finetune.yaml"
@@ -565,6 +567,73 @@ def test_a_run_on_pairs_refuses_single_texts(here, capsys):
     assert "cut or error for pairs" in refused(
         capsys, "predict", run, "test.tsv", *options, "--long-texts", "windows"
     )
+
+
+def test_unknown_tokens_are_reported(here, capsys):
+    """Item 17: by build, inspect, check and embed."""
+    made = ("data", "build", "tokenizer", "words", "train.txt", "--kind", "wordpiece")
+    said(capsys, *made, "--vocab-size", 400)
+    (here / "foreign.txt").write_text("The cat\nтишина над рекой\n" * 40)
+    build = ("data", "build", "text", "foreign", "foreign.txt", "--tokenizer", "words")
+    with pytest.warns(UserWarning, match="unknown to the tokenizer"):
+        printed = said(capsys, *build, "--document", "line")
+    assert "% of tokens are unknown to the tokenizer" in printed
+    report = json.loads(said(capsys, "data", "inspect", "foreign", "--json"))
+    assert report["unknown_tokens"] >= 40
+    data = "data={root: foreign, length: 32, held_out: 0.5}"
+    checked = settings(SMALL, data)
+    lines = said(capsys, "check", RECIPE, *checked)
+    assert "% unknown to the tokenizer" in lines
+    short = ("--name", "of_foreign", "--fresh", *checked, "--set", "schedule.steps=1")
+    said(capsys, "pretrain", RECIPE, *short)
+    printed = said(capsys, "embed", "runs/of_foreign", "foreign.txt", "-o", "out.npy")
+    assert "% of tokens are unknown to the tokenizer" in printed
+
+
+def test_held_out_loss_as_trained_and_perplexity(here):
+    """Item 20: 10 % of hidden tokens stay visible in training, in no other held-out loss."""
+    folder = RunFolder("runs/run")
+    losses = metric(folder, "validation/loss")
+    as_trained = metric(folder, "validation/loss_as_trained")
+    perplexity = metric(folder, "validation/perplexity")
+    last = max(losses)
+    assert perplexity[last] == pytest.approx(np.exp(losses[last]), rel=1e-4)
+    train = metric(folder, "train/loss")
+    late = np.mean([loss for step, loss in train.items() if step > 150])
+    assert abs(as_trained[last] - late) < abs(losses[last] - late)
+
+
+def test_init_from_alone_takes_the_encoder_of_the_folder(here, capsys, tmp_path):
+    """Item 20: encoder, shape and tokenizer are those of a BERT."""
+    shape = settings(SMALL, f"model={{encoder: bert, {SHAPE}}}", "schedule.steps=1")
+    said(capsys, "pretrain", RECIPE, "--name", "a_bert", "--fresh", *shape)
+    said(capsys, "export", "runs/a_bert", tmp_path / "bert", "--to", "transformers")
+    data = "data={root: train.txt, document: line, length: 32, held_out: 0.2}"
+    for source in (tmp_path / "bert", "runs/a_bert"):
+        start = settings(
+            SMALL, data, f"model={{init_from: {source}}}", "schedule.steps=1"
+        )
+        said(capsys, "pretrain", RECIPE, "--name", "of_bert", "--fresh", *start)
+        assert load_run("runs/of_bert").recipe.model.encoder == "bert"
+    tuned = settings(SMALL_TUNE, f"model={{init_from: {tmp_path / 'bert'}}}")
+    assert "BertForMaskedLM" not in said(capsys, "check", TUNE, *tuned)
+    assert "must be bert, as init_from is" in refused(
+        capsys, "check", TUNE, *tuned, "--set", "model.encoder=modernbert"
+    )
+
+
+def test_check_of_a_fine_tuning_recipe_opens_the_test_split(here, capsys, tmp_path):
+    """Item 20."""
+    checked = said(capsys, "check", TUNE, *settings(SMALL_TUNE))
+    assert "60 texts" in checked
+    (tmp_path / "train.tsv").write_text((here / "train.tsv").read_text())
+    alone = settings(
+        SMALL_TUNE, f"data={{root: {tmp_path}, card: text_files, label_column: kind}}"
+    )
+    assert "test.*" in refused(capsys, "check", TUNE, *alone)
+    (tmp_path / "test.tsv").write_text("sentence\tkind\nThe cow\tcow\n")
+    line = refused(capsys, "check", TUNE, *alone)
+    assert "the test split must hold only classes" in line
 
 
 def test_pairs_of_sentences(here, capsys):
