@@ -142,12 +142,14 @@ def read_rows(
             if fault := fault_of_text(text):
                 bad_rows.reject(row, f"{name}: row {row} of {column} must {fault}.")
             elif text.strip():
-                parts = list(split_text(text))
-                for place, part in enumerate(parts, 1):
-                    is_last = place == len(parts)
-                    # Rows are read as units: reading resumes at the next one.
-                    at = row + 1 if is_last else None
-                    yield Piece(part, place == 1, is_last, number, at)
+                size = 0
+                for part in split_text(text):
+                    is_start, size = size == 0, size + len(part)
+                    is_end = size == len(text)
+                    # Reading resumes at a row, never inside one.
+                    yield Piece(
+                        part, is_start, is_end, number, row + 1 if is_end else None
+                    )
 
 
 def fault_of_text(text: Any) -> str:

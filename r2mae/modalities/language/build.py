@@ -36,7 +36,7 @@ from r2mae.modalities.language.store import (
 from r2mae.progress import Progress, silent
 
 _MANY_UNKNOWN = 0.01  # share of tokens from which on building warns
-_BATCH_CHARACTERS = 1 << 22  # tokenised together, on all cores
+_BATCH_CHARACTERS = 1 << 21  # tokenised together, on all cores
 
 
 class Texts(NamedTuple):

@@ -215,7 +215,7 @@ def _keep_texts(
     if not kept:
         raise InputError(f"{where} must hold texts, got none.")
     if len(kept) < len(texts[0]):
-        texts = [[column[number] for number in kept] for column in texts]
+        texts = [list(map(column.__getitem__, kept)) for column in texts]
     return _Table(texts, np.array(kept, dtype=np.int64), bad_rows.note)
 
 

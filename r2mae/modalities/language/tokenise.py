@@ -1,5 +1,6 @@
 """Texts, or pairs of texts, as token ids of a limited number each."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +13,7 @@ from r2mae.errors import InputError
 
 Integers = npt.NDArray[np.int64]
 LongTexts = Literal["cut", "windows", "error"]
-_BATCH_CHARACTERS = 1 << 22  # tokenised together, on all cores
+_BATCH_CHARACTERS = 1 << 21  # tokenised together, on all cores
 
 
 class Tokens(NamedTuple):
@@ -52,42 +53,35 @@ def tokenise_texts(
 
     Raises: InputError for a long text, where long_texts says so.
     """
-    encoded = [_encode(tokenizer, first)]
-    if second is not None:
-        encoded.append(_encode(tokenizer, second))
+    columns = [first] if second is None else [first, second]
+    encoded = [_encode(tokenizer, texts) for texts in columns]
     start, end = borders(tokenizer) or (0, 0)
     between = [] if second is None else _between(tokenizer, end)
     room = length - 2 - len(between)
-    ids: list[npt.NDArray[np.int32]] = []
+    windows: list[npt.NDArray[np.int32]] = []
     types: list[npt.NDArray[np.int8]] = []
     owners: list[int] = []
-    num_long = 0
     for number, texts in enumerate(zip(*encoded, strict=True)):
-        size = sum(map(len, texts))
-        if size > room:
-            num_long += 1
-            if long_texts == "error":
-                raise _too_long(name(number), length, size + length - room)
+        size = sum(map(len, texts)) + length - room
+        if size > length and long_texts == "error":
+            raise _too_long(name(number), length, size)
         for left, right in _windows(texts, room, long_texts):
             parts = ([start], left, between, right, [end])
-            ids.append(np.concatenate(parts).astype(np.int32))
+            windows.append(np.concatenate(parts).astype(np.int32))
             owners.append(number)
-            if second is not None:
-                num_first = 1 + len(left) + len(between)
-                types.append(
-                    np.repeat([0, 1], [num_first, len(right) + 1]).astype("i1")
-                )
-    every = [tokens for texts in encoded for tokens in texts]
-    unknown = tokenizer.unk_token_id
+            sides = [1 + len(left) + len(between), len(right) + 1]
+            types.append(np.repeat(np.array([0, 1], dtype=np.int8), sides))
+    sizes = np.sum([list(map(len, column)) for column in encoded], axis=0)
+    unknown = [tokens == tokenizer.unk_token_id for tokens in itertools.chain(*encoded)]
     return Tokens(
-        np.concatenate(ids),
-        np.cumsum([0, *map(len, ids)]),
-        np.concatenate(types) if types else None,
+        np.concatenate(windows),
+        np.cumsum([0, *map(len, windows)]),
+        None if second is None else np.concatenate(types),
         np.array(owners, dtype=np.int64),
-        length,
-        num_long,
-        sum(map(len, every)),
-        sum(int((tokens == unknown).sum()) for tokens in every),
+        limit=length,
+        num_long=int((sizes > room).sum()),
+        num_tokens=int(sizes.sum()),
+        num_unknown=sum(int(np.sum(flags)) for flags in unknown),
     )
 
 
