@@ -35,6 +35,7 @@ from r2mae.modalities.language.store import (
 )
 from r2mae.progress import Progress, silent
 
+_READER = 2  # changes when files are read differently, so that caches are built again
 _MANY_UNKNOWN = 0.01  # share of tokens from which on building warns
 _BATCH_CHARACTERS = 1 << 21  # tokenised together, on all cores
 
@@ -71,7 +72,8 @@ class Texts(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """16 hex digits of the options and the files' names and contents; folders do not count."""
-        parts: list[Any] = [self.column, self.document, sorted(self.options.items())]
+        parts: list[Any] = [_READER, self.column, self.document]
+        parts.append(sorted(self.options.items()))
         if self.hub is not None:
             parts += [self.hub[0], self.hub[1]._fingerprint]
         parts += [_fingerprint(path, path.stat().st_mtime_ns) for path in self.paths]
@@ -174,7 +176,7 @@ def _fill(
     journal = Journal(work)
     counts = ("tokens", "documents", "unknown_tokens", "skipped_rows")
     start = dict.fromkeys(("file", "at", *counts), 0)
-    state = journal.read() or start
+    state = start | (journal.read() or {})
     skipped_before = state["skipped_rows"]
     with (
         (work / TOKENS).open("ab") as tokens,

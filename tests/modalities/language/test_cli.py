@@ -20,6 +20,7 @@ from r2mae.modalities.language.tokenizer import recipe_tokenizer
 from r2mae.recipe.run import load_run
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT, make_texts, r2mae
+from tests.data.test_tokenizer import make_tokenizer
 from tests.modalities.cell.test_cli import refused, said
 from tests.training.runs import metric
 
@@ -229,6 +230,25 @@ def test_fill_and_exports_hide_a_byte_bpe_word_with_its_space(here, capsys, tmp_
     line = said(capsys, "fill", "runs/run", "The [MASK] number 7 sat", "--json")
     guesses = [guess["token"] for guess in json.loads(line)["places"][0]]
     assert any(guess.strip() in ("cat", "dog", "bird") for guess in guesses), guesses
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_fill_and_exports_of_other_tokenizers(here, capsys, tmp_path, kind):
+    """Item 15: [MASK] leaves no token for a space, whatever the kind of tokenizer."""
+    make_tokenizer(kind).save_pretrained(tmp_path / "tok")
+    data = f"data={{root: train.txt, document: line, tokenizer: {tmp_path / 'tok'}, length: 64}}"
+    start = settings(SMALL, data, "schedule.steps=1")
+    said(capsys, "pretrain", RECIPE, "--name", kind, "--fresh", *start)
+    line = said(capsys, "fill", f"runs/{kind}", "The [MASK] number", "--json")
+    assert len(json.loads(line)["places"]) == 1
+    said(capsys, "export", f"runs/{kind}", tmp_path / "out", "--to", "transformers")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = tokenizer("The [MASK] number", add_special_tokens=False)["input_ids"]
+    parts = [
+        tokenizer(text, add_special_tokens=False)["input_ids"]
+        for text in ("The", " number")
+    ]
+    assert ids == [*parts[0], tokenizer.mask_token_id, *parts[1]]
 
 
 def test_continued_run_is_the_same(here, capsys):
