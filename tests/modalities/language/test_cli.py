@@ -175,6 +175,7 @@ def test_training_learns_and_evaluation_says_so(here, capsys):
     for row in scores["scores"]:
         assert row["accuracy"] > row["unigram_accuracy"]
         assert row["loss"] < row["unigram_loss"]
+        assert row["perplexity"] == pytest.approx(np.exp(row["loss"]))
     again = json.loads(
         said(
             capsys,
