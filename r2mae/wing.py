@@ -294,5 +294,8 @@ class Wing(ABC):
     # --- features
 
     def describe_match(self, source: SampleSource) -> dict[str, Any]:
-        """How well a file that a user named fits the run, for `embed`; empty where nothing can be missing."""
+        """How well a file that a user named fits the run, for `embed` and `predict`.
+
+        Empty where nothing can be missing. "text", if present, is printed.
+        """
         return {}

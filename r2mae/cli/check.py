@@ -54,7 +54,7 @@ def _show(path: str, report: dict[str, Any], full: bool) -> None:
     _show_data(report["data"])
     trained, total = report["parameters"]["trained"], report["parameters"]["all"]
     state = f"{report['state_gib']:.3g} GiB of weights, gradients and moments"
-    encoder = recipe["model"].get("encoder", f"{recipe['modality']} model")
+    encoder = recipe["model"].get("encoder") or f"{recipe['modality']} model"
     _line(
         "model",
         f"{encoder}, {total:,} parameters, {trained:,} trained; {state}",

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         _write_array(output, features, source, rows)
     else:
         _write_wing_format(loaded, output, arguments.data, features, source, rows)
-    match = {} if arguments.data in SPLITS else loaded.wing.describe_match(source)
+    match = loaded.wing.describe_match(source)
     text = match.pop("text", None)
     result |= match | {"skipped_samples": unreadable}
     report_left_out(source, unreadable)

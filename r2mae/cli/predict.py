@@ -55,14 +55,13 @@ def run(arguments: argparse.Namespace) -> None:
     )
     write_table(output, columns | predictions)
     report_left_out(source, unreadable)
-    result: dict[str, Any] = {
-        "output": str(output),
-        "samples": len(outputs),
-        "skipped_samples": unreadable,
-    }
+    match = loaded.wing.describe_match(source)
+    text = match.pop("text", None)
+    result: dict[str, Any] = {"output": str(output), "samples": len(outputs)}
+    result |= match | {"skipped_samples": unreadable}
     if not is_regression:
         result["classes"] = _count(loaded, predictions["predicted_class"].tolist())
-    print(json.dumps(result)) if arguments.json else _show(result)
+    print(json.dumps(result)) if arguments.json else _show(result, text)
 
 
 def _count(loaded: Any, predicted: list[str]) -> dict[str, int]:
@@ -70,10 +69,12 @@ def _count(loaded: Any, predicted: list[str]) -> dict[str, int]:
     return {name: predicted.count(name) for name in loaded.manifest["class_names"]}
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], match: str | None) -> None:
     counts = [f"{name}: {count:,}" for name, count in result.get("classes", {}).items()]
     predicted = f" (predicted {', '.join(counts)})" if counts else ""
     print(f"{result['output']}: {result['samples']:,} samples{predicted}")
+    if match:
+        print(f"  {match}")
 
 
 def _classes(loaded: Any, logits: Any) -> dict[str, Any]:

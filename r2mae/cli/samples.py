@@ -34,15 +34,26 @@ def add_data_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
 def open_samples(loaded: LoadedRun, arguments: argparse.Namespace) -> Any:
     """The `SampleSource` of arguments.data, read like the run's own data.
 
-    Raises: InputError for --column with a split, and for files that the modality rejects.
+    Raises: InputError for options of files with a split, and for files that the
+        modality rejects.
     """
     if arguments.data in SPLITS:
-        if getattr(arguments, "column", None) is not None:
-            raise InputError(
-                "--column must be given for a table that DATA names, got a split."
-            )
+        _check_no_path_options(loaded, arguments)
         return loaded.wing.open_split(loaded.recipe, arguments.data)
     return loaded.wing.open_paths(loaded.recipe, [arguments.data], arguments)
+
+
+def _check_no_path_options(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
+    """Raise InputError where an option that says how files are read is set."""
+    parser = argparse.ArgumentParser(add_help=False)
+    loaded.wing.add_path_arguments(parser)
+    for name, default in vars(parser.parse_args([])).items():
+        if getattr(arguments, name, default) != default:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{option} must be given for files that DATA names, got the split "
+                f"{arguments.data}."
+            )
 
 
 def check_output(
@@ -108,7 +119,24 @@ def compute_outputs(
     is_own = np.array(read) == indices  # a neighbour replaces an unreadable sample
     root = root_of(source)
     unreadable = {root.name(index) for index in indices[~is_own].tolist()}
-    return outputs[is_own], indices[is_own].tolist(), sorted(unreadable)
+    outputs, indices = outputs[is_own], indices[is_own]
+    owners = getattr(root, "owners", None)
+    if owners is not None:
+        outputs, indices = _average(outputs, indices, owners[indices])
+    return outputs, indices.tolist(), sorted(unreadable)
+
+
+def _average(outputs: Any, indices: Any, owners: Any) -> tuple[Any, Any]:
+    """Mean outputs (N, D) of the samples of each owner, and the first of these samples."""
+    import numpy as np
+
+    _, first, places = np.unique(owners, return_index=True, return_inverse=True)
+    if len(first) == len(owners):
+        return outputs, indices
+    sums = np.zeros((len(first), outputs.shape[1]))
+    np.add.at(sums, places, outputs)
+    means = sums / np.bincount(places)[:, None]
+    return means.astype(outputs.dtype), indices[first]
 
 
 def names_of(source: Any, indices: Iterable[int]) -> Iterator[tuple[str, str]]:

@@ -178,17 +178,17 @@ class Chosen(Part):
 
 def load_plain(source: SampleSource, rows: Tensor, device: torch.device) -> Batch:
     """Samples at rows (B,) without augmentation, on a device."""
-    return _on(device, source.load(rows, None, 0))
+    return move(source.load(rows, None, 0), device)
 
 
-def _on(device: torch.device, batch: Batch) -> Batch:
+def move(batch: Batch, device: torch.device) -> Batch:
     """A batch, and batches within it, with their tensors on a device."""
     moved = dict(batch)
     for key, value in batch.items():
         if isinstance(value, Tensor):
             moved[key] = value.to(device)
         elif isinstance(value, dict):
-            moved[key] = _on(device, value)
+            moved[key] = move(value, device)
     return moved
 
 

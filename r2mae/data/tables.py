@@ -6,6 +6,7 @@ each of them. One that is damaged is built again: mapped, it would give other ro
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +19,57 @@ from r2mae.errors import InputError
 _COMPLETE = "complete.json"
 
 
-def cached_table(builder: str, files: list[Path], options: dict[str, Any]) -> Any:
+# (a file, a folder to write to) -> the file that is read in its place. Its repr must name
+# all that it depends on.
+Prepare = Callable[[Path, Path], Path]
+
+
+def cached_table(
+    builder: str,
+    files: list[Path],
+    options: dict[str, Any],
+    prepare: Prepare | None = None,
+) -> Any:
     """A `datasets.Dataset` of the rows of files, in their order.
 
-    builder: of `datasets`: csv, json or parquet. options: of that builder.
+    builder: of `datasets`: csv, json, parquet or arrow. options: of that builder.
+    prepare: is called for each file before it is converted.
 
     Raises: what `datasets` raises for files that it cannot read.
     """
     # By content, as `datasets` itself looks at paths and times alone.
     contents = [fingerprint_files(path.parent, [path]) for path in files]
-    key = fingerprint_bytes(repr((builder, contents, sorted(options.items()))))
+    settings = (builder, contents, sorted(options.items()), prepare)
+    key = fingerprint_bytes(repr(settings))
     place = cache_folder("tables") / key
 
     def build() -> Any:
         with one_at_a_time(place):
             if not place.exists():
                 with atomic_folder(place) as unfinished:
-                    _convert(builder, files, options, unfinished)
+                    _convert(builder, files, options, prepare, unfinished)
         return _open(place)
 
     return open_cached(place, _open, build)
 
 
 def _convert(
-    builder: str, files: list[Path], options: dict[str, Any], folder: Path
+    builder: str,
+    files: list[Path],
+    options: dict[str, Any],
+    prepare: Prepare | None,
+    folder: Path,
 ) -> None:
     """Write the Arrow files of a table and what they must hold."""
     import datasets
 
     working = folder / "working"
+    prepared = files
+    if prepare is not None:
+        prepared = [prepare(path, folder) for path in files]
     table = datasets.load_dataset(
         builder,
-        data_files=[str(path) for path in files],
+        data_files=[str(path) for path in prepared],
         split="train",
         cache_dir=str(working),
         keep_in_memory=False,
@@ -60,6 +80,8 @@ def _convert(
     for source, name in zip(written, names, strict=True):
         source.rename(folder / name)
     shutil.rmtree(working)
+    for path in set(prepared) - set(files):
+        path.unlink()
     digests = {name: fingerprint_files(folder, [folder / name]) for name in names}
     write_atomic(folder / _COMPLETE, json.dumps(digests))
 

@@ -1,87 +1,102 @@
-"""Texts as others write them: plain text, JSON lines, CSV, TSV, parquet, hub data sets, in pieces that fit in memory.
+"""Texts as others write them: plain text, JSON lines, CSV, TSV, parquet, Arrow, hub data sets.
 
-A piece is a whole document, or a part of one; where reading stopped is two numbers, so that it can go on there.
+They are read in pieces that fit in memory. A piece is a document or a part of one. Reading
+resumes at a file's number and a place in it.
 """
 
-import codecs
-import csv
 import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from r2mae.data.tables import cached_table
-from r2mae.errors import InputError, did_you_mean, first_line, is_full_or_forbidden
+from r2mae.data.bad_rows import BadRows
+from r2mae.data.text_stream import (
+    COMPRESSED,
+    decoded_blocks,
+    find_encoding,
+    is_unicode,
+    suffix_of,
+)
+from r2mae.data.text_tables import (
+    BUILDERS,
+    encoding_named,
+    kind_of,
+    read_table,
+    select_column,
+)
+from r2mae.errors import InputError
 
-_KINDS = {
-    ".jsonl": "json",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-}
-_PLAIN = (".txt", ".text", ".md", "")
-_MOST_PIECE = (
-    1 << 16
-)  # characters after which a long document is given on at its next line
-_SCAN = 1 << 22
+_TEXT = (".txt", ".text")
+_PLAIN = (*_TEXT, ".md", "")
+# Written by `datasets` beside its Arrow files.
+_NO_TABLES = ("dataset_info.json", "dataset_dict.json", "state.json")
+_RUN = "run.json"  # of a run's folder
+_ROWS = 100  # read together
+MOST_PIECE = 1 << 16  # characters of a piece; longer documents come in several
 
 
 class Piece(NamedTuple):
-    """Some of a document, and where the next piece begins: file number, and byte (plain text) or row (tables)."""
+    """A document, or a part of one.
+
+    file: its number. at: where the next piece begins, in bytes of plain text or rows of a
+        table; None where reading cannot resume after this piece.
+    """
 
     text: str
     is_start: bool
     is_end: bool
     file: int
-    at: int
-
-
-def kind_of(path: Path) -> str | None:
-    """What `datasets` calls a table of this name; None for plain text, and for all else."""
-    return _KINDS.get(path.suffix.lower())
+    at: int | None
 
 
 def expand_texts(patterns: list[str]) -> list[Path]:
-    """Files of paths, folders and globs, in order.
+    """Files of paths, folders with all folders below them, and globs, in order.
 
-    Raises: InputError when there are none, or one is of no known kind.
+    Raises: InputError when there are none, or for one that is neither text nor a table.
     """
     paths: list[Path] = []
     for pattern in patterns:
         literal = Path(pattern)  # a[1].txt is a file's name where there is such a file
-        matches = (
-            [literal]
-            if literal.exists()
-            else [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
-        )
-        inside = [
-            file
-            for path in matches
-            if path.is_dir()
-            for file in sorted(path.iterdir())
-            if file.is_file()
-        ]
-        paths += [path for path in matches if path.is_file()]
-        paths += [
-            path
-            for path in inside
-            if kind_of(path) is not None or path.suffix.lower() in (".txt", ".text")
-        ]
+        matches = [literal]
+        if not literal.exists():
+            matches = [
+                Path(path) for path in sorted(glob.glob(pattern, recursive=True))
+            ]
+        for path in matches:
+            paths += _files_below(path) if path.is_dir() else [path]
     if not paths:
         raise InputError(
             f"{patterns[0]} must be files of text, or a glob that matches some, got none. Check the path."
         )
     for path in paths:
-        if kind_of(path) is None and path.suffix.lower() not in _PLAIN:
-            suffixes = ", ".join([*_KINDS, ".txt"])
+        if kind_of(path) is None and suffix_of(path) not in _PLAIN:
+            suffixes = ", ".join([*BUILDERS, ".txt"])
             raise InputError(
-                f"{path} must be of a known kind, got {path.suffix!r}. Known: {suffixes}."
+                f"{path} must be of a known kind, got {path.suffix!r}. "
+                f"Known: {suffixes}, also with {' or '.join(COMPRESSED)}."
             )
         if path.stat().st_size == 0:
             raise InputError(f"{path} must hold text, got an empty file. Leave it out.")
     return list(dict.fromkeys(paths))
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Texts and tables in a folder and those below it, without hidden ones and runs."""
+    files: list[Path] = []
+    visited: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if os.path.realpath(place) in visited or _RUN in names:  # links may lead back
+            folders.clear()
+            continue
+        visited.add(os.path.realpath(place))
+        folders[:] = [name for name in sorted(folders) if name[0] != "."]
+        shown = [name for name in names if name[0] != "." and name not in _NO_TABLES]
+        files += [Path(place) / name for name in shown]
+    is_text = {
+        path: kind_of(path) is not None or suffix_of(path) in _TEXT for path in files
+    }
+    return sorted(path for path in files if is_text[path])
 
 
 def read_pieces(
@@ -90,183 +105,128 @@ def read_pieces(
     document: str,
     options: dict[str, Any],
     start: tuple[int, int] = (0, 0),
+    bad_rows: BadRows | None = None,
 ) -> Iterator[Piece]:
     """Documents of files, from where an earlier reading stopped.
 
-    Raises: InputError for invalid UTF-8 (with its byte), missing columns, rows that are no text.
+    Raises: InputError for bytes that are not of the encoding, missing columns, and rows
+        that are not text.
     """
+    bad_rows = bad_rows or BadRows()
     for number, path in enumerate(paths):
         at = start[1] if number == start[0] else 0
         if number < start[0]:
             continue
         if kind_of(path) is not None:
-            rows = read_table(path, options)
-            yield from _rows(rows, str(path), column, number, at)
+            # Malformed rows are counted when a file is begun, not when it is resumed.
+            malformed = bad_rows if at == 0 else BadRows(skip=bad_rows.skip)
+            rows = read_table(path, options, malformed)
+            yield from read_rows(rows, str(path), column, bad_rows, number, at)
         else:
-            yield from _plain(path, document, _encoding(path, options), number, at)
+            encoding = encoding_named(path, options)
+            yield from _plain(path, document, encoding, number, at)
 
 
-def check_encoding(name: str) -> None:
-    """Raise InputError unless Python reads text of this encoding line by line."""
-    try:
-        is_supported = "\n".encode(name) == b"\n"
-    except LookupError:
-        is_supported = False
-    if not is_supported:
-        raise InputError(
-            f"--encoding must be of text whose line ends are one byte, got {name!r}. Convert: iconv -t utf-8."
-        )
-
-
-def _encoding(path: Path, options: dict[str, Any]) -> str:
-    """Of a file: one for all, or by the names of those that differ from UTF-8."""
-    named: str | dict[str, str] = options.get("encoding", "utf-8")
-    return named if isinstance(named, str) else named.get(path.name, "utf-8")
-
-
-def read_hub(rows: Any, name: str, column: str, start: int = 0) -> Iterator[Piece]:
-    """Documents of a data set of `datasets`."""
-    yield from _rows(rows, name, column, 0, start)
-
-
-def _rows(
-    rows: Any, name: str, column: str, number: int, start: int
+def read_rows(
+    rows: Any,
+    name: str,
+    column: str,
+    bad_rows: BadRows,
+    number: int = 0,
+    start: int = 0,
 ) -> Iterator[Piece]:
-    check_column(rows.column_names, column, name)
-    for first in range(start, len(rows), 1000):
-        for row, text in enumerate(rows[first : first + 1000][column], first):
-            if not isinstance(text, str):
-                raise InputError(
-                    f"{name}: row {row} of {column} must be text, got {type(text).__name__} {text!r:.40}."
-                )
-            if text.strip():
-                yield Piece(text, True, True, number, row + 1)
+    """Documents of a data set of `datasets`, from row `start` on. number: of the file."""
+    texts = select_column(rows, column, name).select_columns([column])
+    for first in range(start, len(texts), _ROWS):
+        for row, text in enumerate(texts[first : first + _ROWS][column], first):
+            if fault := fault_of_text(text):
+                bad_rows.reject(row, f"{name}: row {row} of {column} must {fault}.")
+            elif text.strip():
+                size = 0
+                for part in split_text(text):
+                    is_start, size = size == 0, size + len(part)
+                    is_end = size == len(text)
+                    # Reading resumes at a row, never inside one.
+                    yield Piece(
+                        part, is_start, is_end, number, row + 1 if is_end else None
+                    )
+
+
+def fault_of_text(text: Any) -> str:
+    """Which rule a value of a column of texts breaks; empty for a text."""
+    if not isinstance(text, str):
+        return f"be text, got {type(text).__name__} {text!r:.40}"
+    return (
+        ""
+        if is_unicode(text)
+        else f"be Unicode, got half a surrogate pair {text!r:.40}"
+    )
+
+
+def split_text(text: str) -> Iterator[str]:
+    """Parts of at most MOST_PIECE characters, cut before white space where there is any.
+
+    A tokenizer takes over 100 bytes for each byte of a text.
+    """
+    start = 0
+    while len(text) - start > MOST_PIECE:
+        end = _last_break(text, start, start + MOST_PIECE)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _last_break(text: str, start: int, end: int) -> int:
+    """After the last line break, else before the last space, else the end."""
+    after_line = text.rfind("\n", start, end) + 1
+    space = text.rfind(" ", start + 1, end)
+    return after_line or (space if space > start else end)
 
 
 def _plain(
     path: Path, document: str, encoding: str, number: int, start: int
 ) -> Iterator[Piece]:
     """A file is one document, or its paragraphs (between empty lines) or its lines are."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if start and start >= size:  # all of it was given before
-            return
-        file.seek(start)
-        held, at, is_start = "", start, start == 0 or document != "file"
-        for raw in file:
-            try:
-                line = raw.decode(encoding)
-            except UnicodeDecodeError as error:
-                byte = f"byte 0x{raw[error.start]:02x} at offset {at + error.start:,}"
-                raise InputError(
-                    f"{path} must be {encoding.upper()}, got {byte}. "
-                    "Convert it: iconv -f latin1 -t utf-8, or name its encoding."
-                ) from None
-            line = line.removeprefix("\ufeff") if at == 0 else line
-            at += len(raw)
-            if document == "line" or (document == "paragraph" and not line.strip()):
-                text = held if document == "paragraph" else line.rstrip("\r\n")
-                if text.strip():
-                    yield Piece(text, True, True, number, at)
-                held = ""
-                continue
-            held += line
-            if len(held) > _MOST_PIECE and document == "file" and at < size:
-                yield Piece(held, is_start, False, number, at)
-                held, is_start = "", False
-        if held.strip() or not is_start:
-            yield Piece(held, is_start, True, number, size)
+    held, at, is_start = "", start, start == 0 or document != "file"
+    is_line_start = True
+    for part, after, is_line_end in _line_parts(path, encoding, start):
+        is_blank = is_line_start and is_line_end and not part.strip()
+        is_separator = document == "paragraph" and is_blank
+        is_line_start = is_line_end
+        if held and not is_separator and len(held) + len(part) > MOST_PIECE:
+            # Reading resumes inside a document only where a file is one.
+            place = at if document == "file" else None
+            yield Piece(held, is_start, False, number, place)
+            held, is_start = "", False
+        at = after
+        held += "" if is_separator else part
+        if is_separator or (document == "line" and is_line_end):
+            text = held.rstrip("\r\n") if document == "line" else held
+            if text.strip() or not is_start:
+                yield Piece(text, is_start, True, number, at)
+            held, is_start = "", True
+    if held.strip() or (held and not is_start):
+        yield Piece(held, is_start, True, number, at)
 
 
-def read_table(path: Path, options: dict[str, Any]) -> Any:
-    """Rows of a table, mapped from disk by `datasets`.
-
-    Raises: InputError for invalid UTF-8, and for what cannot be read as what its name says.
-    """
-    import datasets
-
-    kind = kind_of(path)
-    assert kind is not None
-    if kind != "parquet":
-        check_utf8(path)
-    reader_options = _csv_options(path, options) if kind == "csv" else {}
-    datasets.disable_progress_bars()
-    # Failures are reported in our line.
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    try:
-        return cached_table(kind, [path], reader_options)
-    except Exception as error:
-        if "corresponds to no data" in str(error):
-            raise InputError(
-                f"{path} must hold rows, got none. Leave it out."
-            ) from None
-        cause = error.__cause__ or error
-        if is_full_or_forbidden(cause) and cause.filename != str(path):
-            raise cause from None  # of the cache
-        raise InputError(
-            f"{path} must be readable as {kind}, got: {first_line(cause)}."
-        ) from None
-
-
-def _csv_options(path: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """How pandas is to read a CSV. Raises: InputError for a header that has a name twice."""
-    separator = str(
-        options.get("separator", "\t" if path.suffix.lower() == ".tsv" else ",")
-    )
-    # Fields beyond the header's must not shift the columns; "NA" and "null" are words, only nothing is nothing.
-    settings: dict[str, Any] = {
-        "index_col": False,
-        "sep": separator,
-        "keep_default_na": False,
-        "na_values": [""],
-    }
-    quoting = csv.QUOTE_MINIMAL if options.get("quoting", True) else csv.QUOTE_NONE
-    if "columns" in options:
-        return settings | {
-            "quoting": quoting,
-            "column_names": list(options["columns"]),
-            "header": None,
-        }
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file, delimiter=separator, quoting=quoting), [])  # type: ignore[arg-type]
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(
-            f"{path} must name each column once, got {twice!r} twice. Rename one."
-        )
-    return settings | {"quoting": quoting}
-
-
-def check_utf8(path: Path) -> None:
-    """Raise InputError naming the first byte that is no UTF-8; constant memory."""
-    decoder, at = codecs.getincrementaldecoder("utf-8")(), 0
-    with path.open("rb") as file:
-        while block := file.read(_SCAN):
-            held = len(decoder.getstate()[0])
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError as error:
-                byte = error.object[error.start]
-                offset = at - held + error.start
-                raise InputError(
-                    f"{path} must be UTF-8, got byte 0x{byte:02x} at offset {offset:,}."
-                ) from None
-            at += len(block)
-
-
-def check_unicode(text: str, where: str) -> None:
-    """Raise InputError for halves of surrogate pairs, which have no UTF-8 and no tokens."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{where} must be Unicode, got {text[error.start]!r} at {error.start:,}."
-        ) from None
-
-
-def check_column(names: list[str], column: str, where: str) -> None:
-    """Raise InputError unless column is one of names."""
-    if column not in names:
-        raise InputError(
-            f"{where} must have the column {column!r}, got {', '.join(names)}. {did_you_mean(column, names)}"
-        )
+def _line_parts(
+    path: Path, encoding: str, start: int
+) -> Iterator[tuple[str, int, bool]]:
+    """(part of a line, byte of the file after it, whether the line ends with it)."""
+    rest, at = "", max(start, find_encoding(path, encoding)[1])
+    for block, block_encoding in decoded_blocks(path, encoding, start):
+        *lines, rest = (rest + block).split("\n")
+        for line in lines:
+            *parts, last = split_text(f"{line}\n")
+            for part in parts:
+                at += len(part.encode(block_encoding))
+                yield part, at, False
+            at += len(last.encode(block_encoding))
+            yield last, at, True
+        *parts, rest = split_text(rest)
+        for part in parts:
+            at += len(part.encode(block_encoding))
+            yield part, at, False
+        encoding = block_encoding
+    if rest:
+        yield rest, at + len(rest.encode(encoding)), True

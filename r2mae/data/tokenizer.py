@@ -1,10 +1,9 @@
-"""Tokenizers: found in a folder, on the hub or in a run, or trained; and what a model has to know of one."""
+"""Tokenizers: load, check and save them; what a model needs to know of one."""
 
+import copy
 import json
 import shutil
-from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,6 @@ from r2mae.data.hub import check_source
 from r2mae.data.lock import one_at_a_time
 from r2mae.errors import InputError, first_line
 
-SPECIAL = {
-    "pad": "[PAD]",
-    "unk": "[UNK]",
-    "cls": "[CLS]",
-    "sep": "[SEP]",
-    "mask": "[MASK]",
-}
-BYTES = "bytes"  # the name of `byte_tokenizer`
 _BYTE_SPACES = (
     "ĠĊĉč"  # byte-level BPE writes space, newline, tab and carriage return so
 )
@@ -84,105 +75,46 @@ def borders(tokenizer: Any) -> tuple[int, int] | None:
     return None if first is None or last is None else (first, last)
 
 
-@lru_cache(maxsize=1)
-def byte_tokenizer() -> Any:
-    """A token a byte: what stands in while a run that brings the tokenizer is not there yet."""
-    return train_tokenizer((), "bpe", 300)
+def strip_before_mask(tokenizer: Any) -> Any:
+    """A tokenizer whose mask token includes the space before it, as words do.
 
+    In byte-level BPE and Unigram a word's first token includes the space before the
+    word. Without `lstrip`, "a [MASK]" has a token for that space alone, which training
+    on plain text never shows to a model.
 
-def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
-    """Byte-level BPE or WordPiece of texts, as transformers' fast tokenizer with BERT's special tokens.
-
-    The same texts give the same tokens with the same numbers. All texts are held in memory.
-
-    Raises: InputError when texts hold nothing.
+    Returns: the tokenizer itself where its words do not include spaces.
     """
-    train = _train_bpe if kind == "bpe" else _train_wordpiece
-    tokenizer = train(list(texts), vocab_size)
-    if tokenizer.get_vocab_size() <= len(SPECIAL):
-        raise InputError("a tokenizer must be trained on texts with words, got none.")
-    return as_fast_tokenizer(tokenizer)
+    from tokenizers import AddedToken
 
-
-def as_fast_tokenizer(tokenizer: Any) -> Any:
-    """A tokenizer of tokenizers as transformers' fast tokenizer with `SPECIAL` tokens.
-
-    tokenizer: has the special tokens in its vocabulary; encodes texts as BERT does.
-    """
-    from tokenizers import processors
-    from transformers import PreTrainedTokenizerFast
-
-    borders = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=borders,
+    encode = tokenizer.backend_tokenizer.encode
+    mask = tokenizer.mask_token
+    before = encode("a", add_special_tokens=False).tokens
+    tokens = encode(f"a {mask}", add_special_tokens=False).tokens
+    space = "".join(tokens[len(before) : -1])
+    longer = (
+        name.startswith(space) and name != space for name in tokenizer.get_vocab()
     )
-    names = {f"{name}_token": token for name, token in SPECIAL.items()}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **names, clean_up_tokenization_spaces=False
-    )
-
-
-def _train_bpe(texts: list[str], vocab_size: int) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL.values()),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
-
-
-def _train_wordpiece(texts: list[str], vocab_size: int) -> Any:
-    from tokenizers import (
-        Tokenizer,
-        decoders,
-        models,
-        normalizers,
-        pre_tokenizers,
-        trainers,
-    )
-
-    def build(model: Any) -> Any:
-        tokenizer = Tokenizer(model)
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.WordPiece()
+    if not space or not any(longer):
         return tokenizer
-
-    trained = build(models.WordPiece(unk_token=SPECIAL["unk"]))
-    # Letters are listed first: a random hash would number them, and break ties.
-    alphabet = _inner_letters(trained, texts)
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[*SPECIAL.values(), *alphabet],
-        show_progress=False,
-    )
-    trained.train_from_iterator(texts, trainer)
-    # Without the letters as special tokens, which would be matched inside words.
-    return build(models.WordPiece(trained.get_vocab(), unk_token=SPECIAL["unk"]))
+    changed = copy.deepcopy(tokenizer)
+    stripping = AddedToken(mask, lstrip=True, special=True, normalized=False)
+    changed.add_special_tokens({"mask_token": stripping})
+    return changed
 
 
-def _inner_letters(tokenizer: Any, texts: list[str]) -> list[str]:
-    """ "##" and each letter that follows another in a word, sorted."""
-    pairs: set[tuple[str, str]] = set()
-    for text in texts:
-        normal = tokenizer.normalizer.normalize_str(text)
-        pairs.update(pairwise(normal))
-    split = tokenizer.pre_tokenizer.pre_tokenize_str
-    letters = set()
-    for first, second in pairs:
-        tokens = split(first + second)
-        if len(tokens) == 1 and tokens[0][0] == first + second:  # within a word
-            letters.add(f"##{second}")
-    return sorted(letters)
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Save a tokenizer so that transformers 4 and 5 load it.
+
+    transformers 5 names a class, and a list of special tokens, that version 4 lacks.
+    """
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    if config.get("tokenizer_class") == "TokenizersBackend":
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(config.get("extra_special_tokens"), list):
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
 
 def is_continuation(tokenizer: Any) -> npt.NDArray[np.bool_]:
@@ -208,7 +140,7 @@ def tokenizer_files(tokenizer: Any) -> dict[str, str]:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, Path(folder))
         return {path.name: path.read_text() for path in sorted(Path(folder).iterdir())}
 
 

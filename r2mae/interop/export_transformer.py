@@ -7,24 +7,29 @@ from typing import Any
 import torch
 
 from r2mae.data.atomic import atomic_folder
+from r2mae.data.tokenizer import save_tokenizer, strip_before_mask
 from r2mae.errors import InputError
 from r2mae.interop.quiet import quiet_transformers
 from r2mae.interop.transformer_config import position_offset
 
 
-def export_transformer_run(loaded: Any, folder: Path, tokenizer: Any) -> float:
+def export_transformer_run(
+    loaded: Any, folder: Path, tokenizer: Any, max_length: int | None = None
+) -> float:
     """Export a run to a folder; gives the largest difference of logits after loading it back.
+
+    max_length: tokens at which the exported tokenizer truncates, special ones included;
+        default, the model's positions.
 
     Raises: InputError for a head or pooling that transformers does not have.
     """
     recipe, model = loaded.recipe, loaded.model.cpu()
-    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer = copy.deepcopy(strip_before_mask(tokenizer))
     config = (model.base if recipe.task == "pretrain" else model.backbone.base).config
     if getattr(config, "type_vocab_size", 1) > 1:  # trained on pairs, with token types
         tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
-    tokenizer.model_max_length = config.max_position_embeddings - position_offset(
-        config.model_type, tokenizer
-    )
+    offset = position_offset(config.model_type, tokenizer)
+    tokenizer.model_max_length = max_length or config.max_position_embeddings - offset
     if recipe.task == "pretrain":
         with atomic_folder(folder) as unfinished:
             return export_masked_language(model, tokenizer, unfinished)
@@ -57,7 +62,7 @@ def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
 
     with quiet_transformers():
         model.whole.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
         theirs = AutoModelForMaskedLM.from_pretrained(folder).eval()
     with torch.no_grad():
         ids, batch = _random_tokens(model)
@@ -104,7 +109,7 @@ def export_classifier(
         _fill_head(theirs, model, unit, shift)
         theirs.base_model.load_state_dict(backbone.base.state_dict(), strict=False)
         theirs.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
         theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         ids, batch = _random_tokens(backbone)

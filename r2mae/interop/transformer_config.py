@@ -41,17 +41,19 @@ def transformer_config(
     from transformers import AutoConfig
 
     source = source_config(section.init_from)
-    defaults = AutoConfig.for_model(section.encoder).to_dict()
-    _check_entries(section, defaults)
-    offset = position_offset(section.encoder, tokenizer)
+    expected = "modernbert" if source is None else str(source["model_type"])
+    encoder = section.encoder or expected
+    defaults = AutoConfig.for_model(encoder).to_dict()
+    _check_entries(section, encoder, defaults)
+    offset = position_offset(encoder, tokenizer)
     entries = _token_ids(tokenizer) | {"vocab_size": vocab_size or len(tokenizer)}
     if source is None and length + offset > defaults["max_position_embeddings"]:
         entries["max_position_embeddings"] = length + offset
-    entries |= section.config | _shape_entries(section)
+    entries |= section.config | _shape_entries(section, encoder)
     if source is not None:
-        entries = _merge_source(section, source, entries)
+        entries = _merge_source(section, encoder, source, entries)
     try:
-        config = AutoConfig.for_model(section.encoder, **entries)
+        config = AutoConfig.for_model(encoder, **entries)
     except Exception as error:
         raise _unbuildable(error) from None
     _check_config(config, tokenizer, length + offset, offset)
@@ -108,22 +110,24 @@ def _token_ids(tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _shape_entries(section: TransformerEncoder) -> dict[str, Any]:
+def _shape_entries(section: TransformerEncoder, encoder: str) -> dict[str, Any]:
     """Entries of the keys that the recipe sets: width, depth, heads, hidden, dropout."""
     entries: dict[str, Any] = {}
     for ours, theirs in SHAPE.items():
         if getattr(section, ours) is not None:
             entries |= dict.fromkeys(theirs, getattr(section, ours))
     if section.dropout is not None:
-        entries |= dict.fromkeys(_DROPOUT[section.encoder], section.dropout)
+        entries |= dict.fromkeys(_DROPOUT[encoder], section.dropout)
     return entries
 
 
-def _check_entries(section: TransformerEncoder, defaults: dict[str, Any]) -> None:
+def _check_entries(
+    section: TransformerEncoder, encoder: str, defaults: dict[str, Any]
+) -> None:
     for key, value in section.config.items():
         if key not in defaults and key not in BORDER_IDS:
             raise InputError(
-                f"model.config must hold entries of transformers' {section.encoder}, got {key!r}."
+                f"model.config must hold entries of transformers' {encoder}, got {key!r}."
             )
         if key in _UNUSED and value != defaults.get(key):
             raise InputError(
@@ -162,12 +166,15 @@ def _check_config(config: Any, tokenizer: Any, positions: int, offset: int) -> N
 
 
 def _merge_source(
-    section: TransformerEncoder, source: dict[str, Any], entries: dict[str, Any]
+    section: TransformerEncoder,
+    encoder: str,
+    source: dict[str, Any],
+    entries: dict[str, Any],
 ) -> dict[str, Any]:
     """The source's configuration, with what a recipe may change: dropout and its own entries, not the shape."""
-    if source["model_type"] != section.encoder:
+    if source["model_type"] != encoder:
         raise InputError(
-            f"model.encoder must be {source['model_type']}, as init_from is, got {section.encoder}."
+            f"model.encoder must be {source['model_type']}, as init_from is, got {encoder}."
         )
     for ours, theirs in SHAPE.items():
         value = getattr(section, ours)

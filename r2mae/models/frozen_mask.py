@@ -7,7 +7,7 @@ import torch
 from r2mae.masking.pattern import Mask, sample_mask
 from r2mae.models.protocol import MaskedModel
 
-_FROZEN_SEED = 0x5EED  # of evaluation masks, whatever a run's seed
+FROZEN_SEED = 0x5EED  # of evaluation masks, whatever a run's seed
 
 
 def frozen_mask(model: MaskedModel, batch: dict[str, Any], ratio: float) -> Mask:
@@ -17,5 +17,5 @@ def frozen_mask(model: MaskedModel, batch: dict[str, Any], ratio: float) -> Mask
     ratios = torch.full(indices.shape, ratio, dtype=torch.float64)
     grid = (eligible.shape[1],)  # not used by a random pattern
     return sample_mask(
-        "random", eligible, ratios, _FROZEN_SEED, indices, grid, gather=masking.gathers
+        "random", eligible, ratios, FROZEN_SEED, indices, grid, gather=masking.gathers
     )

@@ -54,7 +54,12 @@ def _pretraining(recipe: Any, samples: int) -> dict[str, Any]:
 def _finetuning(recipe: Any) -> dict[str, Any]:
     """A plan for each number of labels; without local data all samples are counted."""
     from r2mae.recipe.assembly import open_split
-    from r2mae.recipe.tasks import choose_labelled, find_classes, open_labelled
+    from r2mae.recipe.tasks import (
+        check_table,
+        choose_labelled,
+        find_classes,
+        open_labelled,
+    )
 
     counts = recipe.repeat.labels_per_class
     if not is_data_here(recipe):
@@ -64,6 +69,7 @@ def _finetuning(recipe: Any) -> dict[str, Any]:
         }
         outline = build_outline(recipe, _UNKNOWN_CLASSES)
         return {**_parameters(recipe, outline), "classes": None, "plans": plans}
+    check_table(recipe)  # opens the test split too
     train = open_labelled(recipe)[0]
     classes = 1
     if not recipe.tune.regression:

@@ -42,7 +42,7 @@ class TransformerEncoder(ModelSection):
 
     null leaves a size to the default of transformers, or to the model of init_from.
 
-    encoder: architecture.
+    encoder: architecture; default that of init_from, else modernbert.
     width: embedding dimension, a multiple of heads.
     depth: number of layers.
     heads: attention heads per layer.
@@ -54,7 +54,7 @@ class TransformerEncoder(ModelSection):
     pooling: features of a sequence: "mean" over its tokens, or its "cls" token.
     """
 
-    encoder: Literal["modernbert", "bert", "roberta"] = "modernbert"
+    encoder: Literal["modernbert", "bert", "roberta"] | None = None
     width: int | None = Field(default=None, ge=8, le=1 << 16)
     depth: int | None = Field(default=None, ge=1, le=256)
     heads: int | None = Field(default=None, ge=1, le=512)

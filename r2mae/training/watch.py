@@ -3,6 +3,7 @@
 Held-out samples and their masks are the same at every measurement, for every seed and every law, so numbers compare.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +14,30 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from r2mae.data.source import SampleSource, batch_labels, load_plain
+from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain, move
+from r2mae.masking.pattern import Mask
 from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy
 from r2mae.metrics.rank import effective_rank
-from r2mae.models.frozen_mask import frozen_mask
+from r2mae.models.frozen_mask import FROZEN_SEED, frozen_mask
+from r2mae.models.protocol import MaskedModel, PredictsClasses
 from r2mae.training.measure import Measure
 from r2mae.training.module import Engine
 from r2mae.training.pictures import save_pictures
 from r2mae.training.run_folder import RunFolder
 
 _NUM_PICTURES = 6
+
+
+def frozen_corruption(model: MaskedModel, batch: Batch, mask: Mask) -> Batch:
+    """What training adds to a masked batch, such as random tokens in place of [MASK].
+
+    A function of the samples' indices and the mask. Computed on the host, as in training.
+    """
+    device = batch["indices"].device
+    on_host = move(batch | {"positions": batch["indices"]}, torch.device("cpu"))
+    host_mask = mask._replace(is_masked=mask.is_masked.cpu())
+    return move(model.masking.corrupt(on_host, host_mask, FROZEN_SEED), device)
 
 
 @dataclass(frozen=True)
@@ -65,12 +79,19 @@ class Watch(Measure):
         rank, world_size = trainer.global_rank, trainer.world_size
         metrics: dict[str, float] = {}
         if settings.validation:
-            losses = self._losses(model, device, rank, world_size)
+            ratio = _ratio_of_training(pl_module, step)
+            *losses, as_trained = self._losses(model, device, rank, world_size, ratio)
             metrics |= {
                 f"validation/loss_at_{ratio:g}": loss
                 for ratio, loss in zip(settings.ratios, losses, strict=True)
             }
             metrics["validation/loss"] = float(np.mean(losses))
+            if ratio is not None:
+                metrics["validation/loss_as_trained"] = as_trained
+            if isinstance(model, PredictsClasses):  # losses are cross-entropies in nats
+                metrics["validation/perplexity"] = math.exp(
+                    min(metrics["validation/loss"], 700)
+                )
             self.set_validation_loss(pl_module, metrics["validation/loss"], step)
         metrics |= self._probes(model, device, rank, world_size)
         if settings.pictures and rank == 0:
@@ -83,16 +104,29 @@ class Watch(Measure):
         return metrics
 
     def _losses(
-        self, model: Any, device: torch.device, rank: int, world_size: int
+        self,
+        model: Any,
+        device: torch.device,
+        rank: int,
+        world_size: int,
+        as_trained: float | None,
     ) -> list[float]:
-        """Held-out loss at each ratio of the grid, over all ranks."""
-        sums = torch.zeros(
-            len(self.settings.ratios), 2, dtype=torch.float64, device=device
-        )
+        """Held-out loss at each ratio of the grid, over all ranks; then one as trained.
+
+        as_trained: ratio of the last, whose input is corrupted as in training; None for
+            no such loss, nan.
+        """
+        ratios = self.settings.ratios
+        sums = torch.zeros(len(ratios) + 1, 2, dtype=torch.float64, device=device)
         for batch in self.batches(self.held_out, device, rank, world_size):
-            for row, ratio in enumerate(self.settings.ratios):
+            for row, ratio in enumerate(ratios):
                 loss = model(batch, frozen_mask(model, batch, ratio)).loss
                 sums[row] += torch.stack([loss.total.double(), loss.count.double()])
+            if as_trained is not None:
+                mask = frozen_mask(model, batch, as_trained)
+                corrupted = batch | frozen_corruption(model, batch, mask)
+                loss = model(corrupted, mask).loss
+                sums[-1] += torch.stack([loss.total.double(), loss.count.double()])
         if world_size > 1:
             dist.all_reduce(sums)
         losses = sums[:, 0] / sums[:, 1]
@@ -164,6 +198,19 @@ class Watch(Measure):
         )
         ascending = order.argsort()
         return features[ascending].double().numpy(), labels[ascending].numpy()
+
+
+def _ratio_of_training(pl_module: Engine, step: int) -> float | None:
+    """Mean ratio of the law at a step, where training leaves hidden tokens visible.
+
+    None where training hides all of them, as the held-out loss does.
+    """
+    model: Any = pl_module.model
+    replacement = getattr(model.masking, "replacement", (1.0, 0.0))
+    if replacement[0] >= 1:
+        return None
+    law = pl_module.objective.law  # type: ignore[attr-defined]
+    return float(law.table(step / pl_module.num_steps).mean())
 
 
 def _three(ratios: tuple[float, ...]) -> tuple[float, ...]:

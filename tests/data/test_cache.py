@@ -3,7 +3,8 @@
 import pytest
 
 from r2mae.data.cache import open_cached
-from r2mae.data.tokenizer import byte_tokenizer, tokenizer_files, with_files
+from r2mae.data.tokenizer import tokenizer_files, with_files
+from r2mae.data.tokenizer_training import byte_tokenizer
 from r2mae.errors import InputError
 
 

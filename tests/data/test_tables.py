@@ -5,7 +5,7 @@ import json
 import pytest
 
 from r2mae.data.tables import cached_table
-from r2mae.data.text_files import read_table
+from r2mae.data.text_tables import read_table
 from r2mae.errors import InputError
 
 TEXTS = [f"text number {number}" for number in range(500)]

@@ -90,7 +90,9 @@ class CellWing(Wing):
 
     def describe_match(self, source: SampleSource) -> dict[str, Any]:
         """The number of the run's genes that the file has."""
-        overlap: dict[str, int] = source.overlap()  # type: ignore[attr-defined]
+        if not hasattr(source, "overlap"):  # a split of the run's own data
+            return {}
+        overlap: dict[str, int] = source.overlap()
         text = (
             f"{overlap['found']:,} of the run's {overlap['known']:,} genes in the file, "
             f"{overlap['missing']:,} missing (treated as masked); {overlap['ignored']:,} other genes ignored"

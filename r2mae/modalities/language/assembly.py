@@ -22,11 +22,13 @@ from r2mae.interop.transformer_source import (
     load_transformer_weights,
 )
 from r2mae.modalities.language.sentences import (
+    Reading,
+    describe_tokens,
     open_given_sentences,
     open_sentences,
     open_text_objects,
 )
-from r2mae.modalities.language.splits import open_rows
+from r2mae.modalities.language.splits import find_store, open_rows
 from r2mae.modalities.language.tokenizer import (
     data_with_tokenizer,
     embedding_size,
@@ -47,14 +49,29 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
 
 
-def open_paths(recipe: AnyRecipe, paths: list[str], column: str | None) -> SampleSource:
-    """The texts of one file, each a sample. column: of a table, instead of the recipe's."""
+def describe_data(recipe: AnyRecipe) -> dict[str, str]:
+    """Number of tokens or texts, those that are cut, and the share of unknown tokens."""
+    data = data_with_tokenizer(recipe)
+    if recipe.task == "pretrain":
+        meta = find_store(data).meta
+        text = f"{meta['tokens']:,} in {meta['documents']:,} documents"
+        if unknown := meta.get("unknown_tokens"):
+            share = 100 * unknown / meta["tokens"]
+            text += f"; {share:.3g} % unknown to the tokenizer"
+        return {"tokens": text}
+    lines = {}
+    for split in ("train", "test"):
+        source: Any = open_split(recipe, split)
+        notes = [f"{len(source):,} texts", describe_tokens(source).get("text")]
+        lines[split] = "; ".join(note for note in notes if note)
+    return lines
+
+
+def open_paths(recipe: AnyRecipe, paths: list[str], reading: Reading) -> SampleSource:
+    """The texts of one file, each a sample."""
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, got {len(paths)}.")
-    data = data_with_tokenizer(recipe)
-    if column is not None:
-        data = data.model_copy(update={"column": column, "columns": (column,)})
-    return open_given_sentences(data, paths[0])
+    return open_given_sentences(data_with_tokenizer(recipe), paths[0], reading)
 
 
 def open_objects(recipe: AnyRecipe, texts: Any) -> SampleSource:

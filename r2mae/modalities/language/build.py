@@ -7,6 +7,7 @@ name when complete.
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from r2mae.data.atomic import atomic_folder
+from r2mae.data.bad_rows import BadRows
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.journal import Journal
 from r2mae.data.lock import one_at_a_time
-from r2mae.data.text_files import Piece, read_hub, read_pieces
-from r2mae.data.tokenizer import borders, tokenizer_fingerprint
+from r2mae.data.text_files import Piece, read_pieces, read_rows
+from r2mae.data.tokenizer import borders, save_tokenizer, tokenizer_fingerprint
 from r2mae.errors import InputError
 from r2mae.modalities.language.store import (
     DOCUMENTS,
@@ -33,7 +35,9 @@ from r2mae.modalities.language.store import (
 )
 from r2mae.progress import Progress, silent
 
-_BATCH_CHARACTERS = 1 << 22  # tokenised together, on all cores
+_READER = 2  # changes when files are read differently, so that caches are built again
+_MANY_UNKNOWN = 0.01  # share of tokens from which on building warns
+_BATCH_CHARACTERS = 1 << 21  # tokenised together, on all cores
 
 
 class Texts(NamedTuple):
@@ -41,6 +45,7 @@ class Texts(NamedTuple):
 
     column: of tables, with the texts. document: what of a plain text file is one document.
     options: of the reader, such as encoding. hub: (name, rows) instead of paths.
+    bad_rows: what is done with rows of tables that are not text.
     """
 
     paths: list[Path]
@@ -48,17 +53,27 @@ class Texts(NamedTuple):
     document: str = "file"
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
     hub: Any = None  # (name, rows)
+    bad_rows: BadRows = BadRows()
 
     def pieces(self, start: tuple[int, int] = (0, 0)) -> Iterator[Piece]:
         """Pieces of all documents, from start, a (file, place in it), on."""
         if self.hub is not None:
-            return read_hub(self.hub[1], self.hub[0], self.column, start[1])
-        return read_pieces(self.paths, self.column, self.document, self.options, start)
+            name, rows = self.hub
+            return read_rows(rows, name, self.column, self.bad_rows, 0, start[1])
+        return read_pieces(
+            self.paths,
+            self.column,
+            self.document,
+            self.options,
+            start,
+            self.bad_rows,
+        )
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits of the options and the files' names and contents; folders do not count."""
-        parts: list[Any] = [self.column, self.document, sorted(self.options.items())]
+        parts: list[Any] = [_READER, self.column, self.document]
+        parts.append(sorted(self.options.items()))
         if self.hub is not None:
             parts += [self.hub[0], self.hub[1]._fingerprint]
         parts += [_fingerprint(path, path.stat().st_mtime_ns) for path in self.paths]
@@ -104,11 +119,14 @@ def _write(
     state = _fill(work, texts, tokenizer, dtype, progress)
     if not state["documents"]:
         raise InputError("data must hold text, got empty files.")
-    tokenizer.save_pretrained(work / TOKENIZER)
+    _check_unknown(state, tokenizer)
+    save_tokenizer(tokenizer, work / TOKENIZER)
     about = {
         "format": FORMAT,
         "tokens": state["tokens"],
         "documents": state["documents"],
+        "unknown_tokens": state["unknown_tokens"],
+        "skipped_rows": state["skipped_rows"],
         "dtype": dtype.name,
         "vocab_size": len(tokenizer),
         "tokenizer": tokenizer_fingerprint(tokenizer),
@@ -117,6 +135,27 @@ def _write(
     }
     (work / META).write_text(json.dumps(about, indent=1) + "\n")
     Journal(work).delete()
+
+
+def _check_unknown(state: dict[str, int], tokenizer: Any) -> None:
+    """Warn of many unknown tokens. Raises: InputError where there are no others."""
+    unknown = state["unknown_tokens"]
+    ordinary = state["tokens"] - 2 * state["documents"]
+    share = unknown / max(1, ordinary)
+    fact = (
+        f"{100 * share:.3g} % of tokens unknown to the tokenizer "
+        f"({tokenizer.unk_token}), which are never masked"
+    )
+    if unknown and unknown == ordinary:
+        raise InputError(
+            f"data must hold text that the tokenizer has tokens for, got {fact}. "
+            "Choose or train another tokenizer."
+        )
+    if share > _MANY_UNKNOWN:
+        remedy = (
+            "Choose or train a tokenizer for these texts; bpe has no unknown tokens"
+        )
+        warnings.warn(f"the texts have {fact}. {remedy}.", stacklevel=2)
 
 
 def _batch(pieces: Iterator[Piece]) -> list[Piece]:
@@ -135,8 +174,10 @@ def _fill(
 ) -> dict[str, int]:
     """Tokenise from where the journal stopped; gives the final state."""
     journal = Journal(work)
-    start = {"file": 0, "at": 0, "tokens": 0, "documents": 0, "done": 0}
-    state = journal.read() or start
+    counts = ("tokens", "documents", "unknown_tokens", "skipped_rows")
+    start = dict.fromkeys(("file", "at", *counts), 0)
+    state = start | (journal.read() or {})
+    skipped_before = state["skipped_rows"]
     with (
         (work / TOKENS).open("ab") as tokens,
         (work / DOCUMENTS).open("ab") as documents,
@@ -151,12 +192,14 @@ def _fill(
             for file in (tokens, documents):
                 file.flush()
                 os.fsync(file.fileno())
-            state |= {"file": batch[-1].file, "at": batch[-1].at}
             state["tokens"] += len(ids)
             state["documents"] += len(starts)
-            state["done"] += len(batch)
-            journal.write(state)
-            _report(texts, state, progress)
+            state["unknown_tokens"] += int((ids == tokenizer.unk_token_id).sum())
+            state["skipped_rows"] = skipped_before + len(texts.bad_rows.numbers)
+            if batch[-1].at is not None:
+                state |= {"file": batch[-1].file, "at": batch[-1].at}
+                journal.write(state)
+                _report(texts, state, progress)
     return state
 
 

@@ -1,6 +1,7 @@
 """`r2mae data build text` and `data build tokenizer`, and their reports in `r2mae data inspect`."""
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def add_tokenizer_arguments(parser: ArgumentParser) -> None:
     _add_files(parser)
 
 
+def add_skip_bad_rows(parser: ArgumentParser) -> None:
+    """`--skip-bad-rows`."""
+    text = "leave out rows of tables that are malformed or hold no text, and count them"
+    parser.add_argument("--skip-bad-rows", action="store_true", help=text)
+
+
 def _add_files(parser: ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="text files, tables, folders or globs"
@@ -56,14 +63,15 @@ def _add_files(parser: ArgumentParser) -> None:
         "--column",
         default="text",
         metavar="NAME",
-        help="column of tables; default text",
+        help="column of tables; a.b is the entry b of objects in column a; default text",
     )
     parser.add_argument(
         "--encoding",
         default="utf-8",
         metavar="NAME",
-        help="encoding of plain text files; default utf-8",
+        help="encoding of files without a byte order mark; default utf-8",
     )
+    add_skip_bad_rows(parser)
     document = "unit of a plain text file that is one document; default file"
     parser.add_argument(
         "--document",
@@ -78,17 +86,18 @@ def build_text(arguments: Namespace) -> Path:
     from r2mae.modalities.language.build import build_text_store
     from r2mae.modalities.language.tokenizer import named_tokenizer
 
-    out = Path(arguments.out)
-    build_text_store(
-        out, _texts(arguments), named_tokenizer(arguments.tokenizer), progress_bars()
-    )
+    out, texts = Path(arguments.out), _texts(arguments)
+    tokenizer = named_tokenizer(arguments.tokenizer)
+    build_text_store(out, texts, tokenizer, progress_bars())
+    _report_skipped(texts)
     return out
 
 
 def build_tokenizer(arguments: Namespace) -> Path:
     """Train a tokenizer and save it in the format of transformers."""
     from r2mae.data.atomic import atomic_folder, check_free
-    from r2mae.data.tokenizer import train_tokenizer
+    from r2mae.data.tokenizer import save_tokenizer
+    from r2mae.data.tokenizer_training import train_tokenizer
     from r2mae.modalities.language.splits import sample_texts
 
     out = Path(arguments.out)
@@ -97,18 +106,28 @@ def build_tokenizer(arguments: Namespace) -> Path:
         raise InputError(
             f"--vocab-size must be at least {LEAST_VOCABULARY}, got {arguments.vocab_size}."
         )
+    texts = _texts(arguments)
     with status_line("tokenizer") as status:
         status("training")
         tokenizer = train_tokenizer(
-            sample_texts(_texts(arguments)), arguments.kind, arguments.vocab_size
+            sample_texts(texts), arguments.kind, arguments.vocab_size
         )
+    _report_skipped(texts)
     with atomic_folder(out) as unfinished:
-        tokenizer.save_pretrained(unfinished)
+        save_tokenizer(tokenizer, unfinished)
     return out
 
 
+def _report_skipped(texts: Any) -> None:
+    """Report on stderr the rows that were left out."""
+    if note := texts.bad_rows.note:
+        print(f"left out: {note}", file=sys.stderr)
+
+
 def _texts(arguments: Namespace) -> Any:
-    from r2mae.data.text_files import check_encoding, expand_texts
+    from r2mae.data.bad_rows import SKIP_OPTION, BadRows
+    from r2mae.data.text_files import expand_texts
+    from r2mae.data.text_stream import check_encoding
     from r2mae.modalities.language.build import Texts
     from r2mae.modalities.language.schema import LanguageData
     from r2mae.modalities.language.texts import find_texts
@@ -117,19 +136,15 @@ def _texts(arguments: Namespace) -> Any:
         raise InputError(
             "FILE or --card must be given, exactly one of them, got both or neither."
         )
+    bad_rows = BadRows(skip=arguments.skip_bad_rows, remedy=SKIP_OPTION)
+    column, document = arguments.column, arguments.document
     if arguments.card is not None:
-        return find_texts(
-            LanguageData(
-                card=arguments.card,
-                column=arguments.column,
-                document=arguments.document,
-            )
-        )
+        data = LanguageData(card=arguments.card, column=column, document=document)
+        return find_texts(data)._replace(bad_rows=bad_rows)
     check_encoding(arguments.encoding)
     options = {} if arguments.encoding == "utf-8" else {"encoding": arguments.encoding}
-    return Texts(
-        expand_texts(arguments.files), arguments.column, arguments.document, options
-    )
+    paths = expand_texts(arguments.files)
+    return Texts(paths, column, document, options, bad_rows=bad_rows)
 
 
 def inspect_store(place: Path) -> Result:
@@ -151,6 +166,11 @@ def show_store(report: Result) -> None:
         f"{report['store']}: {report['tokens']:,} tokens of {report['documents']:,} documents, {report['dtype']}"
     )
     print(f"  vocabulary {report['vocab_size']:,}; fingerprint {report['fingerprint']}")
+    if report.get("unknown_tokens"):
+        share = 100 * report["unknown_tokens"] / report["tokens"]
+        print(f"  {share:.3g} % of tokens are unknown to the tokenizer")
+    if report.get("skipped_rows"):
+        print(f"  {report['skipped_rows']:,} bad rows were left out")
     for length, utilisation in report["utilisation"].items():
         print(
             f"  rows of {length}: {100 * utilisation:.2f} % of positions hold a token"

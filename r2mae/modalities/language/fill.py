@@ -45,6 +45,7 @@ def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
     import numpy as np
     import torch
 
+    from r2mae.data.tokenizer import strip_before_mask
     from r2mae.masking.pattern import build_mask
     from r2mae.modalities.language.tokenizer import recipe_tokenizer
     from r2mae.models.masked_language import MaskedLanguageModel
@@ -54,7 +55,7 @@ def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
         raise InputError(
             f"RUN must be a pretraining run on texts, got {loaded.recipe.task} in {loaded.folder.path}."
         )
-    tokenizer = recipe_tokenizer(loaded.recipe)
+    tokenizer = strip_before_mask(recipe_tokenizer(loaded.recipe))
     ids = torch.tensor([_encode(tokenizer, text, loaded.recipe.data.length)])
     mask = build_mask((ids == tokenizer.mask_token_id).to(loaded.device))
     batch: dict[str, Any] = {"input_ids": ids.to(loaded.device)}

@@ -4,6 +4,7 @@ Masks depend on a row's index and the ratio alone, so that scores of different r
 All masked tokens become [MASK], whatever the run's `mask.replacement`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -38,8 +39,8 @@ class MaskedScore:
     unigram_loss: float
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-serializable fields."""
-        return asdict(self)
+        """JSON-serializable fields, and the perplexity, exp(loss)."""
+        return asdict(self) | {"perplexity": math.exp(min(self.loss, 700))}
 
 
 def count_tokens(model: Any, source: SampleSource, most: int = 2000) -> Tensor:

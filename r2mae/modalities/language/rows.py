@@ -3,7 +3,7 @@
 B rows, N tokens of a row, S segments: runs of tokens that attend to each other.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from r2mae.data.source import Batch
-from r2mae.data.tokenizer import borders, is_continuation
+from r2mae.data.tokenizer import is_continuation
 from r2mae.modalities.language.store import TextStore
+from r2mae.modalities.language.tokenise import Integers, Tokens
 
-Integers = npt.NDArray[np.int64]
 BLOCK_ROWS = 32  # consecutive rows that are read together
 
 
@@ -108,41 +108,46 @@ class PackedRows:
 class Sentences:
     """A `SampleSource` of labelled texts, or pairs of texts. Each is a segment of its own.
 
-    ids: (T,) int32, tokens of all texts. starts: (N + 1,) int64, offset of each text in ids.
-    types: (T,) int8 token type ids, 1 for the second text of a pair, or None.
+    tokens: of N texts. A text in several windows has a sample for each of them; `owners`
+        says which belong together.
+    where: the file's path, for messages. numbers: (N,) each text's row in the file.
     labels: (N,) int64 class numbers, or None. targets: (N,) float32 for regression, or None.
-    where: the file's path, for messages.
+    note: which rows of the file were left out.
     """
 
     labels_absent = "none. Set data.label_column."
 
     def __init__(
         self,
-        ids: npt.NDArray[np.int32],
-        starts: Integers,
-        types: npt.NDArray[np.int8] | None,
+        tokens: Tokens,
+        numbers: Integers,
         *,
         pad: int,
         fingerprint: str,
         where: str,
+        unit: str = "row",
         labels: Integers | None = None,
         class_names: dict[int, str] | None = None,
         targets: npt.NDArray[np.float32] | None = None,
+        note: str = "",
     ) -> None:
-        self.ids, self.starts, self.types = ids, starts, types
+        self.tokens, self.numbers = tokens, numbers
+        self.ids, self.starts, self.types = tokens.ids, tokens.starts, tokens.types
+        self.owners = tokens.owners
         self.pad = pad
         self.fingerprint = fingerprint
-        self.where = where
+        self.where, self.unit = where, unit
         self.labels = labels
         self.class_names = class_names or {}
         self.targets = targets
+        self.note = note
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     def name(self, index: int) -> str:
         """The file's path and the row."""
-        return f"{self.where}, row {index}"
+        return f"{self.where}, {self.unit} {self.numbers[self.owners[index]]}"
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Texts at indices (B,), padded to the longest of the batch."""
@@ -166,69 +171,6 @@ class Sentences:
                 np.where(is_token, self.types[where], 0).astype(np.int64)
             )
         return batch
-
-
-def tokenise_texts(
-    tokenizer: Any, first: list[str], second: list[str] | None, length: int
-) -> tuple[npt.NDArray[np.int32], Integers, npt.NDArray[np.int8] | None]:
-    """(ids (T,), starts (N + 1,), token types (T,) or None) of N texts or pairs of texts.
-
-    length: tokens, special ones included, to which each text or pair is truncated.
-    """
-    encoded = [_encode(tokenizer, first)]
-    if second is not None:
-        encoded.append(_encode(tokenizer, second))
-    start, end = borders(tokenizer) or (0, 0)
-    between = [] if second is None else _between(tokenizer, end)
-    room = length - 2 - len(between)
-    ids: list[int] = []
-    types: list[int] = []
-    starts = [0]
-    for texts in zip(*encoded, strict=True):
-        left, right = _truncate(texts, room)
-        ids += [start, *left, *between, *right, end]
-        types += [0] * (1 + len(left) + len(between)) + [1] * (len(right) + 1)
-        starts.append(len(ids))
-    token_types = None if second is None else np.array(types, dtype=np.int8)
-    return (
-        np.array(ids, dtype=np.int32),
-        np.array(starts, dtype=np.int64),
-        token_types,
-    )
-
-
-def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Tokens of each text, without special tokens."""
-    encode = tokenizer.backend_tokenizer.encode_batch_fast
-    return [encoding.ids for encoding in encode(texts, add_special_tokens=False)]
-
-
-def _between(tokenizer: Any, end: int) -> list[int]:
-    """The special tokens between two texts of a pair: one [SEP], or the two of RoBERTa."""
-    joined = tokenizer.backend_tokenizer.encode("a", "b")
-    sides = joined.sequence_ids
-    if 0 not in sides or 1 not in sides:
-        return [end]
-    return joined.ids[len(sides) - sides[::-1].index(0) : sides.index(1)] or [end]
-
-
-def _truncate(texts: tuple[list[int], ...], room: int) -> list[list[int]]:
-    """A text, or a pair, truncated to room tokens in all; a single text has an empty second."""
-    if len(texts) == 1:
-        return [texts[0][:room], []]
-    return _truncate_pair(texts[0], texts[1], room)
-
-
-def _truncate_pair(first: list[int], second: list[int], room: int) -> list[list[int]]:
-    """Both texts truncated to room tokens in all, the longer one first."""
-    half = room // 2
-    if len(first) + len(second) <= room:
-        return [first, second]
-    if len(second) <= half:
-        return [first[: room - len(second)], second]
-    if len(first) <= half:
-        return [first, second[: room - len(first)]]
-    return [first[: room - half], second[:half]]
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing

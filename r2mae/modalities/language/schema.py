@@ -22,9 +22,11 @@ class TokenizerTraining(Section):
 
 
 class LanguageData(DataSection):
-    """Texts of a card, or at root: a store, or files or globs of .txt, .jsonl, .csv, .tsv, .parquet.
+    """Texts of a card, or at root: a store, or a file, a folder or a glob.
 
-    column: of tables, that holds the texts.
+    Files are .txt, .jsonl, .csv, .tsv, .parquet or .arrow, also with .gz or .zst.
+
+    column: of tables, that holds the texts; "a.b" is the entry b of objects in column a.
     document: what of a plain text file is one document; a row of a table always is.
     tokenizer: a folder or hub id, or a run's folder; or one to train. A store has its own.
     length: tokens of a row. Documents follow each other without padding; a row may hold parts of several.
@@ -41,9 +43,10 @@ class LanguageData(DataSection):
 
 
 class SentenceData(DataSection):
-    """Labelled sentences, or pairs of them, of a card or at root: .csv, .tsv, .jsonl or .parquet.
+    """Labelled sentences, or pairs of them, of a card or at root: tables as for LanguageData.
 
-    columns: one or two, that hold the texts. length: tokens; longer texts are cut, the longer of a pair first.
+    columns: one or two, that hold the texts.
+    length: tokens; longer texts are cut, the longer of a pair first.
     """
 
     card: str = "text_files"

@@ -1,29 +1,29 @@
 """Open labelled sentences: of a recipe's data, of a file, or in memory."""
 
 import os
+import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from r2mae.data.bad_rows import SKIP_OPTION, BadRows
 from r2mae.data.card import load_card
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.labels import class_numbers, real_numbers
 from r2mae.data.objects import list_objects
 from r2mae.data.source import SampleSource
-from r2mae.data.text_files import (
-    check_column,
-    check_unicode,
-    check_utf8,
-    expand_texts,
-    kind_of,
-    read_table,
-)
+from r2mae.data.text_files import expand_texts, fault_of_text
+from r2mae.data.text_stream import check_text, open_text, suffix_of
+from r2mae.data.text_tables import kind_of, read_table, select_column
 from r2mae.data.tokenizer import tokenizer_fingerprint
 from r2mae.errors import InputError
-from r2mae.modalities.language.rows import Sentences, tokenise_texts
+from r2mae.modalities.language.rows import Sentences
 from r2mae.modalities.language.schema import SentenceData
 from r2mae.modalities.language.splits import find_tokenizer
 from r2mae.modalities.language.texts import data_place, load_hub_split
+from r2mae.modalities.language.tokenise import Integers, LongTexts, tokenise_texts
 
 
 def open_sentences(
@@ -44,11 +44,11 @@ def open_sentences(
     if place is None:
         rows = load_hub_split(card, split)
         fingerprint = rows._fingerprint
-        return _from_rows(section, rows, str(card.hub), fingerprint, label, regression)
+        return _labelled(section, rows, str(card.hub), fingerprint, label, regression)
     names = card.files.get(split, (f"{split}.*",))
     files = expand_texts([str(place / name) for name in names])
     paths = [path for path in files if kind_of(path) is not None]
-    suffixes = sorted({path.suffix.lower() for path in paths})
+    suffixes = sorted({suffix_of(path) for path in paths})
     if len(suffixes) != 1:
         got = " and ".join(suffixes) or "no table"
         raise InputError(
@@ -72,27 +72,59 @@ def _from_tables(
     parts = [read_table(path, load_card(section.card).text) for path in paths]
     rows = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
     fingerprint = "".join(fingerprint_files(path.parent, [path]) for path in paths)
-    return _from_rows(section, rows, str(paths[0]), fingerprint, label, regression)
+    return _labelled(section, rows, str(paths[0]), fingerprint, label, regression)
 
 
-def open_given_sentences(section: Any, path: str) -> SampleSource:
-    """All texts of a file that a user names: lines of a .txt, or rows of a table."""
+class Reading(NamedTuple):
+    """How `embed` and `predict` read the texts of a file.
+
+    column: of a table, instead of the recipe's. skip_bad_rows: leave out rows without text.
+    """
+
+    column: str | None = None
+    long_texts: LongTexts = "cut"
+    skip_bad_rows: bool = False
+
+
+def open_given_sentences(section: Any, path: str, reading: Reading) -> SampleSource:
+    """All texts of a file that a user names: lines of a .txt, or rows of a table.
+
+    Raises: InputError for a file without the run's columns, and for bad rows.
+    """
     files = expand_texts([path])
     if len(files) > 1:
         raise InputError(f"DATA must be one file, got {len(files)}.")
     file = files[0]
-    if kind_of(file) is not None:
-        rows = read_table(file, load_card(section.card).text)
-        return _from_rows(section, rows, str(file), "", None, False)
-    check_utf8(file)
-    # Python reads \r\n as \n.
-    lines = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    columns = text_columns(section)
+    is_table = kind_of(file) is not None
+    if len(columns) > 1 and (reading.column is not None or not is_table):
+        got = f"--column {reading.column}" if is_table else f"{file}, a text a line"
+        raise InputError(
+            f"DATA must be a table with the columns {' and '.join(columns)}, as the run "
+            f"was fine-tuned on pairs of texts, got {got}."
+        )
+    if reading.column is not None:
+        section = section.model_copy(
+            update={"column": reading.column, "columns": (reading.column,)}
+        )
+    bad_rows = BadRows(skip=reading.skip_bad_rows, remedy=SKIP_OPTION)
+    if is_table:
+        rows = read_table(file, load_card(section.card).text, bad_rows)
+        table = _read_columns(text_columns(section), rows, str(file), bad_rows)
+        return _tokenised(section, table, str(file), reading.long_texts)
+    check_text(file)
+    with open_text(file, "utf-8") as opened:
+        lines = opened.read().replace("\r\n", "\n").removesuffix("\n").split("\n")
+    kept = []
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            raise InputError(
-                f"{file}: line {number} must be text, got nothing. Take it out, as rows are named by lines."
-            )
-    return _tokenised(section, [lines], str(file))
+        if line.strip():
+            kept.append(number)
+        else:
+            rule = "be text, got nothing. Rows of the result are named by lines"
+            bad_rows.reject(number, f"{file}: line {number} must {rule}.")
+    texts = [lines[number - 1] for number in kept]
+    table = _Table([texts], np.array(kept, dtype=np.int64), bad_rows.note)
+    return _tokenised(section, table, str(file), reading.long_texts, unit="line")
 
 
 def open_text_objects(section: Any, texts: Any) -> SampleSource:
@@ -100,7 +132,7 @@ def open_text_objects(section: Any, texts: Any) -> SampleSource:
 
     Raises: InputError for what is no list of texts.
     """
-    columns = getattr(section, "columns", None) or (section.column,)
+    columns = text_columns(section)
     kind = "texts" if len(columns) == 1 else "pairs of texts"
     items = list_objects(texts, kind)
     rows = [(text,) if len(columns) == 1 else text for text in items]
@@ -110,12 +142,91 @@ def open_text_objects(section: Any, texts: Any) -> SampleSource:
                 f"objects must be a list of {kind}, got {row!r:.40} at {number}."
             )
     parts = [list(part) for part in zip(*rows, strict=True)]
-    for part, column in zip(parts, columns, strict=True):
-        _check_texts(part, column, "objects")
-    return _tokenised(section, parts, "objects")
+    table = _keep_texts(parts, columns, "objects", BadRows())
+    source = _tokenised(section, table, "objects")
+    if text := describe_tokens(source).get("text"):
+        warnings.warn(text, stacklevel=4)
+    return source
 
 
-def _from_rows(
+def text_columns(section: Any) -> tuple[str, ...]:
+    """Names of the columns with texts: one, or two for pairs."""
+    return getattr(section, "columns", None) or (section.column,)
+
+
+def describe_tokens(source: Sentences) -> dict[str, Any]:
+    """How many texts exceed data.length, and what share of tokens is unknown.
+
+    "text" is a line on both, absent where there is nothing to report.
+    """
+    tokens = source.tokens
+    num_texts = len(source.numbers)
+    share = tokens.num_unknown / max(1, tokens.num_tokens)
+    facts = {"long_texts": tokens.num_long, "unknown_tokens": round(share, 6)}
+    parts = []
+    if tokens.num_long:
+        is_split = len(tokens.owners) > num_texts
+        action = "averaged over windows" if is_split else "cut there"
+        parts.append(
+            f"{tokens.num_long:,} of {num_texts:,} texts "
+            f"({100 * tokens.num_long / num_texts:.3g} %) exceed data.length, {tokens.limit} "
+            f"tokens, and were {action}"
+        )
+    if tokens.num_unknown:
+        parts.append(f"{100 * share:.3g} % of tokens are unknown to the tokenizer")
+    return facts | ({"text": "; ".join(parts)} if parts else {})
+
+
+class _Table(NamedTuple):
+    """Columns of texts, the row of each in its file, and what was left out."""
+
+    texts: list[list[str]]
+    numbers: Integers
+    note: str = ""
+
+
+def _read_columns(
+    columns: tuple[str, ...], rows: Any, where: str, bad_rows: BadRows
+) -> _Table:
+    """The texts of a table's rows. bad_rows: has those that the table lacks already."""
+    for column in columns:
+        rows = select_column(rows, column, where)
+    texts = [rows[column][:] for column in columns]
+    if not texts[0]:
+        raise InputError(f"{where} must hold rows, got none.")
+    every = np.arange(len(texts[0]) + len(bad_rows.numbers))
+    numbers = np.setdiff1d(every, np.array(bad_rows.numbers, dtype=np.int64))
+    table = _keep_texts(texts, columns, where, bad_rows)
+    return table._replace(numbers=numbers[table.numbers])
+
+
+def _keep_texts(
+    texts: list[list[Any]], columns: tuple[str, ...], where: str, bad_rows: BadRows
+) -> _Table:
+    """The rows that are texts in all columns. Others are bad rows."""
+    kept = []
+    for number, row in enumerate(zip(*texts, strict=True)):
+        faults = zip(map(_fault, row), columns, strict=True)
+        fault, column = next((pair for pair in faults if pair[0]), ("", ""))
+        if fault:
+            bad_rows.reject(number, f"{where}: row {number} of {column} must {fault}.")
+        else:
+            kept.append(number)
+    if not kept:
+        raise InputError(f"{where} must hold texts, got none.")
+    if len(kept) < len(texts[0]):
+        texts = [list(map(column.__getitem__, kept)) for column in texts]
+    return _Table(texts, np.array(kept, dtype=np.int64), bad_rows.note)
+
+
+def _fault(text: Any) -> str:
+    """What is wrong with a text; empty for nothing."""
+    if isinstance(text, str) and not text.strip():
+        return f"be text, got {text!r:.40}"
+    return fault_of_text(text)
+
+
+def _labelled(
     section: Any,
     rows: Any,
     where: str,
@@ -124,54 +235,52 @@ def _from_rows(
     regression: bool,
 ) -> Sentences:
     """Sentences of a table's rows. fingerprint: of the table's content."""
-    columns = getattr(section, "columns", None) or (section.column,)
-    labelled = () if label is None else (label,)
-    for column in (*columns, *labelled):
-        check_column(rows.column_names, column, where)
-    texts = [rows[column][:] for column in columns]
-    for column, values in zip(columns, texts, strict=True):
-        _check_texts(values, column, where)
-    if not texts[0]:
-        raise InputError(f"{where} must hold rows, got none.")
+    table = _read_columns(text_columns(section), rows, where, BadRows())
+    if label is not None:
+        rows = select_column(rows, label, where)
     labels: dict[str, Any] = {}
     if label is not None and regression:
         labels["targets"] = real_numbers(rows[label][:], label, where)
     elif label is not None:
         numbers, class_names = class_numbers(rows, label, where)
         labels = {"labels": numbers, "class_names": class_names}
-    return _tokenised(section, texts, where, fingerprint, **labels)
-
-
-def _check_texts(texts: list[Any], column: str, where: str) -> None:
-    """Raise InputError where a row of a column is empty or no text."""
-    for row, text in enumerate(texts):
-        if not isinstance(text, str) or not text.strip():
-            raise InputError(
-                f"{where}: row {row} of {column} must be text, got {text!r:.40}."
-            )
-        check_unicode(text, f"{where}: row {row} of {column}")
+    return _tokenised(section, table, where, content=fingerprint, **labels)
 
 
 def _tokenised(
     section: Any,
-    texts: list[list[str]],
+    table: _Table,
     where: str,
+    long_texts: LongTexts = "cut",
+    *,
     content: str = "",
+    unit: str = "row",
     **labels: Any,
 ) -> Sentences:
     """Texts, or pairs of texts, as tokens. content: fingerprint of the texts."""
     tokenizer = find_tokenizer(section)
-    second = texts[1] if len(texts) > 1 else None
-    ids, starts, types = tokenise_texts(tokenizer, texts[0], second, section.length)
+    second = table.texts[1] if len(table.texts) > 1 else None
+
+    def name(number: int) -> str:
+        return f"{where}: {unit} {table.numbers[number]}"
+
+    if second is not None and long_texts == "windows":
+        raise InputError(
+            "--long-texts must be cut or error for pairs of texts, got windows."
+        )
+    tokens = tokenise_texts(
+        tokenizer, table.texts[0], second, section.length, long_texts, name
+    )
     fingerprint = fingerprint_bytes(
         f"{content}{tokenizer_fingerprint(tokenizer)}{section.length}"
     )
     return Sentences(
-        ids,
-        starts,
-        types,
+        tokens,
+        table.numbers,
         pad=int(tokenizer.pad_token_id),
         fingerprint=fingerprint,
         where=where,
+        unit=unit,
+        note=table.note,
         **labels,
     )

@@ -10,12 +10,11 @@ from r2mae.data.card import load_card
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.source import SampleSource, hold_out
 from r2mae.data.tokenizer import (
-    BYTES,
-    byte_tokenizer,
     load_tokenizer,
+    save_tokenizer,
     tokenizer_fingerprint,
-    train_tokenizer,
 )
+from r2mae.data.tokenizer_training import BYTES, byte_tokenizer, train_tokenizer
 from r2mae.errors import InputError
 from r2mae.modalities.language.build import Texts, build_text_store
 from r2mae.modalities.language.rows import PackedRows
@@ -123,7 +122,7 @@ def _trained(texts: Texts, training: TokenizerTraining) -> Any:
                     sample_texts(texts), training.kind, training.vocab_size
                 )
                 with atomic_folder(place) as unfinished:
-                    tokenizer.save_pretrained(unfinished)
+                    save_tokenizer(tokenizer, unfinished)
         return load_tokenizer(str(place))
 
     return open_cached(place, lambda folder: load_tokenizer(str(folder)), train)

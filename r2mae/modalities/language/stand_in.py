@@ -12,7 +12,8 @@ from r2mae.data.stand_in import (
     make_labels,
     num_samples,
 )
-from r2mae.data.tokenizer import SPECIAL, as_fast_tokenizer
+from r2mae.data.tokenizer import save_tokenizer
+from r2mae.data.tokenizer_training import SPECIAL, as_fast_tokenizer
 from r2mae.modalities.language.schema import TokenizerTraining
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import is_here
@@ -26,7 +27,8 @@ def stand_in(recipe: AnyRecipe, folder: Path) -> list[str]:
     settings: dict[str, Any] = {"card": "text_files", "held_out": HELD_OUT}
     source = recipe.data.tokenizer or recipe.model.init_from
     if not (isinstance(source, str) and is_here(source)):
-        _word_tokenizer(training.vocab_size).save_pretrained(folder / "tokenizer")
+        tokenizer = _word_tokenizer(training.vocab_size)
+        save_tokenizer(tokenizer, folder / "tokenizer")
         settings["tokenizer"] = str(folder / "tokenizer")
     draw = np.random.default_rng(0)
     if recipe.task == "pretrain":

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from r2mae.data.card import load_card, locate
-from r2mae.data.tokenizer import BYTES, byte_tokenizer, load_tokenizer
+from r2mae.data.tokenizer import load_tokenizer
+from r2mae.data.tokenizer_training import BYTES, byte_tokenizer
 from r2mae.interop.transformer_source import checkpoint_tokenizer
 from r2mae.modalities.language.schema import LanguageData, TokenizerTraining
 from r2mae.modalities.language.store import is_text_store
@@ -73,8 +74,12 @@ def embedding_size(recipe: AnyRecipe, tokenizer: Any) -> int:
 
 
 def vocabulary(tokenizer: Any, size: int) -> Vocabulary:
-    """The token ids that a model needs. size: rows of the embedding."""
-    special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+    """The token ids that a model needs. size: rows of the embedding.
+
+    The unknown token is special too: it stands for any text, so there is nothing to learn
+    from predicting it.
+    """
+    special = {*tokenizer.all_special_ids}
     special |= set(range(len(tokenizer), size))  # padding rows of the embedding
     return Vocabulary(
         size, tokenizer.mask_token_id, tokenizer.pad_token_id, tuple(sorted(special))

@@ -25,7 +25,9 @@ def _export(loaded: LoadedRun, folder: Path) -> float:
     from r2mae.interop.export_transformer import export_transformer_run
     from r2mae.modalities.language.tokenizer import recipe_tokenizer
 
-    return export_transformer_run(loaded, folder, recipe_tokenizer(loaded.recipe))
+    recipe = loaded.recipe
+    tokenizer = recipe_tokenizer(recipe)
+    return export_transformer_run(loaded, folder, tokenizer, recipe.data.length)
 
 
 def _load_with(loaded: LoadedRun) -> str:
@@ -90,8 +92,12 @@ class LanguageWing(Wing):
     ) -> SampleSource:
         """Lines of a .txt file, or rows of a table."""
         from r2mae.modalities.language import assembly
+        from r2mae.modalities.language.sentences import Reading
 
-        return assembly.open_paths(recipe, paths, arguments.column)
+        reading = Reading(
+            arguments.column, arguments.long_texts, arguments.skip_bad_rows
+        )
+        return assembly.open_paths(recipe, paths, reading)
 
     def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
         """A list of texts, or of pairs of texts for a run that was fine-tuned on pairs."""
@@ -100,12 +106,38 @@ class LanguageWing(Wing):
         return assembly.open_objects(recipe, objects)
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:
-        """`--column`."""
+        """`--column`, `--long-texts` and `--skip-bad-rows`."""
         parser.add_argument(
             "--column",
             metavar="NAME",
             help="column of a table with the texts; default: the recipe's",
         )
+        long_texts = (
+            "texts over data.length tokens: cut them (default), average features or "
+            "predictions over windows, or raise an error"
+        )
+        parser.add_argument(
+            "--long-texts",
+            choices=("cut", "windows", "error"),
+            default="cut",
+            help=long_texts,
+        )
+        builds.add_skip_bad_rows(parser)
+
+    def describe_match(self, source: SampleSource) -> dict[str, Any]:
+        """Long texts, and the share of unknown tokens."""
+        from r2mae.data.source import root_of
+        from r2mae.modalities.language.rows import Sentences
+        from r2mae.modalities.language.sentences import describe_tokens
+
+        root = root_of(source)
+        return describe_tokens(root) if isinstance(root, Sentences) else {}
+
+    def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
+        """Tokens or texts, those that are cut, and the share of unknown tokens."""
+        from r2mae.modalities.language import assembly
+
+        return assembly.describe_data(recipe)
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
         """Packed rows, where the card of a pretraining recipe lists tokens; else `listed`."""

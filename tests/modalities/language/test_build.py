@@ -11,25 +11,22 @@ import pytest
 import torch
 
 from r2mae.data.cache import cache_folder
-from r2mae.data.text_files import (
-    check_encoding,
-    expand_texts,
-    read_pieces,
-)
-from r2mae.data.tokenizer import (
-    byte_tokenizer,
-    is_continuation,
-    load_tokenizer,
-    train_tokenizer,
-)
+from r2mae.data.text_files import expand_texts, read_pieces
+from r2mae.data.text_stream import check_encoding
+from r2mae.data.tokenizer import is_continuation, load_tokenizer
+from r2mae.data.tokenizer_training import byte_tokenizer, train_tokenizer
 from r2mae.errors import InputError
+from r2mae.masking.pattern import Role
 from r2mae.modalities.language import build as text_build
 from r2mae.modalities.language.build import Texts, build_text_store
-from r2mae.modalities.language.rows import PackedRows, tokenise_texts
+from r2mae.modalities.language.rows import PackedRows
 from r2mae.modalities.language.schema import LanguageData, SentenceData
-from r2mae.modalities.language.sentences import open_sentences
+from r2mae.modalities.language.sentences import open_sentences, open_text_objects
 from r2mae.modalities.language.splits import find_store
 from r2mae.modalities.language.store import open_text_store
+from r2mae.modalities.language.tokenise import tokenise_texts
+from r2mae.modalities.language.tokenizer import vocabulary
+from r2mae.models.masked_language import TokenMasking
 from r2mae.progress import listener
 from tests.conftest import make_texts
 
@@ -57,7 +54,7 @@ def test_documents_of_plain_text(scratch):
 
 
 def test_a_long_document_comes_in_pieces(scratch, monkeypatch):
-    monkeypatch.setattr("r2mae.data.text_files._MOST_PIECE", 20)
+    monkeypatch.setattr("r2mae.data.text_files.MOST_PIECE", 20)
     path = scratch / "a.txt"
     path.write_text("".join(f"line {number}\n" for number in range(50)))
     pieces = list(read_pieces([path], "text", "file", {}))
@@ -123,14 +120,15 @@ def test_names_are_taken_as_they_are(scratch):
         piece.text for piece in read_pieces([scratch / "c.CSV"], "text", "file", {})
     ] == ["NA", "null"]
     check_encoding("latin-1")
-    for name in ("utf-16", "rot13", "nonsense"):
+    check_encoding("utf-16-le")
+    for name in ("cp500", "rot13", "nonsense"):
         with pytest.raises(InputError, match=name):
             check_encoding(name)
 
 
 def test_wordpiece_is_a_function_of_its_texts():
     """Another process has another hash, by which tokenizers would number letters and break ties."""
-    words = "from r2mae.data.tokenizer import *; "
+    words = "from r2mae.data.tokenizer import *; from r2mae.data.tokenizer_training import *; "
     words += "print(tokenizer_fingerprint(train_tokenizer(['low lower newest', 'Déjà vu, widest'], 'wordpiece', 300)))"
     found = {
         subprocess.run(
@@ -228,7 +226,9 @@ def test_words_are_units(tokenizer):
 
 
 def test_pairs_are_cut_longer_first(tokenizer):
-    ids, starts, types = tokenise_texts(tokenizer, ["a" * 50, "b"], ["c", "d" * 50], 16)
+    ids, starts, types, *_ = tokenise_texts(
+        tokenizer, ["a" * 50, "b"], ["c", "d" * 50], 16
+    )
     assert np.diff(starts).tolist() == [16, 16]
     assert types is not None
     assert types[:16].sum() == 2  # "c" and its border
@@ -243,7 +243,7 @@ def test_pairs_are_joined_as_the_tokenizer_joins_them(tokenizer):
         ("[SEP]", tokenizer.sep_token_id), ("[CLS]", tokenizer.cls_token_id)
     )
     for joins in (tokenizer, roberta):
-        ids, _, _ = tokenise_texts(joins, ["one two"], ["three"], 64)
+        ids = tokenise_texts(joins, ["one two"], ["three"], 64).ids
         assert ids.tolist() == joins("one two", "three")["input_ids"]
 
 
@@ -423,3 +423,120 @@ def test_what_is_damaged_in_the_cache_is_made_again(scratch, damage):
     again = find_store(section)
     assert np.array_equal(again.tokens, tokens)
     assert len(again.tokenizer) == 300
+
+
+def write_unknown(scratch, num_known):
+    """Texts in a script that a WordPiece tokenizer of English lacks, and some in English."""
+    made = train_tokenizer(make_texts(50), "wordpiece", 300)
+    lines = ["тишина над рекой"] * 20 + ["The cat"] * num_known
+    (scratch / "a.txt").write_text("\n".join(lines))
+    return made, Texts([scratch / "a.txt"], document="line")
+
+
+def test_unknown_tokens_are_counted_warned_of_and_never_masked(scratch):
+    """Item 17: [UNK] is special as [CLS] is; 3 of 3 tokens of 20 texts, 0 of 2 in 10."""
+    made, texts = write_unknown(scratch, 10)
+    with pytest.warns(UserWarning, match=r"75 % of tokens unknown .*\[UNK\]"):
+        store = build_text_store(scratch / "store", texts, made)
+    assert store.meta["unknown_tokens"] == 60
+    rules = TokenMasking((32,), vocabulary(made, len(made)))
+    batch = PackedRows(store, 32).load(torch.tensor([0]), None, 0)
+    is_unknown = batch["input_ids"] == made.unk_token_id
+    assert is_unknown.any()
+    assert (rules.eligible(batch)[is_unknown] == int(Role.SEEN)).all()
+    assert made.unk_token_id not in rules._ordinary
+    folder = scratch / "made"
+    made.save_pretrained(folder)
+    section = SentenceData(tokenizer=str(folder), columns=("text",))
+    with pytest.warns(UserWarning, match="60 % of tokens are unknown"):
+        open_text_objects(section, ["тишина над рекой", "The cat"])
+
+
+def test_texts_of_unknown_tokens_alone_are_refused(scratch):
+    made, texts = write_unknown(scratch, 0)
+    with pytest.raises(InputError, match=r"100 % of tokens unknown"):
+        build_text_store(scratch / "store", texts, made)
+
+
+def test_known_texts_warn_of_nothing(scratch, recwarn):
+    made = train_tokenizer(make_texts(50), "wordpiece", 300)
+    (scratch / "a.txt").write_text("\n".join(make_texts(50)))
+    store = build_text_store(scratch / "store", Texts([scratch / "a.txt"]), made)
+    assert store.meta["unknown_tokens"] == 0
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("document", ["file", "paragraph", "line"])
+def test_byte_order_marks_say_the_encoding(scratch, monkeypatch, encoding, document):
+    """Item 19: and reading resumes at any piece."""
+    monkeypatch.setattr("r2mae.data.text_files.MOST_PIECE", 20)
+    content = "À la carte, première ligne\n\nتجربة نص\nlast 🦊 line"
+    (scratch / "plain.txt").write_text(content)
+    (scratch / "a.txt").write_bytes(content.encode(encoding))
+    pieces = list(read_pieces([scratch / "a.txt"], "text", document, {}))
+    assert texts_of(scratch / "a.txt", document) == texts_of(
+        scratch / "plain.txt", document
+    )
+    for number, piece in enumerate(pieces, 1):
+        if piece.at is not None:
+            start = (0, piece.at)
+            rest = list(read_pieces([scratch / "a.txt"], "text", document, {}, start))
+            assert rest == pieces[number:]
+
+
+def test_utf_16_without_a_byte_order_mark_is_named_or_chosen(scratch):
+    """Item 19: it would be valid UTF-8 with NULs."""
+    (scratch / "a.txt").write_bytes("some words".encode("utf-16-le"))
+    with pytest.raises(InputError, match="UTF-16 without a byte order mark"):
+        texts_of(scratch / "a.txt")
+    assert texts_of(scratch / "a.txt", encoding="utf-16-le") == "some words|"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+@pytest.mark.parametrize("separator", [" ", ""])
+def test_long_lines_come_in_parts(scratch, tokenizer, monkeypatch, name, separator):
+    """Item 19: a tokenizer gets at most MOST_PIECE characters of a line at once."""
+    monkeypatch.setattr("r2mae.data.text_files.MOST_PIECE", 1000)
+    monkeypatch.setattr(text_build, "_BATCH_CHARACTERS", 3000)
+    line = separator.join(f"w{n}" for n in range(3000))
+    content = line if name == "a.txt" else json.dumps({"text": line})
+    (scratch / name).write_text(content)
+    pieces = list(read_pieces([scratch / name], "text", "line", {}))
+    assert "".join(piece.text for piece in pieces) == line
+    assert max(len(piece.text) for piece in pieces) <= 1000
+    assert [piece.is_start for piece in pieces].count(True) == 1
+    store = build_text_store(
+        scratch / "store", Texts([scratch / name], document="line"), tokenizer
+    )
+    assert store.meta["documents"] == 1
+    if separator:  # cut before spaces: the tokens are those of the text
+        assert store.tokens.tolist() == tokenizer(line)["input_ids"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_a_build_stopped_inside_a_long_row_resumes_at_its_start(
+    scratch, tokenizer, monkeypatch, name
+):
+    monkeypatch.setattr("r2mae.data.text_files.MOST_PIECE", 100)
+    rows = [" ".join(f"row{n}" for _ in range(60)) for n in range(3)]
+    lines = rows if name == "a.txt" else [json.dumps({"text": row}) for row in rows]
+    (scratch / name).write_text("\n".join(lines))
+    texts = Texts([scratch / name], document="line")
+    complete = build_text_store(scratch / "complete", texts, tokenizer)
+    monkeypatch.setattr(text_build, "_BATCH_CHARACTERS", 250)
+    tokenise, calls = text_build._tokenise, []
+
+    def stop(*arguments):
+        calls.append(0)
+        if len(calls) in (2, 5):
+            raise KeyboardInterrupt
+        return tokenise(*arguments)
+
+    monkeypatch.setattr(text_build, "_tokenise", stop)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            build_text_store(scratch / "part", texts, tokenizer)
+    part = build_text_store(scratch / "part", texts, tokenizer)
+    assert np.array_equal(part.tokens, complete.tokens)
+    assert np.array_equal(part.documents, complete.documents)

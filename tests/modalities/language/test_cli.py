@@ -16,9 +16,13 @@ from transformers import (
 from r2mae.cli.main import main
 from r2mae.data.tokenizer import load_tokenizer
 from r2mae.errors import InputError
+from r2mae.modalities.language.tokenizer import recipe_tokenizer
 from r2mae.recipe.run import load_run
+from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT, make_texts, r2mae
+from tests.data.test_tokenizer import make_tokenizer
 from tests.modalities.cell.test_cli import refused, said
+from tests.training.runs import metric
 
 RECIPE = ROOT / "recipes" / "language" / "gutenberg_tiny.yaml"
 TUNE = ROOT / "recipes" / "language" / "sst2_finetune.yaml"
@@ -171,6 +175,7 @@ def test_training_learns_and_evaluation_says_so(here, capsys):
     for row in scores["scores"]:
         assert row["accuracy"] > row["unigram_accuracy"]
         assert row["loss"] < row["unigram_loss"]
+        assert row["perplexity"] == pytest.approx(np.exp(row["loss"]))
     again = json.loads(
         said(
             capsys,
@@ -208,6 +213,43 @@ def test_a_run_needs_neither_texts_nor_tokenizer_files(
         True,
         True,
     ]
+
+
+def test_fill_and_exports_hide_a_byte_bpe_word_with_its_space(here, capsys, tmp_path):
+    """Both see what training saw: [MASK] in the place of " bird", and no token for a space."""
+    said(capsys, "export", "runs/run", tmp_path / "out", "--to", "transformers")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = tokenizer("The [MASK] number 7 sat")["input_ids"]
+    plain = tokenizer("The bird number 7 sat")["input_ids"]
+    place = ids.index(tokenizer.mask_token_id)
+    assert ids[:place] == plain[:place]
+    after = len(ids) - place - 1
+    assert ids[-after:] == plain[-after:]
+    config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert config["model_max_length"] == 32  # data.length
+    line = said(capsys, "fill", "runs/run", "The [MASK] number 7 sat", "--json")
+    guesses = [guess["token"] for guess in json.loads(line)["places"][0]]
+    assert any(guess.strip() in ("cat", "dog", "bird") for guess in guesses), guesses
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_fill_and_exports_of_other_tokenizers(here, capsys, tmp_path, kind):
+    """Item 15: [MASK] leaves no token for a space, whatever the kind of tokenizer."""
+    make_tokenizer(kind).save_pretrained(tmp_path / "tok")
+    data = f"data={{root: train.txt, document: line, tokenizer: {tmp_path / 'tok'}, length: 64}}"
+    start = settings(SMALL, data, "schedule.steps=1")
+    said(capsys, "pretrain", RECIPE, "--name", kind, "--fresh", *start)
+    line = said(capsys, "fill", f"runs/{kind}", "The [MASK] number", "--json")
+    assert len(json.loads(line)["places"]) == 1
+    said(capsys, "export", f"runs/{kind}", tmp_path / "out", "--to", "transformers")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = tokenizer("The [MASK] number", add_special_tokens=False)["input_ids"]
+    parts = [
+        tokenizer(text, add_special_tokens=False)["input_ids"]
+        for text in ("The", " number")
+    ]
+    assert ids == [*parts[0], tokenizer.mask_token_id, *parts[1]]
 
 
 def test_continued_run_is_the_same(here, capsys):
@@ -325,11 +367,17 @@ def test_finetune_scores_and_exports(here, capsys, tmp_path):
     )
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    texts = make_texts(210)[150:170]
+    (here / "held_out.txt").write_text("\n".join(texts))
+    run = "runs/tuned/labels_all/seed_0"
+    said(capsys, "predict", run, "held_out.txt", "-o", "held_out.csv")
+    predicted = pd.read_csv("held_out.csv")["predicted_class"].tolist()
     with torch.no_grad():
-        logits = model(
-            **tokenizer("The dog number 160 slept on the roof", return_tensors="pt")
-        ).logits
-    assert model.config.id2label[int(logits.argmax())] == "dog"
+        logits = model(**tokenizer(texts, return_tensors="pt", padding=True)).logits
+    exported = [model.config.id2label[number] for number in logits.argmax(1).tolist()]
+    assert exported == predicted
+    expected = [("cat", "dog", "bird")[number % 3] for number in range(150, 170)]
+    assert np.mean(np.array(predicted) == np.array(expected)) > 0.85
 
 
 def test_numbers_are_learnt_and_exported_in_their_units(here, capsys, tmp_path):
@@ -456,6 +504,163 @@ def test_a_run_from_a_store_embeds_and_overwrites_nothing(here, capsys):
     assert "the store's own" in refused(
         capsys, "pretrain", RECIPE, "--name", "bad", *other
     )
+
+
+def test_embed_and_predict_report_texts_over_the_length(here, capsys):
+    """Item 16: two texts that differ after data.length, and a short one."""
+    start = " ".join(["The cat number 7"] * 20)
+    texts = [f"{start} sat on the mat", f"{start} ran to the roof", "The cat"]
+    (here / "long.txt").write_text("\n".join(texts))
+    tuned = settings(SMALL_TUNE, "repeat={seeds: 1}", "schedule={steps: 5}")
+    said(capsys, "finetune", TUNE, "--name", "brief", "--fresh", *tuned)
+    classifier = "runs/brief/labels_all/seed_0"
+    for verb, run, out in (
+        ("embed", "runs/run", "long.npy"),
+        ("predict", classifier, "long.parquet"),
+    ):
+        printed = said(capsys, verb, run, "long.txt", "-o", out)
+        assert (
+            "2 of 3 texts (66.7 %) exceed data.length, 32 tokens, and were cut"
+            in printed
+        )
+        options = ("--long-texts", "windows", "--json")
+        report = json.loads(said(capsys, verb, run, "long.txt", "-o", out, *options))
+        assert (report["samples"], report["long_texts"]) == (3, 2)
+        error = refused(
+            capsys, verb, run, "long.txt", "-o", out, "--long-texts", "error"
+        )
+        assert "long.txt: line 1 must have at most 32 tokens" in error
+        assert "got the split test" in refused(
+            capsys, verb, run, "test", "-o", out, "--long-texts", "windows"
+        )
+    table = pd.read_parquet("long.parquet")
+    assert table["name"].tolist() == [f"long.txt, line {n}" for n in (1, 2, 3)]
+    assert table.iloc[0, 2] != table.iloc[1, 2]
+    with pytest.warns(UserWarning, match="2 of 3 texts"):
+        cut = load_run("runs/run").embed(texts)
+    assert np.array_equal(cut[0], cut[1])
+
+
+def test_windows_of_a_text_are_averaged(here, capsys):
+    """Item 16: the feature of a long text is the mean of those of its windows."""
+    run = load_run("runs/run")
+    words = [f"{n} cat" for n in range(40)]
+    (here / "long.txt").write_text(" ".join(words))
+    options = ("--long-texts", "windows")
+    said(capsys, "embed", "runs/run", "long.txt", "-o", "long.npy", *options)
+    tokenizer = recipe_tokenizer(run.recipe)
+    ids = tokenizer(" ".join(words), add_special_tokens=False)["input_ids"]
+    windows = np.array_split(ids, -(-len(ids) // 30))
+    parts = [run.embed([tokenizer.decode(window)]) for window in windows]
+    expected = np.concatenate(parts).mean(axis=0, keepdims=True)
+    assert len(windows) > 2
+    np.testing.assert_allclose(np.load("long.npy"), expected, atol=1e-5)
+
+
+def test_bad_rows_are_skipped_on_request(here, capsys):
+    """Item 18: names keep the numbers of the file's rows."""
+    (here / "bad.csv").write_text("text,n\none,1\na, b,2\n,3\nfour,4\n")
+    command = ("embed", "runs/run", "bad.csv", "-o", "bad.npy")
+    assert "--skip-bad-rows" in refused(capsys, *command)
+    assert main([*command, "--skip-bad-rows"]) == 0
+    assert "left out: 2 bad rows: bad.csv: row 1 (line 3)" in capsys.readouterr().err
+    names = pd.read_csv("bad.names.csv")["name"].tolist()
+    assert names == ["bad.csv, row 0", "bad.csv, row 3"]
+    said(capsys, "data", "build", "tokenizer", "bad_tok", "train.txt")
+    build = ("data", "build", "text", "bad_store", "bad.csv", "--tokenizer", "bad_tok")
+    assert "must have 2 fields" in refused(capsys, *build)
+    printed = said(capsys, *build, "--skip-bad-rows")
+    assert "2 documents" in printed
+    assert "2 bad rows were left out" in printed
+
+
+def test_a_run_on_pairs_refuses_single_texts(here, capsys):
+    """Item 20."""
+    pairs = settings(
+        SMALL_TUNE,
+        "data={root: '.', card: text_files, label_column: answer, length: 48}",
+        "data.columns=[sentence, question]",
+        "repeat={seeds: 1}",
+        "schedule={steps: 2}",
+    )
+    said(capsys, "finetune", TUNE, "--name", "on_pairs", "--fresh", *pairs)
+    run = "runs/on_pairs/labels_all/seed_0"
+    (here / "single.txt").write_text("One text.")
+    options = ("-o", "out.csv")
+    for data in (("single.txt",), ("test.tsv", "--column", "sentence")):
+        line = refused(capsys, "predict", run, *data, *options)
+        assert "table with the columns sentence and question" in line
+    said(capsys, "predict", run, "test.tsv", *options)
+    assert "cut or error for pairs" in refused(
+        capsys, "predict", run, "test.tsv", *options, "--long-texts", "windows"
+    )
+
+
+def test_unknown_tokens_are_reported(here, capsys):
+    """Item 17: by build, inspect, check and embed."""
+    made = ("data", "build", "tokenizer", "words", "train.txt", "--kind", "wordpiece")
+    said(capsys, *made, "--vocab-size", 400)
+    (here / "foreign.txt").write_text("The cat\nтишина над рекой\n" * 40)
+    build = ("data", "build", "text", "foreign", "foreign.txt", "--tokenizer", "words")
+    with pytest.warns(UserWarning, match="unknown to the tokenizer"):
+        printed = said(capsys, *build, "--document", "line")
+    assert "% of tokens are unknown to the tokenizer" in printed
+    report = json.loads(said(capsys, "data", "inspect", "foreign", "--json"))
+    assert report["unknown_tokens"] >= 40
+    data = "data={root: foreign, length: 32, held_out: 0.5}"
+    checked = settings(SMALL, data)
+    lines = said(capsys, "check", RECIPE, *checked)
+    assert "% unknown to the tokenizer" in lines
+    short = ("--name", "of_foreign", "--fresh", *checked, "--set", "schedule.steps=1")
+    said(capsys, "pretrain", RECIPE, *short)
+    printed = said(capsys, "embed", "runs/of_foreign", "foreign.txt", "-o", "out.npy")
+    assert "% of tokens are unknown to the tokenizer" in printed
+
+
+def test_held_out_loss_as_trained_and_perplexity(here):
+    """Item 20: 10 % of hidden tokens stay visible in training, in no other held-out loss."""
+    folder = RunFolder("runs/run")
+    losses = metric(folder, "validation/loss")
+    as_trained = metric(folder, "validation/loss_as_trained")
+    perplexity = metric(folder, "validation/perplexity")
+    last = max(losses)
+    assert perplexity[last] == pytest.approx(np.exp(losses[last]), rel=1e-4)
+    train = metric(folder, "train/loss")
+    late = np.mean([loss for step, loss in train.items() if step > 150])
+    assert abs(as_trained[last] - late) < abs(losses[last] - late)
+
+
+def test_init_from_alone_takes_the_encoder_of_the_folder(here, capsys, tmp_path):
+    """Item 20: encoder, shape and tokenizer are those of a BERT."""
+    shape = settings(SMALL, f"model={{encoder: bert, {SHAPE}}}", "schedule.steps=1")
+    said(capsys, "pretrain", RECIPE, "--name", "a_bert", "--fresh", *shape)
+    said(capsys, "export", "runs/a_bert", tmp_path / "bert", "--to", "transformers")
+    data = "data={root: train.txt, document: line, length: 32, held_out: 0.2}"
+    for source in (tmp_path / "bert", "runs/a_bert"):
+        start = settings(
+            SMALL, data, f"model={{init_from: {source}}}", "schedule.steps=1"
+        )
+        said(capsys, "pretrain", RECIPE, "--name", "of_bert", "--fresh", *start)
+        assert load_run("runs/of_bert").recipe.model.encoder == "bert"
+    tuned = settings(SMALL_TUNE, f"model={{init_from: {tmp_path / 'bert'}}}")
+    assert "BertForMaskedLM" not in said(capsys, "check", TUNE, *tuned)
+    assert "must be bert, as init_from is" in refused(
+        capsys, "check", TUNE, *tuned, "--set", "model.encoder=modernbert"
+    )
+
+
+def test_check_of_a_fine_tuning_recipe_opens_the_test_split(here, capsys, tmp_path):
+    """Item 20."""
+    checked = said(capsys, "check", TUNE, *settings(SMALL_TUNE))
+    assert "60 texts" in checked
+    (tmp_path / "train.tsv").write_text((here / "train.tsv").read_text())
+    alone = settings(
+        SMALL_TUNE, f"data={{root: {tmp_path}, card: text_files, label_column: kind}}"
+    )
+    assert "test.*" in refused(capsys, "check", TUNE, *alone)
+    (tmp_path / "test.tsv").write_text("sentence\tkind\nThe cow\tcow\n")
+    line = refused(capsys, "check", TUNE, *alone)
+    assert "the test split must hold only classes" in line
 
 
 def test_pairs_of_sentences(here, capsys):

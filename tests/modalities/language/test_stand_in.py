@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from r2mae.data.tokenizer import is_continuation, load_tokenizer, train_tokenizer
+from r2mae.data.tokenizer import is_continuation, load_tokenizer
+from r2mae.data.tokenizer_training import train_tokenizer
 from r2mae.modalities.language.tokenizer import recipe_tokenizer
 from tests.conftest import make_texts, open_stand_in
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from r2mae.data.card import load_card
 from r2mae.data.labels import class_numbers, real_numbers
 from r2mae.data.mapped import Integers
-from r2mae.data.text_files import check_column, read_table
+from r2mae.data.text_tables import check_column, read_table
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN
 from r2mae.modalities.dna.genome.files import read_fasta

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from r2mae.data.text_files import check_column, kind_of, read_table
+from r2mae.data.text_tables import check_column, kind_of, read_table
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, first_illegal
 

@@ -1,0 +1,41 @@
+"""Rows of tables that cannot be used: an error, or skipped and counted on request."""
+
+from r2mae.errors import InputError
+
+_EXAMPLES = 3
+
+
+class BadRows:
+    """What is done with bad rows, and which there were.
+
+    skip: leave them out, instead of raising an error at the first one.
+    remedy: of that error.
+    numbers: of the rows that were left out, from 0, in the order in which they were met.
+    """
+
+    def __init__(self, *, skip: bool = False, remedy: str = "") -> None:
+        self.skip = skip
+        self.remedy = remedy
+        self.numbers: list[int] = []
+        self.examples: list[str] = []
+
+    def reject(self, number: int, message: str) -> None:
+        """Leave out a row. Raises: InputError unless bad rows are to be skipped."""
+        if not self.skip:
+            raise InputError(f"{message} {self.remedy}".strip())
+        self.numbers.append(number)
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(message)
+
+    @property
+    def note(self) -> str:
+        """What was left out, in a line; empty for nothing."""
+        if not self.numbers:
+            return ""
+        rest = ", ..." if len(self.numbers) > len(self.examples) else ""
+        count = len(self.numbers)
+        rows = "bad row" if count == 1 else "bad rows"
+        return f"{count:,} {rows}: {' '.join(self.examples)}{rest}"
+
+
+SKIP_OPTION = "Mend the file, or leave such rows out: --skip-bad-rows."

@@ -1,0 +1,166 @@
+"""Tables as people have them: stray quotes, compression, bad rows, nested columns, folders."""
+
+import gzip
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from r2mae.data.bad_rows import BadRows
+from r2mae.data.text_files import expand_texts, read_pieces
+from r2mae.data.text_tables import read_table
+from r2mae.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("scratch")
+
+
+def texts_of(path, column="text", bad_rows=None, **options):
+    pieces = read_pieces([path], column, "file", options, bad_rows=bad_rows)
+    return [piece.text for piece in pieces]
+
+
+def compressed(name, content):
+    """Write a compressed file as its name says."""
+    if name.endswith(".gz"):
+        with gzip.open(name, "wb") as file:
+            file.write(content)
+    else:
+        with pa.OSFile(name, "wb") as raw, pa.CompressedOutputStream(raw, "zstd") as s:
+            s.write(content)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_stray_quotes_merge_no_rows(scratch, suffix):
+    """Item 18: rows 10 and 30 of 60 begin with a quote."""
+    separator = "\t" if suffix == "tsv" else ","
+    texts = [f'"row {n}' if n in (10, 30) else f"row {n}" for n in range(60)]
+    rows = [f"{text}{separator}{n}" for n, text in enumerate(texts)]
+    path = scratch / f"a.{suffix}"
+    path.write_text("\n".join([f"text{separator}label", *rows]) + "\n")
+    assert texts_of(path) == texts
+    assert read_table(path, {})["label"][:] == list(range(60))
+
+
+def test_quotes_that_end_a_later_row_merge_no_rows(scratch):
+    """Well-formed as CSV, but each line by itself has the header's fields."""
+    path = scratch / "a.tsv"
+    path.write_text('text\tn\n"one\t1\ntwo\t2\nthree"\t3\n')
+    assert read_table(path, {})["n"][:] == [1, 2, 3]
+
+
+def test_quotes_enclose_separators_and_line_breaks(scratch):
+    frame = pd.DataFrame({"text": ["a, b", 'she said "no"', "two\nlines", "x"], "n": 1})
+    for name, separator in (("a.csv", ","), ("a.tsv", "\t")):
+        frame.to_csv(name, index=False, sep=separator)
+        assert texts_of(scratch / name) == frame["text"].tolist()
+    frame[["text"]].to_csv("one_column.csv", index=False)
+    assert texts_of(scratch / "one_column.csv") == frame["text"].tolist()
+
+
+def test_a_card_decides_on_quotes(scratch):
+    path = scratch / "a.tsv"
+    path.write_text('text\tn\n"quoted"\t1\n')
+    assert texts_of(path) == ["quoted"]
+    assert texts_of(path, quoting=False) == ['"quoted"']
+
+
+def test_a_row_beyond_the_header_is_one_line_or_skipped(scratch):
+    path = scratch / "a.csv"
+    path.write_text("text,n\ngood,1\nbad, indeed,2\nshort\ntrailing,3,,\n")
+    with pytest.raises(
+        InputError, match=r"row 1 \(line 3\) must have 2 fields .* got 3"
+    ):
+        texts_of(path)
+    bad_rows = BadRows(skip=True)
+    assert texts_of(path, bad_rows=bad_rows) == ["good", "short", "trailing"]
+    assert bad_rows.numbers == [1]
+    again = BadRows(skip=True)  # from the cache
+    assert texts_of(path, bad_rows=again) == ["good", "short", "trailing"]
+    assert again.note == bad_rows.note
+    assert "1 bad row" in again.note
+
+
+def test_bad_rows_of_json_lines_are_skipped_on_request(scratch):
+    path = scratch / "a.jsonl"
+    rows = ['{"text": "one"}', "{broken", '["a", "list"]', '{"text": null}']
+    path.write_text("\n".join([*rows, '{"text": "two"}']))
+    with pytest.raises(InputError, match="readable as json"):
+        texts_of(path)
+    bad_rows = BadRows(skip=True)
+    assert texts_of(path, bad_rows=bad_rows) == ["one", "two"]
+    assert "3 bad rows" in bad_rows.note
+
+
+def test_rows_of_other_bytes_are_skipped_on_request(scratch):
+    path = scratch / "a.csv"
+    path.write_bytes(b"text,n\ncaf\xe9,1\nplain,2\n")
+    with pytest.raises(InputError, match="0xe9 at offset 10"):
+        texts_of(path)
+    bad_rows = BadRows(skip=True)
+    assert texts_of(path, bad_rows=bad_rows) == ["plain"]
+    assert bad_rows.numbers == [0]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_compressed_files_are_read(scratch, suffix):
+    contents = {
+        "a.csv": b"text,n\none,1\n",
+        "a.tsv": b"text\tn\none\t1\n",
+        "a.jsonl": b'{"text": "one"}\n',
+        "a.txt": b"one",
+        "a.parquet": pd.DataFrame({"text": ["one"]}).to_parquet(),
+    }
+    for name, content in contents.items():
+        compressed(name + suffix, content)
+    paths = expand_texts(["."])
+    assert len(paths) == len(contents)
+    for path in paths:
+        assert texts_of(path) == ["one"]
+    damaged = (scratch / f"a.csv{suffix}").read_bytes()[:-6]
+    (scratch / f"a.csv{suffix}").write_bytes(damaged)
+    with pytest.raises(InputError, match="must be a complete"):
+        texts_of(scratch / f"a.csv{suffix}")
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_arrow_files_are_read(scratch, is_stream):
+    table = pa.table({"text": ["one", "two"]})
+    new = pa.ipc.new_stream if is_stream else pa.ipc.new_file
+    with pa.OSFile("a.arrow", "wb") as file, new(file, table.schema) as writer:
+        writer.write_table(table)
+    assert texts_of(scratch / "a.arrow") == ["one", "two"]
+
+
+def test_nested_columns_are_named_with_dots(scratch):
+    path = scratch / "a.jsonl"
+    rows = [{"meta": {"body": {"text": text}, "n": 1}} for text in ("one", "two")]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert texts_of(path, "meta.body.text") == ["one", "two"]
+    with pytest.raises(InputError, match=r"meta\.body\.text, meta\.n"):
+        texts_of(path, "text")
+
+
+def test_folders_below_folders_are_read(scratch):
+    for name in (
+        "a.txt",
+        "b/c/d.txt",
+        "b/e.jsonl",
+        ".git/f.txt",
+        "b/._g.txt",
+        "b/h.py",
+    ):
+        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / name).write_text('{"text": "x"}')
+    (scratch / "b" / "loop").symlink_to(scratch)
+    (scratch / "b" / "state.json").write_text("{}")  # of datasets.save_to_disk
+    (scratch / "runs" / "one").mkdir(parents=True)
+    for name in ("run.json", "other.json"):
+        (scratch / "runs" / "one" / name).write_text("{}")
+    found = [path.relative_to(scratch) for path in expand_texts([str(scratch)])]
+    assert [str(path) for path in found] == ["a.txt", "b/c/d.txt", "b/e.jsonl"]
+
+
+def test_utf_16_tables_are_read(scratch):
+    (scratch / "a.csv").write_text("text,n\nÀ la carte,1\n", encoding="utf-16")
+    assert texts_of(scratch / "a.csv") == ["À la carte"]
