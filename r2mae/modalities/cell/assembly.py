@@ -48,6 +48,13 @@ def open_paths(
     return open_cell_paths(data_with_genes(recipe), paths, _view(recipe), least_overlap)
 
 
+def describe_data(recipe: AnyRecipe) -> dict[str, str]:
+    """{title: text} on the recipe's files, for `check`."""
+    from r2mae.modalities.cell.data.splits import describe_cells
+
+    return describe_cells(data_with_genes(recipe))
+
+
 def open_objects(recipe: AnyRecipe, cells: Any) -> SampleSource:
     """All cells of an AnnData, with the recipe's genes."""
     from r2mae.modalities.cell.data.in_memory import open_anndata
@@ -131,7 +138,8 @@ def data_with_genes(recipe: AnyRecipe) -> CellData:
     # A missing init_from is refused later, when its weights are loaded.
     if not is_here(recipe.model.init_from):
         return data
-    if data.genes != type(data.genes)(by=data.genes.by):
+    reading = {"by": data.genes.by, "duplicates": data.genes.duplicates}
+    if data.genes != type(data.genes)(**reading):
         raise InputError(
             "data.genes must be left out with model.init_from, whose genes are used, "
             "got a choice of genes. Remove it."

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from r2mae.errors import InputError
-from r2mae.modalities.cell.data import blocks as cell_blocks
 from r2mae.modalities.cell.data import build as cell_build
+from r2mae.modalities.cell.data import matrix as cell_matrix
 from r2mae.modalities.cell.data import splits
 from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
@@ -23,7 +23,7 @@ from tests.conftest import make_cells
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Two files that share 20 of 30 and 25 genes."""
-    monkeypatch.setattr(cell_blocks, "BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(cell_matrix, "BLOCK_ENTRIES", 100)
     one, two = make_cells(40, 30), make_cells(30, 35, seed=1)[:, 10:].copy()
     two.obs["age"] = np.arange(30)
     one.write_h5ad(tmp_path / "one.h5ad")
