@@ -13,11 +13,19 @@ _GENE_MODALITIES = ("rna", "gex", "gene expression")
 
 def matrices(group: Any) -> dict[str, str]:
     """Name -> path in the group, of every matrix of an AnnData."""
-    paths = {"X": "X"} if "X" in group else {}
-    if "raw" in group and "X" in group["raw"]:
-        paths["raw"] = "raw/X"
-    layers = group.get("layers", ())
-    return paths | {f"layers[{name}]": f"layers/{name}" for name in layers}
+    paths = {"X": "X", "raw": "raw/X"}
+    for layer in group.get("layers", ()):
+        paths[f"layers[{layer}]"] = f"layers/{layer}"
+    return {name: place for name, place in paths.items() if _has(group, place)}
+
+
+def _has(group: Any, place: str) -> bool:
+    """Whether a group has a matrix; anndata also writes None, as an array without shape."""
+    for name in place.split("/"):
+        if is_array(group) or name not in group:
+            return False
+        group = group[name]
+    return not is_array(group) or bool(group.shape)
 
 
 def open_anndata_group(path: Path, group: Any, matrix: str) -> Contents:
