@@ -19,17 +19,17 @@ def _notes_on_genes(files: list[Mapping[str, Any]]) -> Iterator[str]:
         left_out.update(file.get("other_features", {}))
     if left_out:
         counts = ", ".join(f"{n:,} {name}" for name, n in left_out.items())
-        yield f"features that are no genes left out: {counts}"
+        yield f"features other than genes left out: {counts}"
     total = {
         key: sum(file.get(key, 0) for file in files)
         for key in ("summed_genes", "doubled_entries", "rounded")
     }
     if total["summed_genes"]:
-        yield f"{total['summed_genes']:,} genes summed with another of the same name"
+        yield f"genes summed with another of the same name: {total['summed_genes']:,}"
     if total["doubled_entries"]:
-        yield f"{total['doubled_entries']:,} doubled entries of a gene and cell summed"
+        yield f"doubled entries of a gene and cell summed: {total['doubled_entries']:,}"
     if total["rounded"]:
-        yield f"{total['rounded']:,} values rounded to whole counts"
+        yield f"values rounded to whole counts: {total['rounded']:,}"
 
 
 def _notes_on_obs(columns: Mapping[str, Any]) -> Iterator[str]:

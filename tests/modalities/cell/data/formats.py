@@ -59,6 +59,36 @@ def doubled(counts):
     return sparse.csr_matrix((data, indices, matrix.indptr * 2), shape=counts.shape)
 
 
+def compressed(change):
+    """A writer of an .h5ad in chunks that gzip compressed."""
+
+    def write(folder, counts):
+        path = folder / "a.h5ad"
+        as_anndata(counts, change(counts)).write_h5ad(path, compression="gzip")
+        return path
+
+    return write
+
+
+def before_07(folder, counts):
+    """An .h5ad as anndata wrote it before version 0.7: frames are compound arrays."""
+    matrix = sparse.csr_matrix(counts)
+    obs, var = frames(counts)
+    with h5py.File(folder / "a.h5ad", "w") as file:
+        for part in ("data", "indices", "indptr"):
+            file[f"X/{part}"] = getattr(matrix, part)
+        file["X"].attrs["h5sparse_format"] = "csr"
+        file["X"].attrs["h5sparse_shape"] = matrix.shape
+        columns = {"obs": [("index", obs.index), ("kind", obs["kind"])]}
+        columns["var"] = [("index", var.index), ("gene_ids", var["gene_ids"])]
+        for name, parts in columns.items():
+            rows = np.zeros(len(parts[0][1]), [(title, "S12") for title, _ in parts])
+            for title, values in parts:
+                rows[title] = np.array(values, dtype="S12")
+            file[name] = rows
+    return folder / "a.h5ad"
+
+
 def zarr(change, version=3):
     def write(folder, counts):
         anndata.settings.zarr_write_format = version

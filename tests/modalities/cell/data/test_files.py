@@ -11,6 +11,9 @@ from r2mae.modalities.cell.data import matrix as cell_matrix
 from r2mae.modalities.cell.data.files import open_file
 from tests.conftest import make_cells
 from tests.modalities.cell.data.formats import (
+    as_anndata,
+    before_07,
+    compressed,
     doubled,
     h5ad,
     h5mu,
@@ -159,6 +162,9 @@ READ = {
     "mtx of version 3": mtx(),
     "mtx of version 2": mtx("matrix.mtx", "genes.tsv", "barcodes.tsv", columns=2),
     "CSR, unsorted": h5ad(unsorted),
+    "dense, compressed": compressed(np.asarray),
+    "CSC, compressed": compressed(sparse.csc_matrix),
+    "anndata before 0.7": before_07,
     **{
         f"{name} {dtype}": h5ad(lambda counts, k=kind, d=dtype: k(counts.astype(d)))
         for name, kind in (("dense", np.asarray), ("CSC", sparse.csc_matrix))
@@ -280,3 +286,19 @@ def test_obs_of_loom_and_mudata(counts, tmp_path):
     obs = open_file(h5mu("rna", "prot")(tmp_path, counts)).obs
     assert list(obs.columns) == ["kind", "donor"]
     assert open_file(tmp_path / "a.h5mu").left_out == {"prot": 20}
+
+
+def test_pearson_residuals_are_scaled_values_alone(counts, tmp_path):
+    residuals = (counts - counts.mean(axis=0)) / counts.std(axis=0)
+    path = h5ad(lambda _: residuals)(tmp_path, counts)
+    assert np.array_equal(whole(path, "scaled"), residuals)
+    with pytest.raises(InputError, match="must hold raw counts"):
+        whole(path)
+
+
+def test_genes_keep_unicode_and_slashes(counts, tmp_path):
+    cells = as_anndata(counts)
+    names = ["HLA-A/B", "γδ", "a b", "d,e", *cells.var_names[4:]]
+    cells.var_names = names
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    assert open_file(tmp_path / "a.h5ad").gene_names == names
