@@ -20,10 +20,10 @@ def _notes_on_genes(files: list[Mapping[str, Any]]) -> Iterator[str]:
     if left_out:
         counts = ", ".join(f"{n:,} {name}" for name, n in left_out.items())
         yield f"features other than genes left out: {counts}"
-    total = {
-        key: sum(file.get(key, 0) for file in files)
-        for key in ("summed_genes", "doubled_entries", "rounded")
-    }
+    total: Counter[str] = Counter()
+    for file in files:
+        for key in ("summed_genes", "doubled_entries", "rounded"):
+            total[key] += file.get(key, 0)
     if total["summed_genes"]:
         yield f"genes summed with another of the same name: {total['summed_genes']:,}"
     if total["doubled_entries"]:
