@@ -27,7 +27,10 @@ VERBS = {
     ),
 }
 BUILDS = {
-    "cells": ("cell", ".h5ad, 10x .h5, .mtx folders -> a store of cells"),
+    "cells": (
+        "cell",
+        ".h5ad, .h5mu, .loom, 10x .h5, .zarr or .mtx folders -> a store of cells",
+    ),
     "text": ("language", ".txt, .jsonl, .csv, .tsv, .parquet -> a store of tokens"),
     "tokenizer": ("language", "texts -> a tokenizer's folder"),
     "dna": ("dna", "FASTA, also .gz, or tables of sequences -> a store of a genome"),

@@ -10,7 +10,7 @@ from torch import nn
 
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
-from r2mae.modalities.cell.schema import CellData
+from r2mae.modalities.cell.schema import CellData, GenesSection
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.run_folder import is_here
@@ -46,6 +46,13 @@ def open_paths(
     from r2mae.modalities.cell.data.splits import open_cell_paths
 
     return open_cell_paths(data_with_genes(recipe), paths, _view(recipe), least_overlap)
+
+
+def describe_data(recipe: AnyRecipe) -> dict[str, str]:
+    """{title: text} on the recipe's files, for `check`."""
+    from r2mae.modalities.cell.data.splits import describe_cells
+
+    return describe_cells(data_with_genes(recipe))
 
 
 def open_objects(recipe: AnyRecipe, cells: Any) -> SampleSource:
@@ -131,7 +138,8 @@ def data_with_genes(recipe: AnyRecipe) -> CellData:
     # A missing init_from is refused later, when its weights are loaded.
     if not is_here(recipe.model.init_from):
         return data
-    if data.genes != type(data.genes)(by=data.genes.by):
+    unchosen = GenesSection(by=data.genes.by, duplicates=data.genes.duplicates)
+    if data.genes != unchosen:
         raise InputError(
             "data.genes must be left out with model.init_from, whose genes are used, "
             "got a choice of genes. Remove it."

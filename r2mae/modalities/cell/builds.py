@@ -2,11 +2,15 @@
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
 from r2mae.options import positive
 from r2mae.progress import progress_bars
 from r2mae.wing import Result
+
+if TYPE_CHECKING:
+    from r2mae.modalities.cell.schema import CellData
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -16,12 +20,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help=".h5ad, 10x .h5, .mtx folders, or globs",
+        help=".h5ad, .h5mu, .loom, 10x .h5, .zarr or .mtx folders, or globs",
     )
-    matrix = "matrix with the raw counts: X (default), raw or layers[NAME]"
+    matrix = (
+        "matrix with the raw counts: X (default), raw or layers[NAME]; of .h5mu also "
+        "MODALITY:X; of Cell Ranger 2, the genome"
+    )
     parser.add_argument("--matrix", default="X", help=matrix)
-    genes_by = "column of var with the gene names; default: its index"
-    parser.add_argument("--genes-by", default="index", metavar="COLUMN", help=genes_by)
+    add_reading_arguments(parser)
     top_variable = "keep the K most variable genes"
     parser.add_argument("--top-variable", type=positive, metavar="K", help=top_variable)
     gene_list = "text file of the genes to keep, one a line, in the model's order"
@@ -33,6 +39,34 @@ def add_arguments(parser: ArgumentParser) -> None:
     }
     for option, text in minima.items():
         parser.add_argument(option, type=positive, default=1, metavar="N", help=text)
+
+
+def add_reading_arguments(parser: ArgumentParser) -> None:
+    """Options of `data build cells`, `embed` and `predict`; unset ones are None."""
+    genes_by = "column of var with the gene names; default: its index, or the recipe's"
+    parser.add_argument("--genes-by", metavar="COLUMN", help=genes_by)
+    duplicates = "sum counts of genes with the same name"
+    parser.add_argument(
+        "--sum-duplicates", action="store_true", default=None, help=duplicates
+    )
+    rounding = "round counts that are not whole, as after SoupX"
+    parser.add_argument(
+        "--round-counts", action="store_true", default=None, help=rounding
+    )
+
+
+def with_reading_arguments(data: "CellData", arguments: Namespace) -> "CellData":
+    """The data section with these options instead of its own."""
+    genes: dict[str, Any] = {}
+    update: dict[str, Any] = {}
+    if getattr(arguments, "genes_by", None) is not None:
+        genes["by"] = arguments.genes_by
+    if getattr(arguments, "sum_duplicates", None):
+        genes["duplicates"] = "sum"
+    if getattr(arguments, "round_counts", None):
+        update["round_counts"] = True
+    section = data.genes.model_copy(update=genes)
+    return data.model_copy(update={"genes": section, **update})
 
 
 def build(arguments: Namespace) -> Path:
@@ -47,7 +81,8 @@ def build(arguments: Namespace) -> Path:
     out = Path(arguments.out)
     try:
         genes = GenesSection(
-            by=arguments.genes_by,
+            by=arguments.genes_by or "index",
+            duplicates="sum" if arguments.sum_duplicates else "refuse",
             min_cells=arguments.min_cells,
             top_variable=arguments.top_variable,
             names=arguments.gene_list,
@@ -58,7 +93,12 @@ def build(arguments: Namespace) -> Path:
         ) from None
     out.parent.mkdir(parents=True, exist_ok=True)
     options = BuildOptions(
-        arguments.matrix, "counts", genes, arguments.min_genes, arguments.min_counts
+        arguments.matrix,
+        "counts",
+        bool(arguments.round_counts),
+        genes,
+        arguments.min_genes,
+        arguments.min_counts,
     )
     build_store(out, expand_paths(arguments.files), options, progress_bars("cells"))
     return out
@@ -66,6 +106,7 @@ def build(arguments: Namespace) -> Path:
 
 def inspect_store(place: Path) -> Result:
     """The contents of a store of cells."""
+    from r2mae.modalities.cell.data.notes import reading_notes
     from r2mae.modalities.cell.data.store import open_store
 
     store = open_store(place)
@@ -80,6 +121,7 @@ def inspect_store(place: Path) -> Result:
         "values": meta["values"],
         "fingerprint": store.fingerprint,
         "files": [file | {"missing": len(file["missing"])} for file in meta["files"]],
+        "notes": reading_notes(meta),
         "obs": {
             name: None if names is None else len(names)
             for name, names in columns.items()
@@ -97,8 +139,10 @@ def show_store(report: Result) -> None:
         print(
             f"  {file['path']} ({file['matrix']}): {file['kept']:,} of {file['cells']:,} cells, "
             f"{file['matched']:,} genes matched, {file['missing']:,} missing, "
-            f"{file['left_out']:,} left out, 0 duplicated"
+            f"{file['left_out']:,} left out"
         )
+    for note in report["notes"]:
+        print(f"  {note}")
     for name, classes in report["obs"].items():
         print(
             f"  obs {name}: " + ("numbers" if classes is None else f"{classes} classes")

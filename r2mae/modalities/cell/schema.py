@@ -19,10 +19,12 @@ class GenesSection(Section):
 
     by: what names a gene: "index" (var_names), or a column of var, such as gene_ids or feature_name. A store has
         chosen already.
+    duplicates: "refuse" a file in which two genes have one name, or "sum" their counts.
     names: genes in the model's order, or a file with one a line; a run's own, when one starts from it.
     """
 
     by: str = "index"
+    duplicates: Literal["refuse", "sum"] = "refuse"
     min_cells: int = Field(default=1, ge=0, le=HUGE_COUNT)
     top_variable: int | None = Field(default=None, ge=2, le=1 << 20)
     names: str | tuple[str, ...] | None = None
@@ -62,10 +64,12 @@ class TestSection(Section):
 
 
 class CellData(DataSection):
-    """Cells of a card, or at root: a store, an .h5ad, a 10x .h5, an .mtx folder, or a glob of these.
+    """Cells of a card, or at root: a store, an .h5ad, .h5mu, .zarr or .loom, a 10x .h5, a folder with an .mtx, or a
+    glob of these.
 
-    matrix: "X", "raw" or "layers[NAME]" of .h5ad files.
+    matrix: "X", "raw" or "layers[NAME]"; of an .h5mu also "MODALITY:X"; of an .h5 of Cell Ranger 2, the genome.
     values: "counts" must be raw; "scaled" is whatever it is.
+    round_counts: round counts that are not whole, such as those that SoupX corrected for ambient RNA.
     label_column: of obs, instead of the card's; cells whose label is missing or one of unlabelled have none.
     min_class_cells: smaller classes count as unlabelled.
     """
@@ -74,6 +78,7 @@ class CellData(DataSection):
     root: str | None = None
     matrix: str = "X"
     values: Literal["counts", "scaled"] = "counts"
+    round_counts: bool = False
     genes: GenesSection = GenesSection()
     min_genes: int = Field(default=1, ge=1, le=HUGE_COUNT)
     min_counts: int = Field(default=1, ge=1, le=HUGE_COUNT)
@@ -135,6 +140,12 @@ class CellClassifier(CellEncoder):
 
 def check_cell_recipe(data: CellData, model: Any, mask: CellMask | None) -> None:
     """Raise ValueError for sections that do not go together."""
+    if data.values == "scaled" and (
+        data.round_counts or data.genes.duplicates == "sum"
+    ):
+        raise ValueError(
+            "data.values must be counts to round them or to sum genes, got scaled."
+        )
     likelihood = getattr(model, "likelihood", "mse")
     if data.values == "scaled" and likelihood != "mse":
         raise ValueError(

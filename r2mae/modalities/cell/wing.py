@@ -73,6 +73,8 @@ class CellWing(Wing):
         """All cells of a file, with the recipe's genes."""
         from r2mae.modalities.cell import assembly
 
+        data = builds.with_reading_arguments(recipe.data, arguments)
+        recipe = recipe.model_copy(update={"data": data})
         return assembly.open_paths(recipe, paths, arguments.min_overlap)
 
     def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
@@ -82,22 +84,32 @@ class CellWing(Wing):
         return assembly.open_objects(recipe, objects)
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:
-        """`--min-overlap`."""
+        """`--min-overlap`, and how genes are named and counts are read."""
         text = "share of the run's genes that the file must have; default 0.5"
         parser.add_argument(
             "--min-overlap", type=share, default=0.5, metavar="S", help=text
         )
+        builds.add_reading_arguments(parser)
 
     def describe_match(self, source: SampleSource) -> dict[str, Any]:
         """The number of the run's genes that the file has."""
         if not hasattr(source, "overlap"):  # a split of the run's own data
             return {}
+        from r2mae.modalities.cell.data.notes import reading_notes
+
         overlap: dict[str, int] = source.overlap()
         text = (
             f"{overlap['found']:,} of the run's {overlap['known']:,} genes in the file, "
             f"{overlap['missing']:,} missing (treated as masked); {overlap['ignored']:,} other genes ignored"
         )
-        return {"genes": overlap, "text": text}
+        notes = reading_notes(source.store.meta)  # type: ignore[attr-defined]
+        return {"genes": overlap, "notes": notes, "text": "; ".join([text, *notes])}
+
+    def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
+        """What reading the files left out or changed, and how many cells have labels."""
+        from r2mae.modalities.cell import assembly
+
+        return assembly.describe_data(recipe)
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
         """The number of cells without the test split."""

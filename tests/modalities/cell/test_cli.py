@@ -11,6 +11,7 @@ import r2mae as r2mae_package
 from r2mae.cli.main import main
 from r2mae.errors import InputError
 from tests.conftest import ROOT, make_cells, r2mae
+from tests.modalities.cell.data.formats import doubled
 
 RECIPE = ROOT / "recipes" / "cell" / "pbmc3k_mlp.yaml"
 SMALL = (
@@ -313,3 +314,79 @@ def test_an_anndata_in_memory_is_embedded_as_its_file_is(here, capsys):
 def test_masks_are_shown_before_the_data_was_opened(scratch):
     done = r2mae("mask", "pbmc68k_demo", "--positions", "0:1", check=0)
     assert "step 2" in done.stdout
+
+
+def write_odd_cells(path, fraction=0.3):
+    """Counts with an antibody, a symbol of two ids, a doubled entry and a fraction."""
+    cells = make_cells(60, 40)
+    counts = cells.X.toarray()
+    counts[0, 0] += fraction
+    cells.X = doubled(counts)
+    cells.var["gene_ids"] = [f"ENSG{n:011d}.{n}" for n in range(40)]
+    cells.var["feature_types"] = ["Gene Expression"] * 39 + ["Antibody Capture"]
+    names = list(cells.var_names)
+    cells.var_names = [*names[:38], names[3], names[39]]
+    cells.obs["cluster"] = [0.0, 1.0, np.nan] * 20
+    cells.write_h5ad(path)
+    return cells
+
+
+def test_odd_files_are_read_on_request_and_described(scratch, capsys):
+    write_odd_cells("odd.h5ad")
+    build = ("data", "build", "cells", "store", "odd.h5ad")
+    assert "--sum-duplicates" in refused(capsys, *build)
+    assert "--round-counts" in refused(capsys, *build, "--sum-duplicates")
+    printed = said(capsys, *build, "--sum-duplicates", "--round-counts")
+    for note in (
+        "60 cells x 38 genes",
+        "features other than genes left out: 1 Antibody Capture",
+        "genes summed with another of the same name: 1",
+        "doubled entries of a gene and cell summed: ",
+        "values rounded to whole counts: 1",
+    ):
+        assert note in printed
+    on_request = [
+        "data={root: odd.h5ad, label_column: cluster, round_counts: true, "
+        "genes: {by: gene_ids}}"
+    ]
+    printed = said(capsys, "check", RECIPE, *settings(*on_request))
+    assert "cluster: 2 classes, from whole numbers; 40 of 60 cells have one" in printed
+    assert "values rounded to whole counts: 1" in printed
+
+
+def test_embed_reads_odd_files_on_request(here, capsys):
+    cells = write_odd_cells("odd.h5ad")
+    embed = ("embed", "runs/run", "odd.h5ad", "-o", "odd.npy")
+    assert "must have unique gene names" in refused(capsys, *embed)
+    assert "--round-counts" in refused(capsys, *embed, "--sum-duplicates")
+    printed = said(capsys, *embed, "--sum-duplicates", "--round-counts")
+    assert "38 of the run's 40 genes in the file" in printed
+    assert "values rounded to whole counts: 1" in printed
+    line = refused(capsys, *embed, "--genes-by", "gene_ids", "--round-counts")
+    assert "of the 40 genes, got 0" in line
+    line = refused(capsys, *embed, "--genes-by", "nope")
+    assert "must have 'nope' in var" in line
+    run = r2mae_package.load("runs/run")
+    cells.X = np.round(cells.X.toarray())
+    with pytest.raises(InputError, match="AnnData must have unique gene names"):
+        run.embed(cells)
+    unique = cells[:, [*range(38), 39]].copy()
+    with pytest.warns(UserWarning, match="2 of the run's 40 genes are missing"):
+        features = run.embed(unique)  # without the antibody
+    assert np.isfinite(features).all()
+    unique.X[0, 0] = 1e30
+    with pytest.raises(InputError, match="^AnnData: X must hold values of at most"):
+        run.embed(unique)
+
+
+SCALED = {
+    "data.round_counts=true": "data.values must be counts to round",
+    "data.genes.duplicates=sum": "data.values must be counts to round",
+}
+
+
+@pytest.mark.parametrize("setting", SCALED)
+def test_scaled_values_are_not_rounded_or_summed(setting, here, capsys):
+    scaled = ("data.values=scaled", "model.likelihood=mse", setting)
+    line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(*scaled))
+    assert SCALED[setting] in line

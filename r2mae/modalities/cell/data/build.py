@@ -20,8 +20,8 @@ from r2mae.data.journal import Journal
 from r2mae.data.lock import one_at_a_time
 from r2mae.errors import InputError
 from r2mae.modalities.cell.data.blocks import CellFile
-from r2mae.modalities.cell.data.files import open_file
-from r2mae.modalities.cell.data.genes import check_unique, match_genes
+from r2mae.modalities.cell.data.files import files_of, open_file
+from r2mae.modalities.cell.data.genes import match_genes
 from r2mae.modalities.cell.data.scan import (
     Array,
     BuildOptions,
@@ -54,9 +54,16 @@ def build_store(
     Raises: InputError for damaged files, matrices without raw counts, or a folder with
         other contents.
     """
-    files = [open_file(path, options.matrix, options.genes.by) for path in paths]
-    for file in files:
-        check_unique(file.path, file.gene_names)
+    files = [
+        open_file(
+            path,
+            options.matrix,
+            options.genes.by,
+            options.genes.duplicates,
+            round_counts=options.round_counts,
+        )
+        for path in paths
+    ]
     with one_at_a_time(out):
         return _build(out, files, options, progress)
 
@@ -126,11 +133,7 @@ def _fingerprint(files: list[CellFile], options: BuildOptions) -> str:
     )
     digest = hashlib.sha256(described.encode())
     for file in files:
-        members = (
-            [file.path]
-            if file.path.is_file()
-            else sorted(part for part in file.path.iterdir() if part.is_file())
-        )
+        members = files_of(file.path)
         digest.update(fingerprint_files(file.path.parent, members).encode())
     return shortened(digest)
 
@@ -147,5 +150,9 @@ def _describe(
         "kept": int(scan.is_kept.sum()),
         "matched": len(matched),
         "left_out": int((columns < 0).sum()),
+        "other_features": file.left_out,
+        "summed_genes": file.features.num_summed,
+        "doubled_entries": scan.doubled,
+        "rounded": scan.rounded,
         "missing": [number for number in range(len(genes)) if number not in matched],
     }

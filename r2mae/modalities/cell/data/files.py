@@ -1,147 +1,87 @@
-"""Open files of cells: .h5ad (dense, CSR, CSC), 10x .h5 and 10x .mtx folders."""
+"""Open files of cells: AnnData and MuData in HDF5 or zarr, 10x .h5, .mtx folders and .loom."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import sparse
+from r2mae.errors import InputError, first_line
+from r2mae.modalities.cell.data.anndata_files import open_anndata_group, open_mudata
+from r2mae.modalities.cell.data.blocks import CellFile
+from r2mae.modalities.cell.data.containers import is_zarr, open_container
+from r2mae.modalities.cell.data.contents import Contents
+from r2mae.modalities.cell.data.features import Duplicates, choose_features
+from r2mae.modalities.cell.data.loom import open_loom
+from r2mae.modalities.cell.data.mtx import is_mtx, mtx_files, open_mtx
+from r2mae.modalities.cell.data.ten_x import genomes_of, open_ten_x
 
-from r2mae.errors import InputError, did_you_mean, first_line
-from r2mae.modalities.cell.data.blocks import CellFile, matrices
+_HDF5 = (".h5ad", ".h5", ".hdf5", ".h5mu", ".loom")
 
 
-def open_file(path: Path, matrix: str = "X", genes_by: str = "index") -> CellFile:
+def open_file(
+    path: Path,
+    matrix: str = "X",
+    genes_by: str = "index",
+    duplicates: Duplicates = "refuse",
+    *,
+    round_counts: bool = False,
+) -> CellFile:
     """Read gene names, cell names and obs of a file; `CellFile.blocks` reads the matrix.
 
-    matrix: "X", "raw" or "layers[NAME]" of an .h5ad.
+    matrix: "X", "raw" or "layers[NAME]"; of a MuData also "NAME:X"; of a 10x .h5 of
+        version 2, its genome.
     genes_by: "index", or the column of var with the gene names.
+    duplicates: whether counts of genes of one name are summed, or the file is refused.
+    round_counts: round counts that are not whole, such as SoupX's.
 
-    Raises: InputError when the file is missing, truncated or of an unsupported format, or lacks the
-        matrix or the column.
+    Raises: InputError when the file is missing, truncated or of an unsupported format,
+        or lacks the matrix or the column, or has a gene name twice.
     """
-    if path.is_dir() or path.suffix in (".mtx", ".gz"):
-        return _open_mtx(path, genes_by)
-    if not path.is_file():
-        raise InputError(f"{path} must be an existing file. Check the path.")
-    if path.suffix not in (".h5ad", ".h5"):
-        raise InputError(
-            f"{path} must end in .h5ad or .h5, or be a 10x folder with matrix.mtx, got {path.suffix!r}."
-        )
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            if "matrix" in file and "X" not in file:
-                return _open_10x(path, file["matrix"], genes_by)
-            return _open_h5ad(path, file, matrix, genes_by)
-    except InputError:
-        raise
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{path} must be a whole HDF5 file of cells, got: {first_line(error)}. Copy or write it again."
-        ) from None
-
-
-def _open_h5ad(path: Path, file: Any, matrix: str, genes_by: str) -> CellFile:
-    import h5py
-    from anndata.io import read_elem
-
-    for group in ("obs", "var"):
-        if group not in file:
-            raise InputError(
-                f"{path} must be an .h5ad with obs and var, got no {group}."
-            )
-    paths = matrices(file)
-    if matrix not in paths:
-        suggestion = did_you_mean(matrix, paths)
-        raise InputError(
-            f"{path} must have the matrix {matrix!r}, got {', '.join(paths) or 'none'}. {suggestion}"
-        )
-    if isinstance(file["obs"], h5py.Dataset):  # written by anndata before 0.7
-        obs, var = _old_frames(path, matrix)
-    else:
-        obs = read_elem(file["obs"])
-        var = read_elem(file["raw/var" if matrix == "raw" else "var"])
-    shape = _shape(file[paths[matrix]])
-    if shape != (len(obs), len(var)):
-        raise InputError(
-            f"{path}: {matrix} must have {len(obs)} cells x {len(var)} genes, as obs and var have, "
-            f"got {shape[0]} x {shape[1]}. Write the file again."
-        )
-    names = _gene_names(path, var, genes_by)
-    return CellFile(path, matrix, names, obs.index.to_numpy(dtype=str), obs)
-
-
-def _old_frames(path: Path, matrix: str) -> tuple[Any, Any]:
-    """obs and var of a file of anndata before 0.7, which only anndata itself can convert."""
-    import warnings
-
-    import anndata
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        adata = anndata.read_h5ad(path)
-    return adata.obs, adata.raw.var if matrix == "raw" else adata.var
-
-
-def _shape(matrix: Any) -> tuple[int, ...]:
-    import h5py
-
-    if isinstance(matrix, h5py.Dataset):
-        return tuple(matrix.shape)
-    shape = matrix.attrs.get("shape", matrix.attrs.get("h5sparse_shape"))
-    return tuple(int(extent) for extent in shape)
-
-
-def _gene_names(path: Path, var: Any, genes_by: str) -> list[str]:
-    if genes_by != "index" and genes_by not in var.columns:
-        suggestion = did_you_mean(genes_by, ["index", *map(str, var.columns)])
-        raise InputError(
-            f"{path} must have {genes_by!r} in var, which names its genes, got no such column. {suggestion}"
-        )
-    return [str(name) for name in (var.index if genes_by == "index" else var[genes_by])]
-
-
-def _open_10x(path: Path, matrix: Any, genes_by: str) -> CellFile:
-    import pandas as pd
-
-    features = matrix.get("features", matrix)
-    columns = {
-        "index": "name" if "name" in features else "gene_names",
-        "gene_ids": "id" if "id" in features else "genes",
-    }
-    if genes_by not in columns:
-        raise InputError(
-            f"{path} must name its genes by {' or '.join(columns)}, got {genes_by!r}. "
-            f"{did_you_mean(genes_by, columns)}"
-        )
-    genes = [name.decode() for name in features[columns[genes_by]][:]]
-    cells = np.array([name.decode() for name in matrix["barcodes"][:]])
-    if tuple(matrix["shape"][:]) != (len(genes), len(cells)):
-        raise InputError(
-            f"{path} must have a shape of {len(genes)} genes x {len(cells)} cells, "
-            f"got {matrix['shape'][:]}. Copy or write the file again."
-        )
-    return CellFile(path, "matrix", genes, cells, pd.DataFrame(index=cells))
-
-
-def _open_mtx(path: Path, genes_by: str) -> CellFile:
-    """A 10x folder, read into memory: Matrix Market text cannot be read in blocks."""
-    folder = path if path.is_dir() else path.parent
-    if not any(folder.glob("*matrix.mtx*")):
-        raise InputError(
-            f"{path} must be a 10x folder with matrix.mtx, genes or features, and barcodes, got no matrix.mtx."
-        )
-    import scanpy
-
-    try:
-        adata = scanpy.read_10x_mtx(folder, var_names="gene_symbols", make_unique=False)
-    except Exception as error:
-        raise InputError(
-            f"{folder} must be a whole 10x folder, got: {first_line(error)}. Copy it again."
-        ) from None
-    names = _gene_names(path, adata.var, genes_by)
-    cells = adata.obs_names.to_numpy(dtype=str)
+    contents = _read_contents(path, matrix)
+    features = choose_features(path, contents.var, genes_by, duplicates)
     return CellFile(
-        folder, "matrix", names, cells, adata.obs, sparse.csr_matrix(adata.X)
+        path,
+        contents,
+        features,
+        cell_names=contents.obs.index.to_numpy(dtype=str),
+        round_counts=round_counts,
     )
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files that are read with a path: of a folder, or beside a matrix."""
+    if is_mtx(path):
+        return mtx_files(path)
+    if path.is_dir():
+        return sorted(part for part in path.rglob("*") if part.is_file())
+    return [path]
+
+
+def _read_contents(path: Path, matrix: str) -> Contents:
+    if not path.exists():
+        raise InputError(f"{path} must be an existing file. Check the path.")
+    if is_mtx(path) or (path.is_dir() and not is_zarr(path)):
+        return open_mtx(path)
+    if path.is_file() and path.suffix not in _HDF5:
+        raise InputError(
+            f"{path} must end in .h5ad, .h5, .h5mu, .loom or .mtx, or be a zarr or "
+            f"10x folder, got {path.suffix!r}. Convert it, for example with scanpy."
+        )
+    try:
+        with open_container(path) as root:
+            return _read_root(path, root, matrix)
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        what = "zarr folder" if path.is_dir() else "HDF5 file"
+        raise InputError(
+            f"{path} must be a whole {what} of cells, got: {first_line(error)}. "
+            "Copy or write it again."
+        ) from None
+
+
+def _read_root(path: Path, root: Any, matrix: str) -> Contents:
+    """Contents of an HDF5 file or zarr folder, whose layout tells its format."""
+    if "mod" in root:
+        return open_mudata(path, root, matrix)
+    if "row_attrs" in root and "col_attrs" in root:
+        return open_loom(path, root, matrix)
+    if "obs" not in root and ("matrix" in root or genomes_of(root)):
+        return open_ten_x(path, root, matrix)
+    return open_anndata_group(path, root, matrix)

@@ -7,21 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.errors import InputError, did_you_mean
+from r2mae.modalities.cell.data.features import without_version
 from r2mae.modalities.cell.schema import GenesSection
 
 Floats = npt.NDArray[np.float64]
-
-
-def check_unique(path: Path, names: list[str]) -> None:
-    """Raise InputError when two genes have the same name."""
-    unique, counts = np.unique(names, return_counts=True)
-    duplicates = unique[counts > 1]
-    if len(duplicates):
-        examples = ", ".join(map(str, duplicates[:5]))
-        raise InputError(
-            f"{path} must have unique gene names, got {len(duplicates)} duplicates, such as {examples}. "
-            "Name genes by another column of var, such as gene ids, or sum their counts."
-        )
 
 
 def choose_genes(
@@ -86,7 +75,12 @@ def read_gene_list(names: str | tuple[str, ...]) -> list[str]:
         raise InputError(
             f"genes.names must hold at least 2 genes, got {len(genes)} in {names!r}."
         )
-    check_unique(Path(names), genes)
+    unique, counts = np.unique(list(map(without_version, genes)), return_counts=True)
+    if len(unique) < len(genes):
+        raise InputError(
+            f"genes.names must list each gene once, got {unique[counts > 1][0]} again "
+            f"in {names!r}. Delete the line."
+        )
     return genes
 
 
@@ -95,10 +89,14 @@ def match_genes(
 ) -> npt.NDArray[np.int32]:
     """(len(file_genes),) int32: index of each gene in the vocabulary `genes`, or -1.
 
+    Versions of Ensembl ids are ignored.
+
     Raises: InputError when the file has none of the vocabulary, or less than least_share.
     """
-    index_of = {gene: index for index, gene in enumerate(genes)}
-    columns = np.array([index_of.get(gene, -1) for gene in file_genes], dtype=np.int32)
+    index_of = {without_version(gene): index for index, gene in enumerate(genes)}
+    columns = np.array(
+        [index_of.get(without_version(gene), -1) for gene in file_genes], dtype=np.int32
+    )
     matched = int((columns >= 0).sum())
     if matched == 0 or matched < least_share * len(genes):
         suggestion = did_you_mean(file_genes[0], genes[:20_000]) if not matched else ""

@@ -11,6 +11,7 @@ from r2mae.data.source import SampleSource
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
+from r2mae.modalities.cell.data.features import TYPE_COLUMN, without_version
 from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.splits import refuse_empty_cells, vocabulary
 from r2mae.modalities.cell.schema import CellData, GenesSection
@@ -33,7 +34,8 @@ def open_anndata(section: CellData, cells: Any, view: CellView) -> SampleSource:
     place = Path(folder.name)
     file = place / "AnnData.h5ad"
     _minimal(cells, section).write_h5ad(file)
-    options = BuildOptions("X", section.values, GenesSection(min_cells=0))
+    genes_section = GenesSection(min_cells=0, duplicates=section.genes.duplicates)
+    options = BuildOptions("X", section.values, section.round_counts, genes_section)
     genes = vocabulary(section)
     try:
         store = build_store(place / "store", [file], options)
@@ -43,7 +45,9 @@ def open_anndata(section: CellData, cells: Any, view: CellView) -> SampleSource:
         folder.cleanup()
         raise InputError(str(error).replace(str(file), "AnnData")) from None
     source.folder = folder  # type: ignore[attr-defined] # deleted with the source
-    missing = sorted(set(genes) - set(store.gene_names))
+    missing = sorted(
+        set(map(without_version, genes)) - set(map(without_version, store.gene_names))
+    )
     if missing:
         first = ", ".join(missing[:_NUM_NAMED])
         share = f"{len(missing)} of the run's {len(genes)} genes"
@@ -83,8 +87,10 @@ def _minimal(cells: Any, section: CellData) -> Any:
             f"the AnnData must have {by!r} in var to name its genes, got none. {remedy}"
         )
     names = var.index if by == "index" else var[by]
+    types = [TYPE_COLUMN] if TYPE_COLUMN in var.columns else []
+    features = var[types].astype(str).set_axis(names.astype(str), axis=0)
     return anndata.AnnData(
         matrices[section.matrix],
         obs=pd.DataFrame(index=cells.obs_names.astype(str)),
-        var=pd.DataFrame(index=pd.Index(names.astype(str))),
+        var=features,
     )

@@ -1,5 +1,6 @@
 """First pass over files of cells: check every count, and sum up genes and cells."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class BuildOptions:
 
     matrix: str = "X"
     values: Values = "counts"
+    round_counts: bool = False
     genes: GenesSection = field(default_factory=GenesSection)
     min_genes: int = 1
     min_counts: int = 1
@@ -38,6 +40,8 @@ class Scan:
     is_kept: Array  # (N,) whether a cell has the genes and counts required
     totals: Array  # (N,) sum of a cell
     greatest: float  # value
+    doubled: int = 0  # entries that were added to another one of the same gene and cell
+    rounded: int = 0  # values that were not whole
 
 
 def scan_file(
@@ -51,6 +55,8 @@ def scan_file(
                 saved["is_kept"],
                 saved["totals"],
                 float(saved["greatest"]),
+                int(saved["doubled"]),
+                int(saved["rounded"]),
             )
     scan = _scan(file, options, progress)
     with atomic_file(saved_in) as unfinished:
@@ -61,7 +67,8 @@ def scan_file(
 def _scan(file: CellFile, options: BuildOptions, progress: Progress) -> Scan:
     stats, greatest = np.zeros((3, len(file.gene_names))), 0.0
     is_kept, totals = np.zeros(len(file), dtype=np.bool_), np.zeros(len(file))
-    for first, block in file.blocks(options.values):
+    changes: Counter[str] = Counter()
+    for first, block in file.blocks(options.values, changes=changes):
         block.eliminate_zeros()
         part = slice(first, first + block.shape[0])
         totals[part] = np.asarray(block.sum(axis=1)).ravel()
@@ -76,7 +83,8 @@ def _scan(file: CellFile, options: BuildOptions, progress: Progress) -> Scan:
             )
         greatest = max(greatest, float(values.max(initial=0)))
         progress(f"{file.path.name}, checking", part.stop, len(file))
-    return Scan(stats, is_kept, totals, greatest)
+    doubled, rounded = changes["doubled"], changes["rounded"]
+    return Scan(stats, is_kept, totals, greatest, doubled, rounded)
 
 
 def choose_vocabulary(

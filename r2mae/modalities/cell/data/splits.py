@@ -19,7 +19,9 @@ from r2mae.data.stream import permute
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
+from r2mae.modalities.cell.data.files import files_of
 from r2mae.modalities.cell.data.genes import choose_genes, read_gene_list
+from r2mae.modalities.cell.data.notes import reading_notes
 from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.store import CellStore, is_store, open_store
 from r2mae.modalities.cell.schema import CellData, GenesSection
@@ -61,9 +63,7 @@ def open_cell_paths(
     opened = section.model_copy(update={"root": paths[0], "card": "cell_files"})
     if len(paths) > 1:
         raise InputError(f"DATA must be one file, store or glob, got {len(paths)}.")
-    store = _find_store(
-        opened.model_copy(update={"genes": GenesSection(by=section.genes.by)})
-    )
+    store = _find_store(opened.model_copy(update={"genes": _reading(section.genes)}))
     labels = _labels(store, opened, optional=True)
     cells = Cells(
         store, vocabulary(section), view, least_overlap=least_overlap, labels=labels
@@ -139,6 +139,25 @@ def _labels(store: CellStore, section: CellData, optional: bool = False) -> Any:
     return numbers, dict(enumerate(names)), f"no label in {column}."
 
 
+def describe_cells(section: CellData) -> dict[str, str]:
+    """{title: text} on the training data: how files were read, and the labels."""
+    store = _find_store(section)
+    described = {}
+    if lines := reading_notes(store.meta):
+        described["reading"] = "; ".join(lines)
+    column = section.label_column or load_card(section.card).label_column
+    if column is not None:
+        numbers, _, _ = _labels(store, section)
+        num_labelled = int((numbers >= 0).sum())
+        is_text = store.meta["obs"].get(column, {"categories": []})["categories"]
+        suffix = "" if is_text is not None else ", from whole numbers"
+        described["labels"] = (
+            f"{column}: {len(np.unique(numbers[numbers >= 0]))} classes{suffix}; "
+            f"{num_labelled:,} of {len(store):,} cells have one"
+        )
+    return described
+
+
 def cell_paths(section: CellData) -> list[Path]:
     """The store, or the files, of a section: at root, where the card says, or in an installed library.
 
@@ -180,39 +199,40 @@ def _embedded(name: str) -> Path:
 
 def _find_store(section: CellData) -> CellStore:
     """The store of a section, whatever genes it chooses of it."""
-    options = BuildOptions(
-        section.matrix, section.values, GenesSection(by=section.genes.by, min_cells=0)
-    )
+    genes = _reading(section.genes).model_copy(update={"min_cells": 0})
+    options = BuildOptions(section.matrix, section.values, section.round_counts, genes)
     paths = tuple(str(path) for path in cell_paths(section))
-    return _opened(
-        paths, section.matrix, section.values, section.genes.by, _state(paths, options)
-    )
+    return _opened(paths, options, _state(paths, options))
+
+
+def _reading(genes: GenesSection) -> GenesSection:
+    """How a file's genes are read, without the choice of some."""
+    return GenesSection(by=genes.by, duplicates=genes.duplicates)
 
 
 def _state(paths: tuple[str, ...], options: BuildOptions) -> str:
     """Changes when a file does."""
-    states = [
-        (path, os.stat(path).st_size, os.stat(path).st_mtime_ns)
-        for path in map(os.path.realpath, paths)
-    ]
+    states = []
+    for path in paths:
+        for member in map(os.path.realpath, files_of(Path(path))):
+            stat = os.stat(member)
+            states.append((member, stat.st_size, stat.st_mtime_ns))
     return fingerprint_bytes(f"{states}{options}")
 
 
 @lru_cache(maxsize=8)
-def _opened(
-    paths: tuple[str, ...], matrix: str, values: Any, genes_by: str, state: str
-) -> CellStore:
+def _opened(paths: tuple[str, ...], options: BuildOptions, state: str) -> CellStore:
     """The store at paths; of files, the one in the cache, built where there is none."""
     if len(paths) == 1 and is_store(Path(paths[0])):
         store = open_store(Path(paths[0]))
-        if store.meta["values"] != values:
+        if store.meta["values"] != options.values:
             raise InputError(
-                f"data.values must be {store.meta['values']}, as {paths[0]} has, got {values}."
+                f"data.values must be {store.meta['values']}, as {paths[0]} has, "
+                f"got {options.values}."
             )
         return store
     place = cache_folder("cells") / state
     files = [Path(path) for path in paths]
-    options = BuildOptions(matrix, values, GenesSection(by=genes_by, min_cells=0))
     return open_cached(
         place, open_store, lambda: build_store(place, files, options, listener.get())
     )

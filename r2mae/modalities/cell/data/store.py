@@ -23,6 +23,7 @@ from r2mae.errors import InputError, did_you_mean
 
 Array = npt.NDArray[Any]
 META, FORMAT = "store.json", 1
+_MAX_CLASSES = 10_000  # of a column of numbers
 ARRAYS = ("starts", "genes", "values", "totals", "names", "file", "stats")
 
 
@@ -90,12 +91,29 @@ class CellStore:
         values = np.load(self.path / "obs" / column["file"], mmap_mode="r")
         if column["categories"] is not None:
             return values, list(column["categories"])
-        numbers, codes = np.unique(values, return_inverse=True)
-        if not np.array_equal(numbers, numbers.round()) or len(numbers) > 10_000:
-            raise InputError(
-                f"{self.place}: column {name!r} must hold classes, got numbers such as {numbers[-1]:g}."
+        numbers, codes = np.unique(values, return_inverse=True, equal_nan=True)
+        codes = codes.astype(np.int32)
+        if len(numbers) and np.isnan(numbers[-1]):  # sorted last
+            numbers = numbers[:-1]
+            codes[codes == len(numbers)] = -1
+        fractions = numbers[numbers != numbers.round()]
+        if len(fractions) or len(numbers) > _MAX_CLASSES:
+            got = (
+                f"fractions such as {fractions[0]:g}"
+                if len(fractions)
+                else f"{len(numbers):,} different numbers"
             )
-        return codes.astype(np.int32), [f"{number:g}" for number in numbers]
+            raise InputError(
+                f"{self.place}: column {name!r} must hold classes, got {got}. "
+                "Choose another column."
+            )
+        return codes, [number_text(number) for number in numbers]
+
+
+def number_text(number: Any) -> str:
+    """A number as the name of a class: whole ones without a decimal point."""
+    value = float(number)
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def open_store(path: Path) -> CellStore:

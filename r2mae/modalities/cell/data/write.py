@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from r2mae.data.journal import Journal
-from r2mae.modalities.cell.data.blocks import CellFile, Values
+from r2mae.modalities.cell.data.blocks import CellFile, Values, select_columns
 from r2mae.modalities.cell.data.scan import Array, Scan
+from r2mae.modalities.cell.data.store import number_text
 from r2mae.progress import Progress
 
 
@@ -85,7 +85,8 @@ class StoreWriter:
         for first, block in file.blocks(self.values, first_cell):
             block.eliminate_zeros()
             stop = first + block.shape[0]
-            kept = _in_order(block[is_kept[first:stop]], self.columns[number])
+            kept = block[is_kept[first:stop]]
+            kept = select_columns(kept, self.columns[number], self.stats.shape[1])
             row, entry = self.done["row"], self.done["entry"]
             arrays["starts"].put(row + 1, entry + kept.indptr[1:])
             arrays["genes"].put(entry, kept.indices)
@@ -99,18 +100,6 @@ class StoreWriter:
             self.done = {"file": number, "cell": stop, "row": row, "entry": entry}
             self.journal.write(self.done)
             progress(f"{file.path.name}, writing", stop, len(file))
-
-
-def _in_order(block: sparse.csr_matrix, places: Array) -> sparse.csr_matrix:
-    """The block's genes that are in the vocabulary, by index there, rising within a cell."""
-    numbers = places[block.indices]
-    is_included = numbers >= 0
-    counts = np.concatenate([[0], np.cumsum(is_included)])
-    parts = (block.data[is_included], numbers[is_included], counts[block.indptr])
-    shape = (block.shape[0], places.max() + 1)
-    chosen = sparse.csr_matrix(parts, shape=shape)
-    chosen.sort_indices()
-    return chosen
 
 
 class _ArrayFile:
@@ -153,7 +142,7 @@ def write_obs(work: Path, files: list[CellFile], scans: list[Scan]) -> dict[str,
 
     Files without a column have no value there.
 
-    Returns: column -> {"file", "categories"}.
+    Returns: column -> {"file", "categories", "mixed": text in one file, numbers in another}.
     """
     (work / "obs").mkdir(exist_ok=True)
     columns = [str(name) for file in files for name in file.obs.columns]
@@ -176,17 +165,36 @@ def _write_column(
         for file, scan in zip(files, scans, strict=True)
     ]
     is_number = all(
-        pd.api.types.is_numeric_dtype(part) and not pd.api.types.is_bool_dtype(part)
+        _is_number(part) and not isinstance(part.dtype, pd.CategoricalDtype)
         for part in parts
     )
     path = work / "obs" / target
     if is_number:
-        numbers = [part.to_numpy(dtype=np.float64) for part in parts]
+        numbers = [part.to_numpy(dtype=np.float64, na_value=np.nan) for part in parts]
         np.save(path, np.concatenate(numbers))
-        return {"file": target, "categories": None}
-    objects = [part.astype(object) for part in parts]
-    values = pd.concat(objects, ignore_index=True)
-    texts = values.where(values.isna(), values.astype(str))
+        return {"file": target, "categories": None, "mixed": False}
+    texts = pd.concat([_as_texts(part) for part in parts], ignore_index=True)
     codes, categories = pd.factorize(texts, sort=True)
     np.save(path, codes.astype(np.int32))
-    return {"file": target, "categories": [str(category) for category in categories]}
+    names = [str(category) for category in categories]
+    has_values = [_is_number(part) for part in parts if part.notna().any()]
+    return {"file": target, "categories": names, "mixed": len(set(has_values)) > 1}
+
+
+def _is_number(part: Any) -> bool:
+    """Whether a column holds numbers; a boolean is a class."""
+    import pandas as pd
+
+    dtype = part.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        dtype = dtype.categories.dtype
+    return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(
+        dtype
+    )
+
+
+def _as_texts(part: Any) -> Any:
+    """A column as text, where 3 and 3.0 are both "3"; missing values stay missing."""
+    values = part.astype(object)
+    convert = number_text if _is_number(part) else str
+    return values.where(values.isna(), values.map(convert, na_action="ignore"))

@@ -1,6 +1,7 @@
 """A store holds what the files hold, whatever stops its making."""
 
 import json
+import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -9,21 +10,23 @@ import pytest
 import torch
 
 from r2mae.errors import InputError
-from r2mae.modalities.cell.data import blocks as cell_blocks
 from r2mae.modalities.cell.data import build as cell_build
+from r2mae.modalities.cell.data import matrix as cell_matrix
 from r2mae.modalities.cell.data import splits
 from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
+from r2mae.modalities.cell.data.notes import reading_notes
 from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.store import open_store
 from r2mae.modalities.cell.schema import CellData, GenesSection
 from tests.conftest import make_cells
+from tests.modalities.cell.data.formats import doubled, mtx, zarr
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Two files that share 20 of 30 and 25 genes."""
-    monkeypatch.setattr(cell_blocks, "BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(cell_matrix, "BLOCK_ENTRIES", 100)
     one, two = make_cells(40, 30), make_cells(30, 35, seed=1)[:, 10:].copy()
     two.obs["age"] = np.arange(30)
     one.write_h5ad(tmp_path / "one.h5ad")
@@ -249,3 +252,57 @@ def test_files_are_opened_and_genes_chosen_once(scratch, monkeypatch):
     make_cells(40, 14).write_h5ad("cells.h5ad")  # another file
     assert len(splits.vocabulary(section)) > len(genes)
     assert sorted(calls) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("versioned", [0, 1])
+def test_ensembl_ids_with_and_without_version_meet(versioned, tmp_path):
+    ids = [f"ENSG{n:011d}" for n in range(6)]
+    for number in range(2):
+        cells = make_cells(8, 6, seed=number)
+        if number == versioned:
+            cells.var_names = [f"{name}.{n}" for n, name in enumerate(ids)]
+        else:
+            cells.var_names = ids[::-1]
+        cells.write_h5ad(tmp_path / f"{number}.h5ad")
+    paths = [tmp_path / "0.h5ad", tmp_path / "1.h5ad"]
+    store = build_store(tmp_path / "store", paths)
+    assert sorted(store.gene_names) == ids
+    assert store.measured().all()
+    versions = [f"{name}.99" for name in ids[:3]]  # of a run that was trained on others
+    chosen = Cells(store, versions, CellView())
+    assert chosen.overlap()["found"] == 3
+    reference = Cells(store, ids[:3], CellView())
+    assert np.array_equal(chosen.dense(np.arange(16)), reference.dense(np.arange(16)))
+
+
+def test_a_store_says_what_was_changed(tmp_path):
+    cells = make_cells(8, 6)
+    counts = cells.X.toarray()
+    counts[0, 0] += 0.3
+    cells.X = doubled(counts)
+    cells.var_names = ["a", "b", "a", "c", "d", "e"]
+    cells.var["feature_types"] = ["Gene Expression"] * 5 + ["Antibody Capture"]
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    genes = GenesSection(duplicates="sum")
+    options = BuildOptions(genes=genes, round_counts=True)
+    store = build_store(tmp_path / "store", [tmp_path / "a.h5ad"], options)
+    assert reading_notes(store.meta) == [
+        "features other than genes left out: 1 Antibody Capture",
+        "genes summed with another of the same name: 1",
+        f"doubled entries of a gene and cell summed: {np.count_nonzero(counts)}",
+        "values rounded to whole counts: 1",
+    ]
+    counts = np.round(counts)
+    counts[:, 0] += counts[:, 2]
+    assert np.array_equal(dense(store), counts[:, [0, 1, 3, 4]])
+
+
+@pytest.mark.parametrize("write", [zarr(np.asarray), mtx()])
+def test_a_file_changed_within_its_folder_is_read_again(write, scratch):
+    counts = make_cells(20, 12).X.toarray()
+    path = write(scratch, counts)
+    section = CellData(root=str(path))
+    first = splits._find_store(section)
+    for file in path.rglob("*"):
+        os.utime(file, (0, 0))
+    assert splits._find_store(section).path != first.path

@@ -1,0 +1,40 @@
+"""What a file of cells contains, before genes are chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Contents:
+    """N cells by F features.
+
+    obs: (N rows) a DataFrame, whose index names the cells. var: (F rows) of features.
+    matrix: name of the chosen matrix. place: its path in the HDF5 file or zarr folder.
+    matrices: name -> path of all matrices.
+    in_memory: the CSR matrix (N, F) of formats that cannot be read in blocks, else None.
+    by_gene: the dense matrix is stored as (F, N).
+    left_out: modality -> number of its features, which are not read.
+    """
+
+    obs: Any
+    var: Any
+    matrix: str
+    place: str = ""
+    matrices: Mapping[str, str] = field(default_factory=dict)
+    in_memory: Any = None
+    by_gene: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def moved(
+        self, place: str, prefix: str, obs: Any, left_out: Mapping[str, int]
+    ) -> "Contents":
+        """The same contents, seen from the root of the container."""
+        return replace(
+            self,
+            obs=obs,
+            matrix=prefix + self.matrix,
+            place=place + self.place,
+            matrices={prefix + name: place + at for name, at in self.matrices.items()},
+            left_out=left_out,
+        )

@@ -1,0 +1,47 @@
+"""A table of fine-tuning runs keeps to folders of its own, and rows of earlier calls."""
+
+import json
+
+import pytest
+
+from r2mae.cli.finetuning_table import check_folder, earlier_rows, single_run
+from r2mae.errors import InputError
+from r2mae.recipe.load import load_recipe
+from r2mae.training.run_folder import RunFolder
+from tests.conftest import ROOT
+
+RECIPE = str(ROOT / "recipes" / "cell" / "pbmc3k_finetune.yaml")
+
+
+def recipe(*counts):
+    labels = ", ".join(map(str, counts))
+    repeat = f"repeat={{seeds: 3, labels_per_class: [{labels}]}}"
+    return load_recipe(RECIPE, [repeat], task="finetune")
+
+
+def test_each_run_has_a_seed_and_a_folder_of_its_own(tmp_path):
+    whole = recipe(5, "all")
+    single, folder = single_run(whole, tmp_path, "all", 2)
+    assert folder == tmp_path / "labels_all" / f"seed_{whole.seed + 2}"
+    assert single.seed == whole.seed + 2
+    assert (single.repeat.seeds, single.repeat.labels_per_class) == (1, ("all",))
+    assert single.model == whole.model
+
+
+def test_rows_of_other_numbers_of_labels_are_kept(tmp_path):
+    assert earlier_rows(tmp_path, recipe(5)) == []
+    rows = [{"labels_per_class": count} for count in (5, 10, "all")]
+    (tmp_path / "scores.json").write_text(json.dumps({"scores": rows}))
+    assert earlier_rows(tmp_path, recipe(5, "all")) == [{"labels_per_class": 10}]
+
+
+def test_folders_of_other_files_are_refused(tmp_path):
+    table = RunFolder(tmp_path / "runs" / "tuned")
+    check_folder(table)  # absent
+    table.path.mkdir(parents=True)
+    check_folder(table)  # empty
+    (table.path / "notes.txt").write_text("")
+    with pytest.raises(InputError, match="or be absent, got other files"):
+        check_folder(table)
+    (table.path / "labels_5").mkdir()
+    check_folder(table)
