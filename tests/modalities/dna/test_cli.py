@@ -597,10 +597,6 @@ REFUSED = [
     (("export", "runs/run", "out", "--to", "timm"), "must be "),
     (("fill", "runs/run", "ACGT"), "RUN must be of a modality that has fill"),
     (("reconstruct", "runs/run"), "must be"),
-    (
-        ("theory", "recommend", str(RECIPE)),
-        "modality must have numeric values for the linear theory, got dna",
-    ),
 ]
 
 

@@ -647,7 +647,6 @@ def test_fill_says_what_it_wants(here, capsys):
     assert "32 tokens at most" in refused(
         capsys, "fill", "runs/run", "word " * 60 + "[MASK]"
     )
-    assert "numeric" in refused(capsys, "theory", "recommend", RECIPE, *settings(SMALL))
 
 
 def test_released_files_name_what_is_forgotten_and_hold_all_weights(
