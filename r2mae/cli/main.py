@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from r2mae import __version__
 from r2mae.cli.arguments import Parser, add_json, add_run
+from r2mae.cli.interrupt import exit_on_interrupted_import
 from r2mae.errors import InputError
 
 COMMANDS = {
@@ -37,25 +38,33 @@ def main(argv: list[str] | None = None) -> int:
     # process wants a core: 3.1 ms became 17.6 ms (4,352 x 64 x 256 linear map and GELU, 2 cores, one of them busy).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = Namespace(json=False)
-    try:
-        run, arguments = parse(argv)
-        _check_not_empty(arguments)
-        if arguments.verb in _TRAINING:
-            from r2mae.cli.launch import end_with_parent, launch
+    with exit_on_interrupted_import():
+        try:
+            run, arguments = parse(argv)
+            _check_not_empty(arguments)
+            return _run(run, arguments, argv)
+        except (Exception, KeyboardInterrupt) as error:
+            from r2mae.cli.ending import end
 
-            end_with_parent()
-            if (code := launch(arguments, [*argv])) is not None:
-                return code
-        from r2mae.progress import listener, progress_bars
+            return end(error, arguments)
 
-        listener.set(progress_bars())
-        run(arguments)
-        sys.stdout.flush()
-        return 0
-    except (Exception, KeyboardInterrupt) as error:
-        from r2mae.cli.ending import end
 
-        return end(error, arguments)
+def _run(
+    run: Callable[[Namespace], None], arguments: Namespace, argv: list[str]
+) -> int:
+    """Run a command here, or in a process for each rank; returns the exit code."""
+    if arguments.verb in _TRAINING:
+        from r2mae.cli.launch import end_with_parent, launch
+
+        end_with_parent()
+        if (code := launch(arguments, [*argv])) is not None:
+            return code
+    from r2mae.progress import listener, progress_bars
+
+    listener.set(progress_bars())
+    run(arguments)
+    sys.stdout.flush()
+    return 0
 
 
 def _check_not_empty(arguments: Namespace) -> None:
