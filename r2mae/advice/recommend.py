@@ -137,16 +137,15 @@ def _summarise(
 ) -> Advice:
     """The advice from the results of the full sample, and bands from the half-samples."""
     full, halves = results[0], results[1:] or results[:1]
+    dim = features.values.shape[1]
     return Advice(
         num_rows=full.targets.num_rows,
-        num_features=features.values.shape[1],
+        num_features=dim,
         num_tokens=len(features.leading),
         explained=features.explained,
         shrinkage=shrunk.shrinkage,
         held_out_gain=shrunk.gain,
-        no_advice=reason_against(
-            full.best_fixed, full.targets.num_rows, features.values.shape[1]
-        ),
+        no_advice=reason_against(full.best_fixed, full.targets.num_rows, dim),
         best_fixed=full.best_fixed,
         best_fixed_band=_ratio_band(full, halves),
         masking_gain=full.masking_gain,

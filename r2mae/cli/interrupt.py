@@ -31,7 +31,7 @@ def exit_on_interrupted_import() -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(_: int, frame: FrameType | None) -> None:
     if _is_importing(frame):
         os.write(2, b"r2mae: interrupted\n")
         os._exit(INTERRUPTED)

@@ -17,6 +17,7 @@ from r2mae.evaluation.features import check_classes, require_labels
 from r2mae.evaluation.regression import require_targets
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.assembly import build_model, open_split, open_training_data
+from r2mae.recipe.flops import Flops
 from r2mae.recipe.plan import Plan
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
@@ -29,6 +30,7 @@ class Parts:
     """What a task gives to a training.
 
     facts: what a checkpoint records beside recipe and data.
+    flops: of `training_flops`.
     """
 
     model: nn.Module
@@ -37,6 +39,7 @@ class Parts:
     objective: Callable[[Plan], Any]
     measure: Callable[[Plan], Any]
     tokens_per_sample: int | None = None
+    flops: Flops | None = None
     layer_decay: float = 1.0
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -52,7 +55,7 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
 
     def measure(plan: Plan) -> Any:
         settings = asdict(
-            WatchSettings(plan.watch_every_steps, watch.samples, watch.ratios)
+            WatchSettings(plan.watch_every_steps, plan.watch_samples, watch.ratios)
         )
         settings |= {
             name: getattr(watch, name)
@@ -90,7 +93,7 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
     classes = find_classes(recipe, split)
     names = [split.class_names[label] for label in classes.tolist()]
     train = choose_labelled(recipe, train)
-    tune, watch = recipe.tune, recipe.watch
+    tune = recipe.tune
     objective = Classification(
         torch.from_numpy(head_numbers(require_labels(root_of(split)), classes)),
         recipe.seed,
@@ -105,7 +108,10 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
         held_out,
         objective=lambda _: objective,
         measure=lambda plan: Judge(
-            held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples
+            held_out,
+            plan.watch_every_steps,
+            plan.watch_samples,
+            plan.per_device_samples,
         ),
         layer_decay=tune.layer_decay,
         facts={"classes": classes.tolist(), "class_names": names},
@@ -117,7 +123,7 @@ def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
     from r2mae.training.objective import Regression
 
     train, held_out = open_training_data(recipe)
-    targets, watch = require_targets(train), recipe.watch
+    targets = require_targets(train)
     mean, spread = float(targets.mean()), float(targets.std())
     if not spread > 0:
         raise InputError(
@@ -132,7 +138,10 @@ def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
         held_out,
         objective=lambda _: objective,
         measure=lambda plan: Judge(
-            held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples
+            held_out,
+            plan.watch_every_steps,
+            plan.watch_samples,
+            plan.per_device_samples,
         ),
         layer_decay=recipe.tune.layer_decay,
         facts={
