@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"{beside} must not exist yet, got a file. Move it away.")
     if arguments.output:
         check_picture_path(arguments.output)
+    tokens: Any
     tokens, samples = read_tokens(recipe)
     if tokens.ndim == 2:  # categories, such as words or bases
         tokens, samples = window_features(tokens, samples)

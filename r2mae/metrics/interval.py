@@ -109,6 +109,22 @@ def share_interval(
     Satterthwaite 1946 for its quantile with few repeats.
     """
     _check_confidence(confidence)
+    table, counts = _as_counts(hits, trials)
+    share = float(table.sum() / (len(table) * counts.sum()))
+    residuals = (table - share * counts) / counts.mean()
+    variance, quantile = _variance_and_quantile(residuals, 0, confidence)
+    binomial = share * (1 - share)
+    size = float(len(counts))
+    if binomial > 0:
+        most = len(table) * counts.sum()
+        size = min(binomial / variance, most) if variance > 0 else most
+    return share, _wilson_half_width(share, size, quantile)
+
+
+def _as_counts(
+    hits: npt.ArrayLike, trials: npt.ArrayLike | None
+) -> tuple[Floats, Floats]:
+    """(hits (R, N), trials (N,)), checked as `share_interval` says."""
     table = np.atleast_2d(np.asarray(hits).astype(np.float64))
     if table.size == 0:
         raise ValueError("hits must hold at least 1 item, got none. Check the array.")
@@ -124,15 +140,7 @@ def share_interval(
         raise ValueError(
             "hits must be from 0 to trials, got others. Compare predictions with labels."
         )
-    share = float(table.sum() / (len(table) * counts.sum()))
-    residuals = (table - share * counts) / counts.mean()
-    variance, quantile = _variance_and_quantile(residuals, 0, confidence)
-    binomial = share * (1 - share)
-    size = float(len(counts))
-    if binomial > 0:
-        most = len(table) * counts.sum()
-        size = min(binomial / variance, most) if variance > 0 else most
-    return share, _wilson_half_width(share, size, quantile)
+    return table, counts
 
 
 def share_difference_interval(

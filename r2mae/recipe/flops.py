@@ -83,6 +83,6 @@ def measurement_cost(
             work += used * flops(1.0)
         if is_probed:
             work += min(samples, train_samples) * flops(1.0)
-        return work * _FORWARD / step
+        return float(work * _FORWARD / step)
 
     return cost

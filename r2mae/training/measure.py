@@ -47,7 +47,7 @@ class Measure(lightning.Callback, ABC):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Measure when due, in evaluation mode."""
+        """Validate when due, in evaluation mode."""
         step = pl_module.steps_done
         due = step % self.every_steps == 0 or step == pl_module.num_steps
         if pl_module.report is None or not due:
