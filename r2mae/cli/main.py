@@ -53,7 +53,7 @@ def _run(
     run: Callable[[Namespace], None], arguments: Namespace, argv: list[str]
 ) -> int:
     """Run a command here, or in a process for each rank; returns the exit code."""
-    if arguments.verb in _TRAINING:
+    if arguments.subcommand in _TRAINING:
         from r2mae.cli.launch import end_with_parent, launch
 
         end_with_parent()
@@ -83,35 +83,35 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
         module.add_arguments(parser)
         if hasattr(module, "add_run_arguments"):  # options that depend on the run
             module.add_run_arguments(parser, rest)
-        return module.run, parser.parse_args(rest, Namespace(verb=name))
-    wing_command = _parse_wing_verb(name, rest)
+        return module.run, parser.parse_args(rest, Namespace(subcommand=name))
+    wing_command = _parse_wing_subcommand(name, rest)
     if wing_command is not None:
         return wing_command
     _overview().parse_args(argv)  # --help, --version or a usage error: exits
     raise SystemExit(_USAGE_ERROR)
 
 
-def _parse_wing_verb(
+def _parse_wing_subcommand(
     name: str, rest: list[str]
 ) -> tuple[Callable[[Namespace], None], Namespace] | None:
     """A command that one modality adds; None if no modality has it."""
-    from r2mae.modalities import find_verb
+    from r2mae.modalities import find_subcommand
 
     if not name or name.startswith("-"):
         return None
-    verb = find_verb(name)
-    if verb is None:
+    subcommand = find_subcommand(name)
+    if subcommand is None:
         return None
-    parser = _command(name, verb.help)
+    parser = _command(name, subcommand.help)
     add_run(parser)
-    verb.add_arguments(parser)
+    subcommand.add_arguments(parser)
 
     def run(arguments: Namespace) -> None:
-        from r2mae.cli.wing_verb import run_verb
+        from r2mae.cli.wing_subcommand import run_subcommand
 
-        run_verb(name, verb, arguments)
+        run_subcommand(name, subcommand, arguments)
 
-    return run, parser.parse_args(rest, Namespace(verb=name))
+    return run, parser.parse_args(rest, Namespace(subcommand=name))
 
 
 def _command(name: str, text: str) -> Parser:
@@ -123,18 +123,18 @@ def _command(name: str, text: str) -> Parser:
 
 def _overview() -> Parser:
     """`r2mae --help`: a line for each command; neither torch nor a wing is imported."""
-    from r2mae.modalities import VERBS
+    from r2mae.modalities import SUBCOMMANDS
 
     parser = Parser(
         prog="r2mae", description="Masked pretraining with random mask ratios."
     )
     parser.add_argument("--version", action="version", version=f"r2mae {__version__}")
     commands = parser.add_subparsers(
-        dest="verb", required=True, metavar="COMMAND", parser_class=Parser
+        dest="subcommand", required=True, metavar="COMMAND", parser_class=Parser
     )
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
-    for name, (wing, text) in VERBS.items():
+    for name, (wing, text) in SUBCOMMANDS.items():
         commands.add_parser(name, help=f"{text} ({wing})")
     return parser
 

@@ -47,7 +47,10 @@ class Parts:
 def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Parts:
     """A masked model that predicts what its law hides."""
     from r2mae.training.objective import MaskedPrediction
-    from r2mae.training.watch import Watch, WatchSettings
+    from r2mae.training.pretraining_validation import (
+        PretrainingValidation,
+        ValidationSettings,
+    )
 
     train, held_out = open_training_data(recipe)
     model: Any = build_model(recipe)
@@ -55,15 +58,19 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
 
     def measure(plan: Plan) -> Any:
         settings = asdict(
-            WatchSettings(plan.watch_every_steps, plan.watch_samples, watch.ratios)
+            ValidationSettings(plan.watch_every_steps, plan.watch_samples, watch.ratios)
         )
         settings |= {
             name: getattr(watch, name)
             for name in settings
             if isinstance(settings[name], bool)
         }
-        return Watch(
-            WatchSettings(**settings), train, held_out, folder, plan.per_device_samples
+        return PretrainingValidation(
+            ValidationSettings(**settings),
+            train,
+            held_out,
+            folder,
+            plan.per_device_samples,
         )
 
     return Parts(
@@ -81,7 +88,7 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
 
 def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Parts:  # noqa: ARG001 - signature of TASKS
     """A classifier trained on all labels of the training split or a few per class, or a regression."""
-    from r2mae.training.judge import Judge
+    from r2mae.training.finetuning_validation import FinetuningValidation
     from r2mae.training.objective import Classification
 
     if recipe.tune.regression:
@@ -107,7 +114,7 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
         train,
         held_out,
         objective=lambda _: objective,
-        measure=lambda plan: Judge(
+        measure=lambda plan: FinetuningValidation(
             held_out,
             plan.watch_every_steps,
             plan.watch_samples,
@@ -119,7 +126,7 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
 
 
 def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
-    from r2mae.training.judge import Judge
+    from r2mae.training.finetuning_validation import FinetuningValidation
     from r2mae.training.objective import Regression
 
     train, held_out = open_training_data(recipe)
@@ -137,7 +144,7 @@ def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
         train,
         held_out,
         objective=lambda _: objective,
-        measure=lambda plan: Judge(
+        measure=lambda plan: FinetuningValidation(
             held_out,
             plan.watch_every_steps,
             plan.watch_samples,

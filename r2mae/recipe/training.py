@@ -95,12 +95,12 @@ def _build_callbacks(
 ) -> list[Any]:
     """Lightning's callbacks in the order in which they run after a step; the checkpoint callback comes last."""
     from r2mae.training.callback import CallbackAdapter
-    from r2mae.training.keeper import Keeper
-    from r2mae.training.measure import check_watchable
+    from r2mae.training.checkpoint_callback import CheckpointCallback
     from r2mae.training.order0 import Order0
     from r2mae.training.progress import Progress
     from r2mae.training.recorder import FlightRecorder
     from r2mae.training.trace import Trace
+    from r2mae.training.validation_callback import check_watchable
 
     check_watchable(plan.watch_samples, parts.train, parts.held_out)
     log_every = plan.log_every_steps
@@ -118,7 +118,7 @@ def _build_callbacks(
     recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
     timeout = timedelta(seconds=recipe.hardware.timeout_seconds)
     every = plan.checkpoint_every_steps
-    return [*ordered, Keeper(folder, every, recorder, log_every, timeout)]
+    return [*ordered, CheckpointCallback(folder, every, recorder, log_every, timeout)]
 
 
 def _throughput(recipe: AnyRecipe, parts: Parts) -> Throughput:

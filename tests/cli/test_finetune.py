@@ -64,10 +64,10 @@ def pretrained(tmp_path_factory):
 
 @pytest.fixture
 def call(pretrained, capfd):
-    def run(*arguments, verb="finetune"):
+    def run(*arguments, subcommand="finetune"):
         capfd.readouterr()
         try:
-            code = main([verb, str(RECIPE), *map(str, arguments)])
+            code = main([subcommand, str(RECIPE), *map(str, arguments)])
         except SystemExit as ending:
             code = ending.code
         out, err = capfd.readouterr()
@@ -408,19 +408,19 @@ def test_refuses(call, pretrained, more, words):
 
 
 def test_check_says_where_it_starts(call):
-    code, out, _ = call(*settings(), "--json", verb="check")
+    code, out, _ = call(*settings(), "--json", subcommand="check")
     assert code == 0
     report = json.loads(out)
     assert report["data"]["init_from"] == "runs/digits_demo: fits"
     assert report["classes"] == 10
     assert report["plans"]["5"]["train_samples"] == 50
     assert (
-        call(*settings("model.init_from=runs/later"), verb="check")[1].count(
+        call(*settings("model.init_from=runs/later"), subcommand="check")[1].count(
             "runs/later: not on this machine, not checked"
         )
         == 1
     )
-    code, _, lines = call(*settings("model.depth=3"), verb="check")
+    code, _, lines = call(*settings("model.depth=3"), subcommand="check")
     assert (code, len(lines)) == (2, 1)
 
 
@@ -481,10 +481,12 @@ def test_unreadable_images_bring_nobody_elses_label_or_split(call, capfd, pretra
     assert (
         expected.tolist() == [0] * 5 + [1] * 7
     )  # the stand-in is b/0.png, and counts as b
-    for verb, output in (("predict", "bad.csv"), ("embed", "bad.parquet")):
+    for subcommand, output in (("predict", "bad.csv"), ("embed", "bad.parquet")):
         capfd.readouterr()
         assert (
-            main([verb, "runs/bad/labels_3/seed_0", "test", "-o", output, "--json"])
+            main(
+                [subcommand, "runs/bad/labels_3/seed_0", "test", "-o", output, "--json"]
+            )
             == 0
         )
         said = capfd.readouterr()
@@ -533,7 +535,7 @@ def test_keeps_out_of_other_folders(call):
     code, _, lines = call(*settings(), "--name", "digits_demo")
     assert (code, len(lines)) == (2, 1)
     assert "must hold fine-tuning runs" in lines[0]
-    code, _, lines = call(verb="pretrain")
+    code, _, lines = call(subcommand="pretrain")
     assert (code, len(lines)) == (2, 1)
     assert "task must be pretrain here, got finetune. Name a pretraining" in lines[0]
     code, _, lines = call("--labels-per-class", "some")

@@ -9,7 +9,7 @@ import pytest
 
 from r2mae.cli.interrupt import exit_on_interrupted_import
 from r2mae.cli.main import COMMANDS, main
-from r2mae.modalities import BUILDS, BUILT_IN, VERBS, find_wing
+from r2mae.modalities import BUILDS, BUILT_IN, SUBCOMMANDS, find_wing
 from tests.conftest import ROOT, r2mae
 
 
@@ -51,15 +51,17 @@ def test_help_lists_exactly_what_the_wings_have():
     for name in BUILT_IN:
         wing = find_wing(name)
         assert wing.name == name
-        assert set(wing.verbs) == {
-            verb for verb, (owner, _) in VERBS.items() if owner == name
+        assert set(wing.subcommands) == {
+            subcommand
+            for subcommand, (owner, _) in SUBCOMMANDS.items()
+            if owner == name
         }
         assert set(wing.builds) == {
             kind for kind, (owner, _) in BUILDS.items() if owner == name
         }
         assert all(
-            wing.verbs[verb].help == text
-            for verb, (owner, text) in VERBS.items()
+            wing.subcommands[subcommand].help == text
+            for subcommand, (owner, text) in SUBCOMMANDS.items()
             if owner == name
         )
 

@@ -21,7 +21,7 @@ from r2mae.modalities.dna.base_counts import (
     count_contexts,
     count_models,
 )
-from r2mae.training.watch import frozen_mask
+from r2mae.training.pretraining_validation import frozen_mask
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from r2mae.data.source import Batch, SampleSource, load_plain
 from r2mae.metrics.interval import share_interval
-from r2mae.training.watch import frozen_mask
+from r2mae.training.pretraining_validation import frozen_mask
 
 Floats = npt.NDArray[np.float64]
 

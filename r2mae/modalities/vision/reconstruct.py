@@ -47,7 +47,7 @@ def run(loaded: LoadedRun, arguments: Namespace) -> None:
 
     from r2mae.data.source import load_plain
     from r2mae.training.pictures import save_pictures
-    from r2mae.training.watch import frozen_mask
+    from r2mae.training.pretraining_validation import frozen_mask
 
     ratios, output = parse_ratios(arguments.ratios), _output(arguments)
     source, most = _open_images(loaded, arguments)

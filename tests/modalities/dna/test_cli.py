@@ -414,12 +414,12 @@ def test_finetune_and_probe_from_the_run(here, capsys):
     assert np.load("sequences.npy").shape == (61, WIDTHS[here])
     said(capsys, "predict", single, "test.csv", "-o", "classes.csv")
     predicted = np.load(f"{single}/test_predictions.npy")[0]
-    for verb, output in (
+    for subcommand, output in (
         ("predict", "test.csv"),
         ("predict", "train.tsv"),
         ("embed", "test.parquet"),
     ):
-        line = refused(capsys, verb, single, "test", "-o", output)
+        line = refused(capsys, subcommand, single, "test", "-o", output)
         assert f"--output must not be a split of the data in ., got '{output}'" in line
     names = np.array(["box", "other"])
     assert (

@@ -524,7 +524,7 @@ def test_frozen_features_and_embed(here, capsys):
 
 
 @pytest.mark.parametrize(
-    ("verb", "more", "words"),
+    ("subcommand", "more", "words"),
     [
         ("pretrain", ["data.root=nothing.txt"], ["nothing.txt", "files of text"]),
         (
@@ -594,12 +594,12 @@ def test_frozen_features_and_embed(here, capsys):
         ("finetune", ["tune.num_classes=5"], ["tune.num_classes must be 3"]),
     ],
 )
-def test_bad_input_is_one_line(here, capsys, verb, more, words):
-    chosen, recipe = (SMALL, RECIPE) if verb == "pretrain" else (SMALL_TUNE, TUNE)
+def test_bad_input_is_one_line(here, capsys, subcommand, more, words):
+    chosen, recipe = (SMALL, RECIPE) if subcommand == "pretrain" else (SMALL_TUNE, TUNE)
     if any("init_from" in setting for setting in more):
         chosen = [one.replace("tokenizer: {vocab_size: 400}, ", "") for one in chosen]
     line = refused(
-        capsys, verb, recipe, "--name", "bad", "--fresh", *settings(chosen, *more)
+        capsys, subcommand, recipe, "--name", "bad", "--fresh", *settings(chosen, *more)
     )
     assert all(word in line for word in words), line
     assert not (here / "runs" / "bad").exists()

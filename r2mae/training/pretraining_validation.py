@@ -19,10 +19,10 @@ from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy
 from r2mae.metrics.rank import effective_rank
 from r2mae.models.protocol import MaskedModel
-from r2mae.training.measure import Measure
 from r2mae.training.module import Engine
 from r2mae.training.pictures import save_pictures
 from r2mae.training.run_folder import RunFolder
+from r2mae.training.validation_callback import ValidationCallback
 
 _FROZEN_SEED = 0x5EED  # of evaluation masks, whatever a run's seed
 _NUM_PICTURES = 6
@@ -40,7 +40,7 @@ def frozen_mask(model: MaskedModel, batch: Batch, ratio: float) -> Mask:
 
 
 @dataclass(frozen=True)
-class WatchSettings:
+class ValidationSettings:
     """Which metrics, on how many samples, at which mask ratios, how often."""
 
     every_steps: int
@@ -53,12 +53,12 @@ class WatchSettings:
     pictures: bool = True
 
 
-class Watch(Measure):
-    """Validates a masked model; `Keeper` chooses the best checkpoint by held-out loss."""
+class PretrainingValidation(ValidationCallback):
+    """Validates a masked model; `CheckpointCallback` chooses the best checkpoint by held-out loss."""
 
     def __init__(
         self,
-        settings: WatchSettings,
+        settings: ValidationSettings,
         train: SampleSource,
         held_out: SampleSource,
         folder: RunFolder,

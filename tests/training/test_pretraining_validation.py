@@ -9,8 +9,8 @@ from r2mae.data.source import Part
 from r2mae.errors import InputError
 from r2mae.recipe.assembly import open_training_data
 from r2mae.recipe.load import load_recipe
-from r2mae.training.measure import check_watchable
-from r2mae.training.watch import frozen_mask
+from r2mae.training.pretraining_validation import frozen_mask
+from r2mae.training.validation_callback import check_watchable
 from tests.conftest import DEMO
 from tests.training.runs import metric, prepare, train
 

@@ -1,4 +1,4 @@
-"""Each verb on one small run: what it prints, what it writes, and that the numbers are right."""
+"""Each subcommand on one small run: what it prints, what it writes, and that the numbers are right."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from tests.conftest import DEMO, TINY, overrides
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("verbs"))
+        patch.chdir(tmp_path_factory.mktemp("subcommands"))
         assert (
             main(
                 [

@@ -21,7 +21,7 @@ _TITLES = {
 }
 
 
-class Measure(lightning.Callback, ABC):
+class ValidationCallback(lightning.Callback, ABC):
     """Validates every `every_steps` steps and at the end; logs the metrics and sets them on the engine."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Measure(lightning.Callback, ABC):
 
     @staticmethod
     def set_validation_loss(pl_module: Engine, loss: float, step: int) -> None:
-        """Set the held-out loss that `Keeper` reads and the checkpoint's manifest records."""
+        """Set the held-out loss that `CheckpointCallback` reads and the checkpoint's manifest records."""
         pl_module.validation_loss, pl_module.validated_step = loss, step
         pl_module.description["validation_loss"] = loss
 
