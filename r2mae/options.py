@@ -35,14 +35,23 @@ def positive_list(text: str) -> list[int]:
 def label_counts(text: str) -> list[int | None]:
     """Argparse type: labels per class, separated by commas, as in `1,10,all`.
 
-    `all` gives None.
+    `all` gives None. A number that is repeated counts once.
     """
     parts = text.split(",")
     if not all(part == "all" or (part.isdecimal() and int(part) > 0) for part in parts):
         raise ArgumentTypeError(
             f"must be whole numbers from 1, or all, separated by commas, got {text!r}"
         )
-    return [None if part == "all" else int(part) for part in parts]
+    counts = [None if part == "all" else int(part) for part in parts]
+    return list(dict.fromkeys(counts))
+
+
+def names(text: str) -> list[str]:
+    """Argparse type: names separated by commas, as in `knn,linear_probe`."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ArgumentTypeError(f"must be names separated by commas, got {text!r}")
+    return parts
 
 
 def parse_ratios(text: str) -> list[float]:

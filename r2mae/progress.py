@@ -66,6 +66,14 @@ class Bar(tqdm):
         self.disable = True
 
 
+def print_above_bars(line: str) -> None:
+    """A line on stderr that stays, above the bars of a terminal."""
+    if sys.stderr.isatty():
+        Bar.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
 def progress_bar(title: str, unit: str = "samples") -> Callable[[int, int], None]:
     """A callback for (done, total) units that shows a bar, the rate and the time left."""
     start = time.time()

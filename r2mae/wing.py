@@ -105,7 +105,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Verb:
+class Subcommand:
     """`r2mae NAME RUN ...`, a command that only this modality has.
 
     check: looks at the arguments before the run is loaded.
@@ -152,7 +152,7 @@ class Wing(ABC):
     name: the `modality` of its recipes.
     pretrain_recipe, finetune_recipe: the sections that its recipes may have.
     baseline_name: name of the features of `Encoder.baseline`, with which probes compare the encoder.
-    tasks, verbs, exports, builds, stores: what this modality adds to the commands of that kind, by name.
+    tasks, subcommands, exports, builds, stores: what this modality adds to the commands of that kind, by name.
     feature_formats: file suffix -> a writer of `embed` features, beside .npy and .parquet.
     demo: shown by `r2mae demo` after training; None probes the encoder's features with few labels.
     """
@@ -162,7 +162,7 @@ class Wing(ABC):
     finetune_recipe: ClassVar[type[FinetuneRecipe[Any, Any]]]
     baseline_name: ClassVar[str] = "raw input"
     tasks: ClassVar[Mapping[str, Task]] = {}
-    verbs: ClassVar[Mapping[str, Verb]] = {}
+    subcommands: ClassVar[Mapping[str, Subcommand]] = {}
     exports: ClassVar[Mapping[str, Export]] = {}
     builds: ClassVar[Mapping[str, Build]] = {}
     stores: ClassVar[Mapping[str, Store]] = {}

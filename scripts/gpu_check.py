@@ -81,18 +81,22 @@ class Gpu:
         """How often to repeat what is timed."""
         return 2 if self.fake else number
 
-    def run(self, verb: str, *arguments: str, settings: tuple[str, ...] = ()) -> None:
-        """`r2mae VERB ...`; on a fake device the recipe is rehearsed instead."""
+    def run(
+        self, subcommand: str, *arguments: str, settings: tuple[str, ...] = ()
+    ) -> None:
+        """`r2mae SUBCOMMAND ...`; on a fake device the recipe is rehearsed instead."""
         overrides = [part for one in settings for part in ("--set", one)]
-        command = [sys.executable, "-m", "r2mae", verb, *arguments, *overrides]
+        command = [sys.executable, "-m", "r2mae", subcommand, *arguments, *overrides]
         if not self.fake:
             subprocess.run(command, check=True, env=_environment())
             return
-        if verb == "evaluate":  # its options depend on the run, which is not there
+        if (
+            subcommand == "evaluate"
+        ):  # its options depend on the run, which is not there
             return
         from r2mae.cli.main import parse
 
-        parse([verb, *arguments, *overrides])  # every option exists
+        parse([subcommand, *arguments, *overrides])  # every option exists
         check = ["check", arguments[0], *overrides, "--rehearse", "--json"]
         subprocess.run(
             [sys.executable, "-m", "r2mae", *check],

@@ -21,7 +21,7 @@ import timm  # noqa: F401
 
 from r2mae.cli.main import main as r2mae
 from r2mae.recipe.training import build_training  # noqa: F401
-from r2mae.training import keeper, progress, trace, watch  # noqa: F401
+from r2mae.training import checkpoint_callback, pretraining_validation, progress, trace  # noqa: F401
 from r2mae.training.checkpoint import MANIFEST, read_manifest
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.trace import read_trace

@@ -28,7 +28,13 @@ import timm  # noqa: F401
 
 from r2mae.cli.main import main as r2mae
 from r2mae.recipe.training import build_training  # noqa: F401
-from r2mae.training import keeper, progress, trace, watch, writer  # noqa: F401
+from r2mae.training import (  # noqa: F401
+    checkpoint_callback,
+    pretraining_validation,
+    progress,
+    trace,
+    writer,
+)
 from r2mae.training.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,7 +1,9 @@
 """Proposes a mask-ratio law for a data set by the linear theory of `r2mae.theory`."""
 
+from r2mae.advice.candidates import is_at_edge
+from r2mae.advice.categories import window_features
 from r2mae.advice.picture import check_picture_path, draw_advice, draw_curves
-from r2mae.advice.ramp import ScheduleChoice, linear_schedule
+from r2mae.advice.ramp import ScheduleChoice, linear_schedule, touches_edge
 from r2mae.advice.recommend import Advice, Choice, recommend
 from r2mae.advice.scenario import Uncertainty
 
@@ -13,6 +15,9 @@ __all__ = [
     "check_picture_path",
     "draw_advice",
     "draw_curves",
+    "is_at_edge",
     "linear_schedule",
     "recommend",
+    "touches_edge",
+    "window_features",
 ]

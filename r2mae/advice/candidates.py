@@ -11,7 +11,8 @@ from r2mae.advice.scenario import Scenario, TargetRisks
 from r2mae.law import FixedRatio, RatioDistribution, UniformRatio
 from r2mae.theory import Objective
 
-FIXED_RATIOS = np.round(np.arange(0.02, 0.961, 0.02), 2)
+GRID_STEP = 0.02
+FIXED_RATIOS = np.round(np.arange(0.02, 0.961, GRID_STEP), 2)
 _UNIFORM_ENDS = np.round(np.arange(0.05, 0.951, 0.1), 2)
 
 
@@ -36,6 +37,7 @@ class CandidateRisks:
     expected, worst: mean and maximum of the regret over scenarios, (L,).
     nominal: excess risk at the default `Scenario`, (L,).
     law_excess: regret of the recipe's own law at the default `Scenario`.
+    masking_gain: 1 - excess risk of the best fixed ratio / that without masks.
     """
 
     def __init__(
@@ -55,3 +57,9 @@ class CandidateRisks:
         fixed = self.nominal[: len(FIXED_RATIOS)]
         self.law_excess = float(self.nominal[-1] / fixed.min() - 1)
         self.best_fixed = float(FIXED_RATIOS[fixed.argmin()])
+        self.masking_gain = float(1 - fixed.min() / targets.unmasked_excess())
+
+
+def is_at_edge(law: RatioDistribution) -> bool:
+    """Whether a law is the least or the greatest fixed ratio that is tried."""
+    return isinstance(law, FixedRatio) and law.ratio in FIXED_RATIOS[[0, -1]]

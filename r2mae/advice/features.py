@@ -13,7 +13,7 @@ from r2mae.errors import InputError
 
 Floats = NDArray[np.float64]
 LEAST_SAMPLES = 20
-_MAX_FEATURES = 400
+MAX_FEATURES = 400
 _EXPLAINED = 0.99  # share of a token's variance that its components keep
 _CONSTANT = 1e-12  # of the mean variance: what counts as a constant token
 _HELD_OUT_EVERY = 5
@@ -46,10 +46,10 @@ def whiten_tokens(tokens: ArrayLike) -> TokenFeatures:
     varying = _varying_tokens(raw)
     # With very many tokens, evenly spaced ones stand for all.
     kept = varying
-    if len(varying) > _MAX_FEATURES:
-        places = np.linspace(0, len(varying) - 1, _MAX_FEATURES).astype(int)
+    if len(varying) > MAX_FEATURES:
+        places = np.linspace(0, len(varying) - 1, MAX_FEATURES).astype(int)
         kept = varying[places]
-    max_components = max(_MAX_FEATURES // len(kept), 1)
+    max_components = max(MAX_FEATURES // len(kept), 1)
     parts: list[Floats] = []
     labels: list[int] = []
     leading: list[int] = []

@@ -2,16 +2,17 @@
 
 Half of the samples, drawn without replacement, spread as the full estimate does (the
 half-sample bootstrap of McCarthy 1969). The ordinary bootstrap repeats samples, which
-shifts a shrunk covariance more than it spreads it.
+changes a shrunk covariance more by bias than by spread.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from r2mae.advice.features import Floats, Shrunk, TokenFeatures, shrink
 
-_PERCENTILES = (5, 95)
+_CONFIDENCE = 0.9
 
 
 def half_sample_covariances(
@@ -26,12 +27,26 @@ def half_sample_covariances(
         yield sampled.covariance
 
 
-def band(values: Sequence[float], around: float | None = None) -> tuple[float, float]:
-    """5th and 95th percentile of values.
+def band(
+    estimate: float,
+    halves: Sequence[float],
+    *,
+    resolution: float = 0.0,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> tuple[float, float]:
+    """Symmetric 90 % interval around the estimate from all samples.
 
-    around: shifts the band so that the mean of the values lies there. Covariances of
-    half the samples give biased values, with the right spread.
+    Its half-width is the 90th percentile of the distance between the estimate and those
+    of the halves, so that it covers their bias as well as their spread.
+
+    halves: the same estimate from each random half.
+    resolution: least half-width, for estimates chosen from a grid.
+    limits: possible values; the interval ends there.
+
+    Source: Hall 1988, On symmetric bootstrap confidence intervals.
     """
-    low, high = np.percentile(values, _PERCENTILES)
-    shift = 0.0 if around is None else around - float(np.mean(values))
-    return float(low) + shift, float(high) + shift
+    distances = np.abs(np.asarray(halves) - estimate)
+    half_width = max(float(np.quantile(distances, _CONFIDENCE)), resolution)
+    low = min(max(estimate - half_width, limits[0]), estimate)
+    high = max(min(estimate + half_width, limits[1]), estimate)
+    return low, high

@@ -8,6 +8,7 @@ from r2mae.advice.candidates import FIXED_RATIOS
 from r2mae.advice.features import Floats
 
 _SMALL = 50  # features or samples at which gaps of 10 % were measured
+_MANY = 10  # times as many samples as features, where the limit of many samples holds
 _DOMINANT = 1 / 20  # share of the variance in one direction
 _ENOUGH_VARIANCE = 0.9
 
@@ -16,20 +17,39 @@ _ENOUGH_VARIANCE = 0.9
 class Facts:
     """What the warnings depend on.
 
-    gain: of `Shrunk`. explained: of `TokenFeatures`. best_fixed: a ratio.
+    gain: of `Shrunk`. explained: of `TokenFeatures`.
     """
 
     covariance: Floats  # (d, d)
     num_rows: float
     gain: float
     explained: float
-    best_fixed: float
     is_scheduled: bool
 
 
 def find_warnings(facts: Facts) -> list[str]:
     """One line for each reason to trust the advice less."""
     return [text for holds, text in (*_size(facts), *_data(facts)) if holds]
+
+
+def reason_against(best_fixed: float, num_rows: float, num_features: int) -> str | None:
+    """Why there is no advice: the best ratio is the least or the greatest tried.
+
+    None where it is neither.
+    """
+    at_edge = f"the best fixed ratio is {best_fixed:g}"
+    if best_fixed == FIXED_RATIOS[0]:
+        return (
+            f"{at_edge}, the least ratio tried: with N = {num_rows:,g} samples for "
+            f"d = {num_features} features the linear model gains nothing from masks "
+            '(docs/theory.md, "Many more samples than features")'
+        )
+    if best_fixed == FIXED_RATIOS[-1]:
+        return (
+            f"{at_edge}, the greatest ratio tried: with N = {num_rows:,g} samples the "
+            "linear model hardly predicts a token from the others"
+        )
+    return None
 
 
 def _size(facts: Facts) -> list[tuple[bool, str]]:
@@ -44,6 +64,13 @@ def _size(facts: Facts) -> list[tuple[bool, str]]:
         (
             facts.num_rows < _SMALL,
             f"N = {facts.num_rows:g} is small: gaps of 10 % were measured at N = {_SMALL}",
+        ),
+        (
+            facts.num_rows >= _MANY * dim,
+            f"N = {facts.num_rows:,g} is {facts.num_rows / dim:.0f} times d = {dim}: in "
+            "the linear model the best ratio then goes to 0 as 1/N, whatever the data. "
+            "It says nothing about which ratio teaches a network good features "
+            '(docs/theory.md, "Many more samples than features")',
         ),
         (
             top > dim * _DOMINANT,
@@ -64,12 +91,6 @@ def _data(facts: Facts) -> list[tuple[bool, str]]:
             facts.explained < _ENOUGH_VARIANCE,
             f"the features carry {facts.explained:.0%} of the data's variance: "
             "finer structure is ignored",
-        ),
-        (
-            facts.best_fixed == FIXED_RATIOS[0],
-            f"{facts.best_fixed:g} is the least ratio tried: with this many samples the "
-            "linear model needs almost no masking, because it knows masks only as "
-            "regularisation (docs/theory.md, what it cannot say)",
         ),
         (
             facts.is_scheduled,

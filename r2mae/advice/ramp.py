@@ -82,7 +82,7 @@ def _best_ramp(
         float(pairs[best, 1]),
         laws[int(constant[0].argmin())],
         gains[0],
-        band(gains[1:] or gains, gains[0]),
+        band(gains[0], gains[1:] or gains, limits=(0.0, 1.0)),
     )
 
 
@@ -92,6 +92,11 @@ def _ramps() -> tuple[Floats, Floats]:
     pairs = np.array([*constant, *itertools.product(_ENDS, _ENDS)])
     progress = (np.arange(_PHASES) + 0.5) / _PHASES
     return pairs, pairs[:, :1] * (1 - progress) + pairs[:, 1:] * progress
+
+
+def touches_edge(choice: ScheduleChoice) -> bool:
+    """Whether the ramp starts or ends at the least or the greatest ratio tried."""
+    return bool({choice.start, choice.end} & {_ENDS[0], _ENDS[-1]})
 
 
 def linear_schedule(choice: ScheduleChoice) -> tuple[FixedRatio, LinearSchedule]:

@@ -1,15 +1,21 @@
 """Recommend a mask-ratio law for a data set, with uncertainty bands."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from r2mae.advice.candidates import FIXED_RATIOS, CandidateRisks, candidate_laws
+from r2mae.advice.candidates import (
+    FIXED_RATIOS,
+    GRID_STEP,
+    CandidateRisks,
+    candidate_laws,
+)
 from r2mae.advice.features import Shrunk, TokenFeatures, shrink, whiten_tokens
 from r2mae.advice.half_samples import band, half_sample_covariances
-from r2mae.advice.limits import Facts, find_warnings
+from r2mae.advice.limits import Facts, find_warnings, reason_against
 from r2mae.advice.ramp import ScheduleChoice, best_ramps
 from r2mae.advice.scenario import Scenario, TargetRisks, Uncertainty
 from r2mae.law import FixedRatio, MaskLaw, RatioDistribution
@@ -21,7 +27,7 @@ class Choice:
     """A law with the mean and the maximum of its regret over scenarios.
 
     Regret: excess risk over that of the fixed ratio that is best in the same scenario,
-    minus 1. Bands: 5th and 95th percentile over half-samples.
+    minus 1. Bands: 90 % intervals from half-samples.
     """
 
     law: RatioDistribution
@@ -37,7 +43,9 @@ class Advice:
 
     num_rows, num_features, num_tokens: N, d and T.
     explained, shrinkage, held_out_gain: see `TokenFeatures` and `Shrunk`.
+    no_advice: why the answers are of no use for this data; None where they are.
     best_fixed: fixed ratio of least excess risk at the default `Scenario`.
+    masking_gain: 1 - its excess risk / that without masks.
     law: the recipe's. law_acts_like: the fixed ratio it is equivalent to.
     law_excess: its excess risk over that of best_fixed, minus 1.
     curves: "ratio" -> fixed ratios; a sample factor -> excess risk at each of them, in
@@ -50,8 +58,10 @@ class Advice:
     explained: float
     shrinkage: float
     held_out_gain: float
+    no_advice: str | None
     best_fixed: float
     best_fixed_band: tuple[float, float]
+    masking_gain: float
     law: RatioDistribution
     law_acts_like: float
     law_excess: float
@@ -127,20 +137,22 @@ def _summarise(
 ) -> Advice:
     """The advice from the results of the full sample, and bands from the half-samples."""
     full, halves = results[0], results[1:] or results[:1]
-    law_excesses = [result.law_excess for result in halves]
+    dim = features.values.shape[1]
     return Advice(
         num_rows=full.targets.num_rows,
-        num_features=features.values.shape[1],
+        num_features=dim,
         num_tokens=len(features.leading),
         explained=features.explained,
         shrinkage=shrunk.shrinkage,
         held_out_gain=shrunk.gain,
+        no_advice=reason_against(full.best_fixed, full.targets.num_rows, dim),
         best_fixed=full.best_fixed,
-        best_fixed_band=band([result.best_fixed for result in halves]),
+        best_fixed_band=_ratio_band(full, halves),
+        masking_gain=full.masking_gain,
         law=law.ratio,
         law_acts_like=effective_ratio(law.ratio, objective),
         law_excess=full.law_excess,
-        law_excess_band=band(law_excesses, full.law_excess),
+        law_excess_band=_excess_band(full, halves),
         **_choices(laws, full, halves),
         schedules=best_ramps(results, laws, uncertainty.train_times, objective),
         curves=_curves(full.targets, uncertainty.sample_factors, objective),
@@ -150,11 +162,25 @@ def _summarise(
                 num_rows=full.targets.num_rows,
                 gain=shrunk.gain,
                 explained=features.explained,
-                best_fixed=full.best_fixed,
                 is_scheduled=law.schedule is not None,
             )
         ),
     )
+
+
+def _ratio_band(
+    full: CandidateRisks, halves: Sequence[CandidateRisks]
+) -> tuple[float, float]:
+    """Of the best fixed ratio, which is known to half a step of the grid at best."""
+    ratios = [half.best_fixed for half in halves]
+    return band(full.best_fixed, ratios, resolution=GRID_STEP / 2, limits=(0.0, 1.0))
+
+
+def _excess_band(
+    full: CandidateRisks, halves: Sequence[CandidateRisks]
+) -> tuple[float, float]:
+    excesses = [half.law_excess for half in halves]
+    return band(full.law_excess, excesses, limits=(0.0, math.inf))
 
 
 def _choices(
@@ -174,8 +200,10 @@ def _choices(
     choices = {}
     for name, index in indices.items():
         expected, worst = float(full.expected[index]), float(full.worst[index])
-        expected_band = band([half.expected[index] for half in halves], expected)
-        worst_band = band([half.worst[index] for half in halves], worst)
+        of_halves = [float(half.expected[index]) for half in halves]
+        expected_band = band(expected, of_halves, limits=(0.0, math.inf))
+        of_halves = [float(half.worst[index]) for half in halves]
+        worst_band = band(worst, of_halves, limits=(0.0, math.inf))
         choices[name] = Choice(laws[index], expected, worst, expected_band, worst_band)
     return choices
 

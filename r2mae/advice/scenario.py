@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from r2mae.advice.features import Floats, TokenFeatures
-from r2mae.law import MaskLaw, RatioDistribution
-from r2mae.theory import Objective, Spectrum, build_problem, visible_moments
+from r2mae.law import FixedRatio, MaskLaw, RatioDistribution
+from r2mae.theory import Objective, Spectrum, build_problem, predict, visible_moments
 from r2mae.theory.remasked import RemaskedRisk
 
+_NO_MASK = FixedRatio(1e-9)  # laws exclude 0
 _LEAST_EIGENVALUE = 1e-12
 _LEAST_NOISE = 1e-6  # of a target's variance: avoids risks of exactly 0
 
@@ -117,6 +118,14 @@ class TargetRisks:
             fitted = risk.filter(visible, visible_squared, durations)
             per_target.append(risk.of(fitted, scenario.test_ratio))
         return np.asarray(np.mean(per_target, axis=0))
+
+    def unmasked_excess(self) -> float:
+        """Excess risk without masks, trained to convergence, averaged over targets."""
+        risks = [
+            predict(risk.problem, self.num_rows, _NO_MASK).excess_risk
+            for risk in self.risks(1.0, 1.0)
+        ]
+        return float(np.mean(risks))
 
     def table(
         self,

@@ -1,1 +1,1 @@
-"""Verbs: parsing and printing only. Each verb imports what it needs when it runs."""
+"""Subcommands: parsing and printing only. Each imports what it needs when it runs."""

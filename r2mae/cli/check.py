@@ -108,6 +108,7 @@ def _show_finetuning(report: dict[str, Any]) -> None:
         _show_plan(plan)
         if "training_pflop" in plan:
             _line("cost", f"{plan['training_pflop']:.4g} PFLOP per seed")
+            _show_validation_cost(plan, plan["training_pflop"])
 
 
 def _show_plan(plan: dict[str, Any]) -> None:
@@ -121,7 +122,16 @@ def _show_plan(plan: dict[str, Any]) -> None:
     )
     _line("batch", f"{batch}; peak learning rate {plan['peak_lr']:.3g}")
     every = f"every {plan['checkpoint_every_steps']} steps"
-    _line("checkpoints", f"{every}; validation every {plan['watch_every_steps']}")
+    _line("checkpoints", every)
+    samples = f"on up to {plan['watch_samples']:,} samples"
+    text = f"every {plan['watch_every_steps']} steps and at the end, {samples}"
+    _line("validation", text)
+
+
+def _show_validation_cost(plan: dict[str, Any], training_pflop: float) -> None:
+    share = plan["watch_share"]
+    pflop = share * training_pflop
+    _line("", f"{pflop:.4g} PFLOP more for validation: {share:.1%} of training")
 
 
 def _show_pretraining(report: dict[str, Any], full: bool) -> None:
@@ -134,6 +144,7 @@ def _show_pretraining(report: dict[str, Any], full: bool) -> None:
         "cost",
         f"{report['training_pflop']:.4g} PFLOP in total; {_range(steps)} TFLOP per step",
     )
+    _show_validation_cost(report["plan"], report["training_pflop"])
     _line("activations", f"{_range(memory)} GiB per device (estimated)")
     if balance := report["independent_draws"]:
         ranks, cost = balance["ranks"], f"{balance['cost']:.3g} times as much"

@@ -63,7 +63,9 @@ def end(error: BaseException, arguments: argparse.Namespace) -> int:
         line = "r2mae: the disk must be writable, got No space left on device"
         return _fail(arguments, line, 2, own=True)
     if isinstance(error, ModuleNotFoundError):
-        missing = _missing_library(error, getattr(arguments, "verb", "this command"))
+        missing = _missing_library(
+            error, getattr(arguments, "subcommand", "this command")
+        )
         if missing is not None:
             return _fail(arguments, missing, 2, own=True)
     return _fault(arguments, error)
@@ -82,7 +84,7 @@ def _end_interrupted(error: InterruptedRun) -> int:
     return _print_line(line, code)
 
 
-def _missing_library(error: ModuleNotFoundError, verb: str) -> str | None:
+def _missing_library(error: ModuleNotFoundError, subcommand: str) -> str | None:
     """The line for a library that an extra of r2mae installs; None for any other module."""
     module = (error.name or "").partition(".")[0]
     package = _PACKAGE_OF_MODULE.get(module, module)
@@ -93,7 +95,7 @@ def _missing_library(error: ModuleNotFoundError, verb: str) -> str | None:
     named = [name for name in extras if name != _ALL_EXTRAS]
     extra = _running_extra(error, extras) or (named or extras)[0]
     remedy = f'Run: pip install "r2mae[{extra}]".'
-    return f"r2mae: {verb} needs {package}, which is not installed. {remedy}"
+    return f"r2mae: {subcommand} needs {package}, which is not installed. {remedy}"
 
 
 def _running_extra(error: ModuleNotFoundError, extras: list[str]) -> str | None:

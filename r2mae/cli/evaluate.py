@@ -2,12 +2,12 @@
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
-from r2mae.options import label_counts, positive
+from r2mae.options import label_counts, names, positive
 from r2mae.wing import LoadedRun, Wing
 
 if TYPE_CHECKING:
@@ -45,8 +45,15 @@ def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
     tasks = (*PROBES, *(wing.tasks if wing else ()))
     hint = "" if wing else "; name a RUN to see the tasks of its modality"
     # Without choices: `run` refuses other tasks by naming the modality.
-    text = f"one of {', '.join(tasks)}{hint}"
-    parser.add_argument("--task", required=True, metavar="TASK", help=text)
+    text = f"one or several, separated by commas, of {', '.join(tasks)}{hint}"
+    parser.add_argument(
+        "--task",
+        required=True,
+        action="extend",
+        type=names,
+        metavar="TASK,...",
+        help=text,
+    )
     if wing is None:
         return
     for name in _tasks_with_options(wing, argv):
@@ -56,51 +63,73 @@ def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def _tasks_with_options(wing: Wing, argv: Sequence[str]) -> list[str]:
-    """Tasks whose options are parsed: the one that is named; all of them for --help."""
+    """Tasks whose options are parsed: those that are named; all of them for --help."""
     if {"-h", "--help"} & set(argv):
         return list(wing.tasks)
-    arguments = {argument.removeprefix("--task=") for argument in argv}
-    return [name for name in wing.tasks if name in arguments]
+    values = ",".join(argument.removeprefix("--task=") for argument in argv)
+    named = {name.strip() for name in values.split(",")}
+    return [name for name in wing.tasks if name in named]
 
 
 def run(arguments: Namespace) -> None:
-    """Score, and print a table or JSON."""
+    """Score, and print tables or JSON."""
     from r2mae.recipe.run import load_run
 
-    loaded, name = (
-        load_run(arguments.run, arguments.checkpoint, arguments.weights),
-        arguments.task,
-    )
-    tasks = (*PROBES, *loaded.wing.tasks)
-    if name not in tasks:
-        raise InputError(
-            f"--task must be one of {', '.join(tasks)} for runs on "
-            f"{loaded.recipe.modality}, got {name!r}."
-        )
+    loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
+    tasks = list(dict.fromkeys(arguments.task))
+    _check_tasks(tasks, loaded)
     recipe = _recipe(loaded, arguments)
+    results: dict[str, dict[str, Any]] = {}
+    probes: Any = [name for name in tasks if name in PROBES]
+    rows = _probe(loaded, recipe, arguments, probes) if probes else []
+    if rows and not arguments.json:
+        print_scores(rows)
+    for name in tasks:
+        if name in PROBES:
+            results[name] = {"split": "test"} | _plain(rows, name)
+            continue
+        task = loaded.wing.tasks[name]
+        results[name] = task.run(loaded, recipe, arguments)
+        if not arguments.json:
+            task.show(results[name])
+    if arguments.json:
+        _print_json(loaded, arguments, results)
+
+
+def _check_tasks(tasks: list[str], loaded: LoadedRun) -> None:
+    """Raise InputError for a task that the run's modality lacks."""
+    possible = (*PROBES, *loaded.wing.tasks)
+    for name in tasks:
+        if name not in possible:
+            raise InputError(
+                f"--task must be one of {', '.join(possible)} for runs on "
+                f"{loaded.recipe.modality}, got {name!r}."
+            )
+
+
+def _print_json(
+    loaded: LoadedRun, arguments: Namespace, results: dict[str, dict[str, Any]]
+) -> None:
+    """One document; the result of a single task is not nested in `tasks`."""
     about = {
         "run": arguments.run,
         "checkpoint_step": loaded.manifest["step"],
         "weights": arguments.weights,
-        "task": name,
     }
-    if name in loaded.wing.tasks:
-        task = loaded.wing.tasks[name]
-        result = task.run(loaded, recipe, arguments)
-        return (
-            print(json.dumps(about | result)) if arguments.json else task.show(result)
-        )
-    rows = _probe(loaded, recipe, arguments)
-    if not arguments.json:
-        return print_scores(rows)
-    return print(json.dumps(about | {"split": "test"} | _plain(rows, name)))
+    if len(results) > 1:
+        print(json.dumps(about | {"tasks": results}))
+        return
+    ((name, result),) = results.items()
+    print(json.dumps(about | {"task": name} | result))
 
 
-def _probe(loaded: LoadedRun, recipe: Any, arguments: Namespace) -> list[Row]:
+def _probe(
+    loaded: LoadedRun, recipe: Any, arguments: Namespace, tasks: "list[ProbeTask]"
+) -> list[Row]:
     from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
 
     plan = ProbePlan(
-        tasks=(arguments.task,),
+        tasks=tuple(tasks),
         labels_per_class=tuple(arguments.labels_per_class),
         draws=arguments.draws,
         baselines=arguments.baselines,
@@ -150,32 +179,46 @@ def _other_data(loaded: LoadedRun, path: str) -> Any:
 
 
 def print_scores(rows: list[Row]) -> None:
-    """A table with a line for each number of labels and task."""
+    """Accuracies with intervals and differences, then scores that count every class alike."""
+    draws = max(_pretrained(row)["draws"] for row in rows)
+    over = f"test samples and {draws} draws of labels" if draws > 1 else "test samples"
+    print(f"test accuracy ± 95 % interval over {over}; differences are paired")
     columns = [*rows[0]["scores"], *rows[0]["differences"]]
-    print("test accuracy ± 95 % interval; differences are paired")
-    table = [["labels per class", "task", *columns, "interval over"]]
+    _print_table(rows, columns, _format_accuracy)
+    print("balanced accuracy / macro F1")
+    _print_table(rows, list(rows[0]["scores"]), _format_balanced)
+
+
+def _pretrained(row: Row) -> dict[str, Any]:
+    """Any score of the run's own encoder."""
+    scores: dict[str, dict[str, Any]] = row["scores"]["pretrained"]
+    return next(iter(scores.values()))
+
+
+def _print_table(
+    rows: list[Row], columns: list[str], show: Callable[[dict[str, Any]], str]
+) -> None:
+    """A line for each number of labels and task, a column for each encoder or difference."""
+    table = [["labels per class", "task", *columns]]
     for row in rows:
         cells = row["scores"] | row["differences"]
-        for task, score in row["scores"]["pretrained"].items():
-            is_over_draws = score["over"] == "draws"
-            over = f"{score['draws']} draws" if is_over_draws else "test items"
-            numbers = [_format_score(cells[name][task]) for name in columns]
-            table.append([str(row["labels_per_class"]), task, *numbers, over])
+        for task in row["scores"]["pretrained"]:
+            numbers = [show(cells[name][task]) for name in columns]
+            table.append([str(row["labels_per_class"]), task, *numbers])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         pairs = zip(line, widths, strict=True)
         print("  ".join(f"{text:<{width}}" for text, width in pairs).rstrip())
 
 
-def _format_score(score: dict[str, Any]) -> str:
-    is_difference = "difference" in score
+def _format_accuracy(score: dict[str, Any]) -> str:
     number = (
         format(score["difference"], "+.3f")
-        if is_difference
+        if "difference" in score
         else format(score["accuracy"], ".3f")
     )
-    return (
-        number
-        if score["half_width"] is None
-        else f"{number} ± {score['half_width']:.3f}"
-    )
+    return f"{number} ± {score['half_width']:.3f}"
+
+
+def _format_balanced(score: dict[str, Any]) -> str:
+    return f"{score['balanced_accuracy']:.3f} / {score['macro_f1']:.3f}"

@@ -24,6 +24,7 @@ from r2mae.schema.launch import read_launch
 # Metrics that are printed, the one with intervals first.
 _CLASSIFICATION = (
     ("accuracy", "accuracy"),
+    ("balanced_accuracy", "balanced accuracy"),
     ("macro_f1", "macro F1"),
     ("matthews", "Matthews"),
 )
@@ -164,17 +165,18 @@ def _print(result: dict[str, Any]) -> None:
     source = "scratch" if result["init_from"] is None else result["init_from"]
     is_regression = "pearson" in result["scores"][0]
     (name, title), *others = _REGRESSION if is_regression else _CLASSIFICATION
-    print(f"test {title} from {source}, mean over seeds, with 95 % half-widths")
+    print(
+        f"test {title} from {source}, mean over seeds ± 95 % interval over test samples and seeds"
+    )
     if result.get("in_test_too"):
         count = f"{result['in_test_too']:,} training samples"
         print(f"  {count} were left out because the test split has them too")
     for row in result["scores"]:
         seeds = len(row["seeds"])
-        parts = [f"{row[name]:.3f}{_half_widths(row)}"]
+        parts = [f"{row[name]:.3f}{_plus_minus(row['half_width'])}"]
         for other, other_title in others:
-            parts.append(
-                f"{other_title} {row[other]:.3f}{_half_widths(row, f'{other}_')}"
-            )
+            half_width = row.get(f"{other}_half_width")
+            parts.append(f"{other_title} {row[other]:.3f}{_plus_minus(half_width)}")
         parts.append(f"{seeds} seed{'s' * (seeds > 1)}")
         labels = (
             ""
@@ -183,15 +185,12 @@ def _print(result: dict[str, Any]) -> None:
         )
         print(f"  {labels}{', '.join(parts)}")
         if (against := row.get("against")) is not None:
-            difference = f"{against['difference']:+.3f}{_half_widths(against)}"
+            difference = (
+                f"{against['difference']:+.3f}{_plus_minus(against['half_width'])}"
+            )
             print(f"  {'minus ' + against['table']:>28}  {difference}, paired")
 
 
-def _half_widths(row: dict[str, Any], prefix: str = "") -> str:
-    """` ± 0.010 (seeds) ± 0.008 (test items)`, without those that are undefined."""
-    text = ""
-    for name, title in (("over_seeds", "seeds"), ("over_items", "test items")):
-        half_width = row.get(f"{prefix}{name}")
-        if half_width is not None:
-            text += f" ± {half_width:.3f} ({title})"
-    return text
+def _plus_minus(half_width: float | None) -> str:
+    """` ± 0.010`; nothing where it is undefined."""
+    return "" if half_width is None else f" ± {half_width:.3f}"

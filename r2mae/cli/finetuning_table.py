@@ -35,7 +35,12 @@ def earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:
     file = table / "scores.json"
     rows = json.loads(file.read_text())["scores"] if file.is_file() else []
     counts = recipe.repeat.labels_per_class
-    return [row for row in rows if row["labels_per_class"] not in counts]
+    # Rows without half_width are of r2mae before 0.2, and are scored again on request.
+    return [
+        row
+        for row in rows
+        if row["labels_per_class"] not in counts and "half_width" in row
+    ]
 
 
 def single_run(
@@ -56,7 +61,7 @@ def score_once(path: Path) -> list[str]:
     import numpy as np
 
     from r2mae.data.source import with_labels
-    from r2mae.evaluation.classification import accuracy_and_f1, predict, truth
+    from r2mae.evaluation.classification import class_scores, predict, truth
     from r2mae.evaluation.regression import correlations, predict_numbers
     from r2mae.progress import progress_bar
     from r2mae.recipe.run import load_run
@@ -81,7 +86,7 @@ def score_once(path: Path) -> list[str]:
         count = f"{len(skipped)} unreadable test samples"
         print(f"{path}: skipped {count}, such as {min(skipped)}", file=sys.stderr)
     np.save(path / PREDICTIONS, np.stack([predicted, expected]))
-    loaded.folder.write_status(test=accuracy_and_f1(predicted, expected))
+    loaded.folder.write_status(test=class_scores(predicted, expected))
     return class_names
 
 

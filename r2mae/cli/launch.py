@@ -35,12 +35,12 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
 
     Raises: InputError for a bad recipe, or one that does not match its launcher.
     """
-    if arguments.verb not in _TASKS:
+    if arguments.subcommand not in _TASKS:
         return None
     from r2mae.recipe.load import load_recipe
 
     here = read_launch()
-    task = _TASKS[arguments.verb]
+    task = _TASKS[arguments.subcommand]
     hardware = load_recipe(arguments.recipe, arguments.set, task=task).hardware
     check_launch(hardware, here)
     if here.launcher != "none" or hardware.devices == 1:

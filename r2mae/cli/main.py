@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from r2mae import __version__
 from r2mae.cli.arguments import Parser, add_json, add_run
+from r2mae.cli.interrupt import exit_on_interrupted_import
 from r2mae.errors import InputError
 
 COMMANDS = {
@@ -38,25 +39,33 @@ def main(argv: list[str] | None = None) -> int:
     # process wants a core: 3.1 ms became 17.6 ms (4,352 x 64 x 256 linear map and GELU, 2 cores, one of them busy).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = Namespace(json=False)
-    try:
-        run, arguments = parse(argv)
-        _check_not_empty(arguments)
-        if arguments.verb in _TRAINING:
-            from r2mae.cli.launch import end_with_parent, launch
+    with exit_on_interrupted_import():
+        try:
+            run, arguments = parse(argv)
+            _check_not_empty(arguments)
+            return _run(run, arguments, argv)
+        except (Exception, KeyboardInterrupt) as error:
+            from r2mae.cli.ending import end
 
-            end_with_parent()
-            if (code := launch(arguments, [*argv])) is not None:
-                return code
-        from r2mae.progress import listener, progress_bars
+            return end(error, arguments)
 
-        listener.set(progress_bars())
-        run(arguments)
-        sys.stdout.flush()
-        return 0
-    except (Exception, KeyboardInterrupt) as error:
-        from r2mae.cli.ending import end
 
-        return end(error, arguments)
+def _run(
+    run: Callable[[Namespace], None], arguments: Namespace, argv: list[str]
+) -> int:
+    """Run a command here, or in a process for each rank; returns the exit code."""
+    if arguments.subcommand in _TRAINING:
+        from r2mae.cli.launch import end_with_parent, launch
+
+        end_with_parent()
+        if (code := launch(arguments, [*argv])) is not None:
+            return code
+    from r2mae.progress import listener, progress_bars
+
+    listener.set(progress_bars())
+    run(arguments)
+    sys.stdout.flush()
+    return 0
 
 
 def _check_not_empty(arguments: Namespace) -> None:
@@ -75,35 +84,35 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
         module.add_arguments(parser)
         if hasattr(module, "add_run_arguments"):  # options that depend on the run
             module.add_run_arguments(parser, rest)
-        return module.run, parser.parse_args(rest, Namespace(verb=name))
-    wing_command = _parse_wing_verb(name, rest)
+        return module.run, parser.parse_args(rest, Namespace(subcommand=name))
+    wing_command = _parse_wing_subcommand(name, rest)
     if wing_command is not None:
         return wing_command
     _overview().parse_args(argv)  # --help, --version or a usage error: exits
     raise SystemExit(_USAGE_ERROR)
 
 
-def _parse_wing_verb(
+def _parse_wing_subcommand(
     name: str, rest: list[str]
 ) -> tuple[Callable[[Namespace], None], Namespace] | None:
     """A command that one modality adds; None if no modality has it."""
-    from r2mae.modalities import find_verb
+    from r2mae.modalities import find_subcommand
 
     if not name or name.startswith("-"):
         return None
-    verb = find_verb(name)
-    if verb is None:
+    subcommand = find_subcommand(name)
+    if subcommand is None:
         return None
-    parser = _command(name, verb.help)
+    parser = _command(name, subcommand.help)
     add_run(parser)
-    verb.add_arguments(parser)
+    subcommand.add_arguments(parser)
 
     def run(arguments: Namespace) -> None:
-        from r2mae.cli.wing_verb import run_verb
+        from r2mae.cli.wing_subcommand import run_subcommand
 
-        run_verb(name, verb, arguments)
+        run_subcommand(name, subcommand, arguments)
 
-    return run, parser.parse_args(rest, Namespace(verb=name))
+    return run, parser.parse_args(rest, Namespace(subcommand=name))
 
 
 def _command(name: str, text: str) -> Parser:
@@ -115,18 +124,18 @@ def _command(name: str, text: str) -> Parser:
 
 def _overview() -> Parser:
     """`r2mae --help`: a line for each command; neither torch nor a wing is imported."""
-    from r2mae.modalities import VERBS
+    from r2mae.modalities import SUBCOMMANDS
 
     parser = Parser(
         prog="r2mae", description="Masked pretraining with random mask ratios."
     )
     parser.add_argument("--version", action="version", version=f"r2mae {__version__}")
     commands = parser.add_subparsers(
-        dest="verb", required=True, metavar="COMMAND", parser_class=Parser
+        dest="subcommand", required=True, metavar="COMMAND", parser_class=Parser
     )
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
-    for name, (wing, text) in VERBS.items():
+    for name, (wing, text) in SUBCOMMANDS.items():
         commands.add_parser(name, help=f"{text} ({wing})")
     return parser
 

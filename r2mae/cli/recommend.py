@@ -37,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Compute advice from the recipe's data, print it, and write what the options name."""
-    from r2mae.advice import check_picture_path, draw_advice, recommend
+    from r2mae.advice import (
+        check_picture_path,
+        draw_advice,
+        recommend,
+        window_features,
+    )
     from r2mae.progress import progress_bar
     from r2mae.recipe.assembly import read_tokens
 
@@ -49,14 +54,17 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"{beside} must not exist yet, got a file. Move it away.")
     if arguments.output:
         check_picture_path(arguments.output)
+    tokens: Any
     tokens, samples = read_tokens(recipe)
+    if tokens.ndim == 2:  # categories, such as words or bases
+        tokens, samples = window_features(tokens, samples)
     advice = recommend(
         tokens,
         recipe.mask.law,
         num_rows=samples,
         bootstrap=arguments.bootstrap,
         seed=recipe.seed,
-        progress=progress_bar("bootstrap"),
+        progress=progress_bar("bootstrap", "half-samples"),
     )
     if arguments.json:
         print(json.dumps(_plain(advice)))
@@ -87,14 +95,20 @@ def _plain(advice: Any) -> dict[str, Any]:
 
 
 def _print(advice: Any) -> None:
+    if advice.no_advice:
+        print(f"no advice for this data, because {advice.no_advice}")
     print(
         f"N = {advice.num_rows:,} samples, d = {advice.num_features} features of {advice.num_tokens} tokens "
         f"({advice.explained:.1%} of the variance), covariance shrunk by {advice.shrinkage:.3f}, "
-        f"held-out gain {advice.held_out_gain:+.3f} nats a feature"
+        f"held-out gain {advice.held_out_gain:+.3f} nats per feature"
     )
+    for warning in advice.warnings:
+        print(f"caution: {warning}")
     low, high = advice.best_fixed_band
     print(
-        f"1. best fixed ratio, at convergence and for unmasked input: {advice.best_fixed:g} ({low:g} to {high:g})"
+        "1. best fixed ratio, at convergence and for unmasked input: "
+        f"{advice.best_fixed:g} ({low:.2f} to {high:.2f}), "
+        f"with {advice.masking_gain:z.1%} less excess risk than without masks"
     )
     low, high = advice.law_excess_band
     print(
@@ -119,7 +133,7 @@ def _print(advice: Any) -> None:
 
 
 def _print_schedules(advice: Any) -> None:
-    """Line 4, warnings, and where the output is explained."""
+    """Line 4, and where the output is explained."""
     print(
         "4. a ratio that changes during training, compared with the best constant law:"
     )
@@ -131,8 +145,6 @@ def _print_schedules(advice: Any) -> None:
         print(
             f"   training time {choice.train_time:g}: {ramp} has {gain} less excess risk than {constant}"
         )
-    for warning in advice.warnings:
-        print(f"caution: {warning}")
     print(
         "This is a theory of linear regression on masked features; docs/theory.md explains each line."
     )
@@ -153,22 +165,44 @@ def _times(excess: float) -> str:
     return f"{1 + excess:.3g} x"
 
 
-def _write(arguments: argparse.Namespace, advice: Any, beside: Path) -> None:
-    from r2mae.advice import linear_schedule
-    from r2mae.law import FixedRatio, distribution_to_dict, schedule_to_dict
+def _choose(advice: Any, choice: str) -> tuple[Any, Any]:
+    """(mask.ratio, mask.schedule or None) that `--write` names.
 
-    schedule = None
-    ratio = {
-        "fixed": FixedRatio(advice.best_fixed),
-        "least_regret": advice.least_expected.law,
-    }.get(arguments.write)
-    if ratio is None:
-        chosen = max(advice.schedules, key=lambda choice: choice.gain)
-        if chosen.start == chosen.end:
+    Raises: InputError without advice, and for ratios at an edge of the grid.
+    """
+    from r2mae.advice import is_at_edge, linear_schedule, touches_edge
+    from r2mae.law import FixedRatio
+
+    if advice.no_advice:
+        raise InputError(
+            f"--write {choice} must follow from advice, got none for this data: "
+            "nothing is written."
+        )
+    if choice == "schedule":
+        ramp = max(advice.schedules, key=lambda schedule: schedule.gain)
+        if ramp.start == ramp.end:
             raise InputError(
-                "--write schedule must save risk, got none: no ramp beats a constant ratio here."
+                "--write schedule must lower the risk, got a gain of 0: no ramp beats a "
+                "constant ratio here."
             )
-        ratio, schedule = linear_schedule(chosen)
+        ends, outside = f"{ramp.start:g} to {ramp.end:g}", touches_edge(ramp)
+        ratio, schedule = linear_schedule(ramp)
+    else:
+        law = advice.least_expected.law
+        ratio = FixedRatio(advice.best_fixed) if choice == "fixed" else law
+        ends, outside, schedule = _format_law(ratio), is_at_edge(ratio), None
+    if outside:
+        raise InputError(
+            f"--write {choice} must be inside the ratios tried, got {ends}, whose best "
+            "value may lie beyond: nothing is written."
+        )
+    return ratio, schedule
+
+
+def _write(arguments: argparse.Namespace, advice: Any, beside: Path) -> None:
+    from r2mae.law import distribution_to_dict, schedule_to_dict
+
+    ratio, schedule = _choose(advice, arguments.write)
     document = apply_overrides(
         load_document(find_recipe(arguments.recipe)), arguments.set
     )

@@ -11,11 +11,11 @@ from torch import nn
 from r2mae.data.source import SampleSource, batch_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.features import extract
+from r2mae.metrics.agreement import balanced_accuracy, macro_f1
 from r2mae.metrics.interval import (
-    bootstrap_interval,
-    mean_interval,
-    none_if_nan,
-    ratio_interval,
+    repeated_bootstrap,
+    share_difference_interval,
+    share_interval,
 )
 
 Integers = npt.NDArray[np.int64]
@@ -65,14 +65,12 @@ def head_numbers(labels: Integers, classes: Integers) -> Integers:
     return order[np.minimum(places, len(classes) - 1)]
 
 
-def accuracy_and_f1(predicted: Integers, expected: Integers) -> dict[str, float]:
-    """Accuracy, macro F1 and Matthews' correlation of predicted classes (N,) for expected ones (N,)."""
-    from sklearn.metrics import f1_score
-
-    f1 = f1_score(expected, predicted, average="macro", zero_division=0.0)
+def class_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
+    """Accuracies, macro F1 and Matthews' correlation of predicted classes (N,) for expected ones (N,)."""
     return {
         "accuracy": float((predicted == expected).mean()),
-        "macro_f1": float(f1),
+        "balanced_accuracy": balanced_accuracy(predicted, expected),
+        "macro_f1": macro_f1(predicted, expected),
         "matthews": matthews(predicted, expected),
     }
 
@@ -96,22 +94,21 @@ def matthews(predicted: Integers, expected: Integers) -> float:
 
 @dataclass(frozen=True)
 class SeedScore:
-    """Test scores: means over seeds, and 95 % half-widths of accuracy and of Matthews' correlation.
+    """Test scores, means over seeds, with half-widths of 95 % intervals.
 
-    over_seeds, matthews_over_seeds: Student's t over the seeds; None for one seed.
-    over_items: of the mean over these seeds, by the normal approximation over test items; None for one item.
-    matthews_over_items: of the mean over these seeds, half of the bootstrap interval over test items.
+    half_width: of accuracy, over test samples and seeds.
+    matthews_half_width: of Matthews' correlation, likewise; None where all predictions
+        are right.
     seeds: the accuracy of each seed.
     """
 
     accuracy: float
+    half_width: float
+    balanced_accuracy: float
     macro_f1: float
     matthews: float
-    over_seeds: float | None
-    over_items: float | None
+    matthews_half_width: float | None
     seeds: tuple[float, ...]
-    matthews_over_seeds: float | None
-    matthews_over_items: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serializable fields."""
@@ -121,54 +118,28 @@ class SeedScore:
 def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
     """Scores of predictions, an array (N,) for each seed."""
     hits = np.stack([predicted == expected for predicted in predictions])
-    accuracy, over_seeds, over_items = _intervals(hits.astype(np.float64))
-    scores = [accuracy_and_f1(predicted, expected) for predicted in predictions]
-    correlation, half_width = mean_interval([score["matthews"] for score in scores])
+    _, half_width = share_interval(hits)
+    scores = [class_scores(predicted, expected) for predicted in predictions]
+    means = {
+        name: float(np.mean([score[name] for score in scores])) for name in scores[0]
+    }
+
+    def correlation(rows: Integers, predicted: Integers) -> float:
+        return matthews(predicted[rows], expected[rows])
+
     return SeedScore(
-        accuracy=accuracy,
-        macro_f1=float(np.mean([score["macro_f1"] for score in scores])),
-        matthews=correlation,
-        over_seeds=over_seeds,
-        over_items=over_items,
+        **means,
+        half_width=half_width,
+        matthews_half_width=repeated_bootstrap(correlation, predictions),
         seeds=tuple(hits.mean(axis=1).tolist()),
-        matthews_over_seeds=none_if_nan(half_width),
-        matthews_over_items=_matthews_over_items(predictions, expected),
     )
 
 
 def compare(
     ours: list[Integers], theirs: list[Integers], expected: Integers
 ) -> dict[str, float | None]:
-    """{difference, over_seeds, over_items} of accuracy, ours - theirs, paired by seed and by item."""
-    pairs = zip(ours, theirs, strict=True)
-    differences = np.stack(
-        [(mine == expected) * 1.0 - (other == expected) for mine, other in pairs]
+    """{difference, half_width} of accuracy, ours - theirs, paired by seed and by sample."""
+    difference, half_width = share_difference_interval(
+        np.stack(ours) == expected, np.stack(theirs) == expected
     )
-    names = ("difference", "over_seeds", "over_items")
-    return dict(zip(names, _intervals(differences), strict=True))
-
-
-def _matthews_over_items(
-    predictions: list[Integers], expected: Integers
-) -> float | None:
-    """95 % half-width of the mean over seeds, by the bootstrap over test items; None for one item."""
-    if len(expected) < 2:
-        return None
-
-    def mean(rows: Integers) -> float:
-        truths = expected[rows]
-        correlations = [matthews(predicted[rows], truths) for predicted in predictions]
-        return float(np.mean(correlations))
-
-    low, high = bootstrap_interval(mean, len(expected))
-    return float(high - low) / 2
-
-
-def _intervals(
-    values: npt.NDArray[np.float64],
-) -> tuple[float, float | None, float | None]:
-    """(mean, 95 % half-width over seeds, over items) of values (seeds, items)."""
-    mean, over_seeds = mean_interval(values.mean(axis=1))
-    of_items = values.mean(axis=0)
-    _, over_items = ratio_interval(of_items, np.ones_like(of_items))
-    return mean, none_if_nan(over_seeds), none_if_nan(over_items)
+    return {"difference": difference, "half_width": half_width}

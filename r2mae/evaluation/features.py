@@ -1,6 +1,6 @@
 """Features of data sets: of an encoder, or input features as a baseline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from r2mae.errors import InputError
 from r2mae.models.frozen_mask import frozen_mask
 
 Features = npt.NDArray[np.float32]
+Kind = Literal["embed", "baseline", "forward"]
 
 
 @dataclass(frozen=True)
@@ -27,36 +28,59 @@ class LabelledFeatures:
 def extract(
     model: Any,
     source: SampleSource,
-    kind: Literal["embed", "baseline", "forward"] = "embed",
-    *,
-    hidden: float = 0.0,
+    kind: Kind = "embed",
     batch_size: int = 256,
     rows: npt.NDArray[np.int64] | None = None,
     skipped: set[str] | None = None,
     on_batch: Callable[[Batch], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    hidden: float = 0.0,
 ) -> Features:
     """Features (N, D) float32 of all samples, or of rows in their order, unmasked and without augmentation.
 
     kind: "embed" calls the encoder, "baseline" returns input features,
     "forward" the outputs of a `Classifier`.
-    hidden: share of each sample that the encoder does not see, under the frozen masks of
-    the held-out loss. Needs "embed" of a pretraining run.
     skipped: collects the names of unreadable samples, which a neighbouring sample replaces.
     on_batch: called with each batch, of which "indices" are the samples that were read.
     progress: called with (samples done, N).
+    hidden: share of each sample that the encoder does not see, under the frozen masks of
+    the held-out loss. Needs "embed" of a pretraining run.
     """
-    device = next(model.parameters()).device
+    (features,) = extract_each(
+        [(model, kind)], source, batch_size, rows, skipped, on_batch, progress, hidden
+    )
+    return features
+
+
+def extract_each(
+    encoders: Sequence[tuple[Any, Kind]],
+    source: SampleSource,
+    batch_size: int = 256,
+    rows: npt.NDArray[np.int64] | None = None,
+    skipped: set[str] | None = None,
+    on_batch: Callable[[Batch], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    hidden: float = 0.0,
+) -> list[Features]:
+    """`extract` for several (model, kind); each sample is read once for all of them.
+
+    Models are on one device.
+    """
+    models = [model for model, _ in encoders]
+    device = next(models[0].parameters()).device
     samples = torch.arange(len(source)) if rows is None else torch.from_numpy(rows)
-    encode = model if kind == "forward" else getattr(model, kind)
-    done, parts = 0, []
-    was_training = model.training
-    model.eval()
+    parts: list[list[Features]] = [[] for _ in encoders]
+    were_training = [model.training for model in models]
+    for model in models:
+        model.eval()
+    done = 0
     with torch.no_grad():
         for indices in samples.split(batch_size):
             batch = load_plain(source, indices, device)
-            masks = (frozen_mask(model, batch, hidden),) if hidden else ()
-            parts.append(encode(batch, *masks).float().cpu().numpy())
+            for part, (model, kind) in zip(parts, encoders, strict=True):
+                encode = model if kind == "forward" else getattr(model, kind)
+                masks = (frozen_mask(model, batch, hidden),) if hidden else ()
+                part.append(encode(batch, *masks).float().cpu().numpy())
             done += len(indices)
             if on_batch is not None:
                 on_batch(batch)
@@ -64,30 +88,44 @@ def extract(
                 skipped.update(batch.get("skipped", ()))
             if progress is not None:
                 progress(done, len(samples))
-    model.train(was_training)
-    return np.concatenate(parts)
+    for model, was_training in zip(models, were_training, strict=True):
+        model.train(was_training)
+    return [np.concatenate(part) for part in parts]
 
 
 def extract_labelled(
     model: nn.Module,
     source: SampleSource,
     rows: npt.NDArray[np.int64] | None = None,
+    kind: Kind = "embed",
     **options: Any,
 ) -> LabelledFeatures:
-    """`extract` with labels; a neighbouring sample that replaces an unreadable one keeps its own label.
+    """`extract` with labels, as `extract_each_labelled`."""
+    (features,) = extract_each_labelled([(model, kind)], source, rows, **options)
+    return features
+
+
+def extract_each_labelled(
+    encoders: Sequence[tuple[nn.Module, Kind]],
+    source: SampleSource,
+    rows: npt.NDArray[np.int64] | None = None,
+    **options: Any,
+) -> list[LabelledFeatures]:
+    """`extract_each` with labels; a neighbour that replaces an unreadable sample keeps its own.
 
     Raises: InputError when the data has none.
     """
     require_labels(source)
     labels: list[npt.NDArray[np.int64]] = []
-    features = extract(
-        model,
+    features = extract_each(
+        encoders,
         source,
         rows=rows,
         on_batch=lambda batch: labels.append(batch_labels(source, batch)),
         **options,
     )
-    return LabelledFeatures(features, np.concatenate(labels))
+    joined = np.concatenate(labels)
+    return [LabelledFeatures(array, joined) for array in features]
 
 
 def require_labels(source: SampleSource) -> npt.NDArray[np.int64]:

@@ -1,4 +1,7 @@
-"""Accuracy of kNN and linear probes on frozen features, with all labels or over draws of a few per class."""
+"""Scores of kNN and linear probes on frozen features, with all labels or draws of a few per class.
+
+R: draws of labels  M: test samples
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,29 +11,30 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.evaluation.features import LabelledFeatures
-from r2mae.metrics.interval import (
-    mean_interval,
-    none_if_nan,
-    paired_interval,
-    share_interval,
-)
-from r2mae.metrics.knn import knn_hits
-from r2mae.metrics.linear_probe import linear_probe_hits
+from r2mae.metrics.agreement import balanced_accuracy, macro_f1
+from r2mae.metrics.interval import share_difference_interval, share_interval
+from r2mae.metrics.knn import knn_predict
+from r2mae.metrics.linear_probe import linear_probe_predict
 
 ProbeTask = Literal["knn", "linear_probe"]
-Over = Literal["draws", "test items"]
-Hits = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
 Status = Callable[[str], None]
 _FEW_NEIGHBORS = 5  # 20 would reach past a class that has 10 labels
 
 
 @dataclass(frozen=True)
-class _Interval:
-    """A 95 % half-width over draws if there are several, else over test items; None for a single item."""
+class ProbeScore:
+    """Test scores, means over draws of labels.
 
-    half_width: float | None
+    half_width: of the 95 % interval of accuracy, over test samples and draws.
+    balanced_accuracy: mean recall of the classes of the test split.
+    """
+
+    accuracy: float
+    half_width: float
+    balanced_accuracy: float
+    macro_f1: float
     draws: int
-    over: Over
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serializable fields."""
@@ -38,17 +42,19 @@ class _Interval:
 
 
 @dataclass(frozen=True)
-class ProbeScore(_Interval):
-    """Mean test accuracy over draws."""
+class ProbeDifference:
+    """Paired difference of the test accuracies of two encoders.
 
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class ProbeDifference(_Interval):
-    """Paired difference of the test accuracies of two encoders."""
+    half_width: of its 95 % interval, over test samples and draws.
+    """
 
     difference: float
+    half_width: float
+    draws: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-serializable fields."""
+        return asdict(self)
 
 
 def probe(
@@ -56,78 +62,79 @@ def probe(
     train: LabelledFeatures,
     test: LabelledFeatures,
     *,
-    draws: list[npt.NDArray[np.int64]] | None = None,
+    draws: list[Integers] | None = None,
 ) -> ProbeScore:
     """Train a probe on frozen training features, score it on test features.
 
     draws: None trains one probe on every label; else rows of train, one array for each probe.
-    Give every encoder the same draws to `compare` them.
     """
-    return summarize(probe_hits(task, train, test, draws=draws))
+    predicted = probe_predictions(task, train, test, draws=draws)
+    return summarize(predicted, test.labels)
 
 
-def probe_hits(
+def probe_predictions(
     task: ProbeTask,
     train: LabelledFeatures,
     test: LabelledFeatures,
     *,
-    draws: list[npt.NDArray[np.int64]] | None = None,
+    draws: list[Integers] | None = None,
     status: Status | None = None,
-) -> Hits:
-    """(draws, M) bool: whether the probe of each draw labels a test sample correctly; one row with all labels.
+) -> Integers:
+    """(R, M) labels that the probe of each draw predicts; one row with all labels.
 
+    Give every encoder the same draws to `compare` them.
     status: called with a text on the progress.
     """
     if draws is None:
-        return _hits(task, train, test, False, status)[None]
+        return _predict(task, train, test, False, status)[None]
     rows = []
     for number, draw in enumerate(draws, 1):
         few = LabelledFeatures(train.features[draw], train.labels[draw])
-        rows.append(_hits(task, few, test, True, None))
+        rows.append(_predict(task, few, test, True, None))
         if status is not None:
             status(f"draw {number} of {len(draws)}")
     return np.stack(rows)
 
 
-def summarize(hits: Hits) -> ProbeScore:
-    """Accuracy and interval of (draws, M) hits."""
-    mean, half_width = (
-        mean_interval(hits.mean(axis=1)) if len(hits) > 1 else share_interval(hits[0])
+def summarize(predicted: Integers, expected: Integers) -> ProbeScore:
+    """Scores of predicted labels (R, M) for expected ones (M,)."""
+    accuracy, half_width = share_interval(predicted == expected)
+    return ProbeScore(
+        accuracy,
+        half_width,
+        float(np.mean([balanced_accuracy(row, expected) for row in predicted])),
+        float(np.mean([macro_f1(row, expected) for row in predicted])),
+        len(predicted),
     )
-    return ProbeScore(*_interval(half_width, len(hits)), accuracy=mean)
 
 
-def compare(hits: Hits, others: Hits) -> ProbeDifference:
-    """Accuracy of hits - accuracy of others, both (draws, M), paired by draw if several, else by test item."""
-    over_draws = len(hits) > 1
-    mean, half_width = paired_interval(
-        hits.mean(axis=1) if over_draws else hits[0].astype(np.float64),
-        others.mean(axis=1) if over_draws else others[0].astype(np.float64),
+def compare(
+    predicted: Integers, others: Integers, expected: Integers
+) -> ProbeDifference:
+    """Accuracy of predicted - accuracy of others, both (R, M), paired by draw and by test sample."""
+    difference, half_width = share_difference_interval(
+        predicted == expected, others == expected
     )
-    return ProbeDifference(*_interval(half_width, len(hits)), difference=mean)
+    return ProbeDifference(difference, half_width, len(predicted))
 
 
-def _interval(half_width: float, draws: int) -> tuple[float | None, int, Over]:
-    return none_if_nan(half_width), draws, "draws" if draws > 1 else "test items"
-
-
-def _hits(
+def _predict(
     task: ProbeTask,
     train: LabelledFeatures,
     test: LabelledFeatures,
     few: bool,
     status: Status | None,
-) -> Hits:
+) -> Integers:
     arrays = (train.features, train.labels, test.features, test.labels)
     show = status or (lambda _: None)
     if task == "knn":
         options = {"num_neighbors": _FEW_NEIGHBORS} if few else {}
-        return knn_hits(
+        return knn_predict(
             *arrays,
             **options,
             progress=lambda done, total: show(f"{done:,} of {total:,} samples"),
         )
-    return linear_probe_hits(
+    return linear_probe_predict(
         *arrays,
         progress=lambda at, loss: show(f"iteration {at}, loss {loss:.6f}"),
     )

@@ -1,5 +1,6 @@
 """Probe a run's encoder and baselines: scores, and paired differences."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +12,17 @@ from r2mae.evaluation.compared import compared_encoders
 from r2mae.evaluation.features import (
     LabelledFeatures,
     check_classes,
-    extract_labelled,
+    extract_each_labelled,
     require_labels,
 )
-from r2mae.evaluation.probe import ProbeTask, compare, probe_hits, summarize
+from r2mae.evaluation.probe import ProbeTask, compare, probe_predictions, summarize
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.progress import progress_bar, status_line
 
 Draws = list[npt.NDArray[np.int64]]  # rows of the training split, one array per draw
 # labels_per_class, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
 Row = dict[str, Any]
-Hits = dict[str, dict[str, Any]]  # {encoder: {task: (draws, M) bool}}
+Predictions = dict[str, dict[str, Any]]  # {encoder: {task: labels (draws, M)}}
 
 
 @dataclass(frozen=True)
@@ -49,26 +50,41 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     check_classes(train, test)
     choices = [_choose(train, count, plan.draws) for count in plan.labels_per_class]
     rows = _needed_rows(len(train), choices)
-    hits: list[Hits] = [{} for _ in choices]
-    for name, model, kind in compared_encoders(loaded, plan.baselines):
-        train_features = extract_labelled(
-            model, train, rows, kind=kind, progress=progress_bar(f"{name}, train")
-        )
-        test_features = extract_labelled(
-            model, test, kind=kind, progress=progress_bar(f"{name}, test")
-        )
-        if kind == "baseline":
-            train_features, test_features = _baseline(
-                loaded, train_features, test_features
-            )
-        for row_hits, draws in zip(hits, choices, strict=True):
-            places = (
-                None
-                if draws is None
-                else [np.searchsorted(rows, draw) for draw in draws]
-            )
-            row_hits[name] = _probe(name, plan, train_features, test_features, places)
-    return [_row(*pair) for pair in zip(plan.labels_per_class, hits, strict=True)]
+    splits = list(_extract_splits(loaded, train, rows, test, plan.baselines))
+    table = []
+    for count, draws in zip(plan.labels_per_class, choices, strict=True):
+        places = None
+        if draws is not None:
+            places = [np.searchsorted(rows, draw) for draw in draws]
+        predictions = {
+            name: _probe(name, plan, train_part, test_part, places)
+            for name, train_part, test_part in splits
+        }
+        table.append(_row(count, predictions, splits[0][2].labels))
+    return table
+
+
+def _extract_splits(
+    loaded: Any,
+    train: SampleSource,
+    rows: npt.NDArray[np.int64],
+    test: SampleSource,
+    baselines: bool,
+) -> Iterator[tuple[str, LabelledFeatures, LabelledFeatures]]:
+    """(name, training features, test features) of each encoder; a sample is read once for all."""
+    compared = list(compared_encoders(loaded, baselines))
+    encoders = [(encoder.model, encoder.kind) for encoder in compared]
+    title = "features of " + ", ".join(encoder.name for encoder in compared)
+    of_train = extract_each_labelled(
+        encoders, train, rows, progress=progress_bar(f"{title}, train")
+    )
+    of_test = extract_each_labelled(
+        encoders, test, progress=progress_bar(f"{title}, test")
+    )
+    for encoder, *parts in zip(compared, of_train, of_test, strict=True):
+        if encoder.kind == "baseline":
+            parts = list(_baseline(loaded, *parts))
+        yield encoder.name, parts[0], parts[1]
 
 
 def _choose(train: SampleSource, count: int | None, draws: int) -> Draws | None:
@@ -105,23 +121,29 @@ def _probe(
     test: LabelledFeatures,
     draws: Draws | None,
 ) -> dict[str, Any]:
-    hits: dict[str, Any] = {}
+    predictions: dict[str, Any] = {}
     for task in plan.tasks:
         with status_line(f"{name}, {task}") as status:
-            hits[task] = probe_hits(task, train, test, draws=draws, status=status)
-    return hits
+            predictions[task] = probe_predictions(
+                task, train, test, draws=draws, status=status
+            )
+    return predictions
 
 
-def _row(labels_per_class: int | None, hits: Hits) -> Row:
+def _row(
+    labels_per_class: int | None,
+    predictions: Predictions,
+    expected: npt.NDArray[np.int64],
+) -> Row:
     """Scores of all encoders, and differences from the first one to each other."""
-    (first, first_hits), *others = hits.items()
-    scores: dict[str, Any] = {name: {} for name in hits}
+    (first, of_first), *others = predictions.items()
+    scores: dict[str, Any] = {name: {} for name in predictions}
     differences: dict[str, Any] = {f"{first} - {name}": {} for name, _ in others}
-    for task in first_hits:
-        for name, tasks in hits.items():
-            scores[name][task] = summarize(tasks[task]).to_dict()
+    for task in of_first:
+        for name, tasks in predictions.items():
+            scores[name][task] = summarize(tasks[task], expected).to_dict()
         for name, tasks in others:
-            difference = compare(first_hits[task], tasks[task])
+            difference = compare(of_first[task], tasks[task], expected)
             differences[f"{first} - {name}"][task] = difference.to_dict()
     return {
         "labels_per_class": labels_per_class or "all",

@@ -11,12 +11,7 @@ from torch import nn
 from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
 from r2mae.evaluation.features import extract
-from r2mae.metrics.interval import (
-    bootstrap_interval,
-    mean_interval,
-    none_if_nan,
-    paired_interval,
-)
+from r2mae.metrics.interval import repeated_bootstrap
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -63,18 +58,17 @@ def correlations(predicted: Floats, expected: Floats) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class RegressionScore:
-    """Test scores: means over seeds, and 95 % half-widths of Pearson's correlation.
+    """Test scores, means over seeds.
 
-    over_seeds: Student's t over the seeds; None for one seed.
-    over_items: of the mean over these seeds, half of the bootstrap interval over test items.
+    half_width: of the 95 % interval of Pearson's correlation, over test samples and
+        seeds; None for one sample.
     seeds: Pearson's correlation of each seed.
     """
 
     pearson: float
+    half_width: float | None
     spearman: float
     squared_error: float
-    over_seeds: float | None
-    over_items: float
     seeds: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,43 +79,35 @@ class RegressionScore:
 def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
     """Scores of predictions, an array (N,) for each seed."""
     scores = [correlations(predicted, expected) for predicted in predictions]
-    seeds = tuple(score["pearson"] for score in scores)
-    pearson, over_seeds = mean_interval(seeds)
+    means = {
+        name: float(np.mean([score[name] for score in scores])) for name in scores[0]
+    }
+
+    def correlation(rows: Integers, predicted: Floats) -> float:
+        return _pearson(predicted[rows], expected[rows])
+
     return RegressionScore(
-        pearson=pearson,
-        spearman=float(np.mean([score["spearman"] for score in scores])),
-        squared_error=float(np.mean([score["squared_error"] for score in scores])),
-        over_seeds=none_if_nan(over_seeds),
-        over_items=_over_items(
-            lambda rows: _mean_pearson(predictions, expected, rows), len(expected)
-        ),
-        seeds=seeds,
+        **means,
+        half_width=repeated_bootstrap(correlation, predictions),
+        seeds=tuple(score["pearson"] for score in scores),
     )
 
 
 def compare(
     ours: list[Floats], theirs: list[Floats], expected: Floats
 ) -> dict[str, float | None]:
-    """{difference, over_seeds, over_items} of Pearson's correlation, ours - theirs, paired by seed and by item."""
-    difference, over_seeds = paired_interval(
-        [_pearson(predicted, expected) for predicted in ours],
-        [_pearson(predicted, expected) for predicted in theirs],
-    )
+    """{difference, half_width} of Pearson's correlation, ours - theirs, paired by seed and by sample."""
 
-    def resampled(rows: Integers) -> float:
-        mine = _mean_pearson(ours, expected, rows)
-        return mine - _mean_pearson(theirs, expected, rows)
+    def difference(rows: Integers, pair: Floats) -> float:
+        first, second = (_pearson(numbers[rows], expected[rows]) for numbers in pair)
+        return first - second
 
+    pairs = [np.stack(pair) for pair in zip(ours, theirs, strict=True)]
+    everything = np.arange(len(expected))
     return {
-        "difference": difference,
-        "over_seeds": none_if_nan(over_seeds),
-        "over_items": _over_items(resampled, len(expected)),
+        "difference": float(np.mean([difference(everything, pair) for pair in pairs])),
+        "half_width": repeated_bootstrap(difference, pairs, size=len(expected)),
     }
-
-
-def _mean_pearson(predictions: list[Floats], expected: Floats, rows: Integers) -> float:
-    targets = expected[rows]
-    return float(np.mean([_pearson(values[rows], targets) for values in predictions]))
 
 
 def _pearson(first: Floats, second: Floats) -> float:
@@ -132,9 +118,3 @@ def _pearson(first: Floats, second: Floats) -> float:
     first, second = first - first.mean(), second - second.mean()
     size = np.sqrt((first**2).sum() * (second**2).sum())
     return float((first * second).sum() / size) if size > 0 else 0.0
-
-
-def _over_items(statistic: Callable[[Integers], float], size: int) -> float:
-    """Half of the 95 % bootstrap interval of a statistic of rows (N,)."""
-    low, high = bootstrap_interval(statistic, size)
-    return float(high - low) / 2

@@ -1,7 +1,13 @@
-"""Estimates with confidence intervals: means, shares, ratios of sums, paired differences and bootstraps."""
+"""Estimates with 95 % confidence intervals, as a half-width each.
+
+A share, such as an accuracy, has Wilson's interval (`share_interval`); the difference of
+two has `share_difference_interval`. Means of losses have Student's t or, where they are
+ratios of sums, its normal approximation. Every other score has a bootstrap.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,28 +84,121 @@ def ratio_interval(
 
 
 def share_interval(
-    hits: npt.ArrayLike, confidence: float = 0.95
+    hits: npt.ArrayLike,
+    trials: npt.ArrayLike | None = None,
+    *,
+    confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """(share, half-width) of hits (N,), each 0 or 1.
+    """(share, half-width) of hits among trials, by Wilson's interval.
 
-    The half-width reaches to the further end of Wilson's interval, so N hits of N still have one.
-    Near 0 and 1 the interval covers the truth more often than `confidence` says.
+    The half-width reaches to the further end of the interval, which is never empty:
+    12 hits of 12 have one of 0.242.
 
-    Raises: ValueError unless hits are 0 or 1, at least one, and confidence lies in (0, 1).
-    Source: Wilson 1927, the score interval of a binomial share.
+    hits: (N,), each 0 or 1; with trials, whole numbers up to theirs; or (R, N), where R
+        repeats, such as seeds, answer the same N items. With repeats the interval covers
+        the choice of items and that of repeats.
+    trials: (N,) trials of each item, such as tokens of a row; None for one each. Items
+        are independent, trials of an item are not.
+
+    Trials of an item and repeats enter by the effective sample size: the number of
+    independent trials with the same variance of the share. Where all hits are equal, it
+    is N.
+
+    Raises: ValueError unless hits lie between 0 and trials, and confidence in (0, 1).
+    Source: Wilson 1927; Korn and Graubard 1998 for the effective sample size;
+    Satterthwaite 1946 for its quantile with few repeats.
     """
-    from scipy.stats import binomtest
-
-    array = as_floats("hits", np.asarray(hits).astype(np.float64), 1)
     _check_confidence(confidence)
-    if not np.isin(array, (0, 1)).all():
+    table, counts = _as_counts(hits, trials)
+    share = float(table.sum() / (len(table) * counts.sum()))
+    residuals = (table - share * counts) / counts.mean()
+    variance, quantile = _variance_and_quantile(residuals, 0, confidence)
+    binomial = share * (1 - share)
+    size = float(len(counts))
+    if binomial > 0:
+        most = len(table) * counts.sum()
+        size = min(binomial / variance, most) if variance > 0 else most
+    return share, _wilson_half_width(share, size, quantile)
+
+
+def _as_counts(
+    hits: npt.ArrayLike, trials: npt.ArrayLike | None
+) -> tuple[Floats, Floats]:
+    """(hits (R, N), trials (N,)), checked as `share_interval` says."""
+    table = np.atleast_2d(np.asarray(hits).astype(np.float64))
+    if table.size == 0:
+        raise ValueError("hits must hold at least 1 item, got none. Check the array.")
+    counts = np.ones(table.shape[1])
+    if trials is not None:
+        counts = as_floats("trials", trials, 1)
+    if table.shape[1] != len(counts) or not counts.sum() > 0:
+        rule = f"as long as hits ({table.shape[1]}), of positive sum"
         raise ValueError(
-            "hits must be 0 or 1, got other numbers. Compare predictions with labels first."
+            f"trials must be {rule}, got {len(counts)}. Pair them with hits."
         )
-    share = float(array.mean())
-    test = binomtest(int(array.sum()), len(array))
-    low, high = test.proportion_ci(confidence, method="wilson")
-    return share, float(max(share - low, high - share))
+    if not ((table >= 0) & (table <= counts)).all():
+        raise ValueError(
+            "hits must be from 0 to trials, got others. Compare predictions with labels."
+        )
+    return table, counts
+
+
+def share_difference_interval(
+    hits: npt.ArrayLike, others: npt.ArrayLike, confidence: float = 0.95
+) -> tuple[float, float]:
+    """(difference, half-width) of two shares of the same items, hits - others.
+
+    One item that favours each side is added for the half-width, so that two perfect
+    answers to 12 items differ by 0 +- 0.2, not by 0 +- 0.
+
+    hits, others: (N,) or (R, N), each 0 or 1, paired by item and by repeat.
+
+    Raises: ValueError for unequal shapes.
+    Source: Bonett and Price 2012 for the two added items; Satterthwaite 1946.
+    """
+    _check_confidence(confidence)
+    first = np.atleast_2d(np.asarray(hits).astype(np.float64))
+    second = np.atleast_2d(np.asarray(others).astype(np.float64))
+    if first.shape != second.shape:
+        raise ValueError(
+            f"others must have the shape of hits, {first.shape}, got {second.shape}."
+        )
+    values = first - second
+    variance, quantile = _variance_and_quantile(values - values.mean(), 2, confidence)
+    return float(values.mean()), float(quantile * math.sqrt(variance))
+
+
+def _variance_and_quantile(
+    residuals: Floats, added: int, confidence: float
+) -> tuple[float, float]:
+    """Variance of a mean over (R, N) residuals, and the quantile for its interval.
+
+    Items and repeats are both random: their variances add.
+
+    added: number of further items with residuals of +1 and -1.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    num_repeats, num_items = residuals.shape
+    size = num_items + added
+    by_item = ((residuals.mean(axis=0) ** 2).sum() + added) / size**2
+    tail = (1 + confidence) / 2
+    if num_repeats == 1:
+        return float(by_item), float(ndtri(tail))
+    by_repeat = float(residuals.mean(axis=1).var(ddof=1) / num_repeats)
+    total = float(by_item) + by_repeat
+    if by_repeat == 0:
+        return total, float(ndtri(tail))
+    freedom = total**2 / (by_item**2 / size + by_repeat**2 / (num_repeats - 1))
+    return total, float(stdtrit(freedom, tail))
+
+
+def _wilson_half_width(share: float, size: float, quantile: float) -> float:
+    """Distance from a share to the further end of Wilson's interval."""
+    squared = quantile**2 / size
+    centre = (share + squared / 2) / (1 + squared)
+    spread = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
+    return max(share - (centre - spread), centre + spread - share)
 
 
 def bootstrap_interval(
@@ -127,6 +226,36 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(np.array(drawn), (tail, 1 - tail), axis=0)
     return low, high
+
+
+def repeated_bootstrap(
+    statistic: Callable[[Integers, Any], float],
+    repeats: Sequence[Any],
+    *,
+    size: int | None = None,
+) -> float | None:
+    """95 % half-width of the mean of a statistic over repeats, such as seeds.
+
+    That of a bootstrap over the N items, and Student's t over repeats; their squares add.
+    None where both are 0, as for one item or perfect predictions: nothing is estimated.
+
+    statistic: of indices of items and of one repeat.
+    repeats: predictions of the same items, (N,) each unless size is given.
+    size: N.
+    """
+    items = len(repeats[0]) if size is None else size
+    everything = np.arange(items)
+
+    def mean(rows: Integers) -> float:
+        return float(np.mean([statistic(rows, repeat) for repeat in repeats]))
+
+    low, high = bootstrap_interval(mean, items)
+    _, over_repeats = mean_interval(
+        [statistic(everything, repeat) for repeat in repeats]
+    )
+    spread = 0.0 if math.isnan(over_repeats) else over_repeats
+    half_width = math.hypot(float(high - low) / 2, spread)
+    return half_width or None
 
 
 def none_if_nan(half_width: float) -> float | None:

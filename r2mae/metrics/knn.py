@@ -26,33 +26,11 @@ def knn_accuracy(
     test_labels: npt.ArrayLike,
     **options: Any,
 ) -> float:
-    """Accuracy in [0, 1]: the mean of `knn_hits`."""
-    hits = knn_hits(train_features, train_labels, test_features, test_labels, **options)
-    return float(hits.mean())
-
-
-def knn_hits(
-    train_features: npt.ArrayLike,
-    train_labels: npt.ArrayLike,
-    test_features: npt.ArrayLike,
-    test_labels: npt.ArrayLike,
-    *,
-    num_neighbors: int = 20,
-    temperature: float = 0.07,
-    progress: Callable[[int, int], None] | None = None,
-) -> npt.NDArray[np.bool_]:
-    """(M,) bool: whether `knn_predict` gives a test sample its label."""
+    """Share of test samples, in [0, 1], that `knn_predict` gives their label."""
     predicted = knn_predict(
-        train_features,
-        train_labels,
-        test_features,
-        test_labels,
-        num_neighbors=num_neighbors,
-        temperature=temperature,
-        progress=progress,
+        train_features, train_labels, test_features, test_labels, **options
     )
-    labels = np.asarray(test_labels)
-    return np.asarray(predicted == labels)
+    return float((predicted == np.asarray(test_labels)).mean())
 
 
 def knn_predict(

@@ -23,33 +23,11 @@ def linear_probe_accuracy(
     test_labels: npt.ArrayLike,
     **options: Any,
 ) -> float:
-    """Accuracy in [0, 1]: the mean of `linear_probe_hits`."""
-    return float(
-        linear_probe_hits(
-            train_features, train_labels, test_features, test_labels, **options
-        ).mean()
-    )
-
-
-def linear_probe_hits(
-    train_features: npt.ArrayLike,
-    train_labels: npt.ArrayLike,
-    test_features: npt.ArrayLike,
-    test_labels: npt.ArrayLike,
-    *,
-    inverse_regularization: float = 1.0,
-    progress: Progress | None = None,
-) -> npt.NDArray[np.bool_]:
-    """(M,) bool: whether `linear_probe_predict` gives a test sample its label."""
+    """Share of test samples, in [0, 1], that `linear_probe_predict` gives their label."""
     predicted = linear_probe_predict(
-        train_features,
-        train_labels,
-        test_features,
-        test_labels,
-        inverse_regularization=inverse_regularization,
-        progress=progress,
+        train_features, train_labels, test_features, test_labels, **options
     )
-    return np.asarray(predicted == np.asarray(test_labels))
+    return float((predicted == np.asarray(test_labels)).mean())
 
 
 def linear_probe_predict(

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from r2mae.errors import InputError
 
 if TYPE_CHECKING:
-    from r2mae.wing import Build, Store, Verb, Wing
+    from r2mae.wing import Build, Store, Subcommand, Wing
 
 GROUP = "r2mae.modalities"
 BUILT_IN = ("vision", "cell", "language", "dna")
 
 # What `--help` says without importing a wing: name -> (wing, one line). A test compares it with the wings.
-VERBS = {
+SUBCOMMANDS = {
     "reconstruct": ("vision", "draw masked and predicted images"),
     "fill": ("language", "predict the [MASK] tokens of a text"),
     "score-variants": (
@@ -68,12 +68,14 @@ def find_wing(name: str) -> "Wing":
     return loaded
 
 
-def find_verb(name: str) -> "Verb | None":
+def find_subcommand(name: str) -> "Subcommand | None":
     """The command of this name that one of the wings has; None where none has it."""
-    if name in VERBS:
-        return find_wing(VERBS[name][0]).verbs[name]
+    if name in SUBCOMMANDS:
+        return find_wing(SUBCOMMANDS[name][0]).subcommands[name]
     others = (find_wing(wing) for wing in wing_names() if wing not in BUILT_IN)
-    return next((wing.verbs[name] for wing in others if name in wing.verbs), None)
+    return next(
+        (wing.subcommands[name] for wing in others if name in wing.subcommands), None
+    )
 
 
 def find_builds() -> "dict[str, Build]":

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from r2mae.errors import InputError
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import Mask, Role
 from r2mae.masking.replacement import replace_hidden
@@ -112,11 +111,10 @@ class MaskedLanguageModel(LanguageEncoder):
         return f"whole.{self.whole.base_model_prefix}."
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
-        """Raise InputError: token ids have no order for the linear theory to use."""
-        raise InputError(
-            "modality must have numeric values for the linear theory, got language, "
-            "whose tokens are categorical."
-        )
+        """(B, N) int64 token ids, -1 for special tokens and padding."""
+        is_fixed = self.masking.eligible(batch) != int(Role.HIDEABLE)
+        ids: Tensor = batch["input_ids"]
+        return ids.long().masked_fill(is_fixed, -1)
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, D) features of texts, pooled; hidden tokens are [MASK]."""

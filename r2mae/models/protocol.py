@@ -84,7 +84,10 @@ class MaskedModel(Encoder, Protocol):
     def tokens(self, batch: dict[str, Any]) -> Tensor:
         """(B, N, P) values of each position as read. Called by the linear theory.
 
-        Raises: InputError for modalities whose positions are classes, not numbers.
+        Where positions hold categories, such as words or bases: (B, N) int64 ids, -1 at
+        positions that are never masked.
+
+        Raises: InputError for data that the theory does not describe.
         """
         ...
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
 from r2mae.data.source import SampleSource, hold_out
 from r2mae.errors import InputError
@@ -112,8 +113,13 @@ def open_training_data(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
     return hold_out(open_split(recipe, "train"), recipe.data.held_out)
 
 
-def read_tokens(recipe: AnyRecipe) -> tuple[npt.NDArray[np.float32], int]:
-    """(token values (n, T, P), number of training samples); n is limited by memory, evenly spread.
+def read_tokens(
+    recipe: AnyRecipe,
+) -> tuple[npt.NDArray[np.float32] | npt.NDArray[np.int64], int]:
+    """(token values (n, T, P) or ids (n, T), number of training samples).
+
+    n is limited by memory; the samples are evenly spread. An id of -1 is a position that
+    is never masked.
 
     Raises: InputError when the data is not there.
     """
@@ -123,4 +129,7 @@ def read_tokens(recipe: AnyRecipe) -> tuple[npt.NDArray[np.float32], int]:
     most = min(_MOST_SAMPLES, _MOST_VALUES // probe.numel(), len(train))
     rows = torch.linspace(0, len(train) - 1, most, dtype=torch.float64).long()
     parts = [outline.tokens(train.load(part, None, 0)) for part in rows.split(256)]
+    if not probe.is_floating_point():  # rows of sequences may differ in length
+        length = max(part.shape[1] for part in parts)
+        parts = [pad(part, (0, length - part.shape[1]), value=-1) for part in parts]
     return torch.cat(parts).numpy(), len(train)

@@ -1,5 +1,6 @@
 """Load and validate a recipe file of any task and modality."""
 
+from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError, did_you_mean
@@ -10,6 +11,7 @@ from r2mae.schema.recipe import AnyRecipe
 from r2mae.schema.section import shown, validate
 
 TASKS = ("pretrain", "finetune")
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".tar")
 
 
 def parse_recipe(document: dict[str, Any], where: str) -> AnyRecipe:
@@ -38,11 +40,25 @@ def load_recipe(
     document = apply_overrides(written, overrides or [])
     recipe = parse_recipe(document, str(path))
     if task is not None and recipe.task != task:
-        remedy = f"Run: r2mae {recipe.task} {path}"
+        kind = {"pretrain": "pretraining", "finetune": "fine-tuning"}[task]
+        remedy = f"Name a {kind} recipe; r2mae {recipe.task} trains this one."
         raise InputError(
             f"{path}: task must be {task} here, got {recipe.task}. {remedy}"
         )
+    _check_weight_file(recipe.model.init_from)
     return recipe
+
+
+def _check_weight_file(source: str | None) -> None:
+    """Raise InputError where model.init_from is a file of another kind, such as a table."""
+    if source is None:
+        return
+    suffix = Path(source).suffix
+    if suffix and suffix not in _WEIGHT_SUFFIXES and Path(source).is_file():
+        raise InputError(
+            "model.init_from must be a run folder, a model folder or hub id, or a file "
+            f"of weights ({', '.join(_WEIGHT_SUFFIXES)}), got {source!r}. Name one."
+        )
 
 
 def _one_of(

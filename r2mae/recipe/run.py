@@ -1,5 +1,6 @@
 """Load the trained model of a run folder."""
 
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from r2mae.wing import LoadedRun
 
 
 def load_run(
-    path: str, checkpoint: str = "last", weights: str = "trained"
+    path: str | PathLike[str], checkpoint: str = "last", weights: str = "trained"
 ) -> LoadedRun:
     """A run's model with the weights of a checkpoint, on a GPU where there is one.
 
@@ -25,9 +26,17 @@ def load_run(
 
     Raises: InputError when the run, the checkpoint or the average is missing or damaged.
     """
+    if not isinstance(path, str | PathLike) or not str(path):
+        raise InputError(
+            f"path must be a run folder, such as runs/digits_demo, got {path!r}."
+        )
+    if not isinstance(checkpoint, str):
+        raise InputError(
+            f"checkpoint must be last, best or step_<n>, got {checkpoint!r}."
+        )
     if weights not in ("trained", "ema"):
         raise InputError(f"weights must be trained or ema, got {weights!r}.")
-    folder = open_run(path)
+    folder = open_run(fspath(path))
     place = _find_checkpoint(folder, checkpoint)
     manifest = read_manifest(place)
     document = manifest["recipe"]

@@ -8,8 +8,14 @@ import torch
 
 from r2mae.law import expected_maximum
 from r2mae.masking.pattern import count_masked
-from r2mae.recipe.assembly import build_outline, count_training_samples, is_data_here
-from r2mae.recipe.plan import Plan, make_plan
+from r2mae.recipe.assembly import (
+    build_outline,
+    count_training_samples,
+    is_data_here,
+    open_training_data,
+)
+from r2mae.recipe.flops import measurement_cost, training_flops
+from r2mae.recipe.plan import MeasurementCost, Plan, make_plan
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.run_folder import is_here
 
@@ -39,7 +45,9 @@ def summarize(recipe: AnyRecipe) -> dict[str, Any]:
 
 def _pretraining(recipe: Any, samples: int) -> dict[str, Any]:
     model: Any = build_outline(recipe)
-    plan = make_plan(recipe, samples, math.prod(model.grid))
+    flops = training_flops(recipe, None, None)
+    cost = measurement_cost(recipe, flops, samples, _has_labels(recipe))
+    plan = make_plan(recipe, samples, math.prod(model.grid), cost)
     levels = _levels(recipe, model, plan, 0.0)
     return {
         **_parameters(recipe, model),
@@ -65,7 +73,10 @@ def _finetuning(recipe: Any) -> dict[str, Any]:
     if not is_data_here(recipe):
         samples, _ = count_training_samples(recipe)
         plans = {
-            str(count): asdict(make_plan(recipe, samples, None)) for count in counts
+            str(count): asdict(
+                make_plan(recipe, samples, None, _finetuning_cost(recipe, samples))
+            )
+            for count in counts
         }
         outline = build_outline(recipe, _UNKNOWN_CLASSES)
         return {**_parameters(recipe, outline), "classes": None, "plans": plans}
@@ -82,10 +93,21 @@ def _finetuning(recipe: Any) -> dict[str, Any]:
     for count in counts:
         repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})
         few = choose_labelled(recipe.model_copy(update={"repeat": repeat}), train)
-        plan = make_plan(recipe, len(few), None)
+        plan = make_plan(recipe, len(few), None, _finetuning_cost(recipe, len(few)))
         work = flops * plan.steps * recipe.batch.global_samples / 1e15
         plans[str(count)] = asdict(plan) | {"training_pflop": work}
     return {**_parameters(recipe, model), "classes": classes, "plans": plans}
+
+
+def _has_labels(recipe: AnyRecipe) -> bool:
+    """Whether the training split has labels; True where the data is not here."""
+    if not is_data_here(recipe):
+        return True
+    return open_training_data(recipe)[0].labels is not None
+
+
+def _finetuning_cost(recipe: AnyRecipe, samples: int) -> MeasurementCost:
+    return measurement_cost(recipe, lambda _: 1.0, samples, True)
 
 
 def _parameters(recipe: AnyRecipe, model: Any) -> dict[str, Any]:

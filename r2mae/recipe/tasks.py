@@ -17,6 +17,7 @@ from r2mae.evaluation.features import check_classes, require_labels
 from r2mae.evaluation.regression import require_targets
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.assembly import build_model, open_split, open_training_data
+from r2mae.recipe.flops import Flops
 from r2mae.recipe.plan import Plan
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
@@ -29,6 +30,7 @@ class Parts:
     """What a task gives to a training.
 
     facts: what a checkpoint records beside recipe and data.
+    flops: of `training_flops`.
     """
 
     model: nn.Module
@@ -37,6 +39,7 @@ class Parts:
     objective: Callable[[Plan], Any]
     measure: Callable[[Plan], Any]
     tokens_per_sample: int | None = None
+    flops: Flops | None = None
     layer_decay: float = 1.0
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -44,7 +47,10 @@ class Parts:
 def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Parts:
     """A masked model that predicts what its law hides."""
     from r2mae.training.objective import MaskedPrediction
-    from r2mae.training.watch import Watch, WatchSettings
+    from r2mae.training.pretraining_validation import (
+        PretrainingValidation,
+        ValidationSettings,
+    )
 
     train, held_out = open_training_data(recipe)
     model: Any = build_model(recipe)
@@ -52,15 +58,19 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
 
     def measure(plan: Plan) -> Any:
         settings = asdict(
-            WatchSettings(plan.watch_every_steps, watch.samples, watch.ratios)
+            ValidationSettings(plan.watch_every_steps, plan.watch_samples, watch.ratios)
         )
         settings |= {
             name: getattr(watch, name)
             for name in settings
             if isinstance(settings[name], bool)
         }
-        return Watch(
-            WatchSettings(**settings), train, held_out, folder, plan.per_device_samples
+        return PretrainingValidation(
+            ValidationSettings(**settings),
+            train,
+            held_out,
+            folder,
+            plan.per_device_samples,
         )
 
     return Parts(
@@ -78,7 +88,7 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
 
 def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Parts:  # noqa: ARG001 - signature of TASKS
     """A classifier trained on all labels of the training split or a few per class, or a regression."""
-    from r2mae.training.judge import Judge
+    from r2mae.training.finetuning_validation import FinetuningValidation
     from r2mae.training.objective import Classification
 
     if recipe.tune.regression:
@@ -90,7 +100,7 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
     classes = find_classes(recipe, split)
     names = [split.class_names[label] for label in classes.tolist()]
     train = choose_labelled(recipe, train)
-    tune, watch = recipe.tune, recipe.watch
+    tune = recipe.tune
     objective = Classification(
         torch.from_numpy(head_numbers(require_labels(root_of(split)), classes)),
         recipe.seed,
@@ -104,8 +114,11 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
         train,
         held_out,
         objective=lambda _: objective,
-        measure=lambda plan: Judge(
-            held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples
+        measure=lambda plan: FinetuningValidation(
+            held_out,
+            plan.watch_every_steps,
+            plan.watch_samples,
+            plan.per_device_samples,
         ),
         layer_decay=tune.layer_decay,
         facts={"classes": classes.tolist(), "class_names": names},
@@ -113,11 +126,11 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
 
 
 def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
-    from r2mae.training.judge import Judge
+    from r2mae.training.finetuning_validation import FinetuningValidation
     from r2mae.training.objective import Regression
 
     train, held_out = open_training_data(recipe)
-    targets, watch = require_targets(train), recipe.watch
+    targets = require_targets(train)
     mean, spread = float(targets.mean()), float(targets.std())
     if not spread > 0:
         raise InputError(
@@ -131,8 +144,11 @@ def _regression_parts(recipe: FinetuneRecipe[Any, Any]) -> Parts:
         train,
         held_out,
         objective=lambda _: objective,
-        measure=lambda plan: Judge(
-            held_out, plan.watch_every_steps, watch.samples, plan.per_device_samples
+        measure=lambda plan: FinetuningValidation(
+            held_out,
+            plan.watch_every_steps,
+            plan.watch_samples,
+            plan.per_device_samples,
         ),
         layer_decay=recipe.tune.layer_decay,
         facts={

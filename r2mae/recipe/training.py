@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.models.protocol import PredictsClasses
-from r2mae.recipe.flops import training_flops
+from r2mae.recipe.flops import measurement_cost, training_flops
 from r2mae.recipe.plan import Plan, make_plan
 from r2mae.recipe.tasks import TASKS, Parts
 from r2mae.recipe.trainer import (
@@ -95,14 +95,14 @@ def _build_callbacks(
 ) -> list[Any]:
     """Lightning's callbacks in the order in which they run after a step; the checkpoint callback comes last."""
     from r2mae.training.callback import CallbackAdapter
-    from r2mae.training.keeper import Keeper
-    from r2mae.training.measure import check_watchable
+    from r2mae.training.checkpoint_callback import CheckpointCallback
     from r2mae.training.order0 import Order0
     from r2mae.training.progress import Progress
     from r2mae.training.recorder import FlightRecorder
     from r2mae.training.trace import Trace
+    from r2mae.training.validation_callback import check_watchable
 
-    check_watchable(recipe.watch.samples, parts.train, parts.held_out)
+    check_watchable(plan.watch_samples, parts.train, parts.held_out)
     log_every = plan.log_every_steps
     progress = Progress(_throughput(recipe, parts), log_every)
     ordered: list[Any] = [progress, parts.measure(plan)]
@@ -118,15 +118,21 @@ def _build_callbacks(
     recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
     timeout = timedelta(seconds=recipe.hardware.timeout_seconds)
     every = plan.checkpoint_every_steps
-    return [*ordered, Keeper(folder, every, recorder, log_every, timeout)]
+    return [*ordered, CheckpointCallback(folder, every, recorder, log_every, timeout)]
 
 
 def _throughput(recipe: AnyRecipe, parts: Parts) -> Throughput:
     from r2mae.training.throughput import Throughput
 
+    assert parts.flops is not None
+    return Throughput(recipe.batch.global_samples, parts.flops)
+
+
+def _with_flops(recipe: AnyRecipe, parts: Parts) -> Parts:
+    """Parts with the operations of training, measured at most once."""
     classes = parts.facts.get("classes")
     flops = training_flops(recipe, parts.train, classes and len(classes))
-    return Throughput(recipe.batch.global_samples, flops)
+    return replace(parts, flops=flops)
 
 
 def build_engine(
@@ -140,7 +146,11 @@ def build_engine(
 
     complete = recipe if last is None else _with_checkpoint_facts(recipe, last)
     parts = TASKS[recipe.task](complete, folder)
-    plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample)
+    parts = _with_flops(recipe, parts)
+    assert parts.flops is not None
+    has_labels = parts.train.labels is not None
+    cost = measurement_cost(recipe, parts.flops, len(parts.train), has_labels)
+    plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample, cost)
     model = synchronise_batch_norm(parts.model, recipe)
     _check_shardable(recipe, model)
     facts = find_wing(recipe.modality).checkpoint_facts(complete)

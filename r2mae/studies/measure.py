@@ -15,7 +15,7 @@ from r2mae.evaluation.features import (
     extract_labelled,
     require_labels,
 )
-from r2mae.evaluation.probe import probe_hits
+from r2mae.evaluation.probe import probe_predictions
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.schema.study import MeasureSection, TaskMeasure
 from r2mae.wing import LoadedRun
@@ -81,7 +81,10 @@ def _probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
         test_features = extract_labelled(loaded.model, test, hidden=hidden)
         for probe in measure.probes:
             for count, rows in draws.items():
-                hits = probe_hits(probe, train_features, test_features, draws=rows)
+                predicted = probe_predictions(
+                    probe, train_features, test_features, draws=rows
+                )
+                hits = predicted == test_features.labels
                 name = _probe_name(probe, count, hidden)
                 items = hits.mean(axis=0).astype(np.float32)
                 results[name] = Measurement(float(items.mean()), "higher", items)

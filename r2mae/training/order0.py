@@ -50,7 +50,7 @@ class Order0(lightning.Callback):
 
     Compares once after warm-up and a tenth of training, and at the end. All held-out targets are hidden, so
     a loss near the entropy means that visible tokens are not used; the training loss would not show it where some
-    targets stay visible. Comes after `Watch`. run.json records the outcome as "learned_nothing".
+    targets stay visible. Comes after `PretrainingValidation`. run.json records the outcome as "learned_nothing".
     """
 
     def __init__(

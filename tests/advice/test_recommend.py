@@ -30,6 +30,7 @@ def test_fewer_samples_ask_for_more_masks(few):
         rows(3000), MaskLaw(UniformRatio(0.6, 0.9)), uncertainty=SMALL, bootstrap=3
     )
     assert few.best_fixed > many.best_fixed
+    assert 0 <= many.masking_gain < few.masking_gain < 1
     assert few.num_rows == 30
     assert many.num_features == 40
 
@@ -67,4 +68,21 @@ def test_samples_beside_the_ones_that_were_read_count():
     )
     assert advice.num_rows == 10**6
     assert advice.best_fixed == 0.02
-    assert any("least ratio tried" in text for text in advice.warnings)
+    assert "the least ratio tried" in advice.no_advice
+    assert any("goes to 0 as 1/N" in text for text in advice.warnings)
+
+
+def test_every_estimate_is_inside_its_band(few):
+    assert few.no_advice is None
+    low, high = few.best_fixed_band
+    assert low < few.best_fixed < high
+    low, high = few.law_excess_band
+    assert low <= few.law_excess <= high
+    for choice in (few.law_regret, few.least_expected, few.least_worst):
+        low, high = choice.expected_band
+        assert low <= choice.expected <= high
+        low, high = choice.worst_band
+        assert low <= choice.worst <= high
+    for schedule in few.schedules:
+        low, high = schedule.gain_band
+        assert low <= schedule.gain <= high

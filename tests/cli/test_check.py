@@ -1,4 +1,4 @@
-"""`r2mae check` on recipes whose data is not on this machine; tests/cli/test_verbs.py has the others."""
+"""`r2mae check` on recipes whose data is not on this machine; tests/cli/test_subcommands.py has the others."""
 
 import json
 

@@ -90,7 +90,7 @@ def test_what_is_no_fault_of_this_rank(monkeypatch, tmp_path, text, is_own, wait
     monkeypatch.setenv(FAILURE_FILE, str(file))
     monkeypatch.setenv("R2MAE_SUPERVISOR", "1")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    arguments = Namespace(verb="pretrain", log_file=tmp_path / "stderr.log")
+    arguments = Namespace(subcommand="pretrain", log_file=tmp_path / "stderr.log")
     assert end(RuntimeError(text), arguments) == 1
     failure = json.loads(file.read_text())
     assert (failure["own"], failure["waited"]) == (is_own, waited)

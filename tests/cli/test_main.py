@@ -1,13 +1,16 @@
 import importlib
+import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from r2mae.cli.interrupt import exit_on_interrupted_import
 from r2mae.cli.main import COMMANDS, main
-from r2mae.modalities import BUILDS, BUILT_IN, VERBS, find_wing
-from tests.conftest import r2mae
+from r2mae.modalities import BUILDS, BUILT_IN, SUBCOMMANDS, find_wing
+from tests.conftest import ROOT, r2mae
 
 
 def test_help_loads_no_heavy_library():
@@ -48,15 +51,17 @@ def test_help_lists_exactly_what_the_wings_have():
     for name in BUILT_IN:
         wing = find_wing(name)
         assert wing.name == name
-        assert set(wing.verbs) == {
-            verb for verb, (owner, _) in VERBS.items() if owner == name
+        assert set(wing.subcommands) == {
+            subcommand
+            for subcommand, (owner, _) in SUBCOMMANDS.items()
+            if owner == name
         }
         assert set(wing.builds) == {
             kind for kind, (owner, _) in BUILDS.items() if owner == name
         }
         assert all(
-            wing.verbs[verb].help == text
-            for verb, (owner, text) in VERBS.items()
+            wing.subcommands[subcommand].help == text
+            for subcommand, (owner, text) in SUBCOMMANDS.items()
             if owner == name
         )
 
@@ -76,3 +81,39 @@ def test_python_dash_m_works():
         check=True,
     )
     assert done.stdout.startswith("r2mae 0.")
+
+
+# A library that is interrupted while it loads; C++ would abort on the exception.
+INTERRUPTED = """\
+import os, signal, time
+
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+except BaseException:
+    os.abort()
+"""
+
+
+def test_ctrl_c_while_libraries_load_ends_with_130_and_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "-m", "r2mae", "check", "digits_demo"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+    )
+    assert (done.returncode, done.stderr) == (130, "r2mae: interrupted\n")
+
+
+def interrupt():
+    with exit_on_interrupted_import():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+
+def test_ctrl_c_at_other_times_is_an_exception():
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert signal.getsignal(signal.SIGINT) is handler

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 from torch import nn
 
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import (
-    accuracy_and_f1,
+    class_scores,
     compare,
     matthews,
     predict,
@@ -38,14 +39,15 @@ def test_places_follow_the_order_of_classes_whatever_it_is():
     assert of([7, 900, 7, 3], [900, 3, 7]).tolist() == [2, 0, 2, 1]
 
 
-def test_accuracy_and_f1():
+def test_class_scores():
     expected, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
-    found = accuracy_and_f1(predicted, expected)
+    found = class_scores(predicted, expected)
     assert found["accuracy"] == 0.75
     assert found["macro_f1"] == pytest.approx(
         f1_score(expected, predicted, average="macro")
     )
     assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    assert found["balanced_accuracy"] == pytest.approx((1 / 2 + 1 + 1) / 3)
 
 
 def test_intervals_cover_the_truth():
@@ -57,24 +59,33 @@ def test_intervals_cover_the_truth():
         predicted = (generator.random(300) > 0.7).astype(np.int64)
         # Minus a classifier that is always wrong: the interval of accuracy, without the bootstrap of `summarize`.
         score = compare([predicted], [expected + 1], expected)
-        held.append(abs(score["difference"] - 0.7) < score["over_items"])
+        held.append(abs(score["difference"] - 0.7) < score["half_width"])
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
     alone = summarize([predicted], expected)
-    assert (alone.accuracy, alone.over_items) == (
-        pytest.approx(score["difference"]),
-        pytest.approx(score["over_items"]),
-    )
-    by_hand = 1.96 * np.std(predicted == expected, ddof=1) / np.sqrt(300)
-    assert alone.over_items == pytest.approx(by_hand, rel=1e-4)
+    assert alone.accuracy == pytest.approx(score["difference"])
+    test = binomtest(int((predicted == expected).sum()), 300)
+    low, high = test.proportion_ci(method="wilson")
+    further = max(alone.accuracy - low, high - alone.accuracy)
+    assert alone.half_width == pytest.approx(further)
 
 
-def test_one_seed_says_nothing_of_seeds():
+def test_one_interval_covers_samples_and_seeds():
     expected = np.array([0, 1, 1, 0])
-    assert summarize([expected], expected).over_seeds is None
+    one = summarize([expected], expected)
     two = summarize([expected, 1 - expected], expected)
     assert (two.accuracy, two.seeds) == (0.5, (1.0, 0.0))
-    assert two.over_seeds == pytest.approx(12.706 * 0.5, rel=1e-3)
-    assert two.over_items == 0.0  # each item was answered rightly by one of two seeds
+    # Each sample is answered rightly by one of two seeds: the seeds alone vary.
+    # The share has variance 0.25, as one sample, and t has one degree of freedom.
+    squared = 12.7062**2
+    assert two.half_width == pytest.approx(np.sqrt(squared / (1 + squared)) / 2)
+    assert one.half_width < two.half_width
+
+
+def test_perfect_predictions_have_no_interval_of_matthews():
+    expected = np.arange(12) % 3
+    score = summarize([expected, expected], expected)
+    assert score.matthews == pytest.approx(1.0)
+    assert score.matthews_half_width is None
 
 
 def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
@@ -137,6 +148,7 @@ def test_matthews_interval_is_the_bootstraps():
         np.mean([matthews_corrcoef(expected[row], found[row]) for found in predictions])
         for row in rows
     ]
-    assert score.matthews_over_items == pytest.approx(1.96 * np.std(means), rel=0.15)
-    assert score.matthews_over_seeds > 0
-    assert summarize(predictions[:1], expected).matthews_over_seeds is None
+    of_seeds = [matthews(found, expected) for found in predictions]
+    over_seeds = 12.7062 * abs(of_seeds[0] - of_seeds[1]) / 2
+    expected_width = np.hypot(1.96 * np.std(means), over_seeds)
+    assert score.matthews_half_width == pytest.approx(expected_width, rel=0.15)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from r2mae.evaluation import classification
 from r2mae.evaluation.features import LabelledFeatures
-from r2mae.evaluation.probe import compare, probe, probe_hits, summarize
+from r2mae.evaluation.probe import compare, probe, probe_predictions, summarize
 from r2mae.metrics.few_label import few_label_draws
+from r2mae.metrics.interval import share_interval
 
 
 def blobs(seed, num, spread):
@@ -20,7 +22,7 @@ def blobs(seed, num, spread):
 def test_all_labels_give_one_number(task):
     score = probe(task, blobs(0, 400, 0.3), blobs(1, 200, 0.3))
     assert score.accuracy > 0.8
-    assert (score.draws, score.over) == (1, "test items")
+    assert score.draws == 1
     assert 0.01 < score.half_width < 1.96 * 0.5 / np.sqrt(200) + 0.01
 
 
@@ -39,10 +41,6 @@ def test_few_labels_give_an_interval_that_shrinks_with_draws():
         probe("linear_probe", train, test, draws=few(train, 50, 5)).accuracy
         > sharp.accuracy
     )
-    assert (
-        sharp.over,
-        probe("linear_probe", train, test, draws=few(train, 3, 1)).over,
-    ) == ("draws", "test items")
 
 
 def test_the_same_draws_pair_encoders():
@@ -59,42 +57,72 @@ def test_the_same_draws_pair_encoders():
 def test_progress_is_told(monkeypatch):
     train, test = blobs(0, 400, 0.3), blobs(1, 200, 0.3)
     said = []
-    probe_hits("linear_probe", train, test, status=said.append)
+    probe_predictions("linear_probe", train, test, status=said.append)
     assert said[0] == "iteration 0, loss 1.386294"
     assert len(said) > 3
-    probe_hits("knn", train, test, status=said.append)
+    probe_predictions("knn", train, test, status=said.append)
     assert said[-1] == "200 of 200 samples"
-    probe_hits("knn", train, test, draws=few(train, 3, 2), status=said.append)
+    probe_predictions("knn", train, test, draws=few(train, 3, 2), status=said.append)
     assert said[-2:] == ["draw 1 of 2", "draw 2 of 2"]
 
 
-def test_hits_become_accuracy_and_paired_difference():
-    ours, theirs = (
-        np.array([[1, 1, 1, 0]], dtype=bool),
-        np.array([[1, 0, 0, 0]], dtype=bool),
-    )
-    assert summarize(ours).to_dict() == {
-        "half_width": pytest.approx(0.449, abs=1e-3),
-        "draws": 1,
-        "over": "test items",
+EXPECTED = np.zeros(4, dtype=int)
+
+
+def test_predictions_become_scores_and_a_paired_difference():
+    ours, theirs = np.array([[0, 0, 0, 1]]), np.array([[0, 1, 1, 1]])
+    assert summarize(ours, EXPECTED).to_dict() == {
         "accuracy": 0.75,
+        "half_width": pytest.approx(0.449, abs=1e-3),  # Wilson's interval
+        "balanced_accuracy": 0.75,
+        "macro_f1": pytest.approx((6 / 7 + 0) / 2),
+        "draws": 1,
     }
-    one = compare(ours, theirs)
-    assert (one.difference, one.over, one.draws) == (0.5, "test items", 1)
-    assert one.half_width == pytest.approx(
-        3.182446 * np.std([0, 1, 1, 0], ddof=1) / 2, rel=1e-6
-    )
-    two = compare(np.vstack([ours, ours]), np.vstack([theirs, ours]))
-    assert (two.difference, two.over, two.draws) == (0.25, "draws", 2)
-    assert two.half_width == pytest.approx(12.7062 * 0.25, rel=1e-4)
-    assert (
-        compare(ours[:, :1], theirs[:, :1]).half_width is None
-    )  # one item: JSON has no nan
+    one = compare(ours, theirs, EXPECTED)
+    assert (one.difference, one.draws) == (0.5, 1)
+    # Two of six items differ from the mean by 1, four by 0.5.
+    assert one.half_width == pytest.approx(1.959964 * np.sqrt(2 + 4 * 0.25) / 6)
+
+
+def test_the_interval_over_draws_covers_items_and_draws():
+    predicted = np.array([[0, 0, 0, 1], [0, 1, 1, 1]])
+    assert summarize(predicted, EXPECTED).accuracy == 0.5
+    alone = summarize(predicted[:1], EXPECTED).half_width
+    assert alone < summarize(predicted, EXPECTED).half_width < 1
+
+
+def test_balanced_accuracy_counts_rare_classes_like_frequent_ones():
+    expected = np.array([0] * 9 + [1])
+    score = summarize(np.zeros((1, 10), dtype=int), expected)
+    assert score.accuracy == 0.9
+    assert score.balanced_accuracy == 0.5
+    assert score.macro_f1 == pytest.approx(9 / 19)
+
+
+def test_12_of_12_right_has_one_interval_on_every_path():
+    """Probes with and without draws, fine-tuning with one and several seeds."""
+    expected = np.arange(12) % 3
+    right = np.stack([expected] * 3)
+    half_widths = {
+        summarize(right[:1], expected).half_width,
+        summarize(right, expected).half_width,
+        classification.summarize([expected], expected).half_width,
+        classification.summarize([expected] * 3, expected).half_width,
+        share_interval(np.full(12, 7), np.full(12, 7))[1],  # tokens of rows
+    }
+    assert {round(width, 12) for width in half_widths} == {0.242494006655}
+    differences = {
+        compare(right[:1], right[:1], expected).half_width,
+        compare(right, right, expected).half_width,
+        classification.compare([expected], [expected], expected)["half_width"],
+    }
+    assert {round(width, 6) for width in differences} == {0.197986}
 
 
 def test_paired_intervals_over_items_cover_and_are_shorter_than_unpaired_ones():
     generator = np.random.default_rng(0)
     inside, rounds, items = 0, 2000, 400
+    right = np.ones(items, dtype=bool)
     for _ in range(
         rounds
     ):  # hard items are hard for both: 0.8 and 0.75 of the same thresholds
@@ -104,9 +132,9 @@ def test_paired_intervals_over_items_cover_and_are_shorter_than_unpaired_ones():
             ((ease < 0.7) | (generator.random(items) < 0.05 / 0.3))[None],
         )
         inside += (
-            abs((found := compare(ours, theirs)).difference - 0.05) <= found.half_width
+            abs((found := compare(ours, theirs, right)).difference - 0.05)
+            <= found.half_width
         )
-        assert found.half_width < np.hypot(
-            summarize(ours).half_width, summarize(theirs).half_width
-        )
+        alone = [share_interval(predicted)[1] for predicted in (ours, theirs)]
+        assert found.half_width < np.hypot(*alone)
     assert abs(inside / rounds - 0.95) < 0.02

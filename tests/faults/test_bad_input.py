@@ -214,8 +214,8 @@ def test_a_run_folder_of_another_recipe(call, scratch, capfd):
     }
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "pretrain"])
-def test_a_damaged_checkpoint(call, scratch, verb):
+@pytest.mark.parametrize("subcommand", ["evaluate", "pretrain"])
+def test_a_damaged_checkpoint(call, scratch, subcommand):
     every_two = ("schedule.steps=4", "checkpoint.every_steps=2", "watch.every_steps=2")
     folder = train("run", *every_two)
     file = folder.pointer("last") / "model.safetensors"
@@ -224,7 +224,7 @@ def test_a_damaged_checkpoint(call, scratch, verb):
     arguments = {
         "evaluate": ["evaluate", "runs/run", "--task", "knn"],
         "pretrain": ["pretrain", DEMO, *overrides(*every_two), "--name", "run"],
-    }[verb]
+    }[subcommand]
     code, lines = call(*arguments)
     assert code == 2
     assert "step_4/model.safetensors must be an undamaged checkpoint file" in lines[-1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from r2mae.metrics.interval import (
     bootstrap_interval,
@@ -11,6 +12,8 @@ from r2mae.metrics.interval import (
     none_if_nan,
     paired_interval,
     ratio_interval,
+    repeated_bootstrap,
+    share_difference_interval,
     share_interval,
 )
 
@@ -110,14 +113,14 @@ def test_all_hits_are_no_certainty():
 @pytest.mark.parametrize(
     ("hits", "confidence", "message"),
     [
-        ([], 0.95, "hits must have 1 axis"),
-        ([0, 2], 0.95, "hits must be 0 or 1"),
+        ([], 0.95, "hits must hold at least 1 item"),
+        ([0, 2], 0.95, "hits must be from 0 to trials"),
         ([0, 1], 95, r"confidence must be in \(0, 1\), got 95"),
     ],
 )
 def test_a_bad_share_is_one_line(hits, confidence, message):
     with pytest.raises(ValueError, match=message) as caught:
-        share_interval(hits, confidence)
+        share_interval(hits, confidence=confidence)
     assert "\n" not in str(caught.value)
 
 
@@ -194,3 +197,52 @@ def test_the_bootstrap_leaves_resamples_without_a_value_out():
 def test_the_half_width_of_one_item_is_none_in_json():
     assert none_if_nan(math.nan) is None
     assert none_if_nan(0.25) == 0.25
+
+
+def test_trials_of_an_item_that_agree_count_once():
+    """Tokens of a row that are all right or all wrong are worth one item."""
+    rows = np.arange(30) < 12
+    whole, half = share_interval(rows * 8, np.full(30, 8))
+    assert (whole, half) == pytest.approx(share_interval(rows))
+
+
+def test_independent_trials_count_each():
+    rng = np.random.default_rng(0)
+    tokens = rng.random((2000, 8)) < 0.3
+    by_row = share_interval(tokens.sum(axis=1), np.full(2000, 8))[1]
+    assert by_row == pytest.approx(share_interval(tokens.ravel())[1], rel=0.05)
+
+
+def test_intervals_over_items_and_repeats_cover_the_truth():
+    """Items differ in difficulty, repeats in skill."""
+    rng = np.random.default_rng(0)
+    covered, covered_difference, rounds = 0, 0, 500
+    truth = ndtr(1 / np.sqrt(2.04))
+    for _ in range(rounds):
+        difficulty = rng.standard_normal(200)
+        ours, theirs = (
+            difficulty
+            + 0.2 * rng.standard_normal((5, 1))
+            + rng.standard_normal((5, 200))
+            > -1
+            for _ in range(2)
+        )
+        share, half = share_interval(ours)
+        covered += abs(share - truth) <= half
+        difference, half = share_difference_interval(ours, theirs)
+        covered_difference += abs(difference) <= half
+    assert 0.93 < covered / rounds <= 1
+    assert 0.93 < covered_difference / rounds <= 1
+
+
+def test_the_bootstrap_over_repeats_adds_their_spread():
+    values = np.random.default_rng(0).standard_normal(300)
+
+    def mean(rows, repeat):
+        return float(repeat[rows].mean())
+
+    one = repeated_bootstrap(mean, [values])
+    assert one == pytest.approx(1.96 * values.std() / np.sqrt(300), rel=0.1)
+    two = repeated_bootstrap(mean, [values - 0.1, values + 0.1])
+    assert two == pytest.approx(np.hypot(one, 12.7062 * 0.1), rel=0.01)
+    assert repeated_bootstrap(mean, [np.ones(12)]) is None

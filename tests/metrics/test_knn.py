@@ -110,10 +110,12 @@ def test_a_large_test_set_scores_as_its_parts_do():
         for part in np.split(np.arange(1500), 3)
     ]
     told = []
-    hits = knn.knn_hits(train, known, test, truth, progress=lambda *at: told.append(at))
+    predicted = knn.knn_predict(
+        train, known, test, truth, progress=lambda *at: told.append(at)
+    )
     assert told == [(1024, 1500), (1500, 1500)]
     assert (
-        hits.mean()
+        (predicted == truth).mean()
         == knn_accuracy(train, known, test, truth)
         == pytest.approx(sum(parts) / 3, rel=1e-12)
     )

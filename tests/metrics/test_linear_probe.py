@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from r2mae.metrics.linear_probe import linear_probe_accuracy, linear_probe_hits
+from r2mae.metrics.linear_probe import linear_probe_accuracy, linear_probe_predict
 
 
 def clusters(seed, size, spread=2.0):
@@ -139,7 +139,7 @@ def test_agrees_with_scikit_learn_item_by_item(size, dim, classes):
     other = LogisticRegression(C=1.0, tol=1e-8, max_iter=20_000).fit(
         (train - mean) / deviation, known
     )
-    hits = linear_probe_hits(train, known, test, truth)
+    hits = linear_probe_predict(train, known, test, truth) == truth
     assert (hits != (other.predict((test - mean) / deviation) == truth)).sum() <= 2
     assert hits.mean() == linear_probe_accuracy(train, known, test, truth)
     assert 1.2 / classes < hits.mean() < 1
@@ -148,7 +148,9 @@ def test_agrees_with_scikit_learn_item_by_item(size, dim, classes):
 def test_the_minimum_of_correlated_features_is_tens_of_iterations_away():
     train, known = correlated(2, 600, 80, 9)
     told = []
-    linear_probe_hits(train, known, train, known, progress=lambda *at: told.append(at))
+    linear_probe_predict(
+        train, known, train, known, progress=lambda *at: told.append(at)
+    )
     iterations, losses = zip(*told, strict=True)
     assert iterations == tuple(range(len(told)))
     assert losses[0] == pytest.approx(np.log(9), rel=1e-12)
@@ -163,7 +165,7 @@ def test_ctrl_c_ends_a_fit():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        linear_probe_hits(
+        linear_probe_predict(
             *correlated(3, 400, 30, 5), *correlated(4, 40, 30, 5), progress=interrupt
         )
 

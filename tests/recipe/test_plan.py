@@ -38,3 +38,39 @@ def test_derived_values():
     assert plan(
         "optimizer={lr: 3.0e-4}", "batch.global_samples=512"
     ).peak_lr == pytest.approx(3e-4)
+
+
+def per_sample(steps):
+    """Cost of a measurement that grows with its samples."""
+    return lambda samples: samples * steps
+
+
+def measured(cost, *settings):
+    recipe = load_recipe(str(DEMO), ["watch={}", "schedule={steps: 1000}", *settings])
+    return make_plan(recipe, 1000, 16, cost)
+
+
+def test_cheap_measurements_are_ten():
+    plan = measured(per_sample(0.001))  # 1 step each
+    assert (plan.watch_every_steps, plan.watch_samples) == (100, 1000)
+    assert plan.watch_share == pytest.approx(10 * 1 / 1000)
+
+
+def test_measurements_cost_at_most_a_tenth_of_training():
+    plan = measured(per_sample(0.03))  # 30 steps each
+    assert plan.watch_every_steps == 334  # 3 of them
+    assert plan.watch_samples == 1000
+    assert plan.watch_share == pytest.approx(0.09)
+
+
+def test_fewer_samples_where_a_single_measurement_costs_too_much():
+    plan = measured(per_sample(0.25))  # 250 steps with 1,000 samples
+    assert (plan.watch_every_steps, plan.watch_samples) == (1000, 250)
+    assert plan.watch_share == pytest.approx(0.0625)
+    assert measured(per_sample(100.0)).watch_samples == 50
+
+
+def test_what_a_recipe_sets_is_kept_and_priced():
+    plan = measured(per_sample(0.03), "watch={every_steps: 100, samples: 500}")
+    assert (plan.watch_every_steps, plan.watch_samples) == (100, 500)
+    assert plan.watch_share == pytest.approx(0.15)

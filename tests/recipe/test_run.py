@@ -6,6 +6,20 @@ from r2mae.recipe.run import load_run
 from tests.training.runs import train, weights
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None,), "path must be a run folder, such as .*, got None"),
+        (("",), "path must be a run folder, such as .*, got ''"),
+        (("runs/run", None), "checkpoint must be last, best or step_<n>, got None"),
+        (("runs/run", "last", []), r"weights must be trained or ema, got \[\]"),
+    ],
+)
+def test_arguments_that_name_no_run_are_one_line(arguments, message):
+    with pytest.raises(InputError, match=message):
+        load_run(*arguments)
+
+
 def test_a_run_loads_with_its_own_weights(scratch):
     folder = train(
         "run", "schedule.steps=4", "watch.every_steps=2", "checkpoint.every_steps=2"

@@ -101,7 +101,7 @@ def score_clustering(
 
     from r2mae.data.source import with_labels
     from r2mae.evaluation.compared import TRAINED, compared_encoders
-    from r2mae.evaluation.features import LabelledFeatures, extract_labelled
+    from r2mae.evaluation.features import LabelledFeatures, extract_each_labelled
     from r2mae.modalities.cell.clustering import cluster_scores, save_umap
 
     if arguments.umap is not None and Path(arguments.umap).suffix != ".png":
@@ -110,12 +110,14 @@ def score_clustering(
         with_labels(loaded.wing.open_split(recipe, split))
         for split in ("train", "test")
     ]
+    compared = list(compared_encoders(loaded, arguments.baselines))
+    encoders = [(encoder.model, encoder.kind) for encoder in compared]
+    by_split = [
+        extract_each_labelled(encoders, split, progress=progress_bar("features"))
+        for split in splits
+    ]
     scores: dict[str, Any] = {}
-    for name, model, kind in compared_encoders(loaded, arguments.baselines):
-        parts = [
-            extract_labelled(model, split, kind=kind, progress=progress_bar(name))
-            for split in splits
-        ]
+    for (name, _, kind), *parts in zip(compared, *by_split, strict=True):
         features = np.concatenate([part.features for part in parts])
         if kind == "baseline":
             features = principal_components(features, features)[0]

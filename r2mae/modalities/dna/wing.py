@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from r2mae.modalities.dna import builds, export, tasks
 from r2mae.modalities.dna.schema import DnaFinetuneRecipe, DnaPretrainRecipe
-from r2mae.modalities.dna.variants import effect, verb
-from r2mae.wing import Build, Export, Store, Task, Verb, Wing
+from r2mae.modalities.dna.variants import effect, subcommand
+from r2mae.wing import Build, Export, Store, Subcommand, Task, Wing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,12 +34,12 @@ _TASKS = {
 _DEMO = Task(
     "masked bases, and recovery of planted motifs", tasks.run_demo, tasks.show_demo
 )
-_VERBS = {
-    "score-variants": Verb(
+_SUBCOMMANDS = {
+    "score-variants": Subcommand(
         "score variants by log-likelihood ratio; the same command resumes",
-        verb.run,
-        verb.add_arguments,
-        verb.check,
+        subcommand.run,
+        subcommand.add_arguments,
+        subcommand.check,
     )
 }
 _EXPORTS = {"transformers": Export(export.export_to_transformers, export.load_with)}
@@ -70,7 +70,7 @@ class DnaWing(Wing):
     baseline_name = "counts of 5-mers"
     tasks = _TASKS
     demo = _DEMO
-    verbs = _VERBS
+    subcommands = _SUBCOMMANDS
     exports = _EXPORTS
     builds = _BUILDS
     stores = _STORES

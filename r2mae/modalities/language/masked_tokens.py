@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from r2mae.data.source import Batch, SampleSource, load_plain
-from r2mae.metrics.interval import none_if_nan, ratio_interval
+from r2mae.metrics.interval import share_interval
 from r2mae.models.frozen_mask import frozen_mask
 
 Floats = npt.NDArray[np.float64]
@@ -26,14 +26,14 @@ class MaskedScore:
     """Accuracy and mean cross-entropy (nats per token) of masked tokens at one ratio.
 
     tokens: number of masked tokens.
-    half_width: of accuracy's 95 % interval, a normal approximation over rows; None for one row.
+    half_width: of accuracy's 95 % interval, over rows.
     unigram_*: the same scores of the unigram baseline, the token frequencies of training rows.
     """
 
     ratio: float
     tokens: int
     accuracy: float
-    half_width: float | None
+    half_width: float
     loss: float
     unigram_accuracy: float
     unigram_loss: float
@@ -114,12 +114,12 @@ def _score_rows(model: Any, batch: Batch, ratio: float, unigram: Tensor) -> Floa
 def _summarize(ratio: float, rows: Floats) -> MaskedScore:
     """The score at a ratio from rows (N, 5), columns as in `_score_rows`."""
     tokens, _, unigram_hits, loss, unigram_loss = rows.sum(axis=0).tolist()
-    accuracy, half_width = ratio_interval(rows[:, 1], rows[:, 0])
+    accuracy, half_width = share_interval(rows[:, 1], rows[:, 0])
     return MaskedScore(
         ratio=ratio,
         tokens=int(tokens),
         accuracy=accuracy,
-        half_width=none_if_nan(half_width),
+        half_width=half_width,
         loss=loss / tokens,
         unigram_accuracy=unigram_hits / tokens,
         unigram_loss=unigram_loss / tokens,

@@ -46,7 +46,7 @@ def show_scores(result: Result) -> None:
         "ratio  tokens    accuracy         loss      unigram baseline: accuracy  loss    perplexity"
     )
     for row in result["scores"]:
-        half = "" if row["half_width"] is None else f" ± {row['half_width']:.3f}"
+        half = f" ± {row['half_width']:.3f}"
         print(
             f"{row['ratio']:5.2f}  {row['tokens']:7,}  {row['accuracy']:.3f}{half:<9} {row['loss']:6.3f}"
             f"    {row['unigram_accuracy']:27.3f}  {row['unigram_loss']:.3f}"

@@ -12,7 +12,7 @@ from r2mae.modalities.language.schema import (
     LanguageFinetuneRecipe,
     LanguagePretrainRecipe,
 )
-from r2mae.wing import Build, Export, LoadedRun, Store, Task, Verb, Wing
+from r2mae.wing import Build, Export, LoadedRun, Store, Subcommand, Task, Wing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,8 +43,8 @@ _MASKED = Task(
     tasks.add_arguments,
 )
 _TASKS = {"masked": _MASKED}
-_VERBS = {
-    "fill": Verb(
+_SUBCOMMANDS = {
+    "fill": Subcommand(
         "predict the [MASK] tokens of a text",
         fill.run,
         fill.add_arguments,
@@ -76,7 +76,7 @@ class LanguageWing(Wing):
     baseline_name = "bag of tokens"
     tasks = _TASKS
     demo = _MASKED
-    verbs = _VERBS
+    subcommands = _SUBCOMMANDS
     exports = _EXPORTS
     builds = _BUILDS
     stores = _STORES

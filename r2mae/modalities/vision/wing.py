@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from r2mae.errors import InputError
 from r2mae.modalities.vision import reconstruct
 from r2mae.modalities.vision.schema import VisionFinetuneRecipe, VisionPretrainRecipe
-from r2mae.wing import Export, LoadedRun, Verb, Wing
+from r2mae.wing import Export, LoadedRun, Subcommand, Wing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,8 +30,8 @@ def _export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
     return export_to_transformers(loaded, folder)
 
 
-_VERBS = {
-    "reconstruct": Verb(
+_SUBCOMMANDS = {
+    "reconstruct": Subcommand(
         "draw masked and predicted images",
         reconstruct.run,
         reconstruct.add_arguments,
@@ -59,7 +59,7 @@ class VisionWing(Wing):
     name = "vision"
     pretrain_recipe = VisionPretrainRecipe
     finetune_recipe = VisionFinetuneRecipe
-    verbs = _VERBS
+    subcommands = _SUBCOMMANDS
     exports = _EXPORTS
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:

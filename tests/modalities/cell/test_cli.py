@@ -33,13 +33,13 @@ def settings(*more):
 
 
 def said(capsys, *arguments):
-    """stdout of a verb that ends well."""
+    """stdout of a subcommand that ends well."""
     assert main([str(argument) for argument in arguments]) == 0
     return capsys.readouterr().out
 
 
 def refused(capsys, *arguments):
-    """The one line of a verb that ends badly."""
+    """The one line of a subcommand that ends badly."""
     assert main([str(argument) for argument in arguments]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("r2mae: ")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from r2mae.errors import InputError
 from r2mae.modalities.dna.conservation import Conservation
 
 # Codes of the reference: 0 to 3 for A C G T, then these.
@@ -37,6 +38,15 @@ class Columns(nn.Module):
         one_hot = (others[..., None] == letters).flatten(-2)
         features: Tensor = self.project(one_hot.to(self.project.weight.dtype))
         return features
+
+
+def refuse_species(columns: Columns | None) -> None:
+    """Raise InputError for aligned species, which the linear theory does not know."""
+    if columns is not None:
+        raise InputError(
+            "data must be a genome without aligned species for the linear theory, in "
+            "which every input is masked, got an alignment."
+        )
 
 
 def over_strands(

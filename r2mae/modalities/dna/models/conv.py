@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor, nn
 
-from r2mae.errors import InputError
 from r2mae.masking.loss import LossSum
 from r2mae.masking.pattern import Mask
 from r2mae.masking.replacement import replace_hidden
@@ -26,6 +25,7 @@ from r2mae.modalities.dna.models.columns import (
     baseline,
     loss_weights,
     over_strands,
+    refuse_species,
 )
 from r2mae.models.depths import parameter_depths
 from r2mae.models.masking_rules import masked_slots
@@ -193,11 +193,13 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         nn.init.zeros_(self.predict.bias)
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
-        """Raise InputError: bases have no order for the linear theory to use."""
-        raise InputError(
-            "modality must have numeric values for the linear theory, got dna, "
-            "whose bases are categorical."
-        )
+        """(B, N) int64 bases, -1 for N and padding.
+
+        Raises: InputError for alignments, whose other species are never masked.
+        """
+        refuse_species(self.columns)
+        bases: Tensor = batch["bases"]
+        return bases.long().masked_fill(~self.masking.eligible(batch), -1)
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, D) means over bases; with a mask, of the given strand with hidden bases masked."""

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from r2mae.errors import InputError
 from r2mae.masking.pattern import Mask
 from r2mae.modalities.dna.conservation import Conservation
 from r2mae.modalities.dna.models.columns import (
@@ -20,6 +19,7 @@ from r2mae.modalities.dna.models.columns import (
     baseline,
     loss_weights,
     over_strands,
+    refuse_species,
 )
 from r2mae.modalities.dna.models.conv import weighted_loss
 from r2mae.models.language_encoder import LanguageEncoder, Vocabulary
@@ -117,11 +117,12 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         )
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
-        """Raise InputError: bases have no order for the linear theory to use."""
-        raise InputError(
-            "modality must have numeric values for the linear theory, got dna, "
-            "whose bases are categorical."
-        )
+        """(B, N) int64 token ids, -1 for special tokens and padding.
+
+        Raises: InputError for alignments, whose other species are never masked.
+        """
+        refuse_species(self.columns)
+        return super().tokens(batch)
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, D) features of sequences; with a mask, of the given strand with hidden bases masked."""

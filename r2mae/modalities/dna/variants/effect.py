@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
-from r2mae.modalities.dna.variants.verb import (
+from r2mae.modalities.dna.variants.subcommand import (
     add_variant_options,
     open_variants,
     score,

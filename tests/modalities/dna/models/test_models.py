@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from transformers import AutoModelForMaskedLM, ModernBertConfig
 
+from r2mae.errors import InputError
 from r2mae.masking.pattern import sample_mask
 from r2mae.modalities.dna.conservation import Conservation
 from r2mae.modalities.dna.models.columns import Columns, kmer_counts
@@ -114,6 +115,15 @@ def changed_where_hidden(batch, mask):
         if key not in ("shown", "seen_ids", "labels", "weights")
     }
     return find_codec(None, 1).encode(kept | {"bases": bases})
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_linear_theory_reads_bases_but_no_aligned_species(kind):
+    ids = MODELS[kind]().tokens(make_batch())
+    assert ids.shape[0] == ROWS
+    assert len(ids[ids >= 0].unique()) == 4
+    with pytest.raises(InputError, match="without aligned species"):
+        MODELS[kind](OTHERS).tokens(make_batch(OTHERS))
 
 
 @pytest.mark.parametrize("kind", MODELS)

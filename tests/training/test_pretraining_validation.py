@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from r2mae.errors import InputError
 from r2mae.models.frozen_mask import frozen_mask
 from r2mae.recipe.assembly import open_training_data
 from r2mae.recipe.load import load_recipe
-from r2mae.training.measure import check_watchable
+from r2mae.training.validation_callback import check_watchable
 from tests.conftest import DEMO
 from tests.training.runs import metric, prepare, train
 
@@ -52,6 +54,19 @@ def test_each_has_its_switch(scratch, switch, gone):
 
 def test_no_pictures_when_switched_off(scratch):
     assert not train("run", "schedule.steps=3").pictures.exists()
+
+
+def test_measurements_are_printed(scratch, capsys):
+    train("run", *EVERYTHING)
+    lines = [
+        line for line in capsys.readouterr().err.splitlines() if "validation" in line
+    ]
+    assert len(lines) == 1
+    assert re.fullmatch(
+        r"step 4/4: validation loss [\d.]+ \([\d.]+ at 0.25, [\d.]+ at 0.5, "
+        r"[\d.]+ at 0.75\), effective rank [\d.]+, kNN accuracy [\d.]+, linear-probe accuracy [\d.]+",
+        lines[0],
+    )
 
 
 def test_best_needs_validation(scratch):

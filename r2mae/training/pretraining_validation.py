@@ -21,10 +21,10 @@ from r2mae.metrics.linear_probe import linear_probe_accuracy
 from r2mae.metrics.rank import effective_rank
 from r2mae.models.frozen_mask import FROZEN_SEED, frozen_mask
 from r2mae.models.protocol import MaskedModel, PredictsClasses
-from r2mae.training.measure import Measure
 from r2mae.training.module import Engine
 from r2mae.training.pictures import save_pictures
 from r2mae.training.run_folder import RunFolder
+from r2mae.training.validation_callback import ValidationCallback
 
 _NUM_PICTURES = 6
 
@@ -41,7 +41,7 @@ def frozen_corruption(model: MaskedModel, batch: Batch, mask: Mask) -> Batch:
 
 
 @dataclass(frozen=True)
-class WatchSettings:
+class ValidationSettings:
     """Which metrics, on how many samples, at which mask ratios, how often."""
 
     every_steps: int
@@ -54,12 +54,12 @@ class WatchSettings:
     pictures: bool = True
 
 
-class Watch(Measure):
-    """Validates a masked model; `Keeper` chooses the best checkpoint by held-out loss."""
+class PretrainingValidation(ValidationCallback):
+    """Validates a masked model; `CheckpointCallback` chooses the best checkpoint by held-out loss."""
 
     def __init__(
         self,
-        settings: WatchSettings,
+        settings: ValidationSettings,
         train: SampleSource,
         held_out: SampleSource,
         folder: RunFolder,

@@ -6,11 +6,11 @@ import pytorch_lightning as lightning
 import torch
 import torch.distributed as dist
 
-from r2mae.training.measure import Measure
 from r2mae.training.module import Engine
+from r2mae.training.validation_callback import ValidationCallback
 
 
-class Judge(Measure):
+class FinetuningValidation(ValidationCallback):
     """Means of the metrics of a `LabelObjective` over held-out samples."""
 
     def measure(

@@ -3,20 +3,20 @@
 from argparse import Namespace
 
 from r2mae.errors import InputError
-from r2mae.wing import Verb
+from r2mae.wing import Subcommand
 
 
-def run_verb(name: str, verb: Verb, arguments: Namespace) -> None:
-    """Load RUN and hand it to the verb.
+def run_subcommand(name: str, subcommand: Subcommand, arguments: Namespace) -> None:
+    """Load RUN and hand it to the subcommand.
 
-    Raises: InputError for a run of a modality that does not have the verb.
+    Raises: InputError for a run of a modality that does not have the subcommand.
     """
     from r2mae.recipe.run import load_run
 
-    verb.check(arguments)
+    subcommand.check(arguments)
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
-    if loaded.wing.verbs.get(name) is not verb:
+    if loaded.wing.subcommands.get(name) is not subcommand:
         raise InputError(
             f"RUN must be of a modality that has {name}, got one on {loaded.recipe.modality}."
         )
-    verb.run(loaded, arguments)
+    subcommand.run(loaded, arguments)

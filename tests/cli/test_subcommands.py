@@ -1,4 +1,4 @@
-"""Each verb on one small run: what it prints, what it writes, and that the numbers are right."""
+"""Each subcommand on one small run: what it prints, what it writes, and that the numbers are right."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from r2mae.cli.main import main
+from r2mae.data.source import load_plain
 from r2mae.masking.pattern import count_masked
 from r2mae.recipe.assembly import build_model, open_split
 from r2mae.recipe.load import load_recipe
@@ -18,7 +19,7 @@ from tests.conftest import DEMO, TINY, overrides
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("verbs"))
+        patch.chdir(tmp_path_factory.mktemp("subcommands"))
         assert (
             main(
                 [
@@ -126,7 +127,8 @@ def test_evaluate(answer, task):
     )
     assert few["scores"]["pretrained"]["draws"] == 3
     assert few["checkpoint_step"] == 20
-    assert few["scores"]["pretrained"]["over"] == "draws"
+    assert 0 < few["scores"]["pretrained"]["half_width"] < 0.5
+    assert {"balanced_accuracy", "macro_f1"} < set(few["scores"]["pretrained"])
     assert few["differences"] == {}
 
 
@@ -146,9 +148,7 @@ def test_evaluate_compares_pair_by_pair(answer):
         == [row["labels_per_class"] for row in several["rows"]]
         == [1, 7, "all"]
     )
-    for row, over in zip(
-        several["rows"], ("draws", "draws", "test items"), strict=True
-    ):
+    for row in several["rows"]:
         assert list(row["differences"]) == [
             "pretrained - untrained",
             "pretrained - raw input",
@@ -161,7 +161,6 @@ def test_evaluate_compares_pair_by_pair(answer):
             assert found["difference"] == pytest.approx(
                 ours["accuracy"] - theirs["accuracy"]
             )
-            assert found["over"] == ours["over"] == theirs["over"] == over
             assert 0 < found["half_width"] < 0.5
     alone = answer(*call, "7", "--baselines")
     for part in ("scores", "differences"):  # the same draws, whatever else is asked
@@ -185,14 +184,40 @@ def test_evaluate_prints_a_line_for_each_count(trained, capfd):
         == 0
     )
     heading, columns, *lines = capfd.readouterr().out.splitlines()
+    assert "over test samples and 10 draws of labels" in heading
     assert "paired" in heading
-    assert columns.split()[-2:] == ["interval", "over"]
-    assert [line.split()[:2] for line in lines] == [["2", "knn"], ["all", "knn"]]
-    assert [line.count("±") for line in lines] == [5, 5]
-    assert [
-        line.endswith(end)
-        for line, end in zip(lines, ("10 draws", "test items"), strict=True)
-    ] == [True, True]
+    assert columns.startswith("labels per class  task  pretrained")
+    assert [line.split()[:2] for line in lines[:2]] == [["2", "knn"], ["all", "knn"]]
+    assert [line.count("±") for line in lines[:2]] == [5, 5]
+    assert lines[2] == "balanced accuracy / macro F1"
+    assert [line.count(" / ") for line in lines[4:]] == [3, 3]
+
+
+def test_evaluate_reads_each_sample_once_for_all_tasks_and_encoders(
+    answer, monkeypatch
+):
+    indices = []
+
+    def load(source, rows, device):
+        indices.append(len(rows))
+        return load_plain(source, rows, device)
+
+    monkeypatch.setattr("r2mae.evaluation.features.load_plain", load)
+    tasks = answer("evaluate", "runs/run", "--task", "knn,linear_probe", "--baselines")[
+        "tasks"
+    ]
+    assert list(tasks) == ["knn", "linear_probe"]
+    assert list(tasks["knn"]["scores"]) == ["pretrained", "untrained", "raw input"]
+    assert sum(indices) == 1437 + 360
+    alone = answer("evaluate", "runs/run", "--task", "knn", "--baselines")
+    assert alone["scores"] == tasks["knn"]["scores"]
+
+
+def test_labels_per_class_and_tasks_that_are_repeated_count_once(answer):
+    call = ("evaluate", "runs/run", "--task", "knn", "--task", "knn")
+    result = answer(*call, "--labels-per-class", "2,2", "--draws", "2")
+    assert result["labels_per_class"] == 2
+    assert result["task"] == "knn"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,19 @@ import torch
 
 from r2mae.data.source import Batch, SampleSource, load_plain
 from r2mae.errors import InputError
+from r2mae.progress import print_above_bars
 from r2mae.training.module import Engine
 from r2mae.training.sharded import gathered
 
+_LOSS_AT = "loss_at_"  # before the mask ratio
+_TITLES = {
+    "probe/knn": "kNN accuracy",
+    "probe/linear": "linear-probe accuracy",
+    "probe/effective_rank": "effective rank",
+}
 
-class Measure(lightning.Callback, ABC):
+
+class ValidationCallback(lightning.Callback, ABC):
     """Validates every `every_steps` steps and at the end; logs the metrics and sets them on the engine."""
 
     def __init__(
@@ -39,7 +47,7 @@ class Measure(lightning.Callback, ABC):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Measure when due, in evaluation mode."""
+        """Validate when due, in evaluation mode."""
         step = pl_module.steps_done
         due = step % self.every_steps == 0 or step == pl_module.num_steps
         if pl_module.report is None or not due:
@@ -51,12 +59,14 @@ class Measure(lightning.Callback, ABC):
         pl_module.train()
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step)
+        if trainer.is_global_zero:
+            print_above_bars(f"step {step}/{pl_module.num_steps}: {describe(metrics)}")
         pl_module.latest_metrics = metrics
         pl_module.skipped |= self.skipped
 
     @staticmethod
     def set_validation_loss(pl_module: Engine, loss: float, step: int) -> None:
-        """Set the held-out loss that `Keeper` reads and the checkpoint's manifest records."""
+        """Set the held-out loss that `CheckpointCallback` reads and the checkpoint's manifest records."""
         pl_module.validation_loss, pl_module.validated_step = loss, step
         pl_module.description["validation_loss"] = loss
 
@@ -69,6 +79,23 @@ class Measure(lightning.Callback, ABC):
             batch = load_plain(source, part, device)
             self.skipped.update(batch.get("skipped", ()))
             yield batch | {"rows": part}
+
+
+def describe(metrics: dict[str, float]) -> str:
+    """Metrics as a line: `validation loss 0.4012 (0.3310 at 0.25), kNN accuracy 0.7130`."""
+    at_ratios = []
+    parts = []
+    for name, value in metrics.items():
+        group, _, metric = name.partition("/")
+        if metric.startswith(_LOSS_AT):
+            at_ratios.append(f"{value:.4f} at {metric.removeprefix(_LOSS_AT)}")
+            continue
+        title = _TITLES.get(name, f"{group} {metric}")
+        text = f"{title} {value:.4f}"
+        if metric == "loss" and at_ratios:
+            text += f" ({', '.join(at_ratios)})"
+        parts.append(text)
+    return ", ".join(parts)
 
 
 def check_watchable(samples: int, train: SampleSource, held_out: SampleSource) -> None:

@@ -24,7 +24,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _KEPT = 2  # newest checkpoints that stay beside the best
 
 
-class Keeper(lightning.Callback):
+class CheckpointCallback(lightning.Callback):
     """Saves checkpoints; comes after the validation callback, which sets `validation_loss` on the engine.
 
     Reads the recorder every `read_every` steps, and before every save.
