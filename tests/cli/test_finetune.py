@@ -416,7 +416,10 @@ def test_check_says_where_it_starts(call):
     code, out, _ = call(*settings(), "--json", verb="check")
     assert code == 0
     report = json.loads(out)
-    assert report["data"]["init_from"] == "runs/digits_demo: fits"
+    start = report["data"]["init_from"]
+    assert start.startswith("runs/digits_demo: loads encoder (")
+    assert "leaves decoder_blocks (" in start
+    assert start.endswith("new: head (2 tensors)")
     assert report["classes"] == 10
     assert report["plans"]["5"]["train_samples"] == 50
     assert (

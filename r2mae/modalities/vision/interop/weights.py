@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from r2mae.errors import InputError
 from r2mae.modalities.vision.interop.sources import read_source
+from r2mae.training.start import record_start
 
 State = dict[str, Tensor]
 
@@ -14,13 +15,14 @@ State = dict[str, Tensor]
 def load_initial_weights(model: nn.Module, source: str) -> None:
     """Load the weights of source (see `read_source`) into a model of images.
 
-    A decoder that the source lacks keeps its initial weights.
+    A decoder that the source lacks keeps its initial weights. `describe_start` says what
+    was loaded.
 
     Raises: InputError when source cannot be read, or does not fit the recipe's model.
     """
-    weights, num_heads = read_source(source)
-    own = model.state_dict()
     encoder: Any = model.encoder
+    weights, num_heads = read_source(source, encoder.state_dict().keys())
+    own, names = model.state_dict(), set(weights)
     if all(name.startswith("encoder.") for name in own):  # a model without decoder
         weights = _encoder_part(weights)
     _check_names(weights, own, encoder, source)
@@ -34,6 +36,7 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
     _check_heads(num_heads, encoder, source)
     _check_complete(fitted, model, source)
     model.load_state_dict(fitted, strict=False)
+    record_start(model, source, fitted, names - set(fitted))
 
 
 def _encoder_part(state: State) -> State:
@@ -65,9 +68,12 @@ def _check_names(weights: State, own: State, encoder: Any, source: str) -> None:
     blocks = "encoder.blocks." if _is_vit(encoder) else "encoder."
     if not any(name in own and name.startswith(blocks) for name in weights):
         architecture = "ViT" if _is_vit(encoder) else type(encoder).__name__
+        expected = next(name for name in own if name.startswith(blocks))
+        examples = ", ".join(name.removeprefix("encoder.") for name in [*weights][:3])
         raise InputError(
             f"model.init_from must hold {architecture} weights, got none of the "
-            f"encoder's names in {source!r}."
+            f"encoder's names in {source!r}, such as "
+            f"{expected.removeprefix('encoder.')}, but {examples or 'no tensors'}."
         )
 
 
