@@ -33,7 +33,9 @@ RUNS = {
 
 
 @pytest.mark.parametrize("recipe", RUNS)
-def test_issue_19_1_weights_of_a_run_are_listed_and_damaged_ones_refused(scratch, capsys, recipe):
+def test_issue_19_1_weights_of_a_run_are_listed_and_damaged_ones_refused(
+    scratch, capsys, recipe
+):
     make_cells(60, 20).write_h5ad("cells.h5ad")
     (scratch / "a.txt").write_text("\n".join(make_texts(100)))
     (scratch / "a.fa").write_text(f">one\n{'ACGTTGCA' * 500}\n")

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from r2mae.data.card import load_card
 from r2mae.data.retry import retried
-from r2mae.data.source import Batch
+from r2mae.data.source import Batch, Part, SampleSource
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
 from r2mae.modalities.vision.image_objects import ImageObjects, to_pixels
 from r2mae.modalities.vision.image_records import (
     ImageRecords,
+    has_split,
     open_record_paths,
     open_records,
 )
@@ -36,14 +37,26 @@ _ASPECT = (3 / 4, 4 / 3)
 Box = tuple[float, float, float, float]
 
 
-def open_images(section: VisionData, split: str) -> "Images":
+def open_images(section: VisionData, split: str) -> SampleSource:
     """The images of a recipe's data section, split "train" or "test"."""
-    return Images(
-        open_records(
-            load_card(section.card), section.root, split, section.label_column
-        ),
-        section,
-    )
+    card, share = load_card(section.card), section.test_share
+    if share is None:
+        records = open_records(card, section.root, split, section.label_column)
+        return Images(records, section)
+    if has_split(card, section.root, "test"):
+        raise InputError(
+            "data.test_share must be null for data with a test split of its own, "
+            f"got {share}. Leave it out."
+        )
+    records = open_records(card, section.root, "train", section.label_column)
+    images = Images(records, section)
+    size = len(images) - round(share * len(images))
+    if not 0 < size < len(images):
+        raise InputError(
+            f"data.test_share must leave images on both sides of {len(images)}, "
+            f"got {share}. Use more images or another share."
+        )
+    return Part(images, size, held_out=split == "test")
 
 
 def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
@@ -252,6 +265,4 @@ def _view(
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.data.source import SampleSource
-
     _source: type[SampleSource] = Images

@@ -36,6 +36,8 @@ class VisionData(DataSection):
     label_column: of parquet or hub data, instead of the card's; must exist.
     image_size: side of the square model input in pixels.
     held_out: fraction of training images that validate.
+    test_share: fraction of the images that are the test split, where the data has none
+        of its own; drawn at random, the same for every seed.
     on_bad_sample: stop at an unreadable image, or skip it.
     cache_mib: memory for decoded images, per data loader worker.
     """
@@ -48,6 +50,7 @@ class VisionData(DataSection):
     augment: AugmentSection | None = AugmentSection()
     on_bad_sample: Literal["stop", "skip"] = "stop"
     cache_mib: int = Field(default=256, ge=0, le=1 << 20)
+    test_share: float | None = Field(default=None, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _check(self) -> "VisionData":

@@ -73,5 +73,5 @@ def _encoder_prefix(state: State, encoder_names: set[str]) -> str:
 
 def _prefixes(name: str) -> list[str]:
     """Every beginning of a name that ends with a dot, and the empty one."""
-    parts = name.split(".")
-    return ["".join(f"{part}." for part in parts[:end]) for end in range(len(parts))]
+    ends = [end + 1 for end, letter in enumerate(name) if letter == "."]
+    return [name[:end] for end in (0, *ends)]
