@@ -40,9 +40,9 @@ def save_pictures(model: Any, batch: Batch, masks: list[Mask], path: Path) -> bo
     for column, images in enumerate(columns):
         for row, image in enumerate(images.cpu().permute(0, 2, 3, 1).numpy()):
             top, left = row * pitch, column * pitch
-            canvas[top : top + side * zoom, left : left + side * zoom] = (
-                image  # grey spreads over RGB
-            )
+            # Grey spreads over RGB; of further channels the first three are shown.
+            shown = image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1]
+            canvas[top : top + side * zoom, left : left + side * zoom] = shown
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(canvas).save(path)
     return True

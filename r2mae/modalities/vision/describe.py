@@ -7,6 +7,7 @@ from r2mae.data.source import SampleSource, hold_out, root_of
 from r2mae.modalities.vision.image_files import FolderRecords
 from r2mae.modalities.vision.image_records import has_split, unread_folders
 from r2mae.modalities.vision.images import Images, open_images
+from r2mae.modalities.vision.survey import describe_pixels
 from r2mae.schema.recipe import AnyRecipe
 
 _MOST_CLASSES = 12  # that are listed one by one
@@ -24,6 +25,10 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
     else:
         splits += ", no test split: set data.test_share to evaluate"
     lines = {"splits": splits, "labels": _describe_classes(train)}
+    root = root_of(train)
+    assert isinstance(root, Images)
+    if pixels := describe_pixels(root.records, section):
+        lines["pixels"] = pixels
     if unread := _describe_unread(train, unread_folders(card, section.root)):
         lines["not read"] = unread
     return lines
@@ -54,8 +59,8 @@ def _list_counts(counts: list[tuple[str, int]]) -> str:
 def _describe_unread(source: SampleSource, folders: list[str]) -> str:
     """Files of the training folder that are no images, and folders of no split."""
     parts = [f"{name}/, which is neither train nor test" for name in folders]
-    root = root_of(source)
-    if isinstance(root, Images) and isinstance(root.records, FolderRecords):
-        others = sorted(root.records.other_files.items())
+    records = getattr(root_of(source), "records", None)
+    if isinstance(records, FolderRecords):
+        others = sorted(records.other_files.items())
         parts += [f"{count:,} files {suffix}" for suffix, count in others]
     return "; ".join(parts)

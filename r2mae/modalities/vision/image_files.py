@@ -21,6 +21,7 @@ SUFFIXES = {
     ".tiff",
     ".ppm",
     ".pgm",
+    ".npy",
 }
 # Folders of thumbnails and resource forks, which file servers and archives add.
 _CLUTTER = {"@eaDir", "__MACOSX"}

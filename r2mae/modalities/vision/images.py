@@ -3,9 +3,7 @@
 Augmentation is a function of (seed, position). The model standardises pixels.
 """
 
-import io
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from r2mae.data.retry import retried
 from r2mae.data.source import Batch, Part, SampleSource
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
-from r2mae.modalities.vision.image_objects import ImageObjects, to_pixels
+from r2mae.modalities.vision.image_objects import ImageObjects
 from r2mae.modalities.vision.image_records import (
     ImageRecords,
     has_split,
@@ -26,11 +24,13 @@ from r2mae.modalities.vision.image_records import (
     open_records,
 )
 from r2mae.modalities.vision.mixing import mix_pairs
+from r2mae.modalities.vision.pixels import decode
 from r2mae.modalities.vision.schema import (
     AugmentSection,
     TuningAugmentSection,
     VisionData,
 )
+from r2mae.modalities.vision.survey import warn_of_dark_images
 
 _CROP_TRIES = 10
 _ASPECT = (3 / 4, 4 / 3)
@@ -42,6 +42,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
     card, share = load_card(section.card), section.test_share
     if share is None:
         records = open_records(card, section.root, split, section.label_column)
+        warn_of_dark_images(records, section)
         return Images(records, section)
     if has_split(card, section.root, "test"):
         raise InputError(
@@ -49,6 +50,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
             f"got {share}. Leave it out."
         )
     records = open_records(card, section.root, "train", section.label_column)
+    warn_of_dark_images(records, section)
     images = Images(records, section)
     size = len(images) - round(share * len(images))
     if not 0 < size < len(images):
@@ -61,16 +63,16 @@ def open_images(section: VisionData, split: str) -> SampleSource:
 
 def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
     """Images of a folder, parquet files or image files, prepared as the recipe's own."""
-    return Images(
-        open_record_paths(load_card(section.card), paths, section.label_column), section
-    )
+    records = open_record_paths(load_card(section.card), paths, section.label_column)
+    warn_of_dark_images(records, section)
+    return Images(records, section)
 
 
 def open_image_objects(section: VisionData, images: Any) -> "Images":
     """Images in memory, seen as the recipe sees its own."""
     # Nothing is cached: the images are in memory already.
     section = section.model_copy(update={"on_bad_sample": "stop", "cache_mib": 0})
-    return Images(ImageObjects(images, section.channels), section)
+    return Images(ImageObjects(images, section), section)
 
 
 class Images:
@@ -175,38 +177,14 @@ class Images:
             raise InputError(
                 f"{self.records.name(index)} (sample {index}) must be readable, got {error}."
             ) from None
-        channels = self.section.channels
         if isinstance(raw, bytes):
-            pixels = decode(raw, channels, self.records.name(index))
+            pixels = decode(raw, self.section, self.records.name(index))
         else:  # embedded images are grey
-            pixels = np.broadcast_to(raw, (*raw.shape[:2], channels))
+            pixels = np.broadcast_to(raw, (*raw.shape[:2], self.section.channels))
         if pixels.nbytes <= self._cache_left:
             self._cache[index] = pixels
             self._cache_left -= pixels.nbytes
         return pixels
-
-
-def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
-    """Encoded bytes -> (H, W, channels) uint8.
-
-    Greyscale, palette, RGBA and 16-bit images are converted.
-
-    Raises: InputError naming the image when it is damaged or truncated.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return to_pixels(Image.open(io.BytesIO(raw)), channels)
-    except UnidentifiedImageError:  # its message has an address in memory
-        raise InputError(
-            f"{name} must be a complete, readable image, got unknown content."
-        ) from None
-    except Exception as error:
-        raise InputError(
-            f"{name} must be a complete, readable image, got {type(error).__name__}: {error}."
-        ) from None
 
 
 def _central_box(image: npt.NDArray[np.uint8]) -> Box:
@@ -251,17 +229,27 @@ def _view(
     image: npt.NDArray[np.uint8], box: Box, flip: bool, size: int
 ) -> npt.NDArray[np.uint8]:
     """The box of an image (H, W, C), resized to (size, size, C) with bicubic filtering."""
-    if box == (0, 0, size, size) and image.shape[:2] == (size, size):
-        view: Any = image
-    else:
-        from PIL import Image
-
-        grey = image.shape[2] == 1
-        picture = Image.fromarray(image[:, :, 0] if grey else image)
-        view = np.asarray(
-            picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
-        ).reshape(size, size, -1)
+    view: Any = image
+    if box != (0, 0, size, size) or image.shape[:2] != (size, size):
+        view = _resize(image, box, size)
     return np.ascontiguousarray(view[:, ::-1]) if flip else view
+
+
+def _resize(image: npt.NDArray[np.uint8], box: Box, size: int) -> Any:
+    from PIL import Image
+
+    # Pillow would take 2 and 4 bands for transparency: bands are resized one by one.
+    is_colour = image.shape[2] == 3
+    parts = [image] if is_colour else np.moveaxis(image, 2, 0)
+    resized = [
+        Image.fromarray(np.ascontiguousarray(part)).resize(
+            (size, size), Image.Resampling.BICUBIC, box=box
+        )
+        for part in parts
+    ]
+    if is_colour:
+        return np.asarray(resized[0])
+    return np.stack([np.asarray(band) for band in resized], axis=2)
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing

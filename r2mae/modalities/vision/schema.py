@@ -1,6 +1,6 @@
 """Recipe sections of the vision modality."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,8 @@ from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.schema.recipe import DataSection, ModelSection
 from r2mae.schema.section import Section
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class AugmentSection(Section):
@@ -35,6 +37,12 @@ class VisionData(DataSection):
     root: a folder of images or parquet files; None for the card's hub data set.
     label_column: of parquet or hub data, instead of the card's; must exist.
     image_size: side of the square model input in pixels.
+    channels: 1 is grey, 3 is RGB; other numbers are those of bands in the files, such as
+        a TIFF with 4 bands, a TIFF with a grey page per channel, or a .npy (H, W, bands).
+    value_range: pixel values [black, white], which become 0 and 255; values outside are
+        clipped. null: 0 to 255 of 8 bits, 0 to 65535 of other integers, 0 to 1 of floats.
+    background: colour [red, green, blue], 0 to 255, under transparent pixels.
+    max_megapixels: larger images are refused.
     held_out: fraction of training images that validate.
     test_share: fraction of the images that are the test split, where the data has none
         of its own; drawn at random, the same for every seed.
@@ -46,16 +54,29 @@ class VisionData(DataSection):
     root: str | None = None
     label_column: str | None = None
     image_size: int = Field(ge=1, le=4096)
-    channels: int = 3
+    channels: int = Field(default=3, ge=1, le=64)
     augment: AugmentSection | None = AugmentSection()
     on_bad_sample: Literal["stop", "skip"] = "stop"
     cache_mib: int = Field(default=256, ge=0, le=1 << 20)
     test_share: float | None = Field(default=None, gt=0, lt=1)
+    value_range: tuple[Finite, Finite] | None = None
+    background: tuple[int, int, int] = (255, 255, 255)
+    max_megapixels: float = Field(default=179, gt=0, le=1e5)
 
     @model_validator(mode="after")
     def _check(self) -> "VisionData":
-        if self.channels not in (1, 3):
-            raise ValueError(f"channels must be 1 or 3, got {self.channels}.")
+        if self.value_range is not None and not (
+            self.value_range[0] < self.value_range[1]
+        ):
+            raise ValueError(
+                f"value_range must be [black, white], black < white, "
+                f"got {list(self.value_range)}."
+            )
+        if not all(0 <= level <= 255 for level in self.background):
+            raise ValueError(
+                "background must be levels of red, green and blue, 0 to 255, "
+                f"got {list(self.background)}."
+            )
         return self
 
 

@@ -26,6 +26,10 @@ def stand_in(recipe: AnyRecipe, folder: Path) -> list[str]:
             file = folder / split / label / f"{number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             cells = draw.integers(0, 256, (_CELLS, _CELLS, channels), dtype=np.uint8)
+            if channels not in (1, 3):
+                scale = np.ones((-(-side // _CELLS), -(-side // _CELLS), 1), np.uint8)
+                np.save(file.with_suffix(".npy"), np.kron(cells, scale))
+                continue
             image = Image.fromarray(cells.squeeze())
             image = image.resize((side, side), Image.Resampling.NEAREST)
             image.save(file, compress_level=1)

@@ -39,7 +39,16 @@ def test_good_crop_scales(scale):
         ({"image_size": 0}, "image_size must be at least 1, got 0."),
         ({"image_size": 4097}, "image_size must be at most 4096, got 4097."),
         ({"image_size": [8, 8]}, "image_size must be a whole number, got [8, 8]."),
-        ({"channels": 4}, "channels must be 1 or 3, got 4."),
+        ({"channels": 0}, "channels must be at least 1, got 0."),
+        (
+            {"value_range": [5, 5]},
+            "value_range must be [black, white], black < white, got [5.0, 5.0].",
+        ),
+        (
+            {"background": [0, 0, 256]},
+            "background must be levels of red, green and blue, 0 to 255, "
+            "got [0, 0, 256].",
+        ),
         (
             {"held_out": 5},
             "held_out must be less than 1.0, got 5. Ratios are fractions; did you mean 0.05?",
