@@ -26,23 +26,21 @@ def save_pictures(model: Any, batch: Batch, masks: list[Mask], path: Path) -> bo
         panels.extend(painted.unbind(1) if not panels else painted[:, 1:].unbind(1))
     from PIL import Image
 
-    side = panels[0].shape[-1]
-    zoom = max(1, -(-_SMALLEST // side))
+    height, width = panels[0].shape[-2:]
+    zoom = max(1, -(-_SMALLEST // min(height, width)))
     columns = [
         panel.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) for panel in panels
     ]
-    pitch = side * zoom + _GAP
-    canvas = np.full(
-        (len(columns[0]) * pitch - _GAP, len(columns) * pitch - _GAP, 3),
-        255,
-        dtype=np.uint8,
-    )
+    high, wide = height * zoom, width * zoom
+    rows = len(columns[0])
+    shape = (rows * (high + _GAP) - _GAP, len(columns) * (wide + _GAP) - _GAP, 3)
+    canvas = np.full(shape, 255, dtype=np.uint8)
     for column, images in enumerate(columns):
         for row, image in enumerate(images.cpu().permute(0, 2, 3, 1).numpy()):
-            top, left = row * pitch, column * pitch
+            top, left = row * (high + _GAP), column * (wide + _GAP)
             # Grey spreads over RGB; of further channels the first three are shown.
             shown = image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1]
-            canvas[top : top + side * zoom, left : left + side * zoom] = shown
+            canvas[top : top + high, left : left + wide] = shown
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(canvas).save(path)
     return True

@@ -29,6 +29,7 @@ from r2mae.modalities.vision.schema import (
     AugmentSection,
     TuningAugmentSection,
     VisionData,
+    height_width,
 )
 from r2mae.modalities.vision.survey import warn_of_dark_images
 
@@ -76,9 +77,9 @@ def open_image_objects(section: VisionData, images: Any) -> "Images":
 
 
 class Images:
-    """A `SampleSource` of square uint8 images.
+    """A `SampleSource` of uint8 images of one size, h x w pixels.
 
-    `load` gives {"images": (B, C, S, S) uint8, "indices": (B,) of the images that were
+    `load` gives {"images": (B, C, h, w) uint8, "indices": (B,) of the images that were
     read, "skipped": names of unreadable images}, and "share" (B,) where images are mixed.
     """
 
@@ -104,7 +105,7 @@ class Images:
         return self.records.name(index)
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Square views of the images at indices (B,), augmented where positions are given.
+        """Views of data.image_size of the images at indices (B,), augmented where positions are given.
 
         Raises: InputError naming an unreadable image when `on_bad_sample` is stop, or
             when no image is readable.
@@ -113,9 +114,10 @@ class Images:
         samples = [self._pixels(index, skipped) for index in indices.tolist()]
         read = torch.tensor([index for index, _ in samples], dtype=torch.int64)
         pixels = [image for _, image in samples]
+        shape = height_width(self.section.image_size)
         if positions is None or self.section.augment is None:
             views = [
-                _view(image, _central_box(image), False, self.section.image_size)
+                _view(image, _central_box(image, shape), False, shape)
                 for image in pixels
             ]
         else:
@@ -145,10 +147,9 @@ class Images:
     ) -> npt.NDArray[np.uint8]:
         augment = self.section.augment
         assert augment is not None
+        shape = height_width(self.section.image_size)
         flip = augment.flip and bool(draw[-1] < 0.5)
-        return _view(
-            image, _crop_box(image, draw, augment), flip, self.section.image_size
-        )
+        return _view(image, _crop_box(image, draw, augment, shape), flip, shape)
 
     def _pixels(
         self, index: int, skipped: list[str]
@@ -187,20 +188,29 @@ class Images:
         return pixels
 
 
-def _central_box(image: npt.NDArray[np.uint8]) -> Box:
-    """The largest central square, as (left, top, right, bottom)."""
+def _central_box(image: npt.NDArray[np.uint8], shape: tuple[int, int]) -> Box:
+    """The largest central box of the shape's aspect ratio: (left, top, right, bottom)."""
     height, width = image.shape[:2]
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
+    rows, columns = shape
+    box_width: float = width
+    box_height: float = height
+    if width * rows > height * columns:
+        box_width = height * columns / rows
+    else:
+        box_height = width * rows / columns
+    left, top = (width - box_width) / 2, (height - box_height) / 2
+    return left, top, left + box_width, top + box_height
 
 
 def _crop_box(
-    image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64], augment: AugmentSection
+    image: npt.NDArray[np.uint8],
+    draw: npt.NDArray[np.float64],
+    augment: AugmentSection,
+    shape: tuple[int, int],
 ) -> Box:
     """A random resized crop: area fraction in crop_scale, aspect ratio 3/4 to 4/3.
 
-    The central square when no try fits.
+    The aspect ratio is relative to the shape's. The central box when no try fits.
 
     Source: torchvision's RandomResizedCrop (Szegedy et al. 2014). Differs: draws depend
     on (seed, position), not on a global generator.
@@ -214,6 +224,7 @@ def _crop_box(
         aspect = math.exp(
             math.log(_ASPECT[0]) + aspect_draw * math.log(_ASPECT[1] / _ASPECT[0])
         )
+        aspect *= shape[1] / shape[0]
         crop_width, crop_height = (
             round(math.sqrt(area * aspect)),
             round(math.sqrt(area / aspect)),
@@ -222,20 +233,20 @@ def _crop_box(
             left = math.floor(left_draw * (width - crop_width + 1))
             top = math.floor(top_draw * (height - crop_height + 1))
             return left, top, left + crop_width, top + crop_height
-    return _central_box(image)
+    return _central_box(image, shape)
 
 
 def _view(
-    image: npt.NDArray[np.uint8], box: Box, flip: bool, size: int
+    image: npt.NDArray[np.uint8], box: Box, flip: bool, shape: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
-    """The box of an image (H, W, C), resized to (size, size, C) with bicubic filtering."""
+    """The box of an image (H, W, C), resized to (h, w, C) with bicubic filtering."""
     view: Any = image
-    if box != (0, 0, size, size) or image.shape[:2] != (size, size):
-        view = _resize(image, box, size)
+    if box != (0, 0, shape[1], shape[0]) or image.shape[:2] != shape:
+        view = _resize(image, box, shape)
     return np.ascontiguousarray(view[:, ::-1]) if flip else view
 
 
-def _resize(image: npt.NDArray[np.uint8], box: Box, size: int) -> Any:
+def _resize(image: npt.NDArray[np.uint8], box: Box, shape: tuple[int, int]) -> Any:
     from PIL import Image
 
     # Pillow would take 2 and 4 bands for transparency: bands are resized one by one.
@@ -243,7 +254,7 @@ def _resize(image: npt.NDArray[np.uint8], box: Box, size: int) -> Any:
     parts = [image] if is_colour else np.moveaxis(image, 2, 0)
     resized = [
         Image.fromarray(np.ascontiguousarray(part)).resize(
-            (size, size), Image.Resampling.BICUBIC, box=box
+            shape[::-1], Image.Resampling.BICUBIC, box=box
         )
         for part in parts
     ]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.errors import InputError, first_line
-from r2mae.modalities.vision.schema import VisionData
+from r2mae.modalities.vision.schema import VisionData, height_width
 
 Pixels = npt.NDArray[np.uint8]
 # Values that become black and white where a recipe has no data.value_range.
@@ -145,8 +145,10 @@ def reduction(size: tuple[int, int], section: VisionData) -> int:
     if size[0] * size[1] <= _HUGE:
         return 1
     smallest = section.augment.crop_scale[0] if section.augment else 1.0
-    crop_side = min(size) * math.sqrt(0.75 * smallest)  # aspect ratios from 3/4
-    return max(1, int(crop_side / section.image_size))
+    rows, columns = height_width(section.image_size)
+    fitting = min(size[0] / columns, size[1] / rows)  # of the largest box
+    # A crop has an aspect ratio from 3/4 to 4/3.
+    return max(1, int(fitting * math.sqrt(0.75 * smallest)))
 
 
 def _pages(image: Any) -> Iterator[Any]:

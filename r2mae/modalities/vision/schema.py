@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
@@ -10,6 +10,19 @@ from r2mae.schema.recipe import DataSection, ModelSection
 from r2mae.schema.section import Section
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Side = Annotated[int, Field(ge=1, le=4096)]
+# A pair is told from a side by its type, so that an error names one rule.
+ImageSize = Annotated[
+    Annotated[_Side, Tag("side")] | Annotated[tuple[_Side, _Side], Tag("pair")],
+    Discriminator(lambda size: "pair" if isinstance(size, list | tuple) else "side"),
+]
+
+
+def height_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of pixels of `data.image_size`, a side or (height, width)."""
+    if isinstance(image_size, int):
+        return image_size, image_size
+    return image_size
 
 
 class AugmentSection(Section):
@@ -36,7 +49,7 @@ class VisionData(DataSection):
 
     root: a folder of images or parquet files; None for the card's hub data set.
     label_column: of parquet or hub data, instead of the card's; must exist.
-    image_size: side of the square model input in pixels.
+    image_size: pixels of the model input: side of a square, or [height, width].
     channels: 1 is grey, 3 is RGB; other numbers are those of bands in the files, such as
         a TIFF with 4 bands, a TIFF with a grey page per channel, or a .npy (H, W, bands).
     value_range: pixel values [black, white], which become 0 and 255; values outside are
@@ -53,7 +66,7 @@ class VisionData(DataSection):
     card: str
     root: str | None = None
     label_column: str | None = None
-    image_size: int = Field(ge=1, le=4096)
+    image_size: ImageSize
     channels: int = Field(default=3, ge=1, le=64)
     augment: AugmentSection | None = AugmentSection()
     on_bad_sample: Literal["stop", "skip"] = "stop"
@@ -62,6 +75,14 @@ class VisionData(DataSection):
     value_range: tuple[Finite, Finite] | None = None
     background: tuple[int, int, int] = (255, 255, 255)
     max_megapixels: float = Field(default=179, gt=0, le=1e5)
+
+    @field_validator("image_size")
+    @classmethod
+    def _as_side(cls, size: int | tuple[int, int]) -> int | tuple[int, int]:
+        """[64, 64] means the same as 64."""
+        if isinstance(size, tuple) and size[0] == size[1]:
+            return size[0]
+        return size
 
     @model_validator(mode="after")
     def _check(self) -> "VisionData":

@@ -38,7 +38,9 @@ def test_good_crop_scales(scale):
         ({"root": 3}, "root must be text, got 3."),
         ({"image_size": 0}, "image_size must be at least 1, got 0."),
         ({"image_size": 4097}, "image_size must be at most 4096, got 4097."),
-        ({"image_size": [8, 8]}, "image_size must be a whole number, got [8, 8]."),
+        ({"image_size": "8"}, 'image_size must be a whole number, got "8".'),
+        ({"image_size": [8, 0]}, "image_size.1 must be at least 1, got 0."),
+        ({"image_size": [8]}, "image_size.1 must be given, got nothing."),
         ({"channels": 0}, "channels must be at least 1, got 0."),
         (
             {"value_range": [5, 5]},

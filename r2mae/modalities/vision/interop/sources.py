@@ -34,10 +34,12 @@ class Source(NamedTuple):
     """Weights by our names.
 
     num_heads: of a ViT's attention, which weights do not show; None where unknown.
+    image_size: of the source, a side or (height, width); None where square or unknown.
     """
 
     weights: State
     num_heads: int | None = None
+    image_size: tuple[int, int] | None = None
 
 
 def read_source(source: str, encoder_names: Collection[str]) -> Source:
@@ -126,9 +128,11 @@ def _read_timm_config(path: Path, source: str) -> dict[str, Any] | None:
 
 def _read_run(source: str) -> Source:
     """A run's last checkpoint, pretrained or fine-tuned; a classifier's head is ignored."""
-    section = read_manifest(find_checkpoint(source))["recipe"]["model"]
+    recipe = read_manifest(find_checkpoint(source))["recipe"]
+    section, size = recipe["model"], recipe.get("data", {}).get("image_size")
     heads = section["heads"] or _usual_heads(section["encoder"])
-    return Source(run_weights(source), heads)
+    height_width = tuple(size) if isinstance(size, list) else None
+    return Source(run_weights(source), heads, height_width)
 
 
 def _usual_heads(architecture: str) -> int | None:

@@ -16,7 +16,7 @@ Pooling = Literal["mean", "cls"]
 class ImageEncoder(nn.Module):
     """A timm model without classifier; its features pooled to one vector per image.
 
-    Implements `Encoder`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps
+    Implements `Encoder`; a batch holds "images" (B, C, H, W) uint8. `encoder` keeps
     timm's parameter names.
     pooling: "mean" of patch tokens, or "cls" for the class token. Other models than ViTs
         pool their feature map as timm does, under "mean".
@@ -60,7 +60,7 @@ class ImageEncoder(nn.Module):
         return int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
 
     def pixels(self, batch: dict[str, Any]) -> Tensor:
-        """Standardised float images (B, C, S, S) of a batch."""
+        """Standardised float images (B, C, H, W) of a batch."""
         images: Tensor = batch["images"].to(self.pixel_mean.dtype) / 255
         return (images - self.pixel_mean) / self.pixel_std
 
@@ -85,7 +85,7 @@ class ImageEncoder(nn.Module):
         return (patches * weight).sum(dim=1) / weight.sum(dim=1)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
-        """(B, C * S * S) standardised pixels."""
+        """(B, C * H * W) standardised pixels."""
         return self.pixels(batch).flatten(1)
 
     def compile_blocks(self) -> None:

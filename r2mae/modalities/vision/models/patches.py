@@ -1,6 +1,6 @@
 """Shared by the masked models of images: patches, their targets, pictures of predictions.
 
-Shapes: B images, C channels, S x S pixels, N patches of P = p * p * C values,
+Shapes: B images, C channels, H x W pixels, N patches of P = p * p * C values,
 M hidden patches.
 """
 
@@ -60,11 +60,11 @@ class PatchedImages(ImageEncoder):
         return self.patchify(batch["images"].float())
 
     def patchify(self, pixels: Tensor) -> Tensor:
-        """(B, C, S, S) -> (B, N, P), the values of a patch ordered row, column, channel."""
+        """(B, C, H, W) -> (B, N, P), the values of a patch ordered row, column, channel."""
         return split_cells(pixels, self.patch_size)
 
     def unpatchify(self, patches: Tensor) -> Tensor:
-        """(B, N, P) -> (B, C, S, S), the inverse of `patchify`."""
+        """(B, N, P) -> (B, C, H, W), the inverse of `patchify`."""
         return join_cells(patches, self.grid, self.patch_size)
 
     def targets(self, patches: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class PatchedImages(ImageEncoder):
         return MaskedOutput(loss, predictions)
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor:
-        """(B, 3, C, S, S) uint8: original, masked, and masked with predictions filled in.
+        """(B, 3, C, H, W) uint8: original, masked, and masked with predictions filled in.
 
         Standardised predictions are shown with the true mean and standard deviation of
         each hidden patch, which the model does not know.
@@ -114,7 +114,7 @@ class PatchedImages(ImageEncoder):
 
 
 def split_cells(pixels: Tensor, size: int) -> Tensor:
-    """(B, C, S, S) -> (B, N, size * size * C): square cells, row by row.
+    """(B, C, H, W) -> (B, N, size * size * C): square cells, row by row.
 
     The values of a cell are ordered row, column, channel.
     """
@@ -124,7 +124,7 @@ def split_cells(pixels: Tensor, size: int) -> Tensor:
 
 
 def join_cells(cells: Tensor, grid: tuple[int, int], size: int) -> Tensor:
-    """(B, N, size * size * C) -> (B, C, S, S), the inverse of `split_cells`."""
+    """(B, N, size * size * C) -> (B, C, H, W), the inverse of `split_cells`."""
     split = cells.unflatten(1, grid).unflatten(3, (size, size, -1))
     pixels: Tensor = split.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
     return pixels
