@@ -62,6 +62,24 @@ class LoadedRun:
         classes = self.manifest.get("classes")
         return None if classes is None else len(classes)
 
+    def prepare(self, objects: Any) -> dict[str, Any]:
+        """A batch for `run.model` of samples in memory, preprocessed like the run's files.
+
+        Of images: {"images": (B, C, H, W) uint8, ...} on the model's device, upright,
+        cropped to the centre and resized; the model standardises them itself. Use it as
+        `run.model.embed(batch)`, or `run.model(batch)` for the logits of a classifier.
+
+        objects: as for `embed`.
+
+        Raises: InputError for objects that the run cannot read.
+        """
+        import torch
+
+        from r2mae.data.source import load_plain
+
+        source = self.wing.open_objects(self.recipe, objects)
+        return load_plain(source, torch.arange(len(source)), self.device)
+
     def embed(self, objects: Any, *, batch_size: int = 256) -> Features:
         """(N, D) features of samples in memory, without masking, preprocessed like the run's files.
 

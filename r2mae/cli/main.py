@@ -50,9 +50,9 @@ def main(argv: list[str] | None = None) -> int:
         from r2mae.progress import listener, progress_bars
 
         listener.set(progress_bars())
-        run(arguments)
+        code = run(arguments)
         sys.stdout.flush()
-        return 0
+        return code or 0
     except (Exception, KeyboardInterrupt) as error:
         from r2mae.cli.ending import end
 
@@ -66,8 +66,11 @@ def _check_not_empty(arguments: Namespace) -> None:
             raise InputError(f"{name} must not be empty, got ''. Name one.")
 
 
-def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
-    """(function to run, its arguments); imports the module of the named command only."""
+def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], int | None], Namespace]:
+    """(function to run, its arguments); imports the module of the named command only.
+
+    The function returns an exit code, or None for 0.
+    """
     name, *rest = argv or [""]
     if name in COMMANDS:
         module = importlib.import_module(f"r2mae.cli.{name.replace('-', '_')}")

@@ -14,6 +14,7 @@ from r2mae.progress import progress_bar
 from r2mae.wing import LoadedRun
 
 SPLITS = ("train", "test")
+INCOMPLETE = 3  # exit code of a command that left out unreadable samples
 _SPLIT_NAMES = (*SPLITS, "dev", "valid")  # usual names of files of splits
 
 
@@ -34,15 +35,21 @@ def add_data_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
 def open_samples(loaded: LoadedRun, arguments: argparse.Namespace) -> Any:
     """The `SampleSource` of arguments.data, read like the run's own data.
 
+    An unreadable sample is skipped, whatever the recipe sets for training.
+
     Raises: InputError for --column with a split, and for files that the modality rejects.
     """
+    recipe = loaded.recipe
+    if hasattr(recipe.data, "on_bad_sample"):
+        data = recipe.data.model_copy(update={"on_bad_sample": "skip"})
+        recipe = recipe.model_copy(update={"data": data})
     if arguments.data in SPLITS:
         if getattr(arguments, "column", None) is not None:
             raise InputError(
                 "--column must be given for a table that DATA names, got a split."
             )
-        return loaded.wing.open_split(loaded.recipe, arguments.data)
-    return loaded.wing.open_paths(loaded.recipe, [arguments.data], arguments)
+        return loaded.wing.open_split(recipe, arguments.data)
+    return loaded.wing.open_paths(recipe, [arguments.data], arguments)
 
 
 def check_output(
@@ -128,5 +135,6 @@ def report_left_out(source: Any, unreadable: list[str]) -> None:
         print(f"left out: {note}", file=sys.stderr)
     if unreadable:
         examples = ", ".join(unreadable[:3]) + (", ..." if len(unreadable) > 3 else "")
-        count = f"{len(unreadable):,} unreadable samples"
+        plural = "" if len(unreadable) == 1 else "s"
+        count = f"{len(unreadable):,} unreadable sample{plural}"
         print(f"left out: {count}, {examples}", file=sys.stderr)

@@ -493,13 +493,13 @@ def test_unreadable_images_bring_nobody_elses_label_or_split(call, capfd, pretra
         capfd.readouterr()
         assert (
             main([verb, "runs/bad/labels_3/seed_0", "test", "-o", output, "--json"])
-            == 0
+            == 3
         )
         said = capfd.readouterr()
         assert (
             json.loads(said.out)["samples"] == 11
         )  # nothing stands in for what could not be read
-        assert "left out: 1 unreadable samples, " in said.err
+        assert "left out: 1 unreadable sample, " in said.err
         assert "a/5.png" in said.err
     assert pd.read_csv("bad.csv")["name"].str.contains("a/5.png").sum() == 0
 
