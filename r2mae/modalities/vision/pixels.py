@@ -7,7 +7,6 @@ import io
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ import numpy.typing as npt
 
 from r2mae.errors import InputError, first_line
 from r2mae.modalities.vision.schema import VisionData, height_width
+from r2mae.modalities.vision.tiff_bands import open_image, read_bands
 
 Pixels = npt.NDArray[np.uint8]
 # Values that become black and white where a recipe has no data.value_range.
 _DEFAULT_RANGES = {"u1": (0, 255), "b1": (0, 1)}
 _SHORT, _UNIT = (0, 65535), (0.0, 1.0)
 _HUGE = 1 << 25  # pixels, from which an image is read at a lower resolution
-_SAMPLES_PER_PIXEL = 277  # tag of TIFF
 _NPY = b"\x93NUMPY"
 
 
@@ -36,21 +35,21 @@ def decode(raw: bytes, section: VisionData, name: str) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if raw.startswith(_NPY):
-                array = np.load(io.BytesIO(raw), allow_pickle=False)
+            array = read_array(raw, section.max_megapixels)
+            if array is not None:
                 return array_pixels(array, section, name)
+            if section.value_range is not None and _is_deep_colour_png(raw):
+                raise InputError(
+                    f"{name} must not be a PNG of 16 bits and several bands with "
+                    "data.value_range, as Pillow reads 8 of the bits. Save it as TIFF."
+                )
             with open_image(raw) as image:
                 return image_pixels(image, section, name)
     except InputError:
         raise
     except UnidentifiedImageError:  # its message has an address in memory
-        remedy = ""
-        if raw[:4] in (b"II*\0", b"MM\0*"):
-            remedy = (
-                " It is a TIFF with bands that Pillow cannot read: save it as .npy."
-            )
         raise InputError(
-            f"{name} must be a complete, readable image, got unknown content.{remedy}"
+            f"{name} must be a complete, readable image, got unknown content."
         ) from None
     except Exception as error:
         raise InputError(
@@ -59,17 +58,15 @@ def decode(raw: bytes, section: VisionData, name: str) -> Pixels:
         ) from None
 
 
-@contextmanager
-def open_image(raw: bytes) -> Iterator[Any]:
-    """A PIL image of encoded bytes, of any size: `image_pixels` has a limit of its own."""
-    from PIL import Image
+def read_array(raw: bytes, max_megapixels: float) -> npt.NDArray[Any] | None:
+    """Numbers of a .npy file, or of a TIFF's bands; None for other images.
 
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with Image.open(io.BytesIO(raw)) as image:
-            yield image
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    Raises: ValueError for a TIFF with more pixels.
+    """
+    if raw.startswith(_NPY):
+        array: npt.NDArray[Any] = np.load(io.BytesIO(raw), allow_pickle=False)
+        return array
+    return read_bands(raw, max_megapixels)
 
 
 def image_pixels(image: Any, section: VisionData, name: str) -> Pixels:
@@ -80,7 +77,6 @@ def image_pixels(image: Any, section: VisionData, name: str) -> Pixels:
     from PIL import ImageOps
 
     _check_size(image, section, name)
-    _check_bands(image, name)
     factor = reduction(image.size, section)
     if factor > 1:  # JPEG decodes at 1/2, 1/4 or 1/8 of the size; others do nothing
         width = image.width
@@ -126,7 +122,8 @@ def array_pixels(array: npt.NDArray[Any], section: VisionData, name: str) -> Pix
 
 def is_deep(image: Any) -> bool:
     """Whether a PIL image has more than 8 bits a pixel and band."""
-    return image.mode == "F" or image.mode.startswith("I")
+    mode: str = image.mode
+    return mode == "F" or mode.startswith("I")
 
 
 def has_channel_pages(image: Any, channels: int) -> bool:
@@ -172,16 +169,9 @@ def _check_size(image: Any, section: VisionData, name: str) -> None:
         )
 
 
-def _check_bands(image: Any, name: str) -> None:
-    """Raise InputError for a TIFF with more bands than Pillow reads."""
-    tags = getattr(image, "tag_v2", {})
-    bands = tags.get(_SAMPLES_PER_PIXEL, 1)
-    if bands > len(image.getbands()):
-        raise InputError(
-            f"{name} must have bands that Pillow reads, got {bands}, of which it reads "
-            f"{len(image.getbands())}. Save it as .npy (H, W, {bands}) with data.channels: "
-            f"{bands}, or as a TIFF with a grey page per band."
-        )
+def _is_deep_colour_png(raw: bytes) -> bool:
+    """Whether a PNG has several bands of 16 bits."""
+    return raw.startswith(b"\x89PNG") and raw[24:25] == b"\x10" and raw[25:26] != b"\0"
 
 
 def _over(image: Any, background: tuple[int, int, int]) -> Any:
@@ -207,7 +197,8 @@ def _scale(array: npt.NDArray[Any], section: VisionData, name: str) -> Pixels:
             f"got {lowest:g} to {highest:g}. Set data.value_range: [black, white]."
         )
     unit = (array.astype(np.float32) - low) / (high - low)
-    return np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    scaled: Pixels = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    return scaled
 
 
 def _usual_range(dtype: np.dtype[Any]) -> tuple[float, float]:

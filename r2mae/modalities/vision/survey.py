@@ -1,6 +1,5 @@
 """What a sample of files holds: modes, sizes, bit depth, orientation, pages, cost."""
 
-import io
 import math
 import sys
 import time
@@ -18,10 +17,11 @@ from r2mae.modalities.vision.pixels import (
     decode,
     has_channel_pages,
     is_deep,
-    open_image,
+    read_array,
     reduction,
 )
 from r2mae.modalities.vision.schema import VisionData
+from r2mae.modalities.vision.tiff_bands import open_image
 from r2mae.schema.launch import read_launch
 
 _FILES, _FEW = 16, 4  # that are read, by check and by other commands
@@ -35,7 +35,7 @@ class _Survey:
     sizes: (width, height). highest: largest value of each image of more than 8 bits.
     """
 
-    kinds: list[str] = field(default_factory=list)
+    modes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     highest: list[float] = field(default_factory=list)
@@ -63,8 +63,8 @@ def describe_pixels(records: ImageRecords, section: VisionData) -> str:
             survey.notes.append("unreadable, to be skipped")
             continue
         _examine(raw, section, survey)
-    kinds = [f"{number} {kind}" for kind, number in Counter(survey.kinds).items()]
-    parts = [f"{len(rows)} of {len(records):,} files: {', '.join(kinds)}"]
+    modes = [f"{number} {kind}" for kind, number in Counter(survey.modes).items()]
+    parts = [f"{len(rows)} of {len(records):,} files: {', '.join(modes)}"]
     if survey.sizes:
         parts.append(_describe_sizes(survey.sizes))
     parts += [f"{number} {note}" for note, number in Counter(survey.notes).items()]
@@ -120,8 +120,8 @@ def _describe_dark(highest: list[float], section: VisionData) -> str:
 
 def highest_value(raw: bytes) -> float | None:
     """The largest value of an image with more than 8 bits; None for others."""
-    if raw.startswith(b"\x93NUMPY"):
-        array = np.load(io.BytesIO(raw), allow_pickle=False)
+    array = read_array(raw, math.inf)
+    if array is not None:
         return float(array.max()) if array.dtype.kind in "ui" else None
     with open_image(raw) as image:
         if not is_deep(image) or image.mode == "F":
@@ -134,14 +134,15 @@ def _examine(raw: bytes, section: VisionData, survey: _Survey) -> None:
         warnings.simplefilter("ignore")
         if (highest := highest_value(raw)) is not None:
             survey.highest.append(highest)
-        if raw.startswith(b"\x93NUMPY"):
-            array = np.load(io.BytesIO(raw), allow_pickle=False)
+        array = read_array(raw, section.max_megapixels)
+        if array is not None:
             bands = array.shape[2] if array.ndim == 3 else 1
-            survey.kinds.append(f"{array.dtype} x {bands} (.npy)")
+            kind = "TIFF" if raw[:2] in (b"II", b"MM") else ".npy"
+            survey.modes.append(f"{bands} x {array.dtype} ({kind})")
             survey.sizes.append((array.shape[1], array.shape[0]))
             return
         with open_image(raw) as image:
-            survey.kinds.append(f"{image.mode} ({image.format})")
+            survey.modes.append(f"{image.mode} ({image.format})")
             survey.sizes.append(image.size)
             if image.getexif().get(0x0112, 1) != 1:
                 survey.notes.append("turned upright by EXIF")

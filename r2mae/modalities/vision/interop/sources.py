@@ -27,7 +27,7 @@ _TRANSFORMERS = ("vit_mae", "vit")
 # order in which they are looked for.
 _STATE_KEYS = ("model", "state_dict", "teacher", "model_ema", "state_dict_ema")
 # What training scripts save beside tensors. Loading these classes runs no code.
-_SAFE_CLASSES = [Namespace, PosixPath]
+_SAFE_CLASSES: list[Any] = [Namespace, PosixPath]
 
 
 class Source(NamedTuple):
