@@ -64,10 +64,7 @@ class LoadedRun:
     def prepare(self, objects: Any) -> dict[str, Any]:
         """The batch of samples in memory that `run.model` and `run.model.embed` take.
 
-        Of images: {"images": (B, C, H, W) uint8, ...}, upright, cropped and resized, on
-        the model's device; the model standardises them itself.
-
-        objects, Raises: as of `embed`.
+        Of images: {"images": (B, C, H, W) uint8, ...}, upright, cropped and resized.
         """
         from r2mae.evaluation.in_memory import load_samples
 
