@@ -44,6 +44,8 @@ def _describe_classes(source: SampleSource) -> str:
     title = f"{len(names)} classes in train and held out"
     if len(names) <= _MOST_CLASSES:
         return f"{title}: {_list_counts(by_name)}"
+    if sizes.min() == sizes.max():
+        return f"{title}, {sizes[0]:,} images each"
     by_size = sorted(by_name, key=lambda entry: entry[1])
     middle = int(np.median(sizes))
     return (

@@ -117,6 +117,11 @@ def test_issue_19_2_many_classes_are_summed_up(tmp_path, capsys):
         "14 classes in train and held out, 3 images each in the median; "
         "smallest c00 1, c05 1, c10 1; largest c13 4, c04 5, c09 5"
     )
+    for name in names:  # now one image each
+        if not name.endswith("/0.png"):
+            (tmp_path / name).unlink()
+    equal = check(tmp_path, capsys, "data.held_out=0.7")["labels"]
+    assert equal == "14 classes in train and held out, 1 images each"
     assert data["splits"].endswith("no test split: set data.test_share to evaluate")
 
 
