@@ -6,7 +6,6 @@ modality: recipe sections, data, models, evaluation tasks, commands, exports and
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
@@ -62,6 +61,15 @@ class LoadedRun:
         classes = self.manifest.get("classes")
         return None if classes is None else len(classes)
 
+    def prepare(self, objects: Any) -> dict[str, Any]:
+        """The batch of samples in memory that `run.model` and `run.model.embed` take.
+
+        Of images: {"images": (B, C, H, W) uint8, ...}, upright, cropped and resized.
+        """
+        from r2mae.evaluation.in_memory import load_samples
+
+        return load_samples(self.wing.open_objects(self.recipe, objects), self.device)
+
     def embed(self, objects: Any, *, batch_size: int = 256) -> Features:
         """(N, D) features of samples in memory, without masking, preprocessed like the run's files.
 
@@ -70,16 +78,10 @@ class LoadedRun:
 
         Raises: InputError for objects that the run cannot read.
         """
-        from r2mae.evaluation.features import extract
+        from r2mae.evaluation.in_memory import embed_samples
 
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(
-                f"batch_size must be a whole number from 1, got {batch_size!r}."
-            )
         source = self.wing.open_objects(self.recipe, objects)
-        if note := getattr(source, "note", ""):
-            warnings.warn(f"left out: {note}", stacklevel=2)
-        return extract(self.model, source, batch_size=batch_size)
+        return embed_samples(self.model, source, batch_size)
 
 
 def _no_arguments(parser: ArgumentParser) -> None:

@@ -186,3 +186,29 @@ def test_types_are_shipped():
 
     assert (files("r2mae") / "py.typed").is_file()
     assert all(hasattr(r2mae, name) for name in r2mae.__all__)
+
+
+def test_issue_19_5_prepare_gives_the_batch_of_the_model(trained, scratch):
+    import torch
+
+    run = trained[1]
+    image = np.random.default_rng(0).integers(0, 255, (20, 31, 3), dtype=np.uint8)
+    batch = run.prepare([Image.fromarray(image), image])
+    assert batch["images"].shape == (2, 1, 8, 8)
+    assert batch["images"].dtype == torch.uint8
+    with torch.no_grad():
+        features = run.model.embed(batch)
+    assert np.array_equal(features.numpy(), run.embed([image, image]))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int64"])
+def test_issue_19_5_floats_are_refused_not_misread(trained, kind):
+    import torch
+
+    run = trained[1]
+    images = torch.rand(2, 1, 8, 8).to(getattr(torch, kind))
+    message = f"^images of a batch must be uint8, 0 to 255, got {kind}. Make the batch"
+    with pytest.raises(r2mae.InputError, match=message):
+        run.model.embed({"images": images})
+    with pytest.raises(r2mae.InputError, match="Convert it to 0 to 255"):
+        run.embed(np.zeros((8, 8), dtype=kind))

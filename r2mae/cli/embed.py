@@ -9,6 +9,7 @@ from typing import Any
 
 from r2mae.cli.arguments import wing_of_run
 from r2mae.cli.samples import (
+    INCOMPLETE,
     SPLITS,
     add_data,
     add_data_options,
@@ -36,8 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 add_run_arguments = add_data_options
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Write (N, D) float32, rows in the order of the data, and as many names and classes."""
+def run(arguments: argparse.Namespace) -> int:
+    """Write (N, D) float32, rows in the order of the data, and as many names and classes.
+
+    Returns: 3 where unreadable samples were left out, else 0.
+    """
     output = Path(arguments.output)
     _check(output, arguments)
     from r2mae.recipe.run import load_run
@@ -63,6 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     result |= match | {"skipped_samples": unreadable}
     report_left_out(source, unreadable)
     print(json.dumps(result)) if arguments.json else _show(result, text)
+    return INCOMPLETE if unreadable else 0
 
 
 def _check(output: Path, arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Turns exceptions into an exit code and at most one line on stderr.
 
-Exit codes: 0 done, 1 a fault in r2mae (its traceback is in a log), 2 bad input, 128 + n
-stopped by signal n with the state saved.
+Exit codes: 0 done, 1 a fault in r2mae (its traceback is in a log), 2 bad input, 3 done
+without samples that could not be read, 128 + n stopped by signal n with the state saved.
 """
 
 import argparse

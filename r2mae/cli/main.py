@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(
-    run: Callable[[Namespace], None], arguments: Namespace, argv: list[str]
+    run: Callable[[Namespace], int | None], arguments: Namespace, argv: list[str]
 ) -> int:
     """Run a command here, or in a process for each rank; returns the exit code."""
     if arguments.subcommand in _TRAINING:
@@ -63,9 +63,9 @@ def _run(
     from r2mae.progress import listener, progress_bars
 
     listener.set(progress_bars())
-    run(arguments)
+    code = run(arguments)
     sys.stdout.flush()
-    return 0
+    return code or 0
 
 
 def _check_not_empty(arguments: Namespace) -> None:
@@ -75,8 +75,11 @@ def _check_not_empty(arguments: Namespace) -> None:
             raise InputError(f"{name} must not be empty, got ''. Name one.")
 
 
-def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
-    """(function to run, its arguments); imports the module of the named command only."""
+def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], int | None], Namespace]:
+    """(function to run, its arguments); imports the module of the named command only.
+
+    The function returns an exit code, or None for 0.
+    """
     name, *rest = argv or [""]
     if name in COMMANDS:
         module = importlib.import_module(f"r2mae.cli.{name.replace('-', '_')}")
@@ -94,7 +97,7 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[Namespace], None], Namespace]:
 
 def _parse_wing_subcommand(
     name: str, rest: list[str]
-) -> tuple[Callable[[Namespace], None], Namespace] | None:
+) -> tuple[Callable[[Namespace], int | None], Namespace] | None:
     """A command that one modality adds; None if no modality has it."""
     from r2mae.modalities import find_subcommand
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.cli.samples import (
+    INCOMPLETE,
     add_data,
     add_data_options,
     check_apart,
@@ -31,8 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 add_run_arguments = add_data_options
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Write name, true class if known, predicted class and class probabilities, or the predicted number."""
+def run(arguments: argparse.Namespace) -> int:
+    """Write a row per sample: name, class if known, prediction and probabilities.
+
+    Returns: 3 where unreadable samples were left out, else 0.
+    """
     output = Path(arguments.output)
     check_output(output, (*_SEPARATORS, ".parquet"), arguments)
     from r2mae.recipe.run import load_run
@@ -62,6 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not is_regression:
         result["classes"] = _count(loaded, predictions["predicted_class"].tolist())
     print(json.dumps(result)) if arguments.json else _show(result, text)
+    return INCOMPLETE if unreadable else 0
 
 
 def _count(loaded: Any, predicted: list[str]) -> dict[str, int]:

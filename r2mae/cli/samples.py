@@ -14,6 +14,7 @@ from r2mae.progress import progress_bar
 from r2mae.wing import LoadedRun
 
 SPLITS = ("train", "test")
+INCOMPLETE = 3  # exit code of a command that left out unreadable samples
 _SPLIT_NAMES = (*SPLITS, "dev", "valid")  # usual names of files of splits
 
 
@@ -34,13 +35,19 @@ def add_data_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
 def open_samples(loaded: LoadedRun, arguments: argparse.Namespace) -> Any:
     """The `SampleSource` of arguments.data, read like the run's own data.
 
+    An unreadable sample is skipped, whatever the recipe sets for training.
+
     Raises: InputError for options of files with a split, and for files that the
         modality rejects.
     """
+    recipe = loaded.recipe
+    if hasattr(recipe.data, "on_bad_sample"):
+        data = recipe.data.model_copy(update={"on_bad_sample": "skip"})
+        recipe = recipe.model_copy(update={"data": data})
     if arguments.data in SPLITS:
         _check_no_path_options(loaded, arguments)
-        return loaded.wing.open_split(loaded.recipe, arguments.data)
-    return loaded.wing.open_paths(loaded.recipe, [arguments.data], arguments)
+        return loaded.wing.open_split(recipe, arguments.data)
+    return loaded.wing.open_paths(recipe, [arguments.data], arguments)
 
 
 def _check_no_path_options(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
@@ -156,5 +163,6 @@ def report_left_out(source: Any, unreadable: list[str]) -> None:
         print(f"left out: {note}", file=sys.stderr)
     if unreadable:
         examples = ", ".join(unreadable[:3]) + (", ..." if len(unreadable) > 3 else "")
-        count = f"{len(unreadable):,} unreadable samples"
+        plural = "" if len(unreadable) == 1 else "s"
+        count = f"{len(unreadable):,} unreadable sample{plural}"
         print(f"left out: {count}, {examples}", file=sys.stderr)

@@ -57,9 +57,9 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
     for place in places:
         if place.endswith("/"):
             folder = root / place
-            if folder.is_dir() and (place != "./" or not list(root.glob("*.parquet"))):
+            if folder.is_dir() and (place != "./" or not _matches(root, "*.parquet")):
                 return folder, []
-        elif files := sorted(root.glob(place)):
+        elif files := _matches(root, place):
             return None, files
     entries = sorted(path.name for path in root.iterdir())
     present = ", ".join(entries[:8]) or "nothing"
@@ -67,3 +67,8 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
     raise InputError(
         f"data.root {root} must hold {expected} for split {split!r}, got {present}. Check the path."
     )
+
+
+def _matches(root: Path, pattern: str) -> list[Path]:
+    """Files that match a pattern, without hidden ones such as `._x.parquet` of macOS."""
+    return sorted(path for path in root.glob(pattern) if path.name[0] != ".")

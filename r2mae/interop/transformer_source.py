@@ -8,7 +8,13 @@ from torch import nn
 from r2mae.data.hub import check_source
 from r2mae.errors import InputError, first_line
 from r2mae.training.checkpoint import read_manifest
-from r2mae.training.start import find_checkpoint, is_awaited, is_run, run_weights
+from r2mae.training.start import (
+    find_checkpoint,
+    is_awaited,
+    is_run,
+    record_start,
+    run_weights,
+)
 
 BORDER_IDS = ("cls_token_id", "sep_token_id")  # ids of the configuration to keep
 
@@ -103,12 +109,8 @@ def load_transformer_weights(model: Any, source: str) -> nn.Module:
         raise InputError(
             f"model.init_from must exist, got {source!r}. Train it first, or check the path."
         )
-    own = model.state_dict()
-    kept = {
-        name: weight
-        for name, weight in _source_weights(model, source).items()
-        if name in own
-    }
+    own, weights = model.state_dict(), _source_weights(model, source)
+    kept = {name: weight for name, weight in weights.items() if name in own}
     for name, weight in kept.items():
         if weight.shape != own[name].shape:
             raise InputError(
@@ -122,6 +124,7 @@ def load_transformer_weights(model: Any, source: str) -> nn.Module:
             f"model.init_from {source!r} must hold all weights of an encoder, got no {missing[0]}."
         )
     model.load_state_dict(kept, strict=False)
+    record_start(model, source, kept, weights.keys() - kept.keys())
     return model  # type: ignore[no-any-return]
 
 
@@ -130,8 +133,12 @@ def _source_weights(model: Any, source: str) -> dict[str, Any]:
     if is_run(source):
         weights = run_weights(source)
     else:
-        states = _load_masked_language_model(source).state_dict()
-        weights = {f"whole.{name}": weight for name, weight in states.items()}
+        theirs, new = _load_masked_language_model(source)
+        weights = {
+            f"whole.{name}": weight
+            for name, weight in theirs.state_dict().items()
+            if name not in new
+        }
     # An encoder is below "whole.bert." of a masked language model, and "base." of a classifier.
     encoders = (f"whole.{model.base.base_model_prefix}.", "base.")
     renamed = {}
@@ -143,8 +150,11 @@ def _source_weights(model: Any, source: str) -> dict[str, Any]:
     return renamed
 
 
-def _load_masked_language_model(source: str) -> Any:
-    """The model of a folder or hub id. Raises: InputError for an incomplete encoder."""
+def _load_masked_language_model(source: str) -> tuple[Any, frozenset[str]]:
+    """The model of a folder or hub id, and its weights that the source lacks.
+
+    Raises: InputError for an incomplete encoder.
+    """
     from transformers import AutoModelForMaskedLM
 
     from r2mae.interop.quiet import quiet_transformers
@@ -169,4 +179,4 @@ def _load_masked_language_model(source: str) -> Any:
         raise InputError(
             f"model.init_from {source!r} must hold all weights of an encoder, got no {missing[0]}."
         )
-    return model
+    return model, frozenset(report["missing_keys"])

@@ -102,7 +102,9 @@ class MaskedModel(Encoder, Protocol):
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
         """(B, 3, C, H, W) uint8 pictures: original, masked, predicted.
 
-        None where a modality has no pictures. Called when pictures are logged.
+        None where a modality has no pictures. Called when pictures are logged. No hidden
+        value may reach the predicted picture; an attribute `picture_note` becomes its
+        caption.
         """
         ...
 

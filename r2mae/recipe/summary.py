@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import nn
 
 from r2mae.law import expected_maximum
 from r2mae.masking.pattern import count_masked
@@ -17,7 +18,7 @@ from r2mae.recipe.assembly import (
 from r2mae.recipe.flops import measurement_cost, training_flops
 from r2mae.recipe.plan import MeasurementCost, Plan, make_plan
 from r2mae.schema.recipe import AnyRecipe, recipe_document
-from r2mae.training.run_folder import is_here
+from r2mae.training.start import describe_start
 
 _SCHEDULE_POINTS = 20  # at which a scheduled law is costed
 _RANKS_TO_COMPARE = 8  # where a recipe runs on one device
@@ -31,25 +32,26 @@ def summarize(recipe: AnyRecipe) -> dict[str, Any]:
     Raises: InputError with the first mistake.
     """
     samples, data = count_training_samples(recipe)
-    source = recipe.model.init_from
-    if source is not None:
-        state = "fits" if is_here(source) else "not on this machine, not checked"
-        data |= {"init_from": f"{source}: {state}"}
-    costs = (
+    model, costs = (
         _finetuning(recipe)
         if recipe.task == "finetune"
         else _pretraining(recipe, samples)
     )
+    source = recipe.model.init_from
+    if source is not None:
+        absent = f"{source}: not on this machine, not checked"
+        data |= {"init_from": describe_start(model) or absent}
     return {"recipe": recipe_document(recipe), "data": data} | costs
 
 
-def _pretraining(recipe: Any, samples: int) -> dict[str, Any]:
+def _pretraining(recipe: Any, samples: int) -> tuple[nn.Module, dict[str, Any]]:
+    """The model, and its plan and costs."""
     model: Any = build_outline(recipe)
     flops = training_flops(recipe, None, None)
     cost = measurement_cost(recipe, flops, samples, _has_labels(recipe))
     plan = make_plan(recipe, samples, math.prod(model.grid), cost)
     levels = _levels(recipe, model, plan, 0.0)
-    return {
+    return model, {
         **_parameters(recipe, model),
         "plan": asdict(plan),
         "levels": levels,
@@ -59,8 +61,11 @@ def _pretraining(recipe: Any, samples: int) -> dict[str, Any]:
     }
 
 
-def _finetuning(recipe: Any) -> dict[str, Any]:
-    """A plan for each number of labels; without local data all samples are counted."""
+def _finetuning(recipe: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """The model, and a plan for each number of labels.
+
+    Without local data all samples are counted.
+    """
     from r2mae.recipe.assembly import open_split
     from r2mae.recipe.tasks import (
         check_table,
@@ -79,7 +84,8 @@ def _finetuning(recipe: Any) -> dict[str, Any]:
             for count in counts
         }
         outline = build_outline(recipe, _UNKNOWN_CLASSES)
-        return {**_parameters(recipe, outline), "classes": None, "plans": plans}
+        costs = {**_parameters(recipe, outline), "classes": None, "plans": plans}
+        return outline, costs
     check_table(recipe)  # opens the test split too
     train = open_labelled(recipe)[0]
     classes = 1
@@ -96,7 +102,8 @@ def _finetuning(recipe: Any) -> dict[str, Any]:
         plan = make_plan(recipe, len(few), None, _finetuning_cost(recipe, len(few)))
         work = flops * plan.steps * recipe.batch.global_samples / 1e15
         plans[str(count)] = asdict(plan) | {"training_pflop": work}
-    return {**_parameters(recipe, model), "classes": classes, "plans": plans}
+    costs = {**_parameters(recipe, model), "classes": classes, "plans": plans}
+    return model, costs
 
 
 def _has_labels(recipe: AnyRecipe) -> bool:

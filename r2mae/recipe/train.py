@@ -18,6 +18,7 @@ from r2mae.schema.launch import read_launch, slurm_job
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.collectives import dump_collectives
 from r2mae.training.run_folder import RunFolder, commit, versions
+from r2mae.training.start import describe_start
 
 
 def train_run(
@@ -94,7 +95,9 @@ def _start(
 def _announce(
     folder: RunFolder, recipe: AnyRecipe, training: Training, step: int | None
 ) -> None:
-    """Say what is trained, and where."""
+    """Print what is trained, from which weights, and where."""
+    if start := describe_start(training.module.model):
+        _print_status(True, f"{folder.path}: starts from {start}")
     if notice := fallback_notice(recipe):
         _print_status(True, f"{folder.path}: {notice}")
     device = describe_device(recipe)

@@ -1,5 +1,7 @@
-"""Initial weights from another run, `model.init_from`."""
+"""Initial weights, `model.init_from`: read from another run, and described."""
 
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,4 +78,76 @@ def init_from_run(model: nn.Module, source: str | None) -> nn.Module:
                 f"got {got}. Set the keys of model to those of the run."
             )
     model.load_state_dict({name: weights[name] for name in own})
+    record_start(model, source, own, weights.keys() - own.keys())
     return model
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Names of the weights that a source has: those loaded, and those left unused."""
+
+    source: str
+    loaded: frozenset[str]
+    unused: frozenset[str]
+
+
+_RECORD = "_started_from"  # attribute of a model
+_MOST_NAMES = 8  # in one list of a message
+
+
+def record_start(
+    model: nn.Module, source: str, loaded: Iterable[str], unused: Iterable[str]
+) -> None:
+    """Note on a model which weights of `model.init_from` were loaded, and which were not.
+
+    loaded, unused: names of tensors, those loaded as the model names them.
+    """
+    setattr(model, _RECORD, _Start(source, frozenset(loaded), frozenset(unused)))
+
+
+def describe_start(model: nn.Module) -> str | None:
+    """Which weights were loaded, unused and new; None for a model from random weights."""
+    for path, part in model.named_modules():
+        start = getattr(part, _RECORD, None)
+        if start is None:
+            continue
+        inside = f"{path}." if path else ""  # of a classifier its backbone
+        own = {name.removeprefix(inside) for name in model.state_dict()}
+        own = {name for name in own if not name.startswith("pixel_")}
+        new = own - start.loaded
+        parts = (
+            f"loads {_describe_names(start.loaded, own)}",
+            f"leaves {_describe_names(start.unused, start.unused | start.loaded)}",
+            f"new: {_describe_names(new, own)}",
+        )
+        return f"{start.source}: {'; '.join(parts)}"
+    return None
+
+
+def _describe_names(names: Collection[str], every: Collection[str]) -> str:
+    """Names of tensors, a module of which all are among them as one with its number."""
+    if not names:
+        return "nothing"
+    lines = [
+        name if count == 1 else f"{name} ({count} tensors)"
+        for name, count in _collapse(set(names), set(every), "")
+    ]
+    rest = len(lines) - _MOST_NAMES
+    return ", ".join(lines[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _collapse(names: set[str], every: set[str], prefix: str) -> list[tuple[str, int]]:
+    """(module or tensor, number of its tensors) that together make up names."""
+    collapsed: list[tuple[str, int]] = []
+    heads = {name[len(prefix) :].split(".")[0] for name in names}
+    for head in sorted(heads):
+        module = f"{prefix}{head}"
+        inside = {name for name in every if name.startswith(f"{module}.")}
+        if module in names:
+            collapsed.append((module, 1))
+        elif inside <= names and len(inside) > 1:
+            collapsed.append((module, len(inside)))
+        else:
+            part = {name for name in names if name.startswith(f"{module}.")}
+            collapsed += _collapse(part, inside, f"{module}.")
+    return collapsed

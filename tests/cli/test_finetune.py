@@ -411,7 +411,10 @@ def test_check_says_where_it_starts(call):
     code, out, _ = call(*settings(), "--json", subcommand="check")
     assert code == 0
     report = json.loads(out)
-    assert report["data"]["init_from"] == "runs/digits_demo: fits"
+    start = report["data"]["init_from"]
+    assert start.startswith("runs/digits_demo: loads encoder (")
+    assert "leaves decoder_blocks (" in start
+    assert start.endswith("new: head (2 tensors)")
     assert report["classes"] == 10
     assert report["plans"]["5"]["train_samples"] == 50
     assert (
@@ -487,13 +490,13 @@ def test_unreadable_images_bring_nobody_elses_label_or_split(call, capfd, pretra
             main(
                 [subcommand, "runs/bad/labels_3/seed_0", "test", "-o", output, "--json"]
             )
-            == 0
+            == 3
         )
         said = capfd.readouterr()
         assert (
             json.loads(said.out)["samples"] == 11
         )  # nothing stands in for what could not be read
-        assert "left out: 1 unreadable samples, " in said.err
+        assert "left out: 1 unreadable sample, " in said.err
         assert "a/5.png" in said.err
     assert pd.read_csv("bad.csv")["name"].str.contains("a/5.png").sum() == 0
 

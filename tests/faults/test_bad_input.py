@@ -54,8 +54,12 @@ BAD_SETTINGS = [
         ["batch.global_samples must be divisible", "Nearest:"],
     ),
     (
-        ["data.image_size=[32, 48]"],
-        ["data.image_size must be a whole number, got [32, 48]"],
+        ["data.image_size=[32, 48, 3]"],
+        ["data.image_size must hold at most 2 items, got [32, 48, 3]"],
+    ),
+    (
+        ["data.image_size=[32, 47]"],
+        ["data.image_size must be divisible by the patch size 2 of", "got 47. Use 46"],
     ),
     (["data.card=digit"], ["data.card", "Did you mean digits?"]),
     (

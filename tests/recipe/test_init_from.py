@@ -1,4 +1,4 @@
-"""`model.init_from` of a damaged run: refused in every wing."""
+"""`model.init_from` of a run, in every wing: what was loaded is printed, damage refused."""
 
 import pytest
 
@@ -33,7 +33,9 @@ RUNS = {
 
 
 @pytest.mark.parametrize("recipe", RUNS)
-def test_damaged_weights_are_refused_by_sha256(scratch, capsys, recipe):
+def test_issue_19_1_weights_of_a_run_are_listed_and_damaged_ones_refused(
+    scratch, capsys, recipe
+):
     make_cells(60, 20).write_h5ad("cells.h5ad")
     (scratch / "a.txt").write_text("\n".join(make_texts(100)))
     (scratch / "a.fa").write_text(f">one\n{'ACGTTGCA' * 500}\n")
@@ -44,7 +46,12 @@ def test_damaged_weights_are_refused_by_sha256(scratch, capsys, recipe):
         return main(["pretrain", path, "--name", name, *overrides])
 
     assert pretrain("run") == 0
+    capsys.readouterr()
     assert pretrain("undamaged", "model.init_from=runs/run") == 0
+    start = "runs/undamaged: starts from runs/run: loads "
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = (line for line in lines if line.startswith(start))
+    assert line.endswith("; leaves nothing; new: nothing")
     weights = scratch / "runs/run/checkpoints/step_2/model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-2] ^= 0xFF

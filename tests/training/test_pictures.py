@@ -41,3 +41,33 @@ def test_modalities_without_pictures_say_so(tmp_path):
 
     assert not save_pictures(Wordless(), {}, [None], tmp_path / "p.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_issue_19_4_captions_have_ratios_and_what_was_interpolated(
+    tmp_path, monkeypatch
+):
+    from PIL import ImageDraw
+
+    texts = []
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda _, place, text, *rest: texts.append(text)
+    )
+    normalised = load_recipe(str(DEMO), ["model.normalize_targets=true"])
+    model = build_model(normalised).eval()
+    images = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
+    masks = []
+    for count in (4, 12):
+        is_masked = torch.zeros(2, 16, dtype=torch.bool)
+        is_masked[:, :count] = True
+        masks.append(build_mask(is_masked))
+    with torch.no_grad():
+        save_pictures(model, {"images": images}, masks, tmp_path / "p.png")
+        size = Image.open(tmp_path / "p.png").size
+        assert texts[:3] == ["original", "25% masked", "25% predicted"]
+        assert texts[3:5] == ["75% masked", "75% predicted"]
+        assert "interpolated from visible patches." in " ".join(texts[5:])
+        texts.clear()
+        model.normalize_targets = False
+        save_pictures(model, {"images": images}, masks, tmp_path / "q.png")
+    assert len(texts) == 5
+    assert Image.open(tmp_path / "q.png").height < size[1]

@@ -34,7 +34,8 @@ def test_everything_is_measured(scratch):
     assert 0 <= metric(folder, "probe/linear")[4] <= 1
     assert 1 <= metric(folder, "probe/effective_rank")[4] <= 16
     picture = np.asarray(Image.open(folder.pictures / "step_4.png"))
-    assert picture.shape == (6 * 98 - 2, 7 * 98 - 2, 3)
+    caption = 16
+    assert picture.shape == (6 * 98 - 2 + caption, 7 * 98 - 2, 3)
     assert len(np.unique(picture)) > 10
 
 

@@ -10,6 +10,7 @@ from r2mae.data.card import load_card
 from r2mae.errors import InputError
 from r2mae.modalities.vision.interop.model_card import RunFacts, inline_yaml, model_card
 from r2mae.modalities.vision.models.timm_encoder import is_plain_vit
+from r2mae.modalities.vision.schema import height_width
 from r2mae.models.classifier import Classifier
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.wing import LoadedRun
@@ -64,6 +65,11 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
     if not isinstance(recipe, PretrainRecipe):
         raise InputError(
             "RUN must be a pretraining run to be exported to transformers. Use --to timm."
+        )
+    if not isinstance(recipe.data.image_size, int):
+        raise InputError(
+            "data.image_size must be square to be exported to transformers, "
+            f"got {list(recipe.data.image_size)}. Use --to timm."
         )
     mean_ratio = recipe.mask.law.mean(1.0)  # at the end of a schedule
 
@@ -120,7 +126,7 @@ def run_facts(loaded: LoadedRun) -> RunFacts:
         shape=timm_arguments(
             recipe.model, getattr(loaded.model, "backbone", loaded.model).encoder
         ),
-        image_size=recipe.data.image_size,
+        image_size=height_width(recipe.data.image_size),
         channels=recipe.data.channels,
         trained=trained,
         num_classes=loaded.num_classes,

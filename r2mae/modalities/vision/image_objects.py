@@ -1,4 +1,4 @@
-"""Images in memory: PIL images and uint8 arrays, as records that `Images` reads like files."""
+"""Images in memory: PIL images and arrays, as records that `Images` reads like files."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,26 +7,29 @@ import numpy.typing as npt
 
 from r2mae.data.objects import list_objects
 from r2mae.errors import InputError, first_line
+from r2mae.modalities.vision.pixels import Pixels, array_pixels, image_pixels
+from r2mae.modalities.vision.schema import VisionData
 
-Pixels = npt.NDArray[np.uint8]
 _CHANNELS = (1, 3, 4)
 
 
 class ImageObjects:
     """One image or several, without labels. Implements `ImageRecords`.
 
-    images: a PIL image, an array (H, W), (H, W, C) or (N, H, W, C), or a sequence of images; arrays are uint8.
-    channels: 1 or 3, to which the images are converted as files are.
+    images: a PIL image, an array (H, W), (H, W, C) or (N, H, W, C), or a sequence of
+        images. Arrays are uint8, or of any type where data.value_range is set.
+    section: by which they are converted, as files are.
     """
 
     labels: npt.NDArray[np.int64] | None = None
     labels_absent = "images in memory. Name files instead."
     fingerprint = "in memory"
 
-    def __init__(self, images: Any, channels: int) -> None:
+    def __init__(self, images: Any, section: VisionData) -> None:
         self.class_names: dict[int, str] = {}
-        self.images = _as_list(images)
-        self.channels = channels
+        self.section = section
+        self.channels = tuple(sorted({*_CHANNELS, section.channels}))
+        self.images = _as_list(images, self.channels)
         for number in range(len(self.images)):
             self._check(number)
 
@@ -38,15 +41,17 @@ class ImageObjects:
         return f"image {index}"
 
     def read(self, index: int) -> Pixels:
-        """(H, W, channels) pixels."""
+        """(H, W, C) pixels."""
         from PIL import Image
 
-        image = self.images[index]
+        image, section = self.images[index], self.section
         if isinstance(image, np.ndarray):
-            is_grey = image.ndim == 3 and image.shape[2] == 1
-            image = Image.fromarray(image[:, :, 0] if is_grey else image)
+            is_rgba = image.shape[2:] == (4,) and section.channels in (1, 3)
+            if not is_rgba:
+                return array_pixels(image, section, self.name(index))
+            image = Image.fromarray(image)
         try:
-            return to_pixels(image, self.channels)
+            return image_pixels(image, section, self.name(index))
         except ValueError as error:  # a closed image
             raise InputError(
                 f"{self.name(index)} must be open, got: {first_line(error)}."
@@ -56,25 +61,38 @@ class ImageObjects:
         image = self.images[number]
         if _is_pil(image) and image.width and image.height:
             return
-        rule = "must be a PIL image or a uint8 array (H, W) or (H, W, 1, 3 or 4)"
+        bands = ", ".join(map(str, self.channels))
+        rule = f"must be a PIL image or a uint8 array (H, W) or (H, W, C), C of {bands}"
         if _is_pil(image):
             raise InputError(f"{self.name(number)} {rule}, got one without pixels.")
         if not isinstance(image, np.ndarray):
             kind = type(image).__name__
             raise InputError(f"{self.name(number)} {rule}, got {kind}.")
-        has_shape = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in _CHANNELS)
-        if not has_shape or image.dtype != np.uint8 or not image.size:
+        has_shape = image.ndim == 2 or (
+            image.ndim == 3 and image.shape[2] in self.channels
+        )
+        is_scaled = self.section.value_range is not None and image.dtype.kind in "uif"
+        if (
+            not has_shape
+            or not (image.dtype == np.uint8 or is_scaled)
+            or not image.size
+        ):
             shape = f"{image.dtype} {image.shape}"
-            raise InputError(f"{self.name(number)} {rule}, got {shape}.")
+            remedy = ""
+            if image.dtype.kind in "uif" and image.dtype != np.uint8:
+                remedy = (
+                    " Convert it to 0 to 255, or set data.value_range in the recipe."
+                )
+            raise InputError(f"{self.name(number)} {rule}, got {shape}.{remedy}")
 
 
-def _as_list(images: Any) -> list[Any]:
+def _as_list(images: Any, channels: tuple[int, ...]) -> list[Any]:
     is_one_array = isinstance(images, np.ndarray) and (
-        images.ndim < 3 or (images.ndim == 3 and images.shape[2] in _CHANNELS)
+        images.ndim < 3 or (images.ndim == 3 and images.shape[2] in channels)
     )
     if _is_pil(images) or is_one_array:
         return [images]
-    if isinstance(images, np.ndarray) and images.ndim == 3 and len(images) in (3, 4):
+    if isinstance(images, np.ndarray) and images.ndim == 3 and len(images) in channels:
         raise InputError(
             "images must be an array (H, W), (H, W, C) or (N, H, W, C), got "
             f"{images.shape}, which may be (C, H, W). Give grey images as list(images)."
@@ -86,17 +104,6 @@ def _is_pil(image: Any) -> bool:
     from PIL import Image
 
     return isinstance(image, Image.Image)
-
-
-def to_pixels(image: Any, channels: int) -> Pixels:
-    """A PIL image as (H, W, channels) uint8; grey, palette, RGBA and 16-bit images are converted."""
-    from PIL import Image
-
-    if image.mode.startswith("I;16") or image.mode == "I":
-        scaled = np.asarray(image).clip(0, 65535) / 257
-        image = Image.fromarray(scaled.astype(np.uint8))
-    pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
-    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing

@@ -1,6 +1,5 @@
 """Encoded images and their labels: a folder, parquet files, the hub, or digits."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -9,8 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.card import find_files, locate
-from r2mae.data.fingerprint import fingerprint_array, fingerprint_files
+from r2mae.data.fingerprint import fingerprint_array
 from r2mae.errors import InputError
+from r2mae.modalities.vision.image_files import (
+    FileRecords,
+    FolderRecords,
+    fingerprint_paths,
+    is_hidden,
+)
 from r2mae.modalities.vision.image_tables import (
     Labels,
     TableRecords,
@@ -19,19 +24,6 @@ from r2mae.modalities.vision.image_tables import (
     load_parquet,
 )
 from r2mae.schema.card import Card
-
-_SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-}
 
 
 class ImageRecords(Protocol):
@@ -100,10 +92,61 @@ def _open_split(card: Card, root: str | None, split: str) -> ImageRecords:
                 "Set it to the folder of your images."
             )
         return TableRecords(load_hub(card, split), card, f"{card.hub}[{split}]", None)
-    folder, files = find_files(card, place, split)
-    if folder is not None:
-        return _FolderRecords(folder)
-    return _open_parquet(files, card)
+    try:
+        folder, files = find_files(card, place, split)
+    except InputError as error:
+        if split != "test" or not place.is_dir():
+            raise
+        remedy = "Add one, or set data.test_share, such as 0.2, before training."
+        raise InputError(
+            f"{str(error).removesuffix('Check the path.')}{remedy}"
+        ) from None
+    if folder is None:
+        return _open_parquet(files, card)
+    _check_not_mixed(card, place, folder)
+    return FolderRecords(folder)
+
+
+def has_split(card: Card, root: str | None, split: str) -> bool:
+    """Whether data on this machine has files of its own for a split."""
+    if card.embedded is not None:
+        return True
+    place = locate(card, root)
+    try:
+        return place is not None and find_files(card, place, split) is not None
+    except InputError:
+        return False
+
+
+def unread_folders(card: Card, root: str | None) -> list[str]:
+    """Folders below the root of the data that belong to no split that is read."""
+    place = locate(card, root)
+    if card.embedded is not None or place is None:
+        return []
+    read = {
+        find_files(card, place, split)[0]
+        for split in ("train", "test")
+        if has_split(card, root, split)
+    }
+    if place in read or None in read:  # all of the root, or parquet files
+        return []
+    return sorted(
+        folder.name
+        for folder in place.iterdir()
+        if folder.is_dir() and not is_hidden(folder.name) and folder not in read
+    )
+
+
+def _check_not_mixed(card: Card, root: Path, folder: Path) -> None:
+    """Raise InputError where training images would be those of all splits."""
+    if folder != root:
+        return
+    for name in card.files.get("test", ()):
+        if name.endswith("/") and (root / name).is_dir():
+            raise InputError(
+                f"data.root {root} must hold train/ beside {name}, got none. "
+                "Move the training images into train/."
+            )
 
 
 def open_record_paths(
@@ -120,71 +163,17 @@ def open_record_paths(
         if not file.exists():
             raise InputError(f"{file} must exist, but it does not. Check the path.")
     if len(files) == 1 and files[0].is_dir():
-        return _FolderRecords(files[0])
+        return FolderRecords(files[0])
     if all(file.suffix == ".parquet" for file in files):
         return _open_parquet(files, _with_column(card, label_column))
-    return _FileRecords(files)
+    return FileRecords(files)
 
 
 def _open_parquet(files: list[Path], card: Card) -> ImageRecords:
     table = load_parquet(files)
-    return TableRecords(table, card, files[0].name, _fingerprint(files, contents=True))
-
-
-class _FileRecords:
-    """Image files, without labels."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
-        self.labels: Labels | None = None
-        self.labels_absent = (
-            f"image files such as {paths[0]}. Name a folder of class folders instead."
-        )
-        self.class_names: dict[int, str] = {}
-        for path in paths:
-            if path.suffix.lower() not in _SUFFIXES:
-                raise InputError(
-                    f"{path} must be an image ({', '.join(sorted(_SUFFIXES))}), "
-                    f"got suffix {path.suffix!r}. Convert it."
-                )
-        # Of names and sizes: reading a million files would take too long.
-        self.fingerprint = _fingerprint(paths, contents=False)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def read(self, index: int) -> bytes:
-        return self.paths[index].read_bytes()
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index])
-
-
-class _FolderRecords(_FileRecords):
-    """Image files of a folder and its subfolders, which name the classes if any."""
-
-    def __init__(self, folder: Path) -> None:
-        paths = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in _SUFFIXES and path.is_file()
-        )
-        if not paths:
-            raise InputError(
-                f"data.root {folder} must hold images "
-                f"({', '.join(sorted(_SUFFIXES))}), got none. Check the path."
-            )
-        super().__init__(paths)
-        classes = [path.relative_to(folder).parts[0] for path in self.paths]
-        loose = [path for path in self.paths if path.parent == folder]
-        if not loose:
-            self.labels_absent = ""
-            self.labels, self.class_names = encode_classes(classes)
-            return
-        remedy = "Put each image into a folder that is named like its class."
-        self.labels_absent = (
-            f"images outside class folders, the first {loose[0]}. {remedy}"
-        )
+    return TableRecords(
+        table, card, files[0].name, fingerprint_paths(files, contents=True)
+    )
 
 
 class _DigitRecords:
@@ -221,12 +210,5 @@ def _read_digits() -> tuple[npt.NDArray[np.float64], Labels]:
     return table[:, :-1], table[:, -1].astype(np.int64)
 
 
-def _fingerprint(files: list[Path], contents: bool) -> str:
-    paths = [path.absolute() for path in files]
-    root = Path(os.path.commonpath([path.parent for path in paths]))
-    return fingerprint_files(root, paths, contents)
-
-
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    _records: type[ImageRecords] = _FileRecords
-    _records_2: type[ImageRecords] = _DigitRecords
+    _records: type[ImageRecords] = _DigitRecords

@@ -3,9 +3,7 @@
 Augmentation is a function of (seed, position). The model standardises pixels.
 """
 
-import io
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,55 +13,73 @@ from torch import Tensor
 
 from r2mae.data.card import load_card
 from r2mae.data.retry import retried
-from r2mae.data.source import Batch
+from r2mae.data.source import Batch, Part, SampleSource
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
-from r2mae.modalities.vision.image_objects import ImageObjects, to_pixels
+from r2mae.modalities.vision.image_objects import ImageObjects
 from r2mae.modalities.vision.image_records import (
     ImageRecords,
+    has_split,
     open_record_paths,
     open_records,
 )
 from r2mae.modalities.vision.mixing import mix_pairs
+from r2mae.modalities.vision.pixels import decode
 from r2mae.modalities.vision.schema import (
     AugmentSection,
     TuningAugmentSection,
     VisionData,
+    height_width,
 )
+from r2mae.modalities.vision.survey import warn_of_dark_images
 
 _CROP_TRIES = 10
 _ASPECT = (3 / 4, 4 / 3)
 Box = tuple[float, float, float, float]
 
 
-def open_images(section: VisionData, split: str) -> "Images":
+def open_images(section: VisionData, split: str) -> SampleSource:
     """The images of a recipe's data section, split "train" or "test"."""
-    return Images(
-        open_records(
-            load_card(section.card), section.root, split, section.label_column
-        ),
-        section,
-    )
+    card, share = load_card(section.card), section.test_share
+    if share is None:
+        records = open_records(card, section.root, split, section.label_column)
+        warn_of_dark_images(records, section)
+        return Images(records, section)
+    if has_split(card, section.root, "test"):
+        raise InputError(
+            "data.test_share must be null for data with a test split of its own, "
+            f"got {share}. Leave it out."
+        )
+    records = open_records(card, section.root, "train", section.label_column)
+    warn_of_dark_images(records, section)
+    images = Images(records, section)
+    size = len(images) - round(share * len(images))
+    if not 0 < size < len(images):
+        raise InputError(
+            f"data.test_share must leave images on both sides of {len(images)}, "
+            f"got {share}. Use more images or another share."
+        )
+    return Part(images, size, held_out=split == "test")
 
 
 def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
     """Images of a folder, parquet files or image files, prepared as the recipe's own."""
-    return Images(
-        open_record_paths(load_card(section.card), paths, section.label_column), section
-    )
+    records = open_record_paths(load_card(section.card), paths, section.label_column)
+    warn_of_dark_images(records, section)
+    return Images(records, section)
 
 
 def open_image_objects(section: VisionData, images: Any) -> "Images":
     """Images in memory, seen as the recipe sees its own."""
     # Nothing is cached: the images are in memory already.
     section = section.model_copy(update={"on_bad_sample": "stop", "cache_mib": 0})
-    return Images(ImageObjects(images, section.channels), section)
+    return Images(ImageObjects(images, section), section)
 
 
 class Images:
-    """A `SampleSource` of square uint8 images.
+    """A `SampleSource` of uint8 images of one size, h x w pixels.
 
-    `load` gives {"images": (B, C, S, S) uint8, "indices": (B,) of the images that were
+    `load` gives {"images": (B, C, h, w) uint8, "indices": (B,) of the images that were
     read, "skipped": names of unreadable images}, and "share" (B,) where images are mixed.
     """
 
@@ -89,7 +105,7 @@ class Images:
         return self.records.name(index)
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
-        """Square views of the images at indices (B,), augmented where positions are given.
+        """Views of data.image_size of the images at indices (B,), augmented where positions are given.
 
         Raises: InputError naming an unreadable image when `on_bad_sample` is stop, or
             when no image is readable.
@@ -98,9 +114,10 @@ class Images:
         samples = [self._pixels(index, skipped) for index in indices.tolist()]
         read = torch.tensor([index for index, _ in samples], dtype=torch.int64)
         pixels = [image for _, image in samples]
+        shape = height_width(self.section.image_size)
         if positions is None or self.section.augment is None:
             views = [
-                _view(image, _central_box(image), False, self.section.image_size)
+                _view(image, _central_box(image, shape), False, shape)
                 for image in pixels
             ]
         else:
@@ -130,10 +147,9 @@ class Images:
     ) -> npt.NDArray[np.uint8]:
         augment = self.section.augment
         assert augment is not None
+        shape = height_width(self.section.image_size)
         flip = augment.flip and bool(draw[-1] < 0.5)
-        return _view(
-            image, _crop_box(image, draw, augment), flip, self.section.image_size
-        )
+        return _view(image, _crop_box(image, draw, augment, shape), flip, shape)
 
     def _pixels(
         self, index: int, skipped: list[str]
@@ -162,54 +178,39 @@ class Images:
             raise InputError(
                 f"{self.records.name(index)} (sample {index}) must be readable, got {error}."
             ) from None
-        channels = self.section.channels
         if isinstance(raw, bytes):
-            pixels = decode(raw, channels, self.records.name(index))
+            pixels = decode(raw, self.section, self.records.name(index))
         else:  # embedded images are grey
-            pixels = np.broadcast_to(raw, (*raw.shape[:2], channels))
+            pixels = np.broadcast_to(raw, (*raw.shape[:2], self.section.channels))
         if pixels.nbytes <= self._cache_left:
             self._cache[index] = pixels
             self._cache_left -= pixels.nbytes
         return pixels
 
 
-def decode(raw: bytes, channels: int, name: str) -> npt.NDArray[np.uint8]:
-    """Encoded bytes -> (H, W, channels) uint8.
-
-    Greyscale, palette, RGBA and 16-bit images are converted.
-
-    Raises: InputError naming the image when it is damaged or truncated.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return to_pixels(Image.open(io.BytesIO(raw)), channels)
-    except UnidentifiedImageError:  # its message has an address in memory
-        raise InputError(
-            f"{name} must be a complete, readable image, got unknown content."
-        ) from None
-    except Exception as error:
-        raise InputError(
-            f"{name} must be a complete, readable image, got {type(error).__name__}: {error}."
-        ) from None
-
-
-def _central_box(image: npt.NDArray[np.uint8]) -> Box:
-    """The largest central square, as (left, top, right, bottom)."""
+def _central_box(image: npt.NDArray[np.uint8], shape: tuple[int, int]) -> Box:
+    """The largest central box of the shape's aspect ratio: (left, top, right, bottom)."""
     height, width = image.shape[:2]
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
+    rows, columns = shape
+    box_width: float = width
+    box_height: float = height
+    if width * rows > height * columns:
+        box_width = height * columns / rows
+    else:
+        box_height = width * rows / columns
+    left, top = (width - box_width) / 2, (height - box_height) / 2
+    return left, top, left + box_width, top + box_height
 
 
 def _crop_box(
-    image: npt.NDArray[np.uint8], draw: npt.NDArray[np.float64], augment: AugmentSection
+    image: npt.NDArray[np.uint8],
+    draw: npt.NDArray[np.float64],
+    augment: AugmentSection,
+    shape: tuple[int, int],
 ) -> Box:
     """A random resized crop: area fraction in crop_scale, aspect ratio 3/4 to 4/3.
 
-    The central square when no try fits.
+    The aspect ratio is relative to the shape's. The central box when no try fits.
 
     Source: torchvision's RandomResizedCrop (Szegedy et al. 2014). Differs: draws depend
     on (seed, position), not on a global generator.
@@ -223,6 +224,7 @@ def _crop_box(
         aspect = math.exp(
             math.log(_ASPECT[0]) + aspect_draw * math.log(_ASPECT[1] / _ASPECT[0])
         )
+        aspect *= shape[1] / shape[0]
         crop_width, crop_height = (
             round(math.sqrt(area * aspect)),
             round(math.sqrt(area / aspect)),
@@ -231,27 +233,35 @@ def _crop_box(
             left = math.floor(left_draw * (width - crop_width + 1))
             top = math.floor(top_draw * (height - crop_height + 1))
             return left, top, left + crop_width, top + crop_height
-    return _central_box(image)
+    return _central_box(image, shape)
 
 
 def _view(
-    image: npt.NDArray[np.uint8], box: Box, flip: bool, size: int
+    image: npt.NDArray[np.uint8], box: Box, flip: bool, shape: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
-    """The box of an image (H, W, C), resized to (size, size, C) with bicubic filtering."""
-    if box == (0, 0, size, size) and image.shape[:2] == (size, size):
-        view: Any = image
-    else:
-        from PIL import Image
-
-        grey = image.shape[2] == 1
-        picture = Image.fromarray(image[:, :, 0] if grey else image)
-        view = np.asarray(
-            picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
-        ).reshape(size, size, -1)
+    """The box of an image (H, W, C), resized to (h, w, C) with bicubic filtering."""
+    view: Any = image
+    if box != (0, 0, shape[1], shape[0]) or image.shape[:2] != shape:
+        view = _resize(image, box, shape)
     return np.ascontiguousarray(view[:, ::-1]) if flip else view
 
 
-if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.data.source import SampleSource
+def _resize(image: npt.NDArray[np.uint8], box: Box, shape: tuple[int, int]) -> Any:
+    from PIL import Image
 
+    # Pillow would take 2 and 4 bands for transparency: bands are resized one by one.
+    is_colour = image.shape[2] == 3
+    parts = [image] if is_colour else np.moveaxis(image, 2, 0)
+    resized = [
+        Image.fromarray(np.ascontiguousarray(part)).resize(
+            shape[::-1], Image.Resampling.BICUBIC, box=box
+        )
+        for part in parts
+    ]
+    if is_colour:
+        return np.asarray(resized[0])
+    return np.stack([np.asarray(band) for band in resized], axis=2)
+
+
+if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
     _source: type[SampleSource] = Images

@@ -3,7 +3,7 @@
 The number of devices and workers changes nothing.
 
 Shapes: B images, an even number, where 2k and 2k + 1 are partners; C channels,
-S x S pixels.
+h x w pixels.
 """
 
 import numpy as np
@@ -18,9 +18,9 @@ from r2mae.modalities.vision.schema import TuningAugmentSection
 def mix_pairs(
     images: Tensor, positions: Tensor, seed: int, augment: TuningAugmentSection
 ) -> tuple[Tensor, Tensor]:
-    """(mixed images (B, C, S, S) uint8, share (B,) of its own label that each keeps).
+    """(mixed images (B, C, h, w) uint8, share (B,) of its own label that each keeps).
 
-    images: (B, C, S, S) uint8 at positions (B,) of the stream, the first of them even.
+    images: (B, C, h, w) uint8 at positions (B,) of the stream, the first of them even.
 
     Source: Zhang et al. 2018 (mixup), Yun et al. 2019 (CutMix). Differs: partners are
     neighbours in the stream, not a shuffle of the batch.
@@ -38,7 +38,9 @@ def mix_pairs(
     for row in np.flatnonzero(cuts):
         keep[row] = 1.0
         top, left = draws[row, 2], draws[row, 3]
-        keep[row][_box(images.shape[-1], float(share[row]), top, left)] = 0.0
+        height, width = images.shape[2:]
+        inside = _box(height, width, float(share[row]), top, left)
+        keep[row][inside] = 0.0
     partners = images.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
     weight = keep[:, None].float()
     mixed = (images * weight + partners * (1 - weight)).round().to(torch.uint8)
@@ -62,11 +64,16 @@ def _beta(uniform: npt.NDArray[np.float64], alpha: float) -> npt.NDArray[np.floa
     )
 
 
-def _box(size: int, share: float, top: float, left: float) -> tuple[slice, slice]:
-    """A square of area fraction 1 - share around (top, left), clipped at the border."""
-    half = size * (1 - share) ** 0.5 / 2
+def _box(
+    height: int, width: int, share: float, top: float, left: float
+) -> tuple[slice, slice]:
+    """A box of area fraction 1 - share around (top, left), clipped at the border."""
+    half = (1 - share) ** 0.5 / 2
     rows, columns = (
-        slice(max(0, round(centre * size - half)), max(0, round(centre * size + half)))
-        for centre in (top, left)
+        slice(
+            max(0, round(centre * size - half * size)),
+            max(0, round(centre * size + half * size)),
+        )
+        for centre, size in ((top, height), (left, width))
     )
     return rows, columns

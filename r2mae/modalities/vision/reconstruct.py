@@ -61,7 +61,8 @@ def run(loaded: LoadedRun, arguments: Namespace) -> None:
         masks = [frozen_mask(loaded.model, batch, ratio) for ratio in ratios]  # type: ignore[arg-type]
         losses = [float(loaded.model(batch, mask).loss.mean) for mask in masks]
         save_pictures(loaded.model, batch, masks, output)
-    _report(output, len(batch["indices"]), ratios, losses, arguments.json)
+    note = str(getattr(loaded.model, "picture_note", ""))
+    _report(output, len(batch["indices"]), ratios, losses, note, arguments.json)
 
 
 def _open_images(loaded: LoadedRun, arguments: Namespace) -> tuple[SampleSource, int]:
@@ -81,18 +82,21 @@ def _report(
     num_images: int,
     ratios: Sequence[float],
     losses: list[float],
+    note: str,
     as_json: bool,
 ) -> None:
     if as_json:
         loss_at = dict(zip(map(str, ratios), losses, strict=True))
         result = {"picture": str(output), "images": num_images, "loss": loss_at}
-        print(json.dumps(result))
+        print(json.dumps(result | {"note": note}))
         return
     print(
         f"{output}: {num_images} images; original, then masked and predicted per ratio"
     )
     for ratio, loss in zip(ratios, losses, strict=True):
         print(f"  ratio {ratio:g}  loss {loss:.4f}")
+    if note:
+        print(f"  {note}")
 
 
 def _output(arguments: Namespace) -> Path:

@@ -1,13 +1,28 @@
 """Recipe sections of the vision modality."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.schema.recipe import DataSection, ModelSection
 from r2mae.schema.section import Section
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Side = Annotated[int, Field(ge=1, le=4096)]
+# A pair is told from a side by its type, so that an error names one rule.
+ImageSize = Annotated[
+    Annotated[_Side, Tag("side")] | Annotated[tuple[_Side, _Side], Tag("pair")],
+    Discriminator(lambda size: "pair" if isinstance(size, list | tuple) else "side"),
+]
+
+
+def height_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of pixels of `data.image_size`, a side or (height, width)."""
+    if isinstance(image_size, int):
+        return image_size, image_size
+    return image_size
 
 
 class AugmentSection(Section):
@@ -34,8 +49,16 @@ class VisionData(DataSection):
 
     root: a folder of images or parquet files; None for the card's hub data set.
     label_column: of parquet or hub data, instead of the card's; must exist.
-    image_size: side of the square model input in pixels.
+    image_size: pixels of the model input: side of a square, or [height, width].
+    channels: 1 is grey, 3 is RGB; other numbers are those of bands in the files, such as
+        a TIFF with 4 bands, a TIFF with a grey page per channel, or a .npy (H, W, bands).
+    value_range: pixel values [black, white], which become 0 and 255; values outside are
+        clipped. null: 0 to 255 of 8 bits, 0 to 65535 of other integers, 0 to 1 of floats.
+    background: colour [red, green, blue], 0 to 255, under transparent pixels.
+    max_megapixels: larger images are refused.
     held_out: fraction of training images that validate.
+    test_share: fraction of the images that are the test split, where the data has none
+        of its own; drawn at random, the same for every seed.
     on_bad_sample: stop at an unreadable image, or skip it.
     cache_mib: memory for decoded images, per data loader worker.
     """
@@ -43,16 +66,38 @@ class VisionData(DataSection):
     card: str
     root: str | None = None
     label_column: str | None = None
-    image_size: int = Field(ge=1, le=4096)
-    channels: int = 3
+    image_size: ImageSize
+    channels: int = Field(default=3, ge=1, le=64)
     augment: AugmentSection | None = AugmentSection()
     on_bad_sample: Literal["stop", "skip"] = "stop"
     cache_mib: int = Field(default=256, ge=0, le=1 << 20)
+    test_share: float | None = Field(default=None, gt=0, lt=1)
+    value_range: tuple[Finite, Finite] | None = None
+    background: tuple[int, int, int] = (255, 255, 255)
+    max_megapixels: float = Field(default=179, gt=0, le=1e5)
+
+    @field_validator("image_size")
+    @classmethod
+    def _as_side(cls, size: int | tuple[int, int]) -> int | tuple[int, int]:
+        """[64, 64] means the same as 64."""
+        if isinstance(size, tuple) and size[0] == size[1]:
+            return size[0]
+        return size
 
     @model_validator(mode="after")
     def _check(self) -> "VisionData":
-        if self.channels not in (1, 3):
-            raise ValueError(f"channels must be 1 or 3, got {self.channels}.")
+        if self.value_range is not None and not (
+            self.value_range[0] < self.value_range[1]
+        ):
+            raise ValueError(
+                f"value_range must be [black, white], black < white, "
+                f"got {list(self.value_range)}."
+            )
+        if not all(0 <= level <= 255 for level in self.background):
+            raise ValueError(
+                "background must be levels of red, green and blue, 0 to 255, "
+                f"got {list(self.background)}."
+            )
         return self
 
 

@@ -82,6 +82,12 @@ class VisionWing(Wing):
 
         return assembly.open_objects(recipe, objects)
 
+    def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
+        """Splits, classes, files that are not read, and pixels of a sample of files."""
+        from r2mae.modalities.vision.describe import describe_data
+
+        return describe_data(recipe)
+
     def stand_in(self, recipe: AnyRecipe, folder: Path) -> list[str]:
         """Class folders of random images."""
         from r2mae.modalities.vision.stand_in import stand_in

@@ -12,7 +12,8 @@ from PIL import Image
 from r2mae.data.card import load_card
 from r2mae.data.source import hold_out
 from r2mae.errors import InputError
-from r2mae.modalities.vision.images import decode, open_image_paths, open_images
+from r2mae.modalities.vision.images import open_image_paths, open_images
+from r2mae.modalities.vision.pixels import decode
 from r2mae.modalities.vision.schema import AugmentSection, VisionData
 
 CIFAR = Path(__file__).resolve().parents[2] / "../shared/data/vision/cifar10_jpeg"
@@ -55,9 +56,9 @@ PALETTE = Image.fromarray(RAMP).quantize(256)
     [
         (grey(77), "PNG", 77),
         (Image.new("1", (5, 4), 1), "PNG", 255),
-        (Image.new("LA", (5, 4), (77, 10)), "PNG", 77),
+        (Image.new("LA", (5, 4), (77, 10)), "PNG", 248),
         (Image.new("RGB", (5, 4), (77, 77, 77)), "PNG", 77),
-        (Image.new("RGBA", (5, 4), (77, 77, 77, 10)), "PNG", 77),
+        (Image.new("RGBA", (5, 4), (77, 77, 77, 10)), "PNG", 248),
         (grey(77).convert("P"), "GIF", 77),
         (Image.new("RGB", (5, 4), (77, 77, 77)), "BMP", 77),
         (Image.new("RGB", (5, 4), (77, 77, 77)), "JPEG", 77),
@@ -69,19 +70,22 @@ PALETTE = Image.fromarray(RAMP).quantize(256)
     ],
 )
 def test_any_mode_becomes_uint8(picture, kind, value, channels):
-    pixels = decode(encoded(picture, kind), channels, "name")
+    pixels = decode(encoded(picture, kind), section(channels=channels), "name")
     assert pixels.shape == (4, 5, channels)
     assert pixels.dtype == np.uint8
     assert np.unique(pixels).tolist() == [value]
 
 
 def test_colours_survive():
-    assert np.array_equal(decode(encoded(Image.fromarray(RAMP)), 3, "name"), RAMP)
     assert np.array_equal(
-        decode(encoded(PALETTE), 3, "name"), np.asarray(PALETTE.convert("RGB"))
+        decode(encoded(Image.fromarray(RAMP)), section(channels=3), "name"), RAMP
     )
     assert np.array_equal(
-        decode(encoded(Image.fromarray(RAMP)), 1, "name")[:, :, 0],
+        decode(encoded(PALETTE), section(channels=3), "name"),
+        np.asarray(PALETTE.convert("RGB")),
+    )
+    assert np.array_equal(
+        decode(encoded(Image.fromarray(RAMP)), section(channels=1), "name")[:, :, 0],
         np.asarray(Image.fromarray(RAMP).convert("L")),
     )
 
@@ -102,7 +106,7 @@ def test_damaged_images_are_named(raw):
         InputError,
         match=r"^some/file\.jpg must be a complete, readable image, got [^<>]*\.$",
     ):
-        decode(raw, 3, "some/file.jpg")
+        decode(raw, section(channels=3), "some/file.jpg")
 
 
 def test_plain_view_is_the_array_when_sizes_agree(tmp_path):

@@ -38,8 +38,19 @@ def test_good_crop_scales(scale):
         ({"root": 3}, "root must be text, got 3."),
         ({"image_size": 0}, "image_size must be at least 1, got 0."),
         ({"image_size": 4097}, "image_size must be at most 4096, got 4097."),
-        ({"image_size": [8, 8]}, "image_size must be a whole number, got [8, 8]."),
-        ({"channels": 4}, "channels must be 1 or 3, got 4."),
+        ({"image_size": "8"}, 'image_size must be a whole number, got "8".'),
+        ({"image_size": [8, 0]}, "image_size.1 must be at least 1, got 0."),
+        ({"image_size": [8]}, "image_size.1 must be given, got nothing."),
+        ({"channels": 0}, "channels must be at least 1, got 0."),
+        (
+            {"value_range": [5, 5]},
+            "value_range must be [black, white], black < white, got [5.0, 5.0].",
+        ),
+        (
+            {"background": [0, 0, 256]},
+            "background must be levels of red, green and blue, 0 to 255, "
+            "got [0, 0, 256].",
+        ),
         (
             {"held_out": 5},
             "held_out must be less than 1.0, got 5. Ratios are fractions; did you mean 0.05?",

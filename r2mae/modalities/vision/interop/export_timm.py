@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from r2mae.errors import InputError
 from r2mae.modalities.vision.interop.same_features import largest_difference, noise
 from r2mae.modalities.vision.models.image_encoder import ImageEncoder
+from r2mae.modalities.vision.schema import height_width
 
 _POOLS = {"mean": "avg", "cls": "token"}
 
@@ -25,7 +26,7 @@ def export_timm(
     *,
     architecture: str,
     arguments: dict[str, Any],
-    image_size: int,
+    image_size: int | tuple[int, int],
     head: nn.Linear | None = None,
     class_names: Sequence[str] = (),
 ) -> float:
@@ -82,7 +83,10 @@ def _run_timm(folder: Path, pixels: Tensor, architecture: str) -> Tensor:
 
 
 def timm_config(
-    model: ImageEncoder, architecture: str, arguments: dict[str, Any], image_size: int
+    model: ImageEncoder,
+    architecture: str,
+    arguments: dict[str, Any],
+    image_size: int | tuple[int, int],
 ) -> dict[str, Any]:
     """config.json in timm's format: the model, and how to prepare images."""
     encoder, pretrained = model.encoder, model.encoder.pretrained_cfg
@@ -105,7 +109,7 @@ def timm_config(
         "model_args": arguments | shape,
         "pretrained_cfg": {
             "custom_load": False,
-            "input_size": [len(mean), image_size, image_size],
+            "input_size": [len(mean), *height_width(image_size)],
             "fixed_input_size": fixed,
             "interpolation": "bicubic",
             "crop_pct": 1.0,

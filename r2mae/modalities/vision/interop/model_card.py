@@ -12,7 +12,7 @@ class RunFacts:
     run: str
     architecture: str
     shape: dict[str, Any]
-    image_size: int
+    image_size: tuple[int, int]  # height and width
     channels: int
     trained: dict[str, str]  # the objective, as rows of the card
     data_title: str
@@ -52,7 +52,7 @@ def model_card(facts: RunFacts, library: str) -> str:
         else f"{facts.held_out_loss:.6g} (latest one measured)"
     )
     shape = f" with `{inline_yaml(facts.shape)}`" if facts.shape else ""
-    size = f"{facts.channels} x {facts.image_size} x {facts.image_size}"
+    size = f"{facts.channels} x {facts.image_size[0]} x {facts.image_size[1]}"
     rows = {
         "architecture": f"{facts.architecture}{shape}, {size} pixels",
         **facts.trained,

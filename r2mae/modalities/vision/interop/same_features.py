@@ -5,15 +5,16 @@ from torch import Tensor
 
 from r2mae.errors import InputError
 from r2mae.modalities.vision.models.image_encoder import ImageEncoder
+from r2mae.modalities.vision.schema import height_width
 
 # Relative to the largest feature: well above rounding errors, well below the difference
 # that any mistake in the weights or the architecture makes.
 _TOLERANCE = 1e-4
 
 
-def noise(model: ImageEncoder, image_size: int) -> dict[str, Tensor]:
+def noise(model: ImageEncoder, image_size: int | tuple[int, int]) -> dict[str, Tensor]:
     """A batch of two images of random pixels, the same at every call."""
-    shape = (2, model.pixel_mean.numel(), image_size, image_size)
+    shape = (2, model.pixel_mean.numel(), *height_width(image_size))
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     return {"images": images}

@@ -1,7 +1,10 @@
-"""What `model.init_from` may name: a run of ours, a timm model, a transformers ViTMAE or ViT, by path or hub id."""
+"""What `model.init_from` may name: a run, a timm model, or a ViTMAE or ViT of transformers."""
 
 import json
-from pathlib import Path
+from argparse import Namespace
+from collections.abc import Collection
+from pathlib import Path, PosixPath
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import timm
@@ -12,62 +15,92 @@ from torch import Tensor
 
 from r2mae.errors import InputError, first_line
 from r2mae.interop.quiet import quiet_transformers
+from r2mae.modalities.vision.interop.layouts import State, rename_file_weights
 from r2mae.modalities.vision.interop.vit_mae import from_vit_mae
-from r2mae.training.checkpoint import read_manifest
+from r2mae.training.checkpoint import MANIFEST, read_manifest
 from r2mae.training.start import find_checkpoint, is_run, run_weights
 
 _TRANSFORMERS = ("vit_mae", "vit")
 
 
+# Keys of files that hold a state dict beside an optimizer's or another model's, in the
+# order in which they are looked for.
+_STATE_KEYS = ("model", "state_dict", "teacher", "model_ema", "state_dict_ema")
+# What training scripts save beside tensors. Loading these classes runs no code.
+_SAFE_CLASSES: list[Any] = [Namespace, PosixPath]
+
+
 class Source(NamedTuple):
-    """Weights by our names, and what weights do not show."""
+    """Weights by our names.
 
-    weights: dict[str, Tensor]
-    num_heads: int | None = None  # of a ViT's attention; None where nobody knows
+    num_heads: of a ViT's attention, which weights do not show; None where unknown.
+    image_size: of the source, a side or (height, width); None where square or unknown.
+    """
+
+    weights: State
+    num_heads: int | None = None
+    image_size: tuple[int, int] | None = None
 
 
-def read_source(source: str) -> Source:
+def read_source(source: str, encoder_names: Collection[str]) -> Source:
     """Weights under our names.
 
-    source: a run or checkpoint folder of r2mae, a folder or hub id of a ViTMAE or ViT of transformers (with its
-    classifier or without), a folder or file of timm weights (.safetensors, .pth, .bin), or `timm/<name>` from the hub.
+    source: a run or checkpoint folder of r2mae, a folder or hub id of a ViTMAE or ViT of
+        transformers (with its classifier or without), a folder or file of timm weights or
+        of the official MAE (.safetensors, .pth, .bin), or `timm/<name>` from the hub.
+    encoder_names: of the recipe's encoder, as timm names them.
 
     Raises: InputError when it cannot be read.
     """
     try:
-        return _read(source)
-    except InputError:
-        raise
+        return _read(source, encoder_names)
+    except InputError as error:
+        if repr(source) in str(error):
+            raise
+        text = str(error).replace("model.init_from", f"model.init_from {source!r}", 1)
+        raise InputError(text) from None
     except Exception as error:
-        remedy = "Give a run folder, a ViTMAE or ViT folder or hub id, a timm folder or weight file, or timm/<name>."
+        remedy = (
+            "Give a run folder, a ViTMAE or ViT folder or hub id, a timm folder or "
+            "weight file, or timm/<name>."
+        )
         raise InputError(
-            f"model.init_from must be readable, got {source!r}: {first_line(error)}. {remedy}"
+            f"model.init_from must be readable, got {source!r}: {first_line(error)}. "
+            f"{remedy}"
         ) from None
 
 
-def _read(source: str) -> Source:
+def _read(source: str, encoder_names: Collection[str]) -> Source:
     path = Path(source)
+    if path.is_file() and (path.parent / MANIFEST).is_file():
+        return _read_run(str(path.parent))  # which verifies the file's sha256
     if path.is_file():
-        return Source(_encoder_only(_read_file(path)))
+        return Source(rename_file_weights(_read_file(path), encoder_names))
     if is_run(source):
         return _read_run(source)
-    if path.is_dir() and (timm_weights := _read_timm_folder(path, source)) is not None:
-        return timm_weights
+    if path.is_dir() and (config := _read_timm_config(path, source)) is not None:
+        state = _read_file(path / "model.safetensors")
+        heads = config.get("model_args", {}).get("num_heads")
+        return Source(
+            rename_file_weights(state, encoder_names),
+            heads or _usual_heads(config["architecture"]),
+        )
     # No hub id looks like a path.
     is_path = source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1
     if is_path and not path.exists():
         raise InputError(
-            f"model.init_from must exist, got {source!r}. Train it first, or check the path."
+            f"model.init_from must exist, got {source!r}. "
+            "Train it first, or check the path."
         )
     if source.startswith("timm/"):
         name = source.removeprefix("timm/")
-        weights = timm.create_model(name, pretrained=True).state_dict()
-        return Source(_encoder_only(weights), _usual_heads(name))
+        state = timm.create_model(name, pretrained=True).state_dict()
+        return Source(rename_file_weights(state, encoder_names), _usual_heads(name))
     return _read_transformers(source)
 
 
-def _read_timm_folder(path: Path, source: str) -> Source | None:
-    """Weights of a folder that timm wrote; None for one of transformers.
+def _read_timm_config(path: Path, source: str) -> dict[str, Any] | None:
+    """The config.json of a folder that timm wrote; None for one of transformers.
 
     Raises: InputError for other folders.
     """
@@ -79,13 +112,12 @@ def _read_timm_folder(path: Path, source: str) -> Source | None:
         )
     if not config_file.is_file():
         raise InputError(
-            f"model.init_from must hold a checkpoint or config.json, got neither in {source!r}."
+            "model.init_from must hold a checkpoint or config.json, got neither in "
+            f"{source!r}."
         )
-    config = json.loads(config_file.read_text())
+    config: dict[str, Any] = json.loads(config_file.read_text())
     if "architecture" in config:  # timm's key; transformers writes model_type
-        heads = config.get("model_args", {}).get("num_heads")
-        weights = _encoder_only(_read_file(path / "model.safetensors"))
-        return Source(weights, heads or _usual_heads(config["architecture"]))
+        return config
     if config.get("model_type") not in _TRANSFORMERS:
         raise InputError(
             f"model.init_from must be a folder of model_type {' or '.join(_TRANSFORMERS)}, "
@@ -96,9 +128,11 @@ def _read_timm_folder(path: Path, source: str) -> Source | None:
 
 def _read_run(source: str) -> Source:
     """A run's last checkpoint, pretrained or fine-tuned; a classifier's head is ignored."""
-    section = read_manifest(find_checkpoint(source))["recipe"]["model"]
+    recipe = read_manifest(find_checkpoint(source))["recipe"]
+    section, size = recipe["model"], recipe.get("data", {}).get("image_size")
     heads = section["heads"] or _usual_heads(section["encoder"])
-    return Source(run_weights(source), heads)
+    height_width = tuple(size) if isinstance(size, list) else None
+    return Source(run_weights(source), heads, height_width)
 
 
 def _usual_heads(architecture: str) -> int | None:
@@ -146,16 +180,38 @@ def _read_transformers(source: str) -> Source:
     return Source(from_vit_mae(kept), config.num_attention_heads)
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
+def _read_file(path: Path) -> State:
+    """The state dict of a file; of one with several, that of the model."""
     if path.suffix == ".safetensors":
         return dict(load_file(path))
-    loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("model", "state_dict", "model_ema"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-    return dict(loaded)
+    with torch.serialization.safe_globals(_SAFE_CLASSES):
+        try:
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        except UnpicklingError:
+            raise _not_plain(path) from None
+    for _ in range(len(_STATE_KEYS)):
+        nested = (key for key in _STATE_KEYS if isinstance(content.get(key), dict))
+        key = next(nested, None)
+        if key is None:
+            break
+        content = content[key]
+    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
 
 
-def _encoder_only(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """timm's names under `encoder.`; what the model has no place for (a classifier) is left out where it is filled."""
-    return {f"encoder.{name}": tensor for name, tensor in state.items()}
+def _not_plain(path: Path) -> InputError:
+    """The error for a file that torch does not load without running code."""
+    try:
+        classes = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:
+        classes = []
+    if not classes:
+        return InputError(
+            f"model.init_from must be readable, got {str(path)!r}, which torch cannot "
+            "load. Give a .pth or .bin file that torch.save wrote, or .safetensors."
+        )
+    names = ", ".join(classes[:3])
+    return InputError(
+        "model.init_from must be a file of tensors and plain values, got pickled "
+        f"{names} in {str(path)!r}. Save the state dict alone: "
+        "torch.save(model.state_dict(), FILE)."
+    )

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from r2mae.errors import InputError
 from r2mae.modalities.vision.interop.sources import read_source
+from r2mae.training.start import record_start
 
 State = dict[str, Tensor]
 
@@ -14,18 +15,19 @@ State = dict[str, Tensor]
 def load_initial_weights(model: nn.Module, source: str) -> None:
     """Load the weights of source (see `read_source`) into a model of images.
 
-    A decoder that the source lacks keeps its initial weights.
+    A decoder that the source lacks keeps its initial weights. `describe_start` says what
+    was loaded.
 
     Raises: InputError when source cannot be read, or does not fit the recipe's model.
     """
-    weights, num_heads = read_source(source)
-    own = model.state_dict()
     encoder: Any = model.encoder
+    weights, num_heads, image_size = read_source(source, encoder.state_dict().keys())
+    own, names = model.state_dict(), set(weights)
     if all(name.startswith("encoder.") for name in own):  # a model without decoder
         weights = _encoder_part(weights)
     _check_names(weights, own, encoder, source)
     fitted = {
-        name: _fit_positions(name, tensor, own, encoder)
+        name: _fit_positions(name, tensor, own, encoder, image_size)
         for name, tensor in weights.items()
         if name in own
     }
@@ -34,6 +36,7 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
     _check_heads(num_heads, encoder, source)
     _check_complete(fitted, model, source)
     model.load_state_dict(fitted, strict=False)
+    record_start(model, source, fitted, names - set(fitted))
 
 
 def _encoder_part(state: State) -> State:
@@ -65,9 +68,12 @@ def _check_names(weights: State, own: State, encoder: Any, source: str) -> None:
     blocks = "encoder.blocks." if _is_vit(encoder) else "encoder."
     if not any(name in own and name.startswith(blocks) for name in weights):
         architecture = "ViT" if _is_vit(encoder) else type(encoder).__name__
+        expected = next(name for name in own if name.startswith(blocks))
+        examples = ", ".join(name.removeprefix("encoder.") for name in [*weights][:3])
         raise InputError(
             f"model.init_from must hold {architecture} weights, got none of the "
-            f"encoder's names in {source!r}."
+            f"encoder's names in {source!r}, such as "
+            f"{expected.removeprefix('encoder.')}, but {examples or 'no tensors'}."
         )
 
 
@@ -141,29 +147,34 @@ def _heads(encoder: Any) -> tuple[str, ...]:
 
 
 def _fit_positions(
-    name: str, tensor: Tensor, own: dict[str, Tensor], encoder: Any
+    name: str,
+    tensor: Tensor,
+    own: dict[str, Tensor],
+    encoder: Any,
+    image_size: tuple[int, int] | None,
 ) -> Tensor:
     """Position embeddings resampled to the recipe's grid, bicubic as in timm.
 
     Those of prefix tokens are kept. Other parameters are returned unchanged.
+
+    image_size: (height, width) of the source; None where it is square.
     """
     expected = own[name]
-    if (
-        name not in ("encoder.pos_embed", "decoder_positions")
-        or tensor.shape == expected.shape
-    ):
+    if name not in ("encoder.pos_embed", "decoder_positions"):
         return tensor
     from timm.layers import resample_abs_pos_embed
 
     grid: tuple[int, int] = encoder.patch_embed.grid_size
     num_prefix = expected.shape[1] - grid[0] * grid[1]
-    side = round((tensor.shape[1] - num_prefix) ** 0.5)
-    if (
-        side * side + num_prefix != tensor.shape[1]
-        or tensor.shape[2] != expected.shape[2]
-    ):
+    num_patches = tensor.shape[1] - num_prefix
+    aspect = 1.0 if image_size is None else image_size[0] / image_size[1]
+    rows = max(1, round((num_patches * aspect) ** 0.5))
+    columns = num_patches // rows
+    if rows * columns != num_patches or tensor.shape[2] != expected.shape[2]:
         return tensor  # the check of shapes names it
+    if (rows, columns) == grid:
+        return tensor
     resampled: Tensor = resample_abs_pos_embed(
-        tensor, list(grid), [side, side], num_prefix_tokens=num_prefix
+        tensor, list(grid), [rows, columns], num_prefix_tokens=num_prefix
     )
     return resampled

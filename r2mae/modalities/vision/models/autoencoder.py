@@ -1,6 +1,6 @@
 """A masked autoencoder around timm's VisionTransformer.
 
-Shapes: B images, C channels, S x S pixels, N patches, P values of a patch, V visible and
+Shapes: B images, C channels, H x W pixels, N patches, P values of a patch, V visible and
 M hidden patches, R prefix tokens (class and registers), D encoder width.
 """
 
@@ -27,7 +27,7 @@ _EPSILON = 1e-6
 class MaskedAutoencoder(PatchedImages):
     """MAE: a ViT on visible patches, a light decoder on all positions, pixels predicted.
 
-    Implements `MaskedModel`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps
+    Implements `MaskedModel`; a batch holds "images" (B, C, H, W) uint8. `encoder` keeps
     timm's parameter names.
 
     Source: He et al. 2022 (MAE). Differs: patches are gathered before the projection,

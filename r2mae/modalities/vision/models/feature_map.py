@@ -1,7 +1,7 @@
 """The layout of a timm backbone's feature map: declared by timm, checked by one pass.
 
-Shapes: B images, C channels, S x S pixels, D features; h x w cells of stride x stride
-pixels, h = w = S / stride.
+Shapes: B images, C channels, H x W pixels, D features; h x w cells of stride x stride
+pixels, h = H / stride and w = W / stride.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.errors import InputError, first_line
+from r2mae.modalities.vision.schema import height_width
 from r2mae.models.meta_pass import run_on_meta
 
 Layout = Literal["NCHW", "NHWC", "tokens"]
@@ -36,7 +37,7 @@ class FeatureMap:
 
 
 def read_feature_map(
-    encoder: Any, image_size: int, channels: int
+    encoder: Any, image_size: int | tuple[int, int], channels: int
 ) -> tuple[FeatureMap, frozenset[str]]:
     """(feature map, parameters of encoder that no feature depends on).
 
@@ -46,13 +47,15 @@ def read_feature_map(
     name = architecture(encoder)
     stride = _stride(encoder, name)
     check_stride(name, image_size, stride)
-    side, feature_maps = image_size // stride, []
+    height, width = height_width(image_size)
+    grid = (height // stride, width // stride)
+    feature_maps = []
 
     def images() -> tuple[Tensor]:
-        return (torch.empty(2, channels, image_size, image_size),)
+        return (torch.empty(2, channels, height, width),)
 
     def total(features: Any) -> Tensor:
-        feature_maps.append(_interpret(encoder, name, features, side, stride))
+        feature_maps.append(_interpret(encoder, name, features, grid, stride))
         return feature_maps[0].cells(features).sum()
 
     try:
@@ -75,13 +78,15 @@ def architecture(encoder: Any) -> str:
     return str(config.get("architecture") or type(encoder).__name__)
 
 
-def check_stride(name: str, image_size: int, stride: int) -> None:
+def check_stride(name: str, image_size: int | tuple[int, int], stride: int) -> None:
     """Raise InputError unless the image is a whole number of cells."""
-    if image_size % stride:
-        nearest = max(1, round(image_size / stride)) * stride
-        raise InputError(
-            f"data.image_size must be divisible by the stride {stride} of {name}, got {image_size}. Use {nearest}."
-        )
+    for side in height_width(image_size):
+        if side % stride:
+            nearest = max(1, round(side / stride)) * stride
+            raise InputError(
+                f"data.image_size must be divisible by the stride {stride} of {name}, "
+                f"got {side}. Use {nearest}."
+            )
 
 
 class _Features(nn.Module):
@@ -103,16 +108,16 @@ def _stride(encoder: Any, name: str) -> int:
 
 
 def _interpret(
-    encoder: Any, name: str, features: Any, side: int, stride: int
+    encoder: Any, name: str, features: Any, grid: tuple[int, int], stride: int
 ) -> FeatureMap:
-    """The one layout of side x side cells that fits the shape and timm's declaration."""
+    """The one layout of h x w cells that fits the shape and timm's declaration."""
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         raise _no_map(name, f"gives {_described(features)}")
-    grid = (side, side)
-    wrong_shape = f"gives {_described(features)} where {side} x {side} cells are due"
+    rows, columns = grid
+    wrong_shape = f"gives {_described(features)} where {rows} x {columns} cells are due"
     if features.ndim == 3:
         num_prefix = int(getattr(encoder, "num_prefix_tokens", 0))
-        if features.shape[1] != num_prefix + side * side:
+        if features.shape[1] != num_prefix + rows * columns:
             raise _no_map(name, wrong_shape)
         return FeatureMap("tokens", grid, stride, features.shape[2], num_prefix)
     layouts: dict[Layout, tuple[int, int, int]] = {"NCHW": (2, 3, 1), "NHWC": (1, 2, 3)}
@@ -121,8 +126,8 @@ def _interpret(
     declared = getattr(output_format, "value", output_format)
     fitting = [
         layout
-        for layout, (rows, columns, _) in layouts.items()
-        if (features.shape[rows], features.shape[columns]) == grid
+        for layout, (row_axis, column_axis, _) in layouts.items()
+        if (features.shape[row_axis], features.shape[column_axis]) == grid
         and declared in (layout, None)
     ]
     if len(fitting) != 1:

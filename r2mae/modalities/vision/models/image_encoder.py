@@ -16,7 +16,7 @@ Pooling = Literal["mean", "cls"]
 class ImageEncoder(nn.Module):
     """A timm model without classifier; its features pooled to one vector per image.
 
-    Implements `Encoder`; a batch holds "images" (B, C, S, S) uint8. `encoder` keeps
+    Implements `Encoder`; a batch holds "images" (B, C, H, W) uint8. `encoder` keeps
     timm's parameter names.
     pooling: "mean" of patch tokens, or "cls" for the class token. Other models than ViTs
         pool their feature map as timm does, under "mean".
@@ -60,9 +60,20 @@ class ImageEncoder(nn.Module):
         return int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
 
     def pixels(self, batch: dict[str, Any]) -> Tensor:
-        """Standardised float images (B, C, S, S) of a batch."""
-        images: Tensor = batch["images"].to(self.pixel_mean.dtype) / 255
-        return (images - self.pixel_mean) / self.pixel_std
+        """Standardised float images (B, C, H, W) of a batch.
+
+        Raises: InputError for images that are not uint8: floats from 0 to 1 would be
+            read as nearly black.
+        """
+        images: Tensor = batch["images"]
+        if images.dtype != torch.uint8:
+            kind = str(images.dtype).removeprefix("torch.")
+            raise InputError(
+                f"images of a batch must be uint8, 0 to 255, got {kind}. "
+                "Make the batch by run.prepare(images)."
+            )
+        scaled = images.to(self.pixel_mean.dtype) / 255
+        return (scaled - self.pixel_mean) / self.pixel_std
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
         """(B, D) features of complete images."""
@@ -85,7 +96,7 @@ class ImageEncoder(nn.Module):
         return (patches * weight).sum(dim=1) / weight.sum(dim=1)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
-        """(B, C * S * S) standardised pixels."""
+        """(B, C * H * W) standardised pixels."""
         return self.pixels(batch).flatten(1)
 
     def compile_blocks(self) -> None:

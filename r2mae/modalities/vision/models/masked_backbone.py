@@ -1,6 +1,6 @@
 """Masked image modelling with any timm backbone that gives a spatial feature map.
 
-Shapes: B images, C channels, S x S pixels, N patches of P = p * p * C values,
+Shapes: B images, C channels, H x W pixels, N patches of P = p * p * C values,
 M of them hidden, D features; h x w cells of stride x stride pixels.
 """
 
@@ -19,6 +19,7 @@ from r2mae.modalities.vision.models.patches import (
     join_cells,
     split_cells,
 )
+from r2mae.modalities.vision.schema import height_width
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.meta_pass import MetaPass
 from r2mae.models.protocol import MaskedOutput, Memory
@@ -54,7 +55,7 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
         self,
         encoder: Any,
         *,
-        image_size: int,
+        image_size: int | tuple[int, int],
         patch_size: int | None = None,
         normalize_targets: bool,
         pixel_mean: tuple[float, ...],
@@ -63,10 +64,12 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
         channels = len(pixel_mean)
         feature_map, unused = read_feature_map(encoder, image_size, channels)
         size = feature_map.stride if patch_size is None else patch_size
-        _check_patch(architecture(encoder), image_size, size, feature_map.stride)
+        height, width = height_width(image_size)
+        for side in (height, width):
+            _check_patch(architecture(encoder), side, size, feature_map.stride)
         super().__init__(
             encoder,
-            grid=(image_size // size, image_size // size),
+            grid=(height // size, width // size),
             patch_size=size,
             normalize_targets=normalize_targets,
             pixel_mean=pixel_mean,
@@ -154,8 +157,9 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
         self, num_samples: int, num_visible: int
     ) -> tuple[dict[str, Any], Mask]:
         """Images of any pixels, for the costs."""
-        num_patches, side = self.grid[0] * self.grid[1], self.grid[0] * self.patch_size
-        shape = (num_samples, self.pixel_mean.shape[1], side, side)
+        num_patches = self.grid[0] * self.grid[1]
+        height, width = (cells * self.patch_size for cells in self.grid)
+        shape = (num_samples, self.pixel_mean.shape[1], height, width)
         indices = torch.zeros(num_samples, num_patches, dtype=torch.int64)
         visible, masked = indices[:, :num_visible], indices[:, num_visible:]
         mask = Mask(indices.bool(), visible, masked)

@@ -1,6 +1,6 @@
 """Shared by the masked models of images: patches, their targets, pictures of predictions.
 
-Shapes: B images, C channels, S x S pixels, N patches of P = p * p * C values,
+Shapes: B images, C channels, H x W pixels, N patches of P = p * p * C values,
 M hidden patches.
 """
 
@@ -60,11 +60,11 @@ class PatchedImages(ImageEncoder):
         return self.patchify(batch["images"].float())
 
     def patchify(self, pixels: Tensor) -> Tensor:
-        """(B, C, S, S) -> (B, N, P), the values of a patch ordered row, column, channel."""
+        """(B, C, H, W) -> (B, N, P), the values of a patch ordered row, column, channel."""
         return split_cells(pixels, self.patch_size)
 
     def unpatchify(self, patches: Tensor) -> Tensor:
-        """(B, N, P) -> (B, C, S, S), the inverse of `patchify`."""
+        """(B, N, P) -> (B, C, H, W), the inverse of `patchify`."""
         return join_cells(patches, self.grid, self.patch_size)
 
     def targets(self, patches: Tensor) -> Tensor:
@@ -81,16 +81,16 @@ class PatchedImages(ImageEncoder):
         return MaskedOutput(loss, predictions)
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor:
-        """(B, 3, C, S, S) uint8: original, masked, and masked with predictions filled in.
+        """(B, 3, C, H, W) uint8: original, masked, and masked with predictions filled in.
 
-        Standardised predictions are shown with the true mean and standard deviation of
-        each hidden patch, which the model does not know.
+        Standardised predictions are shown with a mean and standard deviation that are
+        interpolated from visible patches: those of a hidden patch are never used.
         """
         patches = self.patchify(self.pixels(batch))
         predicted = self.forward(batch, mask).predictions.float()
         hidden = gather_tokens(patches, mask.masked)
         if self.normalize_targets:
-            mean, std = self._mean_and_std(hidden)
+            mean, std = self._interpolate_statistics(patches, mask)
             predicted = predicted * std + mean
         indices = mask.masked[:, :, None].expand_as(hidden)
         masked = patches.masked_fill(mask.is_masked[:, :, None], 0.0)
@@ -99,6 +99,41 @@ class PatchedImages(ImageEncoder):
         pictures = torch.stack(panels, dim=1)
         pixels = (pictures * self.pixel_std + self.pixel_mean) * 255
         return pixels.round().clamp(0, 255).to(torch.uint8)
+
+    @property
+    def picture_note(self) -> str:
+        """What `paint` adds to the predictions, for the caption of a picture."""
+        if not self.normalize_targets:
+            return ""
+        return (
+            "The model predicts standardised patches. Their brightness and contrast are "
+            "interpolated from visible patches."
+        )
+
+    def _interpolate_statistics(
+        self, patches: Tensor, mask: Mask
+    ) -> tuple[Tensor, Tensor]:
+        """(mean, standard deviation) (B, M, 1) for hidden patches, from visible ones.
+
+        Visible patches weigh distance^-4. Without any, those of the pixel statistics.
+        """
+        mean, std = self._mean_and_std(patches)
+        rows, columns = (
+            torch.arange(size, device=patches.device, dtype=mean.dtype)
+            for size in self.grid
+        )
+        places = torch.cartesian_prod(rows, columns)  # (N, 2)
+        weights = torch.cdist(places, places).clamp(min=1.0) ** -4
+        is_visible = ~mask.is_masked[:, None, :]  # (B, 1, N)
+        weights = weights * is_visible  # (B, N, N)
+        total = weights.sum(dim=2, keepdim=True)
+        has_visible = total > 0
+        total = total.masked_fill(~has_visible, 1.0)
+        means = torch.where(is_visible[:, 0, :, None], mean, 0.0)
+        stds = torch.where(is_visible[:, 0, :, None], std, 0.0)
+        mean = weights @ means / total
+        std = torch.where(has_visible, weights @ stds / total, 1.0)
+        return gather_tokens(mean, mask.masked), gather_tokens(std, mask.masked)
 
     @staticmethod
     def _mean_and_std(patches: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +149,7 @@ class PatchedImages(ImageEncoder):
 
 
 def split_cells(pixels: Tensor, size: int) -> Tensor:
-    """(B, C, S, S) -> (B, N, size * size * C): square cells, row by row.
+    """(B, C, H, W) -> (B, N, size * size * C): square cells, row by row.
 
     The values of a cell are ordered row, column, channel.
     """
@@ -124,7 +159,7 @@ def split_cells(pixels: Tensor, size: int) -> Tensor:
 
 
 def join_cells(cells: Tensor, grid: tuple[int, int], size: int) -> Tensor:
-    """(B, N, size * size * C) -> (B, C, S, S), the inverse of `split_cells`."""
+    """(B, N, size * size * C) -> (B, C, H, W), the inverse of `split_cells`."""
     split = cells.unflatten(1, grid).unflatten(3, (size, size, -1))
     pixels: Tensor = split.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
     return pixels

@@ -12,6 +12,7 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 
 from r2mae.errors import InputError, did_you_mean, first_line
+from r2mae.modalities.vision.schema import height_width
 from r2mae.schema.section import shown
 
 # Arguments that model.arguments may not hold -> the key to use instead, if there is one.
@@ -52,7 +53,7 @@ _OF_VITS = {
 def create_encoder(
     name: str,
     *,
-    image_size: int,
+    image_size: int | tuple[int, int],
     channels: int,
     patch_size: int | None = None,
     width: int | None = None,
@@ -121,7 +122,7 @@ def is_plain_vit(encoder: Any) -> bool:
 def _create_vit(
     outline: VisionTransformer,
     name: str,
-    image_size: int,
+    image_size: int | tuple[int, int],
     channels: int,
     patch_size: int | None,
     arguments: dict[str, Any],
@@ -226,22 +227,25 @@ def _check_arguments(arguments: dict[str, Any], reserved: dict[str, str]) -> Non
 
 def _check_shape(
     name: str,
-    image_size: int,
+    image_size: int | tuple[int, int],
     patch_size: int | None,
     width: int | None,
     heads: int | None,
 ) -> None:
-    if patch_size is not None and image_size % patch_size:
-        nearest = max(2, image_size // patch_size) * patch_size
-        raise InputError(
-            f"data.image_size must be divisible by the patch size {patch_size} of {name}, "
-            f"got {image_size}. Use {nearest}, or another model.patch_size."
-        )
-    if patch_size is not None and image_size // patch_size < 2:
-        raise InputError(
-            f"data.image_size must hold at least 2 x 2 patches of {patch_size} pixels, "
-            f"got {image_size}."
-        )
+    sides = height_width(image_size) if patch_size is not None else ()
+    for side in sides:
+        assert patch_size is not None
+        if side % patch_size:
+            nearest = max(2, side // patch_size) * patch_size
+            raise InputError(
+                f"data.image_size must be divisible by the patch size {patch_size} of "
+                f"{name}, got {side}. Use {nearest}, or another model.patch_size."
+            )
+        if side // patch_size < 2:
+            raise InputError(
+                f"data.image_size must hold at least 2 x 2 patches of {patch_size} "
+                f"pixels, got {side}."
+            )
     if width is not None and (width % 4 or (heads is not None and width % heads)):
         raise InputError(
             f"model.width must be divisible by 4 and by the number of heads {heads}, "

@@ -1,4 +1,6 @@
 import json
+from argparse import Namespace
+from fractions import Fraction
 
 import pytest
 import timm
@@ -25,6 +27,7 @@ from r2mae.recipe.assembly import build_model
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
 from r2mae.training.checkpoint import MODEL, save
+from r2mae.training.start import describe_start
 from tests.conftest import DEMO, TINY
 from tests.training.runs import train
 
@@ -471,3 +474,98 @@ def test_heads_that_weights_do_not_show(scratch):
                     str(DEMO), [*TINY, f"model.init_from={source}", "model.heads=4"]
                 )
             )
+
+
+def official_mae(model):
+    """A state as the official code of MAE names it."""
+    names = {"decoder_positions": "decoder_pos_embed"}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        bare = names.get(name, name).removeprefix("encoder.")
+        state[bare.replace("decoder_predict", "decoder_pred")] = tensor
+    return state
+
+
+def trained_file(path, state, **entries):
+    """A file as MAE's training script writes it: an optimizer and its arguments beside."""
+    arguments = Namespace(model="mae_vit_tiny", norm_pix_loss=True)
+    optimizer = {"state": {0: {"exp_avg": torch.ones(1)}}, "param_groups": []}
+    content = {"model": state, "optimizer": optimizer, "args": arguments, "epoch": 1}
+    torch.save(content | entries, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model._orig_mod."])
+def test_issue_19_1_official_mae_keeps_its_decoder(tmp_path, prefix):
+    source = shaken(make())
+    state = {f"{prefix}{name}": part for name, part in official_mae(source).items()}
+    model = make()
+    load_initial_weights(model, trained_file(tmp_path / "mae.pth", state))
+    check_loaded(model, source.state_dict())
+    start = describe_start(model)
+    assert "leaves nothing; new: nothing" in start
+    assert "mask_token" in start
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "encoder.", "a.b.c."])
+def test_issue_19_1_prefixes_of_encoders_are_removed(tmp_path, prefix):
+    state = {f"{prefix}{name}": part for name, part in timm_vit().state_dict().items()}
+    state["projector.weight"] = torch.zeros(2)
+    model = make()
+    load_initial_weights(model, trained_file(tmp_path / "vit.pth", state))
+    expected = {
+        f"encoder.{name.removeprefix(prefix)}": part
+        for name, part in state.items()
+        if "head" not in name and name != "projector.weight"
+    }
+    check_loaded(model, expected)
+    file, num_loaded = tmp_path / "vit.pth", len(expected)
+    assert describe_start(model) == (
+        f"{file}: loads encoder ({num_loaded} tensors); "
+        "leaves encoder.head (2 tensors), projector.weight; "
+        "new: decoder_blocks (12 tensors), decoder_embed (2 tensors), "
+        "decoder_norm (2 tensors), decoder_positions, decoder_predict (2 tensors), "
+        "mask_token"
+    )
+
+
+def test_issue_19_1_two_encoders_are_refused(tmp_path):
+    state = timm_vit().state_dict()
+    both = {f"{side}.{name}": state[name] for side in ("base", "ema") for name in state}
+    torch.save({"model": both}, tmp_path / "x.pth")
+    with pytest.raises(InputError, match=r"got several, under 'base\.' and 'ema\.'"):
+        load_initial_weights(make(), str(tmp_path / "x.pth"))
+
+
+def test_issue_19_1_a_token_of_another_method_is_no_decoder(tmp_path):
+    """A SimMIM or BEiT file has a mask_token, but not MAE's decoder."""
+    state = {f"encoder.{k}": v for k, v in timm_vit().state_dict().items()}
+    state |= {"encoder.mask_token": torch.ones(1, 1, 32)}
+    torch.save(state, tmp_path / "x.pth")
+    model = make()
+    load_initial_weights(model, str(tmp_path / "x.pth"))
+    assert not torch.equal(model.mask_token, torch.ones(1, 1, 16))
+    assert "unused.mask_token" in describe_start(model)
+
+
+def test_issue_19_1_pickled_objects_are_named(tmp_path):
+    state = timm_vit().state_dict()
+    source = trained_file(tmp_path / "x.pth", state, best=Fraction(1, 2))
+    with pytest.raises(InputError) as caught:
+        load_initial_weights(make(), source)
+    text = str(caught.value)
+    assert "got pickled fractions.Fraction in " in text
+    assert "torch.save(model.state_dict(), FILE)" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("where", ["step_5", "step_5/model.safetensors"])
+def test_case_17_damaged_bytes_of_a_run_are_refused(tmp_path, where):
+    weights = {f"model.{name}": part for name, part in make().state_dict().items()}
+    save(tmp_path / "step_5", {MODEL: weights}, said("vit_tiny_patch16_224", 2))
+    file = tmp_path / "step_5" / MODEL
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="sha256"):
+        load_initial_weights(make(), str(tmp_path / where))

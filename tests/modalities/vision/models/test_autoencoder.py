@@ -404,3 +404,37 @@ def test_an_encoder_with_its_own_epsilon_is_taken():
         rtol=1e-5,
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("normalize_targets", [True, False])
+@torch.no_grad()
+def test_issue_19_4_nothing_of_hidden_patches_is_painted(normalize_targets):
+    model, mask = make(normalize_targets=normalize_targets).eval(), make_mask(UNEVEN)
+    first, second = make_batch(), make_batch()
+    hidden = spread_over(model, mask.is_masked).expand(-1, 3, -1, -1)
+    second["images"] = first["images"].where(~hidden, first["images"] // 7)
+    filled = [model.paint(batch, mask)[:, 2] for batch in (first, second)]
+    assert torch.equal(*filled)
+    assert not torch.equal(first["images"], second["images"])
+
+
+@torch.no_grad()
+def test_issue_19_4_brightness_is_interpolated_from_visible_patches():
+    """A decoder that predicts nothing paints the weighted mean of visible patches."""
+    model = make(normalize_targets=True).eval()
+    model.decoder_predict.weight.zero_()
+    model.decoder_predict.bias.zero_()
+    levels = torch.arange(16).view(1, 1, 4, 4) * 16
+    images = levels.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    batch = {"images": images.expand(1, 3, 32, 32).to(torch.uint8)}
+    is_masked = torch.zeros(1, 16, dtype=torch.bool)
+    is_masked[:, :15] = True  # one visible patch, level 240
+    painted = model.paint(batch, build_mask(is_masked))[0, 2]
+    expected = torch.full((32, 32), 240).to(torch.uint8)
+    # The pixels' statistics differ among channels: their mean is what is interpolated.
+    assert (painted.float().mean(0) - expected).abs().max() < 20
+    is_masked[:, 0] = False  # another one, level 0: nearer patches weigh most
+    painted = model.paint(batch, build_mask(is_masked))[0, 2].float().mean(0)
+    near, far = painted[:8, 8:16].mean(), painted[16:24, 24:].mean()
+    assert near < 40
+    assert far > 180

@@ -1,0 +1,94 @@
+"""Issue 19, item 5: embed and predict leave out broken files and say so."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from r2mae.cli.main import main
+from tests.conftest import DEMO, ROOT, TINY
+
+FINETUNE = ROOT / "recipes" / "vision" / "digits_finetune.yaml"
+SHORT = (
+    "data={card: image_folder, root: images, image_size: 8, channels: 1}",
+    "data.held_out=0.3",
+    "schedule={steps: 2}",
+)
+WATCH = "watch={samples: 8, knn: false, linear_probe: false}"
+
+
+def with_settings(*settings):
+    return [part for one in settings for part in ("--set", one)]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a pretrained and a fine-tuned run, and images of which one is broken."""
+    folder = tmp_path_factory.mktemp("inference")
+    draw = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for number in range(30):
+            file = folder / "images" / split / "ab"[number % 2] / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = draw.integers(0, 256, (9, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        arguments = with_settings(*TINY, *SHORT, WATCH)
+        assert main(["pretrain", str(DEMO), "--name", "run", *arguments]) == 0
+        tuned = (
+            "model={encoder: vit_tiny_patch16_224, patch_size: 2, width: 16, depth: 1, "
+            "heads: 2, init_from: null}",
+            "repeat={seeds: 1}",
+            "batch={global_samples: 8}",
+            "watch={samples: 8}",
+        )
+        arguments = with_settings(*SHORT, *tuned)
+        assert main(["finetune", str(FINETUNE), "--name", "tuned", *arguments]) == 0
+    (folder / "images/test/a/2.png").write_bytes(b"no image")
+    (folder / "images/test/b/5.png").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize("data", ["test", "images/test"])
+@pytest.mark.parametrize(
+    ("verb", "run", "output"),
+    [
+        ("embed", "runs/run", "out.npy"),
+        ("embed", "runs/run", "out.parquet"),
+        ("predict", "runs/tuned/labels_all/seed_0", "out.csv"),
+    ],
+)
+def test_issue_19_5_broken_files_are_left_out_and_reported(
+    runs, monkeypatch, capsys, verb, run, output, data
+):
+    monkeypatch.chdir(runs)
+    assert main([verb, run, data, "-o", output, "--json"]) == 3
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["samples"] == 28
+    broken = ["images/test/a/2.png", "images/test/b/5.png"]
+    assert result["skipped_samples"] == broken
+    assert f"left out: 2 unreadable samples, {', '.join(broken)}" in printed.err
+    names = {
+        "out.npy": lambda: pd.read_csv("out.names.csv")["name"],
+        "out.parquet": lambda: pd.read_parquet("out.parquet")["name"],
+        "out.csv": lambda: pd.read_csv("out.csv")["name"],
+    }[output]()
+    assert len(names) == 28
+    assert not set(broken) & set(names)
+
+
+def test_without_broken_files_the_exit_code_is_0(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    assert main(["embed", "runs/run", "train", "-o", "train_features.npy"]) == 0
+
+
+def test_nothing_but_broken_files_is_an_error(runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs)
+    broken = "images/test/a/2.png"
+    assert main(["embed", "runs/run", broken, "-o", "none.npy"]) == 2
+    assert "at least one readable image" in capsys.readouterr().err
+    assert not (runs / "none.npy").exists()
