@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # recipes are validated without importing torch
     from r2mae.schema.finetune import FinetuneRecipe
     from r2mae.schema.pretrain import PretrainRecipe
     from r2mae.schema.recipe import AnyRecipe
+    from r2mae.training.order0 import NaiveLoss
     from r2mae.training.run_folder import RunFolder
 
     Features = npt.NDArray[np.float32]
@@ -281,6 +282,16 @@ class Wing(ABC):
         return recipe
 
     # --- evaluation
+
+    def naive_loss(
+        self, recipe: AnyRecipe, train: SampleSource, held_out: SampleSource
+    ) -> NaiveLoss | None:
+        """Held-out loss of a prediction without a model that uses visible input, counted in train.
+
+        A pretraining run that does no better at its end is said to have learned nothing. None: only token
+        frequencies are compared.
+        """
+        return None
 
     def check_same_input(self, loaded: LoadedRun, recipe: AnyRecipe) -> None:
         """Raise InputError unless a run's encoder can read the samples of another recipe."""

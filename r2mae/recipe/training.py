@@ -107,7 +107,10 @@ def _build_callbacks(
     progress = Progress(_throughput(recipe, parts), log_every)
     ordered: list[Any] = [progress, parts.measure(plan)]
     if isinstance(parts.model, PredictsClasses):
-        ordered.append(Order0(parts.train, folder, plan.warmup_steps))
+        naive_loss = partial(
+            find_wing(recipe.modality).naive_loss, recipe, parts.train, parts.held_out
+        )
+        ordered.append(Order0(parts.train, folder, plan.warmup_steps, naive_loss))
     if trace:
         ordered.append(Trace(folder))
     ordered += [CallbackAdapter(callback) for callback in callbacks]

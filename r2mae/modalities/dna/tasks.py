@@ -46,6 +46,7 @@ def score_ratios(
         open_split(recipe, "test"),
         ratios,
         kmer=recipe.model.kmer,
+        is_aligned=recipe.data.alignment is not None,
         progress=progress_bar("masked", "windows"),
         counting=progress_bar("contexts", "windows"),
     )
@@ -53,18 +54,22 @@ def score_ratios(
 
 
 def show_scores(result: Result) -> None:
-    """Print a line for each ratio."""
+    """Print a line for each ratio. `columns` are those of an alignment."""
     kmer = result.get("kmer", 1)
     of = f" of a {kmer}-mer" if kmer > 1 else ""
+    is_aligned = result["scores"][0]["column_loss"] is not None
+    columns = "  columns" if is_aligned else ""
     print(
-        f"nats per masked base  run  contexts of 4 + 4  frequencies   run - contexts   accuracy{of}"
+        f"nats per masked base  run  contexts of 4 + 4{columns}  frequencies"
+        f"   run - best of these   accuracy{of}"
     )
     for row in result["scores"]:
         half = "" if row["half_width"] is None else f" ± {row['half_width']:.4f}"
+        columns = f"  {row['column_loss']:7.4f}" if is_aligned else ""
         print(
-            f"{row['ratio']:5.2f} {row['bases']:10,}  {row['loss']:.4f}  {row['count_loss']:15.4f}"
-            f"  {row['order_0_loss']:11.4f}   {row['difference']:+.4f}{half:<9}"
-            f"  {row['accuracy']:8.3f}"
+            f"{row['ratio']:5.2f} {row['bases']:10,}  {row['loss']:.4f}"
+            f"  {row['count_loss']:15.4f}{columns}  {row['order_0_loss']:11.4f}"
+            f"   {row['difference']:+.4f}{half:<14}  {row['accuracy']:8.3f}"
         )
 
 

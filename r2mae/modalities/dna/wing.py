@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 
     from r2mae.data.source import SampleSource
     from r2mae.schema.recipe import AnyRecipe
+    from r2mae.training.order0 import NaiveLoss
 
 _TASKS = {
     "masked": Task(
-        "cross-entropy on masked bases, compared with counts of contexts",
+        "cross-entropy on masked bases, compared with counts of contexts and columns",
         tasks.score,
         tasks.show_scores,
         tasks.add_arguments,
     ),
     "variant_effect": Task(
-        "AUROC and AUPRC on labelled variants, compared with transversions and phyloP",
+        "AUROC and AUPRC on labelled variants, compared with transversions, counts of "
+        "columns and phyloP",
         effect.evaluate,
         effect.show_scores,
         effect.add_arguments,
@@ -133,6 +135,20 @@ class DnaWing(Wing):
         from r2mae.modalities.dna import assembly
 
         return assembly.build_encoder(recipe)
+
+    def naive_loss(
+        self, recipe: AnyRecipe, train: SampleSource, held_out: SampleSource
+    ) -> NaiveLoss | None:
+        """Of a table of P(base | the other species' bases of the column), on an alignment."""
+        from r2mae.modalities.dna.column_counts import column_loss
+        from r2mae.training.order0 import NaiveLoss
+
+        if recipe.data.alignment is None:
+            return None
+        return NaiveLoss(
+            column_loss(train, held_out),
+            "predicting every base by a table of the other species' bases of its column",
+        )
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
         """A transformer's tokenizer and configuration, an alignment's species."""

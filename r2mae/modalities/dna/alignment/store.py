@@ -7,6 +7,7 @@ reference/        the reference as a genome's store
 """
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from r2mae.data.kinds import ALIGNMENT, GENOME, kind_of_path
 from r2mae.data.mapped import MOST_MAPPED, Integers, MappedArray, MappedStore
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GAP, Codes, N
+from r2mae.modalities.dna.genome.intervals import split_intervals
 from r2mae.modalities.dna.genome.store import (
     META,
     Contig,
@@ -26,6 +28,7 @@ from r2mae.modalities.dna.genome.store import (
 
 COVERED, REFERENCE = "covered.bin", "reference"
 FORMAT = "r2mae alignment store 1"
+_PIECE = 4096  # bases of a run that `sample` yields together
 _MOST_MAPS = 1000  # contigs that are mapped at a time: a process may have 65,530 maps
 
 
@@ -101,6 +104,20 @@ class AlignmentStore(MappedStore):
             self.called, contig, self.reference.contig(contig).length, start, stop
         )
         return np.array(self.columns(contig)[start:stop])
+
+    def sample(self, most_bases: int) -> Iterator[tuple[int, Codes]]:
+        """(start in the reference's flat array, (n, S) codes) of covered pieces.
+
+        They are at even distances, of about most_bases in all; every piece where the
+        alignment has no more.
+        """
+        pieces = split_intervals(self.covered, _PIECE)
+        step = max(1, -(-self.meta["covered"] // most_bases))
+        for start, stop in pieces[::step].tolist():
+            number = int(np.searchsorted(self.reference.offsets, start, "right")) - 1
+            contig = self.contigs[number]
+            for_contig = (start - contig.offset, stop - contig.offset)
+            yield start, self.fetch(contig.name, *for_contig)
 
     def take(self, contig: str, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within a contig; all must lie in it."""

@@ -88,6 +88,15 @@ def overlap(runs: Integers, starts: Integers, length: int | Integers) -> Integer
     return count_before(starts + length) - count_before(starts)
 
 
+def split_intervals(intervals: Integers, most: int) -> Integers:
+    """(P, 2) pieces of at most `most` bases, in order, that make up intervals (I, 2)."""
+    pieces = -(-(intervals[:, 1] - intervals[:, 0]) // most)
+    rows = np.repeat(np.arange(len(intervals)), pieces)
+    starts = intervals[rows, 0] + most * count_up(pieces)
+    stops = np.minimum(starts + most, intervals[rows, 1])
+    return np.stack([starts, stops], axis=1)
+
+
 def count_up(counts: Integers) -> Integers:
     """0 to n - 1 for each n of counts, concatenated."""
     firsts = np.cumsum(counts) - counts
