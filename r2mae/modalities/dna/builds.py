@@ -111,6 +111,7 @@ def inspect_alignment(place: Path) -> Result:
         **store.meta,
         "covered_share": store.share,
         "doubt": store.doubt,
+        "left_out": store.odd_rows,
     }
 
 
@@ -128,6 +129,8 @@ def show_alignment(report: Result) -> None:
         f"{report['repeated_rows']:,} repeated rows of a species; "
         f"{report['covered_twice']:,} bases in two blocks"
     )
+    if report["left_out"]:
+        print(f"  {report['left_out']}")
     if report["doubt"]:
         print(f"  {report['doubt']}")
     for name, bases in report["aligned"].items():

@@ -162,6 +162,6 @@ def describe_alignment(recipe: AnyRecipe) -> dict[str, str]:
         f"{len(alignment.species):,} species; blocks cover {alignment.share:.1%} of "
         f"{alignment.meta['positions']:,} bases of {alignment.species[0]}"
     )
-    if alignment.doubt:
-        text += f"; {alignment.doubt}"
+    notes = filter(None, (alignment.odd_rows, alignment.doubt))
+    text = "; ".join([text, *notes])
     return {"alignment": text}

@@ -164,13 +164,20 @@ class _Build:
         ):
             self.covered.tofile(file)
         states = {name: contig.state() for name, contig in self.contigs.items()}
-        self._note(written=number + 1, contigs=states, spans=len(self.covered))
+        odd_rows = (self.source.odd_rows, self.source.first_odd_row)
+        self._note(
+            written=number + 1,
+            contigs=states,
+            spans=len(self.covered),
+            odd_rows=odd_rows,
+        )
 
     def _resume(self) -> None:
         """Behind the last file that is written; from the first one where a later file has changed what that wrote."""
         if any(contig.changed.exists() for contig in self.contigs.values()):
             self._note(written=0)
         if self.done["written"]:
+            self.source.odd_rows, self.source.first_odd_row = self.done["odd_rows"]
             for name, state in self.done["contigs"].items():
                 self.contigs[name].restore(state)
             with (self.work / _SPANS).open("rb") as file:
@@ -199,6 +206,8 @@ class _Build:
             "species": list(source.species),
             "contigs": list(source.lengths.items()),
             **source.counts,
+            "odd_rows": source.odd_rows,
+            "first_odd_row": source.first_odd_row,
             "positions": sum(source.lengths.values()),
             "covered_runs": len(runs),
             "covered": _size(runs),

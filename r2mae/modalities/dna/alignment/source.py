@@ -1,5 +1,6 @@
 """Files of an alignment: a first pass collects species and contigs, a second yields columns."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ import numpy as np
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.dna.alignment.files import (
     Records,
-    block_codes,
     is_fasta,
-    maf_row,
-    read_maf,
     read_records,
-    scan_maf,
+)
+from r2mae.modalities.dna.alignment.maf import (
+    Line,
+    Row,
+    block_codes,
+    parse_others,
+    parse_row,
+    read_maf,
 )
 from r2mae.modalities.dna.alignment.names import SourceNames, hint_for
 from r2mae.modalities.dna.alignment.writer import TOGETHER, AlignedPart
@@ -46,6 +51,8 @@ class AlignmentSource:
         self.lengths: dict[str, int] = {}  # of the reference's contigs
         self.records: dict[Path, Records] = {}  # of aligned FASTA
         self.counts = {"blocks": 0, "without_reference": 0, "repeated_rows": 0}
+        self.odd_rows = 0  # of other species, left out
+        self.first_odd_row = ""  # what is wrong with the first of them
 
     def scan(self, number: int) -> None:
         """Collect species, contigs and counts of a file."""
@@ -95,7 +102,7 @@ class AlignmentSource:
             )
 
     def _scan_maf(self, path: Path, progress: OnRead) -> None:
-        for sources, lines in scan_maf(path, progress):
+        for sources, lines in read_maf(path, progress):
             species = [self.names.species_of(source) for source in sources]
             self.reference = self.reference or species[0]
             self.species |= dict.fromkeys(species, 0)
@@ -108,7 +115,7 @@ class AlignmentSource:
             if self.reference not in species:
                 self.counts["without_reference"] += 1
                 continue
-            row = maf_row(path, *lines[species.index(self.reference)])
+            row = parse_row(path, *lines[species.index(self.reference)])
             contig = self.names.contig_of(row.source)
             self._set_length(path, contig, row.source_size)
 
@@ -162,20 +169,27 @@ class AlignmentSource:
         if path in self.records:
             yield from self._record_parts(self.records[path])
             return
-        for rows in read_maf(path, self._progress("write", number)):
-            # Of a species' rows in a block, the first counts.
-            by_species = {
-                self.names.species_of(row.source): row for row in reversed(rows)
-            }
-            reference = by_species.pop(self.reference, None)
-            if reference is None:
+        for sources, lines in read_maf(path, self._progress("write", number)):
+            species = [self.names.species_of(source) for source in sources]
+            if self.reference not in species:
                 continue
-            names = [name for name in by_species if name in self.species]
-            others = [by_species[name] for name in names]
-            start, bases, codes = block_codes(path, reference, others)
+            reference = parse_row(path, *lines[species.index(self.reference)])
+            rows = self._other_rows(path, species, lines, len(reference.text))
+            start, bases, codes = block_codes(reference, list(rows.values()))
             where = f"{path}, line {reference.line}"
             contig = self.names.contig_of(reference.source)
-            yield AlignedPart(where, contig, start, bases, names, codes)
+            yield AlignedPart(where, contig, start, bases, list(rows), codes)
+
+    def _other_rows(
+        self, path: Path, species: list[str], lines: list[Line], width: int
+    ) -> dict[str, Row]:
+        """{species: its first row that is no odd one} of a block."""
+        is_other = [name in self.species and name != self.reference for name in species]
+        chosen = list(itertools.compress(lines, is_other))
+        rows, fault = parse_others(path, chosen, width)
+        self.odd_rows += len(chosen) - len(rows)
+        self.first_odd_row = self.first_odd_row or fault
+        return {self.names.species_of(row.source): row for row in reversed(rows)}
 
     def _record_parts(self, records: Records) -> Iterator[AlignedPart]:
         rows, start = records.codes(), 0

@@ -78,6 +78,14 @@ class AlignmentStore(MappedStore):
                 )
         return ""
 
+    @property
+    def odd_rows(self) -> str:
+        """How many rows of other species were left out, and why the first; "" for none."""
+        count = self.meta.get("odd_rows", 0)
+        if not count:
+            return ""
+        return f"odd rows left out: {count:,}, the first: {self.meta['first_odd_row']}"
+
     @cached_property
     def _maps(self) -> dict[str, MappedArray]:
         """Contigs that were opened so far."""

@@ -324,24 +324,32 @@ def test_a_stopped_build_goes_on_behind_the_last_file(
         write(scratch / f"{number}.maf", text) for number, text in enumerate(texts)
     ]
     wanted = build_alignment_store(scratch / "whole", paths)
-    seen, stops, passes = (
-        [],
-        [stop_at],
-        {"scan_maf": alignment_source.scan_maf, "read_maf": alignment_source.read_maf},
-    )
+    seen, stops = [], [stop_at]
+    passes = {
+        "scan": alignment_source.AlignmentSource.scan,
+        "write": alignment_source.AlignmentSource.parts,
+    }
+    current = []
 
-    def stopping(name):
-        def parts(path, *more):
-            for part in passes[name](path, *more):
-                seen.append((name, path.name))
-                if stops and len(seen) == stops[0]:
-                    raise Stop
-                yield part
+    def starting(name):
+        def start(self, number):
+            current[:] = [name]
+            return passes[name](self, number)
 
-        return parts
+        return start
 
-    for name in passes:
-        monkeypatch.setattr(alignment_source, name, stopping(name))
+    read = alignment_source.read_maf
+
+    def stopping(path, *more):
+        for part in read(path, *more):
+            seen.append((*current, path.name))
+            if stops and len(seen) == stops[0]:
+                raise Stop
+            yield part
+
+    monkeypatch.setattr(alignment_source, "read_maf", stopping)
+    monkeypatch.setattr(alignment_source.AlignmentSource, "scan", starting("scan"))
+    monkeypatch.setattr(alignment_source.AlignmentSource, "parts", starting("write"))
     total = 2 * sum(text.count("a score") for text in texts)
     if stop_at < total:
         with pytest.raises(Stop):
@@ -360,7 +368,7 @@ def test_a_stopped_build_goes_on_behind_the_last_file(
     }
     finished = {entry for entry in before if entry != before[-1]}
     again = finished & {*seen}
-    assert not again or (overlap and again <= {("read_maf", "0.maf")})
+    assert not again or (overlap and again <= {("write", "0.maf")})
 
 
 def test_a_build_that_was_stopped_at_its_end_is_finished(scratch, monkeypatch):
@@ -442,12 +450,12 @@ CUT = ["may be truncated", "download it again"]
             ["line 4", "ref.c1", "7 bases", "got 6", *CUT],
         ),
         (
-            MAF.replace("AC-TTGA", "AC-TTG").replace("0 6 -", "0 5 -"),
-            ["line 5", "mus.x", "7 columns", "got 6", *CUT],
+            MAF.replace("s ref.c1 2 6 + 12", "s ref.c1 2 6 ? 12"),
+            ["line 4", "ref.c1", "strand + or - within 12 bases", "got ? 2 to 8"],
         ),
         (MAF[: MAF.index("s ref.c2")], ["block before line 9", "must have rows", *CUT]),
         (MAF.replace("ACg-TNA", "ACg-T!A"), ["line 4", "ref.c1", "'!'", "column 6"]),
-        (MAF.replace("A---TT-", "A---TZ-"), ["line 7", "rat.1", "'Z'", "column 6"]),
+        (MAF.replace("AAC", "AZC"), ["line 20", "ref.c1", "'Z'", "column 2"]),
         (
             MAF.replace("s ref.c1 2 6 +", "s ref.c1 7 6 +"),
             ["line 4", "within 12 bases", "7 to 13"],
@@ -483,6 +491,46 @@ def test_damaged_files_are_one_line_and_leave_nothing(scratch, text, words):
         [],
         [".building_out.lock"],
     )
+
+
+ODD_ROWS = {
+    "size": ("0 6 - 99 AC-TTGA", "0 5 - 99 AC-TTGA", "5 bases, its size, got 6"),
+    "strand": ("0 6 - 99 AC-TTGA", "0 6 ? 99 AC-TTGA", "strand + or -"),
+    "extent": ("0 6 - 99 AC-TTGA", "0 6 - 5 AC-TTGA", "within 5 bases, got - 0 to 6"),
+    "width": ("0 6 - 99 AC-TTGA", "0 5 - 99 AC-TTG", "7 columns, as its block has"),
+    "letter": ("0 6 - 99 AC-TTGA", "0 6 - 99 AC-TTZA", "'Z' at column 6"),
+    "fields": ("0 6 - 99 AC-TTGA", "0 6 -", "got 5 fields"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ROWS)
+def test_odd_rows_of_other_species_are_left_out_and_counted(scratch, name):
+    right, odd, reason = ODD_ROWS[name]
+    path = write(scratch / "a.maf", MAF.replace(right, odd))
+    store = open_alignment([path])
+    assert columns(store, "c1")["mus"] == "-" * 12
+    assert columns(store, "c1")["rat"] == "--A--TT-G-A-"
+    assert columns(store, "c2")["mus"] == "GTC-"
+    assert store.meta["odd_rows"] == 1
+    assert store.odd_rows.startswith("odd rows left out: 1, the first: ")
+    assert "line 5" in store.odd_rows
+    assert reason in store.odd_rows
+    unused = build_alignment_store(scratch / "rat", [path], species=["rat"])
+    assert unused.odd_rows == ""
+
+
+def test_a_second_row_counts_where_the_first_is_odd(scratch):
+    path = write(scratch / "a.maf", MAF.replace("rat.1  9 2 + 50", "rat.1  9 2 ? 50"))
+    store = open_alignment([path])
+    assert columns(store, "c1")["rat"] == "--A--TT-CCC-"  # rat.2, of the other strand
+    assert store.meta["odd_rows"] == 1
+
+
+def test_asterisks_in_aligned_fasta_are_missing_data(scratch):
+    text = ">man\nA*GTACGT\n>ape\n**GTAC--\n"
+    store = open_alignment([write(scratch / "a.fa", text)])
+    assert columns(store, "a") == {"man": "ANGTACGT", "ape": "NNGTAC--"}
+    assert store.meta["aligned"] == {"man": 7, "ape": 4}
 
 
 def test_a_cut_gzip_and_a_missing_reference(scratch):
