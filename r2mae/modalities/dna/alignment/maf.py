@@ -11,12 +11,14 @@ from r2mae.modalities.dna.genome.bases import (
     ALIGNED,
     GAP,
     SOFT_ALIGNED,
+    SOFT_MASK,
     Codes,
     first_illegal,
     reverse_complement,
 )
 from r2mae.modalities.dna.genome.files import OnRead, open_dna, read_lines
 
+_LETTERS = bytes(code for code in range(256) if ALIGNED[code] < SOFT_MASK)
 Line = tuple[int, bytes]  # with its number
 _TRUNCATED = "The file may be truncated: download it again."
 # Comments, details of blocks, and the browser's track line.
@@ -144,8 +146,8 @@ def _fault(row: Row, width: int | None) -> str:
             f"lie on strand + or - within {row.source_size:,} bases, "
             f"got {row.strand.decode(errors='replace')} {row.start:,} to {stop:,}."
         )
-    wrong = first_illegal(row.text.translate(ALIGNED))
-    if wrong >= 0:
+    if row.text.translate(None, _LETTERS):
+        wrong = first_illegal(row.text.translate(ALIGNED))
         letter = chr(row.text[wrong])
         return f"hold IUPAC letters, got {letter!r} at column {wrong + 1:,}."
     return ""

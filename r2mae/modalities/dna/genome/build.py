@@ -12,17 +12,21 @@ from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import shortened
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers
+from r2mae.data.space import check_space
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
 from r2mae.modalities.dna.genome.files import (
+    BLOCK,
     read_fasta,
     source_fingerprint,
     state_fingerprint,
 )
+from r2mae.modalities.dna.genome.interval_sets import merge
 from r2mae.modalities.dna.genome.store import (
     BASES,
     FORMAT,
     META,
+    STORED,
     UNKNOWN,
     GenomeStore,
     is_genome_store,
@@ -55,6 +59,9 @@ def build_genome_store(
                     f"{out} must be absent or of the same files, got another genome. Name another."
                 )
             return store
+        # A byte for each base: at least the size of files, zipped ones included.
+        sizes = [path.stat().st_size for path in paths]
+        check_space(out, sum(sizes), "Free some, or name another folder.")
         with atomic_folder(out) as work:
             writer = GenomeWriter(work, "" if name_by_file else _BY_FILE)
             for number in range(len(paths)):
@@ -132,6 +139,8 @@ class GenomeWriter:
             (0, 2), dtype=np.int64
         )  # which the next block may go on with
         self.digest = hashlib.sha256()
+        self.left_out = 0  # Ns that are not stored
+        self.stored_runs: list[tuple[int, int]] = []  # of the flat array
 
     def begin(self, path: Path, name: str) -> None:
         """A contig. Raises: InputError when there is one of its name."""
@@ -153,6 +162,7 @@ class GenomeWriter:
     def add(self, codes: bytes) -> None:
         """Bases of the last contig."""
         self.file.write(codes)
+        self.stored_runs.append((self.total, self.total + len(codes)))
         self.digest.update(codes)
         array = np.frombuffer(codes, dtype=np.uint8)
         self.counts += np.bincount(array, minlength=16)
@@ -163,6 +173,17 @@ class GenomeWriter:
             self._add_runs(edges.reshape(-1, 2) + self.total)
         self.total += len(codes)
         self.contigs[-1][1] += len(codes)
+
+    def add_unknown(self, count: int) -> None:
+        """Ns of the last contig that are not stored."""
+        for at in range(0, count, BLOCK):
+            self.digest.update(bytes([N]) * min(BLOCK, count - at))
+        if count:
+            self._add_runs(np.array([[self.total, self.total + count]]))
+        self.left_out += count
+        self.counts[N] += count
+        self.total += count
+        self.contigs[-1][1] += count
 
     def _add_runs(self, runs: Integers) -> None:
         if len(self.last_run) and self.last_run[0, 1] == runs[0, 0]:
@@ -185,10 +206,16 @@ class GenomeWriter:
         self.file.close()
         self.unknown.write(self.last_run.tobytes())
         self.unknown.close()
+        stored: dict[str, int] = {}
+        if self.left_out:
+            runs = merge(np.array(self.stored_runs, dtype=np.int64).reshape(-1, 2))
+            runs.tofile(self.work / STORED)
+            stored = {"stored": self.total - self.left_out, "stored_runs": len(runs)}
         plain = self.counts[:SOFT_MASK] + self.counts[SOFT_MASK:]
         about = {
             "format": FORMAT,
             "bases": self.total,
+            **stored,
             "unknown_runs": self.runs + len(self.last_run),
             "counts": dict(zip("ACGTN", plain.tolist(), strict=False)),
             "soft_masked": int(self.counts[SOFT_MASK:].sum()),

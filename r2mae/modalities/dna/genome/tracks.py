@@ -15,9 +15,10 @@ from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import shortened
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers, MappedArray, MappedStore
+from r2mae.data.space import check_space
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.files import state_fingerprint
-from r2mae.modalities.dna.genome.intervals import count_up
+from r2mae.modalities.dna.genome.interval_sets import count_up
 from r2mae.modalities.dna.genome.store import Contig, GenomeStore, check_inside
 from r2mae.modalities.dna.genome.track_files import Intervals, read_intervals
 
@@ -101,7 +102,8 @@ def _build(
     work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str]
 ) -> None:
     """Write a track's files."""
-    bases = len(genome.bases)
+    bases = genome.size
+    check_space(work, 4 * bases, "Free some, or set XDG_CACHE_HOME to another disk.")
     with (work / _VALUES).open("wb") as file:
         for at in range(0, bases, _CHUNK):
             np.full(min(_CHUNK, bases - at), np.nan, dtype=np.float32).tofile(file)

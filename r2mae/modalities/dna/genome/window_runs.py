@@ -7,7 +7,7 @@ Shapes: R runs, or parts of contigs.
 import numpy as np
 
 from r2mae.data.mapped import Integers
-from r2mae.modalities.dna.genome.intervals import count_up, overlap
+from r2mae.modalities.dna.genome.interval_sets import count_up, overlap
 
 _CHUNK = 1 << 20  # windows checked at a time
 

@@ -20,13 +20,8 @@ from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, bits
 from r2mae.modalities.dna.alignment.store import AlignmentStore
 from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN, SOFT_MASK
-from r2mae.modalities.dna.genome.intervals import (
-    choose_parts,
-    intersect,
-    invert,
-    merge,
-    parse_intervals,
-)
+from r2mae.modalities.dna.genome.interval_sets import intersect, invert, merge
+from r2mae.modalities.dna.genome.intervals import choose_parts, parse_intervals
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.genome.tracks import Track
 from r2mae.modalities.dna.genome.window_runs import count_windows, drop_windows
@@ -108,7 +103,7 @@ class Windows:
             )
         limits = [(genome.unknown, 1 - least_known)]
         if self.alignment is not None and least_aligned > 0:
-            unaligned = invert(self.alignment.covered, len(genome.bases))
+            unaligned = invert(self.alignment.covered, genome.size)
             limits.append((unaligned, 1 - least_aligned))
         firsts, counts = count_windows(regions, length, stride)
         total = int(counts.sum())
@@ -228,13 +223,11 @@ class Windows:
         """(B, N, S - 1) codes of the other species."""
         assert self.alignment is not None
         contigs, starts = self.places(rows)
-        num_others = len(self.alignment.meta["species"]) - 1
-        others = np.empty((len(rows), self.length, num_others), dtype=np.uint8)
-        for number in np.unique(contigs):
-            is_here = contigs == number
-            name = self.genome.contigs[int(number)].name
-            columns = self.alignment.take(name, starts[is_here], self.length)
-            others[is_here] = columns[:, :, 1:]
+        names = [contig.name for contig in self.genome.contigs]
+        reference = self.alignment.reference
+        numbers = np.array([reference.numbers.get(name, -1) for name in names])
+        offsets = reference.offsets[numbers[contigs]]
+        others = self.alignment.take_others(offsets + starts, self.length)
         others[is_reverse] = COMPLEMENT[others[is_reverse, ::-1]]
         return others
 

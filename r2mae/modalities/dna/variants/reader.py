@@ -11,7 +11,7 @@ import numpy.typing as npt
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, Codes
-from r2mae.modalities.dna.genome.intervals import count_up
+from r2mae.modalities.dna.genome.interval_sets import count_up
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.variants.files import (
     as_strings,

@@ -4,6 +4,7 @@ import gzip
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -425,7 +426,7 @@ def test_aligned_fasta(scratch, monkeypatch):
     assert columns(store, "gene_2") == {"man": "AG", "ape": "AC", "cat": "--"}
     assert decode(store.reference.fetch("gene_1", 0, 6)) == "ACgTTA"
     assert sorted(path.name for path in store.place.iterdir()) == [
-        "contig_0.bin", "contig_1.bin", "covered.bin", "meta.json", "reference",
+        "columns.bin", "covered.bin", "meta.json", "reference",
     ]  # fmt: skip
     genome = open_genome([write(scratch / "g.fa", ">other\nACGTTA\n")])
     with pytest.raises(
@@ -579,7 +580,7 @@ def test_another_kind_of_store_is_named(scratch):
 
 @pytest.mark.parametrize(
     "damage",
-    ["meta.json", "contig_1.bin", "covered.bin", "reference/bases.bin", "format"],
+    ["meta.json", "columns.bin", "covered.bin", "reference/bases.bin", "format"],
 )
 def test_damaged_stores_are_refused(scratch, damage):
     place = build_alignment_store(
@@ -693,3 +694,71 @@ def test_a_damaged_alignment_in_the_cache_is_built_again(scratch, damage):
     again = open_alignment([scratch / "a.maf"])
     assert again.meta == first
     assert len(again.reference.contigs) == len(first["contigs"])
+
+
+def far_block(position):
+    """A block of 20 bases of 10 species on a contig of 50 Mb."""
+    rows = [f"s ref.c1 {position} 20 + 50000000 ACGTACGTACGTACGTACGT"]
+    rows += [
+        f"s s{n}.x 0 20 + 5000 ACGTACGTACGTACGTACG{'ACGT'[n % 4]}" for n in range(9)
+    ]
+    return "\n".join(["", "a", *rows, ""])
+
+
+def test_only_covered_bases_are_stored(scratch, capsys):
+    text = "##maf version=1\n" + far_block(40_000_000) + far_block(7)
+    store = open_alignment([write(scratch / "a.maf", text)])
+    size = sum(path.stat().st_size for path in store.place.rglob("*") if path.is_file())
+    assert size < 5_000
+    assert "10 species, blocks cover 40 of 50,000,000 bases" in capsys.readouterr().err
+    letters = "ACGTACGTACGTACGTACG"
+    assert decode(store.reference.fetch("c1", 5, 29)) == f"NN{letters}TNN"
+    assert decode(store.fetch("c1", 5, 29)[:, 1]) == f"--{letters}A--"
+    assert decode(store.fetch("c1", 39_999_999, 40_000_021)[:, 2]) == f"-{letters}C-"
+    assert store.reference.size == 50_000_000
+    windows = Windows(store.reference, 10, stride=5, alignment=store, least_aligned=0.5)
+    assert windows.name(0) == "c1:6-15"
+    batch = windows.load(torch.tensor([0]), None, 0)
+    assert decode(batch["bases"][0].numpy().astype(np.uint8)) == "NNACGTACGT"
+    assert decode(batch["others"][0, :, 0].numpy()) == "--ACGTACGT"
+
+
+def test_a_covered_genome_has_the_fingerprint_of_its_bases(scratch):
+    store = open_alignment([write(scratch / "a.maf", MAF)])
+    text = ">c1\nNNACgTNAGTTN\n>c2\nGGCN\n"
+    dense = open_genome([write(scratch / "g.fa", text)])
+    sparse = store.reference
+    assert sparse.fingerprint == dense.fingerprint
+    assert sparse.meta["counts"] == dense.meta["counts"]
+    assert sparse.unknown.tolist() == dense.unknown.tolist()
+    starts = np.arange(13)
+    assert np.array_equal(sparse.take(starts, 4), dense.take(starts, 4))
+    numbers = np.repeat([0, 1], 16)
+    places = np.tile(np.arange(-3, 13), 2)
+    assert np.array_equal(
+        sparse.take_padded(numbers, places, 5), dense.take_padded(numbers, places, 5)
+    )
+
+
+def test_a_store_that_does_not_fit_the_disk_is_refused(scratch, monkeypatch):
+    path = write(scratch / "a.maf", MAF)
+    usage = SimpleNamespace(free=50)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(
+        InputError,
+        match=r"must have [0-9.]+B of free disk space, got 50.0B. .*--species",
+    ):
+        build_alignment_store(scratch / "out", [path])
+    assert [path.name for path in scratch.iterdir() if "out" in path.name] in (
+        [],
+        [".building_out.lock"],
+    )
+
+
+def test_a_store_of_the_dense_format_names_its_remedy(scratch):
+    place = open_alignment([write(scratch / "a.maf", MAF)]).place
+    meta = json.loads((place / "meta.json").read_text())
+    old = meta | {"format": "r2mae alignment store 1"}
+    (place / "meta.json").write_text(json.dumps(old))
+    with pytest.raises(InputError, match="Delete the folder and build it again: r2mae"):
+        open_alignment([place])

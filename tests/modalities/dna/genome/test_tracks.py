@@ -1,6 +1,7 @@
 """Values a base from bedGraph, wiggle and tables: the same however they are written."""
 
 import gzip
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -161,3 +162,12 @@ def test_a_damaged_track_in_the_cache_is_read_again(scratch, genome, damage):
         file.write_bytes(file.read_bytes()[:-3])
     again = open_track(path, genome)
     assert np.array_equal(again.values, values, equal_nan=True)
+
+
+def test_a_track_that_does_not_fit_the_disk_is_refused(scratch, monkeypatch):
+    (scratch / "g.fa").write_text(">c1\nACGT\n")
+    (scratch / "t.bedGraph").write_text("c1\t0\t4\t0.5\n")
+    genome = open_genome([scratch / "g.fa"])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=15))
+    with pytest.raises(InputError, match="must have 16.0B of free disk space, got 15"):
+        open_track(scratch / "t.bedGraph", genome)

@@ -12,13 +12,13 @@ from r2mae.data.stream import Stream
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GAP, decode, encode, reverse_complement
 from r2mae.modalities.dna.genome.build import open_genome
-from r2mae.modalities.dna.genome.intervals import (
+from r2mae.modalities.dna.genome.interval_sets import (
     intersect,
     invert,
     merge,
     overlap,
-    parse_intervals,
 )
+from r2mae.modalities.dna.genome.intervals import parse_intervals
 from r2mae.modalities.dna.genome.windows import Windows
 from r2mae.modalities.dna.schema import DnaData
 from r2mae.modalities.dna.splits import open_windows
