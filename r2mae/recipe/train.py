@@ -97,6 +97,8 @@ def _announce(
     """Say what is trained, and where."""
     if notice := fallback_notice(recipe):
         _print_status(True, f"{folder.path}: {notice}")
+    if training.left_out:
+        _print_status(True, f"{folder.path}: left out of the data: {training.left_out}")
     device = describe_device(recipe)
     size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
     place = f"{device['processes']} x {device['device']} in {device['precision']}"

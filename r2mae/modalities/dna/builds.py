@@ -98,6 +98,8 @@ def show_genome(report: Result) -> None:
         f"{counts['N']:,} N, {report['soft_masked']:,} soft-masked, "
         f"{gc:.1%} GC, fingerprint {report['fingerprint']}"
     )
+    if empty := report.get("empty_records"):
+        print(f"  left out: {empty:,} records without bases")
     _show_contigs(report["contigs"])
 
 

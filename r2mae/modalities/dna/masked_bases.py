@@ -83,6 +83,7 @@ def score_bases(
     *,
     kmer: int = 1,
     is_aligned: bool = False,
+    skip_repeats: bool = False,
     batch_size: int = 32,
     progress: Progress = lambda *_: None,
     counting: Progress = lambda *_: None,
@@ -90,6 +91,7 @@ def score_bases(
     """A score for each ratio on all windows of test; baselines are counted in train.
 
     kmer: bases in one of the model's tokens.
+    skip_repeats: whether soft-masked bases do not count; they are masked like others.
     is_aligned: whether batches have "others", the bases of other species.
     progress, counting: called with (windows done, windows) of test and of train.
     """

@@ -360,8 +360,8 @@ def test_embed_windows_of_a_genome(here, capsys):
     assert main(["embed", "runs/run", "odd.fa", "-o", "odd.npy"]) == 0
     left = capsys.readouterr().err
     assert (
-        "left out: 1 sequences shorter than a window, 1 windows with too few known or aligned bases"
-        in left
+        "left out: 1 sequences shorter than a window, 1 windows with too few known or "
+        "aligned bases, 112 of 304 bases (37%)" in left
     )
     assert Path("windows.names.csv").read_text().splitlines()[1] == "one:1-64,"
     said(capsys, "embed", "runs/run", "test", "-o", "windows.parquet")
@@ -369,6 +369,41 @@ def test_embed_windows_of_a_genome(here, capsys):
     assert len(table) == 15
     assert len(table.features[0]) == WIDTHS[here]
     assert table.name[0] == "one:3001-3064"
+
+
+def test_a_pretraining_run_embeds_short_sequences(here, capsys):
+    letters = Path("genome.fa").read_text().split()[1]
+    short = [letters[:40], letters[100:160]]
+    records = "".join(f">s{n}\n{text}\n" for n, text in enumerate(short))
+    Path("short.fa").write_text(f"{records}>none\n")
+    assert main(["embed", "runs/run", "short.fa", "-o", "short.npy"]) == 0
+    assert "1 records without bases" in capsys.readouterr().err
+    features = np.load("short.npy")
+    assert np.allclose(features, load_run("runs/run").embed(short), atol=1e-5)
+    Path("lines.txt").write_text("\n".join(short))
+    said(capsys, "embed", "runs/run", "lines.txt", "-o", "lines.npy")
+    assert np.allclose(np.load("lines.npy"), features, atol=1e-6)
+    # With a longer sequence, windows are read, unless --records asks for sequences.
+    Path("mixed.fa").write_text(f"{records}>long\n{letters[:64]}\n")
+    said(capsys, "embed", "runs/run", "mixed.fa", "-o", "mixed.npy")
+    assert len(np.load("mixed.npy")) == 1
+    said(capsys, "embed", "runs/run", "mixed.fa", "--records", "-o", "mixed.npy")
+    assert np.allclose(np.load("mixed.npy")[:2], features, atol=1e-5)
+
+
+def test_embed_regions_of_a_bed_file_on_their_strand(here, capsys):
+    letters = Path("genome.fa").read_text().split()[1]
+    Path("r.bed").write_text("1\t10\t50\tx\t0\t-\nchrone\t0\t100\n")
+    arguments = ("embed", "runs/run", "genome.fa", "-o", "regions.npy")
+    regions = ("--regions", "r.bed", "--alias", "1=one", "--regions", "one:5-44")
+    assert main([*arguments, *regions]) == 0
+    assert "both ends of 1 sequences longer than 64" in capsys.readouterr().err
+    names = Path("regions.names.csv").read_text().split()[1:]
+    assert names == ["one:11-50,", "one:1-100,", "one:5-44,"]
+    reverse = letters[10:50][::-1].translate(str.maketrans("ACGT", "TGCA"))
+    sequences = [reverse, letters[18:82], letters[4:44]]
+    expected = load_run("runs/run").embed(sequences)
+    assert np.allclose(np.load("regions.npy"), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [64, 32])

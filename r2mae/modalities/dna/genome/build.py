@@ -32,7 +32,7 @@ from r2mae.modalities.dna.genome.store import (
     is_genome_store,
     open_genome_store,
 )
-from r2mae.modalities.dna.sequences.tables import is_table, read_rows
+from r2mae.modalities.dna.sequences.tables import is_lines, is_table, read_rows
 from r2mae.progress import Progress, listener, silent
 
 _BY_FILE = "Call contigs FILE:CONTIG: --name-by-file, or data.name_by_file: true."
@@ -100,18 +100,19 @@ def _add(
     def report(done: int) -> None:
         progress("read", before + done, sum(sizes))
 
-    is_rows = is_table(path)
+    is_rows = is_table(path) or is_lines(path)
     records = read_rows(path) if is_rows else read_fasta(path, GENOME, report)
     for record, codes in records:
         name = f"{file_stem(path)}:{record}" if name_by_file else record
-        if not codes:
-            writer.check_last(path)
-            writer.begin(path, name)
-        else:
+        if codes:
             writer.add(codes)
+        else:
+            writer.begin(path, name)
+    writer.drop_empty()
     if len(writer.contigs) == contigs:
-        raise InputError(f"{path} must hold sequences, got no record. Leave it out.")
-    writer.check_last(path)
+        raise InputError(
+            f"{path} must hold sequences, got no record with bases. Leave it out."
+        )
 
 
 def file_stem(path: Path) -> str:
@@ -140,10 +141,12 @@ class GenomeWriter:
         )  # which the next block may go on with
         self.digest = hashlib.sha256()
         self.left_out = 0  # Ns that are not stored
+        self.empty_records = 0
         self.stored_runs: list[tuple[int, int]] = []  # of the flat array
 
     def begin(self, path: Path, name: str) -> None:
         """A contig. Raises: InputError when there is one of its name."""
+        self.drop_empty()
         if name in self.files:
             where, hint = "twice", "Rename one."
             if (other := self.files[name]) != path:
@@ -157,10 +160,10 @@ class GenomeWriter:
             )
         self.files[name] = path
         self.contigs.append([name, 0, self.total])
-        self.digest.update(f">{name}\n".encode())
 
     def add(self, codes: bytes) -> None:
         """Bases of the last contig."""
+        self._begin_digest()
         self.file.write(codes)
         self.stored_runs.append((self.total, self.total + len(codes)))
         self.digest.update(codes)
@@ -174,8 +177,14 @@ class GenomeWriter:
         self.total += len(codes)
         self.contigs[-1][1] += len(codes)
 
+    def _begin_digest(self) -> None:
+        name, length, _ = self.contigs[-1]
+        if not length:
+            self.digest.update(f">{name}\n".encode())
+
     def add_unknown(self, count: int) -> None:
         """Ns of the last contig that are not stored."""
+        self._begin_digest()
         for at in range(0, count, BLOCK):
             self.digest.update(bytes([N]) * min(BLOCK, count - at))
         if count:
@@ -194,12 +203,11 @@ class GenomeWriter:
         self.unknown.write(done.tobytes())
         self.runs += len(done)
 
-    def check_last(self, path: Path) -> None:
-        """Raise InputError when the last contig has no bases."""
+    def drop_empty(self) -> None:
+        """Leave out the last contig, and count it, if it has no bases."""
         if self.contigs and not self.contigs[-1][1]:
-            raise InputError(
-                f"{path}: record {self.contigs[-1][0]} must hold bases, got none. Leave it out."
-            )
+            del self.files[self.contigs.pop()[0]]
+            self.empty_records += 1
 
     def finish(self, source: str, files: list[str]) -> None:
         """Write what is known at the end."""
@@ -222,6 +230,7 @@ class GenomeWriter:
             "fingerprint": shortened(self.digest),
             "source": source,
             "files": files,
+            "empty_records": self.empty_records,
             "contigs": self.contigs,
         }
         (self.work / META).write_text(json.dumps(about) + "\n")

@@ -87,6 +87,15 @@ class GenomeStore(MappedStore):
             )
         return self.contigs[self.numbers[name]]
 
+    def find(self, name: str) -> int:
+        """A contig's number by its name, with or without "chr"; -1 where it is missing."""
+        bare = name.removeprefix("chr")
+        spellings = [name, f"chr{name}", bare]
+        if bare in ("M", "MT"):
+            spellings += ["MT", "chrM", "M"]
+        numbers = (self.numbers.get(spelling, -1) for spelling in spellings)
+        return next((number for number in numbers if number >= 0), -1)
+
     def near(self, name: str) -> str:
         """A remedy that names the contig that was probably meant."""
         bare = name.removeprefix("chr")

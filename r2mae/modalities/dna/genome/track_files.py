@@ -186,6 +186,9 @@ def _parse_numbers(lines: list[bytes], columns: int) -> Numbers | None:
     except (ValueError, DeprecationWarning):  # fewer numbers: parsing stops at text
         return None
     positions = cells[:, : columns - 1]
+    # Text that stops parsing leaves too few numbers, but for a last cell such as 0.5abc.
+    if not _is_number(lines[-1].split()[-1]):
+        return None
     is_integer = bool((positions == np.floor(positions)).all())
     if is_integer and not np.isinf(cells).any() and _has_columns(lines, columns):
         return cells

@@ -131,12 +131,12 @@ def _fill(flat: Any, path: Path, genome: GenomeStore, aliases: dict[str, str]) -
     others: set[str] = set()
     has_values = False
     for intervals in read_intervals(path, _CHUNK):
-        name = aliases.get(intervals.contig, intervals.contig)
-        if name not in genome.numbers:
+        number = genome.find(aliases.get(intervals.contig, intervals.contig))
+        if number < 0:
             others.add(intervals.contig)
             continue
         has_values = True
-        contig = genome.contig(name)
+        contig = genome.contigs[number]
         _check_bounds(path, intervals, contig, genome)
         for positions, values in _expand(intervals):
             flat[contig.offset + positions] = values

@@ -7,7 +7,7 @@ Shapes: R runs, or parts of contigs.
 import numpy as np
 
 from r2mae.data.mapped import Integers
-from r2mae.modalities.dna.genome.interval_sets import count_up, overlap
+from r2mae.modalities.dna.genome.interval_sets import count_up, merge, overlap
 
 _CHUNK = 1 << 20  # windows checked at a time
 
@@ -20,6 +20,15 @@ def count_windows(
     counts = (sizes - length) // stride + 1
     is_long = sizes >= length
     return regions[is_long, 0], counts[is_long]
+
+
+def count_bases(firsts: Integers, counts: Integers, length: int, stride: int) -> int:
+    """Bases in at least one window of runs."""
+    if stride > length:
+        return int(counts.sum()) * length
+    runs = np.stack([firsts, firsts + stride * (counts - 1) + length], axis=1)
+    runs = merge(runs)
+    return int((runs[:, 1] - runs[:, 0]).sum())
 
 
 def drop_windows(

@@ -172,7 +172,7 @@ def _contigs(
     import pandas as pd
 
     codes, names = pd.factorize(cells)
-    numbers = [_number(genome, aliases.get(name, name)) for name in names.tolist()]
+    numbers = [genome.find(aliases.get(name, name)) for name in names.tolist()]
     contigs: Integers = np.array([*numbers, 0], dtype=np.int64)[codes]
     missing = np.flatnonzero(contigs < 0)
     if len(missing) > most_wrong * len(contigs):
@@ -184,15 +184,3 @@ def _contigs(
             f"To rename a contig: --alias {name}=NAME."
         )
     return contigs
-
-
-def _number(genome: GenomeStore, name: str) -> int:
-    """Index of a contig, with or without "chr"; -1 for one missing from the genome."""
-    bare = name.removeprefix("chr")
-    spellings = [name, f"chr{name}", bare]
-    if bare in ("M", "MT"):
-        spellings += ["MT", "chrM", "M"]
-    for spelling in spellings:
-        if spelling in genome.numbers:
-            return genome.numbers[spelling]
-    return -1

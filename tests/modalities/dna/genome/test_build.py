@@ -145,8 +145,7 @@ def test_complements():
         (b"ACGT\n", ["begin with '>'", "ACGT"]),
         (b"", ["empty file"]),
         (b"\n\n", ["got no record"]),
-        (b">a\n>b\nACGT\n", ["record a", "must hold bases"]),
-        (b">a\nACGT\n>b", ["record b", "must hold bases"]),
+        (b">a\n>b\n\n>c", ["must hold sequences", "got no record with bases"]),
         (b">\nACGT\n", ["name", "at the top"]),
         (b">a\nAC\n>a\nAC\n", ["record a", "twice"]),
         (PACKED[:-20], ["whole gzip", "Fetch it again"]),
@@ -154,7 +153,7 @@ def test_complements():
         (PACKED + b"trailing", ["gzip all through"]),
         (bgzip(FASTA)[:-28], ["bgzip", "last block"]),
     ],
-    ids=range(15),
+    ids=range(14),
 )
 def test_bad_input_is_one_line_and_leaves_nothing(scratch, data, words):
     write(scratch / "bad.fa", data)
@@ -362,3 +361,21 @@ def test_a_damaged_genome_in_the_cache_is_built_again(scratch, damage):
         file = meta if damage == "meta" else store.place / "bases.bin"
         file.write_bytes(file.read_bytes()[:-3])
     assert decode(open_genome([path]).fetch("a", 0, 5)) == "ACGTN"
+
+
+def test_records_without_bases_are_left_out_and_counted(scratch):
+    text = ">empty\n>a\nACGT\n>b\n\n>c\nGG\n>last"
+    store = open_genome([write(scratch / "a.fa", text.encode())])
+    assert [contig.name for contig in store.contigs] == ["a", "c"]
+    assert store.meta["empty_records"] == 3
+    plain = open_genome([write(scratch / "b.fa", b">a\nACGT\n>c\nGG\n")])
+    assert store.fingerprint == plain.fingerprint
+
+
+def test_lines_of_sequences_are_contigs(scratch):
+    store = open_genome([write(scratch / "reads.txt", b"ACGTN\r\n\nacg\n")])
+    names = [f"{scratch.name}/reads/0", f"{scratch.name}/reads/1"]
+    assert [contig.name for contig in store.contigs] == names
+    assert decode(store.fetch(names[1], 0, 3)) == "acg"
+    fasta = open_genome([write(scratch / "fasta.txt", b">c1\nACGT\n")])
+    assert fasta.contigs[0].name == "c1"

@@ -171,3 +171,23 @@ def test_a_track_that_does_not_fit_the_disk_is_refused(scratch, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=15))
     with pytest.raises(InputError, match="must have 16.0B of free disk space, got 15"):
         open_track(scratch / "t.bedGraph", genome)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_last_value_with_letters_behind_it_is_refused(scratch, monkeypatch):
+    """numpy 2.0 to 2.2 only warns of the letters."""
+    (scratch / "g.fa").write_text(">c1\nACGT\n")
+    (scratch / "t.bedGraph").write_text("c1\t0\t2\t0.25\nc1\t2\t4\t0.5abc\n")
+    genome = open_genome([scratch / "g.fa"])
+    values = np.array([0, 2, 0.25, 2, 4, 0.5])
+    monkeypatch.setattr(np, "fromstring", lambda *_, **__: values)
+    with pytest.raises(InputError, match="line 2 must have 4 columns of bedGraph"):
+        open_track(scratch / "t.bedGraph", genome)
+
+
+def test_contigs_of_a_track_match_without_chr(scratch):
+    (scratch / "g.fa").write_text(">1\nACGT\n")
+    (scratch / "t.bedGraph").write_text("chr1\t0\t2\t0.25\n")
+    genome = open_genome([scratch / "g.fa"])
+    track = open_track(scratch / "t.bedGraph", genome)
+    assert track.meta["values"] == 2
