@@ -15,6 +15,8 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
 from r2mae.data.source import Batch, SampleSource, load_plain
+from r2mae.errors import InputError
+from r2mae.masking.pattern import Mask
 from r2mae.metrics.interval import none_if_nan, ratio_interval
 from r2mae.modalities.dna.base_counts import (
     SIDE,
@@ -103,9 +105,12 @@ def score_bases(
         for indices in torch.arange(len(test)).split(batch_size):
             batch = load_plain(test, indices, device)
             for rows, ratio in zip(parts, ratios, strict=True):
-                by_run, is_masked = _score_tokens(model, batch, ratio)
-                is_hidden = hidden_bases(is_masked, batch["bases"].cpu(), kmer)
-                by_counts = _score_counts(batch, is_hidden, counts)
+                mask = frozen_mask(model, batch, ratio)
+                is_scored = mask.is_masked.cpu()
+                if skip_repeats:
+                    is_scored &= ~repeat_tokens(batch, is_scored.shape[1], kmer)
+                by_run = _score_tokens(model, batch, mask, is_scored)
+                by_counts = _score_counts(batch, mask, is_scored, counts, kmer)
                 rows.append(np.hstack([by_run, by_counts]))
             progress(int(indices[-1]) + 1, len(test))
     return [
@@ -126,37 +131,50 @@ def _count(train: SampleSource, is_aligned: bool, progress: Progress) -> _Counts
     )
 
 
-def _score_tokens(model: Any, batch: Batch, ratio: float) -> tuple[Floats, Tensor]:
-    """((B, 3) sums per window: loss, correct and all masked tokens; is_masked (B, tokens)).
-
-    is_masked is on the CPU.
-    """
-    mask = frozen_mask(model, batch, ratio)
+def _score_tokens(model: Any, batch: Batch, mask: Mask, is_scored: Tensor) -> Floats:
+    """(B, 3) sums per window over scored tokens (B, tokens): loss, correct ones, all."""
     logits, (labels, _) = model.logits(batch, mask), model.named_targets(batch, mask)
     loss = F.cross_entropy(logits, labels, reduction="none").double().cpu().numpy()
     hits = (logits.argmax(dim=1) == labels).double().cpu().numpy()
-    is_masked = mask.is_masked.cpu()
-    window = is_masked.nonzero()[:, 0].numpy()
-    terms = (loss, hits, np.ones_like(loss))
-    sums = [np.bincount(window, term, len(is_masked)) for term in terms]
-    return np.stack(sums, axis=1), is_masked
+    terms = [loss, hits, np.ones_like(loss)]
+    return _sum_per_window(terms, mask.is_masked.cpu(), is_scored)
 
 
-def _score_counts(batch: Batch, is_hidden: Tensor, counts: _Counts) -> Floats:
-    """(B, 2 + models) sums per window: masked bases, order-0 loss, losses of each model.
+def _score_counts(
+    batch: Batch, mask: Mask, is_scored: Tensor, counts: _Counts, kmer: int
+) -> Floats:
+    """(B, 2 + models) sums per window: scored bases, order-0 loss, losses of each model.
 
     Models are those of contexts, then those of columns.
     """
     bases = batch["bases"].cpu()
+    is_hidden = hidden_bases(mask.is_masked.cpu(), bases, kmer)
     targets = bases[is_hidden].numpy()
     terms = [np.ones(len(targets)), counts.order_0[targets]]
     terms += [model.losses(bases, is_hidden) for model in counts.contexts]
     if counts.columns:
         columns = batch["others"].cpu()[is_hidden].numpy()
         terms += [model.losses(targets, columns) for model in counts.columns]
+    return _sum_per_window(terms, is_hidden, hidden_bases(is_scored, bases, kmer))
+
+
+def _sum_per_window(
+    terms: list[Floats], is_hidden: Tensor, is_scored: Tensor
+) -> Floats:
+    """(B, terms) sums of terms (M,) of hidden positions (B, N), over the scored of these."""
     window = is_hidden.nonzero()[:, 0].numpy()
-    sums = [np.bincount(window, term, len(bases)) for term in terms]
+    weights = is_scored[is_hidden].double().numpy()
+    sums = [np.bincount(window, term * weights, len(is_hidden)) for term in terms]
     return np.stack(sums, axis=1)
+
+
+def repeat_tokens(batch: Batch, num_tokens: int, kmer: int) -> Tensor:
+    """(B, tokens) bool on the CPU: tokens with a soft-masked base."""
+    is_repeat = batch["is_repeat"].cpu()
+    if num_tokens == is_repeat.shape[1]:
+        return is_repeat
+    kmers = is_repeat[:, : (num_tokens - 2) * kmer].unflatten(1, (-1, kmer))
+    return F.pad(kmers.any(dim=2), (1, 1))
 
 
 def hidden_bases(is_masked: Tensor, bases: Tensor, kmer: int) -> Tensor:
@@ -173,6 +191,10 @@ def hidden_bases(is_masked: Tensor, bases: Tensor, kmer: int) -> Tensor:
 def _summarize(ratio: float, rows: Floats, num_contexts: int) -> BaseScore:
     """The score of rows (windows, 5 + models) of both parts of `score_bases`."""
     loss, hits, tokens, bases, order_0, *by_models = rows.sum(axis=0).tolist()
+    if not bases:
+        raise InputError(
+            "--skip-repeats must leave masked bases, got none. Leave it out."
+        )
     best = int(np.argmin(by_models))
     by_columns = by_models[num_contexts:]
     difference, half_width = ratio_interval(rows[:, 0] - rows[:, 5 + best], rows[:, 3])

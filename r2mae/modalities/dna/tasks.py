@@ -12,23 +12,39 @@ _DEMO_RATIO = 0.15
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`--ratios`."""
+    """`--ratios` and `--skip-repeats`."""
     parser.add_argument(
         "--ratios",
         default="0.05,0.15,0.3",
         metavar="P,P,P",
         help="mask ratios; default 0.05,0.15,0.3",
     )
+    repeats = "do not count soft-masked bases (lower case); they are masked like others"
+    parser.add_argument("--skip-repeats", action="store_true", help=repeats)
 
 
 def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
     """A row for each ratio on the test split, or on the windows held out of training."""
-    rows = score_ratios(loaded, recipe, parse_ratios(arguments.ratios))
-    return {"split": "test", "kmer": recipe.model.kmer, "scores": rows}
+    rows = score_ratios(
+        loaded,
+        recipe,
+        parse_ratios(arguments.ratios),
+        skip_repeats=arguments.skip_repeats,
+    )
+    return {
+        "split": "test",
+        "kmer": recipe.model.kmer,
+        "skip_repeats": arguments.skip_repeats,
+        "scores": rows,
+    }
 
 
 def score_ratios(
-    loaded: LoadedRun, recipe: AnyRecipe, ratios: list[float]
+    loaded: LoadedRun,
+    recipe: AnyRecipe,
+    ratios: list[float],
+    *,
+    skip_repeats: bool = False,
 ) -> list[Result]:
     """A row for each ratio. Raises: InputError for a fine-tuned run."""
     from r2mae.data.source import hold_out
@@ -47,6 +63,7 @@ def score_ratios(
         ratios,
         kmer=recipe.model.kmer,
         is_aligned=recipe.data.alignment is not None,
+        skip_repeats=skip_repeats,
         progress=progress_bar("masked", "windows"),
         counting=progress_bar("contexts", "windows"),
     )

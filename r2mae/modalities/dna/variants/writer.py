@@ -56,14 +56,17 @@ def write_scores(
     scores: npt.NDArray[np.float64],
     genome: GenomeStore,
     about: str,
+    long_scores: npt.NDArray[np.float64] | None = None,
 ) -> None:
     """Write scores (V,), nan for none, to a file that appears only when it is complete.
 
+    long_scores: (L,) of variants.longer, if any.
     about: description of the score, for a VCF's header.
     """
+    longer = np.zeros(0) if long_scores is None else long_scores
     with atomic_file(output) as unfinished:
         if kind_of(output) == ".parquet":
-            _table(variants, scores, genome).to_parquet(unfinished, index=False)
+            _table(variants, scores, longer, genome).to_parquet(unfinished, index=False)
             return
         with unfinished.open("wb") as raw:
             file: Any = raw
@@ -73,50 +76,67 @@ def write_scores(
                 file, encoding="utf-8", errors="surrogateescape", newline=""
             )
             if kind_of(output) == ".vcf":
-                _write_vcf(text, variants, scores, about)
+                _write_vcf(text, variants, scores, longer, about)
             elif kind_of(output) == ".csv":
-                _table(variants, scores, genome).to_csv(text, index=False)
+                _table(variants, scores, longer, genome).to_csv(text, index=False)
             else:  # unquoted cells: tools that read .tsv do not expect quotes
-                table = _table(variants, scores, genome)
+                table = _table(variants, scores, longer, genome)
                 table = table.replace(r"[\t\r\n]", " ", regex=True)
                 table.to_csv(text, sep="\t", index=False, quoting=csv.QUOTE_NONE)
             text.close()
 
 
 def _table(
-    variants: Variants, scores: npt.NDArray[np.float64], genome: GenomeStore
+    variants: Variants,
+    scores: npt.NDArray[np.float64],
+    long_scores: npt.NDArray[np.float64],
+    genome: GenomeStore,
 ) -> Any:
     """pandas: contig, 1-based position, ref, alt, score, then the file's other columns."""
     import pandas as pd
 
     names = np.array([contig.name for contig in genome.contigs])
-    columns: dict[str, Any] = {
-        "contig": names[variants.contigs],
-        "position": variants.positions + 1,
-    }
+    longer = variants.longer
+    contigs = np.append(variants.contigs, longer.contigs).astype(np.int64)
+    positions = np.append(variants.positions, longer.positions).astype(np.int64)
+    columns: dict[str, Any] = {"contig": names[contigs], "position": positions + 1}
     for name in ("ref", "alt"):
         codes = getattr(variants, name)
-        columns[name] = list(decode(codes))
-    table = pd.DataFrame(columns | {SCORE: scores})
+        columns[name] = [*decode(codes), *getattr(longer, f"{name}s")]
+    table = pd.DataFrame(columns | {SCORE: np.append(scores, long_scores)})
     replaced = {SCORE, *variants.names.values()}
     kept = [name for name in variants.table.columns if name not in replaced]
-    rest = variants.table[kept]
+    rest = variants.table[kept].reset_index(drop=True)
+    if len(longer):
+        rest = pd.concat([rest, variants.records[kept].iloc[longer.rows]])
+        rest = rest.reset_index(drop=True)
     # A column of the same name that was not read as such, e.g. ref beside ref_hg38.
     renamed = {name: f"{name}_given" for name in rest.columns if name in table.columns}
-    return pd.concat([table, rest.rename(columns=renamed)], axis=1)
+    table = pd.concat([table, rest.rename(columns=renamed)], axis=1)
+    if not len(longer):
+        return table
+    rows = np.append(variants.rows, longer.rows)
+    alleles = np.append(variants.alleles, longer.alleles)
+    return table.iloc[np.lexsort([alleles, rows])].reset_index(drop=True)
 
 
 def _write_vcf(
-    file: Any, variants: Variants, scores: npt.NDArray[np.float64], about: str
+    file: Any,
+    variants: Variants,
+    scores: npt.NDArray[np.float64],
+    long_scores: npt.NDArray[np.float64],
+    about: str,
 ) -> None:
     """The VCF with the score's INFO key, replaced where the file has one.
 
     A number for each ALT, "." for those without a score.
     """
     by_row: dict[int, dict[int, float]] = {}
-    for row, allele, value in zip(
-        variants.rows.tolist(), variants.alleles.tolist(), scores.tolist(), strict=True
-    ):
+    longer = variants.longer
+    rows = [*variants.rows.tolist(), *longer.rows]
+    alleles = [*variants.alleles.tolist(), *longer.alleles]
+    values = [*scores.tolist(), *long_scores.tolist()]
+    for row, allele, value in zip(rows, alleles, values, strict=True):
         by_row.setdefault(row, {})[allele] = value
     with open_dna(Path(variants.called)) as source:
         number = -1  # of the record, as in `read_variants`; -1 within the header
