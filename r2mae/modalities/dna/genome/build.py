@@ -32,6 +32,7 @@ from r2mae.modalities.dna.genome.store import (
     is_genome_store,
     open_genome_store,
 )
+from r2mae.modalities.dna.genome.two_bit import is_two_bit, read_two_bit
 from r2mae.modalities.dna.sequences.tables import is_lines, is_table, read_rows
 from r2mae.progress import Progress, listener, silent
 
@@ -101,7 +102,10 @@ def _add(
         progress("read", before + done, sum(sizes))
 
     is_rows = is_table(path) or is_lines(path)
-    records = read_rows(path) if is_rows else read_fasta(path, GENOME, report)
+    if is_two_bit(path):
+        records = read_two_bit(path, report)
+    else:
+        records = read_rows(path) if is_rows else read_fasta(path, GENOME, report)
     for record, codes in records:
         name = f"{file_stem(path)}:{record}" if name_by_file else record
         if codes:
@@ -118,7 +122,7 @@ def _add(
 def file_stem(path: Path) -> str:
     """A file's name without what says its kind."""
     name = path.name.removesuffix(".gz").removesuffix(".bgz")
-    for kind in (".fasta", ".fna", ".fa", ".maf", ".afa", ".aln"):
+    for kind in (".fasta", ".fna", ".fa", ".2bit", ".maf", ".afa", ".aln"):
         name = name.removesuffix(kind)
     return name.removesuffix(".msa")
 

@@ -56,7 +56,7 @@ def open_track(
 ) -> Track:
     """The values of a file along a genome, from the cache if the file is unchanged.
 
-    Formats: wiggle, bedGraph, or a whitespace-separated table of contig, 1-based position
+    Formats: wiggle, bedGraph, bigWig (.bw, .bigWig), or a whitespace-separated table of contig, 1-based position
     and value, with or without a header. Contigs missing from the genome are counted in
     meta["other_contigs"]. Where a position is repeated, the last value counts.
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from r2mae.masking.pattern import Role, build_mask
 from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN, Codes, encode
+from r2mae.modalities.dna.variants.files import PASSES
 from r2mae.modalities.dna.variants.scoring import SiteScorer
 from r2mae.modalities.dna.variants.variants import LongVariants
 
 Floats = npt.NDArray[np.float64]
-PASSES = 16  # over a window; each masks every 16th token
 
 
 def score_longer(

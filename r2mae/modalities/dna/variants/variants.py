@@ -26,6 +26,13 @@ class LongVariants:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, rows: list[int]) -> "LongVariants":
+        """The variants at these indices."""
+        lists: dict[str, Any] = {}
+        for name, values in vars(self).items():
+            lists[name] = [values[row] for row in rows]
+        return LongVariants(**lists)
+
     def append(
         self, contig: int, position: int, ref: str, alt: str, row: int, allele: int
     ) -> None:

@@ -15,21 +15,28 @@ import numpy.typing as npt
 from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import decode
+from r2mae.modalities.dna.genome.big_wig import check_big_wig, write_big_wig
 from r2mae.modalities.dna.genome.files import open_dna
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.variants.files import SCORE, is_zipped, kind_of
+from r2mae.modalities.dna.variants.saturation import mean_scores
 from r2mae.modalities.dna.variants.variants import Variants
 
-_KINDS = (".tsv", ".csv", ".parquet", ".vcf")
+_KINDS = (".tsv", ".csv", ".parquet", ".vcf", ".bw")
 _BLOCK = 65_280  # uncompressed bytes of a BGZF block, as bgzip has them
 _HEAD = struct.Struct("<4BI2BH2BHH")
 _END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
-def check_output(output: Path, source: Path) -> None:
-    """Raise InputError unless scores of the variants in source can be written to output."""
+def check_output(output: Path, source: Path | None) -> None:
+    """Raise InputError unless scores of the variants in source can be written to output.
+
+    source: None for every variant of regions.
+    """
     kind = kind_of(output)
-    is_format = kind in _KINDS and not (kind == ".parquet" and is_zipped(output))
+    is_format = kind in _KINDS and not (
+        kind in (".parquet", ".bw") and is_zipped(output)
+    )
     if not is_format or not output.parent.is_dir():
         raise InputError(
             "--output must be a .tsv, .csv or .vcf file, each also with .gz, or a .parquet "
@@ -39,6 +46,14 @@ def check_output(output: Path, source: Path) -> None:
         raise InputError(
             f"--output must be a file, got the folder {str(output)!r}. Name a file in it."
         )
+    if kind == ".bw":
+        check_big_wig(output)
+        if source is not None:
+            raise InputError("--output must be a table or VCF without --all, got .bw.")
+    if source is None:
+        if kind == ".vcf":
+            raise InputError("--output must be a table or .bw with --all, got .vcf.")
+        return
     if os.path.realpath(output) == os.path.realpath(source):
         raise InputError(
             f"--output must not be VARIANTS itself, got {str(output)!r}. Name another."
@@ -65,6 +80,9 @@ def write_scores(
     """
     longer = np.zeros(0) if long_scores is None else long_scores
     with atomic_file(output) as unfinished:
+        if kind_of(output) == ".bw":
+            write_big_wig(unfinished, genome, *mean_scores(variants, scores))
+            return
         if kind_of(output) == ".parquet":
             _table(variants, scores, longer, genome).to_parquet(unfinished, index=False)
             return

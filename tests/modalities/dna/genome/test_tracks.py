@@ -1,6 +1,7 @@
 """Values a base from bedGraph, wiggle and tables: the same however they are written."""
 
 import gzip
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -191,3 +192,31 @@ def test_contigs_of_a_track_match_without_chr(scratch):
     genome = open_genome([scratch / "g.fa"])
     track = open_track(scratch / "t.bedGraph", genome)
     assert track.meta["values"] == 2
+
+
+def test_big_wig_is_read_as_a_bed_graph_is(scratch):
+    library = pytest.importorskip("pyBigWig")
+    (scratch / "g.fa").write_text(">c1\nACGTACGT\n>c2\nACGT\n")
+    genome = open_genome([scratch / "g.fa"])
+    file = library.open("t.bw", "w")
+    file.addHeader([("chrc1", 8), ("c2", 4), ("other", 9)])
+    file.addEntries(["chrc1", "chrc1"], [1, 6], ends=[3, 8], values=[0.5, -2.0])
+    file.addEntries(["other"], [0], ends=[9], values=[1.0])
+    file.close()
+    track = open_track(scratch / "t.bw", genome)
+    expected = [NAN, 0.5, 0.5, NAN, NAN, NAN, -2.0, -2.0, NAN, NAN, NAN, NAN]
+    assert np.array_equal(track.values, expected, equal_nan=True)
+    assert track.meta["other_contigs"] == 1
+    (scratch / "bad.bw").write_bytes(b"no bigWig" * 100)
+    with pytest.raises(InputError, match=r"bad.bw must be a bigWig file, got another"):
+        open_track(scratch / "bad.bw", genome)
+
+
+def test_without_its_library_big_wig_names_the_extra(scratch, monkeypatch):
+    (scratch / "g.fa").write_text(">c1\nACGT\n")
+    (scratch / "t.bigWig").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "pyBigWig", None)
+    with pytest.raises(
+        InputError, match=r'got no such library. Run: pip install "r2mae'
+    ):
+        open_track(scratch / "t.bigWig", open_genome([scratch / "g.fa"]))
