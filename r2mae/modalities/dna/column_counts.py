@@ -94,7 +94,8 @@ class ColumnModel:
     ) -> Floats:
         """(M,) nats of bases (M,), A to T, in columns others (M, S - 1)."""
         logs = self.log_probabilities(others)
-        return -logs[np.arange(len(bases)), bases]
+        losses: Floats = -logs[np.arange(len(bases)), bases]
+        return losses
 
 
 def column_models(counts: ColumnCounts) -> list[ColumnModel]:

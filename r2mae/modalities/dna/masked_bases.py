@@ -170,7 +170,7 @@ def _sum_per_window(
 
 def repeat_tokens(batch: Batch, num_tokens: int, kmer: int) -> Tensor:
     """(B, tokens) bool on the CPU: tokens with a soft-masked base."""
-    is_repeat = batch["is_repeat"].cpu()
+    is_repeat: Tensor = batch["is_repeat"].cpu()
     if num_tokens == is_repeat.shape[1]:
         return is_repeat
     kmers = is_repeat[:, : (num_tokens - 2) * kmer].unflatten(1, (-1, kmer))

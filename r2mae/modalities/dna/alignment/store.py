@@ -96,7 +96,8 @@ class AlignmentStore(MappedStore):
         length = self.reference.contig(contig).length
         check_inside(self.called, contig, length, start, stop)
         number = np.array([self.reference.numbers[contig]])
-        return self.take_padded(number, np.array([start]), stop - start)[0]
+        codes: Codes = self.take_padded(number, np.array([start]), stop - start)[0]
+        return codes
 
     def take_others(self, starts: Integers, length: int) -> Codes:
         """(B, length, S - 1) codes of the other species from starts (B,) in the flat array."""

@@ -114,7 +114,8 @@ class GenomeStore(MappedStore):
         entry = self.contig(contig)
         check_inside(self.called, contig, entry.length, start, stop)
         first = np.array([entry.offset + start])
-        return self.take(first, stop - start)[0]
+        codes: Codes = self.take(first, stop - start)[0]
+        return codes
 
     def take(self, starts: Integers, length: int) -> Codes:
         """(B, length) codes from starts (B,) in the flat array; all must lie in it."""

@@ -25,13 +25,12 @@ from r2mae.modalities.dna.genome.intervals import choose_parts, parse_intervals
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.genome.tracks import Track
 from r2mae.modalities.dna.genome.window_runs import (
+    advise_length,
     count_bases,
     count_windows,
     drop_windows,
 )
 
-_MOST_UNUSED = 0.1  # share of bases that is left out without advice
-_SHORTEST = 32  # bases of windows that are advised
 _BLOCK = 64  # neighbouring windows held out together, where windows overlap
 
 
@@ -131,7 +130,7 @@ class Windows:
         self.left_out = total - len(self)  # windows with too few known or aligned bases
         self.present = int(sizes.sum())  # bases of all regions
         self.used = count_bases(firsts, counts, length, stride)
-        self.shorter = _shorter_length(sizes, length) if stride <= length else None
+        self.shorter = advise_length(sizes, length) if stride <= length else None
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -252,18 +251,6 @@ class Windows:
         others = self.alignment.take_others(offsets + starts, self.length)
         others[is_reverse] = COMPLEMENT[others[is_reverse, ::-1]]
         return others
-
-
-def _shorter_length(sizes: Integers, length: int) -> str | None:
-    """Advice to use shorter windows where these leave out over a tenth of all bases."""
-    if (sizes // length * length).sum() >= (1 - _MOST_UNUSED) * sizes.sum():
-        return None
-    while length >= 2 * _SHORTEST:
-        length //= 2
-        unused = 1 - (sizes // length * length).sum() / sizes.sum()
-        if unused <= _MOST_UNUSED:
-            return f"data.length: {length} would leave out {unused:.0%}"
-    return None
 
 
 def draw_strands(positions: Tensor, seed: int) -> npt.NDArray[np.bool_]:

@@ -91,7 +91,8 @@ def open_regions(
 
 
 def _region_codes(genome: GenomeStore, region: Region) -> bytes:
-    codes = genome.fetch(region.contig.name, region.start, region.stop) & PLAIN
+    codes = genome.fetch(region.contig.name, region.start, region.stop)
+    codes &= np.uint8(PLAIN)
     return (reverse_complement(codes) if region.is_reverse else codes).tobytes()
 
 

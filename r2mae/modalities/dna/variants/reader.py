@@ -146,8 +146,8 @@ def _has_bases(genome: GenomeStore, number: int, position: int, ref: str) -> boo
     contig = genome.contigs[number]
     if position + len(ref) > contig.length:
         return False
-    codes = genome.fetch(contig.name, position, position + len(ref)) & PLAIN
-    return decode(codes) == ref
+    codes = genome.fetch(contig.name, position, position + len(ref))
+    return decode(codes & np.uint8(PLAIN)) == ref
 
 
 def _split_alleles(path: Path, table: Any, names: dict[str, str]) -> _Alleles:

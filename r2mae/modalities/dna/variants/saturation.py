@@ -23,7 +23,7 @@ def all_variants(intervals: Integers, genome: GenomeStore) -> Variants:
     places = np.repeat(intervals[:, 0], sizes) + count_up(sizes)
     chunks = np.array_split(places, 1 + len(places) // _CHUNK)
     parts = [genome.take(chunk, 1)[:, 0] for chunk in chunks]
-    bases = np.concatenate(parts) & PLAIN
+    bases = np.concatenate(parts) & np.uint8(PLAIN)
     is_base = bases < N
     if not is_base.any():
         raise InputError("--all must name regions with bases, got N alone.")
