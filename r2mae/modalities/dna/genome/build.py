@@ -188,11 +188,12 @@ class GenomeWriter:
 
     def add_unknown(self, count: int) -> None:
         """Ns of the last contig that are not stored."""
+        if not count:
+            return
         self._begin_digest()
         for at in range(0, count, BLOCK):
             self.digest.update(bytes([N]) * min(BLOCK, count - at))
-        if count:
-            self._add_runs(np.array([[self.total, self.total + count]]))
+        self._add_runs(np.array([[self.total, self.total + count]]))
         self.left_out += count
         self.counts[N] += count
         self.total += count
