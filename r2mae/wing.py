@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # recipes are validated without importing torch
     from r2mae.schema.finetune import FinetuneRecipe
     from r2mae.schema.pretrain import PretrainRecipe
     from r2mae.schema.recipe import AnyRecipe
+    from r2mae.training.order0 import NaiveLoss
     from r2mae.training.run_folder import RunFolder
 
     Features = npt.NDArray[np.float32]
@@ -84,14 +85,6 @@ class LoadedRun:
         return embed_samples(self.model, source, batch_size)
 
 
-def _no_arguments(parser: ArgumentParser) -> None:
-    """Add no options."""
-
-
-def _accept_all(arguments: Namespace) -> None:
-    """Check nothing."""
-
-
 @dataclass(frozen=True)
 class Task:
     """`r2mae evaluate RUN --task NAME`.
@@ -103,7 +96,7 @@ class Task:
     help: str
     run: Callable[[LoadedRun, AnyRecipe, Namespace], Result]
     show: Callable[[Result], None]
-    add_arguments: Callable[[ArgumentParser], None] = _no_arguments
+    add_arguments: Callable[[ArgumentParser], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -115,8 +108,8 @@ class Subcommand:
 
     help: str
     run: Callable[[LoadedRun, Namespace], None]
-    add_arguments: Callable[[ArgumentParser], None] = _no_arguments
-    check: Callable[[Namespace], None] = _accept_all
+    add_arguments: Callable[[ArgumentParser], None] = lambda _: None
+    check: Callable[[Namespace], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -264,13 +257,10 @@ class Wing(ABC):
             assert num_classes is not None
             tune = recipe.tune  # type: ignore[attr-defined]
             encoder: Any = self.build_encoder(recipe)
-            return Classifier(
-                encoder,
-                num_classes,
-                hidden=tune.hidden,
-                dropout=tune.dropout,
-                freeze=tune.freeze,
-            )
+            options = {
+                name: getattr(tune, name) for name in ("hidden", "dropout", "freeze")
+            }
+            return Classifier(encoder, num_classes, **options)
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
         """JSON that a checkpoint stores so that it can be used without the data, such as a vocabulary."""
@@ -283,6 +273,15 @@ class Wing(ABC):
         return recipe
 
     # --- evaluation
+
+    def naive_loss(
+        self, recipe: AnyRecipe, train: SampleSource, held_out: SampleSource
+    ) -> NaiveLoss | None:
+        """Held-out loss of a prediction without a model that uses visible input, counted in train.
+
+        A pretraining run that is no better at its end has learned nothing. None compares with token frequencies only.
+        """
+        return None
 
     def check_same_input(self, loaded: LoadedRun, recipe: AnyRecipe) -> None:
         """Raise InputError unless a run's encoder can read the samples of another recipe."""

@@ -14,7 +14,8 @@ import torch
 
 from r2mae.data.stream import MicroBatches, Stream
 from r2mae.law import MaskLaw, UniformRatio
-from r2mae.masking.pattern import Mask, sample_mask
+from r2mae.masking.mask import Mask
+from r2mae.masking.pattern import sample_mask
 from r2mae.masking.ratio import draw_ratios
 from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 from r2mae.modalities.vision.models.timm_encoder import create_encoder

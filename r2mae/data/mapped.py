@@ -78,3 +78,22 @@ class MappedArray:
             self.array, shape, (step, step), writeable=False
         )
         return windows[starts]
+
+    def take_pieces(
+        self, starts: Integers, counts: Integers, width: int
+    ) -> npt.NDArray[Any]:
+        """(sum of counts, width) copies of counts (P,) rows from rows starts (P,) on.
+
+        width: items of a row, into whole rows of which the file is divided.
+        """
+        if self.file is not None:
+            file, size = self.file.fileno(), width * self.array.itemsize
+            places = zip(
+                (counts * size).tolist(), (starts * size).tolist(), strict=True
+            )
+            rows = bytearray().join([os.pread(file, *place) for place in places])
+            return np.frombuffer(rows, dtype=self.array.dtype).reshape(-1, width)
+        before = np.cumsum(counts) - counts
+        numbers = np.repeat(starts - before, counts) + np.arange(counts.sum())
+        copies: npt.NDArray[Any] = self.array.reshape(-1, width)[numbers]
+        return copies

@@ -66,7 +66,7 @@ def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
         theirs = AutoModelForMaskedLM.from_pretrained(folder).eval()
     with torch.no_grad():
         ids, batch = _random_tokens(model)
-        from r2mae.masking.pattern import build_mask
+        from r2mae.masking.mask import build_mask
 
         features, slots = model.features(
             batch, build_mask(torch.ones_like(ids, dtype=torch.bool))

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from r2mae.masking.pattern import Mask, sample_mask
+from r2mae.masking.mask import Mask
+from r2mae.masking.pattern import sample_mask
 from r2mae.models.protocol import MaskedModel
 
 FROZEN_SEED = 0x5EED  # of evaluation masks, whatever a run's seed

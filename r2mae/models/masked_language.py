@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import Mask, Role
+from r2mae.masking.mask import Mask
+from r2mae.masking.pattern import Role
 from r2mae.masking.replacement import replace_hidden
 from r2mae.masking.vocabulary_loss import vocabulary_loss, vocabulary_top
 from r2mae.models.cost import block_flops, block_saved, linear_flops

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.models.masking_rules import EveryPosition, MaskingRules
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.recompute import no_blocks

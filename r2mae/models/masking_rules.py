@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 
 
 class MaskingRules(Protocol):

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.models.meta_pass import MetaPass, run_on_meta
 from r2mae.models.protocol import Memory
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.models.masking_rules import MaskingRules
 
 

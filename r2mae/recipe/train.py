@@ -100,6 +100,8 @@ def _announce(
         _print_status(True, f"{folder.path}: starts from {start}")
     if notice := fallback_notice(recipe):
         _print_status(True, f"{folder.path}: {notice}")
+    if training.left_out:
+        _print_status(True, f"{folder.path}: left out of the data: {training.left_out}")
     device = describe_device(recipe)
     size = f"{training.plan.steps} steps of {recipe.batch.global_samples} samples"
     place = f"{device['processes']} x {device['device']} in {device['precision']}"

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r2mae.data.source import root_of
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.models.protocol import PredictsClasses
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """A Trainer, its module and its plan."""
+    """A Trainer, its module and its plan. left_out: what of the data is not trained on."""
 
     trainer: Any
     module: Any
     plan: Plan
     resume_from: str | None
+    left_out: str = ""
 
     def run(self) -> dict[str, float]:
         """Train to the end; returns the last validation metrics."""
@@ -82,7 +84,8 @@ def build_training(
         build_loggers(recipe, folder, run_id),
         has_batch_norm(engine.model),
     )
-    return Training(trainer, engine, plan, str(last) if last else None)
+    left_out = getattr(root_of(parts.train), "note", "")
+    return Training(trainer, engine, plan, str(last) if last else None, left_out)
 
 
 def _build_callbacks(
@@ -107,7 +110,10 @@ def _build_callbacks(
     progress = Progress(_throughput(recipe, parts), log_every)
     ordered: list[Any] = [progress, parts.measure(plan)]
     if isinstance(parts.model, PredictsClasses):
-        ordered.append(Order0(parts.train, folder, plan.warmup_steps))
+        naive_loss = partial(
+            find_wing(recipe.modality).naive_loss, recipe, parts.train, parts.held_out
+        )
+        ordered.append(Order0(parts.train, folder, plan.warmup_steps, naive_loss))
     if trace:
         ordered.append(Trace(folder))
     ordered += [CallbackAdapter(callback) for callback in callbacks]

@@ -10,7 +10,8 @@ from torch import Tensor
 from r2mae.data.source import Batch
 from r2mae.law import MaskLaw
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import Mask, Role, is_token_of, sample_mask
+from r2mae.masking.mask import Mask
+from r2mae.masking.pattern import Role, is_token_of, sample_mask
 from r2mae.masking.ratio import draw_ratios
 from r2mae.models.masking_rules import MaskingRules
 

@@ -1,10 +1,13 @@
-"""Compares held-out loss with the order-0 entropy: a masked model that does no better has learned nothing.
+"""Compares held-out loss with predictions that need no model: one that does no better has learned nothing.
 
-The order-0 entropy is the cross-entropy of predicting every token (or base) by its frequency alone.
+The order-0 entropy is the cross-entropy of predicting every token (or base) by its frequency alone. Where a modality
+has a better prediction without a model, such as a table of alignment columns, the end of training is judged by it.
 """
 
 import math
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -12,7 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from r2mae.data.source import SampleSource
-from r2mae.masking.pattern import Role, build_mask
+from r2mae.masking.mask import build_mask
+from r2mae.masking.pattern import Role
 from r2mae.training.module import Engine
 from r2mae.training.run_folder import RunFolder
 
@@ -45,20 +49,37 @@ def order_0_entropy(model: Any, source: SampleSource) -> float:
     return float(-(shares * shares.log()).sum() + bias)
 
 
-class Order0(lightning.Callback):
-    """Warns when held-out loss is no better than the order-0 entropy.
+@dataclass(frozen=True)
+class NaiveLoss:
+    """Cross-entropy of a prediction without a model, in nats a token.
 
-    Compares once after warm-up and a tenth of training, and at the end. All held-out targets are hidden, so
-    a loss near the entropy means that visible tokens are not used; the training loss would not show it where some
-    targets stay visible. Comes after `PretrainingValidation`. run.json records the outcome as "learned_nothing".
+    description: what predicts, as in "predicting every token by its frequency alone".
+    """
+
+    nats: float
+    description: str
+
+
+class Order0(lightning.Callback):
+    """Warns when held-out loss is no better than that of predictions without a model.
+
+    Compares once after warm-up and a tenth of training with the order-0 entropy, and at the end also with `naive_loss`,
+    if it gives one. All held-out targets are hidden, so a loss near the entropy means that visible tokens are not used;
+    the training loss would not show it where some targets stay visible. Comes after `PretrainingValidation`. run.json
+    records the outcome as "learned_nothing".
     """
 
     def __init__(
-        self, train: SampleSource, folder: RunFolder, warmup_steps: int
+        self,
+        train: SampleSource,
+        folder: RunFolder,
+        warmup_steps: int,
+        naive_loss: Callable[[], NaiveLoss | None] = lambda: None,
     ) -> None:
         self.train = train
         self.folder = folder
         self.warmup_steps = warmup_steps
+        self.naive_loss = naive_loss
         self.entropy: float | None = None
 
     def on_train_batch_end(
@@ -75,12 +96,19 @@ class Order0(lightning.Callback):
         step, loss = pl_module.steps_done, pl_module.validation_loss
         assert loss is not None
         self.entropy = self.entropy or order_0_entropy(pl_module.model, self.train)
+        metrics = {"validation/order_0_loss": self.entropy}
+        expected = NaiveLoss(
+            self.entropy, "predicting every token by its frequency alone"
+        )
+        if step == pl_module.num_steps and (naive := self.naive_loss()) is not None:
+            metrics["validation/naive_loss"] = naive.nats
+            expected = min(expected, naive, key=lambda candidate: candidate.nats)
         for logger in trainer.loggers:
-            logger.log_metrics({"validation/order_0_loss": self.entropy}, step)
-        learned_nothing = loss > (1 - _TOLERANCE) * self.entropy
+            logger.log_metrics(metrics, step)
+        learned_nothing = loss > (1 - _TOLERANCE) * expected.nats
         self.folder.write_status(learned_nothing=learned_nothing)
         if learned_nothing:
-            self._warn(step, pl_module.num_steps, loss, self.entropy)
+            self._warn(step, pl_module.num_steps, loss, expected)
 
     def _is_due(self, engine: Engine) -> bool:
         step, last = engine.steps_done, engine.num_steps
@@ -91,11 +119,11 @@ class Order0(lightning.Callback):
         is_early = 10 * step < last or step <= self.warmup_steps
         return self.entropy is None and not is_early
 
-    def _warn(self, step: int, last: int, loss: float, entropy: float) -> None:
+    def _warn(self, step: int, last: int, loss: float, expected: NaiveLoss) -> None:
         so_far = "" if step == last else " so far"
         print(
             f"{self.folder.path}: the model has learned nothing{so_far}: at step {step} of {last} its held-out loss "
-            f"is {loss:.4f}, and predicting every token by its frequency alone costs {entropy:.4f}. "
+            f"is {loss:.4f}, and {expected.description} costs {expected.nats:.4f}. "
             "Check optimizer.lr, mask.ratio and the data.",
             file=sys.stderr,
             flush=True,

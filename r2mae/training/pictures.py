@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from r2mae.data.source import Batch
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 
 _GAP = 2  # pixels between panels
 _SMALLEST = 96  # pixels a panel; smaller images are enlarged without smoothing

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain, move
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy
 from r2mae.metrics.rank import effective_rank

@@ -8,7 +8,8 @@ import pytest
 import torch
 from scipy import stats
 
-from r2mae.masking.pattern import PATTERNS, build_mask, count_masked, sample_mask
+from r2mae.masking.mask import build_mask
+from r2mae.masking.pattern import PATTERNS, count_masked, sample_mask
 
 GRIDS = [
     (2,),

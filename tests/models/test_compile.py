@@ -6,7 +6,7 @@ from torch._dynamo import config
 from torch._dynamo.utils import counters
 
 from r2mae.law import MaskLaw, UniformRatio
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 from r2mae.modalities.vision.models.timm_encoder import create_encoder
 

@@ -3,7 +3,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 from r2mae.modalities.vision.models.timm_encoder import create_encoder
 

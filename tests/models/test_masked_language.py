@@ -177,7 +177,7 @@ def test_unequal_counts_and_padding():
             "segment_lengths": np.array([length]),
         }
         inside = mask.is_masked[row : row + 1, :length]
-        from r2mae.masking.pattern import build_mask
+        from r2mae.masking.mask import build_mask
 
         alone += float(model(single, build_mask(inside)).loss.total.detach())
     assert abs(float(loss.total.detach()) - alone) < 1e-9

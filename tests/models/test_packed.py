@@ -14,7 +14,7 @@ from timm.models.vision_transformer import (
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.modalities.vision.models import autoencoder as vision
 from r2mae.models import packed
 from r2mae.models.packed import build_packing, pack, packed_attention, unpack

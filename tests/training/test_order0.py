@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from r2mae.training.order0 import Order0, order_0_entropy
+from r2mae.training.order0 import NaiveLoss, Order0, order_0_entropy
 from r2mae.training.run_folder import RunFolder
 from tests.modalities.dna.test_base_counts import Source, Uniform
 
@@ -69,6 +69,18 @@ def test_it_speaks_after_a_tenth_and_at_the_end(capsys, folder):
     assert "learned nothing: at step 100 of 100" in at(100, near, capsys, callback)[0]
     assert folder.read_status()["learned_nothing"] is True
     assert at(100, far, capsys)[0] == ""
+    assert folder.read_status()["learned_nothing"] is False
+
+
+def test_the_end_is_judged_by_a_better_prediction_without_a_model(capsys, folder):
+    naive = NaiveLoss(0.5 * ENTROPY, "predicting every base by its column")
+    callback = Order0(source(), RunFolder("runs/x"), 0, lambda: naive)
+    assert at(20, 0.6 * ENTROPY, capsys, callback)[0] == ""
+    message, logged = at(100, 0.6 * ENTROPY, capsys, callback)
+    assert f"predicting every base by its column costs {naive.nats:.4f}" in message
+    assert logged[0][0]["validation/naive_loss"] == naive.nats
+    assert folder.read_status()["learned_nothing"] is True
+    assert at(100, 0.4 * ENTROPY, capsys, callback)[0] == ""
     assert folder.read_status()["learned_nothing"] is False
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.recipe.assembly import build_model
 from r2mae.recipe.load import load_recipe
 from r2mae.training.pictures import save_pictures

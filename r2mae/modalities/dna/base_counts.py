@@ -20,7 +20,7 @@ from r2mae.errors import InputError
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 SIDE = 4  # bases to each side at most
-_STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0)  # pseudocounts of the shorter context
+STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0)  # pseudocounts of the shorter context
 
 
 def count_contexts(
@@ -115,4 +115,4 @@ class CountModel:
 
 def count_models(counts: npt.NDArray[np.int64]) -> list[CountModel]:
     """A model for each of five strengths; the baseline is the one with the lowest loss."""
-    return [CountModel(counts, strength) for strength in _STRENGTHS]
+    return [CountModel(counts, strength) for strength in STRENGTHS]

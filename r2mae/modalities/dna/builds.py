@@ -98,6 +98,8 @@ def show_genome(report: Result) -> None:
         f"{counts['N']:,} N, {report['soft_masked']:,} soft-masked, "
         f"{gc:.1%} GC, fingerprint {report['fingerprint']}"
     )
+    if empty := report.get("empty_records"):
+        print(f"  left out: {empty:,} records without bases")
     _show_contigs(report["contigs"])
 
 
@@ -111,6 +113,7 @@ def inspect_alignment(place: Path) -> Result:
         **store.meta,
         "covered_share": store.share,
         "doubt": store.doubt,
+        "left_out": store.odd_rows,
     }
 
 
@@ -128,6 +131,8 @@ def show_alignment(report: Result) -> None:
         f"{report['repeated_rows']:,} repeated rows of a species; "
         f"{report['covered_twice']:,} bases in two blocks"
     )
+    if report["left_out"]:
+        print(f"  {report['left_out']}")
     if report["doubt"]:
         print(f"  {report['doubt']}")
     for name, bases in report["aligned"].items():

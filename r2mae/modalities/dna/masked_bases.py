@@ -1,6 +1,7 @@
-"""Cross-entropy of a run and of context counts on the same masked bases of held-out windows.
+"""Cross-entropy of a run and of counts on the same masked bases of held-out windows.
 
-Masks depend only on a window's index and the ratio. All masked bases become [MASK].
+Counts are of contexts on the reference and, on an alignment, of its columns. Masks depend
+only on a window's index and the ratio. All masked bases become [MASK].
 """
 
 from collections.abc import Callable
@@ -14,12 +15,19 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
 from r2mae.data.source import Batch, SampleSource, load_plain
+from r2mae.errors import InputError
+from r2mae.masking.mask import Mask
 from r2mae.metrics.interval import none_if_nan, ratio_interval
 from r2mae.modalities.dna.base_counts import (
     SIDE,
     CountModel,
     count_contexts,
     count_models,
+)
+from r2mae.modalities.dna.column_counts import (
+    ColumnModel,
+    column_models,
+    count_columns,
 )
 from r2mae.models.frozen_mask import frozen_mask
 
@@ -32,9 +40,11 @@ class BaseScore:
     """Cross-entropies at one ratio, in nats per base, and accuracy.
 
     loss, accuracy: of the run; accuracy is per token, so per k-mer for runs on k-mers.
-    count_loss: of the best of five count models, chosen on the same bases.
+    count_loss: of the best of five models of contexts, chosen on the same bases.
+    column_loss: of the best of five models of columns, likewise; None without an alignment.
     order_0_loss: of base frequencies.
-    difference: loss - count_loss.
+    baseline: "contexts" or "columns", whichever has the lower loss.
+    difference: loss - that of the baseline.
     half_width: of the 95 % interval of difference, by the normal approximation over
         windows; None for one window.
     """
@@ -44,13 +54,27 @@ class BaseScore:
     loss: float
     accuracy: float
     count_loss: float
+    column_loss: float | None
     order_0_loss: float
+    baseline: str
     difference: float
     half_width: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serializable fields."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What is counted in training windows, as losses of single bases.
+
+    order_0: (4,) nats of each base. columns: empty without an alignment.
+    """
+
+    order_0: Floats
+    contexts: list[CountModel]
+    columns: list[ColumnModel]
 
 
 def score_bases(
@@ -60,64 +84,97 @@ def score_bases(
     ratios: list[float],
     *,
     kmer: int = 1,
+    is_aligned: bool = False,
+    skip_repeats: bool = False,
     batch_size: int = 32,
     progress: Progress = lambda *_: None,
     counting: Progress = lambda *_: None,
 ) -> list[BaseScore]:
-    """A score for each ratio on all windows of test; contexts are counted in train.
+    """A score for each ratio on all windows of test; baselines are counted in train.
 
     kmer: bases in one of the model's tokens.
+    skip_repeats: whether soft-masked bases do not count; they are masked like others.
+    is_aligned: whether batches have "others", the bases of other species.
     progress, counting: called with (windows done, windows) of test and of train.
     """
-    counts = count_contexts(train, progress=counting)
-    models = count_models(counts)
-    flanks = (*range(SIDE), *range(SIDE + 1, counts.ndim))
-    base_counts = counts.sum(axis=flanks)
-    order_0 = -np.log(base_counts / base_counts.sum())
+    counts = _count(train, is_aligned, counting)
     device = next(model.parameters()).device
     model.eval()
-    columns: list[list[Floats]] = [[] for _ in ratios]
+    parts: list[list[Floats]] = [[] for _ in ratios]
     with torch.no_grad():
         for indices in torch.arange(len(test)).split(batch_size):
             batch = load_plain(test, indices, device)
-            bases = batch["bases"].cpu()
-            for parts, ratio in zip(columns, ratios, strict=True):
-                by_run, is_masked = _score_tokens(model, batch, ratio)
-                is_hidden = hidden_bases(is_masked, bases, kmer)
-                by_counts = _score_counts(bases, is_hidden, order_0, models)
-                parts.append(np.hstack([by_run, by_counts]))
+            for rows, ratio in zip(parts, ratios, strict=True):
+                mask = frozen_mask(model, batch, ratio)
+                is_scored = mask.is_masked.cpu()
+                if skip_repeats:
+                    is_scored &= ~repeat_tokens(batch, is_scored.shape[1], kmer)
+                by_run = _score_tokens(model, batch, mask, is_scored)
+                by_counts = _score_counts(batch, mask, is_scored, counts, kmer)
+                rows.append(np.hstack([by_run, by_counts]))
             progress(int(indices[-1]) + 1, len(test))
     return [
-        _summarize(ratio, np.concatenate(parts))
-        for ratio, parts in zip(ratios, columns, strict=True)
+        _summarize(ratio, np.concatenate(rows), len(counts.contexts))
+        for ratio, rows in zip(ratios, parts, strict=True)
     ]
 
 
-def _score_tokens(model: Any, batch: Batch, ratio: float) -> tuple[Floats, Tensor]:
-    """((B, 3) sums per window: loss, correct and all masked tokens; is_masked (B, tokens)).
+def _count(train: SampleSource, is_aligned: bool, progress: Progress) -> _Counts:
+    """Frequencies, contexts and, of an alignment, columns of training windows."""
+    counts = count_contexts(train, progress=progress)
+    flanks = (*range(SIDE), *range(SIDE + 1, counts.ndim))
+    base_counts = counts.sum(axis=flanks)
+    return _Counts(
+        order_0=-np.log(base_counts / base_counts.sum()),
+        contexts=count_models(counts),
+        columns=column_models(count_columns(train)) if is_aligned else [],
+    )
 
-    is_masked is on the CPU.
-    """
-    mask = frozen_mask(model, batch, ratio)
+
+def _score_tokens(model: Any, batch: Batch, mask: Mask, is_scored: Tensor) -> Floats:
+    """(B, 3) sums per window over scored tokens (B, tokens): loss, correct ones, all."""
     logits, (labels, _) = model.logits(batch, mask), model.named_targets(batch, mask)
     loss = F.cross_entropy(logits, labels, reduction="none").double().cpu().numpy()
     hits = (logits.argmax(dim=1) == labels).double().cpu().numpy()
-    is_masked = mask.is_masked.cpu()
-    window = is_masked.nonzero()[:, 0].numpy()
-    terms = (loss, hits, np.ones_like(loss))
-    sums = [np.bincount(window, term, len(is_masked)) for term in terms]
-    return np.stack(sums, axis=1), is_masked
+    terms = [loss, hits, np.ones_like(loss)]
+    return _sum_per_window(terms, mask.is_masked.cpu(), is_scored)
 
 
 def _score_counts(
-    bases: Tensor, is_hidden: Tensor, order_0: Floats, models: list[CountModel]
+    batch: Batch, mask: Mask, is_scored: Tensor, counts: _Counts, kmer: int
 ) -> Floats:
-    """(B, 2 + models) sums per window: masked bases, order-0 loss, count models' losses."""
+    """(B, 2 + models) sums per window: scored bases, order-0 loss, losses of each model.
+
+    Models are those of contexts, then those of columns.
+    """
+    bases = batch["bases"].cpu()
+    is_hidden = hidden_bases(mask.is_masked.cpu(), bases, kmer)
+    targets = bases[is_hidden].numpy()
+    terms = [np.ones(len(targets)), counts.order_0[targets]]
+    terms += [model.losses(bases, is_hidden) for model in counts.contexts]
+    if counts.columns:
+        columns = batch["others"].cpu()[is_hidden].numpy()
+        terms += [model.losses(targets, columns) for model in counts.columns]
+    return _sum_per_window(terms, is_hidden, hidden_bases(is_scored, bases, kmer))
+
+
+def _sum_per_window(
+    terms: list[Floats], is_hidden: Tensor, is_scored: Tensor
+) -> Floats:
+    """(B, terms) sums of terms (M,) of hidden positions (B, N), over the scored of these."""
     window = is_hidden.nonzero()[:, 0].numpy()
-    terms = [np.ones(len(window)), order_0[bases[is_hidden].numpy()]]
-    terms += [model.losses(bases, is_hidden) for model in models]
-    sums = [np.bincount(window, term, len(bases)) for term in terms]
+    weights = is_scored[is_hidden].double().numpy()
+    sums = [np.bincount(window, term * weights, len(is_hidden)) for term in terms]
     return np.stack(sums, axis=1)
+
+
+def repeat_tokens(batch: Batch, num_tokens: int, kmer: int) -> Tensor:
+    """(B, tokens) bool on the CPU: tokens with a soft-masked base."""
+    is_repeat: Tensor = batch["is_repeat"].cpu()
+    if num_tokens == is_repeat.shape[1]:
+        return is_repeat
+    kmers = is_repeat[:, : (num_tokens - 2) * kmer].unflatten(1, (-1, kmer))
+    return F.pad(kmers.any(dim=2), (1, 1))
 
 
 def hidden_bases(is_masked: Tensor, bases: Tensor, kmer: int) -> Tensor:
@@ -131,18 +188,25 @@ def hidden_bases(is_masked: Tensor, bases: Tensor, kmer: int) -> Tensor:
     return F.pad(inner, (0, bases.shape[1] - inner.shape[1]))
 
 
-def _summarize(ratio: float, rows: Floats) -> BaseScore:
+def _summarize(ratio: float, rows: Floats, num_contexts: int) -> BaseScore:
     """The score of rows (windows, 5 + models) of both parts of `score_bases`."""
-    loss, hits, tokens, bases, order_0, *counted = rows.sum(axis=0).tolist()
-    best = int(np.argmin(counted))
+    loss, hits, tokens, bases, order_0, *by_models = rows.sum(axis=0).tolist()
+    if not bases:
+        raise InputError(
+            "--skip-repeats must leave masked bases, got none. Leave it out."
+        )
+    best = int(np.argmin(by_models))
+    by_columns = by_models[num_contexts:]
     difference, half_width = ratio_interval(rows[:, 0] - rows[:, 5 + best], rows[:, 3])
     return BaseScore(
         ratio=ratio,
         bases=int(bases),
         loss=loss / bases,
         accuracy=hits / tokens,
-        count_loss=counted[best] / bases,
+        count_loss=min(by_models[:num_contexts]) / bases,
+        column_loss=min(by_columns) / bases if by_columns else None,
         order_0_loss=order_0 / bases,
+        baseline="contexts" if best < num_contexts else "columns",
         difference=difference,
         half_width=none_if_nan(half_width),
     )

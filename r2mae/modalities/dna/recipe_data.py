@@ -19,51 +19,10 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     from r2mae.modalities.dna.splits import open_windows
 
     if recipe.task == "pretrain":
-        return _with_tokens(recipe, open_windows(recipe.data, split))
+        return with_tokens(recipe, open_windows(recipe.data, split))
     regression = recipe.tune.regression  # type: ignore[attr-defined]
     source = open_sequences(recipe.data, split, regression=regression)
-    return _with_tokens(recipe, source)
-
-
-def open_paths(
-    recipe: AnyRecipe, paths: list[str], column: str | None = None
-) -> SampleSource:
-    """Windows or sequences of files named by the user, whichever the recipe's task reads.
-
-    column: of a table's sequences.
-    """
-    from r2mae.modalities.dna.sequences.labelled import open_given_sequences
-    from r2mae.modalities.dna.splits import open_given_windows
-
-    if recipe.task == "pretrain":
-        if column is not None:
-            raise InputError(
-                "--column must be left out for a pretraining run, which reads genomes, "
-                f"got {column!r}."
-            )
-        return _with_tokens(recipe, open_given_windows(recipe.data, paths))
-    data = recipe.data
-    if column is not None:
-        data = data.model_copy(update={"column": column})
-    return _with_tokens(recipe, open_given_sequences(data, paths))
-
-
-def open_objects(recipe: AnyRecipe, sequences: Any) -> SampleSource:
-    """Sequences in memory, on both strands for a fine-tuned run with data.both_strands.
-
-    Raises: InputError for a run on an alignment, which needs the other species.
-    """
-    from r2mae.modalities.dna.sequences.labelled import open_sequence_objects
-
-    data = recipe.data
-    if getattr(data, "alignment", None) is not None:
-        raise InputError(
-            "RUN must be on a genome to embed sequences in memory, got one on an alignment, "
-            "which reads other species too. Run: r2mae embed RUN FILE."
-        )
-    both_strands = recipe.task != "pretrain" and data.both_strands
-    source = open_sequence_objects(sequences, data.length, both_strands=both_strands)
-    return _with_tokens(recipe, source)
+    return with_tokens(recipe, source)
 
 
 def codec_of(recipe: AnyRecipe) -> Codec | None:
@@ -117,14 +76,14 @@ def find_reference(recipe: AnyRecipe, path: str | None) -> Any:
         raise InputError(text) from None
 
 
-def _with_tokens(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
+def with_tokens(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
     """The source with tokens for transformers; for a Part, its source gets the tokens."""
     codec = codec_of(recipe)
     if codec is None:
         return source
     if isinstance(source, Part):
         part = copy.copy(source)
-        part.source = _with_tokens(recipe, source.source)
+        part.source = with_tokens(recipe, source.source)
         return part
     return DnaTokens(source, codec)
 
@@ -153,15 +112,21 @@ def _open_alignment(recipe: AnyRecipe) -> Any:
     return find_alignment(recipe.data)
 
 
-def describe_alignment(recipe: AnyRecipe) -> dict[str, str]:
-    """{"alignment": its species and the share of the reference in blocks}; {} without one."""
-    alignment = _open_alignment(recipe)
-    if alignment is None:
+def describe_data(recipe: AnyRecipe) -> dict[str, str]:
+    """{"bases": those in training windows, "alignment": its species}, of pretraining recipes."""
+    from r2mae.data.source import root_of
+    from r2mae.modalities.dna.splits import open_windows
+
+    if recipe.task != "pretrain":
         return {}
-    text = (
-        f"{len(alignment.species):,} species; blocks cover {alignment.share:.1%} of "
-        f"{alignment.meta['positions']:,} bases of {alignment.species[0]}"
-    )
-    if alignment.doubt:
-        text += f"; {alignment.doubt}"
-    return {"alignment": text}
+    windows: Any = root_of(open_windows(recipe.data, "train"))
+    texts = {"bases": windows.description}
+    alignment = windows.alignment
+    if alignment is not None:
+        text = (
+            f"{len(alignment.species):,} species; blocks cover {alignment.share:.1%} of "
+            f"{alignment.meta['positions']:,} bases of {alignment.species[0]}"
+        )
+        notes = filter(None, (alignment.odd_rows, alignment.doubt))
+        texts["alignment"] = "; ".join([text, *notes])
+    return texts

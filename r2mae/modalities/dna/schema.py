@@ -34,7 +34,7 @@ class AlignmentSection(Section):
 class TracksSection(Section):
     """Numbers a base, of bedGraph, wiggle or TSV files, that weights of the loss read.
 
-    aliases: what the files call contigs -> what the genome does.
+    aliases: {contig in these files and in BED files of data: contig in the genome}; a missing "chr" needs none.
     """
 
     phylop: str | None = None

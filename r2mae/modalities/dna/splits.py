@@ -74,9 +74,10 @@ def _windows(section: DnaData, split: str) -> Windows:
             if section.alignment is None
             else section.alignment.least_aligned,
             tracks=tracks,
+            aliases=section.tracks.aliases,
         )
     except InputError:
-        _check_left(section.length, genome, parts, taken)
+        _check_left(section, genome, parts, taken)
         raise
 
 
@@ -104,15 +105,16 @@ def _parts(section: DnaData, split: str) -> list[_Part]:
 
 
 def _check_left(
-    length: int, genome: GenomeStore, parts: _Part, taken: list[_Part]
+    section: DnaData, genome: GenomeStore, parts: _Part, taken: list[_Part]
 ) -> None:
     """Raise InputError that names the key which leaves no window's length of parts that have it."""
+    length, aliases = section.length, section.tracks.aliases
     place = str(parts) if parts.regions else genome.called
     out: list[str] = []
     was_enough = False
     for part in (_Part("", ()), *taken):
         out += part.regions
-        left = choose_parts(genome, parts.regions, out)
+        left = choose_parts(genome, parts.regions, out, aliases)
         longest = int((left[:, 1] - left[:, 0]).max(initial=0))
         window = f"a window of data.length, {length:,} bases"
         if was_enough and longest < length:

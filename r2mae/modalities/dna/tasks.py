@@ -12,23 +12,39 @@ _DEMO_RATIO = 0.15
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`--ratios`."""
+    """`--ratios` and `--skip-repeats`."""
     parser.add_argument(
         "--ratios",
         default="0.05,0.15,0.3",
         metavar="P,P,P",
         help="mask ratios; default 0.05,0.15,0.3",
     )
+    repeats = "do not count soft-masked bases (lower case); they are masked like others"
+    parser.add_argument("--skip-repeats", action="store_true", help=repeats)
 
 
 def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
     """A row for each ratio on the test split, or on the windows held out of training."""
-    rows = score_ratios(loaded, recipe, parse_ratios(arguments.ratios))
-    return {"split": "test", "kmer": recipe.model.kmer, "scores": rows}
+    rows = score_ratios(
+        loaded,
+        recipe,
+        parse_ratios(arguments.ratios),
+        skip_repeats=arguments.skip_repeats,
+    )
+    return {
+        "split": "test",
+        "kmer": recipe.model.kmer,
+        "skip_repeats": arguments.skip_repeats,
+        "scores": rows,
+    }
 
 
 def score_ratios(
-    loaded: LoadedRun, recipe: AnyRecipe, ratios: list[float]
+    loaded: LoadedRun,
+    recipe: AnyRecipe,
+    ratios: list[float],
+    *,
+    skip_repeats: bool = False,
 ) -> list[Result]:
     """A row for each ratio. Raises: InputError for a fine-tuned run."""
     from r2mae.data.source import hold_out
@@ -46,6 +62,8 @@ def score_ratios(
         open_split(recipe, "test"),
         ratios,
         kmer=recipe.model.kmer,
+        is_aligned=recipe.data.alignment is not None,
+        skip_repeats=skip_repeats,
         progress=progress_bar("masked", "windows"),
         counting=progress_bar("contexts", "windows"),
     )
@@ -53,18 +71,22 @@ def score_ratios(
 
 
 def show_scores(result: Result) -> None:
-    """Print a line for each ratio."""
+    """Print a line for each ratio. `columns` are those of an alignment."""
     kmer = result.get("kmer", 1)
     of = f" of a {kmer}-mer" if kmer > 1 else ""
+    is_aligned = result["scores"][0]["column_loss"] is not None
+    columns = "  columns" if is_aligned else ""
     print(
-        f"nats per masked base  run  contexts of 4 + 4  frequencies   run - contexts   accuracy{of}"
+        f"nats per masked base  run  contexts of 4 + 4{columns}  frequencies"
+        f"   run - best of these   accuracy{of}"
     )
     for row in result["scores"]:
         half = "" if row["half_width"] is None else f" ± {row['half_width']:.4f}"
+        columns = f"  {row['column_loss']:7.4f}" if is_aligned else ""
         print(
-            f"{row['ratio']:5.2f} {row['bases']:10,}  {row['loss']:.4f}  {row['count_loss']:15.4f}"
-            f"  {row['order_0_loss']:11.4f}   {row['difference']:+.4f}{half:<9}"
-            f"  {row['accuracy']:8.3f}"
+            f"{row['ratio']:5.2f} {row['bases']:10,}  {row['loss']:.4f}"
+            f"  {row['count_loss']:15.4f}{columns}  {row['order_0_loss']:11.4f}"
+            f"   {row['difference']:+.4f}{half:<14}  {row['accuracy']:8.3f}"
         )
 
 

@@ -18,6 +18,7 @@ from r2mae.data.tokenizer import borders, load_tokenizer
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import LETTERS, N
 
+_NUM_TRIED = 60  # k-mers of the random sequence that a tokenizer is tried on
 PADDING = 6  # code after the end of a batch's shorter sequences
 _SPECIAL = {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
@@ -131,7 +132,8 @@ class Codec:
 def make_codec(tokenizer: Any, kmer: int = 1) -> Codec:
     """The codec of a tokenizer, ours or another's.
 
-    Raises: InputError for one that lacks a token for a base or k-mer.
+    Raises: InputError for one that lacks a token for a base or k-mer, or that makes other
+        tokens of a sequence than one for each.
     """
     vocabulary = tokenizer.get_vocab()
     kmers = _all_kmers(kmer)
@@ -143,6 +145,7 @@ def make_codec(tokenizer: Any, kmer: int = 1) -> Codec:
             f"model.tokenizer must have a token for each of {', '.join(kmers[:4])}, "
             f"got none for {missing[0]}."
         )
+    _check_one_token_each(tokenizer, kmers)
     first, last = borders(tokenizer) or (0, 0)
     pad = tokenizer.pad_token_id
     unknown = vocabulary.get("N", vocabulary.get("n", tokenizer.unk_token_id))
@@ -150,6 +153,41 @@ def make_codec(tokenizer: Any, kmer: int = 1) -> Codec:
     ids = torch.tensor([vocabulary[text] for text in kmers], device="cpu")
     return Codec(
         tokenizer, kmer, ids, first, last, pad, pad if unknown is None else unknown
+    )
+
+
+def _check_one_token_each(tokenizer: Any, kmers: list[str]) -> None:
+    """Raise InputError unless a random sequence becomes one token for each of its k-mers.
+
+    BPE joins bases, and overlapping k-mers share them: a model of such tokens reads
+    nothing in ours. A tokenizer that splits at blanks alone reads bases with blanks.
+    """
+    draw = np.random.default_rng(0)
+    parts = [kmers[number] for number in draw.integers(0, len(kmers), _NUM_TRIED)]
+    expected = [tokenizer.get_vocab()[part] for part in parts]
+    encodings = [_ids(tokenizer, "".join(parts))]
+    if len(kmers) == N and not _joins_bases(tokenizer):
+        encodings.append(_ids(tokenizer, " ".join(parts)))
+    if expected in encodings:
+        return
+    tokens = tokenizer.convert_ids_to_tokens(encodings[0])
+    raise InputError(
+        f"model.tokenizer must make {len(parts)} tokens of {len(parts)} "
+        f"{'bases' if len(kmers) == N else f'{len(kmers[0])}-mers'} in a row, "
+        f"got {len(tokens)} of {''.join(parts[:8])}...: {', '.join(tokens[:4])}... "
+        "Name one with a token for each base, or leave out model.tokenizer and model.init_from."
+    )
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _joins_bases(tokenizer: Any) -> bool:
+    """Whether some token is of several bases."""
+    return any(
+        len(text) > 1 and not set(text) - set("ACGTacgt")
+        for text in tokenizer.get_vocab()
     )
 
 

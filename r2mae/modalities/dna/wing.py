@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 
     from r2mae.data.source import SampleSource
     from r2mae.schema.recipe import AnyRecipe
+    from r2mae.training.order0 import NaiveLoss
 
 _TASKS = {
     "masked": Task(
-        "cross-entropy on masked bases, compared with counts of contexts",
+        "cross-entropy on masked bases, compared with counts of contexts and columns",
         tasks.score,
         tasks.show_scores,
         tasks.add_arguments,
     ),
     "variant_effect": Task(
-        "AUROC and AUPRC on labelled variants, compared with transversions and phyloP",
+        "AUROC and AUPRC on labelled variants, compared with transversions, counts of "
+        "columns and phyloP",
         effect.evaluate,
         effect.show_scores,
         effect.add_arguments,
@@ -61,6 +63,31 @@ _STORES = {
 }
 
 
+_PATH_OPTIONS: dict[str, dict[str, Any]] = {
+    "--column": {
+        "metavar": "NAME",
+        "help": "sequence column of a table; default: the recipe's",
+    },
+    "--records": {
+        "action": "store_true",
+        "help": "a row for each sequence of any length, not for each window; by itself "
+        "where no sequence is as long as a window",
+    },
+    "--regions": {
+        "action": "append",
+        "default": [],
+        "metavar": "REGION",
+        "help": "a row for each region of a genome: chr1:1001-2000 or FILE.bed",
+    },
+    "--alias": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=CONTIG",
+        "help": "contig name in a BED file = in the genome, e.g. chrM=NC_012920.1",
+    },
+}
+
+
 class DnaWing(Wing):
     """DNA: pretrain on windows of genomes or alignments, fine-tune on labelled sequences."""
 
@@ -84,30 +111,27 @@ class DnaWing(Wing):
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
     ) -> SampleSource:
-        """Windows of a genome's file, or sequences of a table or FASTA."""
-        from r2mae.modalities.dna import recipe_data
+        """Windows or regions of a genome, or sequences of a table, FASTA or lines."""
+        from r2mae.modalities.dna import user_data
 
-        return recipe_data.open_paths(recipe, paths, arguments.column)
+        return user_data.open_paths(recipe, paths, arguments)
 
     def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
         """Sequences as strings of IUPAC letters."""
-        from r2mae.modalities.dna import recipe_data
+        from r2mae.modalities.dna import user_data
 
-        return recipe_data.open_objects(recipe, objects)
+        return user_data.open_objects(recipe, objects)
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:
-        """`--column`."""
-        parser.add_argument(
-            "--column",
-            metavar="NAME",
-            help="sequence column of a table; default: the recipe's",
-        )
+        """`--column`, `--records`, `--regions` and `--alias`."""
+        for flag, options in _PATH_OPTIONS.items():
+            parser.add_argument(flag, **options)
 
     def describe_data(self, recipe: AnyRecipe) -> dict[str, str]:
-        """An alignment's species, and the share of the reference in its blocks."""
+        """Bases in windows, and an alignment's species with the share of bases in blocks."""
         from r2mae.modalities.dna import recipe_data
 
-        return recipe_data.describe_alignment(recipe)
+        return recipe_data.describe_data(recipe)
 
     def expected_samples(self, recipe: AnyRecipe, listed: int) -> int:
         """Windows, since cards of genomes list bases; sequences as listed."""
@@ -133,6 +157,20 @@ class DnaWing(Wing):
         from r2mae.modalities.dna import assembly
 
         return assembly.build_encoder(recipe)
+
+    def naive_loss(
+        self, recipe: AnyRecipe, train: SampleSource, held_out: SampleSource
+    ) -> NaiveLoss | None:
+        """Of a table of P(base | the other species' bases of the column), on an alignment."""
+        from r2mae.modalities.dna.column_counts import column_loss
+        from r2mae.training.order0 import NaiveLoss
+
+        if recipe.data.alignment is None:
+            return None
+        return NaiveLoss(
+            column_loss(train, held_out),
+            "predicting every base by a table of the other species' bases of its column",
+        )
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
         """A transformer's tokenizer and configuration, an alignment's species."""

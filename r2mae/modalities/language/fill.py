@@ -46,7 +46,7 @@ def fill(loaded: LoadedRun, text: str, top: int) -> list[list[dict[str, Any]]]:
     import torch
 
     from r2mae.data.tokenizer import strip_before_mask
-    from r2mae.masking.pattern import build_mask
+    from r2mae.masking.mask import build_mask
     from r2mae.modalities.language.tokenizer import recipe_tokenizer
     from r2mae.models.masked_language import MaskedLanguageModel
 

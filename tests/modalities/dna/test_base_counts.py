@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from r2mae.modalities.dna.base_counts import CountModel, count_contexts
-from r2mae.modalities.dna.masked_bases import hidden_bases, score_bases
+from r2mae.modalities.dna.masked_bases import (
+    hidden_bases,
+    repeat_tokens,
+    score_bases,
+)
 from r2mae.modalities.dna.models.conv import BaseMasking
 
 
@@ -161,3 +165,32 @@ def test_bases_of_hidden_words():
     is_masked = torch.tensor([[False, True, False, False]])
     found = hidden_bases(is_masked, torch.zeros(1, 7), 3)
     assert found.tolist() == [[True, True, True, False, False, False, False]]
+
+
+def test_soft_masked_bases_are_left_out_on_request():
+    draw = np.random.default_rng(4)
+    bases = draw.integers(0, 4, (60, 64))
+    bases[:, 32:] = 0  # repeats, which are easy
+
+    class Repeats(Source):
+        def load(self, indices, positions, seed):
+            batch = super().load(indices, positions, seed)
+            batch["is_repeat"] = (torch.arange(64) >= 32).expand(len(indices), 64)
+            return batch
+
+    train, test = Repeats(bases[:40]), Repeats(bases[40:])
+    (every,) = score_bases(Uniform(), train, test, [0.25])
+    (unique,) = score_bases(Uniform(), train, test, [0.25], skip_repeats=True)
+    assert 0.3 * every.bases < unique.bases < 0.7 * every.bases
+    assert unique.loss == pytest.approx(np.log(4), rel=1e-6)
+    assert every.count_loss < 1.0
+    assert unique.count_loss > 1.3
+
+
+def test_a_kmer_with_a_soft_masked_base_is_a_repeat():
+    is_repeat = torch.tensor([[False, False, True, False, False, False, True]])
+    tokens = repeat_tokens({"is_repeat": is_repeat}, 4, 3)
+    assert tokens.tolist() == [[False, True, False, False]]
+    bases = repeat_tokens({"is_repeat": is_repeat}, 9, 1)
+    assert bases.tolist() == [[False, *is_repeat[0].tolist(), False]]
+    assert repeat_tokens({"is_repeat": is_repeat}, 7, 1) is is_repeat

@@ -217,6 +217,82 @@ def test_scores_to_a_table_and_to_a_vcf(here, capsys):
     ]
 
 
+def test_every_variant_of_regions_is_scored(here, capsys):
+    Path("r.bed").write_text("chrone\t3000\t3004\n")
+    command = ("score-variants", "runs/run", "--all", "r.bed", "--all", "one:3004-3010")
+    said(capsys, *command, "-o", "all.tsv")
+    table = pd.read_csv("all.tsv", sep="\t")
+    letters = Path("genome.fa").read_text().split()[1]
+    assert table.position.tolist() == np.repeat(np.arange(3001, 3011), 3).tolist()
+    assert table.ref.tolist() == np.repeat(list(letters[3000:3010]), 3).tolist()
+    for _, part in table.groupby("position"):
+        assert sorted([part.ref.iloc[0], *part.alt]) == list("ACGT")
+    said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "scores.tsv")
+    keys = ["position", "ref", "alt"]
+    both = table.merge(pd.read_csv("scores.tsv", sep="\t"), on=keys)
+    assert len(both) > 0
+    assert np.allclose(both.R2MAE_x, both.R2MAE_y, atol=1e-9)
+    inside = ("--regions", "r.bed", "-o", "inside.tsv")
+    said(capsys, "score-variants", "runs/run", "variants.csv", *inside)
+    positions = pd.read_csv("inside.tsv", sep="\t").position
+    assert positions.between(3001, 3004).all()
+    assert len(positions) == (both.position <= 3004).sum()
+
+
+def test_scores_of_bases_are_written_as_big_wig(here, capsys):
+    library = pytest.importorskip("pyBigWig")
+    command = ("score-variants", "runs/run", "--all", "one:3001-3010")
+    said(capsys, *command, "-o", "all.tsv")
+    said(capsys, *command, "-o", "all.bw")
+    means = pd.read_csv("all.tsv", sep="\t").groupby("position").R2MAE.mean()
+    file = library.open("all.bw")
+    assert file.chroms() == {"one": 4000}
+    assert np.allclose(file.values("one", 3000, 3010), means, atol=1e-5)
+
+
+def test_indels_are_scored_on_request(here, capsys):
+    result = json.loads(
+        said(
+            capsys,
+            *("score-variants", "runs/run", "variants.vcf", "-o", "indels.vcf"),
+            *("--indels", "--json"),
+        )
+    )
+    assert (result["variants"], result["indels"]) == (401, 1)
+    assert result["skipped"] == {"symbolic": 1}
+    lines = Path("indels.vcf").read_text().splitlines()
+    (record,) = [line for line in lines if line.startswith("one\t20\t")]
+    score = float(record.rpartition("R2MAE=")[2])
+    assert np.isfinite(score)
+    assert score != 0
+    said(
+        capsys,
+        *("score-variants", "runs/run", "variants.csv", "-o", "indels.csv"),
+        "--indels",
+    )
+    table = pd.read_csv("indels.csv")
+    assert table.position.is_monotonic_increasing
+    (row,) = table[table.ref.str.len() == 2].itertuples()
+    assert (row.position, row.kind) == (20, "pathogenic")
+    assert pytest.approx(score, rel=1e-4) == row.R2MAE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "x.tsv"], "VARIANTS or --all must be given, one of them, got neither"),
+        (["variants.csv", "--all", "one", "-o", "x.tsv"], "one of them, got both"),
+        (
+            ["--all", "one", "-o", "x.vcf"],
+            "must be a table or .bw with --all, got .vcf",
+        ),
+        (["--all", "two", "-o", "x.tsv"], "must have a contig 'two'"),
+    ],
+)
+def test_variants_or_regions_are_named(here, capsys, arguments, message):
+    assert message in refused(capsys, "score-variants", "runs/run", *arguments)
+
+
 def test_a_vcf_is_scored_record_by_record_and_anew(here, capsys):
     """A record that is commented out, a blank line, scores of an earlier time, bytes of another encoding."""
     lines = Path("variants.vcf").read_text().splitlines()
@@ -360,8 +436,8 @@ def test_embed_windows_of_a_genome(here, capsys):
     assert main(["embed", "runs/run", "odd.fa", "-o", "odd.npy"]) == 0
     left = capsys.readouterr().err
     assert (
-        "left out: 1 sequences shorter than a window, 1 windows with too few known or aligned bases"
-        in left
+        "left out: 1 sequences shorter than a window, 1 windows with too few known or "
+        "aligned bases, 112 of 304 bases (37%)" in left
     )
     assert Path("windows.names.csv").read_text().splitlines()[1] == "one:1-64,"
     said(capsys, "embed", "runs/run", "test", "-o", "windows.parquet")
@@ -369,6 +445,41 @@ def test_embed_windows_of_a_genome(here, capsys):
     assert len(table) == 15
     assert len(table.features[0]) == WIDTHS[here]
     assert table.name[0] == "one:3001-3064"
+
+
+def test_a_pretraining_run_embeds_short_sequences(here, capsys):
+    letters = Path("genome.fa").read_text().split()[1]
+    short = [letters[:40], letters[100:160]]
+    records = "".join(f">s{n}\n{text}\n" for n, text in enumerate(short))
+    Path("short.fa").write_text(f"{records}>none\n")
+    assert main(["embed", "runs/run", "short.fa", "-o", "short.npy"]) == 0
+    assert "1 records without bases" in capsys.readouterr().err
+    features = np.load("short.npy")
+    assert np.allclose(features, load_run("runs/run").embed(short), atol=1e-5)
+    Path("lines.txt").write_text("\n".join(short))
+    said(capsys, "embed", "runs/run", "lines.txt", "-o", "lines.npy")
+    assert np.allclose(np.load("lines.npy"), features, atol=1e-6)
+    # With a longer sequence, windows are read, unless --records asks for sequences.
+    Path("mixed.fa").write_text(f"{records}>long\n{letters[:64]}\n")
+    said(capsys, "embed", "runs/run", "mixed.fa", "-o", "mixed.npy")
+    assert len(np.load("mixed.npy")) == 1
+    said(capsys, "embed", "runs/run", "mixed.fa", "--records", "-o", "mixed.npy")
+    assert np.allclose(np.load("mixed.npy")[:2], features, atol=1e-5)
+
+
+def test_embed_regions_of_a_bed_file_on_their_strand(here, capsys):
+    letters = Path("genome.fa").read_text().split()[1]
+    Path("r.bed").write_text("1\t10\t50\tx\t0\t-\nchrone\t0\t100\n")
+    arguments = ("embed", "runs/run", "genome.fa", "-o", "regions.npy")
+    regions = ("--regions", "r.bed", "--alias", "1=one", "--regions", "one:5-44")
+    assert main([*arguments, *regions]) == 0
+    assert "both ends of 1 sequences longer than 64" in capsys.readouterr().err
+    names = Path("regions.names.csv").read_text().split()[1:]
+    assert names == ["one:11-50,", "one:1-100,", "one:5-44,"]
+    reverse = letters[10:50][::-1].translate(str.maketrans("ACGT", "TGCA"))
+    sequences = [reverse, letters[18:82], letters[4:44]]
+    expected = load_run("runs/run").embed(sequences)
+    assert np.allclose(np.load("regions.npy"), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [64, 32])

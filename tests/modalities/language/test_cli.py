@@ -292,7 +292,7 @@ def test_export_gives_identical_logits(here, capsys, tmp_path):
         "segment_starts": np.array([0]),
         "segment_lengths": np.array([ids.shape[1]]),
     }
-    from r2mae.masking.pattern import build_mask
+    from r2mae.masking.mask import build_mask
 
     with torch.no_grad():
         theirs = (

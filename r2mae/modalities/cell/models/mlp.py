@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.modalities.cell.models.cell_model import (
     CellMasking,
     CellModel,

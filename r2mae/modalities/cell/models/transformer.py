@@ -15,7 +15,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from r2mae.masking.pattern import Mask, Role, build_mask
+from r2mae.masking.mask import Mask, build_mask
+from r2mae.masking.pattern import Role
 from r2mae.modalities.cell.models.cell_model import (
     CellMasking,
     CellModel,

@@ -1,28 +1,30 @@
-"""MAF or aligned FASTA -> an alignment's store, in constant memory; there whole or not at all.
+"""MAF or aligned FASTA -> an alignment's store, in constant memory; it appears only when complete.
 
-The first pass learns species and lengths, the second checks every row and writes. MAF sorted by the reference, as it
-mostly is, is written front to back. A build of MAF that was stopped goes on behind the last file that it had finished.
+The first pass collects species, contigs and covered runs, the second checks every row and writes columns in place. A
+build of MAF that was stopped continues after the last file that it finished.
 """
 
 import json
 import shutil
-from array import array
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from r2mae.data.atomic import atomic_file, atomic_folder
+from r2mae.data.atomic import atomic_folder
 from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.journal import Journal
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers
+from r2mae.data.space import check_space, size_text
 from r2mae.errors import InputError
 from r2mae.modalities.dna.alignment.files import is_fasta
-from r2mae.modalities.dna.alignment.source import AlignmentSource
+from r2mae.modalities.dna.alignment.source import SPANS, AlignmentSource
 from r2mae.modalities.dna.alignment.store import (
+    COLUMNS,
     COVERED,
     FORMAT,
     REFERENCE,
@@ -30,14 +32,13 @@ from r2mae.modalities.dna.alignment.store import (
     is_alignment_store,
     open_alignment_store,
 )
-from r2mae.modalities.dna.alignment.writer import TOGETHER, ContigWriter
+from r2mae.modalities.dna.alignment.writer import TOGETHER, ColumnWriter
+from r2mae.modalities.dna.genome.bases import PLAIN, N
 from r2mae.modalities.dna.genome.build import GenomeWriter
 from r2mae.modalities.dna.genome.files import source_fingerprint, state_fingerprint
-from r2mae.modalities.dna.genome.intervals import merge
+from r2mae.modalities.dna.genome.interval_sets import intersect, merge
 from r2mae.modalities.dna.genome.store import META, GenomeStore
 from r2mae.progress import Progress, listener, silent
-
-_SPANS = "spans"  # of a folder that is being built
 
 
 def build_alignment_store(
@@ -56,7 +57,7 @@ def build_alignment_store(
         paths: MAF, or aligned FASTA, of which each is a contig called like its file.
         reference: whose bases are positions; None: the first row of the first file.
         genome: of the reference, whose bases and soft masks are the store's; None: those of the rows, else Ns.
-        progress: hears how far it is.
+        progress: called with (title, bytes done, bytes).
         species: the others that are kept, in this order; none named: all, as they appear.
 
     A row of MAF is of the species that its source says before the first dot; reference and species may hold dots.
@@ -74,10 +75,12 @@ def build_alignment_store(
                 )
             return store
         # An interrupted build of aligned FASTA starts over: such files are small.
-        resumes_as = "" if any(map(is_fasta, paths)) else source
+        resumes_as = (
+            "" if any(map(is_fasta, paths)) else fingerprint_bytes(source + FORMAT)
+        )
         with atomic_folder(out, resumes_as) as work:
             rows = AlignmentSource(work, paths, reference, species, progress)
-            _Build(work, rows, genome, source).run()
+            _Build(out, work, rows, genome, source).run()
     return open_alignment_store(out)
 
 
@@ -99,97 +102,91 @@ def open_alignment(
 class _Build:
     """A store that is being filled, and the journal of what is done.
 
-    work: its folder. fingerprint: of all that it is made of.
+    out: folder of the store. work: its name until it is complete.
+    fingerprint: of everything that it is made of.
     """
 
     def __init__(
         self,
+        out: Path,
         work: Path,
         source: AlignmentSource,
         genome: GenomeStore | None,
         fingerprint: str,
     ) -> None:
-        self.work, self.source, self.genome, self.fingerprint = (
-            work,
-            source,
-            genome,
-            fingerprint,
-        )
+        self.out, self.work, self.source = out, work, source
+        self.genome, self.fingerprint = genome, fingerprint
         self.journal = Journal(work)
-        self.done = self.journal.read() or {"scanned": 0, "written": 0}
-        if "found" in self.done:
-            source.restore(self.done["found"])
-        self.contigs: dict[str, ContigWriter] = {}
-        self.covered = array("q")
+        self.done = self.journal.read() or {"scanned": 0, "written": 0, "filled": False}
+        self.bases = work / "bases"  # of the reference, in covered runs
+        if self.done["scanned"]:
+            source.restore(self.done["scan"])
 
     def run(self) -> None:
-        """All that is left to do."""
+        """Everything that is left to do."""
         source, count = self.source, len(self.source.paths)
         for number in range(self.done["scanned"], count):
             source.scan(number)
-            self._note(scanned=number + 1, found=source.state())
+            self._note(scanned=number + 1, scan=source.state())
         columns = source.choose_species()
         if self.genome is not None:
             source.check_contigs(self.genome)
-        self.contigs = {
-            name: ContigWriter(self.work, number, name, length, columns, self.genome)
-            for number, (name, length) in enumerate(source.lengths.items())
-        }
-        self._resume()
+        spans = source.flat_spans()
+        runs = merge(spans[spans[:, 0] < spans[:, 1]])
+        self._check_size(runs)
         starts = np.cumsum([0, *source.lengths.values()]).tolist()
-        offsets = dict(zip(self.contigs, starts, strict=False))
-        for number in range(self.done["written"], count):
-            self._write(number, offsets)
-        self._finish()
+        offsets = dict(zip(source.lengths, starts, strict=False))
+        files = (self.work / COLUMNS, self.bases)
+        writer = ColumnWriter(files, runs, offsets, columns, self.genome)
+        self._write(writer)
+        self._finish(runs, spans)
 
-    def _write(self, number: int, offsets: dict[str, int]) -> None:
-        """The parts of a file."""
-        last: ContigWriter | None = None
-        for part in self.source.parts(number):
-            contig = self.contigs[part.contig]
-            if last is not None and contig is not last:
-                last.close()
-            last = contig
-            contig.put(part)
-            start = offsets[part.contig] + part.start
-            if self.covered and self.covered[-1] == start:
-                self.covered[-1] += len(part.reference)
-            else:
-                self.covered.extend((start, start + len(part.reference)))
-        if last is not None:
-            last.close()
-        with (
-            atomic_file(self.work / _SPANS) as unfinished,
-            unfinished.open("wb") as file,
-        ):
-            self.covered.tofile(file)
-        states = {name: contig.state() for name, contig in self.contigs.items()}
-        self._note(written=number + 1, contigs=states, spans=len(self.covered))
+    def _check_size(self, runs: Integers) -> None:
+        """Print the size of the store. Raises: InputError where the disk has less space."""
+        num_species = len(self.source.species)
+        covered, total = _size(runs), sum(self.source.lengths.values())
+        columns = covered * (num_species - 1)
+        size = columns + covered + (total if self.genome else covered) + runs.nbytes
+        print(
+            f"{self.out}: {num_species:,} species, blocks cover {covered:,} of {total:,} "
+            f"bases: {size_text(size)}",
+            file=sys.stderr,
+        )
+        files = (self.work / COLUMNS, self.bases)
+        written = sum(path.stat().st_size for path in files if path.exists())
+        check_space(
+            self.out,
+            max(0, size - written),
+            "Name another folder, or keep fewer species: r2mae data build msa --species.",
+        )
 
-    def _resume(self) -> None:
-        """Behind the last file that is written; from the first one where a later file has changed what that wrote."""
-        if any(contig.changed.exists() for contig in self.contigs.values()):
-            self._note(written=0)
+    def _write(self, writer: ColumnWriter) -> None:
+        """Write the parts of files that are not finished."""
+        writer.open(is_filled=self.done["filled"])
+        self._note(filled=True)
+        source = self.source
         if self.done["written"]:
-            for name, state in self.done["contigs"].items():
-                self.contigs[name].restore(state)
-            with (self.work / _SPANS).open("rb") as file:
-                self.covered.fromfile(file, self.done["spans"])
+            source.odd_rows, source.first_odd_row = self.done["odd_rows"]
+        for number in range(self.done["written"], len(source.paths)):
+            for part in source.parts(number):
+                writer.put(part)
+            writer.flush()
+            odd_rows = (source.odd_rows, source.first_odd_row)
+            self._note(written=number + 1, odd_rows=odd_rows)
+        writer.close()
 
     def _note(self, **entries: Any) -> None:
         self.done |= entries
         self.journal.write(self.done)
-        for contig in self.contigs.values():
-            contig.mark_recorded()
 
-    def _finish(self) -> None:
-        source, genome, contigs = self.source, self.genome, list(self.contigs.values())
-        spans = np.frombuffer(self.covered, dtype=np.int64).reshape(-1, 2)
-        runs = merge(spans)
+    def _finish(self, runs: Integers, spans: Integers) -> None:
+        source, genome = self.source, self.genome
         runs.tofile(self.work / COVERED)
-        _write_reference(self.work, contigs, source.paths)
+        if genome is None:
+            self._write_covered_reference(runs)
+        else:
+            self._write_genome(genome)
         digest = fingerprint_bytes(repr((self.fingerprint, list(source.species))))
-        aligned = np.sum([contig.aligned for contig in contigs], axis=0).tolist()
         about = {
             "format": FORMAT,
             "fingerprint": digest,
@@ -199,38 +196,68 @@ class _Build:
             "species": list(source.species),
             "contigs": list(source.lengths.items()),
             **source.counts,
+            "odd_rows": source.odd_rows,
+            "first_odd_row": source.first_odd_row,
             "positions": sum(source.lengths.values()),
             "covered_runs": len(runs),
             "covered": _size(runs),
             "covered_twice": _size(spans) - _size(runs),
             "alike": source.alike,
-            "aligned": dict(zip(source.species, aligned, strict=True)),
+            "aligned": self._count_aligned(),
         }
         (self.work / META).write_text(json.dumps(about) + "\n")
         self.journal.delete()
-        (self.work / _SPANS).unlink()
-        for contig in contigs:
-            contig.bases.unlink()
+        for path in (self.bases, self.work / SPANS):
+            path.unlink(missing_ok=True)
         for records in source.records.values():
             records.rows.unlink()
+
+    def _count_aligned(self) -> dict[str, int]:
+        """{species: bases that stand in covered positions}."""
+        species = list(self.source.species)
+        counts = np.zeros(len(species), dtype=np.int64)
+        for path, first, width in (
+            (self.bases, 0, 1),
+            (self.work / COLUMNS, 1, len(species) - 1),
+        ):
+            with path.open("rb") as file:
+                while block := file.read(max(1, TOGETHER // width) * width):
+                    codes = np.frombuffer(block, dtype=np.uint8).reshape(-1, width)
+                    counts[first : first + width] += (codes & PLAIN < N).sum(axis=0)
+        return dict(zip(species, counts.tolist(), strict=True))
+
+    def _write_covered_reference(self, runs: Integers) -> None:
+        """The reference as a genome's store, of which only covered runs are stored."""
+        writer = self._genome_writer()
+        bounds = np.cumsum([0, *self.source.lengths.values()])
+        contigs = np.stack([bounds[:-1], bounds[1:]], axis=1)
+        with self.bases.open("rb") as file:
+            for name, contig in zip(self.source.lengths, contigs, strict=True):
+                writer.begin(self.source.paths[0], name)
+                done, end = contig.tolist()
+                for start, stop in intersect(contig[None], runs).tolist():
+                    writer.add_unknown(start - done)
+                    for at in range(start, stop, TOGETHER):
+                        writer.add(file.read(min(TOGETHER, stop - at)))
+                    done = stop
+                writer.add_unknown(end - done)
+        writer.finish("", [str(path) for path in self.source.paths])
+
+    def _write_genome(self, genome: GenomeStore) -> None:
+        """Contigs of the alignment with all bases of the genome."""
+        writer = self._genome_writer()
+        for name, length in self.source.lengths.items():
+            writer.begin(self.source.paths[0], name)
+            for at in range(0, length, TOGETHER):
+                codes = genome.fetch(name, at, min(at + TOGETHER, length))
+                writer.add(codes.tobytes())
+        writer.finish("", [str(path) for path in self.source.paths])
+
+    def _genome_writer(self) -> GenomeWriter:
+        shutil.rmtree(self.work / REFERENCE, ignore_errors=True)
+        (self.work / REFERENCE).mkdir()
+        return GenomeWriter(self.work / REFERENCE)
 
 
 def _size(runs: Integers) -> int:
     return int((runs[:, 1] - runs[:, 0]).sum())
-
-
-def _write_reference(
-    work: Path, contigs: list[ContigWriter], paths: list[Path]
-) -> None:
-    """The reference, of the letters that came by, as a genome's store."""
-    shutil.rmtree(work / REFERENCE, ignore_errors=True)
-    (work / REFERENCE).mkdir()
-    writer = GenomeWriter(work / REFERENCE)
-    for contig in contigs:
-        contig.fill(contig.length)
-        contig.close()
-        writer.begin(paths[0], contig.name)
-        with contig.bases.open("rb") as file:
-            while codes := file.read(TOGETHER):
-                writer.add(codes)
-    writer.finish("", [str(path) for path in paths])

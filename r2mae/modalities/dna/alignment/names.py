@@ -1,6 +1,7 @@
 """Sources of MAF rows, "species.contig", split into the two."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from r2mae.modalities.dna.genome.store import GenomeStore
 
@@ -16,9 +17,13 @@ class SourceNames:
         self.versions: dict[bytes, tuple[bytes, bytes]] = {}
         dotted = [name for name in species if "." in name]
         self.dotted = sorted(dotted, key=len, reverse=True)
+        self._cached = lru_cache(maxsize=1 << 16)(self._species_of)
 
     def species_of(self, source: bytes) -> str:
         """The species, or assembly, of a row."""
+        return self._cached(source)
+
+    def _species_of(self, source: bytes) -> str:
         text = as_text(source)
         for name in self.dotted:
             if text == name or text.startswith(f"{name}."):

@@ -1,20 +1,28 @@
 """Files of an alignment: a first pass collects species and contigs, a second yields columns."""
 
+import itertools
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from r2mae.data.atomic import atomic_file
+from r2mae.data.mapped import Integers
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.dna.alignment.files import (
     Records,
-    block_codes,
     is_fasta,
-    maf_row,
-    read_maf,
     read_records,
-    scan_maf,
+)
+from r2mae.modalities.dna.alignment.maf import (
+    Line,
+    Row,
+    block_codes,
+    parse_others,
+    parse_row,
+    read_maf,
 )
 from r2mae.modalities.dna.alignment.names import SourceNames, hint_for
 from r2mae.modalities.dna.alignment.writer import TOGETHER, AlignedPart
@@ -24,7 +32,8 @@ from r2mae.modalities.dna.genome.files import OnRead
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.progress import Progress
 
-_STATE = ("reference", "alike", "species", "lengths", "counts")
+SPANS = "spans"  # file of blocks, in the folder that is being built
+_STATE = ("reference", "alike", "species", "lengths", "numbers", "counts")
 
 
 class AlignmentSource:
@@ -44,25 +53,43 @@ class AlignmentSource:
         self.alike: tuple[str, str] | None = None  # see SourceNames.find_ambiguous
         self.species: dict[str, int] = {}  # columns by name
         self.lengths: dict[str, int] = {}  # of the reference's contigs
+        self.numbers: dict[str, int] = {}  # of contigs, in the order of lengths
         self.records: dict[Path, Records] = {}  # of aligned FASTA
         self.counts = {"blocks": 0, "without_reference": 0, "repeated_rows": 0}
+        self.spans = array("q")  # contig's number, start and stop of blocks
+        self.spans_before = 0  # entries of earlier files
+        self.odd_rows = 0  # of other species, left out
+        self.first_odd_row = ""  # what is wrong with the first of them
 
     def scan(self, number: int) -> None:
         """Collect species, contigs and counts of a file."""
         path, progress = self.paths[number], self._progress("check", number)
+        self.spans_before = len(self.spans)
         if is_fasta(path):
             self._scan_records(path, progress)
         else:
             self._scan_maf(path, progress)
 
     def state(self) -> dict[str, Any]:
-        """What the scanned files hold, JSON-serializable."""
-        return {name: getattr(self, name) for name in _STATE}
+        """What the scanned files hold, JSON-serializable; blocks are written to a file."""
+        with atomic_file(self.work / SPANS) as path, path.open("wb") as file:
+            self.spans.tofile(file)
+        state = {name: getattr(self, name) for name in _STATE}
+        return state | {"spans": len(self.spans)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a `state`."""
         for name in _STATE:
             setattr(self, name, state[name])
+        # A stop before the journal was written leaves spans of a file not yet scanned.
+        spans = np.fromfile(self.work / SPANS, dtype=np.int64, count=state["spans"])
+        self.spans = array("q", spans.tobytes())
+
+    def flat_spans(self) -> Integers:
+        """(blocks, 2) starts and stops of blocks in the reference's flat array; after all scans."""
+        numbers, starts, stops = np.array(self.spans, dtype=np.int64).reshape(-1, 3).T
+        ends = np.cumsum([0, *self.lengths.values()])
+        return np.stack([ends[numbers] + starts, ends[numbers] + stops], axis=1)
 
     def choose_species(self) -> dict[str, int]:
         """{species: column} of those that are kept, the reference first; after all scans.
@@ -88,6 +115,7 @@ class AlignmentSource:
 
     def _set_length(self, path: Path, contig: str, length: int) -> None:
         expected = self.lengths.setdefault(contig, length)
+        self.numbers.setdefault(contig, len(self.numbers))
         if expected != length:
             raise InputError(
                 f"{path}: {contig} must have {expected:,} bases, as in an earlier block, "
@@ -95,7 +123,7 @@ class AlignmentSource:
             )
 
     def _scan_maf(self, path: Path, progress: OnRead) -> None:
-        for sources, lines in scan_maf(path, progress):
+        for sources, lines in read_maf(path, progress):
             species = [self.names.species_of(source) for source in sources]
             self.reference = self.reference or species[0]
             self.species |= dict.fromkeys(species, 0)
@@ -108,9 +136,13 @@ class AlignmentSource:
             if self.reference not in species:
                 self.counts["without_reference"] += 1
                 continue
-            row = maf_row(path, *lines[species.index(self.reference)])
+            row = parse_row(path, *lines[species.index(self.reference)])
             contig = self.names.contig_of(row.source)
             self._set_length(path, contig, row.source_size)
+            start = row.start
+            if row.strand == b"-":
+                start = row.source_size - row.start - row.size
+            self._add_span(contig, start, start + row.size)
 
     def _scan_records(self, path: Path, progress: OnRead) -> None:
         rows = self.work / f"rows_{len(self.records)}"
@@ -135,6 +167,16 @@ class AlignmentSource:
         for part in np.array_split(row, len(row) // TOGETHER + 1):
             bases += int(np.count_nonzero(part != GAP))
         self._set_length(path, contig, bases)
+        self._add_span(contig, 0, bases)
+
+    def _add_span(self, contig: str, start: int, stop: int) -> None:
+        """Add a block, joined to the one before if it follows it in the same file."""
+        number, spans = self.numbers[contig], self.spans
+        is_first = len(spans) == self.spans_before
+        if not is_first and spans[-3] == number and spans[-1] == start:
+            spans[-1] = stop
+        else:
+            spans.extend((number, start, stop))
 
     def check_contigs(self, genome: GenomeStore) -> None:
         """Raise InputError unless the genome has the reference's contigs, as long as here."""
@@ -162,20 +204,27 @@ class AlignmentSource:
         if path in self.records:
             yield from self._record_parts(self.records[path])
             return
-        for rows in read_maf(path, self._progress("write", number)):
-            # Of a species' rows in a block, the first counts.
-            by_species = {
-                self.names.species_of(row.source): row for row in reversed(rows)
-            }
-            reference = by_species.pop(self.reference, None)
-            if reference is None:
+        for sources, lines in read_maf(path, self._progress("write", number)):
+            species = [self.names.species_of(source) for source in sources]
+            if self.reference not in species:
                 continue
-            names = [name for name in by_species if name in self.species]
-            others = [by_species[name] for name in names]
-            start, bases, codes = block_codes(path, reference, others)
+            reference = parse_row(path, *lines[species.index(self.reference)])
+            rows = self._other_rows(path, species, lines, len(reference.text))
+            start, bases, codes = block_codes(reference, list(rows.values()))
             where = f"{path}, line {reference.line}"
             contig = self.names.contig_of(reference.source)
-            yield AlignedPart(where, contig, start, bases, names, codes)
+            yield AlignedPart(where, contig, start, bases, list(rows), codes)
+
+    def _other_rows(
+        self, path: Path, species: list[str], lines: list[Line], width: int
+    ) -> dict[str, Row]:
+        """{species: its first row that is no odd one} of a block."""
+        is_other = [name in self.species and name != self.reference for name in species]
+        chosen = list(itertools.compress(lines, is_other))
+        rows, fault = parse_others(path, chosen, width)
+        self.odd_rows += len(chosen) - len(rows)
+        self.first_odd_row = self.first_odd_row or fault
+        return {self.names.species_of(row.source): row for row in reversed(rows)}
 
     def _record_parts(self, records: Records) -> Iterator[AlignedPart]:
         rows, start = records.codes(), 0

@@ -1,21 +1,24 @@
-"""A store of an alignment: for every base of a reference, what stands there in other species.
+"""A store of an alignment: what stands in other species at the bases of a reference.
 
-meta.json         format, species (the reference first), contigs [name, length], counts, fingerprint, files
-contig_<n>.bin    (length, species) uint8 codes (see `bases`), 5 where a species has no base
-covered.bin       (R, 2) int64: from where to where a block of the alignment reaches, in the reference's flat array
-reference/        the reference as a genome's store
+meta.json     format, species (the reference first), contigs [name, length], counts, fingerprint, files
+covered.bin   (R, 2) int64: from where to where a block of the alignment reaches, in the reference's flat array
+columns.bin   (C, species - 1) uint8 codes (see `bases`) at the C bases of these runs, 5 where a species has no base
+reference/    the reference as a genome's store
 """
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from r2mae.data.kinds import ALIGNMENT, GENOME, kind_of_path
-from r2mae.data.mapped import MOST_MAPPED, Integers, MappedArray, MappedStore
+from r2mae.data.mapped import Integers, MappedStore
 from r2mae.errors import InputError
-from r2mae.modalities.dna.genome.bases import GAP, Codes, N
+from r2mae.modalities.dna.genome.bases import GAP, PLAIN, Codes
+from r2mae.modalities.dna.genome.covered import CoveredRows
+from r2mae.modalities.dna.genome.interval_sets import split_intervals
 from r2mae.modalities.dna.genome.store import (
     META,
     Contig,
@@ -24,9 +27,9 @@ from r2mae.modalities.dna.genome.store import (
     open_genome_store,
 )
 
-COVERED, REFERENCE = "covered.bin", "reference"
-FORMAT = "r2mae alignment store 1"
-_MOST_MAPS = 1000  # contigs that are mapped at a time: a process may have 65,530 maps
+COVERED, COLUMNS, REFERENCE = "covered.bin", "columns.bin", "reference"
+FORMAT = "r2mae alignment store 2"
+_PIECE = 4096  # bases of a run that `sample` yields together
 
 
 class AlignmentStore(MappedStore):
@@ -75,58 +78,52 @@ class AlignmentStore(MappedStore):
                 )
         return ""
 
+    @property
+    def odd_rows(self) -> str:
+        """How many rows of other species were left out, and why the first; "" for none."""
+        count = self.meta.get("odd_rows", 0)
+        if not count:
+            return ""
+        return f"odd rows left out: {count:,}, the first: {self.meta['first_odd_row']}"
+
     @cached_property
-    def _maps(self) -> dict[str, MappedArray]:
-        """Contigs that were opened so far."""
-        return {}
-
-    def _mapped(self, contig: str) -> MappedArray:
-        if contig not in self._maps:
-            length = self.reference.contig(contig).length
-            if len(self._maps) > _MOST_MAPS:
-                self._maps.clear()
-            path = self.place / contig_file(self.reference.numbers[contig])
-            size = length * len(self.meta["species"])
-            share = MOST_MAPPED // len(self.contigs)
-            self._maps[contig] = MappedArray(path, np.uint8, size, share)
-        return self._maps[contig]
-
-    def columns(self, contig: str) -> Codes:
-        """(length, S) codes of a whole contig, mapped. Raises: InputError for one that it lacks."""
-        return self._mapped(contig).array.reshape(-1, len(self.meta["species"]))
+    def _columns(self) -> CoveredRows:
+        empty = np.full(len(self.meta["species"]) - 1, GAP, dtype=np.uint8)
+        return CoveredRows(self.place / COLUMNS, self.covered, empty)
 
     def fetch(self, contig: str, start: int, stop: int) -> Codes:
         """(stop - start, S) codes, 0-based, half-open. Raises: InputError for what is not in the contig."""
-        check_inside(
-            self.called, contig, self.reference.contig(contig).length, start, stop
-        )
-        return np.array(self.columns(contig)[start:stop])
+        length = self.reference.contig(contig).length
+        check_inside(self.called, contig, length, start, stop)
+        number = np.array([self.reference.numbers[contig]])
+        codes: Codes = self.take_padded(number, np.array([start]), stop - start)[0]
+        return codes
 
-    def take(self, contig: str, starts: Integers, length: int) -> Codes:
-        """(B, length, S) codes from starts (B,) within a contig; all must lie in it."""
-        species = len(self.meta["species"])
-        codes = self._mapped(contig).take(starts * species, length * species)
-        return codes.reshape(-1, length, species)
+    def take_others(self, starts: Integers, length: int) -> Codes:
+        """(B, length, S - 1) codes of the other species from starts (B,) in the flat array."""
+        return self._columns.take(starts, length)
 
     def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
         """(B, length, S) codes from starts (B,) within contigs of numbers (B,): beyond an end N, and gaps."""
-        shape = (len(starts), length, len(self.meta["species"]))
-        codes = np.full(shape, GAP, dtype=np.uint8)
-        codes[:, :, 0] = N
-        for number in np.unique(numbers):
-            rows = np.flatnonzero(numbers == number)
-            contig = self.contigs[int(number)]
-            places = starts[rows, None] + np.arange(length)
-            is_inside = (places >= 0) & (places < contig.length)
-            row, place = np.nonzero(is_inside)
-            columns = self.columns(contig.name)
-            codes[rows[row], place] = columns[places[row, place]]
-        return codes
+        reference = self.reference
+        bases = reference.take_padded(numbers, starts, length) & PLAIN
+        low, high = reference.offsets[numbers], reference.offsets[numbers + 1]
+        others = self._columns.take(low + starts, length, (low, high))
+        return np.concatenate([bases[:, :, None], others], axis=2)
 
+    def sample(self, most_bases: int) -> Iterator[tuple[int, Codes]]:
+        """(start in the reference's flat array, (n, S) codes) of covered pieces.
 
-def contig_file(number: int) -> str:
-    """The name of a contig's file."""
-    return f"contig_{number}.bin"
+        They are at even distances, of about most_bases in all; every piece where the
+        alignment has no more.
+        """
+        pieces = split_intervals(self.covered, _PIECE)
+        step = max(1, -(-self.meta["covered"] // most_bases))
+        for start, stop in pieces[::step].tolist():
+            number = int(np.searchsorted(self.reference.offsets, start, "right")) - 1
+            contig = self.contigs[number]
+            for_contig = (start - contig.offset, stop - contig.offset)
+            yield start, self.fetch(contig.name, *for_contig)
 
 
 def is_alignment_store(place: Path) -> bool:
@@ -139,7 +136,7 @@ def open_alignment_store(place: Path) -> AlignmentStore:
     try:
         meta = json.loads((place / META).read_text())
         format_name, runs = meta["format"], meta["covered_runs"]
-        species = len(meta["species"])
+        columns = meta["covered"] * (len(meta["species"]) - 1)
     except (OSError, ValueError, KeyError, TypeError):
         kind = kind_of_path(place)
         hint = (
@@ -151,19 +148,16 @@ def open_alignment_store(place: Path) -> AlignmentStore:
         ) from None
     if format_name != FORMAT:
         raise InputError(
-            f"{place / META} must say {FORMAT!r}, got {format_name!r}. Build it again."
+            f"{place / META} must say {FORMAT!r}, got {format_name!r}. "
+            "Delete the folder and build it again: r2mae data build msa."
         )
-    store = AlignmentStore(place, meta)
-    sizes = {COVERED: 16 * runs}
-    sizes |= {
-        contig_file(number): contig.length * species
-        for number, contig in enumerate(store.contigs)
-    }
-    for name, expected in sizes.items():
+    for name, expected in ((COVERED, 16 * runs), (COLUMNS, columns)):
         path = place / name
-        held = path.stat().st_size if path.is_file() else 0
-        if held != expected:
+        size = path.stat().st_size if path.is_file() else 0
+        if size != expected:
             raise InputError(
-                f"{path} must have {expected:,} bytes, got {held:,}. Build it again."
+                f"{path} must have {expected:,} bytes, got {size:,}. Build it again."
             )
+    store = AlignmentStore(place, meta)
+    assert store.reference  # raises InputError for a damaged one
     return store

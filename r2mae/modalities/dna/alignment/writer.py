@@ -1,13 +1,13 @@
-"""Write the files of an alignment's contig: appended if blocks are sorted, else in place."""
+"""Write the columns of an alignment in place, merged with those of earlier blocks."""
 
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
-from r2mae.modalities.dna.alignment.store import contig_file
 from r2mae.modalities.dna.genome.bases import GAP, PLAIN, Codes, N
 from r2mae.modalities.dna.genome.store import GenomeStore
 
@@ -25,154 +25,129 @@ class AlignedPart(NamedTuple):
     codes: Codes  # (R, n)
 
 
-class ContigWriter:
-    """Writes a contig: aligned columns, and the reference's bases with soft masks."""
+class ColumnWriter:
+    """Two files of all covered positions: codes of the other species, the reference's bases.
+
+    Where blocks overlap, letters of the first count, so that writing a block again
+    changes nothing. A build that was stopped may therefore repeat what it wrote.
+
+    files: paths of columns and of bases.
+    runs: (R, 2) covered runs of the reference's flat array.
+    offsets: {contig: its start in the flat array}.
+    columns: {species: column}, the reference first.
+    genome: whose bases the reference must have, if any.
+    """
 
     def __init__(
         self,
-        work: Path,
-        number: int,
-        name: str,
-        length: int,
+        files: tuple[Path, Path],
+        runs: Integers,
+        offsets: dict[str, int],
         columns: dict[str, int],
         genome: GenomeStore | None,
     ) -> None:
-        self.name, self.length, self.genome = name, length, genome
-        self.columns = columns
-        self.aligned = np.zeros(len(columns), dtype=np.int64)
-        self.bases = work / f"bases_{number}"
-        self.paths = (work / contig_file(number), self.bases)
-        self.files: tuple[BinaryIO, BinaryIO] | None = None
-        self.filled = 0  # positions written
-        self.recorded = 0  # of these, positions that the build's journal records
-        # This file exists if a recorded position was written again.
-        self.changed = work / f"changed_{number}"
-        for path in self.paths:
-            path.touch()
+        self.runs, self.offsets, self.genome = runs, offsets, genome
+        self.columns = {name: column - 1 for name, column in columns.items()}
+        self.num_others = len(columns) - 1
+        sizes = runs[:, 1] - runs[:, 0]
+        self.before = np.cumsum(sizes) - sizes  # covered bases before a run
+        self.size = int(sizes.sum())
+        self.paths = files
+        self.files: list[BinaryIO] = []
 
-    def put(self, part: AlignedPart) -> None:
-        """Write columns, merged with those that earlier blocks wrote there."""
-        start, stop = part.start, part.start + len(part.reference)
-        bases = part.reference if self.genome is None else self._genome_bases(part)
-        rows = np.full((len(part.reference), len(self.columns)), GAP, dtype=np.uint8)
-        rows[:, 0] = bases & PLAIN
-        rows[:, [self.columns[name] for name in part.species]] = part.codes.T
-        if start > self.filled:
-            self.fill(start)
-        if start < self.filled:
-            if start < self.recorded:
-                self.changed.touch()
-            rows, bases = self._merged(part, rows, bases)
-        else:
-            self.aligned += np.count_nonzero(rows < N, axis=0)
-        self._write(start, rows, bases)
-        self.filled = max(self.filled, stop)
-
-    def fill(self, stop: int) -> None:
-        """Write up to stop, where no block is: the genome's bases or N, and gaps."""
-        step = max(1, TOGETHER // len(self.columns))
-        for at in range(self.filled, stop, step):
-            end = min(at + step, stop)
-            bases = (
-                self.genome.fetch(self.name, at, end)
-                if self.genome
-                else np.full(end - at, N, dtype=np.uint8)
-            )
-            rows = np.full((end - at, len(self.columns)), GAP, dtype=np.uint8)
-            rows[:, 0] = bases & PLAIN
-            self._write(at, rows, bases)
-        self.filled = max(self.filled, stop)
-
-    def state(self) -> dict[str, Any]:
-        """What the build's journal records, after syncing the files to disk."""
-        for path in self.paths:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        return {"filled": self.filled, "aligned": self.aligned.tolist()}
-
-    def mark_recorded(self) -> None:
-        """Note that the journal records all that is written."""
-        self.recorded = self.filled
-        self.changed.unlink(missing_ok=True)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a journal's `state`; what was written later is overwritten."""
-        self.filled = self.recorded = state["filled"]
-        self.aligned = np.array(state["aligned"], dtype=np.int64)
+    def open(self, *, is_filled: bool) -> None:
+        """Open the files, after filling them with gaps and N if they are not filled."""
+        if not is_filled:
+            for path, code, width in zip(
+                self.paths, (GAP, N), (self.num_others, 1), strict=True
+            ):
+                _fill(path, code, self.size * width)
+        self.files = [path.open("r+b", buffering=0) for path in self.paths]
 
     def close(self) -> None:
-        """Close the files; `put` opens them again."""
-        for file in self.files or ():
+        """Close the files."""
+        for file in self.files:
             file.close()
-        self.files = None
 
-    def _open(self) -> tuple[BinaryIO, BinaryIO]:
-        if self.files is None:
-            self.files = (self.paths[0].open("r+b"), self.paths[1].open("r+b"))
-            self._seek(self.filled)
-        return self.files
+    def flush(self) -> None:
+        """Wait until all that was put is on disk."""
+        for file in self.files:
+            os.fsync(file.fileno())
 
-    def _seek(self, position: int) -> None:
-        columns, bases = self._open()
-        columns.seek(position * len(self.columns))
-        bases.seek(position)
+    def put(self, part: AlignedPart) -> None:
+        """Write columns, merged with those that earlier blocks wrote there.
 
-    def _write(self, start: int, rows: Codes, bases: Codes) -> None:
-        columns, letters = self._open()
-        if start != self.filled:
-            self._seek(start)
-        columns.write(rows.data)
-        letters.write(np.ascontiguousarray(bases).data)
-        if start != self.filled:
-            self._seek(max(self.filled, start + len(rows)))
-
-    def _merged(
-        self, part: AlignedPart, rows: Codes, bases: Codes
-    ) -> tuple[Codes, Codes]:
-        """(rows, bases) merged with earlier blocks, whose letters take precedence over gaps.
-
-        Raises: InputError where two blocks differ in the reference's base.
+        Raises: InputError where the reference differs from earlier blocks or the genome.
         """
-        start, (columns, letters) = part.start, self._open()
-        count = min(len(rows), self.filled - start)
-        self._seek(start)
-        held = columns.read(count * len(self.columns))
-        old = np.frombuffer(held, dtype=np.uint8).reshape(count, -1)
-        old_bases = np.frombuffer(letters.read(count), dtype=np.uint8)
-        self._check_reference(part, old_bases, bases[:count])
-        is_new = old == GAP
-        is_new[:, 0] = old[:, 0] == N
-        self.aligned += np.count_nonzero(is_new & (rows[:count] < N), axis=0)
-        self.aligned += np.count_nonzero(rows[count:] < N, axis=0)
-        rows[:count] = np.where(is_new, rows[:count], old)
-        self._seek(self.filled)
-        merged = np.where(old_bases & PLAIN == N, bases[:count], old_bases)
-        return rows, np.concatenate([merged, bases[count:]])
+        if self.genome is not None:
+            self._check_genome(self.genome, part)
+        step = max(1, TOGETHER // (self.num_others + 1))
+        for at in range(0, len(part.reference), step):
+            piece = part._replace(
+                start=part.start + at,
+                reference=part.reference[at : at + step],
+                codes=part.codes[:, at : at + step],
+            )
+            self._put_piece(piece)
 
-    def _check_reference(self, part: AlignedPart, old: Codes, new: Codes) -> None:
-        """Raise InputError where bases (n,) of the reference differ, except for N."""
-        is_known = (old & PLAIN < N) & (new & PLAIN < N)
-        differs = np.flatnonzero(((old ^ new) & PLAIN > 0) & is_known)
+    def _put_piece(self, part: AlignedPart) -> None:
+        """Merge columns into the files."""
+        count = len(part.reference)
+        rows = np.full((count, self.num_others), GAP, dtype=np.uint8)
+        rows[:, [self.columns[name] for name in part.species]] = part.codes.T
+        start = self.offsets[part.contig] + part.start
+        run = int(np.searchsorted(self.runs[:, 0], start, "right")) - 1
+        place = int(self.before[run] + start - self.runs[run, 0])
+        columns, letters = (file.fileno() for file in self.files)
+        old = os.pread(columns, rows.size, place * self.num_others)
+        old_rows = np.frombuffer(old, dtype=np.uint8).reshape(rows.shape)
+        old_bases = np.frombuffer(os.pread(letters, count, place), dtype=np.uint8)
+        self._check_earlier(part, old_bases)
+        rows = np.where(old_rows == GAP, rows, old_rows)
+        bases = np.where(old_bases & PLAIN == N, part.reference, old_bases)
+        _write_all(columns, rows.tobytes(), place * self.num_others)
+        _write_all(letters, bases.tobytes(), place)
+
+    def _check_earlier(self, part: AlignedPart, old: Codes) -> None:
+        """Raise InputError where the reference differs from earlier blocks, except for N."""
+        new = part.reference
+        are_bases = (old & PLAIN < N) & (new & PLAIN < N)
+        differs = np.flatnonzero(((old ^ new) & PLAIN > 0) & are_bases)
         if len(differs):
             position = part.start + int(differs[0]) + 1
             raise InputError(
                 f"{part.where}: the reference must be as an earlier block has it, "
-                f"got another base at {self.name}:{position:,}. Remove one of the blocks."
+                f"got another base at {part.contig}:{position:,}. "
+                "Remove one of the blocks."
             )
 
-    def _genome_bases(self, part: AlignedPart) -> Codes:
-        """The genome's bases of a part. Raises: InputError where its reference differs."""
-        assert self.genome is not None
-        bases = self.genome.fetch(
-            self.name, part.start, part.start + len(part.reference)
-        )
+    @staticmethod
+    def _check_genome(genome: GenomeStore, part: AlignedPart) -> None:
+        """Raise InputError where the reference differs from the genome."""
+        stop = part.start + len(part.reference)
+        bases = genome.fetch(part.contig, part.start, stop)
         differs = np.flatnonzero((bases ^ part.reference) & PLAIN)
         if len(differs):
             position = part.start + int(differs[0]) + 1
             raise InputError(
-                f"{part.where}: the reference must be as in {self.genome.called}, "
+                f"{part.where}: the reference must be as in {genome.called}, "
                 f"got {len(differs):,} of {len(bases):,} bases that differ, "
-                f"first at {self.name}:{position:,}. "
+                f"first at {part.contig}:{position:,}. "
                 "Use the genome that the alignment was made with."
             )
-        return bases
+
+
+def _fill(path: Path, code: int, size: int) -> None:
+    """Write a file of one repeated code."""
+    with path.open("wb") as file:
+        for at in range(0, size, TOGETHER):
+            file.write(bytes([code]) * min(TOGETHER, size - at))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_all(descriptor: int, data: bytes, place: int) -> None:
+    """os.pwrite, which may write a part only."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], place + done)

@@ -21,6 +21,7 @@ def _table(*, soft_mask: int, gap: bool) -> bytes:
         table[ord(letter.lower())] = table[ord(letter)] | soft_mask
     if gap:
         table[ord("-")] = table[ord(".")] = GAP
+        table[ord("*")] = N  # missing data, as PHAST writes it
     return bytes(table)
 
 

@@ -12,23 +12,28 @@ from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import shortened
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers
+from r2mae.data.space import check_space
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, SOFT_MASK, N
 from r2mae.modalities.dna.genome.files import (
+    BLOCK,
     read_fasta,
     source_fingerprint,
     state_fingerprint,
 )
+from r2mae.modalities.dna.genome.interval_sets import merge
 from r2mae.modalities.dna.genome.store import (
     BASES,
     FORMAT,
     META,
+    STORED,
     UNKNOWN,
     GenomeStore,
     is_genome_store,
     open_genome_store,
 )
-from r2mae.modalities.dna.sequences.tables import is_table, read_rows
+from r2mae.modalities.dna.genome.two_bit import is_two_bit, read_two_bit
+from r2mae.modalities.dna.sequences.tables import is_lines, is_table, read_rows
 from r2mae.progress import Progress, listener, silent
 
 _BY_FILE = "Call contigs FILE:CONTIG: --name-by-file, or data.name_by_file: true."
@@ -55,6 +60,9 @@ def build_genome_store(
                     f"{out} must be absent or of the same files, got another genome. Name another."
                 )
             return store
+        # A byte for each base: at least the size of files, zipped ones included.
+        sizes = [path.stat().st_size for path in paths]
+        check_space(out, sum(sizes), "Free some, or name another folder.")
         with atomic_folder(out) as work:
             writer = GenomeWriter(work, "" if name_by_file else _BY_FILE)
             for number in range(len(paths)):
@@ -93,24 +101,28 @@ def _add(
     def report(done: int) -> None:
         progress("read", before + done, sum(sizes))
 
-    is_rows = is_table(path)
-    records = read_rows(path) if is_rows else read_fasta(path, GENOME, report)
+    is_rows = is_table(path) or is_lines(path)
+    if is_two_bit(path):
+        records = read_two_bit(path, report)
+    else:
+        records = read_rows(path) if is_rows else read_fasta(path, GENOME, report)
     for record, codes in records:
         name = f"{file_stem(path)}:{record}" if name_by_file else record
-        if not codes:
-            writer.check_last(path)
-            writer.begin(path, name)
-        else:
+        if codes:
             writer.add(codes)
+        else:
+            writer.begin(path, name)
+    writer.drop_empty()
     if len(writer.contigs) == contigs:
-        raise InputError(f"{path} must hold sequences, got no record. Leave it out.")
-    writer.check_last(path)
+        raise InputError(
+            f"{path} must hold sequences, got no record with bases. Leave it out."
+        )
 
 
 def file_stem(path: Path) -> str:
     """A file's name without what says its kind."""
     name = path.name.removesuffix(".gz").removesuffix(".bgz")
-    for kind in (".fasta", ".fna", ".fa", ".maf", ".afa", ".aln"):
+    for kind in (".fasta", ".fna", ".fa", ".2bit", ".maf", ".afa", ".aln"):
         name = name.removesuffix(kind)
     return name.removesuffix(".msa")
 
@@ -132,9 +144,13 @@ class GenomeWriter:
             (0, 2), dtype=np.int64
         )  # which the next block may go on with
         self.digest = hashlib.sha256()
+        self.left_out = 0  # Ns that are not stored
+        self.empty_records = 0
+        self.stored_runs: list[tuple[int, int]] = []  # of the flat array
 
     def begin(self, path: Path, name: str) -> None:
         """A contig. Raises: InputError when there is one of its name."""
+        self.drop_empty()
         if name in self.files:
             where, hint = "twice", "Rename one."
             if (other := self.files[name]) != path:
@@ -148,11 +164,12 @@ class GenomeWriter:
             )
         self.files[name] = path
         self.contigs.append([name, 0, self.total])
-        self.digest.update(f">{name}\n".encode())
 
     def add(self, codes: bytes) -> None:
         """Bases of the last contig."""
+        self._begin_digest()
         self.file.write(codes)
+        self.stored_runs.append((self.total, self.total + len(codes)))
         self.digest.update(codes)
         array = np.frombuffer(codes, dtype=np.uint8)
         self.counts += np.bincount(array, minlength=16)
@@ -164,6 +181,24 @@ class GenomeWriter:
         self.total += len(codes)
         self.contigs[-1][1] += len(codes)
 
+    def _begin_digest(self) -> None:
+        name, length, _ = self.contigs[-1]
+        if not length:
+            self.digest.update(f">{name}\n".encode())
+
+    def add_unknown(self, count: int) -> None:
+        """Ns of the last contig that are not stored."""
+        if not count:
+            return
+        self._begin_digest()
+        for at in range(0, count, BLOCK):
+            self.digest.update(bytes([N]) * min(BLOCK, count - at))
+        self._add_runs(np.array([[self.total, self.total + count]]))
+        self.left_out += count
+        self.counts[N] += count
+        self.total += count
+        self.contigs[-1][1] += count
+
     def _add_runs(self, runs: Integers) -> None:
         if len(self.last_run) and self.last_run[0, 1] == runs[0, 0]:
             runs[0, 0] = self.last_run[0, 0]
@@ -173,28 +208,34 @@ class GenomeWriter:
         self.unknown.write(done.tobytes())
         self.runs += len(done)
 
-    def check_last(self, path: Path) -> None:
-        """Raise InputError when the last contig has no bases."""
+    def drop_empty(self) -> None:
+        """Leave out the last contig, and count it, if it has no bases."""
         if self.contigs and not self.contigs[-1][1]:
-            raise InputError(
-                f"{path}: record {self.contigs[-1][0]} must hold bases, got none. Leave it out."
-            )
+            del self.files[self.contigs.pop()[0]]
+            self.empty_records += 1
 
     def finish(self, source: str, files: list[str]) -> None:
         """Write what is known at the end."""
         self.file.close()
         self.unknown.write(self.last_run.tobytes())
         self.unknown.close()
+        stored: dict[str, int] = {}
+        if self.left_out:
+            runs = merge(np.array(self.stored_runs, dtype=np.int64).reshape(-1, 2))
+            runs.tofile(self.work / STORED)
+            stored = {"stored": self.total - self.left_out, "stored_runs": len(runs)}
         plain = self.counts[:SOFT_MASK] + self.counts[SOFT_MASK:]
         about = {
             "format": FORMAT,
             "bases": self.total,
+            **stored,
             "unknown_runs": self.runs + len(self.last_run),
             "counts": dict(zip("ACGTN", plain.tolist(), strict=False)),
             "soft_masked": int(self.counts[SOFT_MASK:].sum()),
             "fingerprint": shortened(self.digest),
             "source": source,
             "files": files,
+            "empty_records": self.empty_records,
             "contigs": self.contigs,
         }
         (self.work / META).write_text(json.dumps(about) + "\n")

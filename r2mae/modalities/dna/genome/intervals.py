@@ -1,101 +1,84 @@
-"""Intervals of a genome: contig names, samtools regions, BED files, and set operations."""
+"""Intervals of a genome: contig names, samtools regions and BED files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.files import open_dna, read_lines
-from r2mae.modalities.dna.genome.store import GenomeStore, check_inside
+from r2mae.modalities.dna.genome.interval_sets import intersect, invert, merge
+from r2mae.modalities.dna.genome.store import Contig, GenomeStore, check_inside
 
 _MAX_DIGITS = 18  # of a coordinate; more could overflow int64
 
 
-def parse_intervals(texts: Sequence[str], genome: GenomeStore) -> Integers:
-    """(I, 2) merged [start, stop) in the flat array of "chr1", "chr1:START-STOP" or FILE.bed[.gz].
+class Region(NamedTuple):
+    """A part of a contig, 0-based, half-open, and whether its reverse strand is read."""
+
+    contig: Contig
+    start: int
+    stop: int
+    is_reverse: bool = False
+
+    @property
+    def name(self) -> str:
+        """As samtools writes it: chr1:1001-1512, 1-based, inclusive."""
+        return f"{self.contig.name}:{self.start + 1}-{self.stop}"
+
+
+def read_regions(
+    texts: Sequence[str], genome: GenomeStore, aliases: Mapping[str, str] | None = None
+) -> list[Region]:
+    """Regions of "chr1", "chr1:START-STOP" and FILE.bed[.gz], in their order.
 
     START and STOP are 1-based and inclusive, as in samtools; BED is 0-based, half-open.
+
+    aliases: {contig in BED files: in the genome}; a missing "chr" needs none.
     Raises: InputError for contigs and positions outside the genome.
     """
-    intervals: list[tuple[int, int]] = []
+    regions: list[Region] = []
     for text in texts:
         if text in genome.numbers:
             contig = genome.contig(text)
-            intervals.append((contig.offset, contig.offset + contig.length))
+            regions.append(Region(contig, 0, contig.length))
         elif text.removesuffix(".gz").endswith(".bed"):
-            intervals += _read_bed(Path(text), genome)
+            regions += _read_bed(Path(text), genome, dict(aliases or {}))
         else:
-            intervals.append(_parse_region(text, genome))
+            regions.append(_parse_region(text, genome))
+    return regions
+
+
+def parse_intervals(
+    texts: Sequence[str], genome: GenomeStore, aliases: Mapping[str, str] | None = None
+) -> Integers:
+    """(I, 2) merged [start, stop) in the flat array of the texts of `read_regions`."""
+    intervals = [
+        (region.contig.offset + region.start, region.contig.offset + region.stop)
+        for region in read_regions(texts, genome, aliases)
+    ]
     return merge(np.array(intervals, dtype=np.int64).reshape(-1, 2))
 
 
 def choose_parts(
-    genome: GenomeStore, include: Sequence[str], exclude: Sequence[str]
+    genome: GenomeStore,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
 ) -> Integers:
     """(R, 2) sorted parts of contigs: those included, or all if empty, minus those excluded."""
-    contigs = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
-    parts = intersect(contigs, parse_intervals(include, genome)) if include else contigs
+    parts = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
+    if include:
+        parts = intersect(parts, parse_intervals(include, genome, aliases))
     if exclude:
-        excluded = parse_intervals(exclude, genome)
-        parts = intersect(parts, invert(excluded, len(genome.bases)))
+        excluded = parse_intervals(exclude, genome, aliases)
+        parts = intersect(parts, invert(excluded, genome.size))
     return parts
 
 
-def merge(intervals: Integers) -> Integers:
-    """(I, 2) sorted intervals; overlapping and touching ones are joined."""
-    if not len(intervals):
-        return intervals
-    intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
-    furthest = np.maximum.accumulate(intervals[:, 1])
-    is_first = np.append(True, intervals[1:, 0] > furthest[:-1])
-    firsts = np.flatnonzero(is_first)
-    lasts = np.append(firsts[1:], len(intervals)) - 1
-    return np.stack([intervals[firsts, 0], furthest[lasts]], axis=1)
-
-
-def invert(intervals: Integers, stop: int) -> Integers:
-    """Complement of merged intervals (I, 2) in [0, stop)."""
-    edges = np.concatenate([[0], intervals.ravel(), [stop]]).reshape(-1, 2)
-    return edges[edges[:, 0] < edges[:, 1]]
-
-
-def intersect(first: Integers, second: Integers) -> Integers:
-    """Intersection of two sorted lists (I, 2) without overlaps; touching intervals stay apart."""
-    low = np.searchsorted(second[:, 1], first[:, 0], "right")
-    high = np.searchsorted(second[:, 0], first[:, 1], "left")
-    counts = np.maximum(high - low, 0)
-    rows = np.repeat(np.arange(len(first)), counts)
-    others = low[rows] + count_up(counts)
-    starts = np.maximum(first[rows, 0], second[others, 0])
-    stops = np.minimum(first[rows, 1], second[others, 1])
-    return np.stack([starts, stops], axis=1)
-
-
-def overlap(runs: Integers, starts: Integers, length: int | Integers) -> Integers:
-    """(W,) bases of [start, start + length) that lie in sorted runs (R, 2)."""
-    if not len(runs):
-        return np.zeros(len(starts), dtype=np.int64)
-    sizes = runs[:, 1] - runs[:, 0]
-    before = np.concatenate([[0], np.cumsum(sizes)])
-
-    def count_before(positions: Integers) -> Integers:
-        run = np.searchsorted(runs[:, 0], positions, "right")
-        inside = np.minimum(positions, runs[run - 1, 1]) - runs[run - 1, 0]
-        return np.where(run > 0, before[run - 1] + inside, 0)
-
-    return count_before(starts + length) - count_before(starts)
-
-
-def count_up(counts: Integers) -> Integers:
-    """0 to n - 1 for each n of counts, concatenated."""
-    firsts = np.cumsum(counts) - counts
-    steps: Integers = np.arange(counts.sum()) - np.repeat(firsts, counts)
-    return steps
-
-
-def _parse_region(text: str, genome: GenomeStore) -> tuple[int, int]:
+def _parse_region(text: str, genome: GenomeStore) -> Region:
     name, _, span = text.rpartition(":")
     first, dash, last = span.replace(",", "").partition("-")
     if not name or not dash or not (first.isdecimal() and last.isdecimal()):
@@ -108,15 +91,15 @@ def _parse_region(text: str, genome: GenomeStore) -> tuple[int, int]:
             f"got {first} to {last}."
         )
     check_inside(genome.called, name, contig.length, start, stop)
-    return contig.offset + start, contig.offset + stop
+    return Region(contig, start, stop)
 
 
-def _read_bed(path: Path, genome: GenomeStore) -> list[tuple[int, int]]:
+def _read_bed(path: Path, genome: GenomeStore, aliases: dict[str, str]) -> list[Region]:
     if not path.is_file():
         raise InputError(
             f"{path} must be a BED file, got no such file. Check the path."
         )
-    intervals = []
+    regions = []
     with open_dna(path) as file:
         for number, line in read_lines(path, file):
             fields = line.decode(errors="replace").split()
@@ -128,11 +111,13 @@ def _read_bed(path: Path, genome: GenomeStore) -> list[tuple[int, int]]:
                     f"{path}: line {number} must be contig, start, stop, "
                     f"got {line[:40]!r}."
                 )
-            contig = genome.contig(fields[0])
+            name = aliases.get(fields[0], fields[0])
+            index = genome.find(name)
+            contig = genome.contig(name) if index < 0 else genome.contigs[index]
             start, stop = (int(field[:_MAX_DIGITS]) for field in fields[1:3])
             where = f"{path}, line {number}"
             check_inside(where, fields[0], contig.length, start, stop)
-            intervals.append((contig.offset + start, contig.offset + stop))
-    if not intervals:
+            regions.append(Region(contig, start, stop, fields[5:6] == ["-"]))
+    if not regions:
         raise InputError(f"{path} must name an interval, got none. Leave it out.")
-    return intervals
+    return regions

@@ -3,6 +3,8 @@
 meta.json     format, bases, contigs [name, length, offset], counts, fingerprint (of contigs and bases), files
 bases.bin     (T,) uint8 codes (see `bases`), contig after contig
 unknown.bin   (R, 2) int64: from where to where there are only Ns
+stored.bin    (Q, 2) int64: the parts of the T bases that bases.bin holds; all others are N. Only references of
+              alignments have it, if no genome gave the bases outside of blocks.
 """
 
 import json
@@ -16,8 +18,9 @@ from r2mae.data.kinds import ALIGNMENT, GENOME, kind_of_path
 from r2mae.data.mapped import Integers, MappedArray, MappedStore
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.dna.genome.bases import Codes, N
+from r2mae.modalities.dna.genome.covered import CoveredRows
 
-META, BASES, UNKNOWN = "meta.json", "bases.bin", "unknown.bin"
+META, BASES, UNKNOWN, STORED = "meta.json", "bases.bin", "unknown.bin", "stored.bin"
 FORMAT = "r2mae genome store 1"
 
 
@@ -48,13 +51,27 @@ class GenomeStore(MappedStore):
         ends = [contig.offset + contig.length for contig in self.contigs]
         return np.array([0, *ends], dtype=np.int64)
 
+    @property
+    def size(self) -> int:
+        """T, the bases of all contigs."""
+        return int(self.meta["bases"])
+
+    @cached_property
+    def _covered(self) -> CoveredRows | None:
+        """The bases, where only parts are stored."""
+        if "stored_runs" not in self.meta:
+            return None
+        runs = np.fromfile(self.place / STORED, dtype=np.int64).reshape(-1, 2)
+        empty = np.array([N], dtype=np.uint8)
+        return CoveredRows(self.place / BASES, runs, empty)
+
     @cached_property
     def _mapped(self) -> MappedArray:
-        return MappedArray(self.place / BASES, np.uint8, self.meta["bases"])
+        return MappedArray(self.place / BASES, np.uint8, self.size)
 
     @property
     def bases(self) -> Codes:
-        """(T,) codes, with the bit of soft-masked ones."""
+        """(T,) codes, with the bit of soft-masked ones. All of them must be stored."""
         return self._mapped.array
 
     @cached_property
@@ -69,6 +86,15 @@ class GenomeStore(MappedStore):
                 f"{self.called} must have a contig {name!r}, got none so named. {self.near(name)}"
             )
         return self.contigs[self.numbers[name]]
+
+    def find(self, name: str) -> int:
+        """A contig's number by its name, with or without "chr"; -1 where it is missing."""
+        bare = name.removeprefix("chr")
+        spellings = [name, f"chr{name}", bare]
+        if bare in ("M", "MT"):
+            spellings += ["MT", "chrM", "M"]
+        numbers = (self.numbers.get(spelling, -1) for spelling in spellings)
+        return next((number for number in numbers if number >= 0), -1)
 
     def near(self, name: str) -> str:
         """A remedy that names the contig that was probably meant."""
@@ -87,20 +113,24 @@ class GenomeStore(MappedStore):
         """(stop - start,) codes, 0-based, half-open. Raises: InputError for what is not in the contig."""
         entry = self.contig(contig)
         check_inside(self.called, contig, entry.length, start, stop)
-        first = entry.offset
-        return np.array(self.bases[first + start : first + stop])
+        first = np.array([entry.offset + start])
+        codes: Codes = self.take(first, stop - start)[0]
+        return codes
 
     def take(self, starts: Integers, length: int) -> Codes:
         """(B, length) codes from starts (B,) in the flat array; all must lie in it."""
+        if self._covered is not None:
+            return self._covered.take(starts, length)[:, :, 0]
         return self._mapped.take(starts, length)
 
     def take_padded(self, numbers: Integers, starts: Integers, length: int) -> Codes:
         """(B, length) codes from starts (B,) within contigs of numbers (B,): Ns where these reach beyond an end."""
-        places = starts[:, None] + np.arange(length)
-        low = self.offsets[numbers][:, None]
-        high = self.offsets[numbers + 1][:, None]
-        is_inside = (places >= 0) & (low + places < high)
-        inside = np.clip(low + places, 0, len(self.bases) - 1)
+        low, high = self.offsets[numbers], self.offsets[numbers + 1]
+        if self._covered is not None:
+            return self._covered.take(low + starts, length, (low, high))[:, :, 0]
+        places = (low + starts)[:, None] + np.arange(length)
+        is_inside = (places >= low[:, None]) & (places < high[:, None])
+        inside = np.clip(places, 0, self.size - 1)
         return np.where(is_inside, self.bases[inside], np.uint8(N))
 
 
@@ -122,7 +152,12 @@ def open_genome_store(place: Path) -> GenomeStore:
     try:
         meta = json.loads((place / META).read_text())
         format_name = meta["format"]
-        sizes = {BASES: meta["bases"], UNKNOWN: 16 * meta["unknown_runs"]}
+        sizes = {
+            BASES: meta.get("stored", meta["bases"]),
+            UNKNOWN: 16 * meta["unknown_runs"],
+        }
+        if "stored_runs" in meta:
+            sizes[STORED] = 16 * meta["stored_runs"]
         adds_up = sum(length for _, length, _ in meta["contigs"]) == meta["bases"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{place} must be {GENOME}, {_got(place)}") from None

@@ -1,4 +1,4 @@
-"""Read values of positions from wiggle, bedGraph and tables, in chunks of lines."""
+"""Read values of positions from wiggle, bedGraph, bigWig and tables, in chunks."""
 
 import math
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.errors import InputError
+from r2mae.modalities.dna.genome.big_wig import is_big_wig, read_big_wig
 from r2mae.modalities.dna.genome.files import open_dna
 
 Numbers = npt.NDArray[np.float64]
@@ -38,6 +39,12 @@ def read_intervals(path: Path, chunk: int = CHUNK) -> Iterator[Intervals]:
         raise InputError(
             f"{path} must have a value for each interval, got a BED file. Use bedGraph."
         )
+    if is_big_wig(path):
+        for contig, start, values in read_big_wig(path):
+            is_value = np.isfinite(values)
+            starts = start + np.flatnonzero(is_value).astype(np.float64)
+            yield Intervals(0, contig, starts, starts + 1, values[is_value])
+        return
     section: _Section | None = None
     with open_dna(path) as file:
         for number, line in enumerate(file, 1):
@@ -186,6 +193,9 @@ def _parse_numbers(lines: list[bytes], columns: int) -> Numbers | None:
     except (ValueError, DeprecationWarning):  # fewer numbers: parsing stops at text
         return None
     positions = cells[:, : columns - 1]
+    # Text that stops parsing leaves too few numbers, but for a last cell such as 0.5abc.
+    if not any(map(_is_number, lines[-1].split()[-1:])):
+        return None
     is_integer = bool((positions == np.floor(positions)).all())
     if is_integer and not np.isinf(cells).any() and _has_columns(lines, columns):
         return cells

@@ -15,9 +15,10 @@ from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import shortened
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.mapped import Integers, MappedArray, MappedStore
+from r2mae.data.space import check_space
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.files import state_fingerprint
-from r2mae.modalities.dna.genome.intervals import count_up
+from r2mae.modalities.dna.genome.interval_sets import count_up
 from r2mae.modalities.dna.genome.store import Contig, GenomeStore, check_inside
 from r2mae.modalities.dna.genome.track_files import Intervals, read_intervals
 
@@ -55,7 +56,7 @@ def open_track(
 ) -> Track:
     """The values of a file along a genome, from the cache if the file is unchanged.
 
-    Formats: wiggle, bedGraph, or a whitespace-separated table of contig, 1-based position
+    Formats: wiggle, bedGraph, bigWig (.bw, .bigWig), or a whitespace-separated table of contig, 1-based position
     and value, with or without a header. Contigs missing from the genome are counted in
     meta["other_contigs"]. Where a position is repeated, the last value counts.
 
@@ -101,7 +102,8 @@ def _build(
     work: Path, path: Path, genome: GenomeStore, aliases: dict[str, str]
 ) -> None:
     """Write a track's files."""
-    bases = len(genome.bases)
+    bases = genome.size
+    check_space(work, 4 * bases, "Free some, or set XDG_CACHE_HOME to another disk.")
     with (work / _VALUES).open("wb") as file:
         for at in range(0, bases, _CHUNK):
             np.full(min(_CHUNK, bases - at), np.nan, dtype=np.float32).tofile(file)
@@ -129,12 +131,12 @@ def _fill(flat: Any, path: Path, genome: GenomeStore, aliases: dict[str, str]) -
     others: set[str] = set()
     has_values = False
     for intervals in read_intervals(path, _CHUNK):
-        name = aliases.get(intervals.contig, intervals.contig)
-        if name not in genome.numbers:
+        number = genome.find(aliases.get(intervals.contig, intervals.contig))
+        if number < 0:
             others.add(intervals.contig)
             continue
         has_values = True
-        contig = genome.contig(name)
+        contig = genome.contigs[number]
         _check_bounds(path, intervals, contig, genome)
         for positions, values in _expand(intervals):
             flat[contig.offset + positions] = values

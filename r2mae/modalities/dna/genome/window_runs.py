@@ -7,9 +7,11 @@ Shapes: R runs, or parts of contigs.
 import numpy as np
 
 from r2mae.data.mapped import Integers
-from r2mae.modalities.dna.genome.intervals import count_up, overlap
+from r2mae.modalities.dna.genome.interval_sets import count_up, merge, overlap
 
 _CHUNK = 1 << 20  # windows checked at a time
+_MOST_UNUSED = 0.1  # share of bases that is left out without advice
+_SHORTEST = 32  # bases of windows that are advised
 
 
 def count_windows(
@@ -20,6 +22,30 @@ def count_windows(
     counts = (sizes - length) // stride + 1
     is_long = sizes >= length
     return regions[is_long, 0], counts[is_long]
+
+
+def count_bases(firsts: Integers, counts: Integers, length: int, stride: int) -> int:
+    """Bases in at least one window of runs."""
+    if stride > length:
+        return int(counts.sum()) * length
+    runs = np.stack([firsts, firsts + stride * (counts - 1) + length], axis=1)
+    runs = merge(runs)
+    return int((runs[:, 1] - runs[:, 0]).sum())
+
+
+def advise_length(sizes: Integers, length: int) -> str | None:
+    """Advice on shorter windows, where windows leave out over a tenth of regions.
+
+    sizes: (R,) of the regions.
+    """
+    if (sizes // length * length).sum() >= (1 - _MOST_UNUSED) * sizes.sum():
+        return None
+    while length >= 2 * _SHORTEST:
+        length //= 2
+        unused = 1 - (sizes // length * length).sum() / sizes.sum()
+        if unused <= _MOST_UNUSED:
+            return f"data.length: {length} would leave out {unused:.0%}"
+    return None
 
 
 def drop_windows(

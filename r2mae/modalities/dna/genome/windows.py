@@ -20,16 +20,16 @@ from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, bits
 from r2mae.modalities.dna.alignment.store import AlignmentStore
 from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN, SOFT_MASK
-from r2mae.modalities.dna.genome.intervals import (
-    choose_parts,
-    intersect,
-    invert,
-    merge,
-    parse_intervals,
-)
+from r2mae.modalities.dna.genome.interval_sets import intersect, invert, merge
+from r2mae.modalities.dna.genome.intervals import choose_parts, parse_intervals
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.genome.tracks import Track
-from r2mae.modalities.dna.genome.window_runs import count_windows, drop_windows
+from r2mae.modalities.dna.genome.window_runs import (
+    advise_length,
+    count_bases,
+    count_windows,
+    drop_windows,
+)
 
 _BLOCK = 64  # neighbouring windows held out together, where windows overlap
 
@@ -53,6 +53,7 @@ class Windows:
         alignment: on a reference with this genome's contigs.
         least_aligned: smallest share of a window's bases in blocks of the alignment.
         tracks: of this genome, by their name in a batch.
+        aliases: {contig in BED files: in the genome}.
 
     Raises: InputError if no window is left, or genome or alignment lack a contig.
     """
@@ -76,6 +77,7 @@ class Windows:
         alignment: AlignmentStore | None = None,
         least_aligned: float = 0.0,
         tracks: Mapping[str, Track] | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.genome = genome
         self.length = length
@@ -84,8 +86,8 @@ class Windows:
         self.alignment = alignment
         self.tracks = dict(tracks or {})
         if self.alignment is not None:
-            _check_contigs(genome, self.alignment, include)
-        regions = choose_parts(genome, include, exclude)
+            _check_contigs(genome, self.alignment, include, aliases)
+        regions = choose_parts(genome, include, exclude, aliases)
         self._set_windows(regions, least_known, least_aligned)
         parts: list[Any] = [genome.fingerprint, length, self.stride, least_known]
         parts.append(fingerprint_array(regions))
@@ -108,7 +110,7 @@ class Windows:
             )
         limits = [(genome.unknown, 1 - least_known)]
         if self.alignment is not None and least_aligned > 0:
-            unaligned = invert(self.alignment.covered, len(genome.bases))
+            unaligned = invert(self.alignment.covered, genome.size)
             limits.append((unaligned, 1 - least_aligned))
         firsts, counts = count_windows(regions, length, stride)
         total = int(counts.sum())
@@ -126,6 +128,9 @@ class Windows:
         self.firsts, self.ends = firsts, np.cumsum(counts)
         self.too_short = int((sizes < length).sum())  # regions shorter than a window
         self.left_out = total - len(self)  # windows with too few known or aligned bases
+        self.present = int(sizes.sum())  # bases of all regions
+        self.used = count_bases(firsts, counts, length, stride)
+        self.shorter = advise_length(sizes, length) if stride <= length else None
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -137,12 +142,23 @@ class Windows:
 
     @property
     def note(self) -> str:
-        """Numbers of short sequences and windows left out; "" for none."""
+        """Numbers of sequences, windows and bases left out; "" for none."""
+        unused = self.present - self.used
         parts = {
             "sequences shorter than a window": self.too_short,
             "windows with too few known or aligned bases": self.left_out,
+            f"of {self.present:,} bases ({unused / self.present:.0%})": unused,
         }
-        return ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+        if not self.too_short and not self.left_out and unused < 0.01 * self.present:
+            return ""  # ends of long contigs
+        text = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+        return text + (f"; {self.shorter}" if self.shorter else "")
+
+    @property
+    def description(self) -> str:
+        """Bases used of those present, and what is left out."""
+        text = f"{self.used:,} of {self.present:,} are in windows"
+        return text + (f"; left out: {self.note}" if self.note else "")
 
     def starts(self, rows: Integers) -> Integers:
         """(B,) starts of windows in the genome's flat array."""
@@ -228,13 +244,11 @@ class Windows:
         """(B, N, S - 1) codes of the other species."""
         assert self.alignment is not None
         contigs, starts = self.places(rows)
-        num_others = len(self.alignment.meta["species"]) - 1
-        others = np.empty((len(rows), self.length, num_others), dtype=np.uint8)
-        for number in np.unique(contigs):
-            is_here = contigs == number
-            name = self.genome.contigs[int(number)].name
-            columns = self.alignment.take(name, starts[is_here], self.length)
-            others[is_here] = columns[:, :, 1:]
+        names = [contig.name for contig in self.genome.contigs]
+        reference = self.alignment.reference
+        numbers = np.array([reference.numbers.get(name, -1) for name in names])
+        offsets = reference.offsets[numbers[contigs]]
+        others = self.alignment.take_others(offsets + starts, self.length)
         others[is_reverse] = COMPLEMENT[others[is_reverse, ::-1]]
         return others
 
@@ -247,13 +261,16 @@ def draw_strands(positions: Tensor, seed: int) -> npt.NDArray[np.bool_]:
 
 
 def _check_contigs(
-    genome: GenomeStore, alignment: AlignmentStore, include: Sequence[str]
+    genome: GenomeStore,
+    alignment: AlignmentStore,
+    include: Sequence[str],
+    aliases: Mapping[str, str] | None,
 ) -> None:
     """Raise InputError unless contigs of the included parts are as long in the alignment."""
     contigs = genome.contigs
     if include:
         bounds = np.stack([genome.offsets[:-1], genome.offsets[1:]], axis=1)
-        parts = intersect(bounds, parse_intervals(include, genome))
+        parts = intersect(bounds, parse_intervals(include, genome, aliases))
         numbers = np.unique(np.searchsorted(genome.offsets, parts[:, 0], "right") - 1)
         contigs = [genome.contigs[int(number)] for number in numbers]
     for contig in contigs:

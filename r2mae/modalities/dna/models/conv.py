@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor, nn
 
 from r2mae.masking.loss import LossSum
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.masking.replacement import replace_hidden
 from r2mae.modalities.dna.conservation import Conservation
 from r2mae.modalities.dna.models.columns import (

@@ -1,5 +1,6 @@
 """Files of labelled sequences: tables, or FASTA with the label at the end of a header."""
 
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,13 @@ from r2mae.data.text_tables import check_column, read_table
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, PLAIN
 from r2mae.modalities.dna.genome.files import read_fasta
-from r2mae.modalities.dna.sequences.tables import COLUMN, is_table, row_codes
+from r2mae.modalities.dna.sequences.tables import (
+    COLUMN,
+    is_lines,
+    is_table,
+    read_texts,
+    row_codes,
+)
 
 # For bytes.translate: codes without soft masks.
 NO_SOFT_MASK = bytes(code if code > 15 else code & PLAIN for code in range(256))
@@ -25,6 +32,7 @@ class SequenceFile(NamedTuple):
 
     codes: of each sequence. labels: (N,) class numbers, or None. targets: (N,) numbers
     for regression, or None. class_names: by number. names: of FASTA records, or None.
+    empty: FASTA records without bases, which are left out.
     """
 
     codes: list[bytes]
@@ -32,6 +40,7 @@ class SequenceFile(NamedTuple):
     targets: npt.NDArray[np.float32] | None
     class_names: dict[int, str]
     names: list[str] | None
+    empty: int = 0
 
 
 def is_fasta(path: Path) -> bool:
@@ -40,8 +49,8 @@ def is_fasta(path: Path) -> bool:
 
 
 def is_sequence_file(path: Path) -> bool:
-    """Whether a file's name is that of a FASTA file or of a table."""
-    return is_fasta(path) or is_table(path)
+    """Whether a file's name is that of FASTA, a table, or plain lines."""
+    return is_fasta(path) or is_table(path) or is_lines(path)
 
 
 def read_sequence_file(
@@ -52,6 +61,14 @@ def read_sequence_file(
     section: data section of a recipe. regression: labels are numbers, not classes.
     Raises: InputError for damaged files, missing columns and files without sequences.
     """
+    if is_lines(path):
+        if label is not None:
+            raise InputError(
+                f"{path} must have labels, got lines of sequences alone. Use a table."
+            )
+        codes = list(row_codes(path, "the lines", read_texts(path)))
+        plain = [sequence.translate(NO_SOFT_MASK) for sequence in codes]
+        return SequenceFile(_not_empty(path, plain), None, None, {}, None)
     if is_fasta(path):
         rows: Any = _Records(path)
         column, label = COLUMN, label and "label"
@@ -63,17 +80,23 @@ def read_sequence_file(
     is_record = isinstance(rows, _Records)
     sequences = rows.codes if is_record else row_codes(path, column, rows[column])
     codes = [sequence.translate(NO_SOFT_MASK) for sequence in sequences]
-    if not codes:
-        raise InputError(f"{path} must hold sequences, got none.")
+    _not_empty(path, codes)
     names = getattr(rows, "names", None)
+    empty = getattr(rows, "empty", 0)
     if label is None:
-        return SequenceFile(codes, None, None, {}, names)
+        return SequenceFile(codes, None, None, {}, names, empty)
     if regression:
         numbers = [_number(value) for value in rows[label]]
         targets = real_numbers(numbers, label, str(path))
-        return SequenceFile(codes, None, targets, {}, names)
+        return SequenceFile(codes, None, targets, {}, names, empty)
     labels, class_names = class_numbers(rows, label, str(path))
-    return SequenceFile(codes, labels, None, class_names, names)
+    return SequenceFile(codes, labels, None, class_names, names, empty)
+
+
+def _not_empty(path: Path, codes: list[bytes]) -> list[bytes]:
+    if not codes:
+        raise InputError(f"{path} must hold sequences, got none.")
+    return codes
 
 
 def _number(value: Any) -> Any:
@@ -103,11 +126,10 @@ class _Records:
             raise InputError(
                 f"{path} must begin with '>', as FASTA does, got no record."
             )
+        self.empty = sum(not codes for codes in parts)
+        headers = list(itertools.compress(headers, parts))
         self.names = [header.split()[0] for header in headers]
-        self.codes = [b"".join(codes) for codes in parts]
-        for name, codes in zip(self.names, self.codes, strict=True):
-            if not codes:
-                raise InputError(f"{path}: record {name} must hold bases, got none.")
+        self.codes = [b"".join(codes) for codes in parts if codes]
         self.labels = [_last_field(header) for header in headers]
 
     def __getitem__(self, column: str) -> list[str | None]:

@@ -11,8 +11,10 @@ from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.objects import list_objects
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
-from r2mae.modalities.dna.genome.bases import COMPLEMENT
+from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN, reverse_complement
 from r2mae.modalities.dna.genome.files import expand_dna
+from r2mae.modalities.dna.genome.intervals import Region
+from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.schema import DnaSequenceData
 from r2mae.modalities.dna.sequences.files import (
     NO_SOFT_MASK,
@@ -64,9 +66,34 @@ def open_given_sequences(section: Any, paths: list[str]) -> SampleSource:
     file = files[0]
     if not is_sequence_file(file):
         raise InputError(
-            f"{file} must be .csv, .tsv, .jsonl, .parquet or FASTA, got {file.suffix!r}. Rename it."
+            f"{file} must be .csv, .tsv, .jsonl, .parquet, .txt or FASTA, got {file.suffix!r}. Rename it."
         )
     return _read(section, file, None)
+
+
+def open_regions(
+    genome: GenomeStore, regions: list[Region], length: int
+) -> SampleSource:
+    """A sequence for each region, of the strand that its BED line names.
+
+    length: bases. Longer regions are cropped equally at both ends.
+    """
+    codes = [_region_codes(genome, region) for region in regions]
+    return Sequences(
+        np.frombuffer(b"".join(codes), dtype=np.uint8),
+        np.cumsum([0, *map(len, codes)]),
+        length,
+        fingerprint=fingerprint_bytes(genome.fingerprint + repr(regions)),
+        where=genome.called,
+        names=[region.name for region in regions],
+        note=_note(codes, length),
+    )
+
+
+def _region_codes(genome: GenomeStore, region: Region) -> bytes:
+    codes = genome.fetch(region.contig.name, region.start, region.stop)
+    codes &= np.uint8(PLAIN)
+    return (reverse_complement(codes) if region.is_reverse else codes).tobytes()
 
 
 def open_sequence_objects(
@@ -87,16 +114,16 @@ def open_sequence_objects(
         fingerprint="in memory",
         where="objects",
         both_strands=both_strands,
-        note=_crop_note(codes, length),
+        note=_note(codes, length),
     )
 
 
-def _crop_note(sequences: list[bytes], length: int) -> str:
-    """Which parts of the sequences are not read."""
+def _note(sequences: list[bytes], length: int, empty: int = 0) -> str:
+    """Which parts of the sequences are not read. empty: records without bases."""
     num_cropped = sum(len(codes) > length for codes in sequences)
-    if not num_cropped:
-        return ""
-    return f"both ends of {num_cropped:,} sequences longer than {length:,} bases"
+    cropped = f"both ends of {num_cropped:,} sequences longer than {length:,} bases"
+    parts = {cropped: num_cropped, f"{empty:,} records without bases": empty}
+    return ", ".join(text for text, count in parts.items() if count)
 
 
 def _find(place: Path, patterns: tuple[str, ...]) -> Path:
@@ -147,7 +174,7 @@ def _read(
         left_out=len(file.codes) - len(kept),
         both_strands=section.both_strands,
         names=None if file.names is None else [file.names[row] for row in kept],
-        note=_crop_note(chosen, most),
+        note=_note(chosen, most, file.empty),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables of sequences, .csv, .tsv, .jsonl or .parquet: a row each, its letters in one column."""
+"""Files of a sequence a row: tables (.csv, .tsv, .jsonl, .parquet), or plain lines (.txt)."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from r2mae.data.text_tables import check_column, kind_of, read_table
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GENOME, first_illegal
+from r2mae.modalities.dna.genome.files import open_dna
 
 COLUMN = "sequence"
 
@@ -14,6 +15,21 @@ COLUMN = "sequence"
 def is_table(path: Path) -> bool:
     """Whether a file's name is that of a table."""
     return kind_of(path) is not None
+
+
+def is_lines(path: Path) -> bool:
+    """Whether a file is .txt with a sequence a line, and no FASTA."""
+    if not path.name.lower().removesuffix(".gz").endswith(".txt"):
+        return False
+    with open_dna(path) as file:
+        return not file.read(1).startswith(b">")
+
+
+def read_texts(path: Path) -> list[str]:
+    """Sequences of a file with one a line; blank lines are left out."""
+    with open_dna(path) as file:
+        lines = file.read().decode(errors="replace").splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def row_codes(path: Path | str, column: str, texts: Iterable[Any]) -> Iterator[bytes]:
@@ -41,10 +57,14 @@ def read_rows(path: Path) -> Iterator[tuple[str, bytes]]:
 
     Raises: InputError as `row_codes`, and for damaged files and those without the column.
     """
-    rows = read_table(path, {})
-    check_column(rows.column_names, COLUMN, str(path))
+    if is_lines(path):
+        texts: Iterable[Any] = read_texts(path)
+    else:
+        rows = read_table(path, {})
+        check_column(rows.column_names, COLUMN, str(path))
+        texts = rows[COLUMN]
     folder = path.absolute().parent.name
-    for row, codes in enumerate(row_codes(path, COLUMN, rows[COLUMN])):
+    for row, codes in enumerate(row_codes(path, COLUMN, texts)):
         name = f"{folder}/{path.stem}/{row}"
         yield name, b""
         yield name, codes

@@ -1,6 +1,7 @@
 """`r2mae evaluate --task variant_effect`: AUROC and AUPRC of a run's variant scores.
 
-Baselines: transversions, and phyloP where a file is named.
+Baselines: transversions, counts of columns on an alignment, and phyloP where a file is
+named.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -135,6 +136,7 @@ def _all_scores(
     """({name: (V,), higher is more deleterious}, variants without phyloP, scored 0)."""
     import numpy as np
 
+    from r2mae.modalities.dna.column_counts import column_ratios
     from r2mae.modalities.dna.genome.tracks import open_track
     from r2mae.modalities.dna.variants.scoring import is_transversion
 
@@ -145,6 +147,8 @@ def _all_scores(
         "run": -ratios,
         "transversion": is_transversion(variants).astype(np.float64),
     }
+    if hasattr(places, "species"):
+        scores["columns"] = column_ratios(places, variants)
     if arguments.phylop is None:
         return scores, 0
     genome = getattr(places, "reference", places)

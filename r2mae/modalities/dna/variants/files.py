@@ -10,6 +10,7 @@ import numpy as np
 from r2mae.errors import InputError, did_you_mean, first_line
 from r2mae.modalities.dna.genome.files import open_dna
 
+PASSES = 16  # of a pseudo-log-likelihood; each masks every 16th token of a window
 SCORE = "R2MAE"  # name of the column, or of the INFO key
 TABLES = {".tsv": "\t", ".txt": "\t", ".csv": ",", ".parquet": ""}
 _GZIP_SUFFIX = re.compile(r"\.b?gz$")

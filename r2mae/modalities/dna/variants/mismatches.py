@@ -36,10 +36,10 @@ def keep_matching(
         )
     skipped = variants.skipped | {
         "contig": int((~has_contig).sum()),
-        "mismatch": len(mismatches),
+        "mismatch": len(mismatches) + variants.skipped.get("mismatch", 0),
     }
     skipped = {why: count for why, count in skipped.items() if count}
-    if not matches.any():
+    if not matches.any() and not len(variants.longer):
         reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items())
         raise InputError(
             f"{variants.called} must hold single-nucleotide variants, "

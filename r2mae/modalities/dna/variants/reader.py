@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError
-from r2mae.modalities.dna.genome.bases import GENOME, Codes
-from r2mae.modalities.dna.genome.intervals import count_up
+from r2mae.modalities.dna.genome.bases import GENOME, PLAIN, Codes, decode
+from r2mae.modalities.dna.genome.interval_sets import count_up
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.variants.files import (
     as_strings,
@@ -20,7 +20,7 @@ from r2mae.modalities.dna.variants.files import (
     read_records,
 )
 from r2mae.modalities.dna.variants.mismatches import keep_matching
-from r2mae.modalities.dna.variants.variants import Variants
+from r2mae.modalities.dna.variants.variants import LongVariants, Variants
 
 _MAX_POSITION = 1e12
 
@@ -43,6 +43,7 @@ def read_variants(
     first: int = 1,
     aliases: Mapping[str, str] | None = None,
     most_wrong: float = 0.01,
+    longest: int = 1,
 ) -> Variants:
     """Single-nucleotide variants of a VCF, TSV, CSV (each also gzipped) or parquet.
 
@@ -55,6 +56,7 @@ def read_variants(
         columns: a table's column of "contig", "position", "ref", "alt", where unusual.
         first: position of a contig's first base in tables, 0 or 1; a VCF has 1.
         aliases: {contig in the file: in the genome}; a missing "chr" needs none.
+        longest: bases of the longest allele; 1 leaves out indels.
         most_wrong: largest share of variants on missing contigs, or of other REFs.
 
     Raises: InputError for damaged files, missing columns, no variant, larger shares.
@@ -68,6 +70,13 @@ def read_variants(
         cells = as_strings(variants.table[names["contig"]]).to_numpy()
         contigs = _contigs(variants, cells, genome, dict(aliases or {}), most_wrong)
         variants = replace(variants, contigs=contigs)
+    if longest > 1:
+        options = (path, table, names, first, genome, dict(aliases or {}), longest)
+        longer, num_wrong = _read_longer(*options)
+        skipped = dict(variants.skipped)
+        skipped["indel"] -= len(longer) + num_wrong
+        skipped["mismatch"] = num_wrong
+        variants = replace(variants, skipped=skipped, records=table, longer=longer)
     return keep_matching(variants, genome, most_wrong)
 
 
@@ -90,6 +99,55 @@ def _read_single(path: Path, table: Any, names: dict[str, str], first: int) -> V
         skipped=skipped,
         mismatches=[],
     )
+
+
+def _read_longer(
+    path: Path,
+    table: Any,
+    names: dict[str, str],
+    first: int,
+    genome: GenomeStore,
+    aliases: dict[str, str],
+    longest: int,
+) -> tuple[LongVariants, int]:
+    """(variants with an allele of several bases, how many differ from the genome)."""
+    positions, is_placed = _positions(path, table[names["position"]], first)
+    listed, longer, num_wrong = _split_alleles(path, table, names), LongVariants(), 0
+    cells = None
+    if "contig" in names:
+        cells = as_strings(table[names["contig"]]).to_numpy()
+    for row, allele, ref, alt in zip(
+        listed.rows.tolist(),
+        listed.alleles.tolist(),
+        listed.ref,
+        listed.alt,
+        strict=True,
+    ):
+        if not is_placed[row] or not _is_long(ref, alt, longest):
+            continue
+        number = 0
+        if cells is not None:
+            number = genome.find(aliases.get(cells[row], cells[row]))
+        position = int(positions[row])
+        if number < 0 or not _has_bases(genome, number, position, ref):
+            num_wrong += 1
+            continue
+        longer.append(number, position, ref, alt, row, allele)
+    return longer, num_wrong
+
+
+def _is_long(ref: str, alt: str, longest: int) -> bool:
+    """Whether alleles differ, are A, C, G and T, and one of them has several bases."""
+    is_plain = bool(ref and alt) and not set(ref + alt) - set("ACGT")
+    return is_plain and ref != alt and 1 < max(len(ref), len(alt)) <= longest
+
+
+def _has_bases(genome: GenomeStore, number: int, position: int, ref: str) -> bool:
+    contig = genome.contigs[number]
+    if position + len(ref) > contig.length:
+        return False
+    codes = genome.fetch(contig.name, position, position + len(ref))
+    return decode(codes & np.uint8(PLAIN)) == ref
 
 
 def _split_alleles(path: Path, table: Any, names: dict[str, str]) -> _Alleles:
@@ -172,7 +230,7 @@ def _contigs(
     import pandas as pd
 
     codes, names = pd.factorize(cells)
-    numbers = [_number(genome, aliases.get(name, name)) for name in names.tolist()]
+    numbers = [genome.find(aliases.get(name, name)) for name in names.tolist()]
     contigs: Integers = np.array([*numbers, 0], dtype=np.int64)[codes]
     missing = np.flatnonzero(contigs < 0)
     if len(missing) > most_wrong * len(contigs):
@@ -184,15 +242,3 @@ def _contigs(
             f"To rename a contig: --alias {name}=NAME."
         )
     return contigs
-
-
-def _number(genome: GenomeStore, name: str) -> int:
-    """Index of a contig, with or without "chr"; -1 for one missing from the genome."""
-    bare = name.removeprefix("chr")
-    spellings = [name, f"chr{name}", bare]
-    if bare in ("M", "MT"):
-        spellings += ["MT", "chrM", "M"]
-    for spelling in spellings:
-        if spelling in genome.numbers:
-            return genome.numbers[spelling]
-    return -1

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from r2mae.data.fingerprint import fingerprint_bytes
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.modalities.dna.genome.bases import COMPLEMENT, PLAIN
 from r2mae.modalities.dna.tokens import Codec
 from r2mae.modalities.dna.variants.variants import Variants
@@ -81,24 +81,14 @@ class SiteScorer:
 
     def _strand(self, codes: npt.NDArray[np.uint8], site: int) -> Floats:
         """(U, 4) nats at one site of windows (U, N), or (U, N, species) of an alignment."""
-        columns = codes if self.has_others else codes[:, :, None]
-        batch: dict[str, Any] = {
-            "bases": torch.from_numpy(columns[:, :, 0].astype(np.int64))
-        }
-        if self.has_others:
-            batch["others"] = torch.from_numpy(np.ascontiguousarray(columns[:, :, 1:]))
+        batch = self.make_batch(codes)
         sites, count = torch.full((len(codes),), site), self.length
         if self.codec is None:
             place, tokens = sites, torch.arange(4).expand(len(codes), 4)
         else:
-            place, tokens = self.codec.candidates(batch["bases"], sites)
-            batch = self.codec.encode(batch)
+            place, tokens = self.codec.candidates(batch["bases"].cpu(), sites)
             count = batch["input_ids"].shape[1]
         device = next(self.model.parameters()).device
-        batch = {
-            key: value.to(device) if isinstance(value, torch.Tensor) else value
-            for key, value in batch.items()
-        }
         mask = build_mask(F.one_hot(place, count).bool().to(device))
         with torch.no_grad():
             log_probabilities = self.model.logits(batch, mask).log_softmax(dim=1)
@@ -108,6 +98,22 @@ class SiteScorer:
         if self.codec is not None:
             scores[(tokens == self.codec.unknown).all(dim=1).cpu().numpy()] = np.nan
         return scores
+
+    def make_batch(self, codes: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        """A batch on the model's device of windows (B, N), or (B, N, species)."""
+        columns = codes if self.has_others else codes[:, :, None]
+        batch: dict[str, Any] = {
+            "bases": torch.from_numpy(columns[:, :, 0].astype(np.int64))
+        }
+        if self.has_others:
+            batch["others"] = torch.from_numpy(np.ascontiguousarray(columns[:, :, 1:]))
+        if self.codec is not None:
+            batch = self.codec.encode(batch)
+        device = next(self.model.parameters()).device
+        return {
+            key: value.to(device) if isinstance(value, torch.Tensor) else value
+            for key, value in batch.items()
+        }
 
 
 def score_variants(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
-from r2mae.modalities.dna.variants.files import SCORE
+from r2mae.modalities.dna.variants.files import PASSES, SCORE
 from r2mae.options import parse_pairs, share
 from r2mae.progress import progress_bar
 from r2mae.wing import LoadedRun
@@ -19,9 +19,28 @@ _TOLERANCE = 1e-3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `score-variants`."""
     variants = ".vcf, .tsv, .csv, each also with .gz, or .parquet"
-    parser.add_argument("variants", metavar="VARIANTS", help=variants)
-    output = ".tsv, .csv or .vcf, each also with .gz (bgzip), or .parquet"
+    parser.add_argument("variants", nargs="?", metavar="VARIANTS", help=variants)
+    every = (
+        "instead of VARIANTS: the three SNVs of every base of a region, chr1:1001-2000 "
+        "or FILE.bed; repeatable"
+    )
+    parser.add_argument(
+        "--all", action="append", default=[], metavar="REGION", help=every
+    )
+    output = (
+        ".tsv, .csv or .vcf, each also with .gz (bgzip), or .parquet; with --all also "
+        ".bw (bigWig), each base's mean of the three scores"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
+    regions = "score only variants in a region or FILE.bed; repeatable"
+    parser.add_argument(
+        "--regions", action="append", default=[], metavar="REGION", help=regions
+    )
+    indels = (
+        "score indels and longer substitutions too, by pseudo-log-likelihoods of "
+        f"windows: {PASSES} times as long as an SNV for each allele"
+    )
+    parser.add_argument("--indels", action="store_true", help=indels)
     add_variant_options(parser)
 
 
@@ -55,7 +74,11 @@ def check(arguments: argparse.Namespace) -> None:
     """Raise InputError, before the run is loaded, where the output cannot be written."""
     from r2mae.modalities.dna.variants.writer import check_output
 
-    check_output(Path(arguments.output), Path(arguments.variants))
+    if (arguments.variants is None) != bool(arguments.all):
+        got = "neither" if arguments.variants is None else "both"
+        raise InputError(f"VARIANTS or --all must be given, one of them, got {got}.")
+    source = None if arguments.all else Path(arguments.variants)
+    check_output(Path(arguments.output), source)
 
 
 def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
@@ -64,25 +87,29 @@ def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
     from r2mae.modalities.dna.variants.writer import write_scores
 
     output = Path(arguments.output)
-    variants, places = open_variants(loaded, arguments, arguments.variants)
+    if arguments.all:
+        variants, places = _open_all(loaded, arguments)
+    else:
+        variants, places = open_variants(loaded, arguments, arguments.variants)
+    genome = getattr(places, "reference", places)
     journal, about = output.with_name(f".scoring_{output.name}"), _about(loaded.recipe)
     with one_at_a_time(output, wait=False):
         scores = score(loaded, variants, places, journal)
-        write_scores(
-            output, variants, scores, getattr(places, "reference", places), about
-        )
+        long_scores = _score_longer(loaded, variants, places)
+        write_scores(output, variants, scores, genome, about, long_scores)
         journal.unlink()
     unscored = int((scores != scores).sum())
     result = {
         "output": str(output),
-        "variants": len(variants),
+        "variants": len(variants) + len(variants.longer),
+        "indels": len(variants.longer),
         "unscored": unscored,
         "skipped": variants.skipped,
     }
     if arguments.json:
         print(json.dumps(result | {"mismatches": variants.mismatches}))
         return
-    print(f"{output}: {len(variants):,} variants, column {SCORE}: {about}")
+    print(f"{output}: {result['variants']:,} variants, column {SCORE}: {about}")
     if unscored:
         print(f"{unscored:,} have no score, since their k-mer holds an N")
 
@@ -97,6 +124,51 @@ def _about(recipe: Any) -> str:
     return f"log-likelihood of ALT minus that of REF, site masked, {strands}"
 
 
+def _open_all(loaded: Any, arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """(every SNV of the regions of --all, their genome or alignment)."""
+    from r2mae.modalities.dna.genome.intervals import parse_intervals
+    from r2mae.modalities.dna.variants.saturation import all_variants
+
+    places, genome = _open_reference(loaded, arguments)
+    aliases = parse_pairs("alias", arguments.alias)
+    return all_variants(parse_intervals(arguments.all, genome, aliases), genome), places
+
+
+def _open_reference(loaded: Any, arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """(genome or alignment, genome) of variants. Raises: InputError for a fine-tuned run."""
+    from r2mae.modalities.dna.recipe_data import find_reference
+
+    recipe = loaded.recipe
+    if recipe.task != "pretrain":
+        raise InputError(
+            f"RUN must be a pretraining run on DNA, got {recipe.task} in {loaded.folder.path}."
+        )
+    places = find_reference(recipe, arguments.reference)
+    return places, getattr(places, "reference", places)
+
+
+def _longest_allele(loaded: Any, arguments: argparse.Namespace) -> int:
+    """Bases of the longest allele that is scored: 1, or with --indels half a window."""
+    if not getattr(arguments, "indels", False):
+        return 1
+    if loaded.recipe.data.alignment is not None:
+        raise InputError(
+            "--indels must be left out for a run on an alignment, whose columns have no "
+            "inserted bases, got it."
+        )
+    return int(loaded.recipe.data.length) // 2
+
+
+def _score_longer(loaded: Any, variants: Any, places: Any) -> Any:
+    """(L,) scores of indels and longer substitutions."""
+    from r2mae.modalities.dna.variants.likelihood import score_longer
+
+    if not len(variants.longer):
+        return None
+    scorer = _make_scorer(loaded, places)
+    return score_longer(scorer, variants.longer, progress_bar("indels", "variants"))
+
+
 def open_variants(
     loaded: Any, arguments: argparse.Namespace, path: str
 ) -> tuple[Any, Any]:
@@ -104,27 +176,27 @@ def open_variants(
 
     Raises: InputError for a fine-tuned run, and as `read_variants` does.
     """
-    from r2mae.modalities.dna.recipe_data import find_reference
+    from r2mae.modalities.dna.genome.intervals import parse_intervals
     from r2mae.modalities.dna.variants.reader import read_variants
+    from r2mae.modalities.dna.variants.saturation import keep_inside
 
-    recipe = loaded.recipe
-    if recipe.task != "pretrain":
-        raise InputError(
-            f"RUN must be a pretraining run on DNA, got {recipe.task} in {loaded.folder.path}."
-        )
+    places, genome = _open_reference(loaded, arguments)
     columns, aliases = (
         parse_pairs(name, getattr(arguments, name)) for name in ("column", "alias")
     )
-    places = find_reference(recipe, arguments.reference)
-    genome = getattr(places, "reference", places)
-    options: dict[str, Any] = {
-        "columns": columns,
-        "aliases": aliases,
-        "first": arguments.first,
-    }
     variants = read_variants(
-        Path(path), genome, **options, most_wrong=arguments.most_wrong
+        Path(path),
+        genome,
+        columns=columns,
+        aliases=aliases,
+        first=arguments.first,
+        most_wrong=arguments.most_wrong,
+        longest=_longest_allele(loaded, arguments),
     )
+    if regions := getattr(arguments, "regions", []):
+        variants = keep_inside(
+            variants, parse_intervals(regions, genome, aliases), genome
+        )
     if variants.skipped:
         counts = ", ".join(
             f"{count:,} {why}" for why, count in variants.skipped.items()
@@ -143,24 +215,27 @@ def score(
     show_progress: bool = True,
 ) -> Any:
     """(V,) scores; journal: file of finished ones, from which it resumes."""
+    from r2mae.modalities.dna.variants.scoring import score_variants, scoring_key
+
+    scorer = _make_scorer(loaded, places)
+    key = scoring_key(loaded.manifest, places, variants, scorer.length)
+    progress = {"progress": progress_bar("score", "sites")} if show_progress else {}
+    return score_variants(scorer, variants, journal=journal, key=key, **progress)
+
+
+def _make_scorer(loaded: Any, places: Any) -> Any:
+    """The `SiteScorer` of a run."""
     from r2mae.modalities.dna.recipe_data import codec_of
-    from r2mae.modalities.dna.variants.scoring import (
-        SiteScorer,
-        score_variants,
-        scoring_key,
-    )
+    from r2mae.modalities.dna.variants.scoring import SiteScorer
 
     data = loaded.recipe.data
-    scorer = SiteScorer(
+    return SiteScorer(
         loaded.model,
         codec_of(loaded.recipe),
         places,
         data.length,
         both_strands=data.both_strands,
     )
-    key = scoring_key(loaded.manifest, places, variants, data.length)
-    progress = {"progress": progress_bar("score", "sites")} if show_progress else {}
-    return score_variants(scorer, variants, journal=journal, key=key, **progress)
 
 
 def scores_in_file(loaded: Any, variants: Any, places: Any) -> Any:

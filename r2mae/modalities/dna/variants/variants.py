@@ -1,7 +1,7 @@
-"""Single-nucleotide variants (SNVs) of a file, as arrays."""
+"""Variants of a file: single-nucleotide ones (SNVs) as arrays, longer ones beside them."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,39 @@ import numpy.typing as npt
 from r2mae.data.mapped import Integers
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.dna.genome.bases import Codes
+
+
+@dataclass(frozen=True)
+class LongVariants:
+    """L insertions, deletions and substitutions of several bases, in the order of their file."""
+
+    contigs: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)  # 0-based, of REF's first base
+    refs: list[str] = field(default_factory=list)  # upper-case letters
+    alts: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)  # 0-based record of the file
+    alleles: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: list[int]) -> "LongVariants":
+        """The variants at these indices."""
+        lists: dict[str, Any] = {}
+        for name, values in vars(self).items():
+            lists[name] = [values[row] for row in rows]
+        return LongVariants(**lists)
+
+    def append(
+        self, contig: int, position: int, ref: str, alt: str, row: int, allele: int
+    ) -> None:
+        """Add a variant."""
+        self.contigs.append(contig)
+        self.positions.append(position)
+        self.refs.append(ref)
+        self.alts.append(alt)
+        self.rows.append(row)
+        self.alleles.append(allele)
 
 
 @dataclass(frozen=True)
@@ -27,6 +60,8 @@ class Variants:
     names: dict[str, str]  # the file's columns of contig, position, ref and alt
     skipped: dict[str, int]  # number of alleles left out, by reason
     mismatches: list[str]  # the first five whose REF differs from the genome
+    records: Any = None  # pandas: all records of the file, for longer variants
+    longer: LongVariants = field(default_factory=LongVariants)
 
     def __len__(self) -> int:
         return len(self.rows)

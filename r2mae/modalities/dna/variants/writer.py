@@ -15,21 +15,28 @@ import numpy.typing as npt
 from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import decode
+from r2mae.modalities.dna.genome.big_wig import check_big_wig, write_big_wig
 from r2mae.modalities.dna.genome.files import open_dna
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.variants.files import SCORE, is_zipped, kind_of
+from r2mae.modalities.dna.variants.saturation import mean_scores
 from r2mae.modalities.dna.variants.variants import Variants
 
-_KINDS = (".tsv", ".csv", ".parquet", ".vcf")
+_KINDS = (".tsv", ".csv", ".parquet", ".vcf", ".bw")
 _BLOCK = 65_280  # uncompressed bytes of a BGZF block, as bgzip has them
 _HEAD = struct.Struct("<4BI2BH2BHH")
 _END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
-def check_output(output: Path, source: Path) -> None:
-    """Raise InputError unless scores of the variants in source can be written to output."""
+def check_output(output: Path, source: Path | None) -> None:
+    """Raise InputError unless scores of the variants in source can be written to output.
+
+    source: None for every variant of regions.
+    """
     kind = kind_of(output)
-    is_format = kind in _KINDS and not (kind == ".parquet" and is_zipped(output))
+    is_format = kind in _KINDS and not (
+        kind in (".parquet", ".bw") and is_zipped(output)
+    )
     if not is_format or not output.parent.is_dir():
         raise InputError(
             "--output must be a .tsv, .csv or .vcf file, each also with .gz, or a .parquet "
@@ -39,6 +46,14 @@ def check_output(output: Path, source: Path) -> None:
         raise InputError(
             f"--output must be a file, got the folder {str(output)!r}. Name a file in it."
         )
+    if kind == ".bw":
+        check_big_wig(output)
+        if source is not None:
+            raise InputError("--output must be a table or VCF without --all, got .bw.")
+    if source is None:
+        if kind == ".vcf":
+            raise InputError("--output must be a table or .bw with --all, got .vcf.")
+        return
     if os.path.realpath(output) == os.path.realpath(source):
         raise InputError(
             f"--output must not be VARIANTS itself, got {str(output)!r}. Name another."
@@ -56,14 +71,20 @@ def write_scores(
     scores: npt.NDArray[np.float64],
     genome: GenomeStore,
     about: str,
+    long_scores: npt.NDArray[np.float64] | None = None,
 ) -> None:
     """Write scores (V,), nan for none, to a file that appears only when it is complete.
 
+    long_scores: (L,) of variants.longer, if any.
     about: description of the score, for a VCF's header.
     """
+    longer = np.zeros(0) if long_scores is None else long_scores
     with atomic_file(output) as unfinished:
+        if kind_of(output) == ".bw":
+            write_big_wig(unfinished, genome, *mean_scores(variants, scores))
+            return
         if kind_of(output) == ".parquet":
-            _table(variants, scores, genome).to_parquet(unfinished, index=False)
+            _table(variants, scores, longer, genome).to_parquet(unfinished, index=False)
             return
         with unfinished.open("wb") as raw:
             file: Any = raw
@@ -73,50 +94,67 @@ def write_scores(
                 file, encoding="utf-8", errors="surrogateescape", newline=""
             )
             if kind_of(output) == ".vcf":
-                _write_vcf(text, variants, scores, about)
+                _write_vcf(text, variants, scores, longer, about)
             elif kind_of(output) == ".csv":
-                _table(variants, scores, genome).to_csv(text, index=False)
+                _table(variants, scores, longer, genome).to_csv(text, index=False)
             else:  # unquoted cells: tools that read .tsv do not expect quotes
-                table = _table(variants, scores, genome)
+                table = _table(variants, scores, longer, genome)
                 table = table.replace(r"[\t\r\n]", " ", regex=True)
                 table.to_csv(text, sep="\t", index=False, quoting=csv.QUOTE_NONE)
             text.close()
 
 
 def _table(
-    variants: Variants, scores: npt.NDArray[np.float64], genome: GenomeStore
+    variants: Variants,
+    scores: npt.NDArray[np.float64],
+    long_scores: npt.NDArray[np.float64],
+    genome: GenomeStore,
 ) -> Any:
     """pandas: contig, 1-based position, ref, alt, score, then the file's other columns."""
     import pandas as pd
 
     names = np.array([contig.name for contig in genome.contigs])
-    columns: dict[str, Any] = {
-        "contig": names[variants.contigs],
-        "position": variants.positions + 1,
-    }
+    longer = variants.longer
+    contigs = np.append(variants.contigs, longer.contigs).astype(np.int64)
+    positions = np.append(variants.positions, longer.positions).astype(np.int64)
+    columns: dict[str, Any] = {"contig": names[contigs], "position": positions + 1}
     for name in ("ref", "alt"):
         codes = getattr(variants, name)
-        columns[name] = list(decode(codes))
-    table = pd.DataFrame(columns | {SCORE: scores})
+        columns[name] = [*decode(codes), *getattr(longer, f"{name}s")]
+    table = pd.DataFrame(columns | {SCORE: np.append(scores, long_scores)})
     replaced = {SCORE, *variants.names.values()}
     kept = [name for name in variants.table.columns if name not in replaced]
-    rest = variants.table[kept]
+    rest = variants.table[kept].reset_index(drop=True)
+    if len(longer):
+        rest = pd.concat([rest, variants.records[kept].iloc[longer.rows]])
+        rest = rest.reset_index(drop=True)
     # A column of the same name that was not read as such, e.g. ref beside ref_hg38.
     renamed = {name: f"{name}_given" for name in rest.columns if name in table.columns}
-    return pd.concat([table, rest.rename(columns=renamed)], axis=1)
+    table = pd.concat([table, rest.rename(columns=renamed)], axis=1)
+    if not len(longer):
+        return table
+    rows = np.append(variants.rows, longer.rows)
+    alleles = np.append(variants.alleles, longer.alleles)
+    return table.iloc[np.lexsort([alleles, rows])].reset_index(drop=True)
 
 
 def _write_vcf(
-    file: Any, variants: Variants, scores: npt.NDArray[np.float64], about: str
+    file: Any,
+    variants: Variants,
+    scores: npt.NDArray[np.float64],
+    long_scores: npt.NDArray[np.float64],
+    about: str,
 ) -> None:
     """The VCF with the score's INFO key, replaced where the file has one.
 
     A number for each ALT, "." for those without a score.
     """
     by_row: dict[int, dict[int, float]] = {}
-    for row, allele, value in zip(
-        variants.rows.tolist(), variants.alleles.tolist(), scores.tolist(), strict=True
-    ):
+    longer = variants.longer
+    rows = [*variants.rows.tolist(), *longer.rows]
+    alleles = [*variants.alleles.tolist(), *longer.alleles]
+    values = [*scores.tolist(), *long_scores.tolist()]
+    for row, allele, value in zip(rows, alleles, values, strict=True):
         by_row.setdefault(row, {})[allele] = value
     with open_dna(Path(variants.called)) as source:
         number = -1  # of the record, as in `read_variants`; -1 within the header

@@ -12,7 +12,7 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.modalities.vision.models.patches import PatchedImages, gather_tokens
 from r2mae.modalities.vision.models.positions import sincos_positions
 from r2mae.models.cost import block_flops, block_saved, linear_flops

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.modalities.vision.models.feature_map import architecture, read_feature_map
 from r2mae.modalities.vision.models.patches import (
     PatchedImages,

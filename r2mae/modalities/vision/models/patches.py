@@ -11,7 +11,7 @@ from torch import Tensor
 
 from r2mae.errors import InputError
 from r2mae.masking.loss import masked_squared_error
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.modalities.vision.models.image_encoder import ImageEncoder
 from r2mae.models.masking_rules import EveryPosition, MaskingRules
 from r2mae.models.protocol import MaskedOutput

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from r2mae.masking.pattern import Role, build_mask, sample_mask
+from r2mae.masking.mask import build_mask
+from r2mae.masking.pattern import Role, sample_mask
 from r2mae.modalities.cell.models.cell_model import CountLikelihood
 from r2mae.modalities.cell.models.mlp import CellMLP, MaskedCellMLP
 from r2mae.modalities.cell.models.transformer import (

@@ -4,6 +4,7 @@ import gzip
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -324,24 +325,32 @@ def test_a_stopped_build_goes_on_behind_the_last_file(
         write(scratch / f"{number}.maf", text) for number, text in enumerate(texts)
     ]
     wanted = build_alignment_store(scratch / "whole", paths)
-    seen, stops, passes = (
-        [],
-        [stop_at],
-        {"scan_maf": alignment_source.scan_maf, "read_maf": alignment_source.read_maf},
-    )
+    seen, stops = [], [stop_at]
+    passes = {
+        "scan": alignment_source.AlignmentSource.scan,
+        "write": alignment_source.AlignmentSource.parts,
+    }
+    current = []
 
-    def stopping(name):
-        def parts(path, *more):
-            for part in passes[name](path, *more):
-                seen.append((name, path.name))
-                if stops and len(seen) == stops[0]:
-                    raise Stop
-                yield part
+    def starting(name):
+        def start(self, number):
+            current[:] = [name]
+            return passes[name](self, number)
 
-        return parts
+        return start
 
-    for name in passes:
-        monkeypatch.setattr(alignment_source, name, stopping(name))
+    read = alignment_source.read_maf
+
+    def stopping(path, *more):
+        for part in read(path, *more):
+            seen.append((*current, path.name))
+            if stops and len(seen) == stops[0]:
+                raise Stop
+            yield part
+
+    monkeypatch.setattr(alignment_source, "read_maf", stopping)
+    monkeypatch.setattr(alignment_source.AlignmentSource, "scan", starting("scan"))
+    monkeypatch.setattr(alignment_source.AlignmentSource, "parts", starting("write"))
     total = 2 * sum(text.count("a score") for text in texts)
     if stop_at < total:
         with pytest.raises(Stop):
@@ -360,7 +369,7 @@ def test_a_stopped_build_goes_on_behind_the_last_file(
     }
     finished = {entry for entry in before if entry != before[-1]}
     again = finished & {*seen}
-    assert not again or (overlap and again <= {("read_maf", "0.maf")})
+    assert not again or (overlap and again <= {("write", "0.maf")})
 
 
 def test_a_build_that_was_stopped_at_its_end_is_finished(scratch, monkeypatch):
@@ -417,7 +426,7 @@ def test_aligned_fasta(scratch, monkeypatch):
     assert columns(store, "gene_2") == {"man": "AG", "ape": "AC", "cat": "--"}
     assert decode(store.reference.fetch("gene_1", 0, 6)) == "ACgTTA"
     assert sorted(path.name for path in store.place.iterdir()) == [
-        "contig_0.bin", "contig_1.bin", "covered.bin", "meta.json", "reference",
+        "columns.bin", "covered.bin", "meta.json", "reference",
     ]  # fmt: skip
     genome = open_genome([write(scratch / "g.fa", ">other\nACGTTA\n")])
     with pytest.raises(
@@ -442,12 +451,12 @@ CUT = ["may be truncated", "download it again"]
             ["line 4", "ref.c1", "7 bases", "got 6", *CUT],
         ),
         (
-            MAF.replace("AC-TTGA", "AC-TTG").replace("0 6 -", "0 5 -"),
-            ["line 5", "mus.x", "7 columns", "got 6", *CUT],
+            MAF.replace("s ref.c1 2 6 + 12", "s ref.c1 2 6 ? 12"),
+            ["line 4", "ref.c1", "strand + or - within 12 bases", "got ? 2 to 8"],
         ),
         (MAF[: MAF.index("s ref.c2")], ["block before line 9", "must have rows", *CUT]),
         (MAF.replace("ACg-TNA", "ACg-T!A"), ["line 4", "ref.c1", "'!'", "column 6"]),
-        (MAF.replace("A---TT-", "A---TZ-"), ["line 7", "rat.1", "'Z'", "column 6"]),
+        (MAF.replace("AAC", "AZC"), ["line 20", "ref.c1", "'Z'", "column 2"]),
         (
             MAF.replace("s ref.c1 2 6 +", "s ref.c1 7 6 +"),
             ["line 4", "within 12 bases", "7 to 13"],
@@ -483,6 +492,46 @@ def test_damaged_files_are_one_line_and_leave_nothing(scratch, text, words):
         [],
         [".building_out.lock"],
     )
+
+
+ODD_ROWS = {
+    "size": ("0 6 - 99 AC-TTGA", "0 5 - 99 AC-TTGA", "5 bases, its size, got 6"),
+    "strand": ("0 6 - 99 AC-TTGA", "0 6 ? 99 AC-TTGA", "strand + or -"),
+    "extent": ("0 6 - 99 AC-TTGA", "0 6 - 5 AC-TTGA", "within 5 bases, got - 0 to 6"),
+    "width": ("0 6 - 99 AC-TTGA", "0 5 - 99 AC-TTG", "7 columns, as its block has"),
+    "letter": ("0 6 - 99 AC-TTGA", "0 6 - 99 AC-TTZA", "'Z' at column 6"),
+    "fields": ("0 6 - 99 AC-TTGA", "0 6 -", "got 5 fields"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ROWS)
+def test_odd_rows_of_other_species_are_left_out_and_counted(scratch, name):
+    right, odd, reason = ODD_ROWS[name]
+    path = write(scratch / "a.maf", MAF.replace(right, odd))
+    store = open_alignment([path])
+    assert columns(store, "c1")["mus"] == "-" * 12
+    assert columns(store, "c1")["rat"] == "--A--TT-G-A-"
+    assert columns(store, "c2")["mus"] == "GTC-"
+    assert store.meta["odd_rows"] == 1
+    assert store.odd_rows.startswith("odd rows left out: 1, the first: ")
+    assert "line 5" in store.odd_rows
+    assert reason in store.odd_rows
+    unused = build_alignment_store(scratch / "rat", [path], species=["rat"])
+    assert unused.odd_rows == ""
+
+
+def test_a_second_row_counts_where_the_first_is_odd(scratch):
+    path = write(scratch / "a.maf", MAF.replace("rat.1  9 2 + 50", "rat.1  9 2 ? 50"))
+    store = open_alignment([path])
+    assert columns(store, "c1")["rat"] == "--A--TT-CCC-"  # rat.2, of the other strand
+    assert store.meta["odd_rows"] == 1
+
+
+def test_asterisks_in_aligned_fasta_are_missing_data(scratch):
+    text = ">man\nA*GTACGT\n>ape\n**GTAC--\n"
+    store = open_alignment([write(scratch / "a.fa", text)])
+    assert columns(store, "a") == {"man": "ANGTACGT", "ape": "NNGTAC--"}
+    assert store.meta["aligned"] == {"man": 7, "ape": 4}
 
 
 def test_a_cut_gzip_and_a_missing_reference(scratch):
@@ -531,7 +580,7 @@ def test_another_kind_of_store_is_named(scratch):
 
 @pytest.mark.parametrize(
     "damage",
-    ["meta.json", "contig_1.bin", "covered.bin", "reference/bases.bin", "format"],
+    ["meta.json", "columns.bin", "covered.bin", "reference/bases.bin", "format"],
 )
 def test_damaged_stores_are_refused(scratch, damage):
     place = build_alignment_store(
@@ -645,3 +694,71 @@ def test_a_damaged_alignment_in_the_cache_is_built_again(scratch, damage):
     again = open_alignment([scratch / "a.maf"])
     assert again.meta == first
     assert len(again.reference.contigs) == len(first["contigs"])
+
+
+def far_block(position):
+    """A block of 20 bases of 10 species on a contig of 50 Mb."""
+    rows = [f"s ref.c1 {position} 20 + 50000000 ACGTACGTACGTACGTACGT"]
+    rows += [
+        f"s s{n}.x 0 20 + 5000 ACGTACGTACGTACGTACG{'ACGT'[n % 4]}" for n in range(9)
+    ]
+    return "\n".join(["", "a", *rows, ""])
+
+
+def test_only_covered_bases_are_stored(scratch, capsys):
+    text = "##maf version=1\n" + far_block(40_000_000) + far_block(7)
+    store = open_alignment([write(scratch / "a.maf", text)])
+    size = sum(path.stat().st_size for path in store.place.rglob("*") if path.is_file())
+    assert size < 5_000
+    assert "10 species, blocks cover 40 of 50,000,000 bases" in capsys.readouterr().err
+    letters = "ACGTACGTACGTACGTACG"
+    assert decode(store.reference.fetch("c1", 5, 29)) == f"NN{letters}TNN"
+    assert decode(store.fetch("c1", 5, 29)[:, 1]) == f"--{letters}A--"
+    assert decode(store.fetch("c1", 39_999_999, 40_000_021)[:, 2]) == f"-{letters}C-"
+    assert store.reference.size == 50_000_000
+    windows = Windows(store.reference, 10, stride=5, alignment=store, least_aligned=0.5)
+    assert windows.name(0) == "c1:6-15"
+    batch = windows.load(torch.tensor([0]), None, 0)
+    assert decode(batch["bases"][0].numpy().astype(np.uint8)) == "NNACGTACGT"
+    assert decode(batch["others"][0, :, 0].numpy()) == "--ACGTACGT"
+
+
+def test_a_covered_genome_has_the_fingerprint_of_its_bases(scratch):
+    store = open_alignment([write(scratch / "a.maf", MAF)])
+    text = ">c1\nNNACgTNAGTTN\n>c2\nGGCN\n"
+    dense = open_genome([write(scratch / "g.fa", text)])
+    sparse = store.reference
+    assert sparse.fingerprint == dense.fingerprint
+    assert sparse.meta["counts"] == dense.meta["counts"]
+    assert sparse.unknown.tolist() == dense.unknown.tolist()
+    starts = np.arange(13)
+    assert np.array_equal(sparse.take(starts, 4), dense.take(starts, 4))
+    numbers = np.repeat([0, 1], 16)
+    places = np.tile(np.arange(-3, 13), 2)
+    assert np.array_equal(
+        sparse.take_padded(numbers, places, 5), dense.take_padded(numbers, places, 5)
+    )
+
+
+def test_a_store_that_does_not_fit_the_disk_is_refused(scratch, monkeypatch):
+    path = write(scratch / "a.maf", MAF)
+    usage = SimpleNamespace(free=50)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(
+        InputError,
+        match=r"must have [0-9.]+B of free disk space, got 50.0B. .*--species",
+    ):
+        build_alignment_store(scratch / "out", [path])
+    assert [path.name for path in scratch.iterdir() if "out" in path.name] in (
+        [],
+        [".building_out.lock"],
+    )
+
+
+def test_a_store_of_the_dense_format_names_its_remedy(scratch):
+    place = open_alignment([write(scratch / "a.maf", MAF)]).place
+    meta = json.loads((place / "meta.json").read_text())
+    old = meta | {"format": "r2mae alignment store 1"}
+    (place / "meta.json").write_text(json.dumps(old))
+    with pytest.raises(InputError, match="Delete the folder and build it again: r2mae"):
+        open_alignment([place])

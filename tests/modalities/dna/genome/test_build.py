@@ -12,6 +12,7 @@ import pytest
 from r2mae.data.kinds import kind_of_path
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome import files as dna_files
+from r2mae.modalities.dna.genome import two_bit as two_bit_files
 from r2mae.modalities.dna.genome.bases import (
     COMPLEMENT,
     decode,
@@ -145,8 +146,7 @@ def test_complements():
         (b"ACGT\n", ["begin with '>'", "ACGT"]),
         (b"", ["empty file"]),
         (b"\n\n", ["got no record"]),
-        (b">a\n>b\nACGT\n", ["record a", "must hold bases"]),
-        (b">a\nACGT\n>b", ["record b", "must hold bases"]),
+        (b">a\n>b\n\n>c", ["must hold sequences", "got no record with bases"]),
         (b">\nACGT\n", ["name", "at the top"]),
         (b">a\nAC\n>a\nAC\n", ["record a", "twice"]),
         (PACKED[:-20], ["whole gzip", "Fetch it again"]),
@@ -154,7 +154,7 @@ def test_complements():
         (PACKED + b"trailing", ["gzip all through"]),
         (bgzip(FASTA)[:-28], ["bgzip", "last block"]),
     ],
-    ids=range(15),
+    ids=range(14),
 )
 def test_bad_input_is_one_line_and_leaves_nothing(scratch, data, words):
     write(scratch / "bad.fa", data)
@@ -362,3 +362,68 @@ def test_a_damaged_genome_in_the_cache_is_built_again(scratch, damage):
         file = meta if damage == "meta" else store.place / "bases.bin"
         file.write_bytes(file.read_bytes()[:-3])
     assert decode(open_genome([path]).fetch("a", 0, 5)) == "ACGTN"
+
+
+def test_records_without_bases_are_left_out_and_counted(scratch):
+    text = ">empty\n>a\nACGT\n>b\n\n>c\nGG\n>last"
+    store = open_genome([write(scratch / "a.fa", text.encode())])
+    assert [contig.name for contig in store.contigs] == ["a", "c"]
+    assert store.meta["empty_records"] == 3
+    plain = open_genome([write(scratch / "b.fa", b">a\nACGT\n>c\nGG\n")])
+    assert store.fingerprint == plain.fingerprint
+
+
+def test_lines_of_sequences_are_contigs(scratch):
+    store = open_genome([write(scratch / "reads.txt", b"ACGTN\r\n\nacg\n")])
+    names = [f"{scratch.name}/reads/0", f"{scratch.name}/reads/1"]
+    assert [contig.name for contig in store.contigs] == names
+    assert decode(store.fetch(names[1], 0, 3)) == "acg"
+    fasta = open_genome([write(scratch / "fasta.txt", b">c1\nACGT\n")])
+    assert fasta.contigs[0].name == "c1"
+
+
+def two_bit(records, order):
+    """A 2bit file of {name: letters}; lower case is masked."""
+    head = struct.pack(f"{order}4I", 0x1A412743, 0, len(records), 0)
+    place = 16 + sum(5 + len(name) for name in records)
+    index, bodies = b"", b""
+    for name, letters in records.items():
+        index += bytes([len(name)]) + name.encode()
+        index += struct.pack(f"{order}I", place + len(bodies))
+        bodies += struct.pack(f"{order}I", len(letters))
+        for is_run in (
+            [letter in "Nn" for letter in letters],
+            [letter.islower() for letter in letters],
+        ):
+            edges = np.flatnonzero(np.diff(is_run, prepend=False, append=False))
+            starts, stops = edges[::2], edges[1::2]
+            numbers = [len(starts), *starts, *(stops - starts)]
+            bodies += struct.pack(f"{order}{len(numbers)}I", *numbers)
+        bodies += bytes(4)
+        codes = ["TCAG".find(letter.upper()) % 4 for letter in letters]
+        codes += [0] * (-len(codes) % 4)
+        for four in np.array(codes).reshape(-1, 4):
+            bodies += bytes([int(four @ [64, 16, 4, 1])])
+    return head + index + bodies
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("block", [8, 1 << 22])
+def test_2bit_files_are_read(scratch, monkeypatch, order, block):
+    monkeypatch.setattr(two_bit_files, "BLOCK", block)
+    draw = np.random.default_rng(0)
+    long = "".join(draw.choice(list("ACGTacgt"), 45))
+    records = {"c1": "NNacGTNACGTnn", "c2": long, "c3": "A"}
+    store = open_genome([write(scratch / "g.2bit", two_bit(records, order))])
+    for name, letters in records.items():
+        assert decode(store.fetch(name, 0, len(letters))) == letters
+    text = "".join(f">{name}\n{letters}\n" for name, letters in records.items())
+    fasta = open_genome([write(scratch / "g.fa", text.encode())])
+    assert store.fingerprint == fasta.fingerprint
+    for damaged in (
+        two_bit(records, order)[:-3],
+        two_bit(records, order)[:30],
+        b"ACGT",
+    ):
+        with pytest.raises(InputError, match="bad.2bit must be a complete 2bit file"):
+            open_genome([write(scratch / "bad.2bit", damaged)])

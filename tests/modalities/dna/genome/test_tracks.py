@@ -1,6 +1,8 @@
 """Values a base from bedGraph, wiggle and tables: the same however they are written."""
 
 import gzip
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -161,3 +163,60 @@ def test_a_damaged_track_in_the_cache_is_read_again(scratch, genome, damage):
         file.write_bytes(file.read_bytes()[:-3])
     again = open_track(path, genome)
     assert np.array_equal(again.values, values, equal_nan=True)
+
+
+def test_a_track_that_does_not_fit_the_disk_is_refused(scratch, monkeypatch):
+    (scratch / "g.fa").write_text(">c1\nACGT\n")
+    (scratch / "t.bedGraph").write_text("c1\t0\t4\t0.5\n")
+    genome = open_genome([scratch / "g.fa"])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=15))
+    with pytest.raises(InputError, match="must have 16.0B of free disk space, got 15"):
+        open_track(scratch / "t.bedGraph", genome)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_last_value_with_letters_behind_it_is_refused(scratch, monkeypatch):
+    """numpy 2.0 to 2.2 only warns of the letters."""
+    (scratch / "g.fa").write_text(">c1\nACGT\n")
+    (scratch / "t.bedGraph").write_text("c1\t0\t2\t0.25\nc1\t2\t4\t0.5abc\n")
+    genome = open_genome([scratch / "g.fa"])
+    values = np.array([0, 2, 0.25, 2, 4, 0.5])
+    monkeypatch.setattr(np, "fromstring", lambda *_, **__: values)
+    with pytest.raises(InputError, match="line 2 must have 4 columns of bedGraph"):
+        open_track(scratch / "t.bedGraph", genome)
+
+
+def test_contigs_of_a_track_match_without_chr(scratch):
+    (scratch / "g.fa").write_text(">1\nACGT\n")
+    (scratch / "t.bedGraph").write_text("chr1\t0\t2\t0.25\n")
+    genome = open_genome([scratch / "g.fa"])
+    track = open_track(scratch / "t.bedGraph", genome)
+    assert track.meta["values"] == 2
+
+
+def test_big_wig_is_read_as_a_bed_graph_is(scratch):
+    library = pytest.importorskip("pyBigWig")
+    (scratch / "g.fa").write_text(">c1\nACGTACGT\n>c2\nACGT\n")
+    genome = open_genome([scratch / "g.fa"])
+    file = library.open("t.bw", "w")
+    file.addHeader([("chrc1", 8), ("c2", 4), ("other", 9)])
+    file.addEntries(["chrc1", "chrc1"], [1, 6], ends=[3, 8], values=[0.5, -2.0])
+    file.addEntries(["other"], [0], ends=[9], values=[1.0])
+    file.close()
+    track = open_track(scratch / "t.bw", genome)
+    expected = [NAN, 0.5, 0.5, NAN, NAN, NAN, -2.0, -2.0, NAN, NAN, NAN, NAN]
+    assert np.array_equal(track.values, expected, equal_nan=True)
+    assert track.meta["other_contigs"] == 1
+    (scratch / "bad.bw").write_bytes(b"no bigWig" * 100)
+    with pytest.raises(InputError, match=r"bad.bw must be a bigWig file, got another"):
+        open_track(scratch / "bad.bw", genome)
+
+
+def test_without_its_library_big_wig_names_the_extra(scratch, monkeypatch):
+    (scratch / "g.fa").write_text(">c1\nACGT\n")
+    (scratch / "t.bigWig").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "pyBigWig", None)
+    with pytest.raises(
+        InputError, match=r'got no such library. Run: pip install "r2mae'
+    ):
+        open_track(scratch / "t.bigWig", open_genome([scratch / "g.fa"]))

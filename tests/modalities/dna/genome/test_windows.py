@@ -12,13 +12,13 @@ from r2mae.data.stream import Stream
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.bases import GAP, decode, encode, reverse_complement
 from r2mae.modalities.dna.genome.build import open_genome
-from r2mae.modalities.dna.genome.intervals import (
+from r2mae.modalities.dna.genome.interval_sets import (
     intersect,
     invert,
     merge,
     overlap,
-    parse_intervals,
 )
+from r2mae.modalities.dna.genome.intervals import parse_intervals
 from r2mae.modalities.dna.genome.windows import Windows
 from r2mae.modalities.dna.schema import DnaData
 from r2mae.modalities.dna.splits import open_windows
@@ -344,3 +344,25 @@ def test_rows_are_the_same_mapped_or_read(scratch, dtype):
         rows[:] = 0  # a copy: the file stays
         assert array.take(starts[:0], 10).shape == (0, 10)
     assert np.array_equal(np.fromfile("values.bin", dtype), values)
+
+
+def test_bases_used_of_bases_present_and_shorter_windows_are_said(scratch):
+    """A draft assembly: most of its bases are in contigs shorter than a window."""
+    draw = np.random.default_rng(0)
+    sizes = [200] * 200 + [1000] * 10
+    records = "".join(
+        f">c{n}\n{''.join(draw.choice(list('ACGT'), size))}\n"
+        for n, size in enumerate(sizes)
+    )
+    (scratch / "draft.fa").write_text(records)
+    genome = open_genome([scratch / "draft.fa"])
+    windows = Windows(genome, 256)
+    assert (windows.used, windows.present) == (30 * 256, 50_000)
+    assert windows.note == (
+        "200 sequences shorter than a window, 42,320 of 50,000 bases (85%); "
+        "data.length: 64 would leave out 4%"
+    )
+    assert windows.description.startswith("7,680 of 50,000 are in windows; left out")
+    assert Windows(genome, 50).note == ""
+    assert Windows(genome, 64, stride=20).used == 200 * 184 + 10 * 984
+    assert Windows(genome, 10, stride=100).used == 10 * (200 * 2 + 10 * 10)

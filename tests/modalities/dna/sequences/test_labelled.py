@@ -171,12 +171,12 @@ def test_sequences_shorter_than_a_token_are_refused(tables):
 
 
 def test_files_of_another_kind_are_refused(tables):
-    (tables / "s.txt").write_text("ACGT\n")
+    (tables / "s.doc").write_text("ACGT\n")
     with pytest.raises(
         InputError,
-        match=r"s\.txt must be \.csv, \.tsv, \.jsonl, \.parquet or FASTA, got '\.txt'",
+        match=r"s\.doc must be \.csv, \.tsv, \.jsonl, \.parquet, \.txt or FASTA, got '\.doc'",
     ):
-        open_given_sequences(section(), ["s.txt"])
+        open_given_sequences(section(), ["s.doc"])
     (tables / "empty.csv").write_text("sequence,label\n")
     with pytest.raises(InputError, match=r"empty\.csv must hold rows, got none"):
         open_given_sequences(section(), ["empty.csv"])
@@ -192,3 +192,19 @@ def test_fasta_of_every_line_end_has_the_same_records(tables, end):
     batch = source.load(torch.arange(2), None, 0)
     assert batch["lengths"].tolist() == [7, 5]
     assert [source.name(row).split()[-1] for row in range(2)] == ["a", "b"]
+
+
+def test_records_without_bases_are_left_out_with_their_labels(tables):
+    (tables / "train.csv").unlink()
+    (tables / "train.fa").write_text(">a 0\nACGTA\n>none 1\n>b 1\nGG\n>last 1")
+    train = open_sequences(section(), "train")
+    assert [train.name(0), train.name(1)] == ["a", "b"]
+    assert [train.class_names[label] for label in train.labels] == ["0", "1"]
+    assert train.note == "2 records without bases"
+
+
+def test_lines_of_sequences_have_no_labels(tables):
+    (tables / "mine.txt").write_text("ACGT\n\nggn\n")
+    source = open_given_sequences(section(), ["mine.txt"])
+    assert source.load(torch.tensor([1]), None, 0)["bases"].tolist() == [[2, 2, 4]]
+    assert source.name(1) == "mine.txt, row 1"

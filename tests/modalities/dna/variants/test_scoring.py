@@ -5,17 +5,22 @@ import pandas as pd
 import pytest
 import torch
 
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
+from r2mae.masking.pattern import Role
 from r2mae.modalities.dna.alignment.build import open_alignment
-from r2mae.modalities.dna.genome.bases import COMPLEMENT
+from r2mae.modalities.dna.genome.bases import COMPLEMENT, decode, encode
 from r2mae.modalities.dna.genome.build import open_genome
 from r2mae.modalities.dna.tokens import find_codec
+from r2mae.modalities.dna.variants.likelihood import (
+    pseudo_log_likelihoods,
+    score_longer,
+)
 from r2mae.modalities.dna.variants.scoring import (
     SiteScorer,
     is_transversion,
     score_variants,
 )
-from r2mae.modalities.dna.variants.variants import Variants
+from r2mae.modalities.dna.variants.variants import LongVariants, Variants
 from tests.modalities.dna.models.test_models import LENGTH, conv, transformer
 
 NUM = 200
@@ -287,3 +292,48 @@ def test_transversions():
         mismatches=[],
     )
     assert is_transversion(variants).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["conv", "transformer", "3-mers"])
+def test_pseudo_log_likelihoods_are_sums_over_masked_tokens(kind, genome):
+    """Against one forward pass for each token, with the 16th ones around it masked too."""
+    model = conv() if kind == "conv" else transformer(kmer=3 if kind == "3-mers" else 1)
+    kmer = {"transformer": 1, "3-mers": 3}.get(kind)
+    codec = None if kmer is None else find_codec(None, kmer)
+    scorer = SiteScorer(model, codec, genome, LENGTH)
+    codes = genome.take_padded(np.array([0, 0]), np.array([-5, 40]), LENGTH) & 7
+    sums = pseudo_log_likelihoods(scorer, codes)
+    batch = scorer.make_batch(codes)
+    ids = batch["bases"] if codec is None else batch["input_ids"]
+    is_eligible = scorer.model.masking.eligible(batch)
+    if is_eligible.dtype != torch.bool:
+        is_eligible = is_eligible == Role.HIDEABLE
+    for row in range(2):
+        total = 0.0
+        for token in np.flatnonzero(is_eligible[row]).tolist():
+            is_masked = is_eligible.clone()
+            is_masked &= torch.arange(ids.shape[1]) % 16 == token % 16
+            mask = build_mask(is_masked)
+            logs = scorer.model.logits(batch, mask).log_softmax(dim=1).detach()
+            order = is_masked.nonzero().tolist().index([row, token])
+            total += float(logs[order, ids[row, token]])
+        assert sums[row] == pytest.approx(total, rel=1e-9)
+
+
+def test_indels_are_differences_of_windows(genome):
+    scorer = SiteScorer(conv(), None, genome, LENGTH, both_strands=False)
+    codes = genome.take_padded(np.array([0]), np.array([100]), 2 * LENGTH)[0] & 7
+    letters = decode(codes)
+    middle = LENGTH // 2
+    position = 100 + middle
+    longer = LongVariants()
+    deletion, insertion = letters[middle : middle + 4], letters[middle]
+    longer.append(0, position, deletion, deletion[0], 0, 0)
+    longer.append(0, position, insertion, f"{insertion}GGG", 1, 0)
+    texts = [
+        letters[:LENGTH],
+        (letters[: middle + 1] + letters[middle + 4 :])[:LENGTH],
+        (letters[: middle + 1] + "GGG" + letters[middle + 1 :])[:LENGTH],
+    ]
+    by_ref, *by_alt = pseudo_log_likelihoods(scorer, np.stack(list(map(encode, texts))))
+    assert score_longer(scorer, longer) == pytest.approx([x - by_ref for x in by_alt])

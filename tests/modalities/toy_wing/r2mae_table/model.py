@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.masking.loss import masked_squared_error
-from r2mae.masking.pattern import Mask
+from r2mae.masking.mask import Mask
 from r2mae.models.masked_module import EncoderModule, MaskedModule
 from r2mae.models.protocol import MaskedOutput
 

@@ -38,7 +38,7 @@ def score_columns(loaded: LoadedRun, recipe: AnyRecipe, options: Namespace) -> R
     import torch
 
     from r2mae.data.source import load_plain
-    from r2mae.masking.pattern import build_mask
+    from r2mae.masking.mask import build_mask
 
     source = loaded.wing.open_split(recipe, "test")
     batch = load_plain(source, torch.arange(len(source)), loaded.device)

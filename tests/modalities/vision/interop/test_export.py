@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers import AutoImageProcessor, ViTMAEForPreTraining, ViTModel
 
 from r2mae.errors import InputError
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.modalities.vision.images import open_image_paths
 from r2mae.modalities.vision.interop.export_timm import export_timm
 from r2mae.modalities.vision.interop.export_transformers import export_transformers

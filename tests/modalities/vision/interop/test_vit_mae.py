@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.modalities.vision.interop.vit_mae import from_vit_mae
 from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 from r2mae.modalities.vision.models.timm_encoder import create_encoder

@@ -3,7 +3,7 @@ import timm
 import torch
 
 from r2mae.errors import InputError
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 from r2mae.modalities.vision.models.positions import sincos_positions
 from r2mae.modalities.vision.models.timm_encoder import create_encoder

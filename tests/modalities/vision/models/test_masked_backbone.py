@@ -9,7 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from r2mae.errors import InputError
-from r2mae.masking.pattern import build_mask
+from r2mae.masking.mask import build_mask
 from r2mae.modalities.vision.models.feature_map import FeatureMap
 from r2mae.modalities.vision.models.masked_backbone import MaskedBackbone
 from r2mae.modalities.vision.models.timm_encoder import create_encoder
