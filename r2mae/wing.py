@@ -215,10 +215,8 @@ class Wing(ABC):
     def stand_in(self, recipe: AnyRecipe, folder: Path) -> list[str]:
         """Write random samples, so that a recipe whose data is missing can be rehearsed.
 
-        Shapes are those of the recipe: image size, tokens of a row, vocabulary, genes,
-        species. At least two micro-batches of a device train; some samples are held out.
-
-        folder: exists and is empty.
+        Shapes are those of the recipe: image size, tokens of a row, vocabulary, genes, species. At least two
+        micro-batches of a device train; some samples are held out. The folder is empty.
 
         Returns: the `--set` arguments that let the recipe read the samples.
         Raises: InputError for a modality without stand-in data.
