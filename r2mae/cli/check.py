@@ -10,6 +10,7 @@ from typing import Any
 
 from r2mae.cli.arguments import add_set
 from r2mae.recipe.load import load_recipe
+from r2mae.recipe.shipped import is_study
 from r2mae.schema.document import write_document
 
 _WIDTH = 12  # of the first column
@@ -28,11 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Check every recipe; the first error ends the command."""
-    recipes = [(path, load_recipe(path, arguments.set)) for path in arguments.recipe]
+    studies = [path for path in arguments.recipe if is_study(path)]
+    paths = [path for path in arguments.recipe if path not in studies]
+    recipes = [(path, load_recipe(path, arguments.set)) for path in paths]
     from r2mae.recipe.summary import (
         summarize,
     )  # imports torch: recipe errors come first
 
+    plans = {path: _study(path, arguments) for path in studies}
     reports = [(path, summarize(recipe)) for path, recipe in recipes]
     if arguments.rehearse:
         from r2mae.recipe.rehearse import rehearse
@@ -40,10 +44,27 @@ def run(arguments: argparse.Namespace) -> None:
         for (_, recipe), (_, report) in zip(recipes, reports, strict=True):
             report["rehearsal"] = asdict(rehearse(recipe))
     if arguments.json:
-        print(json.dumps(dict(reports) if len(reports) > 1 else reports[0][1]))
+        documents = dict(reports) | plans
+        is_single = len(documents) == 1
+        print(json.dumps(next(iter(documents.values())) if is_single else documents))
         return
+    for path, plan in plans.items():
+        count = f"{plan['laws']} laws, {plan['trials']} runs of {plan['recipe']}"
+        print(f"{path}: a study of {count}; costs: r2mae study {path} --dry-run\n")
     for path, report in reports:
         _show(path, report, arguments.full)
+
+
+def _study(path: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a study file holds, once all of its recipes are validated."""
+    from r2mae.studies.plan import load_study
+
+    study = load_study(path, arguments.set)
+    return {
+        "recipe": study.section.recipe,
+        "laws": len(study.section.laws),
+        "trials": len(study.trials),
+    }
 
 
 def _show(path: str, report: dict[str, Any], full: bool) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from r2mae.errors import InputError, did_you_mean
+from r2mae.schema.document import load_document
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 RECIPES = next(
@@ -25,6 +26,11 @@ def shipped_recipes() -> dict[str, Path]:
         for path in files
         if path.parent.name != _STUDIES
     }
+
+
+def is_study(path: str) -> bool:
+    """Whether a file is a study: it has laws, which no recipe has."""
+    return Path(path).is_file() and "laws" in load_document(path)
 
 
 def find_study(name: str) -> Path:
