@@ -117,14 +117,27 @@ def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:
     arguments = _task_arguments(name, loaded, measure.options)
     value: Any = tasks[name].run(loaded, loaded.recipe, arguments)
     for key in measure.value.split("."):
-        if not isinstance(value, dict) or key not in value:
-            names = ", ".join(value) if isinstance(value, dict) else value
-            raise InputError(
-                f"measure.tasks.{name}.value must lead to a number, got {key!r} where "
-                f"there is {names}."
-            )
-        value = value[key]
+        value = _entry(value, key, name)
+    if not isinstance(value, int | float):
+        raise InputError(
+            f"measure.tasks.{name}.value must lead to a number, got {measure.value}, "
+            f"where there is a {type(value).__name__}."
+        )
     return {f"{name}: {measure.value}": Measurement(float(value), measure.better)}
+
+
+def _entry(value: Any, key: str, task: str) -> Any:
+    """The entry of a mapping, or the item of a list by its number."""
+    entries = value
+    if isinstance(value, list):
+        entries = {str(number): item for number, item in enumerate(value)}
+    if not isinstance(entries, dict) or key not in entries:
+        names = ", ".join(entries) if isinstance(entries, dict) else "a number"
+        raise InputError(
+            f"measure.tasks.{task}.value must lead to a number, got {key!r} where "
+            f"there is {names}."
+        )
+    return entries[key]
 
 
 def _task_arguments(

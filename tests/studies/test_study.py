@@ -13,12 +13,14 @@ import yaml
 from r2mae.cli.main import main
 from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError
+from r2mae.recipe.run import load_run
 from r2mae.studies import trial as trial_module
 from r2mae.studies.budget import planned_steps, training_pflop
+from r2mae.studies.measure import measure_run
 from r2mae.studies.plan import load_study
 from r2mae.studies.queue import count_finished, failures, forget_failures, work
 from r2mae.studies.trial import is_finished, read_measurements
-from tests.conftest import DEMO, TINY
+from tests.conftest import DEMO, ROOT, TINY
 
 UNIFORM = {"ratio": {"uniform": {"low": 0.1, "high": 0.9}}}
 LAWS = {
@@ -257,3 +259,44 @@ def test_a_folder_of_another_study_is_refused(scratch):
     ):
         load_study(str(path), ["schedule.steps=5"]).start()
     load_study(str(path), seeds=7).start()  # further seeds are added
+
+
+def test_tasks_of_the_modality_are_measured(scratch):
+    path = write_study(
+        scratch,
+        recipe=str(ROOT / "recipes/language/topics_demo.yaml"),
+        set={
+            "data.length": 32,
+            "data.tokenizer": {"kind": "wordpiece", "vocab_size": 300},
+            "model": {"encoder": "bert", "width": 16, "depth": 1, "heads": 2},
+            "schedule": {"steps": 2},
+            "watch.samples": 16,
+        },
+        seeds=1,
+        measure={
+            "ratios": [0.25],
+            "probes": [],
+            "tasks": {
+                "masked": {"value": "scores.0.accuracy", "options": {"ratios": "0.25"}}
+            },
+        },
+    )
+    study = load_study(str(path))
+    study.start()
+    trial_module.run_trial(study, study.trials[0])
+    measured = read_measurements(study.path(study.trials[0]))
+    assert 0 <= measured["masked: scores.0.accuracy"].value <= 1
+    section = study.section.measure
+    loaded = load_run(str(study.path(study.trials[0])))
+    for value, message in (
+        ("scores.7.accuracy", "got '7' where there is 0."),
+        ("scores.0", "got scores.0, where there is a dict."),
+        ("scores.0.acuracy", "got 'acuracy' where there is"),
+    ):
+        task = section.tasks["masked"].model_copy(update={"value": value})
+        changed = section.model_copy(update={"tasks": {"masked": task}})
+        with pytest.raises(InputError, match=message):
+            measure_run(loaded, changed)
+    unknown = section.model_copy(update={"tasks": {"maskd": section.tasks["masked"]}})
+    with pytest.raises(InputError, match="must be tasks of language"):
+        measure_run(loaded, unknown)
