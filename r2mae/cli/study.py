@@ -1,6 +1,7 @@
-"""`r2mae study`: runs of several mask-ratio laws, compared."""
+"""`r2mae study`: train under several mask-ratio laws, and compare the runs."""
 
 import json
+import shlex
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -20,15 +21,15 @@ _SLURM = """#!/bin/bash
 #SBATCH --job-name=r2mae-{name}
 #SBATCH --array=0-{last}
 #SBATCH --signal=TERM@120
-# Each task of the array takes trials until none is left. Add your partition, GPUs and time.
-# Submit it again to continue: finished trials are not run twice.
+# Each task of the array runs trials until none is left. Add your partition, GPUs and time.
+# Submit it again to continue: finished trials are not run again.
 exec {command}
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`STUDY`, what to change in it, and where its trials run."""
-    text = "a study file, or a study of r2mae by its name; or: report STUDY"
+    """`[report] STUDY`, changes to it, and where its trials run."""
+    text = "study file, or name of a study of r2mae; with report, only write its report"
     parser.add_argument("study", nargs="+", metavar="[report] STUDY", help=text)
     add_set(parser)
     parser.add_argument("--seeds", type=positive, metavar="N", help="number of seeds")
@@ -36,21 +37,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--name", help=name)
     jobs = "worker processes on this machine; default 1"
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help=jobs)
-    plan = "print trials, operations and expected time; train nothing"
+    plan = "print trials, FLOPs and expected time; train nothing"
     parser.add_argument("--dry-run", action="store_true", help=plan)
     slurm = "write a SLURM job array of N workers instead of running the trials here"
     parser.add_argument("--slurm", type=positive, metavar="N", help=slurm)
-    # How `study` starts itself: take trials until none is left.
+    # `study` starts its own workers with this option.
     parser.add_argument("--worker", action="store_true", help="run as one worker")
 
 
 def run(arguments: Namespace) -> None:
-    """Run, plan or report a study; exit code 1 where trials failed."""
+    """Run, plan or report a study. Raises: InputError where trials failed."""
     from r2mae.studies.plan import load_study
 
     *action, path = arguments.study
     if action not in ([], ["report"]):
-        raise InputError(f"ACTION must be report or absent, got {' '.join(action)}.")
+        names = " ".join(arguments.study)
+        raise InputError(f"STUDY must be one name, or report STUDY, got {names}.")
     if arguments.name is not None:
         run_path(arguments.name)  # checks that it is a plain name
     study = load_study(path, arguments.set, arguments.seeds, arguments.name)
@@ -106,7 +108,8 @@ def _own_arguments(path: str, arguments: Namespace) -> list[str]:
 
 
 def _report(study: "Study", arguments: Namespace) -> None:
-    from r2mae.studies.report import comparison_rows, summary_rows, write_report
+    from r2mae.studies.report import write_report
+    from r2mae.studies.rows import comparison_rows, summary_rows
     from r2mae.studies.table import build_tables
 
     path = write_report(study)
@@ -126,7 +129,7 @@ def _print_summary(table: "Table", rows: list[dict[str, Any]]) -> None:
     print(f"{title}{len(table.seeds)} seeds, {len(table.metrics)} measurements")
     width = max(len(row["law"]) for row in rows)
     for row in rows:
-        text = f"{row['law']:<{width}}  regret mean {row['mean_regret']:6.2%}"
+        text = f"{row['law']:<{width}}  mean regret {row['mean_regret']:6.2%}"
         text += f", worst {row['worst_regret']:6.2%}"
         if "specialist_regret" in row:
             half_width = row["specialist_half_width"]
@@ -143,7 +146,7 @@ def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:
     from r2mae.studies.queue import forget_failures, worker_command
 
     forget_failures(study)
-    command = " ".join(worker_command(_own_arguments(path, arguments)))
+    command = shlex.join(worker_command(_own_arguments(path, arguments)))
     script = study.folder / "slurm.sh"
     last = arguments.slurm - 1
     write_atomic(script, _SLURM.format(name=study.name, last=last, command=command))
@@ -151,7 +154,7 @@ def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:
 
 
 def _print_plan(study: "Study", arguments: Namespace) -> None:
-    """Trials, operations of each law, and the time they take on this machine."""
+    """Trials, FLOPs of each law, and expected time on this machine."""
     rows = [_plan_of(study, law) for law in study.section.laws]
     trials = len(study.trials)
     hours = sum(row["seconds"] for row in rows) * trials / len(rows) / 3600

@@ -1,4 +1,4 @@
-"""The study file: mask-ratio laws to compare, by which measurements, over which seeds."""
+"""The study file: mask-ratio laws to compare, measurements and seeds."""
 
 from typing import Any, Literal
 
@@ -27,11 +27,12 @@ class MeasureSection(Section):
 
     ratios: mask ratios of the held-out loss. A law that is fixed at one of them is the
         specialist of that ratio.
-    probes: read-outs of the frozen features, from the training to the test split.
-    labels_per_class: of the probes; "all" uses every label.
-    draws: of the labels, where they are few.
+    probes: classifiers on frozen features, trained on the training split and scored on the
+        test split.
+    labels_per_class: of the probes' training; "all" uses every label.
+    draws: random choices of the labels, where they are few.
     hidden: shares of each test sample that are hidden from the encoder in the probes.
-    tasks: tasks of the modality, by name.
+    tasks: numbers from `r2mae evaluate --task NAME`, by the name of the task.
     """
 
     ratios: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
@@ -67,9 +68,9 @@ class StudySection(Section):
     vary: further axes: a key of the recipe and its values. All combinations are run.
     seeds: runs of each law, with seeds 0, 1, ...; runs of one seed have the same initial
         weights and the same order of samples.
-    budget: what is equal for all laws. equal_flops gives laws that hide more tokens more
-        steps, as many operations in all as the recipe has under its own law.
-    measure: see its section.
+    budget: what is equal for all laws. With equal_flops, laws that hide more tokens train
+        for more steps, up to the FLOPs of the recipe under its own law.
+    measure: what is measured of every run.
     """
 
     recipe: str

@@ -4,10 +4,13 @@ A study file names a recipe, laws, seeds and measurements. Each trial of its tab
 ordinary run folder in `studies/<name>/trials`, with `measurements.json` beside run.json.
 
     plan         study file -> trials and their recipes
-    budget       steps of each law at equal operations
-    trial         train and measure one trial
-    queue        trials by several worker processes
-    table        measurements of all trials
-    statistics   paired comparisons, regret
-    report       HTML and CSV
+    budget       steps of each law at equal FLOPs
+    measure      held-out losses, probes and tasks of a finished run
+    trial        train and measure one trial
+    queue        trials in several worker processes
+    table        measurements of all trials as arrays
+    statistics   paired comparisons, corrected p-values, regret
+    rows         these as rows of tables
+    figures      plots of the report
+    report       HTML and CSV files
 """

@@ -4,9 +4,11 @@ import io
 import re
 from typing import Any
 
+import numpy as np
+
 from r2mae.studies.measure import loss_name
 from r2mae.studies.statistics import regrets
-from r2mae.studies.table import Table
+from r2mae.studies.table import Metric, Table
 
 _INK = "#123456"  # replaced by the page's text colour, light or dark
 
@@ -16,20 +18,13 @@ def draw_losses(table: Table) -> str:
     ratios = measured_ratios(table)
     if len(ratios) < 2:
         return ""
-    lines = {}
-    for law in table.laws:
-        means = [table.metrics[loss_name(ratio)].values[law].mean() for ratio in ratios]
-        lines[law] = [float(mean) for mean in means]
-    best = [min(values[at] for values in lines.values()) for at in range(len(ratios))]
-    relative = {
-        law: [
-            100 * (value - low) / abs(low)
-            for value, low in zip(values, best, strict=True)
-        ]
-        for law, values in lines.items()
-    }
+    metrics = [table.metrics[loss_name(ratio)] for ratio in ratios]
+    means = np.array([_means(metrics, law) for law in table.laws])  # (laws, ratios)
+    best = means.min(axis=0)
+    percent = 100 * (means - best) / np.abs(best)
+    lines = dict(zip(table.laws, percent.tolist(), strict=True))
     label = "held-out loss above the best, %"
-    return _plot(ratios, relative, "mask ratio", label, set(table.fixed))
+    return _plot(ratios, lines, "mask ratio", label, set(table.fixed))
 
 
 def draw_hidden(table: Table) -> str:
@@ -38,13 +33,8 @@ def draw_hidden(table: Table) -> str:
     for probe, shares in _hidden_metrics(table).items():
         if len(shares) < 2:
             continue
-        lines = {
-            law: [
-                float(table.metrics[name].values[law].mean())
-                for name in shares.values()
-            ]
-            for law in table.laws
-        }
+        metrics = [table.metrics[name] for name in shares.values()]
+        lines = {law: _means(metrics, law) for law in table.laws}
         label = "hidden share of test samples, %"
         figures.append(_plot(list(shares), lines, label, probe, set(table.fixed)))
     return "".join(figures)
@@ -64,10 +54,15 @@ def draw_regrets(table: Table) -> str:
     return _svg(figure)
 
 
+def _means(metrics: list[Metric], law: str) -> list[float]:
+    """Mean over seeds of each metric."""
+    return [float(metric.values[law].mean()) for metric in metrics]
+
+
 def measured_ratios(table: Table) -> list[float]:
     """Ratios of the held-out losses, rising."""
-    found = (re.fullmatch(r"held-out loss at (.+)", name) for name in table.metrics)
-    return sorted(float(match[1]) for match in found if match)
+    matches = (re.fullmatch(r"held-out loss at (.+)", name) for name in table.metrics)
+    return sorted(float(match[1]) for match in matches if match)
 
 
 def _hidden_metrics(table: Table) -> dict[str, dict[int, str]]:

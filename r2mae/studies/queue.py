@@ -1,7 +1,7 @@
-"""The trials of a study, by several worker processes on one machine or many.
+"""Run the trials of a study in several worker processes, on one machine or many.
 
-A worker takes the first trial that is neither finished nor taken. Workers know of each
-other by locks in the study's folder, so a SLURM array is as many workers.
+A worker takes the first trial that is neither finished nor locked by another worker. Locks
+are files in the study's folder, so the tasks of a SLURM array are workers too.
 """
 
 import ctypes
@@ -54,7 +54,7 @@ def work(study: Study) -> None:
 def _run_recorded(study: Study, trial: Trial) -> None:
     record = failure_file(study, trial)
     record.parent.mkdir(exist_ok=True)
-    # Written first: it remains where the process dies without a word.
+    # Written first: it remains if the process is killed.
     write_atomic(record, _KILLED)
     try:
         run_trial(study, trial)
@@ -96,12 +96,12 @@ def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
                 if code is None:
                     continue
                 del processes[number]
-                # A crash of the process itself: the next worker skips its trial.
+                # Killed by a signal: another worker takes its place, without the trial.
                 if code < 0 and _is_left(study):
                     processes[number] = _start(study, number, command, environment)
     finally:
-        # A worker saves its run first. Again and again, for a signal that arrives
-        # during the last step of a run only ends that run.
+        # A worker saves its run before it ends. Repeated, because a signal during the
+        # last step of a run ends that run only.
         while any(process.poll() is None for process in processes.values()):
             for process in processes.values():
                 process.terminate()
@@ -109,15 +109,15 @@ def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
 
 
 def end_with_launcher() -> None:
-    """Let the kernel stop this worker, with its run saved, when the study's process dies."""
+    """Let the kernel send SIGTERM to this worker when the study's process dies."""
     if _LAUNCHER in os.environ and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _check_launcher() -> None:
-    """Stop between two trials where the study's process died.
+    """Raise KeyboardInterrupt if the study's process died.
 
-    A signal that arrives during the last step of a run only ends that run.
+    The kernel's SIGTERM is not enough: during the last step of a run it ends that run only.
     """
     parent = os.environ.get(_LAUNCHER)
     if parent is not None and os.getppid() != int(parent):

@@ -1,30 +1,23 @@
-"""The report of a study: one HTML file that needs no network, and CSV files of the same numbers."""
+"""The report of a study: a self-contained HTML file, and CSV files of the same numbers."""
 
 import csv
 import html
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from r2mae.data.atomic import atomic_file, write_atomic
 from r2mae.studies.figures import draw_hidden, draw_losses, draw_regrets
 from r2mae.studies.plan import Study
-from r2mae.studies.queue import failures
-from r2mae.studies.statistics import (
-    Difference,
-    compare,
-    compare_to_fair,
-    holm,
-    mean_specialist_regret,
-    regrets,
-    specialist_regret,
+from r2mae.studies.queue import count_finished, failures
+from r2mae.studies.rows import (
+    Row,
+    comparison_rows,
+    regret_rows,
+    summary_rows,
+    trial_rows,
 )
 from r2mae.studies.table import Metric, Table, build_tables
-from r2mae.studies.trial import is_finished, read_measurements
-from r2mae.training.run_folder import RunFolder
-
-Row = dict[str, Any]
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #b3261e; }
@@ -61,80 +54,6 @@ def write_report(study: Study) -> Path:
     return path
 
 
-# --- rows of the CSV files
-
-
-def trial_rows(study: Study) -> list[Row]:
-    """One row for each measurement of each finished trial."""
-    rows = []
-    for trial in study.trials:
-        path = study.path(trial)
-        if not is_finished(path):
-            continue
-        status = RunFolder(path).read_status()
-        about = {"trial": trial.name, "law": trial.law, "seed": trial.seed}
-        about |= dict(trial.variant) | {"steps": status["steps"]}
-        about["seconds"] = status["seconds"]
-        rows += [
-            about | {"metric": name, "value": each.value}
-            for name, each in read_measurements(path).items()
-        ]
-    return rows
-
-
-def comparison_rows(table: Table) -> list[Row]:
-    """Each law against the fair and the hindsight fixed ratio, by metric."""
-    rows = []
-    fixed = list(table.fixed)
-    for metric in table.metrics.values():
-        fair = {law: compare_to_fair(metric, law, fixed) for law in table.laws if fixed}
-        corrected = _corrected(table, fair)
-        for law in table.laws:
-            row = dict(table.variant) | {"metric": metric.name, "law": law}
-            row |= {"mean": float(metric.values[law].mean()), "seeds": len(table.seeds)}
-            if fixed:
-                oracle = metric.best_of(fixed)
-                row |= _entries("fair", fair[law]) | {"p_holm": corrected.get(law)}
-                row |= _entries("oracle", compare(metric, law, oracle))
-                row["oracle"] = oracle
-            rows.append(row)
-    return rows
-
-
-def _corrected(table: Table, fair: dict[str, Difference]) -> dict[str, float]:
-    """Holm's p-values of the laws that are not fixed."""
-    laws = [law for law in table.random if law in fair]
-    return dict(zip(laws, holm([fair[law].p_value for law in laws]), strict=True))
-
-
-def _entries(name: str, difference: Difference) -> Row:
-    return {
-        f"gain_over_{name}": difference.mean,
-        f"{name}_half_width": difference.half_width,
-        f"{name}_verdict": difference.verdict,
-        f"{name}_detectable": difference.detectable,
-    }
-
-
-def regret_rows(table: Table) -> list[Row]:
-    """Regret of each law over all metrics, and to the specialists."""
-    rows = []
-    for law in table.laws:
-        by_metric = regrets(table, law)
-        worst = max(by_metric, key=lambda name: by_metric[name])
-        row = dict(table.variant) | {"law": law}
-        row |= {"mean_regret": sum(by_metric.values()) / len(by_metric)}
-        row |= {"worst_regret": by_metric[worst], "worst_metric": worst}
-        mean = mean_specialist_regret(table, law)
-        if mean is not None:
-            row |= {"specialist_regret": mean.mean}
-            row |= {"specialist_half_width": mean.half_width}
-        for ratio, excess in specialist_regret(table, law).items():
-            row[f"excess_at_{ratio:g}"] = excess.mean
-        rows.append(row)
-    return rows
-
-
 def _write_csv(path: Path, rows: Sequence[Row]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with atomic_file(path) as unfinished, unfinished.open("w", newline="") as file:
@@ -143,15 +62,11 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows(rows)
 
 
-# --- HTML
-
-
 def _page(study: Study, sections: list[str]) -> str:
     section = study.section
-    finished = sum(is_finished(study.path(trial)) for trial in study.trials)
     title = html.escape(f"Study {study.name}")
     lines = [
-        f"{finished} of {len(study.trials)} runs of {section.recipe}: "
+        f"{count_finished(study)} of {len(study.trials)} runs of {section.recipe}: "
         f"{len(section.laws)} mask-ratio laws, {section.seeds} seeds, "
         f"{section.budget.replace('_', ' ')}.",
         "Gains are paired by seed, with 95 % intervals; positive is better. "
@@ -201,16 +116,6 @@ def sentences(table: Table, rows: list[Row]) -> list[str]:
     return lines
 
 
-def summary_rows(table: Table, rows: list[Row]) -> list[Row]:
-    """Wins, ties and losses of each law that is not fixed, over all measurements."""
-    summary = []
-    for row in regret_rows(table):
-        verdicts = [r.get("fair_verdict") for r in rows if r["law"] == row["law"]]
-        counts = {name: verdicts.count(name) for name in ("wins", "ties", "loses")}
-        summary.append(row | counts)
-    return sorted(summary, key=lambda row: float(row["mean_regret"]))
-
-
 def _p(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
@@ -232,8 +137,8 @@ def _metric_table(table: Table, metric: Metric, rows: list[Row]) -> str:
                 _cell(f"{row['fair_detectable']:.4f}"),
             ]
         lines.append("".join(cells))
-    arrow = "higher is better" if metric.better == "higher" else "lower is better"
-    title = f"<h3>{html.escape(metric.name)} <small>{arrow}</small></h3>"
+    better = f"{metric.better} is better"
+    title = f"<h3>{html.escape(metric.name)} <small>{better}</small></h3>"
     return title + _table(header, lines)
 
 

@@ -24,7 +24,8 @@ class Difference:
 
     half_width: of the 95 % interval; nan for one seed.
     p_value: two-sided; nan for one seed.
-    detectable: the difference that these seeds would find in 80 % of studies.
+    detectable: the true difference that this number of seeds finds significant with a
+        power of 80 %.
     """
 
     mean: float
@@ -127,30 +128,28 @@ def regrets(table: Table, law: str) -> dict[str, float]:
 
 
 def specialist_regret(table: Table, law: str) -> dict[float, Difference]:
-    """ratio -> relative excess of a law's held-out loss over that of the run trained at that ratio.
+    """ratio -> relative excess of a law's held-out loss over the specialist's; positive is worse.
 
-    Positive where the law is worse.
+    The specialist of a ratio is the law fixed at it.
     """
+    excess = _specialist_excess(table, law)
+    return {ratio: paired_difference(excess[ratio]) for ratio in sorted(excess)}
+
+
+def mean_specialist_regret(table: Table, law: str) -> Difference | None:
+    """`specialist_regret` averaged over ratios, seed by seed; None without specialists."""
+    rows = list(_specialist_excess(table, law).values())
+    return paired_difference(np.mean(rows, axis=0)) if rows else None
+
+
+def _specialist_excess(table: Table, law: str) -> dict[float, Floats]:
+    """ratio -> (S,) relative excess of the loss over the specialist's, for each seed."""
     from r2mae.studies.measure import loss_name
 
     excess = {}
     for specialist, ratio in table.fixed.items():
         metric = table.metrics.get(loss_name(ratio))
-        if metric is None:
-            continue
-        own, theirs = metric.values[law], metric.values[specialist]
-        excess[ratio] = paired_difference((own - theirs) / np.abs(theirs))
-    return dict(sorted(excess.items()))
-
-
-def mean_specialist_regret(table: Table, law: str) -> Difference | None:
-    """`specialist_regret` averaged over ratios, seed by seed; None without specialists."""
-    from r2mae.studies.measure import loss_name
-
-    rows = []
-    for specialist, ratio in table.fixed.items():
-        metric = table.metrics.get(loss_name(ratio))
         if metric is not None:
-            theirs = metric.values[specialist]
-            rows.append((metric.values[law] - theirs) / np.abs(theirs))
-    return paired_difference(np.mean(rows, axis=0)) if rows else None
+            own, theirs = metric.values[law], metric.values[specialist]
+            excess[ratio] = (own - theirs) / np.abs(theirs)
+    return excess

@@ -22,7 +22,7 @@ def is_finished(path: Path) -> bool:
 
 
 def run_trial(study: Study, trial: Trial) -> None:
-    """Train a trial, continuing where it stopped, and measure it; at once where it is finished.
+    """Train a trial, from its last checkpoint if any, and measure it; nothing if finished.
 
     Raises: InputError for what the recipe cannot do; InterruptedRun after a signal.
     """
