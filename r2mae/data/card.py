@@ -3,6 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
+from r2mae.data.folder_files import is_hidden
 from r2mae.errors import InputError, did_you_mean
 from r2mae.schema.card import Card
 from r2mae.schema.document import load_document
@@ -71,4 +72,4 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
 
 def _matches(root: Path, pattern: str) -> list[Path]:
     """Files that match a pattern, without hidden ones such as `._x.parquet` of macOS."""
-    return sorted(path for path in root.glob(pattern) if path.name[0] != ".")
+    return sorted(path for path in root.glob(pattern) if not is_hidden(path.name))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from r2mae.data.bad_rows import BadRows
+from r2mae.data.folder_files import check_link, list_files
 from r2mae.data.text_stream import (
     COMPRESSED,
     decoded_blocks,
@@ -82,21 +83,20 @@ def expand_texts(patterns: list[str]) -> list[Path]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Texts and tables in a folder and those below it, without hidden ones and runs."""
-    files: list[Path] = []
-    visited: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(place) in visited or _RUN in names:  # links may lead back
-            folders.clear()
-            continue
-        visited.add(os.path.realpath(place))
-        folders[:] = [name for name in sorted(folders) if name[0] != "."]
-        shown = [name for name in names if name[0] != "." and name not in _NO_TABLES]
-        files += [Path(place) / name for name in shown]
-    is_text = {
-        path: kind_of(path) is not None or suffix_of(path) in _TEXT for path in files
+    """Texts and tables in a folder and those below it, each once, without runs."""
+    files = list_files(folder, is_excluded=lambda names: _RUN in names)
+    texts = [check_link(path) for path in files if _is_text_or_table(path)]
+    # Links may lead to the same file twice.
+    by_real_path = {
+        os.path.realpath(path): path for path in sorted(texts, reverse=True)
     }
-    return sorted(path for path in files if is_text[path])
+    return sorted(by_real_path.values())
+
+
+def _is_text_or_table(path: Path) -> bool:
+    if path.name in _NO_TABLES:
+        return False
+    return kind_of(path) is not None or suffix_of(path) in _TEXT
 
 
 def read_pieces(
@@ -156,11 +156,9 @@ def fault_of_text(text: Any) -> str:
     """Which rule a value of a column of texts breaks; empty for a text."""
     if not isinstance(text, str):
         return f"be text, got {type(text).__name__} {text!r:.40}"
-    return (
-        ""
-        if is_unicode(text)
-        else f"be Unicode, got half a surrogate pair {text!r:.40}"
-    )
+    if not is_unicode(text):
+        return f"be Unicode, got half a surrogate pair {text!r:.40}"
+    return ""
 
 
 def split_text(text: str) -> Iterator[str]:

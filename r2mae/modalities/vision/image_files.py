@@ -2,11 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from r2mae.data.fingerprint import fingerprint_files
+from r2mae.data.folder_files import check_link, list_files
 from r2mae.errors import InputError
 from r2mae.modalities.vision.image_tables import Labels, encode_classes
 
@@ -23,8 +23,6 @@ SUFFIXES = {
     ".pgm",
     ".npy",
 }
-# Folders of thumbnails and resource forks, which file servers and archives add.
-_CLUTTER = {"@eaDir", "__MACOSX"}
 
 
 class FileRecords:
@@ -65,7 +63,7 @@ class FolderRecords(FileRecords):
     """
 
     def __init__(self, folder: Path) -> None:
-        files = list(list_files(folder))
+        files = [check_link(path) for path in list_files(folder)]
         paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise InputError(
@@ -89,51 +87,6 @@ class FolderRecords(FileRecords):
         self.labels_absent = (
             f"images outside class folders, the first {loose[0]}. {remedy}"
         )
-
-
-def list_files(folder: Path) -> Iterator[Path]:
-    """Files below a folder, in any order. Links are followed; hidden names are left out.
-
-    Hidden are names that begin with a dot, and folders that file servers add.
-
-    Raises: InputError for a folder that cannot be read, or a link to nothing.
-    """
-    for place, subfolders, names in os.walk(
-        folder, followlinks=True, onerror=_refuse_unreadable
-    ):
-        above = {os.path.realpath(place)}
-        above |= {str(parent) for parent in Path(os.path.realpath(place)).parents}
-        # A link to a folder above it would be followed without end.
-        subfolders[:] = [
-            name
-            for name in subfolders
-            if not is_hidden(name)
-            and os.path.realpath(os.path.join(place, name)) not in above
-        ]
-        for name in names:
-            if not is_hidden(name):
-                yield _existing(Path(place, name))
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is no data: a leading dot, or a folder of a file server."""
-    return name.startswith(".") or name in _CLUTTER
-
-
-def _existing(path: Path) -> Path:
-    if path.is_symlink() and not path.exists():
-        raise InputError(
-            f"{path} must be a file, got a link to {os.readlink(path)}, which does not "
-            "exist. Remove the link, or restore its target."
-        )
-    return path
-
-
-def _refuse_unreadable(error: OSError) -> NoReturn:
-    raise InputError(
-        f"{error.filename} must be readable, got: {error.strerror}. "
-        "Change its permissions, or move it elsewhere."
-    ) from None
 
 
 def fingerprint_paths(files: list[Path], contents: bool) -> str:

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from r2mae.data.card import find_files, locate
 from r2mae.data.fingerprint import fingerprint_array
+from r2mae.data.folder_files import is_hidden
 from r2mae.errors import InputError
 from r2mae.modalities.vision.image_files import (
     FileRecords,
     FolderRecords,
     fingerprint_paths,
-    is_hidden,
 )
 from r2mae.modalities.vision.image_tables import (
     Labels,

@@ -51,6 +51,13 @@ def test_case_3_loops_of_links_end(tmp_path):
     assert classes(tmp_path) == ["cat", "dog"]
 
 
+def test_folders_that_link_to_each_other_end(tmp_path):
+    folder(tmp_path / "train", "cat/0.png", "dog/1.png")
+    (tmp_path / "train/cat/other").symlink_to(tmp_path / "train/dog")
+    (tmp_path / "train/dog/other").symlink_to(tmp_path / "train/cat")
+    assert classes(tmp_path) == ["cat", "cat", "dog", "dog"]
+
+
 def test_a_link_to_nothing_is_named(tmp_path):
     folder(tmp_path / "train", "cat/0.png")
     (tmp_path / "train/cat/1.png").symlink_to(tmp_path / "gone.png")
