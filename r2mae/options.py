@@ -46,7 +46,7 @@ def label_counts(text: str) -> list[int | None]:
     return list(dict.fromkeys(counts))
 
 
-def names(text: str) -> list[str]:
+def comma_separated(text: str) -> list[str]:
     """Argparse type: names separated by commas, as in `knn,linear_probe`."""
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
-from r2mae.options import label_counts, names, positive
+from r2mae.options import comma_separated, label_counts, positive
 from r2mae.wing import LoadedRun, Wing
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
         "--task",
         required=True,
         action="extend",
-        type=names,
+        type=comma_separated,
         metavar="TASK,...",
         help=text,
     )

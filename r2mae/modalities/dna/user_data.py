@@ -40,7 +40,7 @@ def open_paths(
     if arguments.records and not is_genome:
         raise InputError(
             "--records must be left out for a run on an alignment, which reads other "
-            "species too, got it."
+            "species too, got --records."
         )
     if arguments.records or (is_genome and _are_short(paths, data.length)):
         plain = DnaSequenceData(length=data.length)

@@ -70,7 +70,7 @@ _PATH_OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--records": {
         "action": "store_true",
-        "help": "a row for each sequence of any length, not for each window; by itself "
+        "help": "a row for each sequence, of any length, instead of each window; default "
         "where no sequence is as long as a window",
     },
     "--regions": {

@@ -33,11 +33,11 @@ from r2mae.modalities.language.store import (
     is_text_store,
     open_text_store,
 )
+from r2mae.modalities.language.tokenise import BATCH_CHARACTERS
 from r2mae.progress import Progress, silent
 
 _READER = 2  # changes when files are read differently, so that caches are built again
 _MANY_UNKNOWN = 0.01  # share of tokens from which on building warns
-_BATCH_CHARACTERS = 1 << 21  # tokenised together, on all cores
 
 
 class Texts(NamedTuple):
@@ -159,12 +159,12 @@ def _check_unknown(state: dict[str, int], tokenizer: Any) -> None:
 
 
 def _batch(pieces: Iterator[Piece]) -> list[Piece]:
-    """The next pieces, of about _BATCH_CHARACTERS; empty at the end."""
+    """The next pieces, of about BATCH_CHARACTERS; empty at the end."""
     batch, size = [], 0
     for piece in pieces:
         batch.append(piece)
         size += len(piece.text) + 100  # so that many empty pieces end a batch too
-        if size > _BATCH_CHARACTERS:
+        if size > BATCH_CHARACTERS:
             break
     return batch
 

@@ -13,7 +13,7 @@ from r2mae.errors import InputError
 
 Integers = npt.NDArray[np.int64]
 LongTexts = Literal["cut", "windows", "error"]
-_BATCH_CHARACTERS = 1 << 21  # tokenised together, on all cores
+BATCH_CHARACTERS = 1 << 21  # tokenised together, on all cores
 
 
 class Tokens(NamedTuple):
@@ -104,7 +104,7 @@ def _encode(tokenizer: Any, texts: list[str]) -> list[Integers]:
             batch.append(part)
             owners.append(number)
             size += len(part) + 100
-        if size > _BATCH_CHARACTERS or number == len(texts) - 1:
+        if size > BATCH_CHARACTERS or number == len(texts) - 1:
             encodings = encode(batch, add_special_tokens=False)
             for owner, encoding in zip(owners, encodings, strict=True):
                 tokens[owner].append(np.array(encoding.ids, dtype=np.int64))

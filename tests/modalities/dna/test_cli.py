@@ -280,7 +280,7 @@ def test_indels_are_scored_on_request(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "x.tsv"], "VARIANTS or --all must be given, one of them, got neither"),
+        (["-o", "x.tsv"], "Either VARIANTS or --all must be given, got neither"),
         (["variants.csv", "--all", "one", "-o", "x.tsv"], "one of them, got both"),
         (
             ["--all", "one", "-o", "x.vcf"],

@@ -4,9 +4,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from r2mae.errors import InputError, did_you_mean
+from r2mae.errors import InputError
 from r2mae.modalities.cell.data.containers import is_array
-from r2mae.modalities.cell.data.contents import Contents
+from r2mae.modalities.cell.data.contents import Contents, check_matrix
 
 _GENE_MODALITIES = ("rna", "gex", "gene expression")
 
@@ -36,11 +36,7 @@ def open_anndata_group(path: Path, group: Any, matrix: str) -> Contents:
         if name not in group:
             raise InputError(f"{path} must have obs and var, got no {name}.")
     paths = matrices(group)
-    if matrix not in paths:
-        raise InputError(
-            f"{path} must have the matrix {matrix!r}, got {', '.join(paths) or 'none'}. "
-            f"{did_you_mean(matrix, paths)}"
-        )
+    check_matrix(path, matrix, paths)
     if is_array(group["obs"]):  # written by anndata before 0.7
         obs, var = _old_frames(path, matrix)
     else:

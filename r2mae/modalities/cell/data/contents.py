@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
+
+from r2mae.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -37,4 +40,13 @@ class Contents:
             place=place + self.place,
             matrices={prefix + name: place + at for name, at in self.matrices.items()},
             left_out=left_out,
+        )
+
+
+def check_matrix(path: Path, matrix: str, matrices: Mapping[str, str]) -> None:
+    """Raise InputError unless a file has this matrix. matrices: all, by name."""
+    if matrix not in matrices:
+        raise InputError(
+            f"{path} must have the matrix {matrix!r}, got {', '.join(matrices) or 'none'}. "
+            f"{did_you_mean(matrix, matrices)}"
         )

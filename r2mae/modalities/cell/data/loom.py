@@ -6,9 +6,9 @@ Source: the Loom file format specification, version 3.0.0, at linnarssonlab.org/
 from pathlib import Path
 from typing import Any
 
-from r2mae.errors import InputError, did_you_mean
+from r2mae.errors import InputError
 from r2mae.modalities.cell.data.containers import texts
-from r2mae.modalities.cell.data.contents import Contents
+from r2mae.modalities.cell.data.contents import Contents, check_matrix
 
 _GENE_NAMES = ("Gene", "var_names", "gene_names", "Accession")
 _CELL_NAMES = ("CellID", "obs_names", "cell_names")
@@ -18,11 +18,7 @@ def open_loom(path: Path, file: Any, matrix: str) -> Contents:
     """Contents of a .loom file, whose attributes become obs and var."""
     layers = file.get("layers", ())
     paths = {"X": "matrix"} | {f"layers[{name}]": f"layers/{name}" for name in layers}
-    if matrix not in paths:
-        raise InputError(
-            f"{path} must have the matrix {matrix!r}, got {', '.join(paths)}. "
-            f"{did_you_mean(matrix, paths)}"
-        )
+    check_matrix(path, matrix, paths)
     num_genes, num_cells = file[paths[matrix]].shape
     var = _attributes(path, file["row_attrs"], num_genes, _GENE_NAMES)
     obs = _attributes(path, file["col_attrs"], num_cells, _CELL_NAMES)

@@ -1,4 +1,4 @@
-"""What was done to files of cells when they were read, in sentences for the user."""
+"""What reading files of cells left out, summed or rounded, in lines for the user."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def reading_notes(meta: Mapping[str, Any]) -> list[str]:
-    """A line for each thing that a store's reading of its files changed or left out.
+    """A line for each kind of change to the data of a store's files.
 
-    meta: of a store; those of older versions have no counts and give no lines.
+    meta: of a store. Stores of older versions have no counts, and give no lines.
     """
     return [*_notes_on_genes(meta["files"]), *_notes_on_obs(meta["obs"])]
 

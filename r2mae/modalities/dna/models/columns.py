@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
+from r2mae.masking.mask import Mask
 from r2mae.modalities.dna.conservation import Conservation
 
 # Codes of the reference: 0 to 3 for A C G T, then these.
@@ -47,6 +48,18 @@ def refuse_species(columns: Columns | None) -> None:
             "data must be a genome without aligned species for the linear theory, in "
             "which every input is masked, got an alignment."
         )
+
+
+def weights_at(batch: dict[str, Any], mask: Mask, slots: Tensor) -> Tensor | None:
+    """(M,) weights of the samples times those of conservation; None where all are 1.
+
+    slots: (M,) places of masked positions in the flattened rows.
+    """
+    weights = mask.weight_at(slots)
+    if "weights" not in batch:
+        return weights
+    conserved: Tensor = batch["weights"].flatten()[slots]
+    return conserved if weights is None else conserved * weights
 
 
 def over_strands(

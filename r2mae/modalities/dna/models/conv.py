@@ -26,6 +26,7 @@ from r2mae.modalities.dna.models.columns import (
     loss_weights,
     over_strands,
     refuse_species,
+    weights_at,
 )
 from r2mae.models.depths import parameter_depths
 from r2mae.models.masking_rules import masked_slots
@@ -223,11 +224,7 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         """(labels (M,), weights (M,) or None for equal weights), row by row."""
         slots = masked_slots(batch, mask)
         labels = batch.get("labels", batch["bases"]).flatten()[slots]
-        weights = mask.weight_at(slots)
-        if "weights" in batch:
-            conserved = batch["weights"].flatten()[slots]
-            weights = conserved if weights is None else conserved * weights
-        return labels, weights
+        return labels, weights_at(batch, mask, slots)
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Loss over hidden bases; predictions (M,): the likeliest base, row by row."""

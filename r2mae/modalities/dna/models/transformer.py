@@ -20,6 +20,7 @@ from r2mae.modalities.dna.models.columns import (
     loss_weights,
     over_strands,
     refuse_species,
+    weights_at,
 )
 from r2mae.modalities.dna.models.conv import weighted_loss
 from r2mae.models.language_encoder import LanguageEncoder, Vocabulary
@@ -142,11 +143,7 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         """(labels (M,), weights (M,) or None for equal weights), row by row."""
         slots = masked_slots(batch, mask)
         labels = batch.get("labels", batch["input_ids"]).flatten()[slots]
-        weights = mask.weight_at(slots)
-        if "weights" in batch:
-            conserved = batch["weights"].flatten()[slots]
-            weights = conserved if weights is None else conserved * weights
-        return labels, weights
+        return labels, weights_at(batch, mask, slots)
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """As for texts; a weighted loss where the batch has weights."""

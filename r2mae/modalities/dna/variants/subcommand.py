@@ -76,7 +76,7 @@ def check(arguments: argparse.Namespace) -> None:
 
     if (arguments.variants is None) != bool(arguments.all):
         got = "neither" if arguments.variants is None else "both"
-        raise InputError(f"VARIANTS or --all must be given, one of them, got {got}.")
+        raise InputError(f"Either VARIANTS or --all must be given, got {got}.")
     source = None if arguments.all else Path(arguments.variants)
     check_output(Path(arguments.output), source)
 
@@ -154,7 +154,7 @@ def _longest_allele(loaded: Any, arguments: argparse.Namespace) -> int:
     if loaded.recipe.data.alignment is not None:
         raise InputError(
             "--indels must be left out for a run on an alignment, whose columns have no "
-            "inserted bases, got it."
+            "inserted bases, got --indels."
         )
     return int(loaded.recipe.data.length) // 2
 
