@@ -275,9 +275,9 @@ class Wing(ABC):
     def naive_loss(
         self, recipe: AnyRecipe, train: SampleSource, held_out: SampleSource
     ) -> NaiveLoss | None:
-        """Held-out loss of a prediction without a model that uses visible input, counted in train.
+        """Held-out loss of a prediction from visible input without a model, such as a table counted in train.
 
-        A pretraining run that is no better at its end has learned nothing. None compares with token frequencies only.
+        A pretraining run with no lower loss at its end has learned nothing. None: only token frequencies are compared.
         """
         return None
 

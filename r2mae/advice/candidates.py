@@ -61,5 +61,5 @@ class CandidateRisks:
 
 
 def is_at_edge(law: RatioDistribution) -> bool:
-    """Whether a law is the least or the greatest fixed ratio that is tried."""
+    """Whether a law is the lowest or the highest fixed ratio tried."""
     return isinstance(law, FixedRatio) and law.ratio in FIXED_RATIOS[[0, -1]]

@@ -17,10 +17,10 @@ _MAX_WINDOWS = 5000
 
 
 def window_features(ids: Ids, num_rows: int) -> tuple[Floats, int]:
-    """(features (n, T, P) of windows of T neighbouring tokens, windows in the training set).
+    """(features (n, T, P) of windows of T tokens, number of windows in the training set).
 
-    A row is cut into windows, so that the features of a window do not exceed the
-    theory's limit. Windows with fewer than half of their tokens are left out.
+    Rows are cut into windows, which have at most as many features as the theory allows.
+    Windows in which fewer than half of the tokens have a category are left out.
 
     ids: (n, L) token ids, -1 where a token is never masked.
     num_rows: rows of the training set, of which ids may be a sample.
@@ -39,10 +39,9 @@ def window_features(ids: Ids, num_rows: int) -> tuple[Floats, int]:
     total = round(num_rows * is_full.sum() / len(ids))
     windows = windows[is_full]
     chosen = np.linspace(0, len(windows) - 1, min(_MAX_WINDOWS, len(windows)))
-    # The last row of the table, of zeros, serves code -1.
-    return np.vstack([table, np.zeros((1, table.shape[1]))])[
-        windows[chosen.astype(int)]
-    ], total
+    # Code -1 takes the last row, of zeros.
+    padded = np.vstack([table, np.zeros((1, table.shape[1]))])
+    return padded[windows[chosen.astype(int)]], total
 
 
 def category_features(ids: Ids) -> tuple[Floats, Ids]:
@@ -67,9 +66,8 @@ def category_features(ids: Ids) -> tuple[Floats, Ids]:
     shares = pairs.sum(axis=1) / pairs.sum()
     is_present = shares > 0
     scale = np.where(is_present, 1 / np.sqrt(np.where(is_present, shares, 1)), 0)
-    correlation = (pairs / pairs.sum() - np.outer(shares, shares)) * np.outer(
-        scale, scale
-    )
+    covariance = pairs / pairs.sum() - np.outer(shares, shares)
+    correlation = covariance * np.outer(scale, scale)
     values, vectors = np.linalg.eigh(correlation)
     size = min(_DIMENSIONS, int(is_present.sum()) - 1)
     strongest = np.argsort(-np.abs(values))[:size]

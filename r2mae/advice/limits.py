@@ -8,7 +8,7 @@ from r2mae.advice.candidates import FIXED_RATIOS
 from r2mae.advice.features import Floats
 
 _SMALL = 50  # features or samples at which gaps of 10 % were measured
-_MANY = 10  # times as many samples as features, where the limit of many samples holds
+_MANY = 10  # samples per feature, from which the limit of many samples holds
 _DOMINANT = 1 / 20  # share of the variance in one direction
 _ENOUGH_VARIANCE = 0.9
 
@@ -33,10 +33,7 @@ def find_warnings(facts: Facts) -> list[str]:
 
 
 def reason_against(best_fixed: float, num_rows: float, num_features: int) -> str | None:
-    """Why there is no advice: the best ratio is the least or the greatest tried.
-
-    None where it is neither.
-    """
+    """Why there is no advice: the best ratio is the lowest or the highest tried, else None."""
     at_edge = f"the best fixed ratio is {best_fixed:g}"
     if best_fixed == FIXED_RATIOS[0]:
         return (

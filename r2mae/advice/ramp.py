@@ -95,7 +95,7 @@ def _ramps() -> tuple[Floats, Floats]:
 
 
 def touches_edge(choice: ScheduleChoice) -> bool:
-    """Whether the ramp starts or ends at the least or the greatest ratio tried."""
+    """Whether the ramp starts or ends at the lowest or the highest ratio tried."""
     return bool({choice.start, choice.end} & {_ENDS[0], _ENDS[-1]})
 
 

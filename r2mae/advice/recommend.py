@@ -43,7 +43,7 @@ class Advice:
 
     num_rows, num_features, num_tokens: N, d and T.
     explained, shrinkage, held_out_gain: see `TokenFeatures` and `Shrunk`.
-    no_advice: why the answers are of no use for this data; None where they are.
+    no_advice: why the answers do not apply to this data; None where they do.
     best_fixed: fixed ratio of least excess risk at the default `Scenario`.
     masking_gain: 1 - its excess risk / that without masks.
     law: the recipe's. law_acts_like: the fixed ratio it is equivalent to.

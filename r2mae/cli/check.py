@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _study(path: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What a study file holds, once all of its recipes are validated."""
+    """{recipe, laws, trials} of a study file, after validating the recipe of each law."""
     from r2mae.studies.plan import load_study
 
     study = load_study(path, arguments.set)

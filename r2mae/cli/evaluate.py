@@ -45,7 +45,7 @@ def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
     tasks = (*PROBES, *(wing.tasks if wing else ()))
     hint = "" if wing else "; name a RUN to see the tasks of its modality"
     # Without choices: `run` refuses other tasks by naming the modality.
-    text = f"one or several, separated by commas, of {', '.join(tasks)}{hint}"
+    text = f"comma-separated: {', '.join(tasks)}{hint}"
     parser.add_argument(
         "--task",
         required=True,
@@ -63,7 +63,7 @@ def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def _tasks_with_options(wing: Wing, argv: Sequence[str]) -> list[str]:
-    """Tasks whose options are parsed: those that are named; all of them for --help."""
+    """Tasks whose options are parsed: those that --task names; all of them for --help."""
     if {"-h", "--help"} & set(argv):
         return list(wing.tasks)
     values = ",".join(argument.removeprefix("--task=") for argument in argv)
@@ -179,7 +179,7 @@ def _other_data(loaded: LoadedRun, path: str) -> Any:
 
 
 def print_scores(rows: list[Row]) -> None:
-    """Accuracies with intervals and differences, then scores that count every class alike."""
+    """Print accuracies with intervals and differences, then balanced accuracy and macro F1."""
     draws = max(_pretrained(row)["draws"] for row in rows)
     over = f"test samples and {draws} draws of labels" if draws > 1 else "test samples"
     print(f"test accuracy ± 95 % interval over {over}; differences are paired")

@@ -166,7 +166,8 @@ def _print(result: dict[str, Any]) -> None:
     is_regression = "pearson" in result["scores"][0]
     (name, title), *others = _REGRESSION if is_regression else _CLASSIFICATION
     print(
-        f"test {title} from {source}, mean over seeds ± 95 % interval over test samples and seeds"
+        f"test {title} from {source}, mean over seeds "
+        "± 95 % interval over test samples and seeds"
     )
     if result.get("in_test_too"):
         count = f"{result['in_test_too']:,} training samples"

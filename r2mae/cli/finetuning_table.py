@@ -35,7 +35,7 @@ def earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:
     file = table / "scores.json"
     rows = json.loads(file.read_text())["scores"] if file.is_file() else []
     counts = recipe.repeat.labels_per_class
-    # Rows without half_width are of r2mae before 0.2, and are scored again on request.
+    # Rows without half_width were written by older versions, and are dropped.
     return [
         row
         for row in rows

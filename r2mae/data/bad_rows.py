@@ -6,11 +6,11 @@ _EXAMPLES = 3
 
 
 class BadRows:
-    """What is done with bad rows, and which there were.
+    """Skips bad rows and counts them, or raises an error at the first.
 
-    skip: leave them out, instead of raising an error at the first one.
-    remedy: of that error.
-    numbers: of the rows that were left out, from 0, in the order in which they were met.
+    skip: whether they are skipped.
+    remedy: end of the error's message.
+    numbers: of skipped rows, from 0, in the order of reading.
     """
 
     def __init__(self, *, skip: bool = False, remedy: str = "") -> None:
@@ -29,7 +29,7 @@ class BadRows:
 
     @property
     def note(self) -> str:
-        """What was left out, in a line; empty for nothing."""
+        """One line on the skipped rows; empty without any."""
         if not self.numbers:
             return ""
         rest = ", ..." if len(self.numbers) > len(self.examples) else ""

@@ -1,8 +1,8 @@
-"""Rewrite CSV and TSV files in the one form that every reader takes alike.
+"""Rewrite CSV and TSV files as CSV that all parsers read the same way.
 
 Writers disagree on quotes: in CSV they enclose a field that holds separators or line breaks;
-in many TSV files they are plain characters. A stray one that is taken for an enclosing one
-merges all rows up to the next.
+in many TSV files they are plain characters. A stray quote that a parser takes for the start
+of a field merges all rows up to the next quote.
 """
 
 import csv
@@ -69,7 +69,7 @@ def rewrite(
 
 
 def _header(open_text: OpenText, form: Format, where: Path) -> list[str]:
-    """Names of the columns. Raises: InputError for one that is there twice."""
+    """Names of the columns. Raises: InputError for a duplicate."""
     if form.columns is not None:
         return list(form.columns)
     with open_text() as file:
@@ -107,7 +107,7 @@ def _has_quoting(open_text: OpenText, form: Format, width: int) -> bool:
 def _rows(
     open_text: OpenText, form: Format, width: int, quoting: bool
 ) -> Iterator[_Row]:
-    """The rows below the header; empty lines are none."""
+    """The rows below the header, without empty lines."""
     with open_text() as file:
         reader = _reader(file, form, quoting, strict=quoting)
         is_header = form.columns is None
@@ -144,6 +144,6 @@ def _row(fields: list[str], fault: str, width: int, line: int, num_lines: int) -
     if any(surplus):
         fault = f"have {width} fields as the header, got {len(fields)}"
     elif not fault and not is_unicode("".join(fields)):
-        fault = "be in the file's encoding, got other bytes"
+        fault = "be in the file's encoding, got bytes that are not"
     filled = fields[:width] + [""] * (width - len(fields))
     return _Row(filled, line, num_lines, fault, is_exact)

@@ -14,7 +14,7 @@ def size_text(num_bytes: float) -> str:
 
 
 def check_space(place: Path, num_bytes: int, remedy: str) -> None:
-    """Raise InputError unless the disk of a file or folder has so many bytes free.
+    """Raise InputError unless the disk of a file or folder has num_bytes free.
 
     place: need not exist yet. remedy: the end of the message.
     """

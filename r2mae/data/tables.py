@@ -19,8 +19,8 @@ from r2mae.errors import InputError
 _COMPLETE = "complete.json"
 
 
-# (a file, a folder to write to) -> the file that is read in its place. Its repr must name
-# all that it depends on.
+# (a file, a folder to write to) -> the file to read in its place. Its repr is part of the
+# cache key, so it must show everything that the result depends on.
 Prepare = Callable[[Path, Path], Path]
 
 

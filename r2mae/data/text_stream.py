@@ -1,4 +1,4 @@
-"""Open text files: compressed ones too, in UTF-8, UTF-16 with a byte order mark, or a named encoding."""
+"""Open text files, compressed or not, in UTF-8, UTF-16 with a byte order mark, or another encoding."""
 
 import codecs
 import gzip
@@ -72,7 +72,9 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 
 def find_encoding(path: Path, named: str) -> tuple[str, int]:
-    """(encoding of a file, bytes of its byte order mark). named: used where it has no mark.
+    """(encoding of a file, bytes of its byte order mark).
+
+    named: encoding of a file without such a mark.
 
     Raises: InputError for what looks like UTF-16 without a byte order mark.
     """
@@ -109,7 +111,10 @@ def check_encoding(name: str) -> None:
 
 @contextmanager
 def open_text(path: Path, named: str, errors: str = "strict") -> Iterator[IO[str]]:
-    """A file's text without its byte order mark; line ends are kept. named, as above."""
+    """A file's text without its byte order mark; line ends are kept.
+
+    named: encoding of a file without such a mark.
+    """
     encoding, mark = find_encoding(path, named)
     with open_bytes(path) as file:
         file.read(mark)
@@ -160,7 +165,7 @@ def is_unicode(text: str) -> bool:
 
 
 def _skip(file: Any, count: int) -> None:
-    """Read on by `count` bytes: streams of Zstandard cannot seek."""
+    """Move forward by `count` bytes; Zstandard streams cannot seek, so they are read."""
     if count and file.seekable():
         file.seek(count)
         return

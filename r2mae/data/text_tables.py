@@ -43,10 +43,11 @@ def read_table(
 ) -> Any:
     """Rows of a table, mapped from disk by `datasets`.
 
-    options: `text` of a data card. bad_rows: default, refuse them.
+    options: `text` of a data card.
+    bad_rows: skips and counts them; None to refuse them.
 
-    Raises: InputError for invalid UTF-8, bad rows, and files that are not what their
-        names say.
+    Raises: InputError for invalid UTF-8, bad rows, and files whose content is not that
+        of their suffix.
     """
     import datasets
 
@@ -100,7 +101,7 @@ def _format(path: Path, options: dict[str, Any]) -> Format:
 
 @dataclass(frozen=True)
 class _Preparation:
-    """Makes of a file what `datasets` reads: decompressed, in UTF-8, with well-formed rows.
+    """Converts a file for `datasets`: decompressed, in UTF-8, with well-formed rows.
 
     skip: leave out bad rows, and list them in the table's folder.
     """

@@ -1,4 +1,4 @@
-"""Tokenizers: load, check and save them; what a model needs to know of one."""
+"""Tokenizers: load, check and save them; the token ids that a model needs."""
 
 import copy
 import json

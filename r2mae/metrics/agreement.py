@@ -1,4 +1,4 @@
-"""Scores of predicted classes that count every class alike, by scikit-learn."""
+"""Scores of predicted classes in which every class has equal weight, by scikit-learn."""
 
 import warnings
 
@@ -9,7 +9,7 @@ def balanced_accuracy(predicted: npt.ArrayLike, expected: npt.ArrayLike) -> floa
     """Mean recall of the expected classes; predicted and expected are labels (N,)."""
     from sklearn.metrics import balanced_accuracy_score
 
-    with warnings.catch_warnings():  # predicted classes that the expected ones lack
+    with warnings.catch_warnings():  # of classes that are predicted, but not expected
         warnings.simplefilter("ignore", UserWarning)
         return float(balanced_accuracy_score(expected, predicted))
 

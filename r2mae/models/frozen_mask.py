@@ -1,4 +1,4 @@
-"""Evaluation masks, the same for all runs, steps and laws, so that measurements compare."""
+"""Evaluation masks: the same for all runs, steps and laws, so that scores are comparable."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from r2mae.masking.mask import Mask
 from r2mae.masking.pattern import sample_mask
 from r2mae.models.protocol import MaskedModel
 
-FROZEN_SEED = 0x5EED  # of evaluation masks, whatever a run's seed
+FROZEN_SEED = 0x5EED  # of evaluation masks; independent of the run's seed
 
 
 def frozen_mask(model: MaskedModel, batch: dict[str, Any], ratio: float) -> Mask:
-    """The evaluation mask of a batch: random pattern, a function of the sample's index and the ratio alone."""
+    """The evaluation mask of a batch, random, a function of sample index and ratio only."""
     masking, indices = model.masking, batch["indices"]
     eligible = masking.eligible(batch)
     ratios = torch.full(indices.shape, ratio, dtype=torch.float64)

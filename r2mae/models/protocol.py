@@ -92,7 +92,7 @@ class MaskedModel(Encoder, Protocol):
         ...
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
-        """(B, D) features of what the mask leaves visible; of complete samples without one."""
+        """(B, D) features of visible tokens; without a mask, of complete samples."""
         ...
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:

@@ -8,7 +8,7 @@ from r2mae.errors import InputError
 from r2mae.schema.recipe import AnyRecipe
 
 MeasurementCost = Callable[[int], float]
-_BUDGET = 0.1  # of the cost of training, for measurements
+_BUDGET = 0.1  # cost of measurements relative to training, at most
 _MOST_MEASUREMENTS = 10
 _MOST_SAMPLES, _LEAST_SAMPLES = 1000, 50  # of a measurement
 
@@ -79,7 +79,7 @@ def make_plan(
 def _plan_measurements(
     recipe: AnyRecipe, steps: int, cost: MeasurementCost | None
 ) -> tuple[int, int]:
-    """(steps between measurements, samples of each), within the budget where they are defaults."""
+    """(steps between measurements, samples of each); defaults keep within `_BUDGET`."""
     every, samples = recipe.watch.every_steps, recipe.watch.samples or _MOST_SAMPLES
     if cost is None:
         return every or math.ceil(steps / _MOST_MEASUREMENTS), samples

@@ -107,7 +107,7 @@ def _finetuning(recipe: Any) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _has_labels(recipe: AnyRecipe) -> bool:
-    """Whether the training split has labels; True where the data is not here."""
+    """Whether the training split has labels; True if the data is not on this machine."""
     if not is_data_here(recipe):
         return True
     return open_training_data(recipe)[0].labels is not None

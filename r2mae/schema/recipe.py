@@ -121,8 +121,8 @@ class HardwareSection(Section):
 class WatchSection(Section):
     """`watch`: measurements on held-out samples during training.
 
-    Their default values let all measurements cost at most 10 % of training, by the
-    operations that `r2mae check` prints.
+    With the defaults all measurements together cost at most 10 % of the FLOPs of training,
+    as `r2mae check` prints them.
 
     every_steps: steps between measurements; null for a tenth of training, or more where
         that would cost too much. The last step is always measured.

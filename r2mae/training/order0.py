@@ -1,7 +1,7 @@
-"""Compares held-out loss with predictions that need no model: one that does no better has learned nothing.
+"""Compare held-out loss with predictions without a model: a run that is no better has learned nothing.
 
 The order-0 entropy is the cross-entropy of predicting every token (or base) by its frequency alone. Where a modality
-has a better prediction without a model, such as a table of alignment columns, the end of training is judged by it.
+has a better such prediction, for example a table of alignment columns, it is used too, at the end of training.
 """
 
 import math
@@ -53,7 +53,7 @@ def order_0_entropy(model: Any, source: SampleSource) -> float:
 class NaiveLoss:
     """Cross-entropy of a prediction without a model, in nats a token.
 
-    description: what predicts, as in "predicting every token by its frequency alone".
+    description: of the prediction, such as "predicting every token by its frequency alone".
     """
 
     nats: float
@@ -63,10 +63,10 @@ class NaiveLoss:
 class Order0(lightning.Callback):
     """Warns when held-out loss is no better than that of predictions without a model.
 
-    Compares once after warm-up and a tenth of training with the order-0 entropy, and at the end also with `naive_loss`,
-    if it gives one. All held-out targets are hidden, so a loss near the entropy means that visible tokens are not used;
-    the training loss would not show it where some targets stay visible. Comes after `PretrainingValidation`. run.json
-    records the outcome as "learned_nothing".
+    Compares with the order-0 entropy, once after warm-up and a tenth of training, and at the end. At the end it also
+    compares with `naive_loss`, if there is one. All held-out targets are hidden, so a loss near the entropy means that
+    visible tokens are not used; the training loss would not show it where some targets stay visible. Comes after
+    `PretrainingValidation`. run.json records the outcome as "learned_nothing".
     """
 
     def __init__(

@@ -22,8 +22,8 @@ _TEXT_SIZE = 11
 def save_pictures(model: Any, batch: Batch, masks: list[Mask], path: Path) -> bool:
     """Write a PNG of reconstructions for each mask; False if the model has no pictures.
 
-    Below each column is its title, with the mask ratio; below these the model's
-    `picture_note`, which says what a picture has that the model did not predict.
+    Below each column is its title with the mask ratio. Below the titles is the model's
+    `picture_note`, on what in the picture the model did not predict.
     """
     panels: list[torch.Tensor] = []
     titles = ["original"]
@@ -81,7 +81,7 @@ def _add_captions(
 
 
 def _wrap(text: str, width: int, font: Any) -> list[str]:
-    """Lines of at most that many pixels."""
+    """Text broken into lines of at most `width` pixels."""
     lines: list[str] = []
     for part in text.split():
         longer = f"{lines[-1]} {part}" if lines else part

@@ -111,7 +111,7 @@ def describe_start(model: nn.Module) -> str | None:
         start = getattr(part, _RECORD, None)
         if start is None:
             continue
-        inside = f"{path}." if path else ""  # of a classifier its backbone
+        inside = f"{path}." if path else ""  # the backbone of a classifier
         own = {name.removeprefix(inside) for name in model.state_dict()}
         own = {name for name in own if not name.startswith("pixel_")}
         new = own - start.loaded
@@ -125,7 +125,7 @@ def describe_start(model: nn.Module) -> str | None:
 
 
 def _describe_names(names: Collection[str], every: Collection[str]) -> str:
-    """Names of tensors, a module of which all are among them as one with its number."""
+    """Names of tensors; a complete module is one entry, with its number of tensors."""
     if not names:
         return "nothing"
     lines = [
@@ -137,7 +137,7 @@ def _describe_names(names: Collection[str], every: Collection[str]) -> str:
 
 
 def _collapse(names: set[str], every: set[str], prefix: str) -> list[tuple[str, int]]:
-    """(module or tensor, number of its tensors) that together make up names."""
+    """(module or tensor, number of its tensors), which together are all of names."""
     collapsed: list[tuple[str, int]] = []
     heads = {name[len(prefix) :].split(".")[0] for name in names}
     for head in sorted(heads):

@@ -69,7 +69,7 @@ class CellData(DataSection):
 
     matrix: "X", "raw" or "layers[NAME]"; of an .h5mu also "MODALITY:X"; of an .h5 of Cell Ranger 2, the genome.
     values: "counts" must be raw; "scaled" is whatever it is.
-    round_counts: round counts that are not whole, such as those that SoupX corrected for ambient RNA.
+    round_counts: round counts that are not integers, such as those that SoupX corrected for ambient RNA.
     label_column: of obs, instead of the card's; cells whose label is missing or one of unlabelled have none.
     min_class_cells: smaller classes count as unlabelled.
     """

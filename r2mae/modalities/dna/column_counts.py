@@ -1,6 +1,6 @@
-"""Baseline for masked bases of an alignment: P(base | the column's bases of other species).
+"""Baseline for masked bases of an alignment: P(base | the other species' bases of its column).
 
-Models see the other species at masked columns too, and so does this table.
+Models see the other species at masked positions too, so this table is a fair baseline.
 
 Shapes: M columns, S species with the reference, K other species nearest to it.
 """
@@ -21,7 +21,7 @@ MAX_SPECIES = 8  # in a table, which has 5^8 rows then
 _LETTERS = 5  # A, C, G, T, and one for N and gaps
 _MOST_COUNTED, _MOST_SCORED, _MOST_COMPARED = 1 << 24, 1 << 20, 1 << 16  # bases
 _WINDOWS = 64  # loaded at a time
-_COMPARED = 16  # parts in which species are compared with the reference
+_COMPARED = 16  # batches of windows in which species are compared with the reference
 
 
 class ColumnCounts:
@@ -184,7 +184,7 @@ def _best_strength(even: ColumnCounts, odd: ColumnCounts) -> float:
 
 
 def _sample(source: SampleSource, most_bases: int) -> torch.Tensor:
-    """Windows at even distances, all where they have no more than most_bases."""
+    """Evenly spaced windows of at most most_bases in all, or all windows."""
     length = source.load(torch.tensor([0]), None, 0)["bases"].shape[1]
     size = min(len(source), max(1, most_bases // length))
     return torch.linspace(0, len(source) - 1, size, dtype=torch.float64).long()

@@ -67,7 +67,7 @@ class BaseScore:
 
 @dataclass(frozen=True)
 class _Counts:
-    """What is counted in training windows, as losses of single bases.
+    """Baselines counted in training windows.
 
     order_0: (4,) nats of each base. columns: empty without an alignment.
     """
@@ -193,7 +193,7 @@ def _summarize(ratio: float, rows: Floats, num_contexts: int) -> BaseScore:
     loss, hits, tokens, bases, order_0, *by_models = rows.sum(axis=0).tolist()
     if not bases:
         raise InputError(
-            "--skip-repeats must leave masked bases, got none. Leave it out."
+            "--skip-repeats must leave bases to score, got none. Omit the option."
         )
     best = int(np.argmin(by_models))
     by_columns = by_models[num_contexts:]

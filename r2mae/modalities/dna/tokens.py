@@ -159,8 +159,8 @@ def make_codec(tokenizer: Any, kmer: int = 1) -> Codec:
 def _check_one_token_each(tokenizer: Any, kmers: list[str]) -> None:
     """Raise InputError unless a random sequence becomes one token for each of its k-mers.
 
-    BPE joins bases, and overlapping k-mers share them: a model of such tokens reads
-    nothing in ours. A tokenizer that splits at blanks alone reads bases with blanks.
+    BPE joins bases, and overlapping k-mers share them: a model of such tokens cannot read
+    ours. A tokenizer that splits at white space only is tried on bases with spaces too.
     """
     draw = np.random.default_rng(0)
     parts = [kmers[number] for number in draw.integers(0, len(kmers), _NUM_TRIED)]

@@ -45,7 +45,7 @@ class Texts(NamedTuple):
 
     column: of tables, with the texts. document: what of a plain text file is one document.
     options: of the reader, such as encoding. hub: (name, rows) instead of paths.
-    bad_rows: what is done with rows of tables that are not text.
+    bad_rows: skips or rejects rows of tables without text.
     """
 
     paths: list[Path]
@@ -138,7 +138,7 @@ def _write(
 
 
 def _check_unknown(state: dict[str, int], tokenizer: Any) -> None:
-    """Warn of many unknown tokens. Raises: InputError where there are no others."""
+    """Warn of many unknown tokens. Raises: InputError if all tokens are unknown."""
     unknown = state["unknown_tokens"]
     ordinary = state["tokens"] - 2 * state["documents"]
     share = unknown / max(1, ordinary)

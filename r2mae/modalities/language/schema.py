@@ -45,7 +45,7 @@ class LanguageData(DataSection):
 class SentenceData(DataSection):
     """Labelled sentences, or pairs of them, of a card or at root: tables as for LanguageData.
 
-    columns: one or two, that hold the texts.
+    columns: the one or two with the texts.
     length: tokens; longer texts are cut, the longer of a pair first.
     """
 

@@ -178,7 +178,7 @@ def describe_tokens(source: Sentences) -> dict[str, Any]:
 
 
 class _Table(NamedTuple):
-    """Columns of texts, the row of each in its file, and what was left out."""
+    """Columns of texts, each text's row in the file, and a note on skipped rows."""
 
     texts: list[list[str]]
     numbers: Integers
@@ -188,7 +188,7 @@ class _Table(NamedTuple):
 def _read_columns(
     columns: tuple[str, ...], rows: Any, where: str, bad_rows: BadRows
 ) -> _Table:
-    """The texts of a table's rows. bad_rows: has those that the table lacks already."""
+    """The texts of a table's rows. bad_rows: also those skipped when the table was read."""
     for column in columns:
         rows = select_column(rows, column, where)
     texts = [rows[column][:] for column in columns]
@@ -203,7 +203,7 @@ def _read_columns(
 def _keep_texts(
     texts: list[list[Any]], columns: tuple[str, ...], where: str, bad_rows: BadRows
 ) -> _Table:
-    """The rows that are texts in all columns. Others are bad rows."""
+    """The rows with text in all columns; others are rejected."""
     kept = []
     for number, row in enumerate(zip(*texts, strict=True)):
         faults = zip(map(_fault, row), columns, strict=True)
@@ -220,7 +220,7 @@ def _keep_texts(
 
 
 def _fault(text: Any) -> str:
-    """What is wrong with a text; empty for nothing."""
+    """Which rule a text breaks; empty for none."""
     if isinstance(text, str) and not text.strip():
         return f"be text, got {text!r:.40}"
     return fault_of_text(text)

@@ -1,4 +1,4 @@
-"""Texts, or pairs of texts, as token ids of a limited number each."""
+"""Tokenise texts, or pairs of texts, up to a maximum number of tokens each."""
 
 import itertools
 from collections.abc import Callable
@@ -22,8 +22,8 @@ class Tokens(NamedTuple):
     ids: (T,) int32. starts: (W + 1,) int64, where each window starts in ids.
     types: (T,) int8 token type ids, 1 for the second text of a pair; None without pairs.
     owners: (W,) int64, the text of each window.
-    limit: tokens that a text may have. num_long: texts over it.
-    num_tokens, num_unknown: ordinary tokens of complete texts, and unknown ones of them.
+    limit: maximum number of tokens of a text. num_long: texts with more.
+    num_tokens: of complete texts, without special tokens. num_unknown: unknown ones.
     """
 
     ids: npt.NDArray[np.int32]
@@ -46,9 +46,9 @@ def tokenise_texts(
 ) -> Tokens:
     """Tokens of N texts or pairs of texts.
 
-    length: tokens that a text or pair may have, special ones included.
-    long_texts: cut those over it, the longer of a pair first; split them into windows of
-        about equal length; or raise an error.
+    length: maximum number of tokens of a text or pair, special ones included.
+    long_texts: cut longer ones (the longer of a pair first), split them into windows of
+        about equal length, or raise an error.
     name: of a text by its number, for that error.
 
     Raises: InputError for a long text, where long_texts says so.

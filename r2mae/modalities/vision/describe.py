@@ -1,4 +1,4 @@
-"""What `r2mae check` prints of images on this machine: splits, classes, files not read."""
+"""What `r2mae check` prints about images: splits, classes, files that are not read."""
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def _list_counts(counts: list[tuple[str, int]]) -> str:
 
 
 def _describe_unread(source: SampleSource, folders: list[str]) -> str:
-    """Files of the training folder that are no images, and folders of no split."""
+    """Files of the training folder that are not images, and folders outside the splits."""
     parts = [f"{name}/, which is neither train nor test" for name in folders]
     records = getattr(root_of(source), "records", None)
     if isinstance(records, FolderRecords):

@@ -1,4 +1,4 @@
-"""Pixels of one image as (H, W, C) uint8: bit depth, bands, transparency, orientation.
+"""Decode an image to (H, W, C) uint8: bit depth, bands, transparency, orientation.
 
 Shapes: H rows, W columns, C channels of the recipe.
 """
@@ -20,7 +20,7 @@ Pixels = npt.NDArray[np.uint8]
 # Values that become black and white where a recipe has no data.value_range.
 _DEFAULT_RANGES = {"u1": (0, 255), "b1": (0, 1)}
 _SHORT, _UNIT = (0, 65535), (0.0, 1.0)
-_HUGE = 1 << 25  # pixels, from which an image is read at a lower resolution
+_HUGE = 1 << 25  # pixels, above which an image is read at a lower resolution
 _NPY = b"\x93NUMPY"
 
 
@@ -49,7 +49,7 @@ def decode(raw: bytes, section: VisionData, name: str) -> Pixels:
         raise
     except UnidentifiedImageError:  # its message has an address in memory
         raise InputError(
-            f"{name} must be a complete, readable image, got unknown content."
+            f"{name} must be a complete, readable image, got an unknown format."
         ) from None
     except Exception as error:
         raise InputError(
@@ -78,7 +78,7 @@ def image_pixels(image: Any, section: VisionData, name: str) -> Pixels:
 
     _check_size(image, section, name)
     factor = reduction(image.size, section)
-    if factor > 1:  # JPEG decodes at 1/2, 1/4 or 1/8 of the size; others do nothing
+    if factor > 1:  # draft: JPEG only, which decodes at 1/2, 1/4 or 1/8 of the size
         width = image.width
         image.draft(None, (image.width // factor, image.height // factor))
         factor = max(1, factor * image.width // width)
@@ -138,7 +138,7 @@ def has_channel_pages(image: Any, channels: int) -> bool:
 
 
 def reduction(size: tuple[int, int], section: VisionData) -> int:
-    """Factor by which a huge image may shrink, so that every crop has enough pixels."""
+    """Factor by which a huge image is reduced; every crop still has image_size pixels."""
     if size[0] * size[1] <= _HUGE:
         return 1
     smallest = section.augment.crop_scale[0] if section.augment else 1.0

@@ -1,4 +1,4 @@
-"""What a sample of files holds: modes, sizes, bit depth, orientation, pages, cost."""
+"""Describe a sample of image files: modes, sizes, bit depth, orientation, pages, decoding time."""
 
 import math
 import sys
@@ -24,15 +24,18 @@ from r2mae.modalities.vision.schema import VisionData
 from r2mae.modalities.vision.tiff_bands import open_image
 from r2mae.schema.launch import read_launch
 
-_FILES, _FEW = 16, 4  # that are read, by check and by other commands
+_FILES, _FEW = 16, 4  # files read by check, and by other commands
 _SLOW_SECONDS = 0.2  # to decode an image
 
 
 @dataclass
 class _Survey:
-    """kinds: mode and format of images, or type and shape of arrays. notes: of each image.
+    """Facts about a sample of images.
 
-    sizes: (width, height). highest: largest value of each image of more than 8 bits.
+    modes: mode and format of each image, or bands and type of each array.
+    notes: on single images. sizes: (width, height) in pixels.
+    highest: largest value of each image with more than 8 bits.
+    seconds: decoding time of all.
     """
 
     modes: list[str] = field(default_factory=list)
@@ -43,7 +46,7 @@ class _Survey:
 
 
 def describe_pixels(records: ImageRecords, section: VisionData) -> str:
-    """One line on a sample of files; empty where images are arrays of a package.
+    """One line on a sample of files; empty for images that a package has as arrays.
 
     Raises: InputError for an image that is damaged or does not fit the recipe, unless
         such images are skipped.
@@ -78,7 +81,7 @@ def describe_pixels(records: ImageRecords, section: VisionData) -> str:
 
 
 def warn_of_dark_images(records: ImageRecords, section: VisionData) -> None:
-    """Print a warning, once, where 12-bit values in 16-bit files will look black."""
+    """Print a warning, once, where 12-bit values in 16-bit files would look nearly black."""
     highest = []
     with suppress(Exception):  # a damaged file is reported where it is loaded
         for row in _spread(records, _FEW):
@@ -98,7 +101,7 @@ def _print_once(line: str) -> None:
 
 
 def _spread(records: ImageRecords, most: int) -> list[int]:
-    """Rows of at most that many images, evenly spread."""
+    """At most `most` evenly spaced rows."""
     count = min(most, len(records))
     rows: list[int] = (
         np.linspace(0, len(records) - 1, count).round().astype(int).tolist()

@@ -1,7 +1,7 @@
-"""All bands of a TIFF, of which Pillow reads at most four, of 8 bits.
+"""Read all bands of a TIFF; Pillow reads at most four, with 8 bits.
 
-The file is given to Pillow as one grey image: of S bands side by side in each pixel, with
-S times the width; of S planes, with S times the height.
+The tags are changed so that Pillow reads one grey image: S times as wide where the S bands
+of a pixel are side by side, S times as high where bands are planes.
 """
 
 import io
@@ -31,7 +31,7 @@ class _Entry(NamedTuple):
 
 @contextmanager
 def open_image(raw: bytes) -> Iterator[Any]:
-    """A PIL image of encoded bytes, of any size: `image_pixels` has a limit of its own."""
+    """A PIL image of encoded bytes, without Pillow's size limit: `image_pixels` has one."""
     from PIL import Image
 
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -83,7 +83,7 @@ def read_bands(raw: bytes, max_megapixels: float) -> npt.NDArray[Any] | None:
 
 
 def _has_more(tags: dict[int, _Entry], samples: int) -> bool:
-    """Whether Pillow would drop bands, or bits of them."""
+    """Whether Pillow would drop bands, or bits of a band."""
     regular = _COLOURS.get(_first(tags, _PHOTOMETRIC, 1))
     if regular is None:  # CMYK and others
         return False

@@ -162,7 +162,7 @@ def test_a_stopped_build_goes_on(scratch, tokenizer, monkeypatch):
         (scratch / f"{name}.txt").write_text("\n".join(make_texts(30)))
     texts = Texts(expand_texts([str(scratch / "*.txt")]), document="line")
     whole = build_text_store(scratch / "whole", texts, tokenizer)
-    monkeypatch.setattr(text_build, "_BATCH_CHARACTERS", 1500)
+    monkeypatch.setattr(text_build, "BATCH_CHARACTERS", 1500)
 
     class StopError(Exception):
         pass
@@ -498,7 +498,7 @@ def test_utf_16_without_a_byte_order_mark_is_named_or_chosen(scratch):
 def test_long_lines_come_in_parts(scratch, tokenizer, monkeypatch, name, separator):
     """Item 19: a tokenizer gets at most MOST_PIECE characters of a line at once."""
     monkeypatch.setattr("r2mae.data.text_files.MOST_PIECE", 1000)
-    monkeypatch.setattr(text_build, "_BATCH_CHARACTERS", 3000)
+    monkeypatch.setattr(text_build, "BATCH_CHARACTERS", 3000)
     line = separator.join(f"w{n}" for n in range(3000))
     content = line if name == "a.txt" else json.dumps({"text": line})
     (scratch / name).write_text(content)
@@ -524,7 +524,7 @@ def test_a_build_stopped_inside_a_long_row_resumes_at_its_start(
     (scratch / name).write_text("\n".join(lines))
     texts = Texts([scratch / name], document="line")
     complete = build_text_store(scratch / "complete", texts, tokenizer)
-    monkeypatch.setattr(text_build, "_BATCH_CHARACTERS", 250)
+    monkeypatch.setattr(text_build, "BATCH_CHARACTERS", 250)
     tokenise, calls = text_build._tokenise, []
 
     def stop(*arguments):

@@ -1,4 +1,4 @@
-"""What a file of cells contains, before genes are chosen."""
+"""Contents of a file of cells, before genes are chosen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,7 @@ class Contents:
     def moved(
         self, place: str, prefix: str, obs: Any, left_out: Mapping[str, int]
     ) -> "Contents":
-        """The same contents, seen from the root of the container."""
+        """The same contents, with paths from the root of the container."""
         return replace(
             self,
             obs=obs,

@@ -71,7 +71,7 @@ def _read_contents(path: Path, matrix: str) -> Contents:
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         what = "zarr folder" if path.is_dir() else "HDF5 file"
         raise InputError(
-            f"{path} must be a whole {what} of cells, got: {first_line(error)}. "
+            f"{path} must be a complete {what} of cells, got: {first_line(error)}. "
             "Copy or write it again."
         ) from None
 

@@ -43,7 +43,7 @@ def read_blocks(file: "CellFile", start: int) -> Iterator[Block]:
             )
     except (OSError, KeyError, RuntimeError) as error:
         raise InputError(
-            f"{file.path} must be a whole file, got: {first_line(error)}. Copy it again."
+            f"{file.path} must be a complete file, got: {first_line(error)}. Copy it again."
         ) from None
 
 

@@ -51,7 +51,7 @@ def _only_matrix(folder: Path) -> Path:
     if not candidates:
         raise InputError(
             f"{folder} must be a zarr folder, or a folder with a matrix.mtx, its genes "
-            "or features and its barcodes, got none of them."
+            "or features and its barcodes, got other files. Check the path."
         )
     return candidates[0]
 
@@ -114,7 +114,7 @@ def _rows(path: Path) -> list[list[str]]:
             return [line.rstrip("\r\n").split("\t") for line in file]
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(
-            f"{path} must be a whole text file, got: {first_line(error)}. Copy it again."
+            f"{path} must be a complete text file, got: {first_line(error)}. Copy it again."
         ) from None
 
 
@@ -123,7 +123,7 @@ def _read_matrix(path: Path) -> Any:
         matrix = io.mmread(path)
     except Exception as error:  # scipy's parser raises many kinds
         raise InputError(
-            f"{path} must be a whole Matrix Market file, got: {first_line(error)}. "
+            f"{path} must be a complete Matrix Market file, got: {first_line(error)}. "
             "Copy it again."
         ) from None
     if np.iscomplexobj(matrix):

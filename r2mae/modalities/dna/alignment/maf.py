@@ -113,11 +113,13 @@ def parse_row(path: Path, number: int, line: bytes, width: int | None = None) ->
 
 
 def parse_others(path: Path, lines: list[Line], width: int) -> tuple[list[Row], str]:
-    """(rows of other species than the reference, what is wrong with the first odd one).
+    """(rows of the other species, error of the first malformed one, "" for none).
 
-    Odd rows are left out: one species of hundreds must not refuse an alignment.
-    Raises: InputError for an odd row at the end of a file that has no line end, since it
-        is probably truncated.
+    Malformed rows are left out: a fault in one of hundreds of species is no reason to
+    refuse an alignment.
+
+    Raises: InputError for a malformed last line without a line end, since the file is
+        probably truncated.
     """
     rows, first_fault = [], ""
     for number, line in lines:
@@ -131,7 +133,7 @@ def parse_others(path: Path, lines: list[Line], width: int) -> tuple[list[Row], 
 
 
 def _fault(row: Row, width: int | None) -> str:
-    """The end of a message about a row, "" where nothing is wrong."""
+    """Which rule a row breaks, as the end of a message; "" for none."""
     bases = len(row.text) - row.text.count(b"-")
     if bases != row.size:
         bases -= row.text.count(b".")

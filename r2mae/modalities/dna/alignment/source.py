@@ -58,8 +58,8 @@ class AlignmentSource:
         self.counts = {"blocks": 0, "without_reference": 0, "repeated_rows": 0}
         self.spans = array("q")  # contig's number, start and stop of blocks
         self.spans_before = 0  # entries of earlier files
-        self.odd_rows = 0  # of other species, left out
-        self.first_odd_row = ""  # what is wrong with the first of them
+        self.odd_rows = 0  # malformed, of other species, left out
+        self.first_odd_row = ""  # error of the first of them
 
     def scan(self, number: int) -> None:
         """Collect species, contigs and counts of a file."""
@@ -218,7 +218,7 @@ class AlignmentSource:
     def _other_rows(
         self, path: Path, species: list[str], lines: list[Line], width: int
     ) -> dict[str, Row]:
-        """{species: its first row that is no odd one} of a block."""
+        """{species: its first well-formed row} of a block."""
         is_other = [name in self.species and name != self.reference for name in species]
         chosen = list(itertools.compress(lines, is_other))
         rows, fault = parse_others(path, chosen, width)

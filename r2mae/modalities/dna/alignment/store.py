@@ -1,7 +1,7 @@
-"""A store of an alignment: what stands in other species at the bases of a reference.
+"""A store of an alignment: the bases of other species at each base of a reference.
 
 meta.json     format, species (the reference first), contigs [name, length], counts, fingerprint, files
-covered.bin   (R, 2) int64: from where to where a block of the alignment reaches, in the reference's flat array
+covered.bin   (R, 2) int64: starts and stops of the runs that blocks cover, in the reference's flat array
 columns.bin   (C, species - 1) uint8 codes (see `bases`) at the C bases of these runs, 5 where a species has no base
 reference/    the reference as a genome's store
 """
@@ -114,8 +114,8 @@ class AlignmentStore(MappedStore):
     def sample(self, most_bases: int) -> Iterator[tuple[int, Codes]]:
         """(start in the reference's flat array, (n, S) codes) of covered pieces.
 
-        They are at even distances, of about most_bases in all; every piece where the
-        alignment has no more.
+        Pieces are evenly spaced and have about most_bases in all, or the alignment's
+        bases if there are fewer.
         """
         pieces = split_intervals(self.covered, _PIECE)
         step = max(1, -(-self.meta["covered"] // most_bases))

@@ -29,7 +29,7 @@ def _library(path: Path) -> Any:
         import pyBigWig
     except ModuleNotFoundError:
         raise InputError(
-            f"{path} must be read and written with pyBigWig, got no such library. "
+            f"{path} needs pyBigWig, which is not installed. "
             'Run: pip install "r2mae[dna]".'
         ) from None
     return pyBigWig
@@ -38,7 +38,7 @@ def _library(path: Path) -> Any:
 def read_big_wig(path: Path) -> Iterator[tuple[str, int, npt.NDArray[np.float64]]]:
     """(contig, first position, values (n,), nan for none) of all parts with values.
 
-    Raises: InputError for files that are damaged or of another kind.
+    Raises: InputError for damaged files and other formats.
     """
     library = _library(path)
     try:
@@ -47,7 +47,9 @@ def read_big_wig(path: Path) -> Iterator[tuple[str, int, npt.NDArray[np.float64]
     except RuntimeError:
         lengths = None
     if lengths is None:
-        raise InputError(f"{path} must be a bigWig file, got another. Use bedGraph.")
+        raise InputError(
+            f"{path} must be a bigWig file, got a damaged file or another format."
+        )
     for contig, length in lengths.items():
         for start in range(0, length, _CHUNK):
             stop = min(start + _CHUNK, length)
@@ -70,12 +72,12 @@ def write_big_wig(
     rows = np.flatnonzero(np.isfinite(values))
     names = np.array([contig.name for contig in genome.contigs], dtype=object)
     for at in range(0, len(rows), _CHUNK):
-        some = rows[at : at + _CHUNK]
-        starts = positions[some]
+        chunk = rows[at : at + _CHUNK]
+        starts = positions[chunk]
         file.addEntries(
-            names[contigs[some]].tolist(),
+            names[contigs[chunk]].tolist(),
             starts.tolist(),
             ends=(starts + 1).tolist(),
-            values=values[some].tolist(),
+            values=values[chunk].tolist(),
         )
     file.close()

@@ -62,7 +62,7 @@ def build_genome_store(
             return store
         # A byte for each base: at least the size of files, zipped ones included.
         sizes = [path.stat().st_size for path in paths]
-        check_space(out, sum(sizes), "Free some, or name another folder.")
+        check_space(out, sum(sizes), "Delete files, or name another folder.")
         with atomic_folder(out) as work:
             writer = GenomeWriter(work, "" if name_by_file else _BY_FILE)
             for number in range(len(paths)):
@@ -187,7 +187,7 @@ class GenomeWriter:
             self.digest.update(f">{name}\n".encode())
 
     def add_unknown(self, count: int) -> None:
-        """Ns of the last contig that are not stored."""
+        """Add Ns to the last contig without storing them."""
         if not count:
             return
         self._begin_digest()

@@ -1,4 +1,4 @@
-"""Rows of a long array of which only those in some runs are stored.
+"""A long array of which only the rows inside given runs are stored.
 
 Shapes: T rows of W codes, R runs, B windows, N rows of each.
 """
@@ -24,9 +24,8 @@ class CoveredRows:
     ) -> None:
         self.runs, self.empty = runs, empty
         sizes = runs[:, 1] - runs[:, 0]
-        self.before = np.concatenate(
-            [[0], np.cumsum(sizes)]
-        )  # rows stored before a run
+        # Rows stored before each run.
+        self.before = np.concatenate([[0], np.cumsum(sizes)])
         items = int(self.before[-1]) * len(empty)
         self.stored = MappedArray(path, np.uint8, items, most_mapped)
 

@@ -74,7 +74,7 @@ def state_fingerprint(paths: list[Path], *options: Any) -> str:
 
 @contextmanager
 def open_dna(path: Path, progress: OnRead = lambda _: None) -> Iterator[BinaryIO]:
-    """A file to read, unzipped where it is zipped; progress hears how many bytes of the file were read.
+    """A file to read, decompressed if needed. progress: called with the bytes of the file read so far.
 
     Raises: InputError, while it is read, for files that end early or are damaged.
     """
@@ -85,7 +85,7 @@ def open_dna(path: Path, progress: OnRead = lambda _: None) -> Iterator[BinaryIO
             raw.seek(-min(len(_BGZF_END), path.stat().st_size), os.SEEK_END)
             if raw.read() != _BGZF_END:
                 raise InputError(
-                    f"{path} must be a whole bgzip file, got one without its last block. Fetch it again."
+                    f"{path} must be a complete bgzip file, got one without its last block. Download it again."
                 )
         raw.seek(0)
         counted: Any = _ReportingFile(raw, progress)
@@ -94,11 +94,11 @@ def open_dna(path: Path, progress: OnRead = lambda _: None) -> Iterator[BinaryIO
             yield io.BufferedReader(unzipped, BLOCK)
         except EOFError:
             raise InputError(
-                f"{path} must be a whole gzip file, got its end after byte {raw.tell():,}. Fetch it again."
+                f"{path} must be a complete gzip file, got its end after byte {raw.tell():,}. Download it again."
             ) from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise InputError(
-                f"{path} must be gzip all through, got {error} near byte {raw.tell():,}. Fetch it again."
+                f"{path} must be gzip throughout, got {error} near byte {raw.tell():,}. Download it again."
             ) from None
 
 

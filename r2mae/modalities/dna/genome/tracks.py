@@ -103,7 +103,7 @@ def _build(
 ) -> None:
     """Write a track's files."""
     bases = genome.size
-    check_space(work, 4 * bases, "Free some, or set XDG_CACHE_HOME to another disk.")
+    check_space(work, 4 * bases, "Delete files, or set XDG_CACHE_HOME to another disk.")
     with (work / _VALUES).open("wb") as file:
         for at in range(0, bases, _CHUNK):
             np.full(min(_CHUNK, bases - at), np.nan, dtype=np.float32).tofile(file)

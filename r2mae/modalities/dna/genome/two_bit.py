@@ -29,9 +29,9 @@ def is_two_bit(path: Path) -> bool:
 def read_two_bit(
     path: Path, progress: OnRead = lambda _: None
 ) -> Iterator[tuple[str, bytes]]:
-    """(record, codes of some of its bases), in order; a record comes with no bases first.
+    """(record, codes of a part of its bases), in order. Each record starts with no bases.
 
-    Raises: InputError for files that end early or are no 2bit file.
+    Raises: InputError for truncated files and other formats.
     """
     data = np.memmap(path, dtype=np.uint8, mode="r")
     try:
@@ -43,8 +43,8 @@ def read_two_bit(
             progress(offset)
     except (IndexError, ValueError):
         raise InputError(
-            f"{path} must be a complete 2bit file, got another or one that is truncated. "
-            "Fetch it again."
+            f"{path} must be a complete 2bit file, got a truncated file or another format. "
+            "Download it again."
         ) from None
     progress(len(data))
 
@@ -60,7 +60,7 @@ class _File:
             raise ValueError
 
     def _numbers(self, place: int, count: int, order: str = "") -> Integers:
-        """`count` 32-bit numbers from a place on."""
+        """`count` 32-bit numbers from a byte on."""
         part = self.data[place : place + 4 * count]
         if len(part) < 4 * count:
             raise IndexError
@@ -68,7 +68,7 @@ class _File:
         return np.frombuffer(part.tobytes(), dtype=kind).astype(np.int64)
 
     def records(self) -> list[tuple[str, int]]:
-        """Names and places of all records."""
+        """Names and offsets in bytes of all records."""
         records, place = [], 16
         for _ in range(self.count):
             size = int(self.data[place])
@@ -96,7 +96,7 @@ class _File:
             yield (codes | is_masked).tobytes()
 
     def _runs(self, place: int) -> tuple[Integers, int]:
-        """((R, 2) starts and stops, the place behind them)."""
+        """((R, 2) starts and stops, offset of the byte after them)."""
         count = int(self._numbers(place, 1)[0])
         starts, sizes = self._numbers(place + 4, 2 * count).reshape(2, count)
         return np.stack([starts, starts + sizes], axis=1), place + 4 + 8 * count

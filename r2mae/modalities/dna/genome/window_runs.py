@@ -10,8 +10,8 @@ from r2mae.data.mapped import Integers
 from r2mae.modalities.dna.genome.interval_sets import count_up, merge, overlap
 
 _CHUNK = 1 << 20  # windows checked at a time
-_MOST_UNUSED = 0.1  # share of bases that is left out without advice
-_SHORTEST = 32  # bases of windows that are advised
+_MOST_UNUSED = 0.1  # share of bases left out, above which a shorter length is advised
+_SHORTEST = 32  # bases of an advised window
 
 
 def count_windows(

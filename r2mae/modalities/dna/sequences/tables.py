@@ -1,4 +1,4 @@
-"""Files of a sequence a row: tables (.csv, .tsv, .jsonl, .parquet), or plain lines (.txt)."""
+"""Files with one sequence per row: tables (.csv, .tsv, .jsonl, .parquet), or lines (.txt)."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def is_table(path: Path) -> bool:
 
 
 def is_lines(path: Path) -> bool:
-    """Whether a file is .txt with a sequence a line, and no FASTA."""
+    """Whether a file is .txt with one sequence per line, not FASTA."""
     if not path.name.lower().removesuffix(".gz").endswith(".txt"):
         return False
     with open_dna(path) as file:

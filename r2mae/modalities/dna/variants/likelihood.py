@@ -31,7 +31,7 @@ def score_longer(
     Both windows have as many bases: one with a deletion reaches further to the right. A
     token is predicted while every 16th one is masked. On both strands, the mean.
 
-    Source: Salazar et al. 2020, with one masked token at a time.
+    Source: Salazar et al. 2020, who mask one token at a time.
     """
     scores = np.zeros(len(variants))
     step = max(1, scorer.batch_size // 2)

@@ -9,7 +9,7 @@ from r2mae.errors import InputError
 
 State = dict[str, Tensor]
 
-# Names of the official MAE's decoder -> ours; decoder_blocks.<n> are alike.
+# Names of the official MAE's decoder -> ours; decoder_blocks.<n> have the same names.
 _DECODER = {
     "decoder_pos_embed": "decoder_positions",
     "decoder_pred.weight": "decoder_predict.weight",
@@ -23,8 +23,8 @@ _DECODER_NEEDS = ("decoder_embed.weight", "mask_token")
 def rename_file_weights(state: State, encoder_names: Collection[str]) -> State:
     """Weights of a file under our names: `encoder.<timm's name>`, and MAE's decoder.
 
-    Prefixes such as `module.`, `backbone.` or `encoder.` are removed: those below which
-    the names of the encoder are. Names outside the prefix are kept as they are.
+    The prefix of the encoder's names, such as `module.`, `backbone.` or `encoder.`, is
+    removed. Names without it are kept.
 
     encoder_names: of the recipe's encoder, as timm names them.
 

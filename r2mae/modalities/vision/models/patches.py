@@ -102,7 +102,7 @@ class PatchedImages(ImageEncoder):
 
     @property
     def picture_note(self) -> str:
-        """What `paint` adds to the predictions, for the caption of a picture."""
+        """Caption of a picture: what in it is not predicted by the model."""
         if not self.normalize_targets:
             return ""
         return (

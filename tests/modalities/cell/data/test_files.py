@@ -95,9 +95,9 @@ BAD = {
     "another shape": (spoil(lambda file: file["X"].attrs.__setitem__("shape", (50, 21))), "50 x 21"),
     "truncated": (
         lambda path, counts: path.write_bytes(write(path, counts).read_bytes()[:3000]),
-        "a whole HDF5 file",
+        "a complete HDF5 file",
     ),
-    "text": (lambda path, counts: path.write_text("gene,count\n"), "a whole HDF5 file"),
+    "text": (lambda path, counts: path.write_text("gene,count\n"), "a complete HDF5 file"),
 }  # fmt: skip
 
 
@@ -233,15 +233,15 @@ REFUSED = {
     ),
     "truncated mtx": (
         lambda folder, counts: cut(mtx()(folder, counts), "matrix.mtx.gz"),
-        "a whole Matrix Market file",
+        "a complete Matrix Market file",
     ),
     "truncated barcodes": (
         lambda folder, counts: cut(mtx()(folder, counts), "barcodes.tsv.gz"),
-        "a whole text file",
+        "a complete text file",
     ),
     "truncated loom": (
         lambda folder, counts: cut(loom(folder, counts).parent, "a.loom"),
-        "whole HDF5 file",
+        "complete HDF5 file",
     ),
 }  # fmt: skip
 
