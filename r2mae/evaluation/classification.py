@@ -115,20 +115,25 @@ class SeedScore:
         return asdict(self)
 
 
+def mean_over_seeds(scores: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of each score; scores: a dictionary for each seed."""
+    means = {}
+    for name in scores[0]:
+        means[name] = float(np.mean([score[name] for score in scores]))
+    return means
+
+
 def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
     """Scores of predictions, an array (N,) for each seed."""
     hits = np.stack([predicted == expected for predicted in predictions])
     _, half_width = share_interval(hits)
     scores = [class_scores(predicted, expected) for predicted in predictions]
-    means = {
-        name: float(np.mean([score[name] for score in scores])) for name in scores[0]
-    }
 
     def correlation(rows: Integers, predicted: Integers) -> float:
         return matthews(predicted[rows], expected[rows])
 
     return SeedScore(
-        **means,
+        **mean_over_seeds(scores),
         half_width=half_width,
         matthews_half_width=repeated_bootstrap(correlation, predictions),
         seeds=tuple(hits.mean(axis=1).tolist()),

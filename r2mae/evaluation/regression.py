@@ -10,6 +10,7 @@ from torch import nn
 
 from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
+from r2mae.evaluation.classification import mean_over_seeds
 from r2mae.evaluation.features import extract
 from r2mae.metrics.interval import repeated_bootstrap
 
@@ -79,15 +80,12 @@ class RegressionScore:
 def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
     """Scores of predictions, an array (N,) for each seed."""
     scores = [correlations(predicted, expected) for predicted in predictions]
-    means = {
-        name: float(np.mean([score[name] for score in scores])) for name in scores[0]
-    }
 
     def correlation(rows: Integers, predicted: Floats) -> float:
         return _pearson(predicted[rows], expected[rows])
 
     return RegressionScore(
-        **means,
+        **mean_over_seeds(scores),
         half_width=repeated_bootstrap(correlation, predictions),
         seeds=tuple(score["pearson"] for score in scores),
     )

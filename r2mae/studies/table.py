@@ -80,8 +80,10 @@ def build_tables(study: Study) -> list[Table]:
 
 def _common_seeds(trials: list[Trial], laws: list[str]) -> tuple[int, ...]:
     """Seeds that every law has."""
-    by_law = [{trial.seed for trial in trials if trial.law == law} for law in laws]
-    return tuple(sorted(set.intersection(*by_law)))
+    seeds_of: dict[str, set[int]] = {law: set() for law in laws}
+    for trial in trials:
+        seeds_of[trial.law].add(trial.seed)
+    return tuple(sorted(set.intersection(*seeds_of.values())))
 
 
 def _table(

@@ -208,7 +208,9 @@ def test_big_wig_is_read_as_a_bed_graph_is(scratch):
     assert np.array_equal(track.values, expected, equal_nan=True)
     assert track.meta["other_contigs"] == 1
     (scratch / "bad.bw").write_bytes(b"no bigWig" * 100)
-    with pytest.raises(InputError, match=r"bad.bw must be a bigWig file, got a damaged"):
+    with pytest.raises(
+        InputError, match=r"bad.bw must be a bigWig file, got a damaged"
+    ):
         open_track(scratch / "bad.bw", genome)
 
 
