@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_set
@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     slurm = "write a SLURM job array of N workers instead of running the trials here"
     parser.add_argument("--slurm", type=positive, metavar="N", help=slurm)
     # `study` starts its own workers with this option.
-    parser.add_argument("--worker", action="store_true", help="run as one worker")
+    parser.add_argument("--worker", action="store_true", help=SUPPRESS)
 
 
 def run(arguments: Namespace) -> None:

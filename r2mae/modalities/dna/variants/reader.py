@@ -45,10 +45,11 @@ def read_variants(
     most_wrong: float = 0.01,
     longest: int = 1,
 ) -> Variants:
-    """Single-nucleotide variants of a VCF, TSV, CSV (each also gzipped) or parquet.
+    """Variants of a VCF, TSV, CSV (each also gzipped) or parquet.
 
-    Left out and counted: symbolic alleles, indels, letters other than ACGT, records
-    without a position; and up to a share of most_wrong, missing contigs and other REFs.
+    Left out and counted: symbolic alleles, alleles over `longest`, letters other than
+    ACGT, records without a position; and, up to a share of most_wrong, variants on missing
+    contigs or whose REF differs from the genome.
 
     Args:
         path: file of variants.
@@ -56,23 +57,24 @@ def read_variants(
         columns: a table's column of "contig", "position", "ref", "alt", where unusual.
         first: position of a contig's first base in tables, 0 or 1; a VCF has 1.
         aliases: {contig in the file: in the genome}; a missing "chr" needs none.
+        most_wrong: largest share of variants on missing contigs, or whose REF differs.
         longest: bases of the longest allele; 1 leaves out indels.
-        most_wrong: largest share of variants on missing contigs, or of other REFs.
 
     Raises: InputError for damaged files, missing columns, no variant, larger shares.
     """
-    table = read_records(path)
+    table, aliases = read_records(path), dict(aliases or {})
     names = find_columns(path, table, dict(columns or {}), len(genome.contigs) == 1)
     if kind_of(path) == ".vcf":
         first = 1
     variants = _read_single(path, table, names, first)
     if "contig" in names:
         cells = as_strings(variants.table[names["contig"]]).to_numpy()
-        contigs = _contigs(variants, cells, genome, dict(aliases or {}), most_wrong)
+        contigs = _contigs(variants, cells, genome, aliases, most_wrong)
         variants = replace(variants, contigs=contigs)
     if longest > 1:
-        options = (path, table, names, first, genome, dict(aliases or {}), longest)
-        longer, num_wrong = _read_longer(*options)
+        longer, num_wrong = _read_longer(
+            path, table, names, first, genome, aliases, longest
+        )
         skipped = dict(variants.skipped)
         skipped["indel"] -= len(longer) + num_wrong
         skipped["mismatch"] = num_wrong
