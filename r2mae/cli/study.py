@@ -112,6 +112,11 @@ def _report(study: "Study", arguments: Namespace) -> None:
     from r2mae.studies.rows import comparison_rows, summary_rows
     from r2mae.studies.table import build_tables
 
+    if not study.trials_folder.is_dir():
+        raise InputError(
+            f"{study.folder} must hold trials for a report, got none. "
+            "Run them first: r2mae study."
+        )
     path = write_report(study)
     tables = build_tables(study)
     rows = {table.title: comparison_rows(table) for table in tables}

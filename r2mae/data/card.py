@@ -57,8 +57,10 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
     places = card.files.get(split, ())
     for place in places:
         if place.endswith("/"):
-            folder = root / place
-            if folder.is_dir() and (place != "./" or not _matches(root, "*.parquet")):
+            folder = find_folder(root, place)
+            if folder is not None and (
+                place != "./" or not _matches(root, "*.parquet")
+            ):
                 return folder, []
         elif files := _matches(root, place):
             return None, files
@@ -68,6 +70,16 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
     raise InputError(
         f"data.root {root} must hold {expected} for split {split!r}, got {present}. Check the path."
     )
+
+
+def find_folder(root: Path, place: str) -> Path | None:
+    """The folder `place` below root, also as `Train/` or `TRAIN/`; None if there is none."""
+    exact = root / place
+    if exact.is_dir():
+        return exact
+    name = place.rstrip("/").lower()
+    same = (path for path in sorted(root.iterdir()) if path.name.lower() == name)
+    return next((path for path in same if path.is_dir()), None)
 
 
 def _matches(root: Path, pattern: str) -> list[Path]:

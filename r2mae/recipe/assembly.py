@@ -64,12 +64,16 @@ def is_data_here(recipe: AnyRecipe) -> bool:
 def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
     """(number of training samples, description); counts come from the card if the data is not here.
 
-    Raises: InputError when the data is missing at a given root, or its card does not count it.
+    Raises: InputError when the data is missing at a given root, its card does not count
+    it, or it is too small to train and validate on.
     """
     wing = find_wing(recipe.modality)
     if not wing.is_data_here(recipe):
         return _count_by_card(recipe)
+    from r2mae.training.validation_callback import check_watchable
+
     train, held_out = open_training_data(recipe)
+    check_watchable(train, held_out)
     counts = f"{len(train):,} samples to train, {len(held_out):,} held out"
     about = {
         "title": f"{wing.name}, read without a data card",

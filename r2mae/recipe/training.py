@@ -105,7 +105,7 @@ def _build_callbacks(
     from r2mae.training.trace import Trace
     from r2mae.training.validation_callback import check_watchable
 
-    check_watchable(plan.watch_samples, parts.train, parts.held_out)
+    check_watchable(parts.train, parts.held_out)
     log_every = plan.log_every_steps
     progress = Progress(_throughput(recipe, parts), log_every)
     ordered: list[Any] = [progress, parts.measure(plan)]

@@ -1,6 +1,6 @@
 """The study file: mask-ratio laws to compare, measurements and seeds."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -37,7 +37,7 @@ class MeasureSection(Section):
 
     ratios: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
     probes: tuple[Literal["knn", "linear_probe"], ...] = ("knn", "linear_probe")
-    labels_per_class: tuple[int | Literal["all"], ...] = Field(
+    labels_per_class: tuple[Annotated[int, Field(ge=1)] | Literal["all"], ...] = Field(
         default=("all",), min_length=1
     )
     draws: int = Field(default=10, ge=1, le=1000)

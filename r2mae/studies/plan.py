@@ -187,7 +187,11 @@ def _set(
 def _check_axes(vary: dict[str, Any], where: str) -> None:
     """Raise InputError for axes that seeds and laws are for; the recipe checks the others."""
     remedies = {"seed": "Use seeds.", "mask": "Use laws."}
-    for key in vary:
+    for key, values in vary.items():
+        if not values or any(values.count(value) > 1 for value in values):
+            raise InputError(
+                f"{where}: vary.{key} must list different values, got {list(values)}."
+            )
         remedy = remedies.get(key.partition(".")[0])
         if remedy is not None:
             raise InputError(

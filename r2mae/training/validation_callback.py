@@ -98,10 +98,11 @@ def describe(metrics: dict[str, float]) -> str:
     return ", ".join(parts)
 
 
-def check_watchable(samples: int, train: SampleSource, held_out: SampleSource) -> None:
+def check_watchable(train: SampleSource, held_out: SampleSource) -> None:
     """Raise InputError when there are too few samples to measure on."""
-    if min(samples, len(train), len(held_out)) < 2:
+    if min(len(train), len(held_out)) < 2:
         raise InputError(
-            f"data must hold at least 2 samples to train and 2 held out, got {len(train)} and {len(held_out)}. "
+            "data must hold at least 2 samples to train and 2 held out, "
+            f"got {len(train)} and {len(held_out)}. "
             "Use more data or another data.held_out."
         )

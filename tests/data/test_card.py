@@ -92,6 +92,8 @@ def test_root_wins_over_the_cards_own(tmp_path, monkeypatch):
         ),
         (["cats/a.png"], "train", ".", []),
         (["test/a.png", "train/a.png"], "test", "test", []),
+        (["Test/a.png", "Train/a.png"], "test", "Test", []),
+        (["TRAIN/a.png", "train/a.png"], "train", "train", []),
     ],
 )
 def test_the_first_place_that_exists(tmp_path, present, split, folder, files):

@@ -23,6 +23,12 @@ def test_initial_weights_follow_the_seed_alone():
     )
 
 
+def test_data_too_small_to_validate_on_is_refused_before_training():
+    recipe = load_recipe(str(DEMO), ["data.held_out=0.001"])
+    with pytest.raises(InputError, match="2 held out, got 1436 and 1"):
+        count_training_samples(recipe)
+
+
 def test_hub_data_is_counted_by_its_card():
     recipe = load_recipe(
         str(DEMO), ["data={card: imagenet1k, image_size: 32, held_out: 0.01}"]

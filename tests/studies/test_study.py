@@ -229,6 +229,9 @@ BAD = [
         {"vary": {"model.dept": [1]}},
         "model.dept must be a key of model. Did you mean depth?",
     ),
+    ({"vary": {"model.depth": []}}, "vary.model.depth must list different values"),
+    ({"vary": {"model.depth": [1, 1]}}, "must list different values, got [1, 1]"),
+    ({"measure": {"labels_per_class": [0]}}, "labels_per_class"),
     ({"vary": {"seed": [1]}}, "got seed. Use seeds."),
     ({"vary": {"mask.levels": [4]}}, "got mask.levels. Use laws."),
     (
@@ -248,6 +251,13 @@ def test_bad_studies_are_one_line_before_anything_trains(scratch, changes, messa
         load_study(str(path))
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+    assert not (scratch / "studies").exists()
+
+
+def test_a_report_without_trials_is_refused(scratch, capsys):
+    path = write_study(scratch)
+    assert main(["study", "report", str(path)]) == 2
+    assert "must hold trials for a report, got none" in capsys.readouterr().err
     assert not (scratch / "studies").exists()
 
 

@@ -102,4 +102,4 @@ def test_measuring_does_not_change_training(scratch):
 def test_too_little_data_is_said():
     train_part, _ = open_training_data(load_recipe(str(DEMO)))
     with pytest.raises(InputError, match="at least 2 samples"):
-        check_watchable(100, train_part, Part(train_part, 1, held_out=False))
+        check_watchable(train_part, Part(train_part, 1, held_out=False))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.data.card import find_files, locate
+from r2mae.data.card import find_files, find_folder, locate
 from r2mae.data.fingerprint import fingerprint_array
 from r2mae.data.folder_files import is_hidden
 from r2mae.errors import InputError
@@ -142,9 +142,9 @@ def _check_not_mixed(card: Card, root: Path, folder: Path) -> None:
     if folder != root:
         return
     for name in card.files.get("test", ()):
-        if name.endswith("/") and (root / name).is_dir():
+        if name.endswith("/") and (test := find_folder(root, name)) is not None:
             raise InputError(
-                f"data.root {root} must hold train/ beside {name}, got none. "
+                f"data.root {root} must hold train/ beside {test.name}/, got none. "
                 "Move the training images into train/."
             )
 

@@ -158,6 +158,7 @@ class Images:
 
         An unreadable image is an error, or replaced by the next readable one.
         """
+        first_fault: InputError | None = None
         for neighbour in range(len(self)):
             at = (index + neighbour) % len(self)
             try:
@@ -166,8 +167,11 @@ class Images:
                 if self.section.on_bad_sample == "stop":
                     remedy = "Repair or remove it, or set data.on_bad_sample: skip."
                     raise InputError(f"{error} {remedy}") from None
+                first_fault = first_fault or error
                 skipped.append(self.records.name(at))
-        raise InputError("data must hold at least one readable image, got none.")
+        raise InputError(
+            f"data must hold at least one readable image, got none. {first_fault}"
+        )
 
     def _decoded(self, index: int) -> npt.NDArray[np.uint8]:
         if index in self._cache:

@@ -54,6 +54,19 @@ def refusal(function, *arguments):
     return message
 
 
+def test_folders_of_splits_are_found_in_any_case(tmp_path):
+    folder(tmp_path, "Train/a/1.png", "Train/b/2.png", "Valid/b/3.png")
+    train, test = (open_records(CARD, str(tmp_path), x) for x in ("train", "test"))
+    assert (len(train), len(test)) == (2, 1)
+    assert sorted(train.class_names.values()) == ["a", "b"]
+
+
+def test_images_of_all_splits_are_not_mixed(tmp_path):
+    folder(tmp_path, "Valid/a/1.png", "rest/b/3.png")
+    message = refusal(open_records, CARD, str(tmp_path), "train")
+    assert "must hold train/ beside Valid/" in message
+
+
 def test_class_folders_become_labels(tmp_path):
     folder(
         tmp_path / "train",

@@ -21,7 +21,8 @@ def _table(*, soft_mask: int, gap: bool) -> bytes:
         table[ord(letter.lower())] = table[ord(letter)] | soft_mask
     if gap:
         table[ord("-")] = table[ord(".")] = GAP
-        table[ord("*")] = N  # missing data, as PHAST writes it
+        # Missing data, as PHAST and NEXUS write it.
+        table[ord("*")] = table[ord("?")] = N
     return bytes(table)
 
 

@@ -527,8 +527,9 @@ def test_a_second_row_counts_where_the_first_is_odd(scratch):
     assert store.meta["odd_rows"] == 1
 
 
-def test_asterisks_in_aligned_fasta_are_missing_data(scratch):
-    text = ">man\nA*GTACGT\n>ape\n**GTAC--\n"
+@pytest.mark.parametrize("letter", ["*", "?"])
+def test_marks_in_aligned_fasta_are_missing_data(scratch, letter):
+    text = ">man\nA*GTACGT\n>ape\n**GTAC--\n".replace("*", letter)
     store = open_alignment([write(scratch / "a.fa", text)])
     assert columns(store, "a") == {"man": "ANGTACGT", "ape": "NNGTAC--"}
     assert store.meta["aligned"] == {"man": 7, "ape": 4}
