@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,8 +115,19 @@ class Study:
                         f"{self.folder} must hold the same study to continue, but its "
                         f"{key} differs. Choose another --name."
                     )
+            self._check_same_laws(earlier["laws"])
+            document["laws"] = earlier["laws"] | document["laws"]
         self.trials_folder.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(document, indent=1) + "\n")
+
+    def _check_same_laws(self, earlier: dict[str, Any]) -> None:
+        """Raise InputError where a law has changed under its name: its trials are finished."""
+        for law, mask in self.section.laws.items():
+            if law in earlier and earlier[law] != mask:
+                raise InputError(
+                    f"{self.folder}: law {law!r} must stay the same to continue, but it "
+                    "differs. Give the changed law another name."
+                )
 
 
 def load_study(
@@ -134,7 +146,8 @@ def load_study(
     file = find_study(path)
     section = validate(StudySection, load_document(file), str(path))
     if seeds is not None:
-        section = section.model_copy(update={"seeds": seeds})
+        document = section.model_dump(mode="json") | {"seeds": seeds}
+        section = validate(StudySection, document, "--seeds")
     base = _base_document(file, section)
     base = apply_overrides(_set(base, section.set, str(path)), overrides or [])
     base = _measured(base, section, str(path))
@@ -210,13 +223,13 @@ def _check_different(study: Study) -> None:
                 "with the same mask. Delete one."
             )
         masks[mask] = trial.law
-    names = [trial.name for trial in study.trials]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(
-                f"{study.name}: names of laws must differ in letters or digits, "
-                f"got two trials {shown(name)}. Rename one."
-            )
+    counts = Counter(trial.name for trial in study.trials)
+    name, most = counts.most_common(1)[0]
+    if most > 1:
+        raise InputError(
+            f"{study.name}: names of laws and values of axes must differ in letters or "
+            f"digits, got {most} trials {shown(name)}. Rename one."
+        )
 
 
 def _slug(text: str) -> str:

@@ -223,7 +223,7 @@ BAD = [
     ),
     (
         {"laws": LAWS | {"fixed-0.25": UNIFORM}},
-        "names of laws must differ in letters or digits",
+        "must differ in letters or digits",
     ),
     (
         {"vary": {"model.dept": [1]}},
@@ -269,6 +269,20 @@ def test_a_folder_of_another_study_is_refused(scratch):
     ):
         load_study(str(path), ["schedule.steps=5"]).start()
     load_study(str(path), seeds=7).start()  # further seeds are added
+    with pytest.raises(InputError, match="seeds must be at most 100"):
+        load_study(str(path), seeds=500)
+
+
+def test_a_law_may_not_change_under_its_name(scratch):
+    load_study(str(write_study(scratch))).start()
+    changed = LAWS | {"fixed 0.25": {"ratio": {"fixed": {"ratio": 0.3}}}}
+    with pytest.raises(InputError, match="law 'fixed 0.25' must stay the same"):
+        load_study(str(write_study(scratch, laws=changed))).start()
+    fewer = {name: LAWS[name] for name in ("fixed 0.75", "stratified")}
+    load_study(str(write_study(scratch, laws=fewer))).start()
+    more = fewer | {"fixed 0.25": changed["fixed 0.25"]}
+    with pytest.raises(InputError, match="law 'fixed 0.25' must stay the same"):
+        load_study(str(write_study(scratch, laws=more))).start()
 
 
 def test_tasks_of_the_modality_are_measured(scratch):
