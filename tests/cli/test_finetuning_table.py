@@ -30,9 +30,9 @@ def test_each_run_has_a_seed_and_a_folder_of_its_own(tmp_path):
 
 def test_rows_of_other_numbers_of_labels_are_kept(tmp_path):
     assert earlier_rows(tmp_path, recipe(5)) == []
-    rows = [{"labels_per_class": count} for count in (5, 10, "all")]
+    rows = [{"labels_per_class": count, "half_width": 0.1} for count in (5, 10, "all")]
     (tmp_path / "scores.json").write_text(json.dumps({"scores": rows}))
-    assert earlier_rows(tmp_path, recipe(5, "all")) == [{"labels_per_class": 10}]
+    assert earlier_rows(tmp_path, recipe(5, "all")) == [rows[1]]
 
 
 def test_folders_of_other_files_are_refused(tmp_path):

@@ -102,6 +102,8 @@ def test_ctrl_c_while_libraries_load_ends_with_130_and_one_line(tmp_path):
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        # Ignored where the tests run in the background of a shell.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert (done.returncode, done.stderr) == (130, "r2mae: interrupted\n")
 
@@ -113,7 +115,10 @@ def interrupt():
 
 
 def test_ctrl_c_at_other_times_is_an_exception():
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        interrupt()
-    assert signal.getsignal(signal.SIGINT) is handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

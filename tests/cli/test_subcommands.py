@@ -262,7 +262,8 @@ def test_reconstruct(answer, tmp_path):
     )
     assert made["images"] == 1
     assert list(made["loss"]) == ["0.5", "0.8"]
-    assert np.asarray(Image.open(out)).shape == (96, 5 * 98 - 2, 3)
+    # A panel of 96 pixels, and a line of captions.
+    assert np.asarray(Image.open(out)).shape == (96 + 16, 5 * 98 - 2, 3)
     assert answer("reconstruct", "runs/run")["images"] == 8
 
 
