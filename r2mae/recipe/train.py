@@ -10,8 +10,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from r2mae.errors import InterruptedRun
+from r2mae.errors import InputError, InterruptedRun
 from r2mae.recipe.device import describe_device, fallback_notice, out_of_memory
+from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import Training, build_training
 from r2mae.schema.launch import read_launch, slurm_job
@@ -43,7 +44,7 @@ def train_run(
     writes = is_first_process()
     fresh = fresh and not read_launch().restarted
     if writes and not fresh:  # other ranks may see a half-made folder
-        folder.check(recipe_document(recipe), source)
+        folder.check(recipe_document(recipe), source, _with_defaults)
     status: dict[str, Any] = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
         remedy = "--fresh starts over beside it."
@@ -62,6 +63,14 @@ def train_run(
         _announce(folder, recipe, training, status.get("step"))
     on_start(folder)
     return _train(recipe, training, folder, status.get("seconds", 0.0))
+
+
+def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """A stored recipe with the defaults of keys that did not exist when its run began."""
+    try:
+        return recipe_document(parse_recipe(document, "recipe"))
+    except InputError:  # keys that no longer exist: `RunFolder.check` names them
+        return document
 
 
 def wait_for_all_ranks() -> None:

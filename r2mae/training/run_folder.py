@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,19 @@ class RunFolder:
         """True when a run was started here."""
         return self.recipe.is_file()
 
-    def check(self, document: dict[str, Any], source: str) -> None:
+    def check(
+        self,
+        document: dict[str, Any],
+        source: str,
+        complete: Callable[[dict[str, Any]], dict[str, Any]] = lambda recipe: recipe,
+    ) -> None:
         """Raise InputError unless a run of this recipe may start or continue here; writes nothing.
 
+        complete: fills a stored recipe with the defaults of keys that it does not have yet.
         The message names the first key that differs.
         """
         if self.exists:
-            self._check_same(document, source)
+            self._check_same(complete(load_document(self.recipe)), document, source)
         elif self.path.exists() and _holds_files(self.path):
             raise InputError(
                 f"{self.path} must be a run folder or absent, got other files. Choose another --name."
@@ -114,9 +120,10 @@ class RunFolder:
             shutil.rmtree(leftover)
         write_atomic(self.recipe, write_document(document))
 
-    def _check_same(self, document: dict[str, Any], source: str) -> None:
-        earlier = flatten(load_document(self.recipe))
-        current = flatten(document)
+    def _check_same(
+        self, stored: dict[str, Any], document: dict[str, Any], source: str
+    ) -> None:
+        earlier, current = flatten(stored), flatten(document)
         for key in sorted(earlier.keys() | current.keys()):
             free = any(key == name or key.startswith(f"{name}.") for name in _FREE_KEYS)
             if not free and earlier.get(key) != current.get(key):
