@@ -1,5 +1,6 @@
 """Types of command-line options, and parsers of values that several commands take."""
 
+import math
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,19 @@ def label_counts(text: str) -> list[int | None]:
         )
     counts = [None if part == "all" else int(part) for part in parts]
     return list(dict.fromkeys(counts))
+
+
+def shares(text: str) -> tuple[float, ...]:
+    """Argparse type: fractions in [0, 1) separated by commas, as in `0,0.25,0.5`."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(0 <= number < 1 for number in numbers):
+        raise ArgumentTypeError(
+            f"must be fractions in [0, 1) separated by commas, got {text!r}"
+        )
+    return tuple(dict.fromkeys(numbers))
 
 
 def comma_separated(text: str) -> list[str]:

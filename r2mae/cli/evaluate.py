@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
-from r2mae.options import comma_separated, label_counts, positive
+from r2mae.options import comma_separated, label_counts, positive, shares
 from r2mae.wing import LoadedRun, Wing
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--label", metavar="COLUMN", help=label)
     draws = "random draws of the labels for each number of labels; default 10"
     parser.add_argument("--draws", type=positive, default=10, metavar="N", help=draws)
+    hidden = "probe with these shares of each test sample hidden from the encoder"
+    parser.add_argument(
+        "--hidden", type=shares, default=(0.0,), metavar="P,P,...", help=hidden
+    )
     baselines = "also score the untrained encoder and simple input features"
     parser.add_argument("--baselines", action="store_true", help=baselines)
 
@@ -133,6 +137,7 @@ def _probe(
         labels_per_class=tuple(arguments.labels_per_class),
         draws=arguments.draws,
         baselines=arguments.baselines,
+        hidden=arguments.hidden,
     )
     return probe_encoders(loaded, recipe, plan)
 
@@ -199,12 +204,13 @@ def _print_table(
     rows: list[Row], columns: list[str], show: Callable[[dict[str, Any]], str]
 ) -> None:
     """A line for each number of labels and task, a column for each encoder or difference."""
-    table = [["labels per class", "task", *columns]]
+    table = [["labels per class", "hidden", "task", *columns]]
     for row in rows:
         cells = row["scores"] | row["differences"]
         for task in row["scores"]["pretrained"]:
             numbers = [show(cells[name][task]) for name in columns]
-            table.append([str(row["labels_per_class"]), task, *numbers])
+            about = [str(row["labels_per_class"]), f"{row['hidden']:.0%}", task]
+            table.append([*about, *numbers])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         pairs = zip(line, widths, strict=True)

@@ -1,6 +1,5 @@
 """Probe a run's encoder and baselines: scores, and paired differences."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.source import SampleSource, with_labels
-from r2mae.evaluation.compared import compared_encoders
+from r2mae.errors import InputError
+from r2mae.evaluation.compared import Compared, compared_encoders
 from r2mae.evaluation.features import (
     LabelledFeatures,
     check_classes,
@@ -20,7 +20,7 @@ from r2mae.metrics.few_label import few_label_draws
 from r2mae.progress import progress_bar, status_line
 
 Draws = list[npt.NDArray[np.int64]]  # rows of the training split, one array per draw
-# labels_per_class, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
+# labels_per_class, hidden, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
 Row = dict[str, Any]
 Predictions = dict[str, dict[str, Any]]  # {encoder: {task: labels (draws, M)}}
 
@@ -32,12 +32,16 @@ class ProbePlan:
     labels_per_class: a row of results for each; None takes all labels.
     draws: random choices of labels for each number of them.
     baselines: also probe an untrained encoder and simple features of the input.
+    hidden: shares of each test sample that encoders do not see; a row of results for each.
+        Probes are trained on complete samples. Simple features cannot have hidden input
+        and are left out where a share is not 0.
     """
 
     tasks: tuple[ProbeTask, ...]
     labels_per_class: tuple[int | None, ...] = (None,)
     draws: int = 10
     baselines: bool = False
+    hidden: tuple[float, ...] = (0.0,)
 
 
 def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
@@ -50,41 +54,64 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     check_classes(train, test)
     choices = [_choose(train, count, plan.draws) for count in plan.labels_per_class]
     rows = _needed_rows(len(train), choices)
-    splits = list(_extract_splits(loaded, train, rows, test, plan.baselines))
+    encoders = _encoders(loaded, plan)
+    of_train = _extract(encoders, train, "train", rows=rows)
     table = []
-    for count, draws in zip(plan.labels_per_class, choices, strict=True):
-        places = None
-        if draws is not None:
-            places = [np.searchsorted(rows, draw) for draw in draws]
-        predictions = {
-            name: _probe(name, plan, train_part, test_part, places)
-            for name, train_part, test_part in splits
-        }
-        table.append(_row(count, predictions, splits[0][2].labels))
+    for hidden in plan.hidden:
+        of_test = _extract(encoders, test, "test", hidden=hidden)
+        splits = _as_probed(loaded, encoders, of_train, of_test)
+        for count, draws in zip(plan.labels_per_class, choices, strict=True):
+            places = None
+            if draws is not None:
+                places = [np.searchsorted(rows, draw) for draw in draws]
+            predictions = {
+                name: _probe(name, plan, *parts, places)
+                for name, parts in splits.items()
+            }
+            expected = of_test[0].labels
+            table.append(_row(count, predictions, expected) | {"hidden": hidden})
     return table
 
 
-def _extract_splits(
+def _encoders(loaded: Any, plan: ProbePlan) -> list[Compared]:
+    """What is probed.
+
+    Raises: InputError for a fine-tuned run where input is hidden.
+    """
+    compared = list(compared_encoders(loaded, plan.baselines))
+    if not any(plan.hidden):
+        return compared
+    if loaded.recipe.task != "pretrain":
+        raise InputError(
+            "--hidden must be given for a pretraining run, whose encoder reads masked "
+            f"samples, got a {loaded.recipe.task} run. Name another run."
+        )
+    return [encoder for encoder in compared if encoder.kind == "embed"]
+
+
+def _extract(
+    encoders: list[Compared], source: SampleSource, split: str, **options: Any
+) -> list[LabelledFeatures]:
+    """Features of each encoder; a sample is read once for all."""
+    title = "features of " + ", ".join(encoder.name for encoder in encoders)
+    pairs = [(encoder.model, encoder.kind) for encoder in encoders]
+    progress = progress_bar(f"{title}, {split}")
+    return extract_each_labelled(pairs, source, progress=progress, **options)
+
+
+def _as_probed(
     loaded: Any,
-    train: SampleSource,
-    rows: npt.NDArray[np.int64],
-    test: SampleSource,
-    baselines: bool,
-) -> Iterator[tuple[str, LabelledFeatures, LabelledFeatures]]:
-    """(name, training features, test features) of each encoder; a sample is read once for all."""
-    compared = list(compared_encoders(loaded, baselines))
-    encoders = [(encoder.model, encoder.kind) for encoder in compared]
-    title = "features of " + ", ".join(encoder.name for encoder in compared)
-    of_train = extract_each_labelled(
-        encoders, train, rows, progress=progress_bar(f"{title}, train")
-    )
-    of_test = extract_each_labelled(
-        encoders, test, progress=progress_bar(f"{title}, test")
-    )
-    for encoder, *parts in zip(compared, of_train, of_test, strict=True):
-        if encoder.kind == "baseline":
-            parts = list(_baseline(loaded, *parts))
-        yield encoder.name, parts[0], parts[1]
+    encoders: list[Compared],
+    of_train: list[LabelledFeatures],
+    of_test: list[LabelledFeatures],
+) -> dict[str, tuple[LabelledFeatures, LabelledFeatures]]:
+    """name -> (training features, test features); baselines after PCA for example."""
+    return {
+        encoder.name: _baseline(loaded, train, test)
+        if encoder.kind == "baseline"
+        else (train, test)
+        for encoder, train, test in zip(encoders, of_train, of_test, strict=True)
+    }
 
 
 def _choose(train: SampleSource, count: int | None, draws: int) -> Draws | None:

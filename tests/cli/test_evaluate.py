@@ -13,7 +13,12 @@ DIFFERENCES = {"minus PCA-50": {"knn": {"difference": 0.1, "half_width": 0.01}}}
 
 
 def row(count):
-    return {"labels_per_class": count, "scores": SCORES, "differences": DIFFERENCES}
+    return {
+        "labels_per_class": count,
+        "hidden": 0.25,
+        "scores": SCORES,
+        "differences": DIFFERENCES,
+    }
 
 
 def test_a_table_has_aligned_columns_and_signed_differences(capsys):
