@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from r2mae.data.source import SampleSource
+from r2mae.modalities import find_wing
 from r2mae.recipe.assembly import build_outline
 from r2mae.recipe.plan import MeasurementCost
 from r2mae.schema.recipe import AnyRecipe
+from r2mae.training.run_folder import is_here
 
 Flops = Callable[[float | None], float]
 _FORWARD = 1 / 3  # of the operations of forward and backward
@@ -42,10 +44,7 @@ def _measure(
     recipe: AnyRecipe, train: SampleSource | None, num_classes: int | None
 ) -> dict[float, float]:
     """{visible share: operations}; fine-tuning has the share 1 alone."""
-    model = recipe.model.model_copy(update={"init_from": None})
-    outline: Any = build_outline(
-        recipe.model_copy(update={"model": model}), num_classes
-    )
+    outline: Any = build_outline(_without_start(recipe), num_classes)
     if recipe.task == "finetune":
         assert train is not None
         rows = torch.arange(2) % len(train)
@@ -86,3 +85,13 @@ def measurement_cost(
         return float(work * _FORWARD / step)
 
     return cost
+
+
+def _without_start(recipe: AnyRecipe) -> AnyRecipe:
+    """The recipe without `init_from`; what that decides, such as the architecture, is filled in."""
+    model = recipe.model.model_copy(update={"init_from": None})
+    bare = recipe.model_copy(update={"model": model})
+    if not is_here(recipe.model.init_from):
+        return bare
+    wing = find_wing(recipe.modality)
+    return wing.with_checkpoint_facts(bare, wing.checkpoint_facts(recipe))

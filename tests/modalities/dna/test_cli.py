@@ -281,7 +281,7 @@ def test_indels_are_scored_on_request(here, capsys):
     ("arguments", "message"),
     [
         (["-o", "x.tsv"], "Either VARIANTS or --all must be given, got neither"),
-        (["variants.csv", "--all", "one", "-o", "x.tsv"], "one of them, got both"),
+        (["variants.csv", "--all", "one", "-o", "x.tsv"], "must be given, got both"),
         (
             ["--all", "one", "-o", "x.vcf"],
             "must be a table or .bw with --all, got .vcf",

@@ -108,7 +108,7 @@ GENOME_RECIPE = ROOT / "recipes" / "dna" / "motifs_demo.yaml"
 
 def checked(*settings):
     """Words of `check` for a small recipe on data of one's own."""
-    data = "data={root: g.fa, length: 8}"
+    data = "data={root: g.fa, length: 8, held_out: 0.2}"
     small = (
         data,
         "model={encoder: conv, width: 8, depth: 2}",
