@@ -23,7 +23,9 @@ def test_csv_continues_where_training_does(tmp_path):
 
 def test_numbers_a_person_reads(scratch, capfd):
     folder = train("run", "schedule.steps=5")
-    line = capfd.readouterr().err.strip().splitlines()[-1]
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("step 5/5: validation loss ")
+    line = lines[-2]
     for word in (
         "step 5/5 (100%)",
         "loss",
