@@ -8,9 +8,10 @@ import torch
 from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.rehearse import rehearse
+from r2mae.recipe.shipped import shipped_recipes
 from tests.conftest import DEMO, ROOT, r2mae
 
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+RECIPES = sorted(shipped_recipes().values())
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

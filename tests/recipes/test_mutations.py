@@ -10,10 +10,11 @@ import yaml
 from r2mae.cli.main import main
 from r2mae.errors import InputError
 from r2mae.recipe.load import load_recipe
+from r2mae.recipe.shipped import shipped_recipes
 from r2mae.schema.document import load_document
 from tests.conftest import ROOT
 
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+RECIPES = sorted(shipped_recipes().values())
 STRANGE = (
     None, True, "word", "", "75%", "1e", " ", "\u2603" * 9, "../../etc/passwd", "/",
     0, -1, 1, 75, 1.5, -0.0, 1e-300, 1e300, 10**30, 10**400, 2**63, float("nan"), float("inf"), float("-inf"),

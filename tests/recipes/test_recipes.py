@@ -7,13 +7,14 @@ import pytest
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.recipe.load import load_recipe
+from r2mae.recipe.shipped import shipped_recipes
 from r2mae.recipe.summary import summarize
 from r2mae.recipe.training import build_training
 from r2mae.schema.recipe import recipe_document
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
 
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+RECIPES = sorted(shipped_recipes().values())
 # What makes a recipe of any size run on two cores: fewer, smaller blocks, few and small images, one device.
 SMALL = (
     "batch={global_samples: 4}",
