@@ -204,13 +204,14 @@ def _print_table(
     rows: list[Row], columns: list[str], show: Callable[[dict[str, Any]], str]
 ) -> None:
     """A line for each number of labels and task, a column for each encoder or difference."""
-    table = [["labels per class", "hidden", "task", *columns]]
+    hides = any(row["hidden"] for row in rows)
+    table = [["labels per class", *(["hidden"] if hides else []), "task", *columns]]
     for row in rows:
         cells = row["scores"] | row["differences"]
+        hidden = [f"{row['hidden']:.0%}"] if hides else []
         for task in row["scores"]["pretrained"]:
             numbers = [show(cells[name][task]) for name in columns]
-            about = [str(row["labels_per_class"]), f"{row['hidden']:.0%}", task]
-            table.append([*about, *numbers])
+            table.append([str(row["labels_per_class"]), *hidden, task, *numbers])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         pairs = zip(line, widths, strict=True)

@@ -61,6 +61,16 @@ def is_data_here(recipe: AnyRecipe) -> bool:
     return find_wing(recipe.modality).is_data_here(recipe)
 
 
+def check_watchable(train: SampleSource, held_out: SampleSource) -> None:
+    """Raise InputError when there are too few samples to measure on."""
+    if min(len(train), len(held_out)) < 2:
+        raise InputError(
+            "data must hold at least 2 samples to train and 2 held out, "
+            f"got {len(train)} and {len(held_out)}. "
+            "Use more data or another data.held_out."
+        )
+
+
 def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
     """(number of training samples, description); counts come from the card if the data is not here.
 
@@ -70,8 +80,6 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
     wing = find_wing(recipe.modality)
     if not wing.is_data_here(recipe):
         return _count_by_card(recipe)
-    from r2mae.training.validation_callback import check_watchable
-
     train, held_out = open_training_data(recipe)
     check_watchable(train, held_out)
     counts = f"{len(train):,} samples to train, {len(held_out):,} held out"

@@ -97,13 +97,13 @@ def _build_callbacks(
     callbacks: Sequence[Any],
 ) -> list[Any]:
     """Lightning's callbacks in the order in which they run after a step; the checkpoint callback comes last."""
+    from r2mae.recipe.assembly import check_watchable
     from r2mae.training.callback import CallbackAdapter
     from r2mae.training.checkpoint_callback import CheckpointCallback
     from r2mae.training.order0 import Order0
     from r2mae.training.progress import Progress
     from r2mae.training.recorder import FlightRecorder
     from r2mae.training.trace import Trace
-    from r2mae.training.validation_callback import check_watchable
 
     check_watchable(parts.train, parts.held_out)
     log_every = plan.log_every_steps

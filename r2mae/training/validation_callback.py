@@ -8,7 +8,6 @@ import pytorch_lightning as lightning
 import torch
 
 from r2mae.data.source import Batch, SampleSource, load_plain
-from r2mae.errors import InputError
 from r2mae.progress import print_above_bars
 from r2mae.training.module import Engine
 from r2mae.training.sharded import gathered
@@ -96,13 +95,3 @@ def describe(metrics: dict[str, float]) -> str:
             text += f" ({', '.join(at_ratios)})"
         parts.append(text)
     return ", ".join(parts)
-
-
-def check_watchable(train: SampleSource, held_out: SampleSource) -> None:
-    """Raise InputError when there are too few samples to measure on."""
-    if min(len(train), len(held_out)) < 2:
-        raise InputError(
-            "data must hold at least 2 samples to train and 2 held out, "
-            f"got {len(train)} and {len(held_out)}. "
-            "Use more data or another data.held_out."
-        )

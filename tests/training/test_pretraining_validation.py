@@ -5,13 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from r2mae.data.source import Part
-from r2mae.errors import InputError
 from r2mae.models.frozen_mask import frozen_mask
-from r2mae.recipe.assembly import open_training_data
-from r2mae.recipe.load import load_recipe
-from r2mae.training.validation_callback import check_watchable
-from tests.conftest import DEMO
 from tests.training.runs import metric, prepare, train
 
 EVERYTHING = (
@@ -97,9 +91,3 @@ def test_measuring_does_not_change_training(scratch):
         train("never", "watch.every_steps=1000"),
     )
     assert metric(often, "train/loss") == metric(never, "train/loss")
-
-
-def test_too_little_data_is_said():
-    train_part, _ = open_training_data(load_recipe(str(DEMO)))
-    with pytest.raises(InputError, match="at least 2 samples"):
-        check_watchable(train_part, Part(train_part, 1, held_out=False))
