@@ -125,6 +125,7 @@ def _report(study: "Study", arguments: Namespace) -> None:
         return
     for table in tables:
         _print_summary(table, summary_rows(table, rows[table.title]))
+        _print_primary(table, study.section.primary)
     print(f"report: {path}")
 
 
@@ -145,6 +146,20 @@ def _print_summary(table: "Table", rows: list[dict[str, Any]]) -> None:
             counts = [f"{name} {row[name]}" for name in ("wins", "ties", "loses")]
             text += f"; against the fair fixed ratio: {', '.join(counts)}"
         print(text)
+
+
+def _print_primary(table: "Table", law: str | None) -> None:
+    """The gains of the primary law over the best fixed ratio of each measurement."""
+    from r2mae.studies.summary import describe_gain, gain_rows
+
+    if law is None or not table.fixed:
+        return
+    print(f"{law}, relative gain over the best fixed ratio of each measurement:")
+    for row in gain_rows(table, law):
+        print(
+            f"  {row['kind']} ({row['count']}): chosen on other seeds "
+            f"{describe_gain(row['fair'])}; in hindsight {describe_gain(row['oracle'])}"
+        )
 
 
 def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:

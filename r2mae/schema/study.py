@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from r2mae.schema.section import Section
 
+Probe = Literal["knn", "linear_probe"]
 Budget = Literal["equal_steps", "equal_samples", "equal_flops"]
 
 
@@ -36,7 +37,7 @@ class MeasureSection(Section):
     """
 
     ratios: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
-    probes: tuple[Literal["knn", "linear_probe"], ...] = ("knn", "linear_probe")
+    probes: tuple[Probe, ...] = ("knn", "linear_probe")
     labels_per_class: tuple[Annotated[int, Field(ge=1)] | Literal["all"], ...] = Field(
         default=("all",), min_length=1
     )
@@ -65,6 +66,8 @@ class StudySection(Section):
     recipe: the pretraining recipe that every run has in common, a file or a shipped name.
     set: keys of that recipe to change for all runs, `schedule.steps: 400`.
     laws: keys of `mask` by the name of a law, over those of the recipe.
+    primary: the law that the study is about, chosen beforehand; the report opens with its
+        gain over fixed ratios.
     vary: further axes: a key of the recipe and its values. All combinations are run.
     seeds: runs of each law, with seeds 0, 1, ...; runs of one seed have the same initial
         weights and the same order of samples.
@@ -76,7 +79,17 @@ class StudySection(Section):
     recipe: str
     set: dict[str, Any] = Field(default={})
     laws: dict[str, dict[str, Any]] = Field(min_length=2, max_length=64)
+    primary: str | None = None
     vary: dict[str, tuple[Any, ...]] = Field(default={})
     seeds: int = Field(default=5, ge=1, le=100)
     budget: Budget = "equal_steps"
     measure: MeasureSection = MeasureSection()
+
+    @model_validator(mode="after")
+    def _check(self) -> "StudySection":
+        if self.primary is not None and self.primary not in self.laws:
+            raise ValueError(
+                f"primary must be one of the laws, {', '.join(self.laws)}, got "
+                f"{self.primary!r}."
+            )
+        return self

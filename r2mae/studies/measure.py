@@ -3,7 +3,7 @@
 import json
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,13 @@ from r2mae.evaluation.features import (
 )
 from r2mae.evaluation.probe import probe_predictions
 from r2mae.metrics.few_label import few_label_draws
-from r2mae.schema.study import MeasureSection, TaskMeasure
+from r2mae.schema.study import MeasureSection, Probe, TaskMeasure
 from r2mae.wing import LoadedRun
 
 Better = Literal["higher", "lower"]
+
+_LOSS, _HIDDEN = "held-out loss", " hidden"
+_PROBES, _HIDDEN_PROBES = "probes", "probes, input partly hidden"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,16 @@ def measure_run(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
 
 def loss_name(ratio: float) -> str:
     """Name of the held-out loss at a mask ratio."""
-    return f"held-out loss at {ratio:g}"
+    return f"{_LOSS} at {ratio:g}"
+
+
+def kind_of(name: str) -> str:
+    """ "held-out loss", "probes", "probes, input partly hidden", or the name of a task."""
+    if name.startswith(_LOSS):
+        return _LOSS
+    if name.partition(",")[0] not in get_args(Probe):
+        return name
+    return _HIDDEN_PROBES if name.endswith(_HIDDEN) else _PROBES
 
 
 def _losses(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
@@ -103,7 +115,7 @@ def _draws(
 def _probe_name(probe: str, count: int | str, hidden: float) -> str:
     labels = "all labels" if count == "all" else f"{count} labels per class"
     name = f"{probe}, {labels}"
-    return f"{name}, {hidden:.0%} hidden" if hidden else name
+    return f"{name}, {hidden:.0%}{_HIDDEN}" if hidden else name
 
 
 def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:

@@ -105,7 +105,8 @@ class Study:
         """
         file = self.folder / "study.json"
         document = self.section.model_dump(mode="json") | {"base": self.base}
-        free = ("seeds", "laws")  # trials of further seeds and laws are added
+        # Trials of further seeds and laws are added; primary changes only the report.
+        free = ("seeds", "laws", "primary")
         current = {key: value for key, value in document.items() if key not in free}
         if file.exists():
             earlier = json.loads(file.read_text())

@@ -17,6 +17,7 @@ from r2mae.studies.rows import (
     summary_rows,
     trial_rows,
 )
+from r2mae.studies.summary import describe_gain, gain_rows
 from r2mae.studies.table import Metric, Table, build_tables
 
 _STYLE = """
@@ -49,7 +50,10 @@ def write_report(study: Study) -> Path:
         [row for table in tables for row in regret_rows(table)],
     )
     path = study.folder / "report.html"
-    sections = [_section(table, compared[table.variant]) for table in tables]
+    sections = [
+        _section(table, compared[table.variant], study.section.primary)
+        for table in tables
+    ]
     write_atomic(path, _page(study, sections))
     return path
 
@@ -86,14 +90,30 @@ def _page(study: Study, sections: list[str]) -> str:
     )
 
 
-def _section(table: Table, rows: list[Row]) -> str:
+def _section(table: Table, rows: list[Row], primary: str | None) -> str:
     title = html.escape(table.title)
-    parts = [f"<h2>{title}</h2>" if title else "", _summary_table(table, rows)]
+    parts = [f"<h2>{title}</h2>" if title else ""]
+    if primary is not None and table.fixed:
+        parts.append(_primary_table(table, primary))
+    parts.append(_summary_table(table, rows))
     parts += [draw_losses(table), draw_hidden(table), draw_regrets(table)]
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(table, rows))
     parts.append(f"<details><summary>In sentences</summary><ul>{lines}</ul></details>")
     parts += [_metric_table(table, metric, rows) for metric in table.metrics.values()]
     return "".join(parts)
+
+
+def _primary_table(table: Table, law: str) -> str:
+    """Gains of the law that the study is about, by kind of measurement."""
+    header = ["measurements", "over the fair fixed ratio", "over the oracle"]
+    lines = []
+    for row in gain_rows(table, law):
+        cells = [_cell(f"{row['kind']} ({row['count']})")]
+        for gain in (row["fair"], row["oracle"]):
+            cells.append(_cell(describe_gain(gain), gain.verdict))
+        lines.append("".join(cells))
+    title = f"<h3>{html.escape(law)}: mean relative gain</h3>"
+    return title + _table(header, lines)
 
 
 def sentences(table: Table, rows: list[Row]) -> list[str]:

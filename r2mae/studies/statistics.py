@@ -41,6 +41,9 @@ class Difference:
         return "wins" if self.mean > 0 else "loses"
 
 
+NOT_MEASURED = Difference(math.nan, math.nan, math.nan, math.nan)
+
+
 def paired_difference(gains: Floats, item_gains: Floats | None = None) -> Difference:
     """Mean of gains (S,), with Student's t over seeds.
 
@@ -83,16 +86,21 @@ def compare_to_fair(metric: Metric, law: str, fixed: Sequence[str]) -> Differenc
 
     nan for a single seed, which leaves no other to choose by.
     """
-    num_seeds = len(metric.values[law])
-    if num_seeds < 2:
-        return Difference(math.nan, math.nan, math.nan, math.nan)
-    chosen = [_best_without(metric, fixed, seed) for seed in range(num_seeds)]
+    if len(metric.values[law]) < 2:
+        return NOT_MEASURED
+    chosen = best_fixed_by_seed(metric, fixed)
     theirs = np.array([metric.values[name][s] for s, name in enumerate(chosen)])
     gains = metric.sign * (metric.values[law] - theirs)
     if not metric.items:
         return paired_difference(gains)
     their_items = np.stack([metric.items[name][s] for s, name in enumerate(chosen)])
     return paired_difference(gains, metric.sign * (metric.items[law] - their_items))
+
+
+def best_fixed_by_seed(metric: Metric, fixed: Sequence[str]) -> list[str]:
+    """For each seed the fixed law of the best mean over the other seeds; needs two seeds."""
+    num_seeds = len(metric.values[fixed[0]])
+    return [_best_without(metric, fixed, seed) for seed in range(num_seeds)]
 
 
 def _best_without(metric: Metric, fixed: Sequence[str], seed: int) -> str:

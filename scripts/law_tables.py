@@ -1,0 +1,111 @@
+"""Fill the tables about mask-ratio laws in Markdown files, from study folders.
+
+    python scripts/law_tables.py README.md docs/results.md
+
+Run it where `studies/` is. `<!-- laws: digits pbmc3k -->` starts a table with a line for
+each study, `<!-- study: digits -->` one with a line for each law; `<!-- end -->` ends them.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from r2mae.data.atomic import write_atomic
+from r2mae.studies.plan import load_study
+from r2mae.studies.rows import comparison_rows, summary_rows
+from r2mae.studies.summary import gain_rows
+from r2mae.studies.table import build_tables
+from r2mae.training.run_folder import RunFolder
+
+_BLOCK = re.compile(r"(<!-- (laws|study): ([^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_KINDS = ("held-out loss", "probes", "probes, input partly hidden")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.md")
+    for path in parser.parse_args().files:
+        write_atomic(path, fill(path.read_text()))
+
+
+def fill(text):
+    """The text with new tables in its blocks."""
+    return _BLOCK.sub(_fill_block, text)
+
+
+def _fill_block(match):
+    start, kind, names, end = match.groups()
+    if kind == "laws":
+        rows = [row for name in names.split() for row in _study_lines(name)]
+        header = ["data", "mask ratio", *(f"{kind}, gain in %" for kind in _KINDS)]
+        return start + _markdown(header, rows) + end
+    return start + _law_tables(names) + end
+
+
+def _study_lines(name):
+    """A line for each variant: the primary law against the best fixed ratio."""
+    study = load_study(name)
+    for table in build_tables(study):
+        gains = {row["kind"]: row for row in gain_rows(table, study.section.primary)}
+        cells = [_gains(gains[kind]) if kind in gains else "" for kind in _KINDS]
+        link = f"[{name}](recipes/studies/{name}.yaml)"
+        title = f"{link}, {table.title}" if table.title else link
+        yield [title, study.section.primary, *cells]
+
+
+def _gains(row):
+    return f"{_gain(row['fair'])}; {_gain(row['oracle'])}"
+
+
+def _gain(gain):
+    text = f"{100 * gain.mean:+.1f} ± {100 * gain.half_width:.1f}"
+    return {"wins": f"**{text}**", "loses": f"*{text}*"}.get(gain.verdict, text)
+
+
+def _law_tables(name):
+    """What was run, then a line for each law, in each variant."""
+    study = load_study(name)
+    text = ""
+    for table in build_tables(study):
+        rows = [_law_line(row) for row in _summary(table)]
+        header = ["law", "mean regret", "worst regret", "regret to specialists"]
+        header += ["against the fair fixed ratio: wins, ties, losses"]
+        title = f"{table.title}: " if table.title else ""
+        text += f"{title}{_what_ran(study, table)}\n\n{_markdown(header, rows)}\n"
+    return text
+
+
+def _what_ran(study, table):
+    trials = [trial for trial in study.trials if trial.variant == table.variant]
+    paths = [study.path(trial) for trial in trials]
+    seconds = sum(RunFolder(path).read_status()["seconds"] for path in paths)
+    steps = sorted({RunFolder(path).read_status()["steps"] for path in paths})
+    span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    return (
+        f"{len(table.laws)} laws x {len(table.seeds)} seeds, {span} steps "
+        f"({study.section.budget.replace('_', ' ')}), {len(table.metrics)} measurements; "
+        f"{seconds / 60:.0f} minutes of training."
+    )
+
+
+def _summary(table):
+    return summary_rows(table, comparison_rows(table))
+
+
+def _law_line(row):
+    specialists = ""
+    if "specialist_regret" in row:
+        width = row["specialist_half_width"]
+        specialists = f"{row['specialist_regret']:+.1%} ± {width:.1%}"
+    counts = ", ".join(str(row[name]) for name in ("wins", "ties", "loses"))
+    worst = f"{row['worst_regret']:.1%} ({row['worst_metric']})"
+    return [row["law"], f"{row['mean_regret']:.1%}", worst, specialists, counts]
+
+
+def _markdown(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
