@@ -179,7 +179,7 @@ def _print_plan(study: "Study", arguments: Namespace) -> None:
     trials = len(study.trials)
     hours = sum(row["seconds"] for row in rows) * trials / len(rows) / 3600
     jobs = arguments.jobs
-    document = {"trials": trials, "laws": rows, "cpu_hours": round(hours, 2)}
+    document = {"trials": trials, "laws": rows, "hours": round(hours, 2)}
     if arguments.json:
         print(json.dumps(document))
         return

@@ -3,7 +3,7 @@
 import json
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from r2mae.evaluation.features import (
 from r2mae.evaluation.probe import probe_predictions
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.schema.study import MeasureSection, Probe, TaskMeasure
-from r2mae.wing import LoadedRun
+from r2mae.wing import LoadedRun, Wing
 
 Better = Literal["higher", "lower"]
 
@@ -45,7 +45,7 @@ Measurements = dict[str, Measurement]
 def measure_run(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
     """All measurements of a study on one run, by name.
 
-    Raises: InputError for tasks that the modality lacks, or data without labels.
+    Raises: InputError for data without labels.
     """
     measurements = _losses(loaded, measure)
     if measure.probes:
@@ -118,16 +118,22 @@ def _probe_name(probe: str, count: int | str, hidden: float) -> str:
     return f"{name}, {hidden:.0%}{_HIDDEN}" if hidden else name
 
 
+def check_tasks(measure: MeasureSection, wing: Wing) -> None:
+    """Raise InputError for tasks that the modality lacks, or options that a task lacks."""
+    for name, task in measure.tasks.items():
+        if name not in wing.tasks:
+            raise InputError(
+                f"measure.tasks must be tasks of {wing.name}, {', '.join(wing.tasks)}, "
+                f"got {name!r}."
+            )
+        _task_arguments(name, wing, task.options)
+
+
 def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:
     """A number that a task of the modality returns."""
-    tasks = loaded.wing.tasks
-    if name not in tasks:
-        raise InputError(
-            f"measure.tasks must be tasks of {loaded.recipe.modality}, "
-            f"{', '.join(tasks)}, got {name!r}."
-        )
-    arguments = _task_arguments(name, loaded, measure.options)
-    value: Any = tasks[name].run(loaded, loaded.recipe, arguments)
+    arguments = _task_arguments(name, loaded.wing, measure.options)
+    arguments.run, arguments.task = str(loaded.folder.path), name
+    value: Any = loaded.wing.tasks[name].run(loaded, loaded.recipe, arguments)
     for key in measure.value.split("."):
         value = _entry(value, key, name)
     if not isinstance(value, int | float):
@@ -152,20 +158,25 @@ def _entry(value: Any, key: str, task: str) -> Any:
     return entries[key]
 
 
+class _OptionParser(ArgumentParser):
+    """Options of a task; a mistake is an InputError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{self.prog} must be options of the task: {message}.")
+
+
 def _task_arguments(
-    name: str, loaded: LoadedRun, options: dict[str, str | int | float | bool]
+    name: str, wing: Wing, options: dict[str, str | int | float | bool]
 ) -> Namespace:
     """The options of `r2mae evaluate RUN --task NAME`, as the command line reads them."""
-    parser = ArgumentParser(prog=f"measure.tasks.{name}.options", exit_on_error=False)
+    parser = _OptionParser(prog=f"measure.tasks.{name}.options")
     parser.add_argument("--baselines", action="store_true")
     parser.add_argument("--json", action="store_true")
-    loaded.wing.tasks[name].add_arguments(parser)
+    wing.tasks[name].add_arguments(parser)
     argv: list[str] = []
     for option, value in options.items():
         argv += [f"--{option}"] if value is True else [f"--{option}", str(value)]
-    arguments = parser.parse_args(argv)
-    arguments.run, arguments.task = str(loaded.folder.path), name
-    return arguments
+    return parser.parse_args(argv)
 
 
 def to_json(measurements: Measurements) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.modalities import find_wing
 from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.shipped import find_recipe, find_study
 from r2mae.schema.document import apply_overrides, load_document
@@ -19,6 +20,7 @@ from r2mae.schema.recipe import recipe_document
 from r2mae.schema.section import shown, validate
 from r2mae.schema.study import StudySection
 from r2mae.studies.budget import steps_at_equal_flops
+from r2mae.studies.measure import check_tasks
 
 Recipe = PretrainRecipe[Any, Any]
 
@@ -155,6 +157,7 @@ def load_study(
     _check_axes(section.vary, str(path))
     study = Study(file.stem, section, Path("studies") / (name or file.stem), base)
     _check_different(study)
+    check_tasks(section.measure, find_wing(base["modality"]))
     return study
 
 

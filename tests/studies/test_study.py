@@ -241,6 +241,11 @@ BAD = [
     ({"measure": {"ratios": [25]}}, "measure.ratios must be in (0, 1)"),
     ({"measure": {"hidden": [1.0]}}, "measure.hidden must be in [0, 1)"),
     ({"seeds": 0}, "seeds must be"),
+    ({"primary": "fixed 0.5"}, "primary must be one of the laws"),
+    (
+        {"measure": {"tasks": {"imputation": {"value": "a"}}}},
+        "measure.tasks must be tasks of vision",
+    ),
 ]
 
 
@@ -321,6 +326,18 @@ def test_tasks_of_the_modality_are_measured(scratch):
         changed = section.model_copy(update={"tasks": {"masked": task}})
         with pytest.raises(InputError, match=message):
             measure_run(loaded, changed)
-    unknown = section.model_copy(update={"tasks": {"maskd": section.tasks["masked"]}})
-    with pytest.raises(InputError, match="must be tasks of language"):
-        measure_run(loaded, unknown)
+
+
+def test_options_of_a_task_are_checked_before_anything_trains(scratch):
+    task = {"value": "rows", "options": {"fold": 3}}
+    with pytest.raises(InputError, match="masked.options must be options of the task"):
+        load_study(
+            str(
+                write_study(
+                    scratch,
+                    recipe=str(ROOT / "recipes/language/topics_demo.yaml"),
+                    set={},
+                    measure={"tasks": {"masked": task}},
+                )
+            )
+        )
