@@ -1,6 +1,7 @@
 """Figures of a study's report, as SVG that follows the page's colours."""
 
 import io
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,8 @@ from r2mae.studies.measure import loss_name
 from r2mae.studies.statistics import regrets
 from r2mae.studies.table import Metric, Table
 
+_WIDTH = 5.0  # inches: two figures side by side on a screen, one on a phone
+_LEGEND_COLUMNS = 2
 _INK = "#123456"  # replaced by the page's text colour, light or dark
 
 
@@ -83,17 +86,18 @@ def _plot(
     fixed: set[str],
 ) -> str:
     """Lines of laws; those of fixed ratios are dashed."""
-    figure, axes = _figure(3.6)
+    rows = math.ceil(len(lines) / _LEGEND_COLUMNS)
+    figure, axes = _figure(3.2 + 0.2 * rows)
     for law, values in lines.items():
         style = "--" if law in fixed else "-"
         axes.plot(x, values, style, marker="o", markersize=3, label=law)
     axes.set(xlabel=x_label, ylabel=y_label)
-    axes.legend(
+    figure.legend(
         frameon=False,
         labelcolor=_INK,
         fontsize=8,
-        loc="center left",
-        bbox_to_anchor=(1, 0.5),
+        loc="outside lower center",
+        ncols=_LEGEND_COLUMNS,
     )
     return _svg(figure)
 
@@ -101,7 +105,7 @@ def _plot(
 def _figure(height: float) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, height), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes: Any = figure.add_subplot()
     axes.set_facecolor("none")
     axes.tick_params(colors=_INK)

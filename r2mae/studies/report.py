@@ -23,9 +23,10 @@ from r2mae.studies.table import Metric, Table, build_tables
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --good: #56d364; --bad: #ff8a80; } }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 70rem; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 76rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
@@ -96,7 +97,8 @@ def _section(table: Table, rows: list[Row], primary: str | None) -> str:
     if primary is not None and table.fixed:
         parts.append(_primary_table(table, primary))
     parts.append(_summary_table(table, rows))
-    parts += [draw_losses(table), draw_hidden(table), draw_regrets(table)]
+    figures = draw_losses(table) + draw_hidden(table) + draw_regrets(table)
+    parts.append(f'<div class="figures">{figures}</div>')
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(table, rows))
     parts.append(f"<details><summary>In sentences</summary><ul>{lines}</ul></details>")
     parts += [_metric_table(table, metric, rows) for metric in table.metrics.values()]
@@ -165,7 +167,7 @@ def _metric_table(table: Table, metric: Metric, rows: list[Row]) -> str:
 def _summary_table(table: Table, rows: list[Row]) -> str:
     header = ["law", "mean regret", "worst regret", "where"]
     if table.fixed:
-        header += ["regret to the specialists", "wins", "ties", "loses"]
+        header += ["regret to the specialists", "wins / ties / losses"]
     lines = []
     for row in summary_rows(table, rows):
         cells = [_cell(row["law"]), _cell(f"{row['mean_regret']:.2%}")]
@@ -176,7 +178,8 @@ def _summary_table(table: Table, rows: list[Row]) -> str:
                 width = row["specialist_half_width"]
                 text = f"{row['specialist_regret']:+.2%} ± {width:.2%}"
             cells.append(_cell(text))
-            cells += [_cell(str(row[name])) for name in ("wins", "ties", "loses")]
+            counts = [str(row[name]) for name in ("wins", "ties", "loses")]
+            cells.append(_cell(" / ".join(counts)))
         lines.append("".join(cells))
     note = (
         "<p>Regret is the relative shortfall to the best law of a measurement. The "
