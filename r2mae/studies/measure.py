@@ -1,5 +1,6 @@
 """What a study measures of a finished run."""
 
+import itertools
 import json
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from r2mae.data.source import SampleSource, with_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.features import (
+    LabelledFeatures,
     check_classes,
     extract_labelled,
     require_labels,
@@ -88,18 +90,21 @@ def _probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
     draws = {
         count: _draws(train, count, measure.draws) for count in measure.labels_per_class
     }
+    # A probe is trained once and predicts for all hidden shares.
+    tests = [
+        extract_labelled(loaded.model, test, hidden=share) for share in measure.hidden
+    ]
+    features = np.concatenate([each.features for each in tests])
+    labels = np.concatenate([each.labels for each in tests])
+    stacked = LabelledFeatures(features, labels)
     results: Measurements = {}
-    for hidden in measure.hidden:
-        test_features = extract_labelled(loaded.model, test, hidden=hidden)
-        for probe in measure.probes:
-            for count, rows in draws.items():
-                predicted = probe_predictions(
-                    probe, train_features, test_features, draws=rows
-                )
-                hits = predicted == test_features.labels
-                name = _probe_name(probe, count, hidden)
-                items = hits.mean(axis=0).astype(np.float32)
-                results[name] = Measurement(float(items.mean()), "higher", items)
+    for probe, (count, rows) in itertools.product(measure.probes, draws.items()):
+        predicted = probe_predictions(probe, train_features, stacked, draws=rows)
+        hits = (predicted == labels).reshape(len(predicted), len(tests), -1)
+        items = hits.mean(axis=0).astype(np.float32)  # (hidden shares, M)
+        for share, right in zip(measure.hidden, items, strict=True):
+            name = _probe_name(probe, count, share)
+            results[name] = Measurement(float(right.mean()), "higher", right)
     return results
 
 
