@@ -16,8 +16,8 @@ FIXED_RATIOS = np.round(np.arange(0.02, 0.961, GRID_STEP), 2)
 _UNIFORM_ENDS = np.round(np.arange(0.05, 0.951, 0.1), 2)
 
 
-def candidate_laws(own: RatioDistribution) -> list[RatioDistribution]:
-    """Fixed ratios first, then uniform laws, the recipe's own law last."""
+def candidate_laws(judged: Sequence[RatioDistribution]) -> list[RatioDistribution]:
+    """Fixed ratios first, then uniform laws, those to judge last."""
     fixed = [FixedRatio(float(ratio)) for ratio in FIXED_RATIOS]
     uniform = [
         UniformRatio(float(low), float(high))
@@ -25,7 +25,7 @@ def candidate_laws(own: RatioDistribution) -> list[RatioDistribution]:
         for high in _UNIFORM_ENDS
         if low < high
     ]
-    return [*fixed, *uniform, own]
+    return [*fixed, *uniform, *judged]
 
 
 class CandidateRisks:
@@ -36,7 +36,7 @@ class CandidateRisks:
 
     expected, worst: mean and maximum of the regret over scenarios, (L,).
     nominal: excess risk at the default `Scenario`, (L,).
-    law_excess: regret of the recipe's own law at the default `Scenario`.
+    excess: regret at the default `Scenario`, (L,).
     masking_gain: 1 - excess risk of the best fixed ratio / that without masks.
     """
 
@@ -45,7 +45,7 @@ class CandidateRisks:
         targets: TargetRisks,
         laws: Sequence[RatioDistribution],
         scenarios: Sequence[Scenario],
-        objective: Objective,
+        objective: Objective | Sequence[Objective],
     ) -> None:
         self.targets = targets
         table = targets.table(laws, scenarios, objective)
@@ -55,7 +55,7 @@ class CandidateRisks:
         self.expected, self.worst = regret.mean(axis=1), regret.max(axis=1)
         self.nominal = targets.table(laws, [Scenario()], objective)[:, 0]
         fixed = self.nominal[: len(FIXED_RATIOS)]
-        self.law_excess = float(self.nominal[-1] / fixed.min() - 1)
+        self.excess = self.nominal / fixed.min() - 1
         self.best_fixed = float(FIXED_RATIOS[fixed.argmin()])
         self.masking_gain = float(1 - fixed.min() / targets.unmasked_excess())
 

@@ -12,8 +12,6 @@ import numpy as np
 
 from r2mae.advice.features import Floats, Shrunk, TokenFeatures, shrink
 
-_CONFIDENCE = 0.9
-
 
 def half_sample_covariances(
     features: TokenFeatures, full: Shrunk, count: int, rng: np.random.Generator
@@ -33,11 +31,12 @@ def band(
     *,
     resolution: float = 0.0,
     limits: tuple[float, float] = (-math.inf, math.inf),
+    confidence: float = 0.9,
 ) -> tuple[float, float]:
-    """Symmetric 90 % interval around the estimate from all samples.
+    """Symmetric interval around the estimate from all samples.
 
-    Its half-width is the 90th percentile of the distance between the estimate and those
-    of the halves, so that it covers their bias as well as their spread.
+    Its half-width is a quantile, by default 0.9, of the distance between the estimate and
+    those of the halves, so that it covers their bias as well as their spread.
 
     halves: the same estimate from each random half.
     resolution: least half-width, for estimates chosen from a grid.
@@ -46,7 +45,7 @@ def band(
     Source: Hall 1988, On symmetric bootstrap confidence intervals.
     """
     distances = np.abs(np.asarray(halves) - estimate)
-    half_width = max(float(np.quantile(distances, _CONFIDENCE)), resolution)
+    half_width = max(float(np.quantile(distances, confidence)), resolution)
     low = min(max(estimate - half_width, limits[0]), estimate)
     high = max(min(estimate + half_width, limits[1]), estimate)
     return low, high

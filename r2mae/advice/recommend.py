@@ -1,23 +1,14 @@
 """Recommend a mask-ratio law for a data set, with uncertainty bands."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from r2mae.advice.candidates import (
-    FIXED_RATIOS,
-    GRID_STEP,
-    CandidateRisks,
-    candidate_laws,
-)
-from r2mae.advice.features import Shrunk, TokenFeatures, shrink, whiten_tokens
-from r2mae.advice.half_samples import band, half_sample_covariances
-from r2mae.advice.limits import Facts, find_warnings, reason_against
+from r2mae.advice.candidates import FIXED_RATIOS
 from r2mae.advice.ramp import ScheduleChoice, best_ramps
 from r2mae.advice.scenario import Scenario, TargetRisks, Uncertainty
+from r2mae.advice.solution import Solution, solve
 from r2mae.law import FixedRatio, MaskLaw, RatioDistribution
 from r2mae.theory import Objective, effective_ratio
 
@@ -99,113 +90,71 @@ def recommend(
     Raises: InputError for data that breaks a rule.
     Source: docs/theory.md, "From data" and "How to read the advice".
     """
-    features = whiten_tokens(tokens)
     uncertainty = uncertainty or Uncertainty()
-    rows = len(features.values) if num_rows is None else num_rows
-    rng = np.random.default_rng(seed)
-    targets = _draw_targets(features, num_targets, rng)
-    shrunk = shrink(features)
-    laws = candidate_laws(law.ratio)
-    results = []
-    covariances = half_sample_covariances(features, shrunk, bootstrap, rng)
-    for number, covariance in enumerate(covariances):
-        if progress is not None:
-            progress(number, bootstrap + 1)
-        risks = TargetRisks(covariance, features, rows, targets)
-        results.append(CandidateRisks(risks, laws, uncertainty.scenarios(), objective))
-    if progress is not None:
-        progress(bootstrap + 1, bootstrap + 1)
-    return _summarise(features, shrunk, law, laws, results, uncertainty, objective)
-
-
-def _draw_targets(
-    features: TokenFeatures, count: int, rng: np.random.Generator
-) -> list[int]:
-    size = min(count, len(features.leading))
-    targets: list[int] = rng.choice(features.leading, size=size, replace=False).tolist()
-    return targets
+    solution = solve(
+        tokens,
+        [law.ratio],
+        num_rows=num_rows,
+        objective=objective,
+        uncertainty=uncertainty,
+        num_targets=num_targets,
+        bootstrap=bootstrap,
+        seed=seed,
+        progress=progress,
+    )
+    return _summarise(solution, law, uncertainty, objective)
 
 
 def _summarise(
-    features: TokenFeatures,
-    shrunk: Shrunk,
-    law: MaskLaw,
-    laws: list[RatioDistribution],
-    results: Sequence[CandidateRisks],
-    uncertainty: Uncertainty,
-    objective: Objective,
+    solution: Solution, law: MaskLaw, uncertainty: Uncertainty, objective: Objective
 ) -> Advice:
-    """The advice from the results of the full sample, and bands from the half-samples."""
-    full, halves = results[0], results[1:] or results[:1]
-    dim = features.values.shape[1]
+    """The advice on the recipe's law, which is the last of the solution's laws."""
+    full, features = solution.full, solution.features
+    results = [full, *solution.halves]
     return Advice(
-        num_rows=full.targets.num_rows,
-        num_features=dim,
+        num_rows=solution.num_rows,
+        num_features=solution.num_features,
         num_tokens=len(features.leading),
         explained=features.explained,
-        shrinkage=shrunk.shrinkage,
-        held_out_gain=shrunk.gain,
-        no_advice=reason_against(full.best_fixed, full.targets.num_rows, dim),
+        shrinkage=solution.shrunk.shrinkage,
+        held_out_gain=solution.shrunk.gain,
+        no_advice=solution.no_advice,
         best_fixed=full.best_fixed,
-        best_fixed_band=_ratio_band(full, halves),
+        best_fixed_band=solution.best_fixed_band(),
         masking_gain=full.masking_gain,
         law=law.ratio,
         law_acts_like=effective_ratio(law.ratio, objective),
-        law_excess=full.law_excess,
-        law_excess_band=_excess_band(full, halves),
-        **_choices(laws, full, halves),
-        schedules=best_ramps(results, laws, uncertainty.train_times, objective),
-        curves=_curves(full.targets, uncertainty.sample_factors, objective),
-        warnings=find_warnings(
-            Facts(
-                covariance=shrunk.covariance,
-                num_rows=full.targets.num_rows,
-                gain=shrunk.gain,
-                explained=features.explained,
-                is_scheduled=law.schedule is not None,
-            )
+        law_excess=float(full.excess[-1]),
+        law_excess_band=solution.excess_band(-1),
+        **_choices(solution),
+        schedules=best_ramps(
+            results, solution.laws, uncertainty.train_times, objective
         ),
+        curves=_curves(full.targets, uncertainty.sample_factors, objective),
+        warnings=solution.warnings(is_scheduled=law.schedule is not None),
     )
 
 
-def _ratio_band(
-    full: CandidateRisks, halves: Sequence[CandidateRisks]
-) -> tuple[float, float]:
-    """Of the best fixed ratio, which is known to half a step of the grid at best."""
-    ratios = [half.best_fixed for half in halves]
-    return band(full.best_fixed, ratios, resolution=GRID_STEP / 2, limits=(0.0, 1.0))
-
-
-def _excess_band(
-    full: CandidateRisks, halves: Sequence[CandidateRisks]
-) -> tuple[float, float]:
-    excesses = [half.law_excess for half in halves]
-    return band(full.law_excess, excesses, limits=(0.0, math.inf))
-
-
-def _choices(
-    laws: Sequence[RatioDistribution],
-    full: CandidateRisks,
-    halves: Sequence[CandidateRisks],
-) -> dict[str, Choice]:
+def _choices(solution: Solution) -> dict[str, Choice]:
     """The recipe's law, and the laws of least regret, by their names in `Advice`."""
-    num_fixed = len(FIXED_RATIOS)
+    full, num_fixed = solution.full, len(FIXED_RATIOS)
     indices = {
-        "law_regret": len(laws) - 1,
+        "law_regret": len(solution.laws) - 1,
         "least_expected": int(full.expected[:-1].argmin()),
         "least_worst": int(full.worst[:-1].argmin()),
         "least_expected_fixed": int(full.expected[:num_fixed].argmin()),
         "least_expected_uniform": num_fixed + int(full.expected[num_fixed:-1].argmin()),
     }
-    choices = {}
-    for name, index in indices.items():
-        expected, worst = float(full.expected[index]), float(full.worst[index])
-        of_halves = [float(half.expected[index]) for half in halves]
-        expected_band = band(expected, of_halves, limits=(0.0, math.inf))
-        of_halves = [float(half.worst[index]) for half in halves]
-        worst_band = band(worst, of_halves, limits=(0.0, math.inf))
-        choices[name] = Choice(laws[index], expected, worst, expected_band, worst_band)
-    return choices
+    return {
+        name: Choice(
+            solution.laws[index],
+            float(full.expected[index]),
+            float(full.worst[index]),
+            solution.expected_band(index),
+            solution.worst_band(index),
+        )
+        for name, index in indices.items()
+    }
 
 
 def _curves(

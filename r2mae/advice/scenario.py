@@ -59,6 +59,15 @@ class Uncertainty:
         return [Scenario(*combination) for combination in itertools.product(*values)]
 
 
+def objective_of(law: MaskLaw) -> Objective:
+    """The objective that weighs the ratios of a law as its training does.
+
+    With fresh masks, objectives differ only in these weights: reconstruction weighs a
+    ratio p by p / E[p], downstream by 1.
+    """
+    return "reconstruction" if law.weighs_tokens_equally else "downstream"
+
+
 @dataclass
 class TargetRisks:
     """Excess risks of predicting some target features from all other tokens.
@@ -131,10 +140,16 @@ class TargetRisks:
         self,
         laws: Sequence[RatioDistribution | MaskLaw],
         scenarios: Sequence[Scenario],
-        objective: Objective,
+        objective: Objective | Sequence[Objective],
     ) -> Floats:
-        """Excess risk of laws without a schedule, (L, S)."""
-        moments = np.array([visible_moments(law, objective) for law in laws])
+        """Excess risk of laws without a schedule, (L, S).
+
+        objective: of all laws, or of each.
+        """
+        objectives: Sequence[Objective] = (
+            [objective] * len(laws) if isinstance(objective, str) else objective
+        )
+        moments = np.array(list(map(visible_moments, laws, objectives)))
         columns = [
             self.excess(moments[:, :1], moments[:, 1:], scenario)
             for scenario in scenarios

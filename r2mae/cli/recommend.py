@@ -37,14 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Compute advice from the recipe's data, print it, and write what the options name."""
-    from r2mae.advice import (
-        check_picture_path,
-        draw_advice,
-        recommend,
-        window_features,
-    )
+    from r2mae.advice import check_picture_path, draw_advice, recommend
+    from r2mae.advice.recipe_data import read_token_values
     from r2mae.progress import progress_bar
-    from r2mae.recipe.assembly import read_tokens
 
     recipe: Any = load_recipe(arguments.recipe, arguments.set, task="pretrain")
     beside = Path(arguments.recipe).with_name(
@@ -54,10 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"{beside} must not exist yet, got a file. Move it away.")
     if arguments.output:
         check_picture_path(arguments.output)
-    tokens: Any
-    tokens, samples = read_tokens(recipe)
-    if tokens.ndim == 2:  # categories, such as words or bases
-        tokens, samples = window_features(tokens, samples)
+    tokens, samples = read_token_values(recipe)
     advice = recommend(
         tokens,
         recipe.mask.law,

@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_set
@@ -15,6 +16,7 @@ from r2mae.options import positive, run_path
 if TYPE_CHECKING:
     from r2mae.studies.plan import Study
     from r2mae.studies.table import Table
+    from r2mae.studies.theory_agreement import Agreement
 
 _TIMED_STEPS = 3
 _SLURM = """#!/bin/bash
@@ -66,9 +68,24 @@ def run(arguments: Namespace) -> None:
 
         end_with_launcher()
         return work(study)
+    _write_theory_card(study)
     if arguments.slurm is not None:
         return _write_slurm(study, path, arguments)
     return _run(study, path, arguments)
+
+
+def _write_theory_card(study: "Study") -> None:
+    """Predict the laws that have no prediction yet, before they train."""
+    from r2mae.progress import print_above_bars, progress_bar
+    from r2mae.studies.theory_card import read_theory_card, write_theory_card
+
+    laws = write_theory_card(study, progress_bar("theory card", "half-samples"))
+    card = read_theory_card(study)
+    if card is not None and card.unavailable is not None:
+        print_above_bars(f"no theory card, because {card.unavailable}")
+    elif card is not None and laws:
+        least = min(laws, key=lambda law: card.laws[law].expected_regret)
+        print_above_bars(f"theory card: the least predicted regret has {least}")
 
 
 def _run(study: "Study", path: str, arguments: Namespace) -> None:
@@ -111,6 +128,7 @@ def _report(study: "Study", arguments: Namespace) -> None:
     from r2mae.studies.report import write_report
     from r2mae.studies.rows import comparison_rows, summary_rows
     from r2mae.studies.table import build_tables
+    from r2mae.studies.theory_section import describe_agreement
 
     if not study.trials_folder.is_dir():
         raise InputError(
@@ -119,14 +137,32 @@ def _report(study: "Study", arguments: Namespace) -> None:
         )
     path = write_report(study)
     tables = build_tables(study)
+    compared = _compare_to_theory(study, tables)
     rows = {table.title: comparison_rows(table) for table in tables}
     if arguments.json:
-        print(json.dumps({"report": str(path), "comparisons": rows}))
+        theory = {title: list(map(asdict, each)) for title, each in compared.items()}
+        document = {"report": str(path), "comparisons": rows, "theory": theory}
+        print(json.dumps(document))
         return
     for table in tables:
         _print_summary(table, summary_rows(table, rows[table.title]))
         _print_primary(table, study.section.primary)
+        for agreement in compared.get(table.title, [])[:1]:
+            print(describe_agreement(agreement))
     print(f"report: {path}")
+
+
+def _compare_to_theory(
+    study: "Study", tables: list["Table"]
+) -> dict[str, list["Agreement"]]:
+    """Agreement of the theory card with each table, by title; empty without a card."""
+    from r2mae.studies.theory_agreement import agreements
+    from r2mae.studies.theory_card import read_theory_card
+
+    card = read_theory_card(study)
+    if card is None:
+        return {}
+    return {table.title: agreements(table, card) for table in tables}
 
 
 def _print_summary(table: "Table", rows: list[dict[str, Any]]) -> None:

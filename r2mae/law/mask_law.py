@@ -76,6 +76,17 @@ class MaskLaw:
                 f"got {self.schedule}."
             )
 
+    @property
+    def weighs_tokens_equally(self) -> bool:
+        """Whether all masked tokens of training weigh alike, so that high ratios weigh more.
+
+        Otherwise all ratios weigh alike: the mean over one step of one ratio, or over one
+        sample, gives a token a weight of 1 / ratio.
+        """
+        if self.weight == "token":
+            return self.scope != "step"
+        return self.weight == "sum"
+
     def table(self, progress: float = 0.0) -> Floats:
         """The equally likely ratios (levels,) at a training progress in [0, 1].
 

@@ -10,6 +10,7 @@ import numpy as np
 from r2mae.studies.measure import loss_name
 from r2mae.studies.statistics import regrets
 from r2mae.studies.table import Metric, Table
+from r2mae.studies.theory_card import TheoryCard
 
 _WIDTH = 5.0  # inches: two figures side by side on a screen, one on a phone
 _LEGEND_COLUMNS = 2
@@ -57,6 +58,46 @@ def draw_regrets(table: Table) -> str:
     return _svg(figure)
 
 
+def draw_theory(table: Table, card: TheoryCard) -> str:
+    """Predicted excess risk over the mask ratio, and the measured regret of the laws.
+
+    A random law is drawn at the fixed ratio that it acts like in the theory.
+    """
+    if card.data is None:
+        return ""
+    figure, axes = _figure(3.6)
+    curve = card.data["fixed_ratios"], card.data["fixed_excess_risks"]
+    axes.plot(*curve, color="#2f6fad", label="predicted excess risk")
+    axes.set(xlabel="mask ratio", ylabel="predicted excess risk", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    is_within_a_decade = max(curve[1]) < 10 * min(curve[1])
+    axes.yaxis.set_minor_formatter("{x:g}" if is_within_a_decade else "")
+    right = axes.twinx()
+    _colour_axes(right)
+    right.set_ylabel("measured mean regret, %")
+    _draw_points(right, table, card, list(table.fixed), "o", "fixed ratios")
+    _draw_points(right, table, card, table.random, "^", "random laws")
+    _place_legend(figure)
+    return _svg(figure)
+
+
+def _draw_points(
+    axes: Any,
+    table: Table,
+    card: TheoryCard,
+    laws: list[str],
+    marker: str,
+    label: str,
+) -> None:
+    """Mean regret of laws over the ratio that they act like."""
+    predicted = [law for law in laws if law in card.laws]
+    ratios = [card.laws[law].acts_like for law in predicted]
+    by_law = [list(regrets(table, law).values()) for law in predicted]
+    means = [100 * sum(each) / len(each) for each in by_law]
+    text = f"{label}, measured regret"
+    axes.plot(ratios, means, marker, color="#d2691e", label=text)
+
+
 def _means(metrics: list[Metric], law: str) -> list[float]:
     """Mean over seeds of each metric."""
     return [float(metric.values[law].mean()) for metric in metrics]
@@ -92,6 +133,12 @@ def _plot(
         style = "--" if law in fixed else "-"
         axes.plot(x, values, style, marker="o", markersize=3, label=law)
     axes.set(xlabel=x_label, ylabel=y_label)
+    _place_legend(figure)
+    return _svg(figure)
+
+
+def _place_legend(figure: Any) -> None:
+    """Below the plot; of all axes of the figure."""
     figure.legend(
         frameon=False,
         labelcolor=_INK,
@@ -99,7 +146,6 @@ def _plot(
         loc="outside lower center",
         ncols=_LEGEND_COLUMNS,
     )
-    return _svg(figure)
 
 
 def _figure(height: float) -> tuple[Any, Any]:
@@ -107,13 +153,18 @@ def _figure(height: float) -> tuple[Any, Any]:
 
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes: Any = figure.add_subplot()
+    _colour_axes(axes)
+    return figure, axes
+
+
+def _colour_axes(axes: Any) -> None:
+    """Text and lines in the page's colour."""
     axes.set_facecolor("none")
-    axes.tick_params(colors=_INK)
+    axes.tick_params(which="both", colors=_INK)
     for part in (axes.xaxis.label, axes.yaxis.label):
         part.set_color(_INK)
     for spine in axes.spines.values():
         spine.set_color(_INK)
-    return figure, axes
 
 
 def _svg(figure: Any) -> str:

@@ -3,11 +3,12 @@
 import csv
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from r2mae.data.atomic import atomic_file, write_atomic
 from r2mae.studies.figures import draw_hidden, draw_losses, draw_regrets
+from r2mae.studies.markup import cell, data_table, paragraph
 from r2mae.studies.plan import Study
 from r2mae.studies.queue import count_finished, failures
 from r2mae.studies.rows import (
@@ -19,12 +20,16 @@ from r2mae.studies.rows import (
 )
 from r2mae.studies.summary import describe_gain, gain_rows
 from r2mae.studies.table import Metric, Table, build_tables
+from r2mae.studies.theory_agreement import law_rows
+from r2mae.studies.theory_card import TheoryCard, read_theory_card
+from r2mae.studies.theory_section import theory_section
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --good: #56d364; --bad: #ff8a80; } }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 76rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+p { overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -35,10 +40,13 @@ th:first-child, td:first-child { text-align: left; }
 
 
 def write_report(study: Study) -> Path:
-    """Write report.html, trials.csv, comparisons.csv and regrets.csv; returns the HTML file.
+    """Write report.html and CSV files of its numbers; returns the HTML file.
 
     Laws are compared over the seeds that all of them have.
+
+    Raises: InputError where the study's theory card was changed since it was written.
     """
+    card = read_theory_card(study)
     tables = build_tables(study)
     compared = {table.variant: comparison_rows(table) for table in tables}
     _write_csv(study.folder / "trials.csv", trial_rows(study))
@@ -50,9 +58,12 @@ def write_report(study: Study) -> Path:
         study.folder / "regrets.csv",
         [row for table in tables for row in regret_rows(table)],
     )
+    if card is not None:
+        predicted = [row for table in tables for row in law_rows(table, card)]
+        _write_csv(study.folder / "theory.csv", predicted)
     path = study.folder / "report.html"
     sections = [
-        _section(table, compared[table.variant], study.section.primary)
+        _section(table, compared[table.variant], study.section.primary, card)
         for table in tables
     ]
     write_atomic(path, _page(study, sections))
@@ -80,7 +91,7 @@ def _page(study: Study, sections: list[str]) -> str:
     ]
     failed = failures(study)
     lines += [f"Failed: {name}: {error}" for name, error in failed.items()]
-    body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    body = "".join(map(paragraph, lines))
     if not sections:
         body += "<p>No seed is finished under all laws yet.</p>"
     return (
@@ -91,7 +102,9 @@ def _page(study: Study, sections: list[str]) -> str:
     )
 
 
-def _section(table: Table, rows: list[Row], primary: str | None) -> str:
+def _section(
+    table: Table, rows: list[Row], primary: str | None, card: TheoryCard | None
+) -> str:
     title = html.escape(table.title)
     parts = [f"<h2>{title}</h2>" if title else ""]
     if primary is not None and table.fixed:
@@ -101,6 +114,7 @@ def _section(table: Table, rows: list[Row], primary: str | None) -> str:
     parts.append(f'<div class="figures">{figures}</div>')
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(table, rows))
     parts.append(f"<details><summary>In sentences</summary><ul>{lines}</ul></details>")
+    parts.append(theory_section(table, card))
     parts += [_metric_table(table, metric, rows) for metric in table.metrics.values()]
     return "".join(parts)
 
@@ -110,12 +124,12 @@ def _primary_table(table: Table, law: str) -> str:
     header = ["measurements", "over the fair fixed ratio", "over the oracle"]
     lines = []
     for row in gain_rows(table, law):
-        cells = [_cell(f"{row['kind']} ({row['count']})")]
+        cells = [cell(f"{row['kind']} ({row['count']})")]
         for gain in (row["fair"], row["oracle"]):
-            cells.append(_cell(describe_gain(gain), gain.verdict))
+            cells.append(cell(describe_gain(gain), gain.verdict))
         lines.append("".join(cells))
     title = f"<h3>{html.escape(law)}: mean relative gain</h3>"
-    return title + _table(header, lines)
+    return title + data_table(header, lines)
 
 
 def sentences(table: Table, rows: list[Row]) -> list[str]:
@@ -150,18 +164,18 @@ def _metric_table(table: Table, metric: Metric, rows: list[Row]) -> str:
         header += ["gain over fair fixed", "Holm p", "gain over oracle", "detectable"]
     lines = []
     for row in here:
-        cells = [_cell(row["law"]), _cell(f"{row['mean']:.4f}")]
+        cells = [cell(row["law"]), cell(f"{row['mean']:.4f}")]
         if table.fixed:
             cells += [
                 _gain(row, "fair"),
-                _cell(_p(row["p_holm"]) if row["p_holm"] is not None else ""),
+                cell(_p(row["p_holm"]) if row["p_holm"] is not None else ""),
                 _gain(row, "oracle"),
-                _cell(f"{row['fair_detectable']:.4f}"),
+                cell(f"{row['fair_detectable']:.4f}"),
             ]
         lines.append("".join(cells))
     better = f"{metric.better} is better"
     title = f"<h3>{html.escape(metric.name)} <small>{better}</small></h3>"
-    return title + _table(header, lines)
+    return title + data_table(header, lines)
 
 
 def _summary_table(table: Table, rows: list[Row]) -> str:
@@ -170,36 +184,25 @@ def _summary_table(table: Table, rows: list[Row]) -> str:
         header += ["regret to the specialists", "wins / ties / losses"]
     lines = []
     for row in summary_rows(table, rows):
-        cells = [_cell(row["law"]), _cell(f"{row['mean_regret']:.2%}")]
-        cells += [_cell(f"{row['worst_regret']:.2%}"), _cell(row["worst_metric"])]
+        cells = [cell(row["law"]), cell(f"{row['mean_regret']:.2%}")]
+        cells += [cell(f"{row['worst_regret']:.2%}"), cell(row["worst_metric"])]
         if table.fixed:
             text = ""
             if "specialist_regret" in row:
                 width = row["specialist_half_width"]
                 text = f"{row['specialist_regret']:+.2%} ± {width:.2%}"
-            cells.append(_cell(text))
+            cells.append(cell(text))
             counts = [str(row[name]) for name in ("wins", "ties", "loses")]
-            cells.append(_cell(" / ".join(counts)))
+            cells.append(cell(" / ".join(counts)))
         lines.append("".join(cells))
     note = (
         "<p>Regret is the relative shortfall to the best law of a measurement. The "
         "specialist of a ratio is the law fixed at it. Wins, ties and losses are "
         "against the fair fixed ratio, over all measurements.</p>"
     )
-    return "<h3>Regret over all measurements</h3>" + note + _table(header, lines)
+    return "<h3>Regret over all measurements</h3>" + note + data_table(header, lines)
 
 
 def _gain(row: Row, name: str) -> str:
     gain, width = row[f"gain_over_{name}"], row[f"{name}_half_width"]
-    return _cell(f"{gain:+.4f} ± {width:.4f}", row[f"{name}_verdict"])
-
-
-def _cell(text: str, css: str = "") -> str:
-    attribute = f' class="{css}"' if css else ""
-    return f"<td{attribute}>{html.escape(text)}</td>"
-
-
-def _table(header: Iterable[str], lines: Iterable[str]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    return cell(f"{gain:+.4f} ± {width:.4f}", row[f"{name}_verdict"])

@@ -3,7 +3,7 @@
 Runs of one seed start from the same weights and read the same samples in the same order,
 so laws are compared seed by seed.
 
-Shapes: S seeds, M test items.
+Shapes: K metrics, L laws, S seeds, M test items.
 """
 
 import math
@@ -127,12 +127,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def regrets(table: Table, law: str) -> dict[str, float]:
     """Relative shortfall of a law's mean to the best law's, by metric; 0 for the best."""
-    shortfalls = {}
-    for name, metric in table.metrics.items():
-        best = float(metric.values[metric.best_of(list(table.laws))].mean())
-        own = float(metric.values[law].mean())
-        shortfalls[name] = metric.sign * (best - own) / abs(best) if best else 0.0
-    return shortfalls
+    shortfalls = relative_shortfalls(*signed_values(table))[:, table.laws.index(law)]
+    return dict(zip(table.metrics, shortfalls.tolist(), strict=True))
+
+
+def signed_values(table: Table) -> tuple[Floats, Floats]:
+    """(values (K, L, S) of all metrics and laws, signs (K,): 1 where higher is better)."""
+    metrics = list(table.metrics.values())
+    rows = np.stack([_by_law(metric, table.laws) for metric in metrics])
+    return rows, np.array([metric.sign for metric in metrics])
+
+
+def _by_law(metric: Metric, laws: Sequence[str]) -> Floats:
+    """(L, S)."""
+    return np.stack([metric.values[law] for law in laws])
+
+
+def relative_shortfalls(values: Floats, signs: Floats) -> Floats:
+    """(K, L) regret of laws to the best law of each metric, of means over seeds.
+
+    values, signs: as `signed_values` returns them.
+    """
+    means = signs[:, None] * values.mean(axis=2)
+    best = means.max(axis=1, keepdims=True)
+    scale = np.where(best == 0, np.inf, np.abs(best))  # regret is 0 where best is 0
+    return np.asarray((best - means) / scale)
 
 
 def specialist_regret(table: Table, law: str) -> dict[float, Difference]:

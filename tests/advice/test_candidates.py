@@ -11,8 +11,8 @@ from tests.advice.problems import small_problem
 OWN = UniformRatio(0.6, 0.9)
 
 
-def test_fixed_ratios_come_first_and_the_own_law_last():
-    laws = candidate_laws(OWN)
+def test_fixed_ratios_come_first_and_laws_to_judge_last():
+    laws = candidate_laws([OWN])
     assert laws[: len(FIXED_RATIOS)] == [FixedRatio(float(r)) for r in FIXED_RATIOS]
     assert laws[-1] is OWN
     uniform = laws[len(FIXED_RATIOS) : -1]
@@ -21,7 +21,7 @@ def test_fixed_ratios_come_first_and_the_own_law_last():
 
 
 def test_the_best_fixed_ratio_has_no_regret():
-    laws = candidate_laws(OWN)
+    laws = candidate_laws([OWN])
     scenarios = [Scenario(), Scenario(sample_factor=0.25)]
     problem = small_problem()
     risks = CandidateRisks(problem, laws, scenarios, "downstream")
@@ -30,7 +30,7 @@ def test_the_best_fixed_ratio_has_no_regret():
     fixed = single.expected[: len(FIXED_RATIOS)]
     assert fixed.min() == pytest.approx(0.0)
     assert FIXED_RATIOS[fixed.argmin()] == single.best_fixed
-    assert single.law_excess == pytest.approx(single.expected[-1])
+    assert single.excess == pytest.approx(single.expected)
     assert np.allclose(
         single.expected, single.nominal / single.nominal[: len(fixed)].min() - 1
     )

@@ -112,3 +112,22 @@ def test_import_loads_neither_scipy_nor_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("scope", "weight", "expected"),
+    [
+        ("step", "token", False),
+        ("sample", "token", True),
+        ("stratified", "token", True),
+        ("step", "sum", True),
+        ("sample", "sum", True),
+        ("stratified", "inverse_ratio", False),
+        ("sample", "sample", False),
+    ],
+)
+def test_high_ratios_weigh_more_where_all_masked_tokens_weigh_alike(
+    scope, weight, expected
+):
+    law = MaskLaw(FixedRatio(0.5), scope=scope, weight=weight)
+    assert law.weighs_tokens_equally is expected

@@ -8,7 +8,6 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-import yaml
 
 from r2mae.cli.main import main
 from r2mae.data.lock import acquire, file_lock
@@ -19,39 +18,10 @@ from r2mae.studies.budget import planned_steps, training_pflop
 from r2mae.studies.measure import measure_run
 from r2mae.studies.plan import load_study
 from r2mae.studies.queue import count_finished, failures, forget_failures, work
+from r2mae.studies.theory_card import write_theory_card
 from r2mae.studies.trial import is_finished, read_measurements
-from tests.conftest import DEMO, ROOT, TINY
-
-UNIFORM = {"ratio": {"uniform": {"low": 0.1, "high": 0.9}}}
-LAWS = {
-    "fixed 0.25": {"ratio": {"fixed": {"ratio": 0.25}}},
-    "fixed 0.75": {"ratio": {"fixed": {"ratio": 0.75}}},
-    "stratified": UNIFORM | {"scope": "stratified"},
-}
-
-
-def write_study(folder, **changes):
-    """A study file on the tiny digits recipe."""
-    settings = dict(entry.split("=", 1) for entry in TINY)
-    settings |= {"schedule.steps": "4", "schedule.warmup_steps": "1"}
-    document = {
-        "recipe": str(DEMO),
-        "set": {key: yaml.safe_load(value) for key, value in settings.items()},
-        "laws": LAWS,
-        "seeds": 2,
-        "measure": {
-            "ratios": [0.25, 0.75],
-            "probes": ["knn"],
-            "labels_per_class": [5, "all"],
-            "draws": 2,
-            "hidden": [0.0, 0.5],
-        },
-    }
-    document["set"].pop("mask.ratio")
-    document["set"].pop("watch.every_steps")
-    path = folder / "small.yaml"
-    path.write_text(json.dumps(document | changes))
-    return path
+from tests.conftest import ROOT
+from tests.studies.small import LAWS, UNIFORM, write_study
 
 
 def test_trials_are_ordinary_runs_and_the_report_compares_them(scratch, capsys):
@@ -77,7 +47,7 @@ def test_trials_are_ordinary_runs_and_the_report_compares_them(scratch, capsys):
             assert float(row["gain_over_oracle"]) == 0
     page = (study.folder / "report.html").read_text()
     _check_self_contained(page)
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
 
 
 def _check_self_contained(page):
@@ -109,6 +79,7 @@ def test_a_killed_study_continues_without_repeating_a_trial(scratch):
     path = write_study(scratch)
     longer = ["--set", "schedule.steps=40"]
     study = load_study(str(path), longer[1:])
+    write_theory_card(study)  # the process would take long
     command = [sys.executable, "-m", "r2mae", "study", str(path), "--jobs", "2"]
     command += longer
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
