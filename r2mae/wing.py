@@ -287,8 +287,14 @@ class Wing(ABC):
     def baseline_features(
         self, train: Features, test: Features
     ) -> tuple[Features, Features]:
-        """`Encoder.baseline` features (N, F) of both splits as probes use them, after PCA for example."""
-        return train, test
+        """`baseline` features (N, F) of both splits as probes use them, after PCA for example.
+
+        test: NaN where a value is hidden. Here its conditional mean replaces it, given the
+        visible values of the sample, under probabilistic PCA of the training features.
+        """
+        from r2mae.evaluation.conditional_mean import impute_hidden
+
+        return train, impute_hidden(train, test)
 
     # --- features
 

@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--label", metavar="COLUMN", help=label)
     draws = "random draws of the labels for each number of labels; default 10"
     parser.add_argument("--draws", type=positive, default=10, metavar="N", help=draws)
-    hidden = "probe with these shares of each test sample hidden from the encoder"
+    hidden = "probe with these shares of each test sample hidden; default 0"
     parser.add_argument(
         "--hidden", type=shares, default=(0.0,), metavar="P,P,...", help=hidden
     )

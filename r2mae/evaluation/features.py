@@ -43,8 +43,8 @@ def extract(
     skipped: collects the names of unreadable samples, which a neighbouring sample replaces.
     on_batch: called with each batch, of which "indices" are the samples that were read.
     progress: called with (samples done, N).
-    hidden: share of each sample that the encoder does not see, under the frozen masks of
-    the held-out loss. Needs "embed" of a pretraining run.
+    hidden: share of each sample that is not seen, under the frozen masks of the held-out
+    loss. Needs "embed" or "baseline" of a pretraining run.
     """
     (features,) = extract_each(
         [(model, kind)], source, batch_size, rows, skipped, on_batch, progress, hidden

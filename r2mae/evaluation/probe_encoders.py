@@ -32,9 +32,8 @@ class ProbePlan:
     labels_per_class: a row of results for each; None takes all labels.
     draws: random choices of labels for each number of them.
     baselines: also probe an untrained encoder and simple features of the input.
-    hidden: shares of each test sample that encoders do not see; a row of results for each.
-        Probes are trained on complete samples. Simple features cannot have hidden input
-        and are left out where a share is not 0.
+    hidden: shares of each test sample that are hidden, the same parts from encoders and
+        simple features; a row of results for each. Probes are trained on complete samples.
     """
 
     tasks: tuple[ProbeTask, ...]
@@ -78,15 +77,12 @@ def _encoders(loaded: Any, plan: ProbePlan) -> list[Compared]:
 
     Raises: InputError for a fine-tuned run where input is hidden.
     """
-    compared = list(compared_encoders(loaded, plan.baselines))
-    if not any(plan.hidden):
-        return compared
-    if loaded.recipe.task != "pretrain":
+    if any(plan.hidden) and loaded.recipe.task != "pretrain":
         raise InputError(
             "--hidden must be given for a pretraining run, whose encoder reads masked "
             f"samples, got a {loaded.recipe.task} run. Name another run."
         )
-    return [encoder for encoder in compared if encoder.kind == "embed"]
+    return list(compared_encoders(loaded, plan.baselines))
 
 
 def _extract(

@@ -119,10 +119,18 @@ class MaskedLanguageModel(LanguageEncoder):
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, D) features of texts, pooled; hidden tokens are [MASK]."""
+        return super().embed(self._hide(batch, mask))
+
+    def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, F) bag of visible tokens: log1p of counts, special tokens left out."""
+        return super().baseline(self._hide(batch, mask))
+
+    def _hide(self, batch: dict[str, Any], mask: Mask | None) -> dict[str, Any]:
+        """The batch with [MASK], a special token, in place of hidden tokens."""
         if mask is None:
-            return super().embed(batch)
+            return batch
         ids = batch["input_ids"].masked_fill(mask.is_masked, self.vocabulary.mask)
-        return super().embed(batch | {"input_ids": ids})
+        return batch | {"input_ids": ids}
 
     def features(self, batch: dict[str, Any], mask: Mask) -> tuple[Tensor, Tensor]:
         """(inputs of the output layer (M, D), slots (M,) of the flattened rows).

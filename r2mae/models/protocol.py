@@ -95,6 +95,14 @@ class MaskedModel(Encoder, Protocol):
         """(B, D) features of visible tokens; without a mask, of complete samples."""
         ...
 
+    def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, F) raw input features of visible tokens; without a mask, of complete samples.
+
+        NaN where a feature is the value of a hidden token: `Wing.baseline_features`
+        imputes it. Counts leave hidden tokens out.
+        """
+        ...
+
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:
         """Predict what the mask hides. Called at every training step."""
         ...

@@ -6,11 +6,13 @@ n training cells, B test cells, G genes.
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.evaluation.conditional_mean import ConditionalMean
+
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 PER = 10_000.0  # counts to which a cell is normalized
-_COMPONENTS, _NEIGHBORS = 50, 15
+_NEIGHBORS = 15
 
 
 class Baselines:
@@ -20,19 +22,12 @@ class Baselines:
     """
 
     def __init__(self, train: Values) -> None:
-        from sklearn.decomposition import PCA
-
         shares = train / np.maximum(train.sum(axis=1, keepdims=True), 1)
         self.counts = train
         self.mean_shares = shares.mean(axis=0).astype(np.float64)
         self.mean_shares /= self.mean_shares.sum()
         self.logs = np.log1p(shares * PER)
-        components = min(_COMPONENTS, min(train.shape) - 1)
-        pca = PCA(components, svd_solver="randomized", random_state=0)
-        self.pca = pca.fit(self.logs)
-        explained = self.pca.explained_variance_.sum()
-        residual = float(self.logs.var(axis=0).sum() - explained)
-        self.noise = max(residual / train.shape[1], 1e-6)
+        self.conditional_mean = ConditionalMean(self.logs)
 
     def sizes(self, counts: Values, is_masked: Bools) -> Floats:
         """(B, 1) total counts of each cell, estimated from its visible genes."""
@@ -47,22 +42,12 @@ class Baselines:
         return np.asarray(expected, dtype=np.float32)
 
     def pca_50(self, counts: Values, is_masked: Bools) -> Values:
-        """Posterior mean of probabilistic PCA given visible genes, on log1p of counts per 10,000.
-
-        Source: Tipping and Bishop 1999.
-        """
+        """Conditional mean given visible genes, of log1p of counts per 10,000."""
         sizes = self.sizes(counts, is_masked)
-        around = np.log1p(counts * (PER / sizes)) - self.pca.mean_
-        axes = self.pca.components_
-        prior = np.diag(self.noise / np.maximum(self.pca.explained_variance_, 1e-9))
-        imputed = np.empty_like(counts)
-        for row, (values, hidden) in enumerate(zip(around, is_masked, strict=True)):
-            visible = axes[:, ~hidden]
-            precision = visible @ visible.T + prior
-            scores = np.linalg.solve(precision, visible @ values[~hidden])
-            logs = np.maximum(self.pca.mean_ + scores @ axes, 0)
-            imputed[row] = np.expm1(logs) * (sizes[row] / PER)
-        return imputed
+        logs = np.log1p(counts * (PER / sizes))
+        logs = self.conditional_mean.impute(np.where(is_masked, np.nan, logs))
+        imputed = np.expm1(np.maximum(logs, 0)) * (sizes / PER)
+        return np.asarray(imputed, dtype=np.float32)
 
     def knn_smoothing(self, counts: Values, is_masked: Bools) -> Values:
         """Pooled counts of the 15 training cells nearest in the visible genes."""

@@ -150,8 +150,8 @@ class CellWing(Wing):
     def baseline_features(
         self, train: Features, test: Features
     ) -> tuple[Features, Features]:
-        """The first 50 principal components of log-normalized counts."""
-        return tasks.principal_components(train, test)
+        """The first 50 principal components of log-normalized counts, hidden ones imputed."""
+        return tasks.principal_components(*super().baseline_features(train, test))
 
 
 WING = CellWing()

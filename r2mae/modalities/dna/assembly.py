@@ -73,6 +73,7 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
         build_transformer(config),
         _vocabulary(codec, config),
         length=recipe.data.length // codec.kmer + 2,
+        kmer=codec.kmer,
         bases=tuple(codec.kmers.tolist()) if codec.kmer == 1 else (),
         pooling=section.pooling,
         **shared,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from r2mae.masking.loss import LossSum
+from r2mae.masking.mask import Mask
 from r2mae.masking.pattern import Role
 
 Likelihood = Literal["negative_binomial", "poisson", "mse"]
@@ -97,17 +98,35 @@ class CellModel(nn.Module):
             values = values.masked_fill(is_masked, 0)
         return values if sizes is None else torch.log1p(values * (PER / sizes))
 
-    def baseline(self, batch: dict[str, Any]) -> Tensor:
-        """(B, G) normalised expression: log1p of counts per 10,000, or scaled values."""
+    def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, G) normalised expression: log1p of counts per 10,000, or scaled values.
+
+        Hidden genes are NaN. In a list of genes they have a count of 0, since an encoder
+        of lists cannot tell them from genes without a count.
+        """
         values: Tensor = batch["values"]
+        visible_share: Tensor | float = 1.0
+        if mask is not None and "columns" in batch:
+            values = values.masked_fill(mask.is_masked, 0)
+        elif mask is not None:
+            values = values.masked_fill(mask.is_masked, torch.nan)
+            visible_share = self._visible_share(batch, mask.is_masked)
         if "columns" in batch:  # padding has the value 0
             values = values.new_zeros(len(values), self.num_genes).scatter_add_(
                 1, batch["columns"], values
             )
         if not self.counts:
             return values
-        totals = values.sum(dim=1, keepdim=True).clamp(min=1)
+        totals = values.nansum(dim=1, keepdim=True).clamp(min=1) / visible_share
         return torch.log1p(values * (PER / totals))
+
+    def _visible_share(self, batch: dict[str, Any], is_masked: Tensor) -> Tensor:
+        """(B, 1) fraction of a mean cell's counts, of measured genes, in visible genes."""
+        shares = self.gene_shares.expand(is_masked.shape)
+        if "measured" in batch:
+            shares = shares * batch["measured"]
+        visible = shares.masked_fill(is_masked, 0).sum(dim=1, keepdim=True)
+        return (visible / shares.sum(dim=1, keepdim=True)).clamp(min=_TINY)
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
         """(B, G, 1) `baseline` with one token per gene."""

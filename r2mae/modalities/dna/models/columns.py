@@ -70,12 +70,28 @@ def over_strands(
     return features if other is None else (features + embed(other)) / 2
 
 
-def baseline(batch: dict[str, Any]) -> Tensor:
-    """(B, 1024) log1p of 5-mer counts, over both strands where the batch has them."""
-    counts = kmer_counts(batch["bases"])
+def baseline(batch: dict[str, Any], is_hidden: Tensor | None = None) -> Tensor:
+    """(B, 1024) log1p of 5-mer counts, over both strands where the batch has them.
+
+    is_hidden: (B, N) bases of the given strand that are hidden, with their complements.
+        5-mers with a hidden base are not counted.
+    """
+    bases = batch["bases"]
+    if is_hidden is not None:
+        bases = bases.masked_fill(is_hidden, MASKED)
+    counts = kmer_counts(bases)
     if "other_strand" in batch:
-        counts = counts + kmer_counts(batch["other_strand"]["bases"])
+        other = batch["other_strand"]["bases"]
+        if is_hidden is not None:
+            other = _complement(bases)
+        counts = counts + kmer_counts(other)
     return torch.log1p(counts)
+
+
+def _complement(bases: Tensor) -> Tensor:
+    """Reverse complement of bases (B, N); other codes are only reversed."""
+    is_base = bases < NUM_BASES
+    return torch.where(is_base, NUM_BASES - 1 - bases, bases).flip(1)
 
 
 def kmer_counts(bases: Tensor, length: int = _BASELINE_K) -> Tensor:

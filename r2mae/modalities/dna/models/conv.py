@@ -209,6 +209,10 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         bases = batch["bases"].masked_fill(mask.is_masked, MASKED)
         return self._means(batch | {"bases": bases})
 
+    def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, 1024) log1p of 5-mer counts; 5-mers with a hidden base are left out."""
+        return baseline(batch, None if mask is None else mask.is_masked)
+
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(M, 4) at each hidden position, row by row."""
         shown = batch.get("shown")

@@ -98,6 +98,7 @@ class DnaTransformer(_DnaEncoder):
 class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
     """Predicts hidden bases of the reference. Implements `MaskedModel`.
 
+    kmer: bases of a token.
     bases: (4,) token ids of A, C, G, T; () where tokens are k-mers.
     conservation: weights of bases in the training loss; evaluation weighs all the same.
     """
@@ -107,12 +108,14 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         network: Any,
         vocabulary: Vocabulary,
         *,
+        kmer: int = 1,
         bases: tuple[int, ...] = (),
         conservation: Conservation | None = None,
         replacement: tuple[float, float] = (1.0, 0.0),
         **options: Any,
     ) -> None:
         super().__init__(network, vocabulary, **options)
+        self.kmer = kmer
         self.masking = DnaTokenMasking(
             self.grid, vocabulary, replacement, bases=bases, conservation=conservation
         )
@@ -130,6 +133,14 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         if mask is None:
             return super().embed(batch)
         return MaskedLanguageModel.embed(self, batch, mask)
+
+    def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, 1024) log1p of 5-mer counts; 5-mers with a hidden base are left out."""
+        if mask is None:
+            return baseline(batch)
+        is_hidden = mask.is_masked[:, 1:-1].repeat_interleave(self.kmer, dim=1)
+        rest = batch["bases"].shape[1] - is_hidden.shape[1]  # fewer than a token
+        return baseline(batch, F.pad(is_hidden, (0, rest), value=False))
 
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(M, V) at each hidden position, row by row."""

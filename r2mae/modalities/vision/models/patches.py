@@ -59,6 +59,15 @@ class PatchedImages(ImageEncoder):
         """(B, N, P) pixel values of every patch as read, 0 to 255."""
         return self.patchify(batch["images"].float())
 
+    def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, C * H * W) standardised pixels, NaN in hidden patches."""
+        pixels = self.pixels(batch)
+        if mask is not None:
+            is_masked = mask.is_masked[:, :, None]
+            patches = self.patchify(pixels).masked_fill(is_masked, torch.nan)
+            pixels = self.unpatchify(patches)
+        return pixels.flatten(1)
+
     def patchify(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, N, P), the values of a patch ordered row, column, channel."""
         return split_cells(pixels, self.patch_size)

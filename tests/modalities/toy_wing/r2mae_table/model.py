@@ -31,15 +31,15 @@ class TableEncoder(EncoderModule):
         return features
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
-        """(B, D) features of visible columns; without a mask, of whole rows."""
+        """(B, D) features of visible columns; without a mask, of complete rows."""
         values = batch["values"]
         nothing = torch.zeros_like(values, dtype=torch.bool)
         return self.encode(values, nothing if mask is None else mask.is_masked)
 
-    def baseline(self, batch: dict[str, Any]) -> Tensor:
-        """(B, N) the standardised columns themselves."""
+    def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
+        """(B, N) the standardised columns themselves, NaN where hidden."""
         values: Tensor = batch["values"]
-        return values
+        return values if mask is None else values.masked_fill(mask.is_masked, torch.nan)
 
 
 class MaskedTable(TableEncoder, MaskedModule):
