@@ -23,10 +23,11 @@ class ConditionalMean:
 
         components = max(1, min(_COMPONENTS, min(train.shape) - 1))
         pca = PCA(components, svd_solver="randomized", random_state=0).fit(train)
-        self.mean, self.axes = pca.mean_, pca.components_
+        self.mean, self.axes = pca.mean_, pca.components_.astype(np.float64)
         least_noise = _LEAST_NOISE * float(train.var(axis=0).mean())
         noise = max(float(pca.noise_variance_), least_noise, _TINY)
-        self.prior = np.diag(noise / np.maximum(pca.explained_variance_, _TINY))
+        signal = np.maximum(pca.explained_variance_ - noise, _TINY)
+        self.prior = np.diag(noise / signal)
 
     def impute(self, values: npt.NDArray[np.floating]) -> Features:
         """(M, F) values with the conditional mean in place of NaN.

@@ -98,8 +98,8 @@ class MaskedModel(Encoder, Protocol):
     def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, F) raw input features of visible tokens; without a mask, of complete samples.
 
-        NaN where a feature is the value of a hidden token: `Wing.baseline_features`
-        imputes it. Counts leave hidden tokens out.
+        A feature that is the value of a hidden token is NaN, which
+        `Wing.baseline_features` replaces. Counts are those of visible tokens, or expected.
         """
         ...
 

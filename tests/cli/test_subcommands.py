@@ -193,6 +193,25 @@ def test_evaluate_prints_a_line_for_each_count(trained, capfd):
     assert [line.count(" / ") for line in lines[4:]] == [3, 3]
 
 
+def test_evaluate_hides_the_same_input_from_baselines(answer, capfd):
+    call = ("evaluate", "runs/run", "--task", "linear_probe", "--baselines")
+    result = answer(*call, "--hidden", "0,0.5")
+    complete, hidden = result["rows"]
+    assert (complete["hidden"], hidden["hidden"]) == (0, 0.5)
+    names = ["pretrained", "untrained", "raw input"]
+    assert list(complete["scores"]) == list(hidden["scores"]) == names
+    assert complete["scores"] == answer(*call)["scores"]
+    pixels = [row["scores"]["raw input"]["accuracy"] for row in (complete, hidden)]
+    assert 0.7 < pixels[1] < pixels[0] - 0.05
+    assert main([*call, "--hidden", "0,0.5"]) == 0
+    _, columns, *lines = capfd.readouterr().out.splitlines()
+    differences = ["pretrained - untrained", "pretrained - raw input"]
+    titles = ["labels per class", "hidden", "task", *names, *differences]
+    assert [title.strip() for title in columns.split("  ") if title] == titles
+    assert [line.split()[1] for line in lines[:2]] == ["0%", "50%"]
+    assert [line.count("±") for line in lines[:2]] == [5, 5]
+
+
 def test_evaluate_reads_each_sample_once_for_all_tasks_and_encoders(
     answer, monkeypatch
 ):

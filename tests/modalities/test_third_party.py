@@ -137,9 +137,12 @@ def test_its_features_are_probed(shell, trained):
     names = {"pretrained", "untrained", "standardised columns"}
     for task in ("knn", "linear_probe"):
         options = ("--task", task, "--baselines")
-        scores = shell.json("evaluate", "runs/pretrain", *options)["scores"]
-        assert set(scores) == names
-        assert scores["pretrained"]["accuracy"] > 0.85
+        for hidden in ("0", "0.5"):
+            call = ("evaluate", "runs/pretrain", *options, "--hidden", hidden)
+            scores = shell.json(*call)["scores"]
+            assert set(scores) == names
+            assert scores["pretrained"]["accuracy"] > 0.85
+            assert scores["standardised columns"]["accuracy"] > 0.85
 
 
 def test_its_own_task_is_evaluated(shell, trained):

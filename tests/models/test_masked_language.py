@@ -231,3 +231,17 @@ def test_embed_is_theirs(kind, pooling):
     depths = encoder.layers()
     assert set(depths) == {name for name, _ in encoder.named_parameters()}
     assert sorted(set(depths.values()))[:2] == [0, 1]
+
+
+def test_baseline_counts_visible_tokens():
+    model, batch = make("bert"), make_batch([[LENGTH]])
+    batch["input_ids"][0] = torch.tensor([2, 7, 7, 7, 9, 3] + [0] * (LENGTH - 6))
+    mask = hide(model, batch, 0.5)[1]
+    is_masked = torch.zeros(1, LENGTH, dtype=torch.bool)
+    is_masked[0, [2, 4]] = True
+    counts = model.baseline(batch, mask._replace(is_masked=is_masked)).expm1()
+    expected = torch.zeros(1, SIZE)
+    expected[0, 7] = 2
+    torch.testing.assert_close(counts, expected)
+    expected[0, [7, 9]] = torch.tensor([3.0, 1.0])
+    torch.testing.assert_close(model.baseline(batch).expm1(), expected)

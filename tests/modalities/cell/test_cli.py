@@ -139,6 +139,9 @@ def test_evaluate_tasks(here, capsys):
         )
         assert set(row["scores"]) == {"pretrained", "untrained", "PCA-50"}
         assert row["scores"]["PCA-50"]["accuracy"] > 0.7
+    call = ("evaluate", "runs/run", "--task", "knn", "--baselines", "--hidden", "0.5")
+    hidden = json.loads(said(capsys, *call, "--json"))
+    assert hidden["scores"]["PCA-50"]["accuracy"] > 0.5
     rows = json.loads(
         said(
             capsys,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
@@ -73,25 +74,58 @@ def over_strands(
 def baseline(batch: dict[str, Any], is_hidden: Tensor | None = None) -> Tensor:
     """(B, 1024) log1p of 5-mer counts, over both strands where the batch has them.
 
-    is_hidden: (B, N) bases of the given strand that are hidden, with their complements.
-        5-mers with a hidden base are not counted.
+    is_hidden: (B, N) hidden bases of the given strand, whose complements are hidden too.
+        Counts are then expected ones, as in `expected_counts`.
     """
-    bases = batch["bases"]
-    if is_hidden is not None:
-        bases = bases.masked_fill(is_hidden, MASKED)
-    counts = kmer_counts(bases)
+    if is_hidden is None:
+        counts = kmer_counts(batch["bases"])
+        if "other_strand" in batch:
+            counts = counts + kmer_counts(batch["other_strand"]["bases"])
+        return torch.log1p(counts)
+    bases = batch["bases"].masked_fill(is_hidden, MASKED)
+    counts = expected_counts(bases)
     if "other_strand" in batch:
-        other = batch["other_strand"]["bases"]
-        if is_hidden is not None:
-            other = _complement(bases)
-        counts = counts + kmer_counts(other)
-    return torch.log1p(counts)
+        complements = torch.where(bases < NUM_BASES, NUM_BASES - 1 - bases, bases)
+        counts = counts + expected_counts(complements.flip(1))
+    # Interpolated between integers: most counts are 0 or 1, and for a count that is 0 or 1
+    # the logarithm of the expected count would exceed the expected logarithm.
+    lower = counts.floor()
+    return torch.log1p(lower).lerp(torch.log1p(lower + 1), counts - lower)
 
 
-def _complement(bases: Tensor) -> Tensor:
-    """Reverse complement of bases (B, N); other codes are only reversed."""
-    is_base = bases < NUM_BASES
-    return torch.where(is_base, NUM_BASES - 1 - bases, bases).flip(1)
+def expected_counts(bases: Tensor) -> Tensor:
+    """(B, 1024) expected counts of 5-mers in bases (B, N), some of them MASKED.
+
+    Masked bases are taken as independent draws from the base frequencies of the visible
+    part of their sequence. 5-mers with N are left out.
+    """
+    # All zeros for codes that are not a base.
+    one_hot = F.one_hot(bases.clamp(max=NUM_BASES), NUM_BASES + 1)[..., :-1].float()
+    frequencies = one_hot.sum(dim=1, keepdim=True) + 1
+    frequencies = frequencies / frequencies.sum(dim=2, keepdim=True)
+    is_masked = (bases == MASKED)[:, :, None]
+    probabilities = torch.where(is_masked, frequencies, one_hot)
+    if bases.shape[1] < _BASELINE_K:
+        return probabilities.new_zeros(len(bases), NUM_BASES**_BASELINE_K)
+    return torch.stack([_sum_kmers(row) for row in probabilities])
+
+
+def _sum_kmers(probabilities: Tensor) -> Tensor:
+    """(1024,) expected counts of 5-mers from probabilities (N, 4) of bases."""
+    count = len(probabilities) - _BASELINE_K + 1
+    # A product of matrices: no array of each position and 5-mer is needed.
+    first = _kmer_probabilities(probabilities, 3)[:count]
+    last = _kmer_probabilities(probabilities[3:], _BASELINE_K - 3)
+    return (first.T @ last).flatten()
+
+
+def _kmer_probabilities(probabilities: Tensor, length: int) -> Tensor:
+    """(N - length + 1, 4^length) of each k-mer at each position, from (N, 4) of bases."""
+    windows = probabilities.unfold(0, length, 1)
+    products = windows[:, :, 0]
+    for offset in range(1, length):
+        products = (products[:, :, None] * windows[:, None, :, offset]).flatten(1)
+    return products
 
 
 def kmer_counts(bases: Tensor, length: int = _BASELINE_K) -> Tensor:

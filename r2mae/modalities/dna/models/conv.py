@@ -210,7 +210,7 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         return self._means(batch | {"bases": bases})
 
     def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
-        """(B, 1024) log1p of 5-mer counts; 5-mers with a hidden base are left out."""
+        """(B, 1024) log1p of 5-mer counts; of expected ones where bases are hidden."""
         return baseline(batch, None if mask is None else mask.is_masked)
 
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:

@@ -135,7 +135,7 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         return MaskedLanguageModel.embed(self, batch, mask)
 
     def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
-        """(B, 1024) log1p of 5-mer counts; 5-mers with a hidden base are left out."""
+        """(B, 1024) log1p of 5-mer counts; of expected ones where bases are hidden."""
         if mask is None:
             return baseline(batch)
         is_hidden = mask.is_masked[:, 1:-1].repeat_interleave(self.kmer, dim=1)

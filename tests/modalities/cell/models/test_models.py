@@ -268,3 +268,37 @@ def test_decoys_hide_their_own_share():
     assert mask.visible.shape == (4, 14)
     assert (mask.visible < 20).all()
     assert not (mask.is_masked & (roles == Role.ABSENT)).any()
+
+
+def test_baseline_of_dense_cells_is_nan_where_hidden():
+    shares = np.full(GENES, 1 / GENES)
+    values = torch.zeros(1, GENES)
+    values[0, :4] = torch.tensor([4.0, 8, 100, 3])
+    is_masked = torch.zeros(1, GENES, dtype=torch.bool)
+    is_masked[0, [2, *range(16, 30)]] = True  # half of the genes
+    features = mlp(shares=shares).baseline({"values": values}, build_mask(is_masked))
+    assert torch.equal(features.isnan(), is_masked)
+    # 15 counts in visible genes, which have half of the mean cell's counts.
+    expected = torch.log1p(torch.tensor([4.0, 8, 3]) * 10_000 / 30)
+    torch.testing.assert_close(features[0, [0, 1, 3]], expected)
+    measured = torch.ones(1, GENES, dtype=torch.bool)
+    measured[0, 15] = False  # 14 of 29 measured genes are visible
+    batch = {"values": values, "measured": measured}
+    features = mlp(shares=shares).baseline(batch, build_mask(is_masked))
+    expected = torch.log1p(torch.tensor(4.0) * 10_000 * 14 / (15 * 29))
+    torch.testing.assert_close(features[0, 0], expected)
+
+
+def test_baseline_of_scaled_values_is_nan_where_hidden():
+    batch, mask = dense_batch()
+    features = mlp("mse", shares=None).baseline(batch, mask)
+    expected = batch["values"].masked_fill(mask.is_masked, torch.nan)
+    torch.testing.assert_close(features, expected, equal_nan=True)
+
+
+def test_baseline_of_lists_has_no_count_where_hidden():
+    batch, mask = list_batch()
+    shown = batch | {"values": batch["values"].masked_fill(mask.is_masked, 0)}
+    model = transformer()
+    assert torch.equal(model.baseline(batch, mask), model.baseline(shown))
+    assert not torch.equal(model.baseline(batch, mask), model.baseline(batch))

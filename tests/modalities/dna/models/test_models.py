@@ -7,9 +7,10 @@ import torch.nn.functional as F  # noqa: N812
 from transformers import AutoModelForMaskedLM, ModernBertConfig
 
 from r2mae.errors import InputError
+from r2mae.masking.mask import build_mask
 from r2mae.masking.pattern import sample_mask
 from r2mae.modalities.dna.conservation import Conservation
-from r2mae.modalities.dna.models.columns import Columns, kmer_counts
+from r2mae.modalities.dna.models.columns import Columns, baseline, kmer_counts
 from r2mae.modalities.dna.models.conv import DnaConv, MaskedDnaConv
 from r2mae.modalities.dna.models.transformer import MaskedDnaTransformer
 from r2mae.modalities.dna.tokens import DnaTokens, find_codec
@@ -58,6 +59,7 @@ def transformer(num_others=0, kmer=1, **more):
         vocabulary,
         length=LENGTH // kmer + 2,
         num_others=num_others,
+        kmer=kmer,
         bases=bases,
         **more,
     )
@@ -304,6 +306,47 @@ def test_kmer_counts_by_hand():
     assert torch.allclose(
         both, (kmer_counts(bases) + kmer_counts(bases.flip(1))).log1p()
     )
+
+
+def test_baseline_expects_hidden_bases_at_the_frequencies_of_visible_ones():
+    bases = torch.tensor([[0, 1, 2, 3, 0]])  # ACGTA
+    is_masked = torch.tensor([[False, False, True, False, False]])
+    mask = build_mask(is_masked, gather=False)
+    expected = torch.zeros(1, 1024)
+    # A, C, T: 2, 1, 1 visible bases, and one added to each.
+    for base, frequency in enumerate([3 / 8, 2 / 8, 1 / 8, 2 / 8]):
+        number = 1 * 64 + base * 16 + 3 * 4 + 0
+        expected[0, number] = frequency
+    features = conv().baseline({"bases": bases}, mask)
+    torch.testing.assert_close(features, expected * np.log(2))
+    both = {"bases": bases, "other_strand": {"bases": (3 - bases).flip(1)}}
+    # TA?GT on the other strand.
+    for base, frequency in enumerate([2 / 8, 1 / 8, 2 / 8, 3 / 8]):
+        expected[0, 3 * 256 + 0 + base * 16 + 2 * 4 + 3] += frequency
+    features = conv().baseline(both, mask)
+    torch.testing.assert_close(features, expected * np.log(2))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_baseline_of_hidden_bases_does_not_depend_on_them(kind):
+    model, batch = MODELS[kind](), make_batch()
+    batch, mask = hide(model, batch, 0.3)
+    features = model.baseline(batch, mask)
+    changed = changed_where_hidden(batch, mask)
+    assert torch.equal(model.baseline(changed, mask), features)
+    nothing = build_mask(torch.zeros_like(mask.is_masked), gather=False)
+    torch.testing.assert_close(model.baseline(batch, nothing), model.baseline(batch))
+
+
+def test_baseline_hides_all_bases_of_a_hidden_k_mer():
+    model, codec = transformer(kmer=3), find_codec(None, 3)
+    bases = torch.tensor([[0, 1, 2, 3, 0, 1, 2]])  # two tokens and one base
+    is_masked = torch.zeros(1, 4, dtype=torch.bool)
+    is_masked[0, 2] = True
+    mask = build_mask(is_masked, gather=False)
+    features = model.baseline(codec.encode({"bases": bases}), mask)
+    is_hidden = torch.tensor([[False, False, False, True, True, True, False]])
+    assert torch.equal(features, baseline({"bases": bases}, is_hidden))
 
 
 @pytest.mark.parametrize("kmer", [1, 3])

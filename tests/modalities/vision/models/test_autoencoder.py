@@ -308,6 +308,15 @@ def test_baseline_is_standardised_pixels():
     )
 
 
+def test_baseline_is_nan_in_hidden_patches_alone():
+    model, batch, mask = make(), make_batch(), make_mask(UNEVEN)
+    pixels = model.baseline(batch, mask).view(4, 3, 4, 8, 4, 8)
+    complete = model.baseline(batch).view(4, 3, 4, 8, 4, 8)
+    is_hidden = mask.is_masked.view(4, 1, 4, 1, 4, 1).expand_as(pixels)
+    assert pixels[is_hidden].isnan().all()
+    assert torch.equal(pixels[~is_hidden], complete[~is_hidden])
+
+
 @pytest.mark.parametrize("counts", [[8] * 4, UNEVEN], ids=["even", "padded"])
 @pytest.mark.parametrize("normalize_targets", [True, False])
 @torch.no_grad()
