@@ -135,14 +135,12 @@ def test_killed_it_ends_bit_identical(shell, trained):
 
 def test_its_features_are_probed(shell, trained):
     names = {"pretrained", "untrained", "standardised columns"}
-    for task in ("knn", "linear_probe"):
-        options = ("--task", task, "--baselines")
-        for hidden in ("0", "0.5"):
-            call = ("evaluate", "runs/pretrain", *options, "--hidden", hidden)
-            scores = shell.json(*call)["scores"]
-            assert set(scores) == names
-            assert scores["pretrained"]["accuracy"] > 0.85
-            assert scores["standardised columns"]["accuracy"] > 0.85
+    options = ("--task", "knn,linear_probe", "--baselines", "--hidden", "0,0.5")
+    tasks = shell.json("evaluate", "runs/pretrain", *options)["tasks"]
+    for row in tasks["knn"]["rows"] + tasks["linear_probe"]["rows"]:
+        assert set(row["scores"]) == names
+        assert row["scores"]["pretrained"]["accuracy"] > 0.85
+        assert row["scores"]["standardised columns"]["accuracy"] > 0.85
 
 
 def test_its_own_task_is_evaluated(shell, trained):
