@@ -1,7 +1,6 @@
 """What a modality gives to the engine: one object, its `Wing`.
 
-The engine trains, continues, probes and exports without knowing what a sample is. A wing has everything specific to one
-modality: recipe sections, data, models, evaluation tasks, commands, exports and builds of stores.
+It has the recipe sections, data, models, evaluation tasks, commands and exports of the modality.
 """
 
 from __future__ import annotations
@@ -90,13 +89,14 @@ class Task:
     """`r2mae evaluate RUN --task NAME`.
 
     run: scores a run on a recipe's data (the run's own, unless `--data` names another) and returns the result.
-    show: prints a result as text.
+    show: prints a result as text. conclude: one sentence on it, for `r2mae demo`.
     """
 
     help: str
     run: Callable[[LoadedRun, AnyRecipe, Namespace], Result]
     show: Callable[[Result], None]
     add_arguments: Callable[[ArgumentParser], None] = lambda _: None
+    conclude: Callable[[Result], str] = lambda _: ""
 
 
 @dataclass(frozen=True)

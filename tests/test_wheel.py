@@ -94,4 +94,4 @@ def test_it_runs_from_an_empty_folder(r2mae):
     assert shown == (ROOT / "recipes/vision/digits_demo.yaml").read_text()
     settings = ("schedule={steps: 20}", "watch={samples: 16, pictures: false}")
     options = [part for one in settings for part in ("--set", one)]
-    assert '"run": "runs/digits_demo"' in r2mae("demo", *options)
+    assert "runs/digits_demo/demo.json" in r2mae("demo", *options)

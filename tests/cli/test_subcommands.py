@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,14 +317,20 @@ def test_pretrain_answers_again_when_finished(answer):
     assert again["metrics"]["validation/loss"] > 0
 
 
-def test_demo_ends_with_its_numbers(trained, capfd):
+def test_demo_ends_with_sentences_and_keeps_its_numbers(trained, capfd):
     assert main(["demo", str(DEMO), *overrides(), "--name", "demo"]) == 0
-    last = capfd.readouterr().out.strip().splitlines()[-1]
-    assert last.startswith("demo: ")
-    result = json.loads(last.removeprefix("demo: "))
+    *_, complete, hidden, numbers, following = capfd.readouterr().out.splitlines()
+    assert complete.startswith("kNN with 10 labels per class: ")
+    assert hidden.startswith("kNN with 10 labels per class, 50% of each test sample")
+    assert "untrained (" in complete
+    assert "runs/demo/demo.json" in numbers
+    assert "r2mae evaluate runs/demo" in following
+    result = json.loads(Path("runs/demo/demo.json").read_text())
     assert result["run"] == "runs/demo"
-    assert set(result["scores"]) == {"pretrained", "untrained", "raw input"}
-    assert result["scores"]["pretrained"]["knn"]["draws"] == 10
+    first, second = result["rows"]
+    assert set(first["scores"]) == {"pretrained", "untrained", "raw input"}
+    assert first["scores"]["pretrained"]["knn"]["draws"] == 10
+    assert second["hidden"] == 0.5
 
 
 def test_check_says_what_balanced_draws_save(scratch, capsys):

@@ -125,3 +125,13 @@ def show_demo(result: Result) -> None:
         f"accuracy at their masked bases {motifs['share']:.3f}, "
         f"at other bases {motifs['elsewhere']:.3f}"
     )
+
+
+def conclude_demo(result: Result) -> str:
+    """Motifs that were recovered, and the gain over counts of contexts."""
+    row, motifs = result["scores"][0], result["motifs"]
+    return (
+        f"The model recovers {motifs['recovered']} of {motifs['motifs']} planted motifs. "
+        f"With {row['ratio']:.0%} of the bases masked it costs {row['difference']:+.3f} ± "
+        f"{row['half_width'] or 0:.3f} nats a base beside counts of 4 + 4 neighbours."
+    )

@@ -34,7 +34,10 @@ _TASKS = {
     ),
 }
 _DEMO = Task(
-    "masked bases, and recovery of planted motifs", tasks.run_demo, tasks.show_demo
+    "masked bases, and recovery of planted motifs",
+    tasks.run_demo,
+    tasks.show_demo,
+    conclude=tasks.conclude_demo,
 )
 _SUBCOMMANDS = {
     "score-variants": Subcommand(

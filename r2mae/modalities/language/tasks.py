@@ -52,3 +52,13 @@ def show_scores(result: Result) -> None:
             f"    {row['unigram_accuracy']:27.3f}  {row['unigram_loss']:.3f}"
             f"  {row['perplexity']:12.4g}"
         )
+
+
+def conclude(result: Result) -> str:
+    """The accuracy at the lowest ratio beside that of the most frequent token."""
+    row = result["scores"][0]
+    return (
+        f"With {row['ratio']:.0%} of the tokens masked, the model predicts "
+        f"{row['accuracy']:.1%} ± {row['half_width']:.1%} of them; the most frequent "
+        f"token alone is right in {row['unigram_accuracy']:.1%}."
+    )

@@ -41,6 +41,7 @@ _MASKED = Task(
     tasks.score,
     tasks.show_scores,
     tasks.add_arguments,
+    tasks.conclude,
 )
 _TASKS = {"masked": _MASKED}
 _SUBCOMMANDS = {
