@@ -11,10 +11,13 @@
 set -uo pipefail
 
 nodes=${SLURM_NNODES:-1}
-tasks=${SLURM_NTASKS:-1} # unset: sbatch was given no number of tasks, so the recipe decides
+per_node=${SLURM_NTASKS_PER_NODE:-}
+tasks=${SLURM_NTASKS:-$((nodes * ${per_node:-1}))}
+# One task on each node may mean that sbatch was given no number of tasks. srun would leave
+# all GPUs but one of each node idle, so the recipe has to agree.
 sizes=()
-if [ "$tasks" -gt 1 ]; then
-  devices=${SLURM_NTASKS_PER_NODE:-$((tasks / nodes))}
+if [ "$tasks" -gt 1 ] && { [ -n "$per_node" ] || [ "$tasks" -gt "$nodes" ]; }; then
+  devices=${per_node:-$((tasks / nodes))}
   sizes=(--set "hardware.nodes=$nodes" --set "hardware.devices=$devices")
 fi
 # srun does not inherit --cpus-per-task from sbatch.

@@ -155,9 +155,10 @@ def test_of_one_task_r2mae_starts_the_ranks(job, tmp_path):
     check_saved(folder, signal.SIGUSR1)
 
 
-def test_nodes_without_a_number_of_tasks_are_refused(job, tmp_path):
+@pytest.mark.parametrize("tasks", [None, "2"])
+def test_nodes_without_a_number_of_tasks_are_refused(job, tmp_path, tasks):
     """srun starts one task on each node then, which would train on one GPU of each."""
-    process = job(SLURM_NNODES="2", SLURM_NTASKS=None, SLURM_NTASKS_PER_NODE=None)
+    process = job(SLURM_NNODES="2", SLURM_NTASKS=tasks, SLURM_NTASKS_PER_NODE=None)
     code, stderr, _ = end(process, 60)
     assert code in (2, 143), stderr  # 143: srun killed the other rank
     assert "must be the 2 x 1 processes of slurm, got 1 x 2. Use --set" in stderr
