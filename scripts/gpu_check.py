@@ -1,7 +1,8 @@
-"""What only a GPU can show. Each part has a process of its own: one that fails hides no other.
+"""What only a GPU can show. Parts run in processes of their own, so that all of them run.
 
-Run by gpu_check.sh. `--rehearse` runs every line of every part on a fake device, where
-there is no GPU: values, times and memory mean nothing then, mistakes in the code show.
+Run by gpu_check.sh. `--rehearse` runs the parts on a fake device, without a GPU: values,
+times and memory mean nothing then, but mistakes in the code show. Not rehearsed: what
+needs values, a backward pass or a trained run.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 TOTAL_SECONDS = 530  # for all parts; those that would begin later are skipped
-PART_SECONDS = 240
+PART_SECONDS = 240  # for one of them, or what is left of the total
 DIGITS = str(ROOT / "recipes/vision/digits_demo.yaml")
 DIGITS_FINETUNE = str(ROOT / "recipes/vision/digits_finetune.yaml")
 TOPICS = str(ROOT / "recipes/language/topics_demo.yaml")
@@ -78,7 +79,7 @@ class Gpu:
         return model.train().cuda()
 
     def turns(self, number: int) -> int:
-        """How often to repeat what is timed."""
+        """Number of times to repeat what is timed."""
         return 2 if self.fake else number
 
     def run(
@@ -111,7 +112,7 @@ def _environment() -> dict[str, str]:
 
 
 def device(_: Gpu) -> dict[str, Any]:
-    """Which one."""
+    """The name and compute capability of the GPU."""
     capability = ".".join(map(str, torch.cuda.get_device_capability(0)))
     name = torch.cuda.get_device_name(0)
     return {"name": name, "capability": capability, "torch": torch.__version__}
@@ -141,7 +142,7 @@ def masks(gpu: Gpu) -> dict[str, Any]:
 
 
 def memory(gpu: Gpu) -> dict[str, Any]:
-    """Peak of a real step against what the rehearsal says, and no wait in the step."""
+    """Peak memory of a step over that of its rehearsal; an error if the host waits in it."""
     from r2mae.recipe.load import load_recipe
     from r2mae.recipe.rehearse import first_step, rehearse
 
@@ -208,31 +209,36 @@ def resume(gpu: Gpu) -> dict[str, Any]:
 
 
 def saving(gpu: Gpu) -> dict[str, Any]:
-    """How long training waits for a save of 1.2 GB, against one copy of the state."""
+    """How long training waits for a save of 1.2 GB, against one copy of the state.
+
+    The rehearsal saves small tensors of the CPU.
+    """
+    from r2mae.training.checkpoint import MODEL, OPTIMIZER
     from r2mae.training.writer import CheckpointWriter
 
-    weights = {f"layer_{n}": torch.randn(2048, 2048, device="cuda") for n in range(24)}
+    device, size = ("cpu", 8) if gpu.fake else ("cuda", 2048)
+    weights = {f"layer_{n}": torch.randn(size, size, device=device) for n in range(24)}
     moments = {
         f"{name}/{key}": torch.randn_like(tensor)
         for name, tensor in weights.items()
         for key in ("exp_avg", "exp_avg_sq")
     }
-    if gpu.fake:  # there are no values to write
-        return {}
+    files = {MODEL: weights, OPTIMIZER: moments}
     state = weights | moments
-    held = {name: torch.empty(t.shape, pin_memory=True) for name, t in state.items()}
+    pinned = not gpu.fake
+    held = {name: torch.empty(t.shape, pin_memory=pinned) for name, t in state.items()}
     writer = CheckpointWriter()
     copies, pauses = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(6):
+        for turn in range(6):
             torch.cuda.synchronize()
             start = time.perf_counter()
             for name, tensor in state.items():
                 held[name].copy_(tensor, non_blocking=True)
             torch.cuda.synchronize()
             middle = time.perf_counter()
-            step = Path(folder) / "step_1"
-            writer.save(step, weights, moments, {"step": 1}, lambda: None)
+            path = Path(folder) / f"step_{turn}"
+            writer.save(path, files, {"step": turn}, lambda: None)
             copies.append(middle - start)
             pauses.append(time.perf_counter() - middle)
             writer.wait()
@@ -289,9 +295,15 @@ def images(gpu: Gpu) -> dict[str, Any]:
 
     samples = 4 if gpu.fake else 256
     encoder = create_encoder("vit_base_patch16_224", image_size=224, channels=3)
-    decoder = {"decoder_depth": 8, "decoder_width": 512, "decoder_heads": 16}
-    pixels = {"pixel_mean": (0.5,) * 3, "pixel_std": (0.5,) * 3}
-    model = MaskedAutoencoder(encoder, normalize_targets=True, **decoder, **pixels)
+    model = MaskedAutoencoder(
+        encoder,
+        normalize_targets=True,
+        decoder_depth=8,
+        decoder_width=512,
+        decoder_heads=16,
+        pixel_mean=(0.5,) * 3,
+        pixel_std=(0.5,) * 3,
+    )
     model = _on_gpu(gpu, model)
     shape = (samples, 3, 224, 224)
     pictures = torch.randint(0, 256, shape, dtype=torch.uint8, device="cuda")
@@ -428,8 +440,11 @@ def _ms(seconds: list[float]) -> float:
     return round(statistics.median(seconds) * 1e3, 3)
 
 
-def _run_part(name: str, *, fake: bool) -> dict[str, Any]:
-    """A part in a process of its own; what it returned, or its error."""
+def _run_part(name: str, *, fake: bool, seconds: float) -> dict[str, Any]:
+    """What a part returned, or its error; it runs in a process of its own.
+
+    seconds: after which the process is killed.
+    """
     command = [
         sys.executable,
         __file__,
@@ -443,16 +458,17 @@ def _run_part(name: str, *, fake: bool) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as folder,
     ):
         environment = _environment() | {"GPU_CHECK_RESULT": result.name}
+        code: int | str
         try:
             code = subprocess.run(
-                command, env=environment, cwd=folder, timeout=PART_SECONDS, check=False
+                command, env=environment, cwd=folder, timeout=seconds, check=False
             ).returncode
         except subprocess.TimeoutExpired:
-            code = f"over {PART_SECONDS} s"
+            code = f"over {seconds:.0f} s"
         text = Path(result.name).read_text()
     report = json.loads(text) if text else {}
-    seconds = round(time.monotonic() - began, 1)
-    return {"ok": code == 0, "exit_code": code, "seconds": seconds} | report
+    taken = round(time.monotonic() - began, 1)
+    return {"ok": code == 0, "exit_code": code, "seconds": taken} | report
 
 
 def main() -> int:
@@ -471,11 +487,15 @@ def main() -> int:
     end = time.monotonic() + TOTAL_SECONDS
     reports: dict[str, Any] = {}
     for name in arguments.parts or PARTS:
-        print(f"== {name}: {PARTS[name].__doc__}", flush=True)
-        if time.monotonic() > end and not arguments.rehearse:
+        title = (PARTS[name].__doc__ or "").partition("\n")[0]
+        print(f"== {name}: {title}", flush=True)
+        seconds = float(PART_SECONDS)
+        if not arguments.rehearse:
+            seconds = min(seconds, end - time.monotonic())
+        if seconds <= 0:
             reports[name] = {"ok": False, "exit_code": "skipped: no time was left"}
             continue
-        reports[name] = _run_part(name, fake=arguments.rehearse)
+        reports[name] = _run_part(name, fake=arguments.rehearse, seconds=seconds)
     print(json.dumps({"rehearsed": arguments.rehearse, "parts": reports}))
     return int(not all(report["ok"] for report in reports.values()))
 

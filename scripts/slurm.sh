@@ -3,6 +3,7 @@
 #   sbatch --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 scripts/slurm.sh pretrain RECIPE [--set ...]
 # USR1 comes two minutes before the time limit. The ranks save, and the job is queued again.
 # Where saving takes longer: sbatch --signal=USR1@<seconds>, see docs/distributed.md.
+# The Python is $PYTHON, or the first `python` on PATH.
 #SBATCH --job-name=r2mae
 #SBATCH --signal=USR1@120
 #SBATCH --requeue
@@ -10,19 +11,22 @@
 set -uo pipefail
 
 nodes=${SLURM_NNODES:-1}
-tasks=${SLURM_NTASKS:-$nodes} # unset: sbatch was given no number of tasks
-sizes=() # of one task, r2mae starts as many ranks as the recipe says
-if [ "$tasks" -gt 1 ]; then
-  devices=${SLURM_NTASKS_PER_NODE:-$((tasks / nodes))}
+per_node=${SLURM_NTASKS_PER_NODE:-}
+tasks=${SLURM_NTASKS:-$((nodes * ${per_node:-1}))}
+# One task on each node may mean that sbatch was given no number of tasks. srun would leave
+# all GPUs but one of each node idle, so the recipe has to agree.
+sizes=()
+if [ "$tasks" -gt 1 ] && { [ -n "$per_node" ] || [ "$tasks" -gt "$nodes" ]; }; then
+  devices=${per_node:-$((tasks / nodes))}
   sizes=(--set "hardware.nodes=$nodes" --set "hardware.devices=$devices")
 fi
-# srun does not take --cpus-per-task over from sbatch.
+# srun does not inherit --cpus-per-task from sbatch.
 srun --kill-on-bad-exit=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} \
   "${PYTHON:-python}" -m r2mae "$@" ${sizes[@]+"${sizes[@]}"}
 code=$?
 
-# Whether USR1 stopped the run of this job. srun's exit code cannot tell: it is 143 when
-# srun had to kill a rank.
+# Whether USR1 stopped the run of this job, by its run.json. srun's exit code does not
+# show it: it is 143 when srun had to kill a rank.
 stopped_by_usr1() {
   local job="$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}" usr1
   usr1=$(kill -l USR1)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # r2mae on one or several machines by torchrun: scripts/torchrun.sh pretrain RECIPE [--set ...].
-# The same line on every machine, with NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT and
-# NPROC_PER_NODE set; unset, it is one machine with one process, and any free port.
+# Run it on every machine with the same NNODES, MASTER_ADDR, MASTER_PORT and NPROC_PER_NODE,
+# and a NODE_RANK of its own. Unset: one machine with one process, and any free port.
 set -euo pipefail
 : "${NNODES:=1}" "${NODE_RANK:=0}" "${MASTER_ADDR:=127.0.0.1}" "${NPROC_PER_NODE:=1}"
 : "${MASTER_PORT:=$((NNODES > 1 ? 29400 : 0))}" # 0: any free port
-# Without it the end of one agent takes the store of the others along.
+# Otherwise the store of all agents ends with the one that holds it.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
-# Seconds for which torchrun waits: for ranks that save after a signal (30 by default),
-# and for a node that is cut off (60 by default).
+# Seconds for which torchrun waits for ranks that save after a signal (its default: 30),
+# and for a node that is cut off (its default: 60).
 : "${TIMEOUT_SECONDS:=1800}"
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$TIMEOUT_SECONDS
 exec "${PYTHON:-python}" -m torch.distributed.run --nnodes "$NNODES" --nproc-per-node "$NPROC_PER_NODE" \

@@ -56,7 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train the unfinished runs, then score and print all."""
-    result = finetune(arguments)
+    from r2mae.training.kept_signals import keep_signals
+
+    with keep_signals():
+        result = finetune(arguments)
     if result:  # of the first process
         print(json.dumps(result)) if arguments.json else _print(result)
 

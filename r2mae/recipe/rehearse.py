@@ -1,7 +1,7 @@
 """One training step of a recipe on a fake CUDA device, in seconds and without a GPU.
 
 The step runs as in training, with the recipe's world size: masks, forward under its
-precision, all-reduce, clipping, fused AdamW. Its mistakes would otherwise show on the GPU.
+precision, all-reduce, clipping, fused AdamW. Errors that a GPU would raise show here.
 """
 
 import tempfile
@@ -40,7 +40,8 @@ class Rehearsal:
     world_size: ranks of the recipe.
     waits: what makes the host wait for the device -> times in a step.
     unused: parameters that train and get no gradient; DDP waits for them in vain.
-    nbytes: of weights, gradients, moments and activations on one device, at least.
+    nbytes: of weights and their average, gradients, moments and activations on one
+        device, at least.
     has_stand_in: whether random samples took the place of data that is not here.
     """
 
@@ -78,7 +79,7 @@ def _with(recipe: AnyRecipe, settings: list[str]) -> AnyRecipe:
 
 
 def _rehearse(recipe: AnyRecipe, *, has_stand_in: bool) -> Rehearsal:
-    world_size = recipe.hardware.nodes * recipe.hardware.devices
+    world_size = recipe.hardware.replicas
     engine, batch = first_step(recipe, world_size)
     with _fake_ranks(world_size), fake_device() as device:
         nbytes = _step(engine, device, batch, recipe)
@@ -114,11 +115,9 @@ def _step(
     batch: Batch,
     recipe: AnyRecipe,
 ) -> int:
-    """One step in the order of `step.py`; gives the bytes at the end of forward."""
+    """One step in the order of `step.py`; gives the bytes on the device, at least."""
     hardware, model, step = recipe.hardware, engine.model.train(), engine.step
-    world_size = hardware.nodes * hardware.devices
     is_bf16 = hardware.precision == "bf16-mixed"
-    is_sharded = hardware.strategy == "fsdp"
     device.put(model)
     optimizer = engine.build_optimizer(model)
     weights = dict(model.named_parameters())
@@ -134,13 +133,27 @@ def _step(
     trained = [weight for weight in weights.values() if weight.requires_grad]
     for weight in trained:  # in place of backward
         weight.grad = device.tensor(weight.detach())
-    step.finish_gradients(optimizer, world_size, accumulation=1)
+    step.finish_gradients(optimizer, hardware.replicas, accumulation=1)
     optimizer.step()
     step.finish()
-    state = (1 + _MOMENTS) * sum(weight.nbytes for weight in trained)
-    if is_sharded:
-        state //= world_size
-    return state + sum(weight.nbytes for weight in weights.values()) + saved.nbytes
+    all_bytes = sum(weight.nbytes for weight in weights.values())
+    trained_bytes = sum(weight.nbytes for weight in trained)
+    return all_bytes + _state_bytes(recipe, trained_bytes, saved.nbytes)
+
+
+def _state_bytes(recipe: AnyRecipe, trained: int, activations: int) -> int:
+    """Bytes on one device beside the complete weights, where a step needs most.
+
+    trained: bytes of the trained weights.
+    activations: bytes at the end of forward.
+    """
+    if recipe.hardware.strategy == "fsdp":
+        # Shards of weights and moments, and of gradients until backward begins. When it
+        # ends, gradients are complete and activations are gone.
+        share = trained // recipe.hardware.replicas
+        return (1 + _MOMENTS) * share + max(share + activations, trained)
+    has_average = recipe.training.ema is not None
+    return (1 + _MOMENTS + has_average) * trained + activations
 
 
 def _unused_parameters(engine: Engine, recipe: AnyRecipe) -> tuple[str, ...]:

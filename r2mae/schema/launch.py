@@ -1,6 +1,6 @@
 """Launcher and rank of this process, read from the environment.
 
-They are needed before any process group exists.
+Both are needed before a process group exists.
 """
 
 import os
@@ -14,11 +14,11 @@ from r2mae.schema.recipe import HardwareSection
 
 # Environment variables that r2mae sets for the ranks it starts.
 SUPERVISOR = "R2MAE_SUPERVISOR"  # the process that started this rank
-FAILURE_FILE = (
-    "R2MAE_FAILURE_FILE"  # file for the error message of the first rank that fails
-)
-_SHELL_JOBS = ("bash", "interactive")  # SLURM's names of jobs that are a shell
-_FIRST_SPECIAL_STEP = 0xFFFFFFF0  # ids from here on: interactive, batch, extern
+# The file for the error message of the first rank that fails.
+FAILURE_FILE = "R2MAE_FAILURE_FILE"
+_SHELL_JOBS = ("bash", "interactive")  # SLURM's job names of interactive shells
+# SLURM's step ids from here on are those of interactive, batch and extern steps.
+_FIRST_SPECIAL_STEP = 0xFFFFFFF0
 # srun's options that give each task GPUs of its own.
 _GPU_BINDING = (
     "SLURM_GPUS_PER_TASK",
@@ -30,13 +30,14 @@ _GPU_BINDING = (
 
 @dataclass(frozen=True)
 class Launch:
-    """The launcher of this process, and its place among the others.
+    """The launcher of this process, and its rank.
 
-    is_first: global rank 0, the process that writes files.
-    rank: global.
-    world_size: number of processes, where torchrun or srun set it.
-    per_node: processes on each machine, likewise; None where machines differ.
-    restarted: whether the launcher runs the same command once more.
+    is_first: whether this is global rank 0, which writes files.
+    rank: global rank.
+    world_size: number of processes, where torchrun or srun starts them.
+    per_node: number of processes on each machine, where torchrun or srun starts them;
+        None if it differs between machines.
+    restarted: whether the launcher has started this command before.
     binds_gpus: whether srun shows each task only GPUs of its own.
     """
 
@@ -57,8 +58,8 @@ class Launch:
 def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     """The launch described by the variables of torchrun, srun or r2mae itself.
 
-    Not a launch: a batch script before its srun, an interactive SLURM shell, and a step
-    of one task. There r2mae starts its ranks itself.
+    "none" in a batch script without srun, in an interactive SLURM shell and in a step of
+    one task: r2mae starts its ranks itself there.
     """
     if "TORCHELASTIC_RUN_ID" in environment:
         rank = _number(environment, "RANK")
@@ -71,7 +72,7 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
             restarted=_number(environment, "TORCHELASTIC_RESTART_COUNT") > 0,
         )
     restarted = _number(environment, "SLURM_RESTART_COUNT") > 0
-    # Set by r2mae for the ranks that it starts, and by launchers other than the above.
+    # LOCAL_RANK is set by r2mae for the ranks that it starts, and by other launchers.
     local_rank = _number(environment, "LOCAL_RANK")
     if SUPERVISOR in environment:
         return Launch("r2mae", local_rank == 0, local_rank, restarted=restarted)
@@ -118,13 +119,13 @@ def _is_step(environment: Mapping[str, str]) -> bool:
 
 
 def _num_tasks(environment: Mapping[str, str]) -> int:
-    """Tasks of the step; SLURM_NTASKS may be the job's."""
+    """Number of tasks of the step; SLURM_NTASKS may be that of the job."""
     of_step = _number(environment, "SLURM_STEP_NUM_TASKS")
     return of_step or _number(environment, "SLURM_NTASKS")
 
 
 def _tasks_per_node(environment: Mapping[str, str]) -> int | None:
-    """Tasks of the step on each node; None where they differ."""
+    """Number of tasks of the step on each node; None if it differs between nodes."""
     for name in ("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"):
         if counts := environment.get(name):  # "4(x2),3": 4, 4 and 3 tasks
             different = set(re.sub(r"\(x\d+\)", "", counts).split(","))
@@ -153,9 +154,12 @@ def check_launch(hardware: HardwareSection, launch: Launch) -> None:
         )
     nodes, devices = size // per_node, per_node
     if (nodes, devices) != (hardware.nodes, hardware.devices):
+        remedy = f"Use --set hardware.nodes={nodes} --set hardware.devices={devices}"
+        if launch.launcher == "slurm":
+            tasks = f"--nodes={hardware.nodes} --ntasks-per-node={hardware.devices}"
+            remedy += f", or sbatch {tasks}"
         raise InputError(
             f"hardware.nodes and hardware.devices must be the {nodes} x {devices} "
             f"processes of {launch.launcher}, "
-            f"got {hardware.nodes} x {hardware.devices}. "
-            f"Use --set hardware.nodes={nodes} --set hardware.devices={devices}."
+            f"got {hardware.nodes} x {hardware.devices}. {remedy}."
         )

@@ -83,21 +83,21 @@ class HardwareSection(Section):
 
     It may change when a run is continued; the batches and masks do not depend on it.
 
-    accelerator: "auto" is a GPU where there is one.
+    accelerator: "auto" uses a GPU where there is one.
     nodes: number of machines.
     devices: processes per machine, one per GPU.
     precision: "32-true", or "bf16-mixed" for automatic mixed precision.
     tf32: let GPUs round the factors of float32 matrix products to TF32, with 10 bits of
         mantissa: several times faster than float32. Convolutions do so in any case.
-    strategy: "ddp" replicates the model on each device; "fsdp" divides gradients and
-        the optimizer's moments among the devices.
+    strategy: "ddp" replicates the model on each device; "fsdp" divides weights, gradients
+        and the optimizer's moments among the devices between steps (FSDP2).
     compile: use torch.compile.
     recompute: "blocks" keeps only the inputs of repeated blocks and computes their
         activations again in backward (activation checkpointing): less memory, about a
         third more time.
     deterministic: use deterministic algorithms only; slower.
     workers: data loader processes per device; 0 loads in the training process.
-    timeout_seconds: for which ranks wait for one that does not respond.
+    timeout_seconds: how long ranks wait for one that does not respond.
     """
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -1,4 +1,4 @@
-"""How ranks learn of a signal that only one of them received."""
+"""Shares a signal that one rank received with all ranks."""
 
 from datetime import timedelta
 
@@ -7,10 +7,12 @@ import torch.distributed as dist
 
 
 class SignalAgreement:
-    """All ranks learn of a signal after the same step, and no rank waits for its device.
+    """Tells all ranks of a signal after the same step, without waiting for the device.
 
-    `start` begins an all-reduce between the hosts (gloo) at the end of a step, `finish`
-    takes its result before the next one; data is loaded in between.
+    `start` begins an all-reduce between the hosts (gloo) at the end of a step. `finish`
+    reads its result before the next step; data is loaded in between.
+
+    timeout: how long a rank waits for the others.
     """
 
     def __init__(self, world_size: int, timeout: timedelta) -> None:
@@ -23,7 +25,7 @@ class SignalAgreement:
         self._work: dist.Work | None = None
 
     def start(self, number: int) -> None:
-        """Offer the signal that this rank received, 0 for none."""
+        """Send the number of the signal that this rank received; 0 for none."""
         self._number.fill_(number)
         if self._group is not None:
             self._work = dist.all_reduce(
@@ -31,9 +33,9 @@ class SignalAgreement:
             )
 
     def finish(self) -> int:
-        """The greatest number that any rank offered.
+        """The greatest number that any rank sent.
 
-        Raises: RuntimeError when a rank is gone, or did not answer within the timeout.
+        Raises: RuntimeError when a rank has died, or did not answer within the timeout.
         """
         if self._work is not None:
             self._work.wait()

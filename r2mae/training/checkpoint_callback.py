@@ -14,6 +14,7 @@ from r2mae.errors import InterruptedRun
 from r2mae.training.agreement import SignalAgreement
 from r2mae.training.checkpoint import read_manifest, remove
 from r2mae.training.checkpoint_io import checkpoint_files
+from r2mae.training.kept_signals import keep_signal, take_signal
 from r2mae.training.module import Engine
 from r2mae.training.recorder import FlightRecorder, read_rows
 from r2mae.training.run_folder import RunFolder, saved_step
@@ -55,6 +56,7 @@ class CheckpointCallback(lightning.Callback):
         self._last_saved = pl_module.start_step
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, self._remember)
+        self._signal = take_signal()
         self.agreement = SignalAgreement(trainer.world_size, self.timeout)
         # Lightning would broadcast SIGTERM at every micro-batch, and wait for the device.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
@@ -203,7 +205,8 @@ class CheckpointCallback(lightning.Callback):
     def teardown(
         self, trainer: lightning.Trainer, pl_module: Engine, stage: str
     ) -> None:
-        """Restore the earlier signal handlers."""
+        """Restore the earlier signal handlers; a signal after the last step is kept."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
+        keep_signal(self._signal)

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 
 class MovingAverage:
-    """The average of trained parameters over steps, by their names in the model.
+    """The moving average of the trained parameters, by their names in the model.
 
-    decay: share of the average that a step keeps. Early steps keep less, at most
+    decay: weight of the previous average in each step. In early steps it is at most
         (1 + steps) / (10 + steps), since the first weights are random.
 
     Source: TensorFlow's ExponentialMovingAverage with num_updates, for the early steps.
@@ -19,7 +19,7 @@ class MovingAverage:
         self._parameters: list[Tensor] = []
 
     def start(self, module: nn.Module, saved: dict[str, Tensor] | None) -> None:
-        """Start from a checkpoint's average, or from the weights where it has none."""
+        """Start from the average of a checkpoint (saved), or from the weights if None."""
         trained = {
             name: parameter
             for name, parameter in module.named_parameters()
@@ -34,9 +34,10 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int, skipped: Tensor) -> None:
-        """Take in the weights after a step, from 1.
+        """Add the weights after a step to the average.
 
-        skipped: () 1 in a step that left the weights alone, which counts for nothing.
+        step: number of steps done, from 1.
+        skipped: () 1 if the step did not change the weights; then nor does the average.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
         weight = (1 - decay) * (1 - skipped)

@@ -1,4 +1,4 @@
-"""`r2mae pretrain --profile STEPS`: what a few steps spend their time on."""
+"""`r2mae pretrain --profile STEPS`: where a few steps spend their time."""
 
 import sys
 import time
@@ -15,31 +15,31 @@ from r2mae.training.step import StepReport
 from r2mae.training.throughput import DataWait
 
 _SKIPPED = 4  # steps that warm up caches, before one that warms up the profiler
-_ROWS = 25
+_ROWS = 25  # of the table
 
 
 class Profile(Callback):
-    """Records num_steps of the first rank with torch.profiler, soon after training starts.
+    """Profiles num_steps early steps of rank 0 with torch.profiler.
 
-    Writes profile.txt, a page of the slowest operations, and profile_trace.json.gz, which
-    Perfetto and chrome://tracing open, into the run folder.
+    Writes two files into the run folder: profile.txt, a table of the slowest operations,
+    and profile_trace.json.gz for ui.perfetto.dev and chrome://tracing.
     """
 
     def __init__(self, folder: Path, num_steps: int) -> None:
         self.folder = folder
         self.num_steps = num_steps
         self._profiler: Any = None
-        self._first_step = 0  # before the recorded ones
+        self._last_warmup = 0  # the step before the profiled ones
         self._start, self._waited = 0.0, 0.0
 
     def on_train_start(self, engine: Engine) -> None:
-        """Start the profiler; it records nothing before the steps to skip."""
+        """Start the profiler; it records nothing in the warm-up steps."""
         left = engine.num_steps - engine.start_step
         if not engine.trainer.is_global_zero or left < 2:
             return
         active = min(self.num_steps, left - 1)
         skipped = min(_SKIPPED, left - 1 - active)
-        self._first_step = engine.start_step + skipped + 1
+        self._last_warmup = engine.start_step + skipped + 1
         self.num_steps = active
         activities = [ProfilerActivity.CPU]
         if engine.device.type == "cuda":
@@ -53,13 +53,13 @@ class Profile(Callback):
         self._profiler.start()
 
     def on_step_end(self, engine: Engine, report: StepReport) -> None:
-        """Step the profiler; write once the last recorded step is done."""
+        """Advance the profiler; write the files after the last profiled step."""
         if self._profiler is None:
             return
-        last_step = self._first_step + self.num_steps
-        if report.step in (self._first_step, last_step):
+        last_step = self._last_warmup + self.num_steps
+        if report.step in (self._last_warmup, last_step):
             _finish_device(engine.device)
-        if report.step == self._first_step:
+        if report.step == self._last_warmup:
             self._start, self._waited = time.monotonic(), _data_wait(engine)
         if report.step == last_step:
             seconds = time.monotonic() - self._start
@@ -79,7 +79,7 @@ class Profile(Callback):
             row_limit=_ROWS,
             max_name_column_width=40,
         )
-        first, last = self._first_step + 1, self._first_step + self.num_steps
+        first, last = self._last_warmup + 1, self._last_warmup + self.num_steps
         page = (
             f"steps {first} to {last} on {engine.device}, rank 0 of "
             f"{engine.trainer.world_size}\n"

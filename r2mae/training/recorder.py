@@ -1,4 +1,7 @@
-"""Records non-finite steps; reads the device at intervals, so that no step waits for it."""
+"""Records steps with a non-finite loss or gradient, in nonfinite.jsonl.
+
+The device is read at intervals, so that no step waits for it.
+"""
 
 import json
 import math
@@ -16,11 +19,11 @@ from r2mae.training.step import StepReport
 
 
 class FlightRecorder:
-    """Collects reports; `read` writes a row of nonfinite.jsonl for every skipped step.
+    """Collects the reports of steps; `read` writes a row for every skipped step.
 
-    {"step", "positions": [first, last + 1], "mask_ratio", "loss", "grad_norm", "weight_norm", "lr"}
-
-    step: as in metrics.csv, from 1. weight_norm: when the row was written.
+    A row of nonfinite.jsonl: {"step", "positions": [first, last + 1], "mask_ratio",
+    "loss", "grad_norm", "weight_norm", "lr"}. Steps count from 1, as in metrics.csv.
+    weight_norm is that of the time of writing.
     """
 
     def __init__(self, folder: RunFolder, max_skipped_steps: int) -> None:
@@ -29,14 +32,16 @@ class FlightRecorder:
         self._unread: list[StepReport] = []
 
     def push(self, report: StepReport) -> None:
-        """Keep a report, unread."""
+        """Keep a report for `read`."""
         self._unread.append(report)
 
     def read(self, engine: Engine, *, writes: bool) -> InputError | None:
-        """Wait for the device and write the skipped steps; returns an error if training has to stop.
+        """Wait for the device, write skipped steps, and return the error that ends training.
 
-        With `stop_when_nonfinite`, the engine's step count returns to the last finite step, as the weights have.
-        The result is the same on every rank, as losses and gradients are.
+        None if training goes on. With `stop_when_nonfinite`, the engine's step count is
+        set back to the last finite step, whose weights it has. All ranks return the same.
+
+        writes: whether this rank writes files.
         """
         unread, self._unread = self._unread, []
         if not unread:
@@ -57,18 +62,28 @@ class FlightRecorder:
         rows = [self._row(engine, report) for report in bad]
         if writes:
             self._write(rows)
-        loss, norm = float(bad[0].loss), float(bad[0].grad_norm)
-        what = f"step {bad[0].step} must have a finite loss and gradient, got loss {loss:g} and gradient norm {norm:g}"
+        return self._error(engine, bad[0])
+
+    def _error(self, engine: Engine, report: StepReport) -> InputError | None:
+        """The error for the first skipped step; None if training may skip it."""
+        loss, norm = float(report.loss), float(report.grad_norm)
+        what = (
+            f"step {report.step} must have a finite loss and gradient, "
+            f"got loss {loss:g} and gradient norm {norm:g}"
+        )
         remedy = (
-            f"The update was skipped. See r2mae replay {self.folder.path}; lower optimizer.lr or set "
-            "optimizer.clip_norm"
+            f"The update was skipped. See r2mae replay {self.folder.path}; "
+            "lower optimizer.lr or set optimizer.clip_norm"
         )
         if engine.settings.stop_when_nonfinite:
             return InputError(
                 f"{what}. {remedy}, or skip such steps: --set training.on_nonfinite=skip."
             )
         if engine.skipped_steps > self.max_skipped_steps:
-            limit = f"training.max_skipped_steps must be at least the {engine.skipped_steps} steps skipped so far"
+            limit = (
+                "training.max_skipped_steps must be at least the "
+                f"{engine.skipped_steps} steps skipped so far"
+            )
             return InputError(
                 f"{limit}, got {self.max_skipped_steps}: {what}. {remedy}."
             )
@@ -92,7 +107,10 @@ class FlightRecorder:
         }
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        """Append rows; earlier rows of the same or later steps, which a continued run repeats, are dropped."""
+        """Append rows. Earlier rows of the same or later steps are deleted.
+
+        A continued run repeats those steps.
+        """
         kept = [row for row in read_rows(self.folder) if row["step"] < rows[0]["step"]]
         write_atomic(
             self.folder.nonfinite,
@@ -114,7 +132,8 @@ def read_rows(folder: RunFolder) -> list[dict[str, Any]]:
         return sorted(rows, key=lambda row: int(row["step"]))
     except (ValueError, TypeError, KeyError):
         raise InputError(
-            f"{folder.nonfinite} must hold a JSON mapping a line, got something else. Delete it."
+            f"{folder.nonfinite} must hold one JSON mapping per line, "
+            "got something else. Delete it."
         ) from None
 
 

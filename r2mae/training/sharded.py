@@ -1,10 +1,12 @@
-"""FSDP2: gradients and optimizer moments divided among ranks (`hardware.strategy: fsdp`).
+"""FSDP2: weights, gradients and moments divided among ranks (`hardware.strategy: fsdp`).
 
-Weights are gathered for a step's forward and backward, and divided in between. A rank
-keeps a share of what AdamW needs: 4 + 12 / ranks bytes a parameter instead of 16.
+The model is one group: its weights are gathered for a step's forward and backward, and
+its gradients are divided when backward has ended. A rank then needs 8 + 12 / ranks bytes
+a parameter instead of 16, and 4 / ranks more with gradient accumulation.
 
 Source: Rajbhandari et al. 2020 (ZeRO), stage 2; torch's `fully_shard`.
-Differs: blocks are not gathered one by one, since packed batches call their layers apart.
+Differs: blocks are not gathered and reduced one by one, since packed batches call their
+layers apart.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def shard(model: nn.Module, mesh: Any) -> None:
-    """Divide a model's parameters among the ranks of a device mesh, in place."""
+    """Shard a model's parameters over the ranks of a device mesh, in place."""
     if not isinstance(model, FSDPModule):
         fully_shard(model, mesh=mesh)
 
@@ -54,7 +56,7 @@ def complete(tensor: Tensor) -> Tensor:
 
 
 def complete_on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Complete tensors, one after the other, so that a device holds one of them at a time."""
+    """`complete` of each tensor, moved to the CPU at once: the device holds one of them."""
     return {
         name: complete(tensor).cpu() if isinstance(tensor, DTensor) else tensor
         for name, tensor in tensors.items()
@@ -62,7 +64,7 @@ def complete_on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shard_like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """A complete tensor, divided as a parameter is, and on its device."""
+    """A complete tensor, sharded like a parameter and moved to its device."""
     moved = tensor.to(parameter.device)
     if not isinstance(parameter, DTensor) or not tensor.ndim:
         return moved

@@ -18,9 +18,9 @@ class OrderedDDP(DistributedDataParallel):
     """DDP with parameters in reverse: the order in which backward finishes gradients.
 
     DDP regroups gradients after its first step, by the order in which they were ready.
-    The first step of a continued run would then sum in other groups than that step of an
-    uninterrupted run, and round differently. `fix_buckets` regroups before any step;
-    DDP does so in the order of its parameters.
+    A continued run would then sum its first step in other groups than an uninterrupted
+    run did, and round differently. So `fix_buckets` regroups before the first step, in
+    the order of DDP's parameters.
 
     Source: Li et al. 2020 (PyTorch Distributed), section 3.2.3. Differs: the order is
     that of the modules, reversed, not one that is recorded.
@@ -31,19 +31,29 @@ class OrderedDDP(DistributedDataParallel):
         return parameters[::-1], expect_sparse[::-1]
 
     def fix_buckets(self) -> None:
-        """Group gradients for good. To be called before the first step."""
+        """Group gradients once for the whole training; call it before the first step."""
         self.reducer._push_all_rebuilt_params()
         self.reducer._rebuild_buckets()
 
 
-class OrderedDDPStrategy(DDPStrategy):
-    """Lightning's DDP strategy with `OrderedDDP`."""
+class _OwnDevice:
+    """A strategy whose ranks may each see one GPU only, as srun's options can arrange.
+
+    Lightning's strategies index the visible GPUs by the local rank.
+    """
+
+    parallel_devices: list[torch.device] | None
+    local_rank: int
 
     @property
     def root_device(self) -> torch.device:
-        """This rank's device: the only one where srun shows each task a GPU of its own."""
-        devices: list[torch.device] = self.parallel_devices or []
+        """The device of this rank."""
+        devices = self.parallel_devices or []
         return devices[0] if len(devices) == 1 else devices[self.local_rank]
+
+
+class OrderedDDPStrategy(_OwnDevice, DDPStrategy):
+    """Lightning's DDP strategy with `OrderedDDP`."""
 
     def _setup_model(self, model: nn.Module) -> OrderedDDP:
         devices = self.determine_ddp_device_ids()
@@ -55,7 +65,7 @@ class OrderedDDPStrategy(DDPStrategy):
             return OrderedDDP(module=model, device_ids=devices, **self._ddp_kwargs)
 
 
-class ShardedStrategy(ModelParallelStrategy):
+class ShardedStrategy(_OwnDevice, ModelParallelStrategy):
     """Lightning's strategy for FSDP2 with r2mae's checkpoints, which hold complete tensors."""
 
     def __init__(self, world_size: int, timeout: timedelta) -> None:

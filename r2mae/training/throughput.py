@@ -1,4 +1,4 @@
-"""How fast training runs, and how much of that is waiting for data."""
+"""Throughput of training, share of time waiting for data, and model FLOP utilization."""
 
 import re
 import resource
@@ -28,7 +28,7 @@ _PEAK_TFLOPS = {
 
 
 class DataWait(Profiler):
-    """Adds up the seconds for which the training process waits for its data loader.
+    """Sums the seconds that the training process waits for its data loader.
 
     Lightning calls `start` and `stop` around every part of a step.
     """
@@ -50,11 +50,11 @@ class DataWait(Profiler):
 
 
 class Throughput:
-    """Rates between two reports, of all ranks; waits and memory are this rank's.
+    """Rates of all ranks between two reports; data waits and memory of this rank.
 
-    global_samples: samples of a step.
-    training_flops: operations of forward and backward for a token, given the share of
-        tokens that is visible; or for a sample, given None, where nothing is hidden.
+    global_samples: samples of a step, over all ranks.
+    training_flops: FLOPs of forward and backward per token, given the visible share of
+        tokens; where nothing is hidden, per sample, given None.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Throughput:
         self._start_step, self._start, self._waited = 0, 0.0, 0.0
 
     def start(self, trainer: lightning.Trainer, step: int) -> None:
-        """Training starts after a step."""
+        """Start measuring; step: number of steps done before."""
         device = trainer.strategy.root_device
         if device.type == "cuda":
             peak = peak_flops(
@@ -112,7 +112,7 @@ class Throughput:
 
 
 def peak_flops(device_name: str, *, is_bf16: bool, is_tf32: bool) -> float | None:
-    """Operations per second that a GPU's data sheet promises; None for an unlisted one."""
+    """Peak FLOP/s by the GPU's data sheet; None for a GPU that is not listed."""
     for name, (bf16, tf32, fp32) in _PEAK_TFLOPS.items():
         if re.search(rf"\b{name}\b", device_name):
             return 1e12 * (bf16 if is_bf16 else tf32 if is_tf32 else fp32)
@@ -125,7 +125,7 @@ def _waited(trainer: lightning.Trainer) -> float:
 
 
 def _peak_memory_gib(device: torch.device) -> float:
-    """Of tensors on a GPU; of the whole process on the CPU."""
+    """Peak memory of tensors on a GPU, or of the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux

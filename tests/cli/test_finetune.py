@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from r2mae.cli import finetune as finetuning
 from r2mae.cli.main import main
 from r2mae.data.source import Chosen
 from r2mae.recipe.assembly import open_split, open_training_data
@@ -74,6 +75,30 @@ def call(pretrained, capfd):
         return code, out, err.strip().splitlines()
 
     return run
+
+
+def test_a_signal_between_two_runs_stops_the_next_one(call, pretrained, monkeypatch):
+    """SLURM's SIGUSR1: the default action would kill the command without a save."""
+    single_run = finetuning.single_run
+
+    def signal_before_the_second(recipe, table, count, number):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return single_run(recipe, table, count, number)
+
+    monkeypatch.setattr(finetuning, "single_run", signal_before_the_second)
+    before = signal.getsignal(signal.SIGUSR1)
+    options = ("--name", "stopped", *settings(SCRATCH), "--seeds", 2)
+    code, _, errors = call(*options)
+    assert code == 128 + signal.SIGUSR1, errors
+    runs = Path("runs/stopped/labels_5")
+    first, second = (RunFolder(runs / f"seed_{n}").read_status() for n in (0, 1))
+    assert first["status"] == "finished"
+    assert (second["status"], second["signal"]) == ("interrupted", signal.SIGUSR1)
+    assert second["step"] == 1
+    assert signal.getsignal(signal.SIGUSR1) == before
+    monkeypatch.undo()
+    assert call(*options)[0] == 0  # continues
 
 
 def test_a_table_of_seeds_and_labels(call, pretrained):

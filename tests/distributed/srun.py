@@ -23,7 +23,9 @@ class Step:
     def __init__(self, options, command):
         self.kills = "--kill-on-bad-exit=1" in options
         self.kill_wait = float(os.environ.get("KILL_WAIT", "30"))
-        num_tasks = int(os.environ.get("SLURM_NTASKS", "1"))
+        # Without a number of tasks, srun starts one on each node.
+        num_nodes = os.environ.get("SLURM_NNODES", "1")
+        num_tasks = int(os.environ.get("SLURM_NTASKS", num_nodes))
         shared = {
             "SLURM_STEP_ID": "0",
             "SLURM_STEP_NUM_TASKS": str(num_tasks),

@@ -153,3 +153,15 @@ def test_of_one_task_r2mae_starts_the_ranks(job, tmp_path):
     assert code == 138, stderr
     assert is_queued(tmp_path)
     check_saved(folder, signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("tasks", [None, "2"])
+def test_nodes_without_a_number_of_tasks_are_refused(job, tmp_path, tasks):
+    """srun starts one task on each node then, which would train on one GPU of each."""
+    process = job(SLURM_NNODES="2", SLURM_NTASKS=tasks, SLURM_NTASKS_PER_NODE=None)
+    code, stderr, _ = end(process, 60)
+    assert code in (2, 143), stderr  # 143: srun killed the other rank
+    assert "must be the 2 x 1 processes of slurm, got 1 x 2. Use --set" in stderr
+    assert "or sbatch --nodes=1 --ntasks-per-node=2." in stderr
+    assert not (tmp_path / "runs").exists()
+    assert not is_queued(tmp_path)

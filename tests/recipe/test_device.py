@@ -1,5 +1,8 @@
 """The device of a run: in run.json, in the first line, and when its memory is full."""
 
+import itertools
+from datetime import timedelta
+
 import pytest
 import torch
 
@@ -14,7 +17,7 @@ from r2mae.recipe.load import load_recipe
 from r2mae.recipe.train import train_run
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.slurm import SlurmStep
-from r2mae.training.strategies import OrderedDDPStrategy
+from r2mae.training.strategies import OrderedDDPStrategy, ShardedStrategy
 from tests.conftest import DEMO, TINY
 
 STEP = {
@@ -139,9 +142,10 @@ def test_the_device_of_a_task(monkeypatch):
     cluster = SlurmStep()
     cluster.validate_settings(1, 1)
     assert (cluster.world_size(), cluster.main_address) == (8, "a4")
-    for count, device in ((1, "cuda:0"), (8, "cuda:5")):
-        strategy = OrderedDDPStrategy(
-            parallel_devices=[torch.device("cuda", n) for n in range(count)],
-            cluster_environment=cluster,
-        )
+    strategies = OrderedDDPStrategy(), ShardedStrategy(8, timedelta(seconds=60))
+    for strategy, (count, device) in itertools.product(
+        strategies, [(1, "cuda:0"), (8, "cuda:5")]
+    ):
+        strategy.parallel_devices = [torch.device("cuda", n) for n in range(count)]
+        strategy.cluster_environment = cluster
         assert str(strategy.root_device) == device

@@ -36,6 +36,20 @@ def test_memory_grows_with_the_micro_batch():
     assert nbytes(128) == pytest.approx(state + 3 * sample, rel=0.05)
 
 
+def test_memory_of_an_average_and_of_shards():
+    """Few samples for the model, so that the end of backward needs most under FSDP."""
+    wide = ["batch.global_samples=8", "model.width=128", "model.heads=4"]
+
+    def nbytes(*settings):
+        return rehearse(load_recipe(str(DEMO), [*wide, *settings])).nbytes
+
+    plain = nbytes()
+    trained = nbytes("training.ema=0.99") - plain
+    assert 0.15 * plain < trained < 0.25 * plain  # one of four, and activations
+    sharded = nbytes("hardware.devices=8", "hardware.strategy=fsdp")
+    assert sharded == pytest.approx((2 + 3 / 8) * trained, rel=0.01)
+
+
 def test_a_wait_in_a_model_is_found(monkeypatch):
     forward = MaskedAutoencoder.forward
 

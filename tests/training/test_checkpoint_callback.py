@@ -5,6 +5,7 @@ import pytest
 
 from r2mae.errors import InterruptedRun
 from r2mae.training.checkpoint import read_manifest
+from r2mae.training.kept_signals import keep_signals, take_signal
 from tests.training.runs import metric, prepare, train
 
 
@@ -38,6 +39,23 @@ def test_best_survives_what_comes_after(scratch):
     assert best < 24
     assert folder.pointer("best").name == f"step_{best}"
     assert folder.pointer("best").is_dir()
+
+
+def test_a_signal_in_the_last_step_is_kept_for_the_next_run(scratch):
+    with keep_signals():
+        training, folder = prepare("run", "schedule.steps=4")
+        module, original = training.module, training.module.optimizer_step
+
+        def signal_at_4(*arguments, **options):
+            original(*arguments, **options)
+            if module.steps_done == 4:
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+        module.optimizer_step = signal_at_4
+        training.run()
+        assert folder.pointer("last").name == "step_4"
+        assert take_signal() == signal.SIGUSR1
+        assert take_signal() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

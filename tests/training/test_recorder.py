@@ -137,6 +137,6 @@ def test_a_damaged_record_is_one_line(scratch):
     folder = train("run", "schedule.steps=3")
     folder.nonfinite.write_text("{not json\n")
     with pytest.raises(
-        InputError, match="nonfinite.jsonl must hold a JSON mapping a line"
+        InputError, match="nonfinite.jsonl must hold one JSON mapping per line"
     ):
         read_rows(folder)
