@@ -31,9 +31,8 @@ if TYPE_CHECKING:  # recipes are validated without importing torch
     Features = npt.NDArray[np.float32]
 
 Result = dict[str, Any]  # JSON-serializable, as `--json` prints it
-WriteFeatures = Callable[
-    [Path, Path, Any, list[str]], None
-]  # data, output, features (N, D), names (N)
+# data, output, features (N, D), names (N)
+WriteFeatures = Callable[[Path, Path, Any, list[str]], None]
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Subcommand:
-    """`r2mae NAME RUN ...`, a command that only this modality has.
-
-    check: looks at the arguments before the run is loaded.
-    """
+    """`r2mae NAME RUN ...`. check: looks at the arguments before the run is loaded."""
 
     help: str
     run: Callable[[LoadedRun, Namespace], None]
@@ -116,7 +112,7 @@ class Subcommand:
 class Export:
     """`r2mae export RUN DIR --to NAME`.
 
-    write: writes the folder and returns the largest difference between our outputs and those of the written model.
+    write: returns the largest difference between our outputs and those of the written model.
     load_with: a line of Python that loads it, with {} where the folder's path goes.
     """
 
@@ -289,8 +285,7 @@ class Wing(ABC):
     ) -> tuple[Features, Features]:
         """`baseline` features (N, F) of both splits as probes use them, after PCA for example.
 
-        test: NaN where a value is hidden. Here its conditional mean replaces it, given the
-        visible values of the sample, under probabilistic PCA of the training features.
+        test: NaN where a value is hidden, replaced by its conditional mean under probabilistic PCA of train.
         """
         from r2mae.evaluation.conditional_mean import impute_hidden
 
