@@ -1,7 +1,4 @@
-"""What a modality gives to the engine: one object, its `Wing`.
-
-It has the recipe sections, data, models, evaluation tasks, commands and exports of the modality.
-"""
+"""What a modality gives to the engine, from recipe sections to exports: one object, its `Wing`."""
 
 from __future__ import annotations
 
