@@ -37,7 +37,9 @@ def _fill_block(match):
     start, kind, names, end = match.groups()
     if kind == "laws":
         rows = [row for name in names.split() for row in _study_lines(name)]
-        header = ["data", "mask ratio", *(f"{kind}, gain in %" for kind in _KINDS)]
+        header = ["data", "random ratio", "mean, worst regret in %"]
+        header += ["best fixed ratio", "mean, worst regret in %"]
+        header += [f"{kind}, gain in %" for kind in _KINDS]
         return start + _markdown(header, rows) + end
     return start + _law_tables(names) + end
 
@@ -45,12 +47,21 @@ def _fill_block(match):
 def _study_lines(name):
     """A line for each variant: the primary law against the best fixed ratio."""
     study = load_study(name)
+    law = study.section.primary
     for table in build_tables(study):
-        gains = {row["kind"]: row for row in gain_rows(table, study.section.primary)}
-        cells = [_gains(gains[kind]) if kind in gains else "" for kind in _KINDS]
+        gains = {row["kind"]: row for row in gain_rows(table, law)}
+        gain_cells = [_gains(gains[kind]) if kind in gains else "" for kind in _KINDS]
+        rows = {row["law"]: row for row in _summary(table)}  # the least mean first
+        fixed = next(each for each in rows if each in table.fixed)
+        span = law.removeprefix("uniform ").partition(",")[0]
+        cells = [span, _regrets(rows[law]), fixed, _regrets(rows[fixed]), *gain_cells]
         link = f"[{name}](recipes/studies/{name}.yaml)"
         title = f"{link}, {table.title}" if table.title else link
-        yield [title, study.section.primary, *cells]
+        yield [title, *cells]
+
+
+def _regrets(row):
+    return f"{100 * row['mean_regret']:.1f}, {100 * row['worst_regret']:.1f}"
 
 
 def _gains(row):
