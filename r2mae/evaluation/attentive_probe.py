@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from r2mae.evaluation.tokens import TokenSet
 
 Integers = npt.NDArray[np.int64]
-_MOST_QUERIES, _VALUES_OF_QUERY = 32, 8
+_MOST_QUERIES, _VALUES_OF_QUERY = 32, 4
 _STEPS, _BATCH = 300, 512
 _LEARNING_RATE, _WEIGHT_DECAY = 5e-3, 0.1
+_QUERY_SCALE = 2.0  # standard deviation of attention scores before training
 _EPSILON = 1e-5
 _AT_ONCE = 2**26  # values of tokens of the probes that are trained together
 
@@ -38,8 +39,8 @@ class AttentiveProbes(nn.Module):
     Source: Psomas et al. 2026, "Attention, Please! Revisiting Attentive Probing Through
     the Lens of Efficiency" (efficient probing): queries without a key projection, each
     with its share of one value projection, BatchNorm and a linear classifier.
-    Differs: tokens are standardised, queries start at 0, which is mean pooling, and
-    BatchNorm uses the statistics of all training samples after training.
+    Differs: tokens are scaled to a deviation of 1, queries start with attention that
+    varies, and BatchNorm uses the statistics of all training samples after training.
     """
 
     def __init__(self, count: int, width: int, classes: Integers, seed: int) -> None:
@@ -49,24 +50,31 @@ class AttentiveProbes(nn.Module):
         shape = (queries, width, max(1, width // queries))
         generator = torch.Generator().manual_seed(seed)
         values = torch.randn(shape, generator=generator) / width**0.5
-        self.queries = nn.Parameter(torch.zeros(count, queries, width))
+        start = torch.randn(queries, width, generator=generator) * _QUERY_SCALE
+        self.queries = nn.Parameter(start.expand(count, -1, -1).clone())
         self.values = nn.Parameter(values.expand(count, *shape).clone())
         pooled = shape[0] * shape[2]
         self.weight = nn.Parameter(torch.zeros(count, pooled, len(classes)))
         self.bias = nn.Parameter(torch.zeros(count, 1, len(classes)))
-        zeros, ones = torch.zeros(count, 1, width), torch.ones(count, 1, width)
-        self.of_tokens = Moments(zeros, ones)
+        self.deviation = torch.ones(count, 1, width)  # of tokens
         self.of_pooled: Moments | None = None  # None: those of the batch
 
     def pool(self, tokens: Tensor, is_token: Tensor) -> Tensor:
-        """(R, B, M * V) of tokens (R or 1, B, T, K), before BatchNorm."""
-        mean, deviation = (part[:, None] for part in self.of_tokens)
-        # Standardised queries and outputs: the tokens themselves are never copied.
-        queries = self.queries[:, None] / (deviation * tokens.shape[3] ** 0.5)
-        scores = queries @ tokens.transpose(2, 3)  # (R, B, M, T)
-        scores = scores.masked_fill(~is_token[:, :, None], -torch.inf)
-        attended = (scores.softmax(dim=3) @ tokens - mean) / deviation
-        pooled = torch.einsum("rbmk,rmkv->rbmv", attended, self.values)
+        """(R, B, M * V) of tokens (R or 1, B, T, K), before BatchNorm.
+
+        is_token: (R or 1, B, T). With 1, all probes read the same tokens.
+        """
+        sets, batch, length, width = tokens.shape
+        # Parameters are scaled in place of the tokens, which are larger.
+        queries = self.queries / (self.deviation * width**0.5)
+        values = self.values / self.deviation[..., None]
+        by_set = queries.view(sets, -1, width).transpose(1, 2)
+        scores = (tokens.flatten(1, 2) @ by_set).unflatten(1, (batch, length))
+        attention = scores.masked_fill(~is_token[..., None], -torch.inf).softmax(dim=2)
+        attended = attention.transpose(2, 3) @ tokens
+        attended = attended.unflatten(2, (-1, queries.shape[1])).transpose(1, 2)
+        attended = attended.flatten(0, 1)  # (R, B, M, K)
+        pooled = torch.einsum("rbmk,rmkv->rbmv", attended, values)
         return pooled.flatten(2)
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -120,7 +128,7 @@ def _fit(
 ) -> None:
     """Train probes on rows (R, n)."""
     device = probes.bias.device
-    probes.of_tokens = _token_moments(train, rows, device)
+    probes.deviation = _token_deviation(train, rows, device)
     decayed = [probes.queries, probes.values, probes.weight]
     settings = [
         {"params": decayed, "weight_decay": _WEIGHT_DECAY},
@@ -159,8 +167,8 @@ def _moments(values: Tensor) -> Moments:
     return Moments(mean, (variance + _EPSILON).sqrt())
 
 
-def _token_moments(train: TokenSet, rows: Tensor, device: torch.device) -> Moments:
-    """Of all tokens of rows (R, n); (R, 1, K) each."""
+def _token_deviation(train: TokenSet, rows: Tensor, device: torch.device) -> Tensor:
+    """(R, 1, K) standard deviation of all tokens of rows (R, n)."""
     shape = (len(rows), 1, train.tokens[0].shape[1])
     total, squares = (torch.zeros(shape, dtype=torch.float64) for _ in range(2))
     count = torch.zeros(len(rows), 1, 1, dtype=torch.float64)
@@ -172,5 +180,4 @@ def _token_moments(train: TokenSet, rows: Tensor, device: torch.device) -> Momen
         count += is_token.sum(dim=(1, 2))[:, None, None]
     mean = total / count
     variance = (squares / count - mean.square()).clamp(min=0)
-    deviation = (variance + _EPSILON).sqrt()
-    return Moments(mean.float().to(device), deviation.float().to(device))
+    return (variance + _EPSILON).sqrt().float().to(device)
