@@ -16,6 +16,7 @@ from r2mae.evaluation.tokens import extract_tokens
 from r2mae.progress import progress_bar, status_line
 
 Integers = npt.NDArray[np.int64]
+STEPS = 300  # of training a probe
 
 
 class AttentivePredictions(NamedTuple):
@@ -53,7 +54,10 @@ def attentive_predictions(
     for draws in choices:
         places = draws and [np.searchsorted(rows, draw) for draw in draws]
         with status_line(f"{name}, attentive_probe") as status:
-            trained.append(train_probes(tokens, places, device=device, status=status))
+            probes = train_probes(
+                tokens, places, steps=STEPS, device=device, status=status
+            )
+            trained.append(probes)
     predicted = {}
     for share in hidden:
         predicted[share], labels = _predict(name, model, trained, test, share)

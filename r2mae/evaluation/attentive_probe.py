@@ -17,7 +17,7 @@ from r2mae.evaluation.tokens import TokenSet
 
 Integers = npt.NDArray[np.int64]
 _MOST_QUERIES, _VALUES_OF_QUERY = 32, 4
-_STEPS, _BATCH = 300, 512
+_BATCH = 512
 _LEARNING_RATE, _WEIGHT_DECAY = 5e-3, 0.1
 _QUERY_SCALE = 2.0  # standard deviation of attention scores before training
 _EPSILON = 1e-5
@@ -93,8 +93,8 @@ def train_probes(
     train: TokenSet,
     draws: list[Integers] | None,
     *,
+    steps: int,
     seed: int = 0,
-    steps: int = _STEPS,
     device: torch.device | None = None,
     status: Callable[[str], None] | None = None,
 ) -> list[AttentiveProbes]:

@@ -20,10 +20,14 @@ class EncoderModule(nn.Module):
 
     width: int
 
-    def embed_tokens(self, batch: dict[str, Any], *mask: Mask) -> tuple[Tensor, Tensor]:
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Features as the only token of a sample. Override it for a model with tokens."""
         model: Any = self
-        return as_token(model.embed(batch, *mask))
+        return as_token(
+            model.embed(batch) if mask is None else model.embed(batch, mask)
+        )
 
     def layers(self) -> dict[str, int]:
         """All parameters at depth 0: `tune.layer_decay` lowers their learning rate alike."""

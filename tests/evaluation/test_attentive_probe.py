@@ -9,7 +9,7 @@ from torch import nn
 
 from r2mae.data.arrays import ArraySource
 from r2mae.errors import InputError
-from r2mae.evaluation.attentive_predictions import attentive_predictions
+from r2mae.evaluation.attentive_predictions import STEPS, attentive_predictions
 from r2mae.evaluation.attentive_probe import train_probes
 from r2mae.evaluation.tokens import TokenSet, extract_tokens
 from r2mae.metrics.linear_probe import linear_probe_accuracy
@@ -48,7 +48,9 @@ def test_attention_finds_the_token_that_a_mean_hides():
         one_among_noise(400, 0),
         one_among_noise(300, 1),
     )
-    predicted = predict(train_probes(token_set(tokens, labels), None), unseen)
+    predicted = predict(
+        train_probes(token_set(tokens, labels), None, steps=STEPS), unseen
+    )
     assert (predicted[0] == expected).mean() > 0.9
     means = (part.mean(dim=1).numpy() for part in (tokens, unseen))
     of_train, of_test = means
@@ -145,7 +147,7 @@ def test_tokens_are_kept_for_drawn_samples_only(monkeypatch):
     labels = np.array([2, 0, 1, 0, 1, 2])
     own = TokenSet([kept[0].tokens[n] for n in (2, 3, 4, 8, 9, 10)], labels)
     unseen = torch.from_numpy(test.load(torch.arange(60), None, 0)["values"].numpy())
-    alone = predict(train_probes(own, None), unseen)
+    alone = predict(train_probes(own, None, steps=STEPS), unseen)
     # Rounding may differ in a larger group.
     assert (result.predicted[0.0][0][1] == alone[0]).mean() > 0.95
 
