@@ -55,8 +55,13 @@ def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
     """kNN and linear probe with few labels, compared with baselines."""
     from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
 
-    probes = ("knn", "linear_probe")
-    plan = ProbePlan(probes, (LABELS_PER_CLASS,), DRAWS, baselines=True, hidden=HIDDEN)
+    plan = ProbePlan(
+        ("knn", "linear_probe"),
+        (LABELS_PER_CLASS,),
+        DRAWS,
+        baselines=True,
+        hidden=HIDDEN,
+    )
     rows = probe_encoders(loaded, loaded.recipe, plan)
     if not arguments.json:
         print_scores(rows)

@@ -129,16 +129,12 @@ def _fit(
     """Train probes on rows (R, n)."""
     device = probes.bias.device
     probes.deviation = _token_deviation(train, rows, device)
-    decayed = [probes.queries, probes.values, probes.weight]
-    settings = [
-        {"params": decayed, "weight_decay": _WEIGHT_DECAY},
-        {"params": [probes.bias], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(settings, lr=_LEARNING_RATE)
+    optimizer = torch.optim.AdamW(
+        probes.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(seed)
-    size = rows.shape[1]
-    chosen = rows
+    size, chosen = rows.shape[1], rows
     for step in range(steps):
         if size > _BATCH:
             chosen = rows[:, torch.randperm(size, generator=generator)[:_BATCH]]
@@ -154,10 +150,9 @@ def _fit(
         schedule.step()
         if status is not None and step % 20 == 19:
             status(f"step {step + 1} of {steps}, loss {loss.item() / len(rows):.4f}")
-    pooled = []
     with torch.no_grad():
-        for part in rows.split(_BATCH, dim=1):
-            pooled.append(probes.pool(*train.batch(part, device)))
+        batches = (train.batch(part, device) for part in rows.split(_BATCH, dim=1))
+        pooled = [probes.pool(*each) for each in batches]
     probes.of_pooled = _moments(torch.cat(pooled, dim=1))
 
 

@@ -119,18 +119,17 @@ def _attend(
     loaded: LoadedRun,
     train: SampleSource,
     test: SampleSource,
-    draws: dict[int | str, list[npt.NDArray[np.int64]] | None],
+    draws: dict[Any, list[npt.NDArray[np.int64]] | None],
     hidden: tuple[float, ...],
-) -> dict[int | str, npt.NDArray[np.int64]]:
+) -> dict[Any, npt.NDArray[np.int64]]:
     """(R, hidden shares * M) classes by attentive probes, by labels per class."""
     choices = list(draws.values())
     predicted = attentive_predictions(
         "encoder", loaded.model, train, test, choices, hidden
     ).predicted
-    return {
-        count: np.concatenate([predicted[share][number] for share in hidden], axis=1)
-        for number, count in enumerate(draws)
-    }
+    by_choice = zip(*(predicted[share] for share in hidden), strict=True)
+    stacked = [np.concatenate(parts, axis=1) for parts in by_choice]
+    return dict(zip(draws, stacked, strict=True))
 
 
 def _draws(

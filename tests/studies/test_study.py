@@ -330,10 +330,11 @@ def test_attentive_probes_are_measured_with_parts_hidden(scratch, monkeypatch):
     assert list(measured) == [
         "held-out loss at 0.25",
         "attentive_probe, 5 labels per class",
-        "attentive_probe, all labels",
         "attentive_probe, 5 labels per class, 50% hidden",
+        "attentive_probe, all labels",
         "attentive_probe, all labels, 50% hidden",
     ]
-    few, many = list(measured.values())[1:3]
+    few, few_hidden, many, _ = list(measured.values())[1:]
     assert 0.1 < few.value < many.value
+    assert few_hidden.value < few.value
     assert many.items.shape == (360,)
