@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from r2mae.cli.arguments import add_set, add_training
-from r2mae.cli.evaluate import PROBES, print_scores
+from r2mae.cli.evaluate import print_scores
 from r2mae.cli.pretrain import pretrain
 from r2mae.data.atomic import write_atomic
 from r2mae.schema.launch import read_launch
@@ -55,7 +55,13 @@ def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
     """kNN and linear probe with few labels, compared with baselines."""
     from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
 
-    plan = ProbePlan(PROBES, (LABELS_PER_CLASS,), DRAWS, baselines=True, hidden=HIDDEN)
+    plan = ProbePlan(
+        ("knn", "linear_probe"),
+        (LABELS_PER_CLASS,),
+        DRAWS,
+        baselines=True,
+        hidden=HIDDEN,
+    )
     rows = probe_encoders(loaded, loaded.recipe, plan)
     if not arguments.json:
         print_scores(rows)

@@ -3,17 +3,14 @@
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
 from r2mae.options import comma_separated, label_counts, positive, shares
 from r2mae.wing import LoadedRun, Wing
 
-if TYPE_CHECKING:
-    from r2mae.evaluation.probe import ProbeTask
-
-PROBES: "tuple[ProbeTask, ...]" = ("knn", "linear_probe")
+PROBES = ("knn", "linear_probe", "attentive_probe")
 Row = dict[str, Any]  # of `probe_encoders`
 
 
@@ -128,7 +125,7 @@ def _print_json(
 
 
 def _probe(
-    loaded: LoadedRun, recipe: Any, arguments: Namespace, tasks: "list[ProbeTask]"
+    loaded: LoadedRun, recipe: Any, arguments: Namespace, tasks: list[Any]
 ) -> list[Row]:
     from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
 
@@ -148,7 +145,9 @@ def _plain(rows: list[Row], task: str) -> dict[str, Any]:
     for row in rows:
         parts = {}
         for part in ("scores", "differences"):
-            parts[part] = {name: tasks[task] for name, tasks in row[part].items()}
+            parts[part] = {
+                name: tasks[task] for name, tasks in row[part].items() if task in tasks
+            }
         plain.append(row | parts)
     if len(plain) == 1:
         return plain[0]
@@ -210,7 +209,10 @@ def _print_table(
         cells = row["scores"] | row["differences"]
         hidden = [f"{row['hidden']:.0%}"] if hides else []
         for task in row["scores"]["pretrained"]:
-            numbers = [show(cells[name][task]) for name in columns]
+            numbers = [
+                show(cells[name][task]) if task in cells[name] else "-"
+                for name in columns
+            ]
             table.append([str(row["labels_per_class"]), *hidden, task, *numbers])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:

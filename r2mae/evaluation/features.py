@@ -11,6 +11,7 @@ from torch import nn
 
 from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain
 from r2mae.errors import InputError
+from r2mae.masking.mask import Mask
 from r2mae.models.frozen_mask import frozen_mask
 
 Features = npt.NDArray[np.float32]
@@ -66,31 +67,69 @@ def extract_each(
 
     Models are on one device.
     """
+    parts: list[list[Features]] = [[] for _ in encoders]
+
+    def encode(batch: Batch) -> None:
+        for part, (model, kind) in zip(parts, encoders, strict=True):
+            method = model if kind == "forward" else getattr(model, kind)
+            features = method(batch, *hiding_masks(model, batch, hidden))
+            part.append(features.float().cpu().numpy())
+        if on_batch is not None:
+            on_batch(batch)
+        if skipped is not None:
+            skipped.update(batch.get("skipped", ()))
+
     models = [model for model, _ in encoders]
+    for_each_batch(models, source, encode, batch_size, rows, progress)
+    return [np.concatenate(part) for part in parts]
+
+
+def for_each_batch(
+    models: Sequence[nn.Module],
+    source: SampleSource,
+    visit: Callable[[Batch], None],
+    batch_size: int = 256,
+    rows: npt.NDArray[np.int64] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Call visit with each batch of the samples, with models in eval mode, without gradients.
+
+    rows, progress: as in `extract`.
+    """
     device = next(models[0].parameters()).device
     samples = torch.arange(len(source)) if rows is None else torch.from_numpy(rows)
-    parts: list[list[Features]] = [[] for _ in encoders]
     were_training = [model.training for model in models]
     for model in models:
         model.eval()
     done = 0
     with torch.no_grad():
         for indices in samples.split(batch_size):
-            batch = load_plain(source, indices, device)
-            for part, (model, kind) in zip(parts, encoders, strict=True):
-                encode = model if kind == "forward" else getattr(model, kind)
-                masks = (frozen_mask(model, batch, hidden),) if hidden else ()
-                part.append(encode(batch, *masks).float().cpu().numpy())
+            visit(load_plain(source, indices, device))
             done += len(indices)
-            if on_batch is not None:
-                on_batch(batch)
-            if skipped is not None:
-                skipped.update(batch.get("skipped", ()))
             if progress is not None:
                 progress(done, len(samples))
     for model, was_training in zip(models, were_training, strict=True):
         model.train(was_training)
-    return [np.concatenate(part) for part in parts]
+
+
+def needed_rows(
+    size: int, choices: Sequence[list[npt.NDArray[np.int64]] | None]
+) -> npt.NDArray[np.int64]:
+    """Rows of the training split to embed: all, or those in a draw.
+
+    choices: draws of rows for each number of labels; None for all rows.
+    """
+    drawn: list[npt.NDArray[np.int64]] = []
+    for draws in choices:
+        if draws is None:
+            return np.arange(size)
+        drawn += draws
+    return np.unique(np.concatenate(drawn))
+
+
+def hiding_masks(model: Any, batch: Batch, hidden: float) -> tuple[Mask, ...]:
+    """The frozen mask that hides a share of each sample; none where the share is 0."""
+    return (frozen_mask(model, batch, hidden),) if hidden else ()
 
 
 def extract_labelled(

@@ -1,18 +1,23 @@
 """Probe a run's encoder and baselines: scores, and paired differences."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.source import SampleSource, with_labels
 from r2mae.errors import InputError
+from r2mae.evaluation.attentive_predictions import (
+    AttentivePredictions,
+    attentive_predictions,
+)
 from r2mae.evaluation.compared import Compared, compared_encoders
 from r2mae.evaluation.features import (
     LabelledFeatures,
     check_classes,
     extract_each_labelled,
+    needed_rows,
     require_labels,
 )
 from r2mae.evaluation.probe import ProbeTask, compare, probe_predictions, summarize
@@ -36,7 +41,7 @@ class ProbePlan:
         simple features; a row of results for each. Probes are trained on complete samples.
     """
 
-    tasks: tuple[ProbeTask, ...]
+    tasks: tuple[ProbeTask | Literal["attentive_probe"], ...]
     labels_per_class: tuple[int | None, ...] = (None,)
     draws: int = 10
     baselines: bool = False
@@ -52,23 +57,30 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     test = with_labels(loaded.wing.open_split(recipe, "test"))
     check_classes(train, test)
     choices = [_choose(train, count, plan.draws) for count in plan.labels_per_class]
-    rows = _needed_rows(len(train), choices)
-    encoders = _encoders(loaded, plan)
+    rows = needed_rows(len(train), choices)
+    compared = _encoders(loaded, plan)
+    attentive = _attend(compared, plan, train, test, choices)
+    tasks = [task for task in plan.tasks if task != "attentive_probe"]
+    encoders = compared if tasks else []
     of_train = _extract(encoders, train, "train", rows=rows)
     table = []
     for hidden in plan.hidden:
         of_test = _extract(encoders, test, "test", hidden=hidden)
         splits = _as_probed(loaded, encoders, of_train, of_test)
-        for count, draws in zip(plan.labels_per_class, choices, strict=True):
-            places = None
-            if draws is not None:
-                places = [np.searchsorted(rows, draw) for draw in draws]
-            predictions = {
-                name: _probe(name, plan, *parts, places)
+        of_any: list[Any] = [*of_test, *attentive.values()]
+        for number, count in enumerate(plan.labels_per_class):
+            draws = choices[number]
+            places = draws and [np.searchsorted(rows, draw) for draw in draws]
+            predictions: Predictions = {
+                name: _probe(name, tasks, *parts, places)
                 for name, parts in splits.items()
             }
-            expected = of_test[0].labels
-            table.append(_row(count, predictions, expected) | {"hidden": hidden})
+            for name, attended in attentive.items():
+                attended_row = {"attentive_probe": attended.predicted[hidden][number]}
+                predictions[name] = predictions.get(name, {}) | attended_row
+            table.append(
+                _row(count, predictions, of_any[0].labels) | {"hidden": hidden}
+            )
     return table
 
 
@@ -85,10 +97,31 @@ def _encoders(loaded: Any, plan: ProbePlan) -> list[Compared]:
     return list(compared_encoders(loaded, plan.baselines))
 
 
+def _attend(
+    encoders: list[Compared],
+    plan: ProbePlan,
+    train: SampleSource,
+    test: SampleSource,
+    choices: list[Draws | None],
+) -> dict[str, AttentivePredictions]:
+    """Predictions of attentive probes by name; input features have no tokens."""
+    if "attentive_probe" not in plan.tasks:
+        return {}
+    return {
+        encoder.name: attentive_predictions(
+            encoder.name, encoder.model, train, test, choices, plan.hidden
+        )
+        for encoder in encoders
+        if encoder.kind == "embed"
+    }
+
+
 def _extract(
     encoders: list[Compared], source: SampleSource, split: str, **options: Any
 ) -> list[LabelledFeatures]:
     """Features of each encoder; a sample is read once for all."""
+    if not encoders:
+        return []
     title = "features of " + ", ".join(encoder.name for encoder in encoders)
     pairs = [(encoder.model, encoder.kind) for encoder in encoders]
     progress = progress_bar(f"{title}, {split}")
@@ -117,16 +150,6 @@ def _choose(train: SampleSource, count: int | None, draws: int) -> Draws | None:
     return few_label_draws(require_labels(train), count, draws, 0, train.class_names)
 
 
-def _needed_rows(size: int, choices: list[Draws | None]) -> npt.NDArray[np.int64]:
-    """Rows of the training split to embed: all, or those in a draw."""
-    drawn: Draws = []
-    for draws in choices:
-        if draws is None:
-            return np.arange(size)
-        drawn += draws
-    return np.unique(np.concatenate(drawn))
-
-
 def _baseline(
     loaded: Any, train: LabelledFeatures, test: LabelledFeatures
 ) -> tuple[LabelledFeatures, LabelledFeatures]:
@@ -139,13 +162,13 @@ def _baseline(
 
 def _probe(
     name: str,
-    plan: ProbePlan,
+    tasks: list[ProbeTask],
     train: LabelledFeatures,
     test: LabelledFeatures,
     draws: Draws | None,
 ) -> dict[str, Any]:
     predictions: dict[str, Any] = {}
-    for task in plan.tasks:
+    for task in tasks:
         with status_line(f"{name}, {task}") as status:
             predictions[task] = probe_predictions(
                 task, train, test, draws=draws, status=status
@@ -163,9 +186,13 @@ def _row(
     scores: dict[str, Any] = {name: {} for name in predictions}
     differences: dict[str, Any] = {f"{first} - {name}": {} for name, _ in others}
     for task in of_first:
+        # Input features have no attentive probe.
         for name, tasks in predictions.items():
-            scores[name][task] = summarize(tasks[task], expected).to_dict()
+            if task in tasks:
+                scores[name][task] = summarize(tasks[task], expected).to_dict()
         for name, tasks in others:
+            if task not in tasks:
+                continue
             difference = compare(of_first[task], tasks[task], expected)
             differences[f"{first} - {name}"][task] = difference.to_dict()
     return {

@@ -28,6 +28,13 @@ class Mask(NamedTuple):
     # (B,) float32 weight of each sample's masked positions in the loss; None for 1.
     sample_weight: Tensor | None = None
 
+    @property
+    def is_visible(self) -> Tensor:
+        """(B, V) bool: which of `visible` are positions, not padding."""
+        if self.visible_weight is not None:
+            return self.visible_weight
+        return torch.ones_like(self.visible, dtype=torch.bool)
+
     def with_sample_weight(self, weight: Tensor) -> "Mask":
         """The mask whose positions have the loss weight (B,) of their sample."""
         weights = weight[:, None].expand(self.masked.shape)

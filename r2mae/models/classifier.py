@@ -63,6 +63,10 @@ class Classifier(nn.Module):
         """(B, D) features, the head's input."""
         return self.backbone.embed(batch)
 
+    def embed_tokens(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """(tokens (B, T, K), is_token (B, T)) of the encoder."""
+        return self.backbone.embed_tokens(batch)
+
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, F) raw input features."""
         return self.backbone.baseline(batch)

@@ -3,16 +3,16 @@
 Shapes: B rows, N tokens of a row, T tokens in all, M queries, D width.
 """
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from r2mae.models.pooling import Pooling, pool
 from r2mae.models.recompute import recompute
 from r2mae.models.segments import Layout, Queries, lay_out
 from r2mae.models.text_blocks import RUNNERS
 
-Pooling = Literal["mean", "cls"]
 _BASELINE_FEATURES = 4096  # larger vocabularies are folded (hashed) into as many
 
 
@@ -91,19 +91,22 @@ class LanguageEncoder(nn.Module):
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
         """(B, D) features of complete texts, pooled."""
+        return pool(*self.encode_rows(batch), self.pooling)
+
+    def embed_tokens(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """(tokens (B, N, D), is_token (B, N)), special tokens among them."""
+        return self.encode_rows(batch)
+
+    def encode_rows(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """(B, N, D) encoded tokens of padded rows, and (B, N) which are no padding."""
         ids = batch["input_ids"]
         layout = lay_out(batch["segment_starts"], batch["segment_lengths"], ids.device)
         hidden = self.encode(ids, batch, layout)
         slots = layout.packing.slots
         padded = hidden.new_zeros(ids.numel(), hidden.shape[1])
         padded = padded.index_copy(0, slots, hidden).view(*ids.shape, -1)
-        if self.pooling == "cls":
-            return padded[:, 0]
-        rows = slots // ids.shape[1]
-        ones = padded.new_ones(len(rows))
-        counts = padded.new_zeros(len(ids)).index_add(0, rows, ones)
-        means: Tensor = padded.sum(dim=1) / counts[:, None].clamp(min=1)
-        return means
+        is_token = torch.zeros(ids.numel(), dtype=torch.bool, device=ids.device)
+        return padded, is_token.index_fill(0, slots, True).view(ids.shape)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, F) bag of tokens: log1p of counts, special tokens left out."""

@@ -19,8 +19,9 @@ from r2mae.masking.pattern import Role
 from r2mae.masking.replacement import replace_hidden
 from r2mae.masking.vocabulary_loss import vocabulary_loss, vocabulary_top
 from r2mae.models.cost import block_flops, block_saved, linear_flops
-from r2mae.models.language_encoder import LanguageEncoder, Pooling, Vocabulary
+from r2mae.models.language_encoder import LanguageEncoder, Vocabulary
 from r2mae.models.masking_rules import masked_slots
+from r2mae.models.pooling import Pooling
 from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.segments import count_in_segments, lay_out
 
@@ -124,6 +125,12 @@ class MaskedLanguageModel(LanguageEncoder):
     def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, F) bag of visible tokens: log1p of counts, special tokens left out."""
         return super().baseline(self._hide(batch, mask))
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tokens (B, N, D), is_token (B, N)); hidden tokens are [MASK] and remain tokens."""
+        return super().embed_tokens(self._hide(batch, mask))
 
     def _hide(self, batch: dict[str, Any], mask: Mask | None) -> dict[str, Any]:
         """The batch with [MASK], a special token, in place of hidden tokens."""

@@ -11,6 +11,7 @@ from r2mae.errors import InputError
 from r2mae.masking.mask import Mask
 from r2mae.models.masking_rules import EveryPosition, MaskingRules
 from r2mae.models.measured_cost import MeasuredCost
+from r2mae.models.pooling import as_token
 from r2mae.models.recompute import no_blocks
 
 
@@ -18,6 +19,15 @@ class EncoderModule(nn.Module):
     """An `Encoder` without repeated blocks. Subclasses give `width`, `embed` and `baseline`."""
 
     width: int
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Features as the only token of a sample. Override it for a model with tokens."""
+        model: Any = self
+        return as_token(
+            model.embed(batch) if mask is None else model.embed(batch, mask)
+        )
 
     def layers(self) -> dict[str, int]:
         """All parameters at depth 0: `tune.layer_decay` lowers their learning rate alike."""

@@ -42,6 +42,14 @@ class Encoder(Protocol):
         """(B, D) features of complete samples; nothing is hidden."""
         ...
 
+    def embed_tokens(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """(tokens (B, T, K), is_token (B, T) bool), from which `embed` is pooled.
+
+        is_token is False for padding. T varies by batch. A model without tokens returns
+        its features as the only one.
+        """
+        ...
+
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, F) raw input features, which a probe of the encoder is compared with."""
         ...
@@ -101,6 +109,12 @@ class MaskedModel(Encoder, Protocol):
         A feature that is the value of a hidden token is NaN, which
         `Wing.baseline_features` replaces. Counts are those of visible tokens, or expected.
         """
+        ...
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As of an `Encoder`; hidden positions that the model does not compute are left out."""
         ...
 
     def forward(self, batch: dict[str, Any], mask: Mask) -> MaskedOutput:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from r2mae.schema.section import Section
 
-Probe = Literal["knn", "linear_probe"]
+Probe = Literal["knn", "linear_probe", "attentive_probe"]
 Budget = Literal["equal_steps", "equal_samples", "equal_flops"]
 
 
@@ -28,8 +28,8 @@ class MeasureSection(Section):
 
     ratios: mask ratios of the held-out loss. A law that is fixed at one of them is the
         specialist of that ratio.
-    probes: classifiers on frozen features, trained on the training split and scored on the
-        test split.
+    probes: classifiers on frozen features, or with attentive_probe on frozen tokens,
+        trained on the training split and scored on the test split.
     labels_per_class: of the probes' training; "all" uses every label.
     draws: random choices of the labels, where they are few.
     hidden: shares of each test sample that are hidden from the encoder in the probes.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from r2mae.data.source import SampleSource, with_labels
 from r2mae.errors import InputError
+from r2mae.evaluation.attentive_predictions import attentive_predictions
 from r2mae.evaluation.features import (
     LabelledFeatures,
     check_classes,
@@ -97,15 +98,38 @@ def _probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
     features = np.concatenate([each.features for each in tests])
     labels = np.concatenate([each.labels for each in tests])
     stacked = LabelledFeatures(features, labels)
+    attended = {}
+    if "attentive_probe" in measure.probes:
+        attended = _attend(loaded, train, test, draws, measure.hidden)
     results: Measurements = {}
     for probe, (count, rows) in itertools.product(measure.probes, draws.items()):
-        predicted = probe_predictions(probe, train_features, stacked, draws=rows)
+        if probe == "attentive_probe":
+            predicted = attended[count]
+        else:
+            predicted = probe_predictions(probe, train_features, stacked, draws=rows)
         hits = (predicted == labels).reshape(len(predicted), len(tests), -1)
         items = hits.mean(axis=0).astype(np.float32)  # (hidden shares, M)
         for share, right in zip(measure.hidden, items, strict=True):
             name = _probe_name(probe, count, share)
             results[name] = Measurement(float(right.mean()), "higher", right)
     return results
+
+
+def _attend(
+    loaded: LoadedRun,
+    train: SampleSource,
+    test: SampleSource,
+    draws: dict[Any, list[npt.NDArray[np.int64]] | None],
+    hidden: tuple[float, ...],
+) -> dict[Any, npt.NDArray[np.int64]]:
+    """(R, hidden shares * M) classes by attentive probes, by labels per class."""
+    choices = list(draws.values())
+    predicted = attentive_predictions(
+        "encoder", loaded.model, train, test, choices, hidden
+    ).predicted
+    by_choice = zip(*(predicted[share] for share in hidden), strict=True)
+    stacked = [np.concatenate(parts, axis=1) for parts in by_choice]
+    return dict(zip(draws, stacked, strict=True))
 
 
 def _draws(

@@ -133,6 +133,38 @@ def test_evaluate(answer, task):
     assert few["differences"] == {}
 
 
+def test_attentive_probe_leaves_out_simple_features_which_have_no_tokens(
+    answer, capfd, monkeypatch
+):
+    monkeypatch.setattr("r2mae.evaluation.attentive_predictions.STEPS", 30)
+    call = ("evaluate", "runs/run", "--draws", "2", "--labels-per-class", "5,20")
+    call += ("--baselines", "--task")
+    alone = answer(*call, "attentive_probe")
+    for row in alone["rows"]:
+        assert list(row["scores"]) == ["pretrained", "untrained"]
+        assert list(row["differences"]) == ["pretrained - untrained"]
+    few, many = (row["scores"]["pretrained"] for row in alone["rows"])
+    assert 0.2 < few["accuracy"] < many["accuracy"]
+    tasks = answer(*call, "knn,attentive_probe")["tasks"]
+    assert tasks["attentive_probe"] == {
+        key: value for key, value in alone.items() if key in tasks["attentive_probe"]
+    }
+    assert main([*call, "knn,attentive_probe"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert any("attentive_probe" in line and line.endswith("  -") for line in lines)
+
+
+def test_attentive_probe_is_scored_on_samples_of_which_a_part_is_hidden(
+    answer, monkeypatch
+):
+    monkeypatch.setattr("r2mae.evaluation.attentive_predictions.STEPS", 30)
+    call = ("evaluate", "runs/run", "--task", "attentive_probe", "--hidden", "0,0.9")
+    rows = answer(*call, "--labels-per-class", "20", "--draws", "2")["rows"]
+    complete, hidden = (row["scores"]["pretrained"]["accuracy"] for row in rows)
+    assert [row["hidden"] for row in rows] == [0.0, 0.9]
+    assert hidden < complete - 0.1
+
+
 def test_evaluate_compares_pair_by_pair(answer):
     call = (
         "evaluate",

@@ -245,3 +245,22 @@ def test_baseline_counts_visible_tokens():
     torch.testing.assert_close(counts, expected)
     expected[0, [7, 9]] = torch.tensor([3.0, 1.0])
     torch.testing.assert_close(model.baseline(batch).expm1(), expected)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@torch.no_grad()
+def test_tokens_are_those_that_embed_pools_and_hidden_ones_remain(kind):
+    batch, lengths = make_batch([[48]] * 3), [48, 20, 37]
+    batch["segment_lengths"] = np.array(lengths)
+    is_padding = torch.arange(LENGTH) >= torch.tensor(lengths)[:, None]
+    batch["input_ids"][is_padding] = 0
+    for pooling in ("mean", "cls"):
+        model = make(kind, pooling=pooling)
+        _, mask = hide(model, batch)
+        for masks in ((), (mask,)):
+            tokens, is_token = model.embed_tokens(batch, *masks)
+            assert torch.equal(is_token, ~is_padding)
+            pairs = zip(tokens, is_token, strict=True)
+            means = torch.stack([rows[inside].mean(dim=0) for rows, inside in pairs])
+            pooled = tokens[:, 0] if pooling == "cls" else means
+            torch.testing.assert_close(pooled, model.embed(batch, *masks))

@@ -312,3 +312,29 @@ def test_options_of_a_task_are_checked_before_anything_trains(scratch):
                 )
             )
         )
+
+
+def test_attentive_probes_are_measured_with_parts_hidden(scratch, monkeypatch):
+    monkeypatch.setattr("r2mae.evaluation.attentive_predictions.STEPS", 20)
+    measure = {
+        "ratios": [0.25],
+        "probes": ["attentive_probe"],
+        "labels_per_class": [5, "all"],
+        "draws": 2,
+        "hidden": [0.0, 0.5],
+    }
+    study = load_study(str(write_study(scratch, seeds=1, measure=measure)))
+    study.start()
+    trial_module.run_trial(study, study.trials[0])
+    measured = read_measurements(study.path(study.trials[0]))
+    assert list(measured) == [
+        "held-out loss at 0.25",
+        "attentive_probe, 5 labels per class",
+        "attentive_probe, 5 labels per class, 50% hidden",
+        "attentive_probe, all labels",
+        "attentive_probe, all labels, 50% hidden",
+    ]
+    few, few_hidden, many, _ = list(measured.values())[1:]
+    assert 0.1 < few.value < many.value
+    assert few_hidden.value != few.value
+    assert many.items.shape == (360,)

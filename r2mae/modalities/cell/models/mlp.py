@@ -22,6 +22,7 @@ from r2mae.modalities.cell.models.cell_model import (
 )
 from r2mae.models.depths import parameter_depths
 from r2mae.models.measured_cost import MeasuredCost
+from r2mae.models.pooling import as_token
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.recompute import recompute
 
@@ -86,6 +87,12 @@ class CellMLP(CellModel):
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, D) features of visible genes; without a mask, of complete cells."""
         return self.encode(batch, None if mask is None else mask.is_masked)[0]
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Features as the only token: (tokens (B, 1, D), is_token (B, 1))."""
+        return as_token(self.embed(batch, mask))
 
     def layers(self) -> dict[str, int]:
         """Parameter name -> depth, for the encoder."""

@@ -28,6 +28,7 @@ from r2mae.models.cost import block_flops, block_saved, linear_flops
 from r2mae.models.depths import parameter_depths
 from r2mae.models.packed import build_packing, pack, unpack
 from r2mae.models.packed_block import packed_block
+from r2mae.models.pooling import pool
 from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.recompute import recompute
 
@@ -91,11 +92,17 @@ class CellTransformer(CellModel):
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, D) the cell's token; without a mask, of complete cells."""
+        return pool(*self.embed_tokens(batch, mask), "cls")
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tokens (B, 1 + V, D), is_token (B, 1 + V)): the cell's, then visible genes."""
         if mask is None:
             is_visible = batch["roles"] == Role.HIDEABLE
             mask = build_mask(torch.zeros_like(is_visible), is_visible)
         latent, _ = self.encode(batch, mask)
-        return latent[:, 0]
+        return latent, F.pad(mask.is_visible, (1, 0), value=True)
 
     def layers(self) -> dict[str, int]:
         """Parameter name -> depth, for the encoder."""

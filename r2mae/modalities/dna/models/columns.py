@@ -71,6 +71,18 @@ def over_strands(
     return features if other is None else (features + embed(other)) / 2
 
 
+def tokens_of_strands(
+    embed_tokens: Callable[[dict[str, Any]], tuple[Tensor, Tensor]],
+    batch: dict[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """(tokens (B, T, D), is_token (B, T)), with those of "other_strand" after the strand's."""
+    strands = [batch]
+    if "other_strand" in batch:
+        strands.append(batch["other_strand"])
+    tokens, is_token = zip(*map(embed_tokens, strands), strict=True)
+    return torch.cat(tokens, dim=1), torch.cat(is_token, dim=1)
+
+
 def baseline(batch: dict[str, Any], is_hidden: Tensor | None = None) -> Tensor:
     """(B, 1024) log1p of 5-mer counts, over both strands where the batch has them.
 

@@ -26,12 +26,14 @@ from r2mae.modalities.dna.models.columns import (
     loss_weights,
     over_strands,
     refuse_species,
+    tokens_of_strands,
     weights_at,
 )
 from r2mae.models.depths import parameter_depths
 from r2mae.models.masking_rules import masked_slots
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.packed import collect
+from r2mae.models.pooling import pool
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.recompute import recompute
 
@@ -105,11 +107,17 @@ class DnaConv(nn.Module):
         """(B, D) means over bases, and over both strands where the batch has them."""
         return over_strands(self._means, batch)
 
+    def embed_tokens(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """(tokens (B, N, D), is_token (B, N)) of bases, of both strands as in `embed`."""
+        return tokens_of_strands(self._encode_bases, batch)
+
     def _means(self, batch: dict[str, Any]) -> Tensor:
+        return pool(*self._encode_bases(batch))
+
+    def _encode_bases(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """(B, N, D) encoded bases, and (B, N) which are no padding."""
         bases = batch["bases"]
-        counts = (bases != PADDING).sum(dim=1, keepdim=True)
-        means: Tensor = self.encode(bases, batch).sum(dim=1) / counts
-        return means
+        return self.encode(bases, batch), bases != PADDING
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1024) log1p of 5-mer counts."""
@@ -206,8 +214,18 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         """(B, D) means over bases; with a mask, of the given strand with hidden bases masked."""
         if mask is None:
             return super().embed(batch)
-        bases = batch["bases"].masked_fill(mask.is_masked, MASKED)
-        return self._means(batch | {"bases": bases})
+        return self._means(_hide(batch, mask))
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tokens (B, N, D), is_token (B, N)); with a mask, as in `embed`.
+
+        Hidden bases are masked and remain tokens.
+        """
+        if mask is None:
+            return super().embed_tokens(batch)
+        return self._encode_bases(_hide(batch, mask))
 
     def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, 1024) log1p of 5-mer counts; of expected ones where bases are hidden."""
@@ -253,6 +271,11 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         if self.num_others:
             batch["others"] = torch.zeros(*shape, self.num_others, dtype=torch.uint8)
         return batch, mask
+
+
+def _hide(batch: dict[str, Any], mask: Mask) -> dict[str, Any]:
+    """The batch with hidden bases masked."""
+    return batch | {"bases": batch["bases"].masked_fill(mask.is_masked, MASKED)}
 
 
 def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> LossSum:

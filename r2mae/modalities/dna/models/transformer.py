@@ -20,6 +20,7 @@ from r2mae.modalities.dna.models.columns import (
     loss_weights,
     over_strands,
     refuse_species,
+    tokens_of_strands,
     weights_at,
 )
 from r2mae.modalities.dna.models.conv import weighted_loss
@@ -78,6 +79,10 @@ class _DnaEncoder(LanguageEncoder):
     def embed(self, batch: dict[str, Any]) -> Tensor:
         """(B, D) features of sequences; the mean of both strands where the batch has them."""
         return over_strands(super().embed, batch)
+
+    def embed_tokens(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """(tokens (B, T, D), is_token (B, T)), of both strands where the batch has them."""
+        return tokens_of_strands(self.encode_rows, batch)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1024) log1p of 5-mer counts."""
@@ -141,6 +146,14 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
         is_hidden = mask.is_masked[:, 1:-1].repeat_interleave(self.kmer, dim=1)
         rest = batch["bases"].shape[1] - is_hidden.shape[1]  # fewer than a token
         return baseline(batch, F.pad(is_hidden, (0, rest), value=False))
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tokens (B, T, D), is_token (B, T)); with a mask, as in `embed`."""
+        if mask is None:
+            return super().embed_tokens(batch)
+        return self.encode_rows(self._hide(batch, mask))
 
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(M, V) at each hidden position, row by row."""

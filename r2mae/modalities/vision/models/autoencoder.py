@@ -18,6 +18,7 @@ from r2mae.modalities.vision.models.positions import sincos_positions
 from r2mae.models.cost import block_flops, block_saved, linear_flops
 from r2mae.models.packed import build_packing, pack, unpack
 from r2mae.models.packed_block import packable, packed_block
+from r2mae.models.pooling import pool
 from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.recompute import recompute
 
@@ -94,8 +95,17 @@ class MaskedAutoencoder(PatchedImages):
         """(B, D) features of visible patches; without a mask, of complete images."""
         if mask is None:
             return super().embed(batch)
-        latent = self.encode(self.patchify(self.pixels(batch)), mask)
-        return self.pool(latent, mask.visible_weight)
+        return pool(*self.embed_tokens(batch, mask), self.pooling)
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tokens (B, V, D), is_token (B, V)) of visible patches, or of complete images."""
+        if mask is None:
+            return super().embed_tokens(batch)
+        pixels = self.pixels(batch)
+        latent = self.encode(self.patchify(pixels), mask)
+        return self.read_tokens(latent, pixels, mask.is_visible)
 
     def encode(self, patches: Tensor, mask: Mask | None = None) -> Tensor:
         """Latent tokens (B, R + V, D) of visible patches; without a mask, of all.

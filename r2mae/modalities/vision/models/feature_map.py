@@ -72,6 +72,21 @@ def read_feature_map(
     return feature_maps[0], frozenset(unused)
 
 
+def interpret(
+    encoder: Any, features: Any, image_size: int | tuple[int, int]
+) -> FeatureMap:
+    """How to read features that `encoder.forward_features` gave for images of a size.
+
+    Raises: InputError as `read_feature_map`.
+    """
+    name = architecture(encoder)
+    stride = _stride(encoder, name)
+    height, width = height_width(image_size)
+    return _interpret(
+        encoder, name, features, (height // stride, width // stride), stride
+    )
+
+
 def architecture(encoder: Any) -> str:
     """timm's name of the model; its class where it has none."""
     config = getattr(encoder, "pretrained_cfg", None) or {}

@@ -1,16 +1,17 @@
 """A timm model that takes uint8 images: the base of masked models and classifiers."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - as in torch's documentation
 from timm.models import group_parameters
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
+from r2mae.modalities.vision.models.feature_map import interpret
+from r2mae.models.pooling import Pooling, pool
 from r2mae.models.recompute import no_blocks, recompute
-
-Pooling = Literal["mean", "cls"]
 
 
 class ImageEncoder(nn.Module):
@@ -79,21 +80,51 @@ class ImageEncoder(nn.Module):
         """(B, D) features of complete images."""
         return self.pool(self.encoder.forward_features(self.pixels(batch)))
 
-    def pool(self, features: Tensor, weight: Tensor | None = None) -> Tensor:
+    def embed_tokens(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """(tokens (B, T, K), is_token (B, T)) of complete images, as `read_tokens`."""
+        pixels = self.pixels(batch)
+        return self.read_tokens(self.encoder.forward_features(pixels), pixels)
+
+    def pool(self, features: Tensor, is_visible: Tensor | None = None) -> Tensor:
         """(B, D) features of an image from the encoder's feature map or tokens.
 
-        weight: (B, V) of a ViT's patch tokens in their mean; None for 1.
+        is_visible: (B, V) which of a ViT's patch tokens are no padding; None for all.
         """
         if not isinstance(self.encoder, VisionTransformer):
             pooled: Tensor = self.encoder.forward_head(features, pre_logits=True)
             return pooled
+        return pool(*self._vit_tokens(features, is_visible), self.pooling)
+
+    def read_tokens(
+        self, features: Tensor, pixels: Tensor, is_visible: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tokens (B, T, K), is_token (B, T)) from the encoder's output for pixels.
+
+        Of a ViT: its patch tokens, under "cls" pooling after the class token. Of another
+        model: the cells of its feature map, row by row.
+        is_visible: as in `pool`.
+
+        Raises: InputError for a model without a spatial feature map.
+        """
+        if isinstance(self.encoder, VisionTransformer):
+            return self._vit_tokens(features, is_visible)
+        height, width = pixels.shape[2:]
+        cells = interpret(self.encoder, features, (height, width)).cells(features)
+        return cells, torch.ones(cells.shape[:2], dtype=torch.bool, device=cells.device)
+
+    def _vit_tokens(
+        self, features: Tensor, is_visible: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Registers are left out, and the class token under "mean" pooling."""
+        tokens = features[:, self.encoder.num_prefix_tokens :]
+        if is_visible is None:
+            is_visible = torch.ones(
+                tokens.shape[:2], dtype=torch.bool, device=tokens.device
+            )
         if self.pooling == "cls":
-            return features[:, 0]
-        patches = features[:, self.encoder.num_prefix_tokens :]
-        if weight is None:
-            return patches.mean(dim=1)
-        weight = weight.to(patches.dtype)[:, :, None]
-        return (patches * weight).sum(dim=1) / weight.sum(dim=1)
+            tokens = torch.cat([features[:, :1], tokens], dim=1)
+            is_visible = F.pad(is_visible, (1, 0), value=True)
+        return tokens, is_visible
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, C * H * W) standardised pixels."""

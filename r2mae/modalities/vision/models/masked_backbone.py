@@ -98,8 +98,26 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
         """(B, D) features of images; hidden patches are replaced by the learned patch."""
         if mask is None:
             return super().embed(batch)
-        patches = self._replace_hidden(self.patchify(self.pixels(batch)), mask)
-        return self.pool(self.encoder.forward_features(self.unpatchify(patches)))
+        return self.pool(
+            self.encoder.forward_features(self._masked_pixels(batch, mask))
+        )
+
+    def embed_tokens(
+        self, batch: dict[str, Any], mask: Mask | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tokens (B, h * w, D), is_token (B, h * w)); with a mask, as in `embed`.
+
+        All cells are tokens: the backbone computes hidden ones too.
+        """
+        if mask is None:
+            return super().embed_tokens(batch)
+        pixels = self._masked_pixels(batch, mask)
+        return self.read_tokens(self.encoder.forward_features(pixels), pixels)
+
+    def _masked_pixels(self, batch: dict[str, Any], mask: Mask) -> Tensor:
+        """(B, C, H, W) standardised images with the learned patch in hidden places."""
+        patches = self.patchify(self.pixels(batch))
+        return self.unpatchify(self._replace_hidden(patches, mask))
 
     def encode(self, patches: Tensor, mask: Mask) -> Tensor:
         """Features (B, h * w, D) of patches (B, N, P), hidden ones replaced."""

@@ -302,3 +302,26 @@ def test_baseline_of_lists_has_no_count_where_hidden():
     model = transformer()
     assert torch.equal(model.baseline(batch, mask), model.baseline(shown))
     assert not torch.equal(model.baseline(batch, mask), model.baseline(batch))
+
+
+@torch.no_grad()
+def test_tokens_of_a_cell_are_its_own_and_those_of_visible_expressed_genes():
+    model, (batch, mask) = transformer(), list_batch()
+    tokens, is_token = model.embed_tokens(batch)
+    expressed = (batch["roles"] == Role.HIDEABLE).sum(dim=1)
+    assert is_token.sum(dim=1).tolist() == (1 + expressed).tolist()
+    assert torch.equal(tokens[:, 0], model.embed(batch))
+    tokens, is_token = model.embed_tokens(batch, mask)
+    hidden = (mask.is_masked & (batch["roles"] == Role.HIDEABLE)).sum(dim=1)
+    assert is_token.sum(dim=1).tolist() == (1 + expressed - hidden).tolist()
+    assert torch.equal(tokens[:, 0], model.embed(batch, mask))
+
+
+@torch.no_grad()
+def test_features_of_an_mlp_are_its_only_token():
+    model, (batch, mask) = mlp(), dense_batch()
+    for masks in ((), (mask,)):
+        tokens, is_token = model.embed_tokens(batch, *masks)
+        assert torch.equal(tokens, model.embed(batch, *masks)[:, None])
+        assert is_token.shape == (5, 1)
+        assert is_token.all()

@@ -395,3 +395,36 @@ def test_sequences_of_unequal_lengths_get_their_last_token_where_they_end():
     batch = DnaTokens(Source(), find_codec(None, 1)).load(torch.arange(2), None, 0)
     assert batch["input_ids"].tolist() == [[1, 5, 6, 7, 8, 2], [1, 5, 6, 2, 0, 0]]
     assert np.array_equal(batch["segment_lengths"], [6, 4])
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@torch.no_grad()
+def test_tokens_of_both_strands_have_the_mean_that_embed_has(kind):
+    model = MODELS[kind]()
+    bases = torch.tensor([[0, 0, 1, 2, 2, 1, 3, 4], [3, 1, 1, 1, 0, 6, 6, 6]])
+    turned = torch.tensor([[4, 0, 2, 1, 1, 2, 3, 3], [3, 2, 2, 2, 0, 6, 6, 6]])
+    batch = {"bases": bases, "lengths": torch.tensor([8, 5])}
+    batch |= {"other_strand": {"bases": turned, "lengths": torch.tensor([8, 5])}}
+    ends = 2 if kind == "transformer" else 0
+    batch = find_codec(None, 1).encode(batch) if ends else batch
+    single = {key: value for key, value in batch.items() if key != "other_strand"}
+    for given, strands in ((single, 1), (batch, 2)):
+        tokens, is_token = model.embed_tokens(given)
+        counts = [strands * (length + ends) for length in (8, 5)]
+        assert is_token.sum(dim=1).tolist() == counts
+        pairs = zip(tokens, is_token, strict=True)
+        means = torch.stack([rows[inside].mean(dim=0) for rows, inside in pairs])
+        torch.testing.assert_close(means, model.embed(given))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@torch.no_grad()
+def test_hidden_bases_remain_tokens_but_their_values_do_not_enter(kind):
+    model = MODELS[kind]()
+    batch, mask = hide(model, make_batch())
+    tokens, is_token = model.embed_tokens(batch, mask)
+    pairs = zip(tokens, is_token, strict=True)
+    means = torch.stack([rows[inside].mean(dim=0) for rows, inside in pairs])
+    torch.testing.assert_close(means, model.embed(batch, mask))
+    changed = changed_where_hidden(batch, mask)
+    assert torch.equal(model.embed_tokens(changed, mask)[0], tokens)

@@ -447,3 +447,29 @@ def test_issue_19_4_brightness_is_interpolated_from_visible_patches():
     near, far = painted[:8, 8:16].mean(), painted[16:24, 24:].mean()
     assert near < 40
     assert far > 180
+
+
+@pytest.mark.parametrize(
+    "counts", [None, [8] * 4, UNEVEN], ids=["all", "even", "uneven"]
+)
+@every_encoder
+@torch.no_grad()
+def test_tokens_are_visible_patches_and_their_mean_is_embed(options, counts):
+    model, batch = make(options), make_batch()
+    masks = () if counts is None else (make_mask(counts),)
+    tokens, is_token = model.embed_tokens(batch, *masks)
+    visible = [16 - count for count in counts or [0] * 4]
+    assert is_token.sum(dim=1).tolist() == visible
+    means = torch.stack(
+        [t[i].mean(dim=0) for t, i in zip(tokens, is_token, strict=True)]
+    )
+    torch.testing.assert_close(means, model.embed(batch, *masks), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_under_cls_pooling_the_class_token_is_the_first():
+    model, batch = make({"reg_tokens": 4}), make_batch()
+    model.pooling = "cls"
+    tokens, is_token = model.embed_tokens(batch, make_mask(UNEVEN))
+    assert is_token.sum(dim=1).tolist() == [1 + 16 - count for count in UNEVEN]
+    assert torch.equal(tokens[:, 0], model.embed(batch, make_mask(UNEVEN)))

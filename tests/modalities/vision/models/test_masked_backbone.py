@@ -549,3 +549,22 @@ def test_patches_of_one_value_are_not_normalised():
             pixel_mean=(0.5,),
             pixel_std=(0.5,),
         )
+
+
+@pytest.mark.parametrize("counts", [None, UNEVEN], ids=["complete", "hidden"])
+@every_backbone
+@torch.no_grad()
+def test_tokens_are_the_cells_of_the_feature_map(kind, counts):
+    """Hidden cells are tokens too: the backbone computes them from the learned patch."""
+    model = make(kind).eval()
+    batch = make_batch(model)
+    masks = () if counts is None else (make_mask(counts),)
+    tokens, is_token = model.embed_tokens(batch, *masks)
+    rows, columns = MAPS[kind].grid
+    assert tokens.shape == (4, rows * columns, MAPS[kind].width)
+    assert is_token.all()
+    if kind in ("resnet", "swin", "mixer"):  # others apply a norm to the mean
+        means = tokens.mean(dim=1)
+        torch.testing.assert_close(
+            means, model.embed(batch, *masks), rtol=1e-4, atol=1e-5
+        )

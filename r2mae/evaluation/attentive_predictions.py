@@ -1,0 +1,87 @@
+"""Test predictions of attentive probes on one encoder, by labels and hidden share.
+
+R: draws of labels  M: test samples
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from r2mae.data.source import Batch, SampleSource, batch_labels
+from r2mae.evaluation.attentive_probe import AttentiveProbes, train_probes
+from r2mae.evaluation.features import for_each_batch, hiding_masks, needed_rows
+from r2mae.evaluation.tokens import extract_tokens
+from r2mae.progress import progress_bar, status_line
+
+Integers = npt.NDArray[np.int64]
+STEPS = 300  # of training a probe
+
+
+class AttentivePredictions(NamedTuple):
+    """predicted: hidden share -> (R, M) classes for each choice of labels.
+
+    labels: (M,) of the test samples.
+    """
+
+    predicted: dict[float, list[Integers]]
+    labels: Integers
+
+
+def attentive_predictions(
+    name: str,
+    model: Any,
+    train: SampleSource,
+    test: SampleSource,
+    choices: Sequence[list[Integers] | None],
+    hidden: Sequence[float] = (0.0,),
+) -> AttentivePredictions:
+    """Train probes on complete samples, and predict test samples with a part hidden.
+
+    name: of the encoder, shown with the progress.
+    choices: draws of rows of train, or None for all rows, as `probe_predictions` has them.
+    hidden: shares of each test sample that are hidden.
+
+    Raises: InputError where the training tokens do not fit into memory.
+    """
+    rows = needed_rows(len(train), choices)
+    tokens = extract_tokens(
+        model, train, rows, progress_bar(f"tokens of {name}, train")
+    )
+    device = next(model.parameters()).device
+    trained = []
+    for draws in choices:
+        places = draws and [np.searchsorted(rows, draw) for draw in draws]
+        with status_line(f"{name}, attentive_probe") as status:
+            probes = train_probes(
+                tokens, places, steps=STEPS, device=device, status=status
+            )
+            trained.append(probes)
+    predicted = {}
+    for share in hidden:
+        predicted[share], labels = _predict(name, model, trained, test, share)
+    return AttentivePredictions(predicted, labels)
+
+
+def _predict(
+    name: str,
+    model: Any,
+    trained: list[list[AttentiveProbes]],
+    test: SampleSource,
+    hidden: float,
+) -> tuple[list[Integers], Integers]:
+    """((R, M) classes for each choice of labels, (M,) labels); tokens are not kept."""
+    parts: list[list[Integers]] = [[] for _ in trained]
+    labels: list[Integers] = []
+
+    def predict(batch: Batch) -> None:
+        tokens = model.embed_tokens(batch, *hiding_masks(model, batch, hidden))
+        for part, groups in zip(parts, trained, strict=True):
+            part.append(np.concatenate([probes.predict(*tokens) for probes in groups]))
+        labels.append(batch_labels(test, batch))
+
+    progress = progress_bar(f"tokens of {name}, test")
+    for_each_batch([model], test, predict, progress=progress)
+    classes = [np.concatenate(part, axis=1) for part in parts]
+    return classes, np.concatenate(labels)

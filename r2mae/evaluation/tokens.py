@@ -1,0 +1,79 @@
+"""Tokens of an encoder, kept in memory for probes.
+
+Shapes: B samples, T tokens of K features.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from r2mae.data.source import Batch, SampleSource, batch_labels
+from r2mae.errors import InputError
+from r2mae.evaluation.features import for_each_batch
+
+Integers = npt.NDArray[np.int64]
+_GIGABYTE = 1e9
+_LARGEST = torch.finfo(torch.float16).max
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """Tokens (T, K) float16 of each sample, and class numbers (N,)."""
+
+    tokens: list[Tensor]
+    labels: Integers
+
+    def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(tokens (..., T, K) float32, is_token (..., T)) of samples rows (...)."""
+        chosen = [self.tokens[row] for row in rows.flatten().tolist()]
+        lengths = torch.tensor([len(tokens) for tokens in chosen])
+        padded = pad_sequence(chosen, batch_first=True)
+        is_token = torch.arange(padded.shape[1]) < lengths[:, None]
+        shape = (*rows.shape, padded.shape[1])
+        padded, is_token = padded.view(*shape, -1), is_token.view(shape)
+        return padded.to(device).float(), is_token.to(device)
+
+
+def extract_tokens(
+    model: Any,
+    source: SampleSource,
+    rows: Integers | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TokenSet:
+    """Tokens of complete samples, or of rows in their order, on the CPU.
+
+    Raises: InputError where they would fill more than half of this machine's memory.
+    """
+    size = len(source) if rows is None else len(rows)
+    samples: list[Tensor] = []
+    labels: list[Integers] = []
+
+    def keep(batch: Batch) -> None:
+        tokens, is_token = model.embed_tokens(batch)
+        flat = tokens[is_token].clamp(-_LARGEST, _LARGEST).half().cpu()
+        if not samples:
+            _check_memory(flat.nbytes / len(tokens), size)
+        samples.extend(flat.split(is_token.sum(dim=1).tolist()))
+        labels.append(batch_labels(source, batch))
+
+    for_each_batch([model], source, keep, rows=rows, progress=progress)
+    return TokenSet(samples, np.concatenate(labels))
+
+
+def _check_memory(bytes_of_sample: float, num_samples: int) -> None:
+    """Raise InputError where tokens fill more than half of this machine's memory."""
+    limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
+    needed = bytes_of_sample * num_samples
+    if needed > limit:
+        raise InputError(
+            f"tokens for attentive_probe must fit into half of the memory, "
+            f"{limit / _GIGABYTE:.1f} GB, got {needed / _GIGABYTE:.1f} GB for "
+            f"{num_samples:,} training samples. Use fewer labels per class."
+        )
