@@ -181,8 +181,14 @@ def _show_mask(report: dict[str, Any]) -> None:
     ((name, values),) = mask["ratio"].items()
     numbers = ", ".join(f"{key} {value}" for key, value in values.items())
     hidden = [level["masked"] for level in report["levels"]]
-    law = f"{name} ({numbers}), {len(hidden)} levels, one ratio per {mask['scope']}, pattern {mask['pattern']}"
-    _line("mask", f"{law}: {_range(hidden)} of {tokens:,} tokens")
+    each = {"stratified": "each level once in that many samples"}
+    scope = each.get(mask["scope"], f"one ratio per {mask['scope']}")
+    law = (
+        f"{name} ({numbers}), {len(hidden)} levels, {scope}, pattern {mask['pattern']}"
+    )
+    low, high = min(hidden), max(hidden)
+    span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    _line("mask", f"{law}: {span} of {tokens:,} tokens")
     if report["levels_at_end"] != report["levels"]:
         ratios = [level["ratio"] for level in report["levels_at_end"]]
         _line("", f"at the end of training ratios {_range(ratios)}")

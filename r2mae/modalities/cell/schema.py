@@ -96,7 +96,7 @@ class CellMask(MaskSection):
         anew for every cell, that this share of the hidden genes is expressed.
     """
 
-    ratio: Ratio = Field(default_factory=lambda: UniformRatio(0.1, 0.5))  # type: ignore[assignment]
+    ratio: Ratio = Field(default_factory=lambda: UniformRatio(0.1, 0.9))  # type: ignore[assignment]
     pattern: Literal["random", "column"] = "random"  # type: ignore[assignment]
     expressed_share: float | None = Field(default=None, gt=0, lt=1)
 
