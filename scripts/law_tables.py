@@ -87,10 +87,11 @@ def _law_tables(name):
 
 
 def _what_ran(study, table):
-    trials = [trial for trial in study.trials if trial.variant == table.variant]
-    paths = [study.path(trial) for trial in trials]
-    seconds = sum(RunFolder(path).read_status()["seconds"] for path in paths)
-    steps = sorted({RunFolder(path).read_status()["steps"] for path in paths})
+    here = [trial for trial in study.trials if trial.variant == table.variant]
+    trials = [trial for trial in here if trial.seed in table.seeds]
+    runs = [RunFolder(study.path(trial)).read_status() for trial in trials]
+    seconds = sum(run["seconds"] for run in runs)
+    steps = sorted({run["steps"] for run in runs})
     span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     return (
         f"{len(table.laws)} laws x {len(table.seeds)} seeds, {span} steps "
