@@ -1,11 +1,12 @@
 """`r2mae study`: train under several mask-ratio laws, and compare the runs."""
 
 import json
+import math
 import shlex
 import sys
 import time
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_set
@@ -14,7 +15,7 @@ from r2mae.errors import InputError
 from r2mae.options import positive, run_path
 
 if TYPE_CHECKING:
-    from r2mae.studies.plan import Study
+    from r2mae.studies.plan import Study, Trial
     from r2mae.studies.table import Table
     from r2mae.studies.theory_agreement import Agreement
 
@@ -82,10 +83,10 @@ def _write_theory_card(study: "Study") -> None:
     laws = write_theory_card(study, progress_bar("theory card", "half-samples"))
     card = read_theory_card(study)
     if card is not None and card.unavailable is not None:
-        print_above_bars(f"no theory card, because {card.unavailable}")
+        print_above_bars(f"no theory predictions, because {card.unavailable}")
     elif card is not None and laws:
         least = min(laws, key=lambda law: card.laws[law].expected_regret)
-        print_above_bars(f"theory card: the least predicted regret has {least}")
+        print_above_bars(f"theory card: {least} has the least predicted regret")
 
 
 def _run(study: "Study", path: str, arguments: Namespace) -> None:
@@ -139,14 +140,15 @@ def _report(study: "Study", arguments: Namespace) -> None:
     tables = build_tables(study)
     compared = _compare_to_theory(study, tables)
     rows = {table.title: comparison_rows(table) for table in tables}
+    primary = study.section.primary
     if arguments.json:
-        theory = {title: list(map(asdict, each)) for title, each in compared.items()}
-        document = {"report": str(path), "comparisons": rows, "theory": theory}
-        print(json.dumps(document))
+        document = {"report": str(path), "comparisons": rows, "theory": compared}
+        document["gains"] = {table.title: _gains(table, primary) for table in tables}
+        print(json.dumps(_none_for_nan(document)))
         return
     for table in tables:
         _print_summary(table, summary_rows(table, rows[table.title]))
-        _print_primary(table, study.section.primary)
+        _print_primary(table, primary)
         for agreement in compared.get(table.title, [])[:1]:
             print(describe_agreement(agreement))
     print(f"report: {path}")
@@ -167,6 +169,8 @@ def _compare_to_theory(
 
 def _print_summary(table: "Table", rows: list[dict[str, Any]]) -> None:
     """A line for each law, the least mean regret first."""
+    from r2mae.studies.summary import with_interval
+
     title = f"{table.title}: " if table.title else ""
     print(f"{title}{len(table.seeds)} seeds, {len(table.metrics)} measurements")
     width = max(len(row["law"]) for row in rows)
@@ -175,9 +179,8 @@ def _print_summary(table: "Table", rows: list[dict[str, Any]]) -> None:
         text += f", worst {row['worst_regret']:6.2%}"
         if "specialist_regret" in row:
             half_width = row["specialist_half_width"]
-            text += (
-                f", to specialists {row['specialist_regret']:+6.2%} ± {half_width:.2%}"
-            )
+            excess = with_interval(row["specialist_regret"], half_width, ".2%")
+            text += f", to specialists {excess}"
         if table.fixed:
             counts = [f"{name} {row[name]}" for name in ("wins", "ties", "loses")]
             text += f"; against the fair fixed ratio: {', '.join(counts)}"
@@ -186,16 +189,35 @@ def _print_summary(table: "Table", rows: list[dict[str, Any]]) -> None:
 
 def _print_primary(table: "Table", law: str | None) -> None:
     """The gains of the primary law over the best fixed ratio of each measurement."""
-    from r2mae.studies.summary import describe_gain, gain_rows
+    from r2mae.studies.summary import describe_gain
 
-    if law is None or not table.fixed:
-        return
-    print(f"{law}, relative gain over the best fixed ratio of each measurement:")
-    for row in gain_rows(table, law):
+    rows = _gains(table, law)
+    if rows:
+        print(f"{law}, relative gain over the best fixed ratio of each measurement:")
+    for row in rows:
         print(
             f"  {row['kind']} ({row['count']}): chosen on other seeds "
             f"{describe_gain(row['fair'])}; in hindsight {describe_gain(row['oracle'])}"
         )
+
+
+def _gains(table: "Table", law: str | None) -> list[dict[str, Any]]:
+    """`gain_rows` of the primary law; none without it, or without fixed ratios."""
+    from r2mae.studies.summary import gain_rows
+
+    return [] if law is None or not table.fixed else gain_rows(table, law)
+
+
+def _none_for_nan(value: Any) -> Any:
+    """A document with None for nan, which JSON cannot hold, and dataclasses as mappings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: _none_for_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_none_for_nan(entry) for entry in value]
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return None if is_nan else value
 
 
 def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:
@@ -211,19 +233,23 @@ def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:
 
 def _print_plan(study: "Study", arguments: Namespace) -> None:
     """Trials, FLOPs of each law, and expected time on this machine."""
-    rows = [_plan_of(study, law) for law in study.section.laws]
+    seeds, jobs = study.section.seeds, arguments.jobs
     trials = len(study.trials)
-    hours = sum(row["seconds"] for row in rows) * trials / len(rows) / 3600
-    jobs = arguments.jobs
+    # A trial of each law and variant: seeds cost the same.
+    rows = [_plan_of(trial) for trial in study.trials[: trials // seeds]]
+    hours = sum(row["seconds"] for row in rows) * seeds / 3600
     document = {"trials": trials, "laws": rows, "hours": round(hours, 2)}
     if arguments.json:
         print(json.dumps(document))
         return
-    print(f"{trials} trials: {len(rows)} laws x {len(study.variants)} variants x seeds")
-    width = max(len(row["law"]) for row in rows)
-    for row in rows:
+    counts = [f"{len(study.section.laws)} laws", f"{seeds} seeds"]
+    counts[1:1] = [f"{len(study.variants)} variants"] if study.section.vary else []
+    print(f"{trials} trials: {' x '.join(counts)}")
+    names = [_name_of(row, study) for row in rows]
+    width = max(map(len, names))
+    for name, row in zip(names, rows, strict=True):
         print(
-            f"{row['law']:<{width}}  mean ratio {row['mean_ratio']:.2f}  "
+            f"{name:<{width}}  mean ratio {row['mean_ratio']:.2f}  "
             f"{row['steps']:>8,} steps  {row['pflop']:.3g} PFLOP  about {row['seconds']:,.0f} s"
         )
     print(
@@ -232,13 +258,18 @@ def _print_plan(study: "Study", arguments: Namespace) -> None:
     print(f"folder: {study.folder}")
 
 
-def _plan_of(study: "Study", law: str) -> dict[str, Any]:
+def _name_of(row: dict[str, Any], study: "Study") -> str:
+    """The law of a row, with the values of further axes."""
+    axes = [f"{key} {row[key]}" for key in study.section.vary]
+    return ", ".join([row["law"], *axes])
+
+
+def _plan_of(trial: "Trial") -> dict[str, Any]:
     from r2mae.studies.budget import planned_steps, training_pflop
 
-    trial = next(trial for trial in study.trials if trial.law == law)
     steps = planned_steps(trial.recipe)
-    return {
-        "law": law,
+    return dict(trial.variant) | {
+        "law": trial.law,
         "mean_ratio": round(trial.recipe.mask.law.mean(), 4),
         "steps": steps,
         "pflop": training_pflop(trial.recipe),

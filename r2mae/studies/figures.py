@@ -109,13 +109,13 @@ def measured_ratios(table: Table) -> list[float]:
     return sorted(float(match[1]) for match in matches if match)
 
 
-def _hidden_metrics(table: Table) -> dict[str, dict[int, str]]:
+def _hidden_metrics(table: Table) -> dict[str, dict[float, str]]:
     """probe -> {hidden share in %: metric}."""
-    groups: dict[str, dict[int, str]] = {}
+    groups: dict[str, dict[float, str]] = {}
     for name in table.metrics:
-        match = re.fullmatch(r"(.+ class|.+ labels)(?:, (\d+)% hidden)?", name)
+        match = re.fullmatch(r"(.+ class|.+ labels)(?:, (.+)% hidden)?", name)
         if match:
-            groups.setdefault(match[1], {})[int(match[2] or 0)] = name
+            groups.setdefault(match[1], {})[float(match[2] or 0)] = name
     return groups
 
 

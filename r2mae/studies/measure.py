@@ -64,7 +64,7 @@ def loss_name(ratio: float) -> str:
 
 
 def kind_of(name: str) -> str:
-    """ "held-out loss", "probes", "probes, input partly hidden", or the name of a task."""
+    """ "held-out loss", "probes", "probes, input partly hidden"; of a task, its name."""
     if name.startswith(_LOSS):
         return _LOSS
     if name.partition(",")[0] not in get_args(Probe):
@@ -144,7 +144,7 @@ def _draws(
 def _probe_name(probe: str, count: int | str, hidden: float) -> str:
     labels = "all labels" if count == "all" else f"{count} labels per class"
     name = f"{probe}, {labels}"
-    return f"{name}, {hidden:.0%}{_HIDDEN}" if hidden else name
+    return f"{name}, {100 * hidden:g}%{_HIDDEN}" if hidden else name
 
 
 def check_tasks(measure: MeasureSection, wing: Wing) -> None:
@@ -204,7 +204,8 @@ def _task_arguments(
     wing.tasks[name].add_arguments(parser)
     argv: list[str] = []
     for option, value in options.items():
-        argv += [f"--{option}"] if value is True else [f"--{option}", str(value)]
+        if value is not False:  # a flag that is not set
+            argv += [f"--{option}"] if value is True else [f"--{option}", str(value)]
     return parser.parse_args(argv)
 
 

@@ -18,7 +18,7 @@ from r2mae.studies.rows import (
     summary_rows,
     trial_rows,
 )
-from r2mae.studies.summary import describe_gain, gain_rows
+from r2mae.studies.summary import describe_gain, gain_rows, with_interval
 from r2mae.studies.table import Metric, Table, build_tables
 from r2mae.studies.theory_agreement import law_rows
 from r2mae.studies.theory_card import TheoryCard, read_theory_card
@@ -145,15 +145,16 @@ def sentences(table: Table, rows: list[Row]) -> list[str]:
             continue
         lines.append(
             f"{metric.name}: the best random law, {best}, {row['fair_verdict']} against "
-            f"the fair fixed ratio ({gain:+.4f} ± {width:.4f}, Holm p {_p(row['p_holm'])}) "
+            f"the fair fixed ratio ({gain:+.4f} ± {width:.4f}, Holm p {row['p_holm']:.3f}) "
             f"and {row['oracle_verdict']} against the oracle, {row['oracle']} "
             f"({row['gain_over_oracle']:+.4f} ± {row['oracle_half_width']:.4f})."
         )
     return lines
 
 
-def _p(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
+def _number(value: float | None, style: str) -> str:
+    """Empty where there is none, as for one seed."""
+    return "" if value is None or math.isnan(value) else format(value, style)
 
 
 def _metric_table(table: Table, metric: Metric, rows: list[Row]) -> str:
@@ -168,9 +169,9 @@ def _metric_table(table: Table, metric: Metric, rows: list[Row]) -> str:
         if table.fixed:
             cells += [
                 _gain(row, "fair"),
-                cell(_p(row["p_holm"]) if row["p_holm"] is not None else ""),
+                cell(_number(row["p_holm"], ".3f")),
                 _gain(row, "oracle"),
-                cell(f"{row['fair_detectable']:.4f}"),
+                cell(_number(row["fair_detectable"], ".4f")),
             ]
         lines.append("".join(cells))
     better = f"{metric.better} is better"
@@ -190,7 +191,7 @@ def _summary_table(table: Table, rows: list[Row]) -> str:
             text = ""
             if "specialist_regret" in row:
                 width = row["specialist_half_width"]
-                text = f"{row['specialist_regret']:+.2%} ± {width:.2%}"
+                text = with_interval(row["specialist_regret"], width, ".2%")
             cells.append(cell(text))
             counts = [str(row[name]) for name in ("wins", "ties", "loses")]
             cells.append(cell(" / ".join(counts)))
@@ -205,4 +206,5 @@ def _summary_table(table: Table, rows: list[Row]) -> str:
 
 def _gain(row: Row, name: str) -> str:
     gain, width = row[f"gain_over_{name}"], row[f"{name}_half_width"]
-    return cell(f"{gain:+.4f} ± {width:.4f}", row[f"{name}_verdict"])
+    text = "" if math.isnan(gain) else with_interval(gain, width, ".4f")
+    return cell(text, row[f"{name}_verdict"])

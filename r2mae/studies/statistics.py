@@ -35,8 +35,10 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """ "wins", "loses", or "ties" where the interval holds 0."""
-        if not abs(self.mean) > self.half_width:
+        """ "wins", "loses", or "ties" where the interval holds 0; "" for one seed."""
+        if math.isnan(self.half_width):
+            return ""
+        if abs(self.mean) <= self.half_width:
             return "ties"
         return "wins" if self.mean > 0 else "loses"
 

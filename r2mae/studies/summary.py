@@ -46,6 +46,8 @@ def mean_gain(
 ) -> Difference:
     """Relative gain over fixed ratios, averaged over metrics; positive is better.
 
+    A metric whose reference is 0 counts as a gain of 0.
+
     reference: the fixed ratio that is best for each metric, either on the other seeds
         ("fair") or on all of them ("oracle").
     """
@@ -57,7 +59,9 @@ def mean_gain(
     for metric in metrics:
         chosen = choose(metric, fixed)
         theirs = np.array([metric.values[name][s] for s, name in enumerate(chosen)])
-        scale = metric.sign / abs(float(theirs.mean()))
+        reference_mean = abs(float(theirs.mean()))
+        # As in `relative_shortfalls`, nothing is relative to 0.
+        scale = metric.sign / reference_mean if reference_mean else 0.0
         gains.append(scale * (metric.values[law] - theirs))
         if metric.items:
             rows = [metric.items[name][s] for s, name in enumerate(chosen)]
@@ -69,7 +73,14 @@ def describe_gain(gain: Difference) -> str:
     """`+1.9% ± 0.4%, wins`, or what is missing."""
     if math.isnan(gain.half_width):
         return "one seed"
-    return f"{gain.mean:+.1%} ± {gain.half_width:.1%}, {gain.verdict}"
+    return f"{with_interval(gain.mean, gain.half_width, '.1%')}, {gain.verdict}"
+
+
+def with_interval(mean: float, half_width: float, style: str) -> str:
+    """`+1.9% ± 0.4%`; the mean alone for one seed."""
+    if math.isnan(half_width):
+        return f"{mean:+{style}}"
+    return f"{mean:+{style}} ± {half_width:{style}}"
 
 
 def _mean_items(item_gains: list[Floats], metrics: list[Metric]) -> Floats | None:

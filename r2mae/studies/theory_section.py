@@ -23,10 +23,12 @@ _INTERVALS = (
 def theory_section(measured: Table, card: TheoryCard | None) -> str:
     """Tables, sentences and a figure; a sentence where there are no predictions."""
     if card is None:
-        return paragraph("This study has no theory card: it was started without one.")
+        return paragraph(
+            "This study has no theory card: no law without a schedule was predicted."
+        )
     compared = agreements(measured, card)
     if not compared:
-        reason = card.unavailable or "its laws have schedules."
+        reason = card.unavailable or "none of its laws is in the theory card."
         return paragraph(f"The theory predicts nothing of this study: {reason}")
     parts = ["<h3>Theory against measurement</h3>"]
     parts += [*map(paragraph, describe_card(card)), paragraph(_NOTE)]
@@ -41,6 +43,9 @@ def describe_card(card: TheoryCard) -> list[str]:
     """When the card was written, and what it says of the data."""
     lines = []
     for part in card.parts:
+        if not part["laws"]:
+            lines.append(f"No predictions of later laws: {part['unavailable']}")
+            continue
         started = part["trials_started"]
         when = "before any of their trials started"
         if started:

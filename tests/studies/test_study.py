@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import time
@@ -12,10 +13,12 @@ import pytest
 from r2mae.cli.main import main
 from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError
+from r2mae.modalities import find_wing
 from r2mae.recipe.run import load_run
+from r2mae.schema.study import MeasureSection
 from r2mae.studies import trial as trial_module
 from r2mae.studies.budget import planned_steps, training_pflop
-from r2mae.studies.measure import measure_run
+from r2mae.studies.measure import _probe_name, check_tasks, measure_run
 from r2mae.studies.plan import load_study
 from r2mae.studies.queue import count_finished, failures, forget_failures, work
 from r2mae.studies.theory_card import write_theory_card
@@ -162,6 +165,41 @@ def test_dry_run_trains_nothing(scratch, capsys):
     assert [row["law"] for row in plan["laws"]] == list(LAWS)
     assert all(row["pflop"] > 0 and row["steps"] == 4 for row in plan["laws"])
     assert not (scratch / "studies").exists()
+
+
+def test_dry_run_has_a_row_for_each_variant(scratch, capsys):
+    two = {law: LAWS[law] for law in ("fixed 0.25", "stratified")}
+    path = str(write_study(scratch, vary={"model.depth": [1, 2]}, laws=two))
+    assert main(["study", path, "--dry-run"]) == 0
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title == "8 trials: 2 laws x 2 variants x 2 seeds"
+    cost = re.compile(r"(.+?) +mean ratio .* ([\d.e+-]+) PFLOP")
+    costs = dict(match.groups() for row in rows if (match := cost.match(row)))
+    names = ["fixed 0.25, model.depth 1", "fixed 0.25, model.depth 2"]
+    assert float(costs[names[1]]) > float(costs[names[0]])
+    assert len(costs) == 4
+
+
+def test_one_seed_is_reported_as_valid_json(scratch, capsys):
+    measure = {"ratios": [0.25], "probes": [], "hidden": [0.0, 0.5]}
+    changes = {"seeds": 1, "primary": "stratified", "measure": measure}
+    path = str(write_study(scratch, **changes))
+    assert main(["study", path]) == 0
+    assert "nan" not in capsys.readouterr().out
+    assert main(["study", "report", path, "--json"]) == 0
+    text = capsys.readouterr().out
+    assert "NaN" not in text
+    (gain,) = json.loads(text)["gains"][""]
+    assert (gain["kind"], gain["fair"]["mean"]) == ("held-out loss", None)
+    page = (scratch / "studies/small/report.html").read_text()
+    assert "nan<" not in page
+    assert "nan%" not in page
+
+
+def test_hidden_shares_of_the_same_percentage_are_kept_apart():
+    names = {_probe_name("knn", "all", share) for share in (0.12, 0.125, 0.29)}
+    ends = {name.removeprefix("knn, all labels, ") for name in names}
+    assert ends == {"12% hidden", "12.5% hidden", "29% hidden"}
 
 
 def test_slurm_script_starts_workers(scratch, capsys):
@@ -312,6 +350,13 @@ def test_options_of_a_task_are_checked_before_anything_trains(scratch):
                 )
             )
         )
+
+
+def test_an_option_that_is_false_is_not_given():
+    options = {"baselines": False, "ratios": "0.5"}
+    task = {"value": "scores.0.accuracy", "options": options}
+    section = MeasureSection.model_validate({"tasks": {"masked": task}})
+    check_tasks(section, find_wing("language"))
 
 
 def test_attentive_probes_are_measured_with_parts_hidden(scratch, monkeypatch):

@@ -1,8 +1,16 @@
+import math
+
 import numpy as np
 import pytest
 
+from r2mae.studies.rows import comparison_rows, summary_rows
 from r2mae.studies.statistics import paired_difference
-from r2mae.studies.summary import describe_gain, gain_rows, mean_gain
+from r2mae.studies.summary import (
+    describe_gain,
+    gain_rows,
+    mean_gain,
+    with_interval,
+)
 from r2mae.studies.table import Metric, Table
 
 LOSSES = {
@@ -71,3 +79,21 @@ def test_one_seed_has_no_interval():
     metric = loss(0.25)
     gain = mean_gain(table(metric, seeds=(0,)), "random", [metric], "fair")
     assert describe_gain(gain) == "one seed"
+
+
+def test_a_measurement_whose_reference_is_zero_counts_as_no_gain():
+    zeros = {law: np.zeros(3) for law in LOSSES} | {"random": np.ones(3)}
+    zero, metric = Metric("task", "higher", zeros, {}), loss(0.25)
+    both = mean_gain(table(metric, zero), "random", [metric, zero], "fair")
+    alone = mean_gain(table(metric), "random", [metric], "fair")
+    assert both.mean == pytest.approx(alone.mean / 2)
+
+
+def test_one_seed_neither_wins_nor_ties():
+    values = {law: each[:1] for law, each in LOSSES.items()}
+    metric = Metric("held-out loss at 0.25", "lower", values, {})
+    of_one = table(metric, seeds=(0,))
+    for row in summary_rows(of_one, comparison_rows(of_one)):
+        assert row["wins"] == row["ties"] == row["loses"] == 0
+        text = with_interval(row["specialist_regret"], math.nan, ".1%")
+        assert "nan" not in text

@@ -10,7 +10,11 @@ from scipy import stats
 from r2mae.studies.table import Metric, Table
 from r2mae.studies.theory_agreement import agreements, law_rows
 from r2mae.studies.theory_card import TheoryCard
-from r2mae.studies.theory_section import describe_agreement, theory_section
+from r2mae.studies.theory_section import (
+    describe_agreement,
+    describe_card,
+    theory_section,
+)
 from tests.studies.small import prediction
 
 LAWS = ("a", "b", "c", "d")
@@ -150,6 +154,21 @@ def test_a_study_without_a_card_is_one_sentence():
     page = theory_section(table(means(1.0, 1.1)), None)
     assert page.count("<p>") == 1
     assert "no theory card" in page
+
+
+def test_a_card_of_other_laws_is_one_sentence():
+    page = theory_section(table(means(1.0, 1.1)), card({"c": 0.1, "d": 0.2}))
+    assert page.count("<p>") == 1
+    assert "none of its laws is in the theory card" in page
+
+
+def test_later_laws_without_predictions_are_named():
+    predicted = card({"a": 0.1, "b": 0.2})
+    failed = {"laws": {}, "data": None, "unavailable": "data must have 20 samples."}
+    predicted.parts.append(predicted.parts[0] | failed)
+    lines = describe_card(predicted)
+    assert "No predictions of later laws: data must have 20 samples." in lines
+    assert not any("for 0 laws" in line for line in lines)
 
 
 def test_the_report_says_where_the_theory_gives_no_advice():

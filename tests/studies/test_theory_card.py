@@ -142,7 +142,7 @@ def test_a_law_with_a_schedule_has_no_prediction(scratch):
 def test_the_command_writes_it_with_a_slurm_script(scratch, capsys):
     path = write_study(scratch)
     assert main(["study", str(path), "--slurm", "2"]) == 0
-    assert "least predicted regret has fixed 0.25" in capsys.readouterr().err
+    assert "fixed 0.25 has the least predicted regret" in capsys.readouterr().err
     assert read_theory_card(load_study(str(path))).parts[0]["trials_started"] == 0
 
 
@@ -156,7 +156,7 @@ def test_a_study_goes_on_without_predictions_and_its_report_says_why(
     path = write_study(scratch, laws=FEW, seeds=1, measure={"probes": []})
     assert main(["study", str(path)]) == 0
     output = capsys.readouterr()
-    assert "no theory card, because data must have at least 20" in output.err
+    assert "no theory predictions, because data must have at least 20" in output.err
     assert "theory:" not in output.out
     page = (scratch / "studies/small/report.html").read_text()
     assert "The theory predicts nothing of this study: data must have" in page
