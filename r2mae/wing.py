@@ -85,7 +85,7 @@ class Task:
     """`r2mae evaluate RUN --task NAME`.
 
     run: scores a run on a recipe's data (the run's own, unless `--data` names another) and returns the result.
-    show: prints a result as text. conclude: one sentence on it, for `r2mae demo`.
+    show: prints a result as text. conclude: a sentence on it for `r2mae demo`, or "".
     """
 
     help: str

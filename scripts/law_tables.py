@@ -11,9 +11,10 @@ import re
 from pathlib import Path
 
 from r2mae.data.atomic import write_atomic
+from r2mae.errors import InputError
 from r2mae.studies.plan import load_study
 from r2mae.studies.rows import comparison_rows, summary_rows
-from r2mae.studies.summary import gain_rows
+from r2mae.studies.summary import gain_rows, with_interval
 from r2mae.studies.table import build_tables
 from r2mae.training.run_folder import RunFolder
 
@@ -48,11 +49,15 @@ def _study_lines(name):
     """A line for each variant: the primary law against the best fixed ratio."""
     study = load_study(name)
     law = study.section.primary
+    if law is None:
+        raise InputError(f"{name} must have a primary law for a line, got none.")
     for table in build_tables(study):
         gains = {row["kind"]: row for row in gain_rows(table, law)}
         gain_cells = [_gains(gains[kind]) if kind in gains else "" for kind in _KINDS]
         rows = {row["law"]: row for row in _summary(table)}  # the least mean first
-        fixed = next(each for each in rows if each in table.fixed)
+        fixed = next((each for each in rows if each in table.fixed), None)
+        if fixed is None:
+            raise InputError(f"{name} must have a fixed ratio for a line, got none.")
         span = law.removeprefix("uniform ").partition(",")[0]
         cells = [span, _regrets(rows[law]), fixed, _regrets(rows[fixed]), *gain_cells]
         link = f"[{name}](recipes/studies/{name}.yaml)"
@@ -69,6 +74,8 @@ def _gains(row):
 
 
 def _gain(gain):
+    if not gain.verdict:
+        return "one seed"
     text = f"{100 * gain.mean:+.1f} ± {100 * gain.half_width:.1f}"
     return {"wins": f"**{text}**", "loses": f"*{text}*"}.get(gain.verdict, text)
 
@@ -108,7 +115,7 @@ def _law_line(row):
     specialists = ""
     if "specialist_regret" in row:
         width = row["specialist_half_width"]
-        specialists = f"{row['specialist_regret']:+.1%} ± {width:.1%}"
+        specialists = with_interval(row["specialist_regret"], width, ".1%")
     counts = ", ".join(str(row[name]) for name in ("wins", "ties", "loses"))
     worst = f"{row['worst_regret']:.1%} ({row['worst_metric']})"
     return [row["law"], f"{row['mean_regret']:.1%}", worst, specialists, counts]

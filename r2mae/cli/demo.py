@@ -1,4 +1,4 @@
-"""`r2mae demo`: pretrain a demo recipe in about a minute, and say what its features are worth."""
+"""`r2mae demo`: pretrain a demo recipe in about a minute, and evaluate its features."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -98,5 +98,6 @@ def _show(task: Task, loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]
     result = task.run(loaded, loaded.recipe, parser.parse_args([]))
     if not arguments.json:
         task.show(result)
-        print(task.conclude(result))
+        if sentence := task.conclude(result):
+            print(sentence)
     return result

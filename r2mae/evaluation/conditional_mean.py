@@ -15,7 +15,8 @@ _TINY = 1e-12
 class ConditionalMean:
     """Probabilistic PCA with up to 50 components, fitted on complete features (N, F).
 
-    Source: Tipping and Bishop 1999.
+    Source: Tipping and Bishop 1999. Differs: the noise is scikit-learn's, the mean of
+    min(N, F) - K eigenvalues instead of F - K, which matters for N < F.
     """
 
     def __init__(self, train: npt.NDArray[np.floating]) -> None:

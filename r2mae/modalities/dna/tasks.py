@@ -128,10 +128,12 @@ def show_demo(result: Result) -> None:
 
 
 def conclude_demo(result: Result) -> str:
-    """Motifs that were recovered, and the gain over counts of contexts."""
+    """Motifs that were recovered, and the gain over the best count model."""
     row, motifs = result["scores"][0], result["motifs"]
+    half = "" if row["half_width"] is None else f" ± {row['half_width']:.3f}"
     return (
         f"The model recovers {motifs['recovered']} of {motifs['motifs']} planted motifs. "
-        f"With {row['ratio']:.0%} of the bases masked it costs {row['difference']:+.3f} ± "
-        f"{row['half_width'] or 0:.3f} nats a base beside counts of 4 + 4 neighbours."
+        f"With {row['ratio']:.0%} of the bases masked, its cross-entropy differs by "
+        f"{row['difference']:+.3f}{half} nats per base from the best count model; "
+        "negative is better."
     )

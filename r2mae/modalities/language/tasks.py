@@ -59,6 +59,6 @@ def conclude(result: Result) -> str:
     row = result["scores"][0]
     return (
         f"With {row['ratio']:.0%} of the tokens masked, the model predicts "
-        f"{row['accuracy']:.1%} ± {row['half_width']:.1%} of them; the most frequent "
-        f"token alone is right in {row['unigram_accuracy']:.1%}."
+        f"{row['accuracy']:.1%} ± {row['half_width']:.1%} of them; always "
+        f"predicting the most frequent token gives {row['unigram_accuracy']:.1%}."
     )
