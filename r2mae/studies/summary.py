@@ -27,9 +27,9 @@ def gain_rows(table: Table, law: str) -> list[Row]:
 
     A row: kind, count of measurements, and a `Difference` for "fair" and for "oracle".
     """
-    kinds: dict[str, list[Metric]] = {}
+    metrics_by_kind: dict[str, list[Metric]] = {}
     for name, metric in table.metrics.items():
-        kinds.setdefault(kind_of(name), []).append(metric)
+        metrics_by_kind.setdefault(kind_of(name), []).append(metric)
     return [
         {
             "kind": kind,
@@ -37,7 +37,7 @@ def gain_rows(table: Table, law: str) -> list[Row]:
             "fair": mean_gain(table, law, metrics, "fair"),
             "oracle": mean_gain(table, law, metrics, "oracle"),
         }
-        for kind, metrics in kinds.items()
+        for kind, metrics in metrics_by_kind.items()
     ]
 
 
