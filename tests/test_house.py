@@ -121,7 +121,7 @@ TINY = {
 }
 SHORT = [
     "schedule={steps: 2}",
-    "batch={global_samples: 4}",
+    "batch={global_samples: 8}",
     "watch={samples: 8, knn: false, linear_probe: false}",
 ]
 EXPORTED = ("language", "dna")
