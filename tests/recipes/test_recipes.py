@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 RECIPES = sorted(shipped_recipes().values())
 # What makes a recipe of any size run on two cores: fewer, smaller blocks, few and small images, one device.
 SMALL = (
-    "batch={global_samples: 4}",
+    "batch={global_samples: 8}",  # holds every level of a stratified law
     "schedule={steps: 2}",
     "hardware={accelerator: cpu}",
     "log=[csv]",
