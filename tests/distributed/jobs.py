@@ -111,7 +111,7 @@ def kill_at(cwd, arguments, folder, step):
     process.wait()
 
 
-def wait_for(folder, process, step, seconds=60):
+def wait_for(folder, process, step, seconds=180):
     """Until metrics.csv reaches a step."""
     for _ in range(round(seconds / 0.05)):
         if process.poll() is not None:
@@ -123,7 +123,7 @@ def wait_for(folder, process, step, seconds=60):
 
 
 def wait_for_file(path):
-    for _ in range(600):
+    for _ in range(2_400):
         if path.exists():
             return
         time.sleep(0.05)
