@@ -71,7 +71,8 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
     if section.encoder == "mlp":
         from r2mae.modalities.cell.models.mlp import MaskedCellMLP
 
-        model = MaskedCellMLP(genes, shares, **shape)
+        completion = _completion(recipe, genes)
+        model = MaskedCellMLP(genes, shares, completion=completion, **shape)
     else:  # imported only here, as timm takes seconds to import
         from r2mae.modalities.cell.models.transformer import MaskedCellTransformer
 
@@ -94,7 +95,8 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
     if section.encoder == "mlp":
         from r2mae.modalities.cell.models.mlp import CellMLP
 
-        model = CellMLP(genes, shares, **_shape(section))
+        completion = _completion(recipe, genes)
+        model = CellMLP(genes, shares, completion=completion, **_shape(section))
     else:
         from r2mae.modalities.cell.models.transformer import CellTransformer
 
@@ -153,6 +155,34 @@ def data_with_genes(recipe: AnyRecipe) -> CellData:
     return _with_names(data, manifest["genes"])
 
 
+def _completion(recipe: AnyRecipe, num_genes: int) -> Any:
+    """What fills hidden genes of an MLP, or None.
+
+    Not fitted in an outline, without data, and where a run's weights follow.
+    """
+    from r2mae.evaluation.conditional_mean import ConditionalMean
+    from r2mae.modalities.cell.data.splits import normalized_cells
+    from r2mae.modalities.cell.models.completion import Completion
+
+    section: Any = recipe.model
+    if section.components == 0:
+        return None
+    data, fitted = data_with_genes(recipe), None
+    is_outline = torch.get_default_device().type == "meta"
+    if not is_outline and section.init_from is None and _has_cells(data):
+        fitted = ConditionalMean(normalized_cells(data), section.components)
+    return Completion(num_genes, section.components, fitted)
+
+
+def _has_cells(data: CellData) -> bool:
+    from r2mae.modalities.cell.data.splits import cell_paths
+
+    try:
+        return bool(cell_paths(data))
+    except InputError:
+        return False
+
+
 def _gene_statistics(recipe: AnyRecipe) -> tuple[int, Any, int]:
     """(number of genes, (G,) shares of the mean cell's counts or None, typical expressed genes).
 
@@ -163,13 +193,12 @@ def _gene_statistics(recipe: AnyRecipe) -> tuple[int, Any, int]:
     from r2mae.modalities.cell.data.splits import cell_paths, mean_cell, vocabulary
 
     data = data_with_genes(recipe)
-    try:
-        cell_paths(data)
-    except InputError:
+    if not _has_cells(data):
         named = data.genes.names
         num_genes = len(named) if isinstance(named, tuple) else data.genes.top_variable
         if num_genes is None:
-            raise
+            cell_paths(data)  # raises: says what is missing
+        assert num_genes is not None
         shares = np.full(num_genes, 1 / num_genes) if data.values == "counts" else None
         typical = _TYPICAL_GENES
     else:

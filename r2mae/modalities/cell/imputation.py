@@ -14,12 +14,12 @@ import torch
 from r2mae.masking.pattern import sample_mask
 from r2mae.metrics.interval import paired_interval
 from r2mae.modalities.cell.imputation_baselines import (
-    PER,
     Baselines,
     Bools,
     Floats,
     Values,
 )
+from r2mae.modalities.cell.normalization import PER
 
 Predict = Callable[
     [Values, Bools], Values

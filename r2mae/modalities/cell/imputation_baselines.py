@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.evaluation.conditional_mean import ConditionalMean
+from r2mae.modalities.cell.normalization import PER, log_normalize
 
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-PER = 10_000.0  # counts to which a cell is normalized
 _NEIGHBORS = 15
 
 
@@ -26,7 +26,7 @@ class Baselines:
         self.counts = train
         self.mean_shares = shares.mean(axis=0).astype(np.float64)
         self.mean_shares /= self.mean_shares.sum()
-        self.logs = np.log1p(shares * PER)
+        self.logs = log_normalize(train)
         self.conditional_mean = ConditionalMean(self.logs)
 
     def sizes(self, counts: Values, is_masked: Bools) -> Floats:

@@ -105,6 +105,8 @@ class CellEncoder(ModelSection):
     """mlp: over all genes. transformer: over the expressed genes alone.
 
     width: of the features. hidden: of the MLP's wide layers. heads: of a transformer. dropout: inside layers.
+    components: of an MLP, principal components of the training cells. Hidden genes enter it as their conditional mean
+        under probabilistic PCA with so many; with 0, as 0 beside the mask.
     """
 
     encoder: Literal["mlp", "transformer"]
@@ -113,6 +115,7 @@ class CellEncoder(ModelSection):
     heads: int = Field(default=4, ge=1, le=512)
     hidden: int = Field(default=512, ge=4, le=1 << 16)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    components: int = Field(default=50, ge=0, le=256)
 
     @model_validator(mode="after")
     def _check(self) -> "CellEncoder":

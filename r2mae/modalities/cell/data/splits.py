@@ -14,7 +14,13 @@ import torch
 from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.card import load_card, locate
 from r2mae.data.fingerprint import fingerprint_bytes
-from r2mae.data.source import Chosen, SampleSource
+from r2mae.data.source import (
+    Chosen,
+    SampleSource,
+    hold_out,
+    root_of,
+    rows_in_root,
+)
 from r2mae.data.stream import permute
 from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.cell.data.build import build_store
@@ -24,10 +30,12 @@ from r2mae.modalities.cell.data.genes import choose_genes, read_gene_list
 from r2mae.modalities.cell.data.notes import reading_notes
 from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.store import CellStore, is_store, open_store
+from r2mae.modalities.cell.normalization import log_normalize
 from r2mae.modalities.cell.schema import CellData, GenesSection
 from r2mae.progress import listener
 
 _MOST_LOOKED_AT = 10_000
+_MOST_VALUES = 100_000_000  # that principal components are fitted on
 _TEST_KEY = (
     0x7E57  # fixed: which cells are the test split does not depend on a run's seed
 )
@@ -259,3 +267,19 @@ def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:
     if section.values != "counts":
         return None, mean_expressed
     return shares / shares.sum(), mean_expressed
+
+
+def normalized_cells(section: CellData) -> npt.NDArray[np.float32]:
+    """(n, M) training cells, log1p of counts per 10,000, or values that are not counts.
+
+    Held-out cells are left out. Of the others, evenly spread ones are taken, 400 MB at
+    most. A gene that was not measured counts as 0.
+    """
+    train, _ = hold_out(open_cells(section, "train", CellView()), section.held_out)
+    cells: Any = root_of(train)
+    rows = rows_in_root(train)
+    num_read = max(2, min(len(rows), _MOST_VALUES // len(cells.genes)))
+    values: npt.NDArray[np.float32] = cells.dense(
+        rows[np.linspace(0, len(rows) - 1, num_read).astype(int)]
+    )
+    return log_normalize(values) if section.values == "counts" else values

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from r2mae.masking.loss import LossSum
 from r2mae.masking.mask import Mask
 from r2mae.masking.pattern import Role
+from r2mae.modalities.cell.normalization import PER
 
 Likelihood = Literal["negative_binomial", "poisson", "mse"]
-PER = 10_000.0  # library size that counts are normalised to
 _LARGEST = 12.0  # bound of a predicted log fold change against the mean cell
 _TINY = 1e-8  # keeps logarithms and quotients finite
 

@@ -1,6 +1,7 @@
 """A masked autoencoder (MLP) of cells over all genes.
 
-The mask is an input of its own, so a hidden gene differs from one with a count of 0.
+Hidden genes enter the network as their conditional mean given the visible ones, or as 0
+beside the mask. Either way a hidden gene differs from one with a count of 0.
 
 Shapes: B cells, G genes, H hidden width, D features.
 """
@@ -20,6 +21,7 @@ from r2mae.modalities.cell.models.cell_model import (
     Likelihood,
     summed,
 )
+from r2mae.modalities.cell.models.completion import Completion
 from r2mae.models.depths import parameter_depths
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.pooling import as_token
@@ -31,6 +33,8 @@ class CellMLP(CellModel):
     """Expression of all genes and the mask -> D features. Implements `Encoder`.
 
     depth: residual layers of width `hidden`.
+    completion: fills hidden genes of the input. None: they are 0, and the mask is an
+        input of its own.
     """
 
     def __init__(
@@ -41,12 +45,15 @@ class CellMLP(CellModel):
         width: int,
         depth: int,
         hidden: int,
+        completion: Completion | None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(num_genes, gene_shares)
         self.width = width
+        self.completion = completion
         self.embed_values = nn.Linear(num_genes, hidden)
-        self.embed_hidden = nn.Linear(num_genes, hidden, bias=False)
+        if completion is None:
+            self.embed_hidden = nn.Linear(num_genes, hidden, bias=False)
         self.norm = nn.LayerNorm(hidden)
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -73,16 +80,22 @@ class CellMLP(CellModel):
         if measured is not None:
             unknown = ~measured if is_masked is None else is_masked | ~measured
         sizes = self.sizes(batch, is_masked) if self.counts else None
-        latent = self.embed_values(self.inputs(batch, is_masked, sizes))
-        if unknown is not None:
-            latent = latent + self.embed_hidden(unknown.to(latent.dtype))
-        elif self.training:
-            # A gradient of 0: DDP waits for one of every parameter.
-            latent = latent + 0 * self.embed_hidden.weight.sum()
-        latent = self.norm(latent)
+        inputs = self.inputs(batch, is_masked, sizes)
+        latent = self.norm(self._embed(inputs, unknown))
         for block in self.blocks:
             latent = latent + block(latent)
         return self.features(latent), sizes
+
+    def _embed(self, inputs: Tensor, unknown: Tensor | None) -> Tensor:
+        """First layer (B, H). inputs: (B, G). unknown: (B, G) bool, None where all is known."""
+        if self.completion is not None:
+            if unknown is not None:
+                inputs = self.completion(inputs, unknown)
+            return self.embed_values(inputs)  # type: ignore[no-any-return]
+        if unknown is None:  # zeros, as DDP waits for a gradient of every parameter
+            unknown = torch.zeros_like(inputs, dtype=torch.bool)
+        hidden = self.embed_hidden(unknown.to(inputs.dtype))
+        return self.embed_values(inputs) + hidden  # type: ignore[no-any-return]
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, D) features of visible genes; without a mask, of complete cells."""
@@ -121,6 +134,7 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
         depth: int,
         hidden: int,
         likelihood: Likelihood,
+        completion: Completion | None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(
@@ -129,6 +143,7 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
             width=width,
             depth=depth,
             hidden=hidden,
+            completion=completion,
             dropout=dropout,
         )
         self.grid = (num_genes,)

@@ -5,9 +5,11 @@ import pytest
 import torch
 from scipy import stats
 
+from r2mae.evaluation.conditional_mean import ConditionalMean
 from r2mae.masking.mask import build_mask
 from r2mae.masking.pattern import Role, sample_mask
 from r2mae.modalities.cell.models.cell_model import CountLikelihood
+from r2mae.modalities.cell.models.completion import Completion
 from r2mae.modalities.cell.models.mlp import CellMLP, MaskedCellMLP
 from r2mae.modalities.cell.models.transformer import (
     CellTransformer,
@@ -18,12 +20,28 @@ GENES = 30
 SHARES = np.arange(1, GENES + 1) / np.arange(1, GENES + 1).sum()
 
 
-def mlp(likelihood="negative_binomial", shares=SHARES):
+def mlp(likelihood="negative_binomial", shares=SHARES, completed=True):
     torch.manual_seed(0)
     model = MaskedCellMLP(
-        GENES, shares, width=8, depth=1, hidden=16, likelihood=likelihood
+        GENES,
+        shares,
+        width=8,
+        depth=1,
+        hidden=16,
+        likelihood=likelihood,
+        completion=completion() if completed else None,
     )
     return varied(model)
+
+
+def masked_input_mlp():
+    """Hidden genes are 0, and the mask is an input."""
+    return mlp(completed=False)
+
+
+def completion():
+    logs = np.log1p(cells(50, seed=1).numpy())
+    return Completion(GENES, 4, ConditionalMean(logs, 4))
 
 
 def transformer(likelihood="negative_binomial", decoder_depth=1):
@@ -97,8 +115,9 @@ def test_transformer_predictions_do_not_depend_on_hidden_counts(
     )
 
 
-def test_hidden_is_not_zero():
-    model, values = mlp(), cells()
+@pytest.mark.parametrize("make", [mlp, masked_input_mlp])
+def test_hidden_is_not_zero(make):
+    model, values = make(), cells()
     hidden = torch.zeros(5, GENES, dtype=torch.bool)
     hidden[:, 3] = True
     values[:, 3] = 0
@@ -163,7 +182,13 @@ def test_likelihoods_by_scipy():
 def test_a_new_model_predicts_the_mean_cell():
     torch.manual_seed(0)
     model = MaskedCellMLP(
-        GENES, SHARES, width=8, depth=1, hidden=16, likelihood="poisson"
+        GENES,
+        SHARES,
+        width=8,
+        depth=1,
+        hidden=16,
+        likelihood="poisson",
+        completion=completion(),
     )
     torch.nn.init.zeros_(model.predict.weight)
     found = model.impute(
@@ -192,13 +217,13 @@ def test_the_order_of_a_list_does_not_matter():
     assert torch.allclose(model.embed(batch), model.embed(shuffled), atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [mlp, transformer])
+@pytest.mark.parametrize("make", [mlp, masked_input_mlp, transformer])
 def test_imputed_counts_are_the_predictions(make):
     model = make()
-    batch, mask = dense_batch() if make is mlp else list_batch()
+    batch, mask = dense_batch() if make is not transformer else list_batch()
     found = model(batch, mask).predictions
     hidden = mask.is_masked
-    if make is mlp:
+    if make is not transformer:
         whole = model.impute(batch["values"], hidden).gather(1, mask.masked)
     else:  # from rows over all genes, back to the places in the lists
         values, is_masked = (
@@ -216,10 +241,10 @@ def test_imputed_counts_are_the_predictions(make):
     assert torch.allclose(whole[weight], found[weight], rtol=1e-4)
 
 
-@pytest.mark.parametrize("make", [mlp, transformer])
+@pytest.mark.parametrize("make", [mlp, masked_input_mlp, transformer])
 def test_loss_is_over_hidden_genes_alone_and_learns(make):
     model = make().train()
-    batch, mask = dense_batch() if make is mlp else list_batch()
+    batch, mask = dense_batch() if make is not transformer else list_batch()
     loss = model(batch, mask).loss
     assert int(loss.count) == int(mask.is_masked.sum())
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
@@ -236,7 +261,7 @@ def test_loss_is_over_hidden_genes_alone_and_learns(make):
 def test_layers_name_every_parameter_of_the_encoder(masked, bare):
     model = masked()
     shape = (
-        {"width": 8, "depth": 1, "hidden": 16}
+        {"width": 8, "depth": 1, "hidden": 16, "completion": completion()}
         if bare is CellMLP
         else {"width": 16, "depth": 2, "heads": 2}
     )
@@ -253,7 +278,9 @@ def test_costs_follow_what_is_visible():
     once = (
         16 * 16 + 2 * 16 * 8 + GENES * 16
     )  # weights that want gradients of their inputs too
-    assert mlp().training_flops(10) == 6 * once + 4 * 2 * GENES * 16
+    inputs = 4 * GENES * 16  # values want no gradient
+    products = 2 * GENES * (4 * 5 // 2) + 2 * 2 * GENES * 4  # of 4 components
+    assert mlp().training_flops(10) == 6 * once + inputs + products
 
 
 def test_decoys_hide_their_own_share():

@@ -1,0 +1,82 @@
+"""Hidden genes filled with their conditional mean, as the network's input.
+
+Shapes: B cells, G genes, K principal components.
+"""
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from r2mae.evaluation.conditional_mean import ConditionalMean
+
+_GENES_AT_ONCE = 4096  # bounds the memory of products of components
+_LEAST_RATIO = 1e-4  # keeps float32 solvable where few genes are visible
+
+
+class Completion(nn.Module):
+    """Conditional mean under probabilistic PCA of the training cells.
+
+    All values are constants of the run, stored in its checkpoints.
+
+    components: K.
+    fitted: None leaves zeros, for weights that are loaded later.
+
+    Source: Tipping and Bishop 1999.
+    """
+
+    mean: Tensor  # (G,)
+    axes: Tensor  # (K, G), orthonormal principal axes; 0 beyond the rank of the data
+    noise_ratio: Tensor  # (K,) variance of the noise over that of the component
+
+    def __init__(
+        self, num_genes: int, components: int, fitted: ConditionalMean | None
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_genes))
+        self.register_buffer("axes", torch.zeros(components, num_genes))
+        self.register_buffer("noise_ratio", torch.ones(components))
+        if fitted is not None:
+            rank = len(fitted.axes)
+            self.mean.copy_(torch.as_tensor(fitted.mean))
+            self.axes[:rank].copy_(torch.as_tensor(fitted.axes))
+            ratio = torch.as_tensor(fitted.noise_ratio).clamp(min=_LEAST_RATIO)
+            self.noise_ratio[:rank].copy_(ratio)
+
+    def forward(self, inputs: Tensor, is_hidden: Tensor) -> Tensor:
+        """Completed inputs (B, G).
+
+        inputs: (B, G); values at hidden genes are not read.
+        is_hidden: (B, G) bool.
+        """
+        # bf16 would be too coarse; autocast does not know the meta device of outlines.
+        exact: Any = nullcontext()
+        if not inputs.is_meta:
+            exact = torch.autocast(inputs.device.type, enabled=False)
+        with torch.no_grad(), exact:
+            return self._complete(inputs.float(), is_hidden)
+
+    def _complete(self, inputs: Tensor, is_hidden: Tensor) -> Tensor:
+        visible = (~is_hidden).float()
+        around = (inputs - self.mean) * visible
+        # Symmetric positive definite. cholesky_ex does not wait for the GPU to report errors.
+        precision = self._products(visible) + torch.diag(self.noise_ratio)
+        factor = torch.linalg.cholesky_ex(precision).L
+        projected = (around @ self.axes.T)[:, :, None]
+        scores = torch.cholesky_solve(projected, factor)[:, :, 0]
+        return torch.where(is_hidden, self.mean + scores @ self.axes, inputs)
+
+    def _products(self, visible: Tensor) -> Tensor:
+        """(B, K, K): products of axes, summed over each cell's visible genes (B, G)."""
+        size = len(self.axes)
+        rows, columns = torch.tril_indices(size, size, device=visible.device)
+        sums = visible.new_zeros(len(visible), len(rows))
+        for start in range(0, self.axes.shape[1], _GENES_AT_ONCE):
+            part = slice(start, start + _GENES_AT_ONCE)
+            axes = self.axes[:, part]
+            sums = sums + visible[:, part] @ (axes[rows] * axes[columns]).T
+        products = sums.new_zeros(len(sums), size, size)
+        products[:, rows, columns] = sums
+        products[:, columns, rows] = sums
+        return products
