@@ -119,9 +119,11 @@ def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
 
 def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
     """The recipe with the gene vocabulary of a checkpoint."""
-    return recipe.model_copy(
-        update={"data": _with_names(recipe.data, manifest["genes"])}
-    )
+    model = recipe.model
+    if "components" not in manifest["recipe"]["model"]:  # a run from before that key
+        model = model.model_copy(update={"components": 0})
+    data = _with_names(recipe.data, manifest["genes"])
+    return recipe.model_copy(update={"data": data, "model": model})
 
 
 def _with_names(data: CellData, names: list[str]) -> CellData:
