@@ -2,7 +2,7 @@
 
 Run: PYTHON scripts/peer_scvi.py FILE.npz SECONDS   (PYTHON: an interpreter with scvi-tools)
 
-SECONDS: of CPU time to train; the number of epochs follows from five that are timed, and the KL term is warmed up over it.
+SECONDS: of CPU time to train. The number of epochs follows from five that are timed; the KL term is warmed up over it.
 FILE.npz holds `train` (rows), `whole` and `one` (cells, genes), and afterwards the latent features of both.
 """
 
