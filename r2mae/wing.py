@@ -288,6 +288,14 @@ class Wing(ABC):
 
         return train, impute_hidden(train, test)
 
+    def draw_samples(self, loaded: LoadedRun) -> str:
+        """HTML about held-out samples for `r2mae report`, such as reconstructions.
+
+        It needs no file or network beside it. "" for a run without pictures.
+        Raises: InputError where the data is missing; the report says so.
+        """
+        return ""
+
     # --- features
 
     def describe_match(self, source: SampleSource) -> dict[str, Any]:
