@@ -57,6 +57,17 @@ class LoadedRun:
         classes = self.manifest.get("classes")
         return None if classes is None else len(classes)
 
+    def held_out(self, count: int) -> tuple[SampleSource, dict[str, Any]]:
+        """(held-out samples of a pretraining run, a batch of the first `count`)."""
+        import torch
+
+        from r2mae.data.source import hold_out, load_plain
+
+        train = self.wing.open_split(self.recipe, "train")
+        _, held_out = hold_out(train, self.recipe.data.held_out)
+        rows = torch.arange(min(count, len(held_out)))
+        return held_out, load_plain(held_out, rows, self.device)
+
     def prepare(self, objects: Any) -> dict[str, Any]:
         """The batch of samples in memory that `run.model` and `run.model.embed` take.
 

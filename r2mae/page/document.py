@@ -10,7 +10,8 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; } h3 { font-
 h1, h2, h3, p { overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } svg, img { max-width: 100%; height: auto; }
 pre { overflow-x: auto; font-size: .85rem; }
-.figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem 2rem; margin: 1rem 0; }
+.figures > * { min-width: 0; max-width: 100%; }
 figure { margin: 0; max-width: 100%; } figcaption { font-weight: 600; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }

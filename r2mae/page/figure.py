@@ -7,6 +7,7 @@ from typing import Any
 
 _WIDTH = 5.0  # inches: two figures side by side on a screen, one on a phone
 _LEGEND_COLUMNS = 2
+_MOST_GROUPS = 20  # that a legend names
 INK = "#123456"  # replaced by the page's text colour, light or dark
 
 
@@ -30,6 +31,18 @@ def plot_lines(
         axes.plot(x, y, style, **options)
     axes.set(xlabel=x_label, ylabel=y_label)
     if has_legend:
+        place_legend(figure)
+    return to_svg(figure)
+
+
+def plot_points(points: Any, groups: Sequence[str], x_label: str, y_label: str) -> str:
+    """SVG of points (N, 2), coloured by group; a legend for up to 20 groups."""
+    figure, axes = new_figure(5.0)
+    for name in sorted(set(groups)):
+        rows = [number for number, group in enumerate(groups) if group == name]
+        axes.plot(*points[rows].T, ".", markersize=4, label=name)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    if 1 < len(set(groups)) <= _MOST_GROUPS:
         place_legend(figure)
     return to_svg(figure)
 

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping
 
+RATIOS = tuple(n / 10 for n in range(1, 10))
 # Of all sliders of a page.
 SCRIPT = """
 for (const slider of document.querySelectorAll(".slider")) {
@@ -34,3 +35,11 @@ def slider(name: str, frames: Mapping[str, str], start: int = 0) -> str:
         f"<label>{html.escape(name)} {control}<output>{labels[start]}</output></label>"
     )
     return f'<div class="slider">{head}{"".join(parts)}</div>'
+
+
+def ratio_slider(frames: Mapping[float, str]) -> str:
+    """A slider over mask ratios, of which the one next to 0.5 is shown at first."""
+    ratios = list(frames)
+    start = min(range(len(ratios)), key=lambda number: abs(ratios[number] - 0.5))
+    named = {f"{ratio:g}": frame for ratio, frame in frames.items()}
+    return slider("mask ratio", named, start)

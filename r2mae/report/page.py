@@ -13,10 +13,16 @@ def write_report(
     records: list[RunRecord], path: Path, *, with_pictures: bool = True
 ) -> None:
     """Write the page; pictures need the model, the data and their libraries."""
-    parts = ["<h2>What was run</h2>", sections.facts_table(records)]
+    tables = {
+        "What was run": sections.facts_table(records),
+        "Results": sections.numbers_table(records),
+    }
     if len(records) > 1:
-        parts += ["<h2>Recipe keys that differ</h2>", sections.keys_table(records)]
-    parts += ["<h2>Results</h2>", sections.numbers_table(records)]
+        tables["Recipe keys that differ"] = sections.keys_table(records)
+    beside = [
+        f"<section><h2>{name}</h2>{each}</section>" for name, each in tables.items()
+    ]
+    parts = [f'<div class="figures">{"".join(beside)}</div>']
     if len(records) > 1:
         parts.append("<h2>Paired differences</h2>")
         parts.append(sections.differences_table(records))

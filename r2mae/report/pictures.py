@@ -24,6 +24,8 @@ def _draw(record: RunRecord) -> str:
     """HTML of a run; data, libraries or checkpoints may be missing."""
     from r2mae.recipe.run import load_run
 
+    if record.recipe.get("task") != "pretrain":
+        return ""
     try:
         loaded = load_run(record.folder.path)
         return loaded.wing.draw_samples(loaded)
