@@ -3,6 +3,7 @@
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from typing import Any
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,7 +37,7 @@ def run(arguments: Namespace) -> None:
         print(f"\n{result['not_compared']}")
 
 
-def _rows(runs: list[dict]) -> Iterable[list[str]]:
+def _rows(runs: list[dict[str, Any]]) -> Iterable[list[str]]:
     """A row for each fact and number, a column for each run."""
     for key in ("law", "seed", "status", "step", "steps"):
         yield [key, *("-" if run[key] is None else str(run[key]) for run in runs)]
@@ -45,7 +46,7 @@ def _rows(runs: list[dict]) -> Iterable[list[str]]:
         yield [title, *("-" if value is None else f"{value:.5g}" for value in values)]
 
 
-def _difference_row(row: dict) -> list[str]:
+def _difference_row(row: dict[str, Any]) -> list[str]:
     text = f"{row['difference']:+.4f}"
     if row["half_width"] is not None:
         text += f" ± {row['half_width']:.4f}"

@@ -54,9 +54,12 @@ def final_metrics(record: RunRecord) -> dict[str, float]:
 def differing_keys(records: list[RunRecord]) -> dict[str, list[str]]:
     """Recipe key -> its value in each run, for keys whose values differ."""
     flat = [flatten(record.recipe) for record in records]
-    keys = sorted({key for recipe in flat for key in recipe})
-    values = {key: [shown(recipe.get(key)) for recipe in flat] for key in keys}
-    return {key: row for key, row in values.items() if len(set(row)) > 1}
+    differing = {}
+    for key in sorted(set().union(*flat)):
+        values = [shown(recipe.get(key)) for recipe in flat]
+        if len(set(values)) > 1:
+            differing[key] = values
+    return differing
 
 
 def paired_differences(records: list[RunRecord]) -> tuple[list[Difference], str]:

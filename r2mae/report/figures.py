@@ -1,5 +1,6 @@
 """Curves of runs, and held-out loss over mask ratio and step."""
 
+import html
 import itertools
 import math
 from typing import Any
@@ -70,16 +71,14 @@ def draw_surfaces(records: list[RunRecord]) -> str:
     limits = min(finite), max(finite)
     parts = []
     for record in shown:
-        drawn = _heat_map(record, limits) + _ratio_lines(record, limits)
+        drawn = _heat_map(record, limits) + _ratio_lines(record)
         parts.append(_captioned(record.name, drawn))
     return "".join(parts)
 
 
 def _captioned(name: str, drawn: str) -> str:
-    from html import escape
-
     return (
-        f"<figure><figcaption>{escape(name)}</figcaption>"
+        f"<figure><figcaption>{html.escape(name)}</figcaption>"
         f'<div class="figures">{drawn}</div></figure>'
     )
 
@@ -102,7 +101,7 @@ def _heat_map(record: RunRecord, limits: tuple[float, float]) -> str:
     return to_svg(figure)
 
 
-def _ratio_lines(record: RunRecord, limits: tuple[float, float]) -> str:
+def _ratio_lines(record: RunRecord) -> str:
     """Held-out loss over the mask ratio at up to six steps, the last one included."""
     import matplotlib as mpl
 
@@ -117,7 +116,6 @@ def _ratio_lines(record: RunRecord, limits: tuple[float, float]) -> str:
         values = [curve[1][place] for curve in record.ratios.values()]
         lines[name] = (ratios, values)
         shades[name] = colours(0.85 * number / max(1, len(places) - 1) + 0.1)
-    del limits
     return plot_lines(lines, "mask ratio", "held-out loss", colours=shades)
 
 
