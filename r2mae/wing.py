@@ -57,6 +57,17 @@ class LoadedRun:
         classes = self.manifest.get("classes")
         return None if classes is None else len(classes)
 
+    def held_out(self, count: int) -> tuple[SampleSource, dict[str, Any]]:
+        """(held-out samples of a pretraining run, a batch of the first `count`)."""
+        import torch
+
+        from r2mae.data.source import hold_out, load_plain
+
+        train = self.wing.open_split(self.recipe, "train")
+        _, held_out = hold_out(train, self.recipe.data.held_out)
+        rows = torch.arange(min(count, len(held_out)))
+        return held_out, load_plain(held_out, rows, self.device)
+
     def prepare(self, objects: Any) -> dict[str, Any]:
         """The batch of samples in memory that `run.model` and `run.model.embed` take.
 
@@ -287,6 +298,14 @@ class Wing(ABC):
         from r2mae.evaluation.conditional_mean import impute_hidden
 
         return train, impute_hidden(train, test)
+
+    def draw_samples(self, loaded: LoadedRun) -> str:
+        """HTML about held-out samples for `r2mae report`, such as reconstructions.
+
+        It needs no file or network beside it. "" for a run without pictures.
+        Raises: InputError where the data is missing; the report says so.
+        """
+        return ""
 
     # --- features
 

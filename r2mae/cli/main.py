@@ -18,6 +18,8 @@ COMMANDS = {
     "mask": "show which tokens would be masked",
     "theory": "predict the test risk of mask-ratio laws by linear theory",
     "study": "train under several mask-ratio laws, and compare them with statistics",
+    "report": "write one HTML page about runs: losses, probes, throughput, pictures",
+    "compare": "print a table of several runs, and the recipe keys that differ",
     "evaluate": "score a run's frozen features on the test split",
     "embed": "write features of samples, without masking",
     "predict": "write a fine-tuned run's predictions: classes with probabilities, or numbers",

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r2mae.data.atomic import atomic_file, write_atomic
+from r2mae.page.document import document
+from r2mae.page.markup import cell, data_table, paragraph
 from r2mae.studies.figures import draw_hidden, draw_losses, draw_regrets
-from r2mae.studies.markup import cell, data_table, paragraph
 from r2mae.studies.plan import Study
 from r2mae.studies.queue import count_finished, failures
 from r2mae.studies.rows import (
@@ -23,20 +24,6 @@ from r2mae.studies.table import Metric, Table, build_tables
 from r2mae.studies.theory_agreement import law_rows
 from r2mae.studies.theory_card import TheoryCard, read_theory_card
 from r2mae.studies.theory_section import theory_section
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --good: #56d364; --bad: #ff8a80; } }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 76rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-p { overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
-.figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-.wins { color: var(--good); } .loses { color: var(--bad); } small { opacity: .75; }
-"""
 
 
 def write_report(study: Study) -> Path:
@@ -80,7 +67,6 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def _page(study: Study, sections: list[str]) -> str:
     section = study.section
-    title = html.escape(f"Study {study.name}")
     lines = [
         f"{count_finished(study)} of {len(study.trials)} runs of {section.recipe}: "
         f"{len(section.laws)} mask-ratio laws, {section.seeds} seeds, "
@@ -94,12 +80,7 @@ def _page(study: Study, sections: list[str]) -> str:
     body = "".join(map(paragraph, lines))
     if not sections:
         body += "<p>No seed is finished under all laws yet.</p>"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{title}</h1>{body}{''.join(sections)}</body></html>\n"
-    )
+    return document(f"Study {study.name}", body + "".join(sections))
 
 
 def _section(

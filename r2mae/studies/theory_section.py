@@ -1,7 +1,7 @@
 """The part of a study's report that holds its theory card against its measurements."""
 
+from r2mae.page.markup import cell, data_table, paragraph
 from r2mae.studies.figures import draw_theory
-from r2mae.studies.markup import cell, data_table, paragraph
 from r2mae.studies.table import Table
 from r2mae.studies.theory_agreement import ALL, Agreement, Row, agreements, law_rows
 from r2mae.studies.theory_card import TheoryCard

@@ -34,14 +34,14 @@ def save_pictures(model: Any, batch: Batch, masks: list[Mask], path: Path) -> bo
         panels.extend(painted.unbind(1) if not panels else painted[:, 1:].unbind(1))
         ratio = float(mask.is_masked.float().mean())
         titles += [f"{ratio:.0%} masked", f"{ratio:.0%} predicted"]
-    canvas, pitch = _lay_out(panels)
+    canvas, pitch = lay_out(panels)
     note = getattr(model, "picture_note", "")
     path.parent.mkdir(parents=True, exist_ok=True)
     _add_captions(canvas, pitch, titles, note).save(path)
     return True
 
 
-def _lay_out(panels: list[torch.Tensor]) -> tuple[npt.NDArray[np.uint8], int]:
+def lay_out(panels: list[torch.Tensor]) -> tuple[npt.NDArray[np.uint8], int]:
     """(white canvas with one panel (B, C, H, W) a column, pixels from column to column)."""
     height, width = panels[0].shape[-2:]
     zoom = max(1, -(-_SMALLEST // min(height, width)))

@@ -1,6 +1,5 @@
 """Training progress on stderr, and the training numbers for loggers."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -8,6 +7,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from r2mae.progress import Bar
+from r2mae.training.metric_log import numbered_rows
 from r2mae.training.module import Engine
 from r2mae.training.run_config import run_config
 from r2mae.training.run_folder import RunFolder
@@ -133,9 +133,7 @@ class CsvLogger(Logger):
     def rewind(self, step: int) -> None:
         """Delete rows after a step, from which training continues, and rows cut off by a crash."""
         if self.folder.metrics.is_file():
-            kept = [
-                row for number, row in _numbered_rows(self.folder) if number <= step
-            ]
+            kept = [row for number, row in numbered_rows(self.folder) if number <= step]
             self.folder.metrics.write_text("\n".join([_HEADER, *kept]) + "\n")
 
     @lightning.utilities.rank_zero_only
@@ -151,23 +149,3 @@ class CsvLogger(Logger):
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: recipe.yaml holds them."""
-
-
-def read_metrics(folder: RunFolder) -> dict[int, dict[str, float]]:
-    """{step: {metric: value}} of metrics.csv; empty where there is none."""
-    metrics: dict[int, dict[str, float]] = {}
-    for step, row in _numbered_rows(folder):
-        _, metric, value = row.split(",")
-        metrics.setdefault(step, {})[metric] = float(value)
-    return metrics
-
-
-def _numbered_rows(folder: RunFolder) -> Iterator[tuple[int, str]]:
-    """(step, row) of metrics.csv, without rows that a crash cut off."""
-    if not folder.metrics.is_file():
-        return
-    complete, _, _ = folder.metrics.read_text(errors="replace").rpartition("\n")
-    for row in complete.splitlines()[1:]:
-        number, *values = row.split(",")
-        if len(values) == 2 and number.isdecimal():
-            yield int(number), row

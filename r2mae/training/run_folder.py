@@ -220,10 +220,10 @@ def saved_step(path: Path) -> int:
     return int(path.name.removeprefix("step_"))
 
 
-def open_run(path: str) -> RunFolder:
-    """An existing run folder.
+def existing_run(path: str) -> RunFolder:
+    """A run folder, with or without a checkpoint.
 
-    Raises: InputError when path is not a run folder, or has no checkpoint.
+    Raises: InputError when path is not a run folder.
     """
     folder = RunFolder(path)
     if not folder.exists and (
@@ -237,6 +237,15 @@ def open_run(path: str) -> RunFolder:
         raise InputError(
             f"{path} must be a run folder with recipe.yaml, got none. Runs are in runs/ by default."
         )
+    return folder
+
+
+def open_run(path: str) -> RunFolder:
+    """An existing run folder.
+
+    Raises: InputError when path is not a run folder, or has no checkpoint.
+    """
+    folder = existing_run(path)
     if folder.pointer("last") is None:
         raise InputError(
             f"{path} must hold a checkpoint, got none. Train it first: r2mae pretrain."

@@ -9,15 +9,9 @@ import torch
 
 from r2mae.data.source import Batch, SampleSource, load_plain
 from r2mae.progress import print_above_bars
+from r2mae.training.metric_log import LOSS_AT, metric_title
 from r2mae.training.module import Engine
 from r2mae.training.sharded import gathered
-
-_LOSS_AT = "loss_at_"  # before the mask ratio
-_TITLES = {
-    "probe/knn": "kNN accuracy",
-    "probe/linear": "linear-probe accuracy",
-    "probe/effective_rank": "effective rank",
-}
 
 
 class ValidationCallback(lightning.Callback, ABC):
@@ -85,13 +79,11 @@ def describe(metrics: dict[str, float]) -> str:
     at_ratios = []
     parts = []
     for name, value in metrics.items():
-        group, _, metric = name.partition("/")
-        if metric.startswith(_LOSS_AT):
-            at_ratios.append(f"{value:.4f} at {metric.removeprefix(_LOSS_AT)}")
+        if name.startswith(LOSS_AT):
+            at_ratios.append(f"{value:.4f} at {name.removeprefix(LOSS_AT)}")
             continue
-        title = _TITLES.get(name, f"{group} {metric}")
-        text = f"{title} {value:.4f}"
-        if metric == "loss" and at_ratios:
+        text = f"{metric_title(name)} {value:.4f}"
+        if name == "validation/loss" and at_ratios:
             text += f" ({', '.join(at_ratios)})"
         parts.append(text)
     return ", ".join(parts)

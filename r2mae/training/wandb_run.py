@@ -15,8 +15,8 @@ from typing import Any
 import pytorch_lightning as lightning
 from pytorch_lightning.loggers import WandbLogger
 
+from r2mae.training.metric_log import read_metrics
 from r2mae.training.module import Engine
-from r2mae.training.progress import read_metrics
 from r2mae.training.run_folder import RunFolder
 
 _FILE_HEADER = 7  # bytes that wandb writes before the LevelDB log

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from r2mae.training.checkpoint import read_manifest
-from r2mae.training.progress import read_metrics
+from r2mae.training.metric_log import read_metrics
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.wandb_run import read_history
 from tests.conftest import DEMO, ROOT, overrides, r2mae

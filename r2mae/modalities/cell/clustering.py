@@ -63,6 +63,15 @@ def _clusters(features: npt.NDArray[np.float32]) -> npt.NDArray[np.str_]:
     return np.asarray(adata.obs["leiden"].to_numpy(dtype=str))
 
 
+def umap_coordinates(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(N, 2) coordinates of scanpy's UMAP of features (N, D)."""
+    import scanpy
+
+    adata = _neighbor_graph(features)
+    scanpy.tl.umap(adata, random_state=0)
+    return np.asarray(adata.obsm["X_umap"])
+
+
 def save_umap(data: LabelledFeatures, names: dict[int, str], path: Path) -> None:
     """Save a PNG of scanpy's UMAP of the features, coloured by class."""
     import matplotlib

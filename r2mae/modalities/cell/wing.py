@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from r2mae.modalities.cell import builds, tasks
 from r2mae.modalities.cell.schema import CellFinetuneRecipe, CellPretrainRecipe
 from r2mae.options import share
-from r2mae.wing import Build, Store, Task, Wing
+from r2mae.wing import Build, LoadedRun, Store, Task, Wing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,6 +152,12 @@ class CellWing(Wing):
     ) -> tuple[Features, Features]:
         """The first 50 principal components of log-normalized counts, hidden ones imputed."""
         return tasks.principal_components(*super().baseline_features(train, test))
+
+    def draw_samples(self, loaded: LoadedRun) -> str:
+        """UMAP of held-out cells; their principal components where cells are few."""
+        from r2mae.modalities.cell.draw import draw_samples
+
+        return draw_samples(loaded)
 
 
 WING = CellWing()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from r2mae.modalities.dna import builds, export, tasks
 from r2mae.modalities.dna.schema import DnaFinetuneRecipe, DnaPretrainRecipe
 from r2mae.modalities.dna.variants import effect, subcommand
-from r2mae.wing import Build, Export, Store, Subcommand, Task, Wing
+from r2mae.wing import Build, Export, LoadedRun, Store, Subcommand, Task, Wing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -188,6 +188,12 @@ class DnaWing(Wing):
         from r2mae.modalities.dna import assembly
 
         return assembly.with_checkpoint_facts(recipe, manifest)
+
+    def draw_samples(self, loaded: LoadedRun) -> str:
+        """Logos of the expected bases at hidden positions, with a slider."""
+        from r2mae.modalities.dna.draw import draw_samples
+
+        return draw_samples(loaded)
 
 
 WING = DnaWing()

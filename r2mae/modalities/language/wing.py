@@ -185,5 +185,11 @@ class LanguageWing(Wing):
                 f"got {recipe.data.length}. Lower it."
             )
 
+    def draw_samples(self, loaded: LoadedRun) -> str:
+        """Texts with the likeliest tokens at hidden positions, with a slider."""
+        from r2mae.modalities.language.draw import draw_samples
+
+        return draw_samples(loaded)
+
 
 WING = LanguageWing()

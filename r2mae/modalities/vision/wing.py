@@ -116,5 +116,11 @@ class VisionWing(Wing):
                     "Set it in that recipe."
                 )
 
+    def draw_samples(self, loaded: LoadedRun) -> str:
+        """Original, masked and predicted images, with a slider over mask ratios."""
+        from r2mae.modalities.vision.draw import draw_samples
+
+        return draw_samples(loaded)
+
 
 WING = VisionWing()

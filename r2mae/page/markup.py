@@ -1,4 +1,4 @@
-"""Parts of a report's page."""
+"""Tables and paragraphs of a page, with their text escaped."""
 
 import html
 from collections.abc import Iterable

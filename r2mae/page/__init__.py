@@ -1,0 +1,1 @@
+"""Parts of self-contained HTML pages: the document, tables, SVG figures, a slider."""

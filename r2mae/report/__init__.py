@@ -1,0 +1,1 @@
+"""What run folders hold, as one HTML page or as a table that compares them."""

@@ -1,0 +1,34 @@
+"""Pictures of held-out samples, as each run's modality draws them."""
+
+import html
+
+from r2mae.errors import InputError
+from r2mae.page.markup import paragraph
+from r2mae.report.record import RunRecord
+
+
+def pictures_section(records: list[RunRecord]) -> str:
+    """What the modality of each run draws; a line where it cannot.
+
+    Nothing for modalities without pictures.
+    """
+    parts = []
+    for record in records:
+        drawn = _draw(record)
+        if drawn:
+            parts.append(f"<h3>{html.escape(record.name)}</h3>{drawn}")
+    return f"<h2>Held-out samples</h2>{''.join(parts)}" if parts else ""
+
+
+def _draw(record: RunRecord) -> str:
+    """HTML of a run; data, libraries or checkpoints may be missing."""
+    from r2mae.recipe.run import load_run
+
+    if record.recipe.get("task") != "pretrain":
+        return ""
+    try:
+        loaded = load_run(record.folder.path)
+        return loaded.wing.draw_samples(loaded)
+    except (InputError, ImportError, OSError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return paragraph(f"No pictures: {line}")

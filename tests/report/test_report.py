@@ -1,0 +1,121 @@
+"""Reports and comparisons of run folders, real ones and incomplete ones."""
+
+import json
+
+import pytest
+import yaml
+
+from r2mae.cli.main import main
+from r2mae.report.comparison import differing_keys, paired_differences
+from r2mae.report.figures import thin
+from r2mae.report.record import describe_law, read_records
+from tests.conftest import DEMO, overrides
+
+RATIOS = (0.25, 0.5, 0.75)
+
+
+def write_run(folder, *, seed=0, ratio=0.5, loss=1.0, steps=10):
+    """A run folder as training writes it, without a checkpoint."""
+    folder.mkdir(parents=True)
+    mask = {"ratio": {"fixed": {"ratio": ratio}}, "scope": "step"}
+    recipe = {"task": "pretrain", "modality": "vision", "seed": seed, "mask": mask}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    status = {"status": "running", "steps": steps, "versions": {"torch": "2"}}
+    (folder / "run.json").write_text(json.dumps(status))
+    rows = ["step,metric,value"]
+    for step in range(1, steps + 1):
+        rows += [f"{step},train/loss,{loss}", f"{step},train/samples_per_second,100"]
+        if step % max(1, steps // 10) == 0:
+            rows += [f"{step},validation/loss_at_{r},{loss + r / step}" for r in RATIOS]
+            rows += [f"{step},validation/loss,{loss}", f"{step},probe/knn,0.5"]
+    (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
+    return str(folder)
+
+
+def test_report_of_a_trained_run_has_surface_fingerprints_and_slider(scratch):
+    assert (
+        main(["pretrain", str(DEMO), "--name", "a", *overrides("schedule.steps=4")])
+        == 0
+    )
+    assert main(["report", "runs/a"]) == 0
+    page = (scratch / "runs/a/report.html").read_text()
+    manifest = json.loads(
+        (scratch / "runs/a/checkpoints/step_4/manifest.json").read_text()
+    )
+    assert manifest["data"]["fingerprint"] in page
+    assert "Held-out loss over mask ratio and step" in page
+    assert page.count('class="frame"') == 9
+    assert page.count("data:image/png;base64") >= 9
+    assert "No pictures" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
+
+
+def test_report_without_a_checkpoint_says_so_in_one_line_of_the_page(scratch):
+    run = write_run(scratch / "young")
+    assert main(["report", run, "-o", "page.html"]) == 0
+    assert "No pictures: " in (scratch / "page.html").read_text()
+
+
+def test_report_of_10000_steps_is_small(scratch):
+    run = write_run(scratch / "long", steps=10_000)
+    assert main(["report", run, "-o", "page.html", "--no-pictures"]) == 0
+    assert (scratch / "page.html").stat().st_size < 3e6
+    steps, values = thin(read_records([run])[0].curves["train/loss"])
+    assert len(steps) <= 300
+    assert values[0] == 1.0
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_folders_that_cannot_be_read_are_one_line(scratch, command, capsys):
+    empty, started = scratch / "empty", scratch / "started"
+    empty.mkdir()
+    write_run(started)
+    (started / "metrics.csv").write_text("step,metric,value\n1,train/lo")
+    damaged = scratch / "damaged"
+    write_run(damaged)
+    (damaged / "run.json").write_text("{")
+    for run in (empty, started, damaged):
+        assert main([command, str(run)]) == 2
+        printed = capsys.readouterr()
+        assert len(printed.err.strip().splitlines()) == 1
+    assert main([command, write_run(scratch / "one"), str(scratch / "one")]) == 2
+
+
+def test_an_old_folder_without_run_json_is_reported(scratch):
+    run = write_run(scratch / "old")
+    (scratch / "old/run.json").unlink()
+    assert main(["report", run, "--no-pictures"]) == 0
+
+
+def test_differences_are_paired_by_seed(scratch):
+    losses = {(0.5, 0): 1.0, (0.5, 1): 2.0, (0.75, 0): 1.1, (0.75, 1): 2.3}
+    runs = [
+        write_run(scratch / f"r{ratio}_{seed}", seed=seed, ratio=ratio, loss=loss)
+        for (ratio, seed), loss in losses.items()
+    ]
+    records = read_records(runs)
+    rows, left_out = paired_differences(records)
+    assert left_out == ""
+    (row,) = [row for row in rows if row.metric == "validation loss"]
+    assert row.seeds == [0, 1]
+    assert row.difference == pytest.approx(0.2)
+    assert row.half_width == pytest.approx(12.706 * 0.1, rel=1e-3)  # t of 1 degree
+    assert set(differing_keys(records)) == {"mask.ratio.fixed.ratio", "seed"}
+
+
+def test_runs_without_a_common_seed_are_not_compared(scratch, capsys):
+    one = write_run(scratch / "one", seed=0, ratio=0.5)
+    two = write_run(scratch / "two", seed=1, ratio=0.75)
+    assert main(["compare", one, two, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["paired_differences"] == []
+    assert "two" in result["not_compared"]
+    assert result["runs"][0]["numbers"]["samples/s"] == 100
+    assert result["runs"][1]["law"] == "fixed 0.75"
+
+
+def test_laws_are_named_with_parameters_and_scope():
+    uniform = {"ratio": {"uniform": {"low": 0.1, "high": 0.9}}, "scope": "stratified"}
+    assert describe_law(uniform) == "uniform 0.1 0.9, stratified"
