@@ -339,6 +339,7 @@ def test_layers_of_an_mlp_are_its_hidden_layers_and_then_the_features():
     assert model.at_layer(model.num_layers) is model
     model.embed(batch, mask)
     expected = list(outputs)
+    assert expected
     for layer, hidden in enumerate(expected, 1):
         early = model.at_layer(layer)
         torch.testing.assert_close(early.embed(batch, mask), hidden)
