@@ -25,7 +25,8 @@ def find_read_out(
         from r2mae.evaluation.choose_layer import choose_layer
 
         read_encoder(loaded.model, ReadOut(pool=pool))  # refuses a pooling at once
-        chosen = choose_layer(loaded, recipe, pool, tasks)
+        counts = getattr(arguments, "labels_per_class", [None])
+        chosen = choose_layer(loaded, recipe, pool, tasks, counts)
         layer, choice = chosen.layer, {"layer_choice": chosen.to_dict()}
     elif layer != "last":
         layer = layer_number(loaded.model, layer)
@@ -41,8 +42,12 @@ def show_read_out(about: dict[str, Any]) -> None:
         return
     print(
         f"layer {choice['layer']} of {len(choice['accuracy'])}: the highest accuracy on "
-        f"{choice['held_out']:,} held-out samples of the training split"
+        f"{choice['held_out']:,} held-out samples of the training split "
+        "(in brackets: labels per class)"
     )
-    for layer, scores in choice["accuracy"].items():
-        numbers = ", ".join(f"{task} {score:.3f}" for task, score in scores.items())
-        print(f"  layer {layer}: {numbers}")
+    for layer, by_task in choice["accuracy"].items():
+        parts = []
+        for task, scores in by_task.items():
+            numbers = [f"{score:.3f} ({count})" for count, score in scores.items()]
+            parts.append(f"{task} {', '.join(numbers)}")
+        print(f"  layer {layer}: {'; '.join(parts)}")

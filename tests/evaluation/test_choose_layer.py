@@ -54,11 +54,11 @@ def test_the_most_accurate_layer_is_chosen_and_all_scores_are_reported():
     run = make_run(np.arange(100) % 2)
     choice = choose_layer(run, None, None, ["knn", "linear_probe"])
     assert (choice.layer, choice.trained, choice.held_out) == (2, 80, 20)
-    assert choice.accuracy[2] == {"knn": 1.0, "linear_probe": 1.0}
+    assert choice.accuracy[2] == {"knn": {"all": 1.0}, "linear_probe": {"all": 1.0}}
     assert set(choice.accuracy) == {1, 2, 3}
-    assert max(choice.accuracy[1]["knn"], choice.accuracy[3]["knn"]) < 0.9
+    assert max(choice.accuracy[n]["knn"]["all"] for n in (1, 3)) < 0.9
     report = choice.to_dict()
-    assert report["accuracy"]["2"]["knn"] == 1.0
+    assert report["accuracy"]["2"]["knn"] == {"all": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,21 @@ def test_the_most_accurate_layer_is_chosen_and_all_scores_are_reported():
 def test_the_named_probes_make_the_choice(tasks, scored):
     choice = choose_layer(make_run(np.arange(40) % 2), None, None, tasks)
     assert set(choice.accuracy[1]) == scored
+
+
+def test_probes_of_the_choice_have_as_many_labels_as_those_it_is_for():
+    labels = np.arange(200) % 2
+    draw = np.random.default_rng(0)
+    values = np.stack([labels, np.zeros(200), labels], axis=1).astype(np.float32)
+    values[:, 0] += 0.1 * draw.random(200)
+    values[:, 2] += 1.2 * draw.standard_normal(200)  # needs many labels
+    run = make_run(labels)
+    run.wing.source = ArraySource({"values": values}, labels, ["a", "b"])
+    choice = choose_layer(run, None, None, ["knn"], [2, None, 500])
+    for by_count in (scores["knn"] for scores in choice.accuracy.values()):
+        assert list(by_count) == ["2", "all", "500"]  # 500 are not there: 80 are used
+    assert choice.accuracy[3]["knn"]["2"] < choice.accuracy[3]["knn"]["all"]
+    assert choice.layer == 1
 
 
 def test_of_equal_layers_the_last_is_chosen():
