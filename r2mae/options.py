@@ -28,6 +28,17 @@ def share(text: str) -> float:
     return value
 
 
+def layer(text: str) -> int | str:
+    """Argparse type: `last`, `auto`, or a layer's number such as `3` or `-2`."""
+    if text in ("last", "auto"):
+        return text
+    if not text.removeprefix("-").isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(
+            f"must be last, auto, or a layer such as 3 or -2, got {text!r}"
+        )
+    return int(text)
+
+
 def positive_list(text: str) -> list[int]:
     """Argparse type: whole numbers from 1, separated by commas, as in `7,13`."""
     return [positive(part) for part in text.split(",")]

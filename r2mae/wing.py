@@ -5,17 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from r2mae.data.card import load_card, locate
 from r2mae.errors import InputError
+from r2mae.evaluation.embed_objects import EmbedsObjects
+from r2mae.evaluation.read_out import ReadOut
 
 if TYPE_CHECKING:  # recipes are validated without importing torch
     import numpy as np
     import numpy.typing as npt
-    import torch
     from torch import nn
 
     from r2mae.data.source import SampleSource
@@ -33,11 +34,12 @@ WriteFeatures = Callable[[Path, Path, Any, list[str]], None]
 
 
 @dataclass(frozen=True)
-class LoadedRun:
+class LoadedRun(EmbedsObjects):
     """A trained run, ready to be used.
 
     recipe: completed with the checkpoint's facts, such as a vocabulary, so that the data itself is not needed.
     manifest: content of the checkpoint's manifest.json.
+    read_out: layer and pooling of the features that tasks of `evaluate` compare.
     """
 
     wing: Wing
@@ -45,11 +47,7 @@ class LoadedRun:
     recipe: AnyRecipe
     manifest: dict[str, Any]
     model: nn.Module
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
+    read_out: ReadOut = field(default_factory=ReadOut)
 
     @property
     def num_classes(self) -> int | None:
@@ -68,28 +66,6 @@ class LoadedRun:
         rows = torch.arange(min(count, len(held_out)))
         return held_out, load_plain(held_out, rows, self.device)
 
-    def prepare(self, objects: Any) -> dict[str, Any]:
-        """The batch of samples in memory that `run.model` and `run.model.embed` take.
-
-        Of images: {"images": (B, C, H, W) uint8, ...}, upright, cropped and resized.
-        """
-        from r2mae.evaluation.in_memory import load_samples
-
-        return load_samples(self.wing.open_objects(self.recipe, objects), self.device)
-
-    def embed(self, objects: Any, *, batch_size: int = 256) -> Features:
-        """(N, D) features of samples in memory, without masking, preprocessed like the run's files.
-
-        objects: images (PIL, or uint8 arrays (H, W), (H, W, C) or (N, H, W, C)), a list of texts, a list of DNA
-            sequences, or an AnnData of cells, whichever the run was trained on.
-
-        Raises: InputError for objects that the run cannot read.
-        """
-        from r2mae.evaluation.in_memory import embed_samples
-
-        source = self.wing.open_objects(self.recipe, objects)
-        return embed_samples(self.model, source, batch_size)
-
 
 @dataclass(frozen=True)
 class Task:
@@ -97,6 +73,7 @@ class Task:
 
     run: scores a run on a recipe's data (the run's own, unless `--data` names another) and returns the result.
     show: prints a result as text. conclude: a sentence on it for `r2mae demo`, or "".
+    reads_features: whether it compares features, so that --layer and --pool apply.
     """
 
     help: str
@@ -104,6 +81,7 @@ class Task:
     show: Callable[[Result], None]
     add_arguments: Callable[[ArgumentParser], None] = lambda _: None
     conclude: Callable[[Result], str] = lambda _: ""
+    reads_features: bool = False
 
 
 @dataclass(frozen=True)

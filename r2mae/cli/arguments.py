@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from r2mae.options import layer
+
 if TYPE_CHECKING:
     from r2mae.wing import Wing
 
@@ -72,6 +74,22 @@ def add_run(parser: ArgumentParser) -> None:
         default="trained",
         help="trained (default), or the moving average that training.ema keeps",
     )
+
+
+def add_read_out(parser: ArgumentParser) -> None:
+    """`--layer` and `--pool`: which features of the encoder are read."""
+    text = (
+        "layer of the encoder, from 1, or from the end, -1; default last. auto: the "
+        "best on held-out labelled samples of the training split"
+    )
+    parser.add_argument(
+        "--layer", type=layer, default="last", metavar="N|last|auto", help=text
+    )
+    pool = (
+        "features of a sample: the mean of its tokens, its class token (cls), or all "
+        "tokens concatenated (concat); default: what the model was trained with"
+    )
+    parser.add_argument("--pool", choices=("mean", "cls", "concat"), help=pool)
 
 
 def wing_of_run(argv: Sequence[str]) -> "Wing | None":

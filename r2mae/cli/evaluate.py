@@ -5,7 +5,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from r2mae.cli.arguments import add_run, wing_of_run
+from r2mae.cli.arguments import add_read_out, add_run, wing_of_run
+from r2mae.cli.read_out import find_read_out, show_read_out
 from r2mae.errors import InputError
 from r2mae.options import comma_separated, label_counts, positive, shares
 from r2mae.wing import LoadedRun, Wing
@@ -36,6 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--hidden", type=shares, default=(0.0,), metavar="P,P,...", help=hidden
     )
+    add_read_out(parser)
     baselines = "also score the untrained encoder and simple input features"
     parser.add_argument("--baselines", action="store_true", help=baselines)
 
@@ -79,7 +81,11 @@ def run(arguments: Namespace) -> None:
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     tasks = list(dict.fromkeys(arguments.task))
     _check_tasks(tasks, loaded)
+    _check_read_out(tasks, loaded, arguments)
     recipe = _recipe(loaded, arguments)
+    loaded, about = find_read_out(loaded, recipe, arguments, tasks)
+    if not arguments.json:
+        show_read_out(about)
     results: dict[str, dict[str, Any]] = {}
     probes: Any = [name for name in tasks if name in PROBES]
     rows = _probe(loaded, recipe, arguments, probes) if probes else []
@@ -94,7 +100,7 @@ def run(arguments: Namespace) -> None:
         if not arguments.json:
             task.show(results[name])
     if arguments.json:
-        _print_json(loaded, arguments, results)
+        _print_json(loaded, arguments, about, results)
 
 
 def _check_tasks(tasks: list[str], loaded: LoadedRun) -> None:
@@ -108,15 +114,32 @@ def _check_tasks(tasks: list[str], loaded: LoadedRun) -> None:
             )
 
 
+def _check_read_out(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> None:
+    """Raise InputError for --layer or --pool with a task that reads no features."""
+    if arguments.layer == "last" and arguments.pool is None:
+        return
+    of_wing = [name for name, task in loaded.wing.tasks.items() if task.reads_features]
+    readers = (*PROBES, *of_wing)
+    for name in tasks:
+        if name not in readers:
+            raise InputError(
+                "--layer and --pool must be given with tasks that read features "
+                f"({', '.join(readers)}), got {name}. Run it without them."
+            )
+
+
 def _print_json(
-    loaded: LoadedRun, arguments: Namespace, results: dict[str, dict[str, Any]]
+    loaded: LoadedRun,
+    arguments: Namespace,
+    read_out: dict[str, Any],
+    results: dict[str, dict[str, Any]],
 ) -> None:
     """One document; the result of a single task is not nested in `tasks`."""
     about = {
         "run": arguments.run,
         "checkpoint_step": loaded.manifest["step"],
         "weights": arguments.weights,
-    }
+    } | read_out
     if len(results) > 1:
         print(json.dumps(about | {"tasks": results}))
         return

@@ -107,16 +107,21 @@ def compute_outputs(
 ) -> tuple[Any, list[int], list[str]]:
     """(outputs (N, D) of a run's model, indices (N,) of their samples, names of unreadable samples).
 
-    kind: of `extract`. An unreadable sample has no row; indices are those of the whole source.
+    kind: of `extract`; "embed" reads the encoder as `loaded.read_out` describes.
+    An unreadable sample has no row; indices are those of the whole source.
     """
     import numpy as np
 
     from r2mae.data.source import root_of, rows_in_root
     from r2mae.evaluation.features import extract
+    from r2mae.evaluation.read_encoder import read_encoder
 
+    model = loaded.model
+    if kind == "embed":
+        model = read_encoder(model, loaded.read_out)
     read: list[int] = []
     outputs = extract(
-        loaded.model,
+        model,
         source,
         kind,  # type: ignore[arg-type]
         on_batch=lambda batch: read.extend(batch["indices"].tolist()),

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+from r2mae.evaluation.read_encoder import read_encoder
+
 Kind = Literal["embed", "baseline"]
 TRAINED = "pretrained"
 
@@ -16,9 +18,13 @@ class Compared(NamedTuple):
 
 
 def compared_encoders(loaded: Any, baselines: bool) -> Iterator[Compared]:
-    """The encoder of a `LoadedRun`; with baselines, also an untrained one and the modality's simple features."""
-    yield Compared(TRAINED, loaded.model, "embed")
+    """The encoder of a `LoadedRun`; with baselines, an untrained one and simple features.
+
+    Both encoders are read as `loaded.read_out` describes.
+    """
+    yield Compared(TRAINED, read_encoder(loaded.model, loaded.read_out), "embed")
     if baselines:
         untrained = loaded.wing.build_model(loaded.recipe, loaded.num_classes)
-        yield Compared("untrained", untrained.to(loaded.device), "embed")
+        encoder = read_encoder(untrained.to(loaded.device), loaded.read_out)
+        yield Compared("untrained", encoder, "embed")
         yield Compared(loaded.wing.baseline_name, loaded.model, "baseline")

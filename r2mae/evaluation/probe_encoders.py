@@ -13,6 +13,7 @@ from r2mae.evaluation.attentive_predictions import (
     attentive_predictions,
 )
 from r2mae.evaluation.compared import Compared, compared_encoders
+from r2mae.evaluation.conditional_mean import impute_hidden
 from r2mae.evaluation.features import (
     LabelledFeatures,
     check_classes,
@@ -50,6 +51,8 @@ class ProbePlan:
 
 def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     """Probe a `LoadedRun` from the training to the test split of a recipe's data.
+
+    Its encoder is read as `loaded.read_out` describes.
 
     Raises: InputError for data without labels, or classes that training lacks.
     """
@@ -135,12 +138,16 @@ def _as_probed(
     of_test: list[LabelledFeatures],
 ) -> dict[str, tuple[LabelledFeatures, LabelledFeatures]]:
     """name -> (training features, test features); baselines after PCA for example."""
-    return {
-        encoder.name: _baseline(loaded, train, test)
-        if encoder.kind == "baseline"
-        else (train, test)
-        for encoder, train, test in zip(encoders, of_train, of_test, strict=True)
-    }
+    splits = {}
+    for encoder, train, test in zip(encoders, of_train, of_test, strict=True):
+        if encoder.kind == "baseline":
+            train, test = _baseline(loaded, train, test)
+        elif loaded.read_out.pool == "concat":
+            # Tokens that are hidden are NaN.
+            complete = impute_hidden(train.features, test.features)
+            test = LabelledFeatures(complete, test.labels)
+        splits[encoder.name] = (train, test)
+    return splits
 
 
 def _choose(train: SampleSource, count: int | None, draws: int) -> Draws | None:

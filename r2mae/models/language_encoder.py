@@ -3,11 +3,13 @@
 Shapes: B rows, N tokens of a row, T tokens in all, M queries, D width.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import copy
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from r2mae.models.partial_copy import copy_with
 from r2mae.models.pooling import Pooling, pool
 from r2mae.models.recompute import recompute
 from r2mae.models.segments import Layout, Queries, lay_out
@@ -36,6 +38,7 @@ class LanguageEncoder(nn.Module):
     """
 
     is_special: Tensor
+    poolings: tuple[Pooling, ...] = ("mean", "cls")
 
     def __init__(
         self, base: Any, vocabulary: Vocabulary, pooling: Pooling = "mean"
@@ -133,6 +136,17 @@ class LanguageEncoder(nn.Module):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         return nn.Sequential(*layers, last)
 
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.runner.blocks)
+
+    def at_layer(self, layer: int) -> Self:
+        """The encoder up to a block, with a final norm where the architecture has one."""
+        first = copy.copy(self.runner)
+        first.blocks = first.blocks[:layer]
+        return copy_with(self, _runner=first)
+
     def layers(self) -> dict[str, int]:
         """Parameter name -> depth, for the encoder."""
         last = len(self.runner.blocks) + 1
@@ -164,6 +178,8 @@ class LanguageEncoder(nn.Module):
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.models.protocol import Encoder
+    from r2mae.models.protocol import Encoder, PoolsTokens, ReadsLayers
 
     _encoder: type[Encoder] = LanguageEncoder
+    _reads_layers: type[ReadsLayers] = LanguageEncoder
+    _pools_tokens: type[PoolsTokens] = LanguageEncoder

@@ -1,8 +1,9 @@
 """The interface between the engine and the models of each modality.
 
 `Encoder` serves probes, embeddings and fine-tuning. `MaskedModel` adds what
-pretraining calls. Optional methods have protocols of their own: `PredictsClasses` and
-`BuildsHead`. Test for them with `isinstance(model, BuildsHead)`.
+pretraining calls. Optional methods have protocols of their own: `PredictsClasses`,
+`BuildsHead`, `ReadsLayers` and `PoolsTokens`. Test for them with
+`isinstance(model, BuildsHead)`.
 
 Shapes: B samples, N positions, M hidden positions, P values of a position, D features.
 """
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from r2mae.masking.loss import LossSum
 from r2mae.masking.mask import Mask
 from r2mae.models.masking_rules import MaskingRules
+from r2mae.models.pooling import Pooling
 
 
 class MaskedOutput(NamedTuple):
@@ -162,4 +164,36 @@ class BuildsHead(Protocol):
 
     def build_head(self, num_classes: int, dropout: float) -> nn.Sequential:
         """(B, D) -> (B, C). Called by `Classifier` when the recipe sets no `hidden`."""
+        ...
+
+
+@runtime_checkable
+class ReadsLayers(Protocol):
+    """Optional: an encoder whose features can be read from any of its layers."""
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers, such as transformer blocks; `embed` reads the last one."""
+        ...
+
+    def at_layer(self, layer: int) -> Any:
+        """An encoder that shares all weights and reads layer 1 to num_layers.
+
+        A final norm, if there is one, is applied to earlier layers too.
+        """
+        ...
+
+
+@runtime_checkable
+class PoolsTokens(Protocol):
+    """Optional: an encoder whose `embed` pools tokens in one of several ways.
+
+    pooling: the one in use; a copy of the model may be given another one.
+    """
+
+    pooling: Pooling
+
+    @property
+    def poolings(self) -> tuple[Pooling, ...]:
+        """Ways of pooling that the architecture has."""
         ...

@@ -264,3 +264,19 @@ def test_tokens_are_those_that_embed_pools_and_hidden_ones_remain(kind):
             means = torch.stack([rows[inside].mean(dim=0) for rows, inside in pairs])
             pooled = tokens[:, 0] if pooling == "cls" else means
             torch.testing.assert_close(pooled, model.embed(batch, *masks))
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@torch.no_grad()
+def test_layers_are_the_hidden_states_of_transformers(kind):
+    model, batch = make(kind), make_batch([[48]] * 2)
+    states = model.base(batch["input_ids"], output_hidden_states=True).hidden_states
+    assert model.num_layers == 4
+    for layer in range(1, 4):
+        expected = states[layer]
+        if kind == "modernbert":
+            expected = model.base.final_norm(expected)
+        tokens, _ = model.at_layer(layer).embed_tokens(batch)
+        torch.testing.assert_close(tokens, expected)
+    last = model.at_layer(4).embed(batch)
+    assert torch.equal(last, model.embed(batch))

@@ -30,6 +30,7 @@ _TASKS = {
         tasks.score_clustering,
         tasks.show_clustering,
         tasks.add_clustering_arguments,
+        reads_features=True,
     ),
 }
 _BUILDS = {

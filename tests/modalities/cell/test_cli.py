@@ -393,3 +393,35 @@ def test_scaled_values_are_not_rounded_or_summed(setting, here, capsys):
     scaled = ("data.values=scaled", "model.likelihood=mse", setting)
     line = refused(capsys, "pretrain", RECIPE, "--name", "bad", *settings(*scaled))
     assert SCALED[setting] in line
+
+
+def test_tokens_are_the_cell_s_and_those_of_its_expressed_genes(here, capsys):
+    counts = anndata.read_h5ad("cells.h5ad").X.toarray()
+    tokens = ("embed", "runs/run", "cells.h5ad", "--tokens", "-o")
+    run = r2mae_package.load("runs/run")
+    features = run.embed(anndata.read_h5ad("cells.h5ad"))
+    if run.recipe.model.encoder == "mlp":
+        said(capsys, *tokens, "tokens.npy")
+        assert np.array_equal(np.load("tokens.npy"), features[:, None])
+        return
+    assert "must be a .npz file" in refused(capsys, *tokens, "tokens.npy")
+    printed = said(capsys, *tokens, "tokens.npz")
+    assert "200 samples, " in printed
+    archive = np.load("tokens.npz")
+    lengths = 1 + (counts > 0).sum(axis=1)
+    assert np.array_equal(np.diff(archive["offsets"]), lengths)
+    first = archive["tokens"][archive["offsets"][:-1]]
+    np.testing.assert_allclose(first, features, atol=1e-5)
+
+
+def test_clustering_reads_a_layer_and_other_tasks_do_not(here, capsys):
+    evaluate = ("evaluate", "runs/run", "--json", "--task")
+    scores = [
+        json.loads(said(capsys, *evaluate, "clustering", "--layer", layer))
+        for layer in ("1", "last")
+    ]
+    width = r2mae_package.load("runs/run").model.num_layers
+    assert (scores[0]["scores"] == scores[1]["scores"]) == (width == 1)
+    line = refused(capsys, *evaluate, "imputation", "--layer", "1")
+    assert "tasks that read features (knn, linear_probe" in line
+    assert "got imputation. Run it without them." in line

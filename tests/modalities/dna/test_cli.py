@@ -812,3 +812,11 @@ def test_sequences_in_memory_are_embedded_as_windows_are(here, capsys):
     ):
         with pytest.raises(InputError, match=f"must .*got .*{got}"):
             run.embed(objects)
+
+
+def test_tokens_of_windows_are_an_array(here, capsys):
+    said(capsys, "embed", "runs/run", "genome.fa", "-o", "windows.npy")
+    said(capsys, "embed", "runs/run", "genome.fa", "-o", "tokens.npy", "--tokens")
+    tokens, features = np.load("tokens.npy"), np.load("windows.npy")
+    assert len(tokens) == 62
+    np.testing.assert_allclose(tokens.mean(axis=1), features, atol=1e-5)

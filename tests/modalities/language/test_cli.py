@@ -901,3 +901,32 @@ def test_texts_in_memory_are_embedded_as_their_file_is(here, capsys):
     ):
         with pytest.raises(InputError, match=f"must be .*got .*{got}"):
             run.embed(objects)
+
+
+def test_tokens_of_texts_have_offsets(here, capsys):
+    run = load_run("runs/run")
+    texts = ["a cat", "a dog and a bird", " ".join(f"{n} cat" for n in range(40))]
+    (here / "three.txt").write_text("\n".join(texts))
+    embed = ("embed", "runs/run", "three.txt", "--tokens", "-o")
+    windows = ("--long-texts", "windows")
+    assert "must be a .npz file" in refused(capsys, *embed, "three.npy", *windows)
+    said(capsys, *embed, "three.npz", *windows)
+    archive = np.load("three.npz")
+    tokenizer = recipe_tokenizer(run.recipe)
+    lengths = np.diff(archive["offsets"])
+    assert lengths[:2].tolist() == [
+        len(tokenizer(text)["input_ids"]) for text in texts[:2]
+    ]
+    assert lengths[2] > 32
+    assert len(pd.read_csv("three.names.csv")) == 3
+    tokens = run.embed_tokens(texts[:2])
+    first = archive["tokens"][: archive["offsets"][2]]
+    np.testing.assert_allclose(np.concatenate(tokens), first, atol=1e-5)
+    said(capsys, "embed", "runs/run", "three.txt", "-o", "cls.npy", "--pool", "cls")
+    np.testing.assert_allclose(
+        np.load("cls.npy")[:2], [rows[0] for rows in tokens], atol=1e-5
+    )
+    line = refused(
+        capsys, "embed", "runs/run", "three.txt", "-o", "x.npy", "--pool", "concat"
+    )
+    assert "must be given for samples with equal numbers of tokens" in line

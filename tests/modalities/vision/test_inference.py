@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import r2mae
 from r2mae.cli.main import main
 from tests.conftest import DEMO, ROOT, TINY
 
@@ -92,3 +93,67 @@ def test_nothing_but_broken_files_is_an_error(runs, monkeypatch, capsys):
     assert main(["embed", "runs/run", broken, "-o", "none.npy"]) == 2
     assert "at least one readable image" in capsys.readouterr().err
     assert not (runs / "none.npy").exists()
+
+
+def test_tokens_of_broken_files_are_left_out(runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs)
+    arguments = ["runs/run", "test", "-o", "tokens.npy", "--tokens", "--json"]
+    assert main(["embed", *arguments]) == 3
+    result = json.loads(capsys.readouterr().out)
+    assert result["skipped_samples"] == ["images/test/a/2.png", "images/test/b/5.png"]
+    tokens = np.load("tokens.npy")
+    assert tokens.shape == (28, 16, 16)
+    assert (result["samples"], result["tokens"], result["features"]) == (28, 448, 16)
+    assert main(["embed", "runs/run", "test", "-o", "mean.npy", "--pool", "mean"]) == 3
+    np.testing.assert_allclose(tokens.mean(axis=1), np.load("mean.npy"), atol=1e-6)
+    assert pd.read_csv("tokens.names.csv").equals(pd.read_csv("mean.names.csv"))
+
+
+def refused(capsys, *arguments):
+    """The line of a command that bad input stops."""
+    assert main(list(arguments)) == 2
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_bad_read_outs_are_refused_in_one_line(runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs)
+    embed = ("embed", "runs/run", "train", "-o")
+    for arguments, rule in (
+        ((*embed, "x.npy", "--tokens", "--pool", "cls"), "--pool must not be given"),
+        ((*embed, "x.parquet", "--tokens"), "must be a .npy or .npz file"),
+        ((*embed, "x.npz"), "must be a .npy or .parquet file"),
+        ((*embed, "x.npy", "--layer", "9"), "--layer must be 1 to 2, or -1 to -2"),
+        (("evaluate", "runs/run", "--task", "knn", "--layer", "-3"), "got -3. Use"),
+    ):
+        assert rule in refused(capsys, *arguments)
+    assert not list(runs.glob("x.*"))
+    assert not list(runs.glob(".writing_*"))
+    for value in ("0", "first", "1.5", "--1"):
+        with pytest.raises(SystemExit):
+            main(["embed", "runs/run", "train", "-o", "x.npy", f"--layer={value}"])
+        assert "must be last, auto, or a layer such as 3 or -2" in (
+            capsys.readouterr().err
+        )
+
+
+def test_embed_and_python_read_the_same_layer(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    options = ["--layer", "1", "--pool", "concat"]
+    assert main(["embed", "runs/run", "train", "-o", "layer.npy", *options]) == 0
+    run = r2mae.load("runs/run")
+    files = pd.read_csv("layer.names.csv")["name"]
+    images = [Image.open(file) for file in files]
+    features = run.embed(images, layer=1, pool="concat")
+    np.testing.assert_allclose(features, np.load("layer.npy"), atol=1e-6)
+    tokens = np.stack(run.embed_tokens(images, layer=1))
+    np.testing.assert_allclose(tokens.reshape(30, -1), features, atol=1e-6)
+    with pytest.raises(r2mae.InputError, match="layer must be last, or a number"):
+        run.embed(images, layer="auto")
+
+
+def test_a_fine_tuned_run_is_read_from_a_layer(runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs)
+    tuned = "runs/tuned/labels_all/seed_0"
+    options = ["--layer", "-1", "--json"]
+    assert main(["embed", tuned, "train", "-o", "tuned.npy", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["layer"] == 1

@@ -6,7 +6,7 @@ beside the mask. Either way a hidden gene differs from one with a count of 0.
 Shapes: B cells, G genes, H hidden width, D features.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from r2mae.modalities.cell.models.cell_model import (
 from r2mae.modalities.cell.models.completion import Completion
 from r2mae.models.depths import parameter_depths
 from r2mae.models.measured_cost import MeasuredCost
+from r2mae.models.partial_copy import copy_with
 from r2mae.models.pooling import as_token
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.recompute import recompute
@@ -106,6 +107,20 @@ class CellMLP(CellModel):
     ) -> tuple[Tensor, Tensor]:
         """Features as the only token: (tokens (B, 1, D), is_token (B, 1))."""
         return as_token(self.embed(batch, mask))
+
+    @property
+    def num_layers(self) -> int:
+        """Residual layers of width H, then the features."""
+        return len(self.blocks) + 1
+
+    def at_layer(self, layer: int) -> Self:
+        """The encoder up to a residual layer, whose H values are the features."""
+        if layer == self.num_layers:
+            return self
+        hidden = self.embed_values.out_features
+        return copy_with(
+            self, blocks=self.blocks[:layer], features=nn.Identity(), width=hidden
+        )
 
     def layers(self) -> dict[str, int]:
         """Parameter name -> depth, for the encoder."""
@@ -199,7 +214,8 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.models.protocol import Encoder, MaskedModel
+    from r2mae.models.protocol import Encoder, MaskedModel, ReadsLayers
 
     _encoder: type[Encoder] = CellMLP
+    _reads_layers: type[ReadsLayers] = CellMLP
     _masked_model: type[MaskedModel] = MaskedCellMLP

@@ -6,7 +6,7 @@ Shapes: B cells, G genes, L positions of the longest list, V visible and M hidde
 positions, D width.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,13 @@ from r2mae.modalities.cell.models.cell_model import (
     Likelihood,
     summed,
 )
+from r2mae.modalities.cell.models.cross_block import CrossBlock
 from r2mae.models.cost import block_flops, block_saved, linear_flops
 from r2mae.models.depths import parameter_depths
 from r2mae.models.packed import build_packing, pack, unpack
 from r2mae.models.packed_block import packed_block
-from r2mae.models.pooling import pool
+from r2mae.models.partial_copy import copy_with
+from r2mae.models.pooling import Pooling, pool
 from r2mae.models.protocol import MaskedOutput, Memory
 from r2mae.models.recompute import recompute
 
@@ -39,6 +41,8 @@ class CellTransformer(CellModel):
     A gene's token is the sum of embeddings of its identity and of its expression.
     Implements `Encoder`.
     """
+
+    poolings: tuple[Pooling, ...] = ("mean", "cls")
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class CellTransformer(CellModel):
     ) -> None:
         super().__init__(num_genes, gene_shares)
         self.width, self.heads = width, heads
+        self.pooling: Pooling = "cls"
         self.compiled = False
         self.embed_genes = nn.Embedding(num_genes, width)
         self.embed_values = nn.Sequential(
@@ -91,8 +96,8 @@ class CellTransformer(CellModel):
         return unpack(self.norm(latent), packing), sizes
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
-        """(B, D) the cell's token; without a mask, of complete cells."""
-        return pool(*self.embed_tokens(batch, mask), "cls")
+        """(B, D) the cell's token, or the mean; without a mask, of complete cells."""
+        return pool(*self.embed_tokens(batch, mask), self.pooling)
 
     def embed_tokens(
         self, batch: dict[str, Any], mask: Mask | None = None
@@ -103,6 +108,15 @@ class CellTransformer(CellModel):
             mask = build_mask(torch.zeros_like(is_visible), is_visible)
         latent, _ = self.encode(batch, mask)
         return latent, F.pad(mask.is_visible, (1, 0), value=True)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    def at_layer(self, layer: int) -> Self:
+        """The encoder up to a block, with the final norm."""
+        return copy_with(self, blocks=self.blocks[:layer])
 
     def layers(self) -> dict[str, int]:
         """Parameter name -> depth, for the encoder."""
@@ -118,39 +132,6 @@ class CellTransformer(CellModel):
     def recompute_blocks(self) -> None:
         """Recompute activations of the blocks in backward."""
         recompute(self.blocks)
-
-
-class _CrossBlock(nn.Module):
-    """A pre-norm block: hidden genes attend to visible ones, then an MLP."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.norm_kv = nn.LayerNorm(width)
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.project = nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
-
-    def forward(
-        self, hidden: Tensor, latent: Tensor, is_token: Tensor | None
-    ) -> Tensor:
-        """Hidden genes (B, M, D), visible tokens (B, 1 + V, D) -> (B, M, D).
-
-        is_token: (B, 1, 1, 1 + V) bool, False for padding; None without padding.
-        """
-        query = self.query(self.norm1(hidden)).unflatten(2, (self.heads, -1))
-        key_value = self.key_value(self.norm_kv(latent))
-        split = key_value.unflatten(2, (2, self.heads, -1))
-        key, value = split.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(
-            query.transpose(1, 2), key, value, attn_mask=is_token
-        )
-        hidden = hidden + self.project(attended.transpose(1, 2).flatten(2))
-        return hidden + self.mlp(self.norm2(hidden))  # type: ignore[no-any-return]
 
 
 class MaskedCellTransformer(CellTransformer):
@@ -192,7 +173,7 @@ class MaskedCellTransformer(CellTransformer):
             nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
         )
         self.questions = nn.ModuleList(
-            _CrossBlock(width, heads) for _ in range(decoder_depth)
+            CrossBlock(width, heads) for _ in range(decoder_depth)
         )
         self.decoder_norm = nn.LayerNorm(width)
         self.answer_genes = nn.Embedding(num_genes, width)
@@ -290,7 +271,9 @@ class MaskedCellTransformer(CellTransformer):
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.models.protocol import Encoder, MaskedModel
+    from r2mae.models.protocol import Encoder, MaskedModel, PoolsTokens, ReadsLayers
 
     _encoder: type[Encoder] = CellTransformer
+    _reads_layers: type[ReadsLayers] = CellTransformer
+    _pools_tokens: type[PoolsTokens] = CellTransformer
     _masked_model: type[MaskedModel] = MaskedCellTransformer

@@ -5,7 +5,7 @@ Features are (B, N, D), channels last.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
@@ -29,37 +29,15 @@ from r2mae.modalities.dna.models.columns import (
     tokens_of_strands,
     weights_at,
 )
+from r2mae.modalities.dna.models.conv_block import ConvBlock
 from r2mae.models.depths import parameter_depths
 from r2mae.models.masking_rules import masked_slots
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.packed import collect
+from r2mae.models.partial_copy import copy_with
 from r2mae.models.pooling import pool
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.recompute import recompute
-
-
-class ConvBlock(nn.Module):
-    """x + linear(GELU(dilated convolution(norm(x)))), zero-padded at sequence ends."""
-
-    def __init__(self, width: int, kernel: int, dilation: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        # An image of one row: on a CPU 1.4 times as fast as Conv1d on these tensors.
-        padding = (0, dilation * (kernel // 2))
-        self.conv = nn.Conv2d(
-            width, width, (1, kernel), padding=padding, dilation=(1, dilation)
-        )
-        self.mix = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: Tensor, is_inside: Tensor | None) -> Tensor:
-        """(B, N, D) -> (B, N, D); is_inside (B, N, 1): 1 for bases, 0 for padding."""
-        normed = self.norm(hidden)
-        if is_inside is not None:
-            normed = normed * is_inside
-        mixed = self.conv(normed.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
-        block: Tensor = hidden + self.dropout(self.mix(F.gelu(mixed)))
-        return block
 
 
 class DnaConv(nn.Module):
@@ -122,6 +100,15 @@ class DnaConv(nn.Module):
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, 1024) log1p of 5-mer counts."""
         return baseline(batch)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    def at_layer(self, layer: int) -> Self:
+        """The encoder up to a block, with the final norm."""
+        return copy_with(self, blocks=self.blocks[:layer])
 
     def layers(self) -> dict[str, int]:
         """Parameter name -> depth, for the encoder."""
@@ -291,7 +278,8 @@ def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Los
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.models.protocol import Encoder, MaskedModel
+    from r2mae.models.protocol import Encoder, MaskedModel, ReadsLayers
 
     _encoder: type[Encoder] = DnaConv
+    _reads_layers: type[ReadsLayers] = DnaConv
     _masked_model: type[MaskedModel] = MaskedDnaConv

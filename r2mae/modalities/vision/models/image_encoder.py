@@ -1,6 +1,6 @@
 """A timm model that takes uint8 images: the base of masked models and classifiers."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as in torch's documentation
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from r2mae.errors import InputError
 from r2mae.modalities.vision.models.feature_map import interpret
+from r2mae.models.partial_copy import copy_with
 from r2mae.models.pooling import Pooling, pool
 from r2mae.models.recompute import no_blocks, recompute
 
@@ -39,9 +40,8 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
-        if pooling == "cls" and not (
-            isinstance(encoder, VisionTransformer) and encoder.cls_token is not None
-        ):
+        self.stage: int | None = None  # read instead of the output; not of ViTs
+        if pooling not in self.poolings:
             raise InputError(
                 f"model.pooling must be mean for {type(encoder).__name__}, which is not "
                 "a VisionTransformer with a class token, got cls."
@@ -59,6 +59,33 @@ class ImageEncoder(nn.Module):
         if isinstance(self.encoder, VisionTransformer):
             return int(self.encoder.num_features)
         return int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
+
+    @property
+    def poolings(self) -> tuple[Pooling, ...]:
+        """ "cls" is for ViTs with a class token."""
+        encoder = self.encoder
+        has_class_token = (
+            isinstance(encoder, VisionTransformer) and encoder.cls_token is not None
+        )
+        return ("mean", "cls") if has_class_token else ("mean",)
+
+    @property
+    def num_layers(self) -> int:
+        """Blocks of a ViT; of another model, the feature maps that timm can return."""
+        if isinstance(self.encoder, VisionTransformer):
+            return len(self.encoder.blocks)
+        if not hasattr(self.encoder, "forward_intermediates"):
+            return 1
+        return len(self.encoder.feature_info)
+
+    def at_layer(self, layer: int) -> Self:
+        """The encoder up to a ViT's block and its final norm, or up to a feature map."""
+        if layer == self.num_layers:
+            return self
+        if not isinstance(self.encoder, VisionTransformer):
+            return copy_with(self, stage=layer)
+        first = copy_with(self.encoder, blocks=self.encoder.blocks[:layer])
+        return copy_with(self, encoder=first)
 
     def pixels(self, batch: dict[str, Any]) -> Tensor:
         """Standardised float images (B, C, H, W) of a batch.
@@ -78,18 +105,31 @@ class ImageEncoder(nn.Module):
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
         """(B, D) features of complete images."""
-        return self.pool(self.encoder.forward_features(self.pixels(batch)))
+        return self.pool(self.encode_pixels(self.pixels(batch)))
 
     def embed_tokens(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """(tokens (B, T, K), is_token (B, T)) of complete images, as `read_tokens`."""
         pixels = self.pixels(batch)
-        return self.read_tokens(self.encoder.forward_features(pixels), pixels)
+        return self.read_tokens(self.encode_pixels(pixels), pixels)
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Output of timm's `forward_features`, or a feature map (B, K, h, w) of a stage."""
+        if self.stage is None:
+            features: Tensor = self.encoder.forward_features(pixels)
+            return features
+        (feature_map,) = self.encoder.forward_intermediates(
+            pixels, indices=[self.stage - 1], norm=True, intermediates_only=True
+        )
+        stage_features: Tensor = feature_map
+        return stage_features
 
     def pool(self, features: Tensor, is_visible: Tensor | None = None) -> Tensor:
         """(B, D) features of an image from the encoder's feature map or tokens.
 
         is_visible: (B, V) which of a ViT's patch tokens are no padding; None for all.
         """
+        if self.stage is not None:
+            return features.mean(dim=(2, 3))
         if not isinstance(self.encoder, VisionTransformer):
             pooled: Tensor = self.encoder.forward_head(features, pre_logits=True)
             return pooled
@@ -108,8 +148,11 @@ class ImageEncoder(nn.Module):
         """
         if isinstance(self.encoder, VisionTransformer):
             return self._vit_tokens(features, is_visible)
-        height, width = pixels.shape[2:]
-        cells = interpret(self.encoder, features, (height, width)).cells(features)
+        if self.stage is not None:
+            cells = features.flatten(2).transpose(1, 2)
+        else:
+            height, width = pixels.shape[2:]
+            cells = interpret(self.encoder, features, (height, width)).cells(features)
         return cells, torch.ones(cells.shape[:2], dtype=torch.bool, device=cells.device)
 
     def _vit_tokens(
@@ -176,6 +219,8 @@ class ImageEncoder(nn.Module):
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.models.protocol import Encoder
+    from r2mae.models.protocol import Encoder, PoolsTokens, ReadsLayers
 
     _encoder: type[Encoder] = ImageEncoder
+    _reads_layers: type[ReadsLayers] = ImageEncoder
+    _pools_tokens: type[PoolsTokens] = ImageEncoder

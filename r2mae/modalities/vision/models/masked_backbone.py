@@ -98,9 +98,7 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
         """(B, D) features of images; hidden patches are replaced by the learned patch."""
         if mask is None:
             return super().embed(batch)
-        return self.pool(
-            self.encoder.forward_features(self._masked_pixels(batch, mask))
-        )
+        return self.pool(self.encode_pixels(self._masked_pixels(batch, mask)))
 
     def embed_tokens(
         self, batch: dict[str, Any], mask: Mask | None = None
@@ -112,7 +110,7 @@ class MaskedBackbone(MeasuredCost, PatchedImages):
         if mask is None:
             return super().embed_tokens(batch)
         pixels = self._masked_pixels(batch, mask)
-        return self.read_tokens(self.encoder.forward_features(pixels), pixels)
+        return self.read_tokens(self.encode_pixels(pixels), pixels)
 
     def _masked_pixels(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(B, C, H, W) standardised images with the learned patch in hidden places."""

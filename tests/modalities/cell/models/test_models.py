@@ -352,3 +352,39 @@ def test_features_of_an_mlp_are_its_only_token():
         assert torch.equal(tokens, model.embed(batch, *masks)[:, None])
         assert is_token.shape == (5, 1)
         assert is_token.all()
+
+
+@torch.no_grad()
+def test_layers_of_an_mlp_are_its_hidden_layers_and_then_the_features():
+    model, (batch, mask) = mlp().eval(), dense_batch()
+    outputs = []
+    for block in model.blocks:
+        block.register_forward_hook(
+            lambda _, inputs, out: outputs.append(inputs[0] + out)
+        )
+    assert model.num_layers == len(model.blocks) + 1
+    assert model.at_layer(model.num_layers) is model
+    model.embed(batch, mask)
+    expected = list(outputs)
+    assert expected
+    for layer, hidden in enumerate(expected, 1):
+        early = model.at_layer(layer)
+        torch.testing.assert_close(early.embed(batch, mask), hidden)
+        assert early.width == hidden.shape[1]
+
+
+@torch.no_grad()
+def test_layers_and_poolings_of_a_transformer():
+    model, (batch, mask) = transformer().eval(), list_batch()
+    for masks in ((), (mask,)):
+        for layer in range(1, model.num_layers + 1):
+            shallow = transformer().eval()
+            shallow.blocks = shallow.blocks[:layer]
+            early = model.at_layer(layer)
+            assert torch.equal(early.embed(batch, *masks), shallow.embed(batch, *masks))
+        model.pooling = "mean"
+        tokens, is_token = model.embed_tokens(batch, *masks)
+        pairs = zip(tokens, is_token, strict=True)
+        means = torch.stack([rows[inside].mean(dim=0) for rows, inside in pairs])
+        torch.testing.assert_close(model.embed(batch, *masks), means)
+        model.pooling = "cls"

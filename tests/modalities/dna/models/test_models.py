@@ -428,3 +428,19 @@ def test_hidden_bases_remain_tokens_but_their_values_do_not_enter(kind):
     torch.testing.assert_close(means, model.embed(batch, mask))
     changed = changed_where_hidden(batch, mask)
     assert torch.equal(model.embed_tokens(changed, mask)[0], tokens)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@torch.no_grad()
+def test_a_layer_is_what_a_shallower_encoder_returns(kind):
+    model, shallow = MODELS[kind]().eval(), MODELS[kind]().eval()
+    batch, mask = hide(model, make_batch())
+    assert model.num_layers >= 2
+    if kind == "transformer":
+        shallow.base.layers = shallow.base.layers[:1]
+    else:
+        shallow.blocks = shallow.blocks[:1]
+    for masks in ((), (mask,)):
+        features = model.at_layer(1).embed(batch, *masks)
+        assert torch.equal(features, shallow.embed(batch, *masks))
+        assert not torch.equal(features, model.embed(batch, *masks))

@@ -473,3 +473,25 @@ def test_under_cls_pooling_the_class_token_is_the_first():
     tokens, is_token = model.embed_tokens(batch, make_mask(UNEVEN))
     assert is_token.sum(dim=1).tolist() == [1 + 16 - count for count in UNEVEN]
     assert torch.equal(tokens[:, 0], model.embed(batch, make_mask(UNEVEN)))
+
+
+@pytest.mark.parametrize(
+    "counts", [None, [8] * 4, UNEVEN], ids=["all", "even", "uneven"]
+)
+@every_encoder
+@torch.no_grad()
+def test_a_layer_is_what_a_shallower_encoder_returns(options, counts):
+    model, batch = make(options).eval(), make_batch()
+    masks = () if counts is None else (make_mask(counts),)
+    shallow = make(options).eval()
+    shallow.encoder.blocks = shallow.encoder.blocks[:1]
+    tokens, is_token = model.at_layer(1).embed_tokens(batch, *masks)
+    expected, is_expected = shallow.embed_tokens(batch, *masks)
+    assert torch.equal(is_token, is_expected)
+    assert torch.equal(tokens, expected)
+    assert not torch.allclose(model.embed_tokens(batch, *masks)[0], tokens, atol=1e-3)
+    if counts is None and model.encoder.num_prefix_tokens <= 1:
+        (normed,) = model.encoder.get_intermediate_layers(
+            model.pixels(batch), n=[0], norm=True
+        )
+        torch.testing.assert_close(tokens, normed)

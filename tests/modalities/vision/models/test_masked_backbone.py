@@ -568,3 +568,25 @@ def test_tokens_are_the_cells_of_the_feature_map(kind, counts):
         torch.testing.assert_close(
             means, model.embed(batch, *masks), rtol=1e-4, atol=1e-5
         )
+
+
+STAGES = {"resnet": 5, "convnext": 4, "swin": 2, "mixer": 2, "beit, a class token": 2}
+
+
+@pytest.mark.parametrize("counts", [None, UNEVEN], ids=["complete", "hidden"])
+@every_backbone
+@torch.no_grad()
+def test_layers_are_the_feature_maps_of_timm(kind, counts):
+    model = make(kind).eval()
+    batch = make_batch(model)
+    masks = () if counts is None else (make_mask(counts),)
+    assert model.num_layers == STAGES[kind]
+    assert model.at_layer(STAGES[kind]) is model
+    for layer in range(1, STAGES[kind]):
+        early = model.at_layer(layer)
+        tokens, is_token = early.embed_tokens(batch, *masks)
+        assert tokens.shape[2] == model.encoder.feature_info[layer - 1]["num_chs"]
+        assert is_token.all()
+        torch.testing.assert_close(tokens.mean(dim=1), early.embed(batch, *masks))
+    changed = batch | {"images": batch["images"].roll(1, dims=3)}
+    assert not torch.equal(early.embed(changed), early.embed(batch))

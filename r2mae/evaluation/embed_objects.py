@@ -1,0 +1,71 @@
+"""Features of samples in memory: the methods of a loaded run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from r2mae.evaluation.read_out import Layer, Pool, ReadOut
+
+if TYPE_CHECKING:  # without torch until a method is called
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+
+    Features = npt.NDArray[np.float32]
+
+
+class EmbedsObjects:
+    """Methods of a `LoadedRun` that take samples in memory."""
+
+    wing: Any
+    recipe: Any
+    model: Any
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    def prepare(self, objects: Any) -> dict[str, Any]:
+        """The batch of samples in memory that `run.model` and `run.model.embed` take.
+
+        Of images: {"images": (B, C, H, W) uint8, ...}, upright, cropped and resized.
+        """
+        from r2mae.evaluation.in_memory import load_samples
+
+        return load_samples(self.wing.open_objects(self.recipe, objects), self.device)
+
+    def embed(
+        self,
+        objects: Any,
+        *,
+        batch_size: int = 256,
+        layer: Layer = "last",
+        pool: Pool | None = None,
+    ) -> Features:
+        """(N, D) features of samples in memory, without masking, preprocessed like the run's files.
+
+        objects: images (PIL, or uint8 arrays (H, W), (H, W, C) or (N, H, W, C)), a list of texts, a list of DNA
+            sequences, or an AnnData of cells, whichever the run was trained on.
+        layer: from 1, or from the end, -1. pool: mean, cls or concat; None: as the model pools tokens.
+
+        Raises: InputError for objects that the run cannot read, or a layer or pooling that it does not have.
+        """
+        from r2mae.evaluation.in_memory import embed_samples
+        from r2mae.evaluation.read_encoder import read_encoder
+
+        source = self.wing.open_objects(self.recipe, objects)
+        encoder = read_encoder(self.model, ReadOut(layer, pool))
+        return embed_samples(encoder, source, batch_size)
+
+    def embed_tokens(
+        self, objects: Any, *, batch_size: int = 256, layer: Layer = "last"
+    ) -> list[Features]:
+        """Tokens (T, K) of each sample in memory, float32; otherwise as `embed`."""
+        from r2mae.evaluation.in_memory import embed_sample_tokens
+        from r2mae.evaluation.read_encoder import read_encoder
+
+        source = self.wing.open_objects(self.recipe, objects)
+        encoder = read_encoder(self.model, ReadOut(layer))
+        return embed_sample_tokens(encoder, source, batch_size)
