@@ -12,7 +12,7 @@ Shapes: N elements, d dimension of an irrep, D of a component, C components.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,10 @@ class Component:
     def dimension(self) -> int:
         """Of the irrep, d."""
         return int(self.matrices.shape[1])
+
+    def describe(self) -> dict[str, Any]:
+        """Name, dimension and type, ready for JSON."""
+        return {"name": self.name, "dimension": self.dimension, "type": self.type}
 
     @property
     def is_trivial(self) -> bool:

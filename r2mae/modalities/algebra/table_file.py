@@ -44,7 +44,7 @@ def _read_cells(path: Path) -> list[list[str]]:
     """Rows of text cells, as many in each row as there are rows."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+            rows = [list(map(str.strip, row)) for row in csv.reader(file) if row]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
             f"{path} must be a readable .csv file, got {first_line(error)}."
@@ -72,7 +72,7 @@ def _closed(path: Path, names: list[str], cells: list[list[str]]) -> Integers:
                     f"{path} must be closed, got {name} * {other} = {cell!r}, "
                     "which is not an element."
                 )
-    return np.array([[numbers[cell] for cell in row] for row in cells])
+    return np.array([list(map(numbers.__getitem__, row)) for row in cells])
 
 
 def check_group(where: str, table: Integers, names: list[str]) -> None:
