@@ -166,7 +166,7 @@ def test_trained_network_of_one_component_a_neuron(train, capsys):
     assert before.winning_shares.mean() < 0.6
     assert spectrum["mean_winning_share"] > 0.8
     assert spectrum["train_accuracy"] == 1
-    assert spectrum["alignment_angle"]["2"] < 0.1
+    assert spectrum["alignment_angle"]["2"] < 0.2  # of random phases: pi / 2
 
 
 REFUSED = [
