@@ -64,9 +64,11 @@ def test_phases_align_at_the_derived_rate():
     assert np.allclose(slope, rate, rtol=1e-3)
 
 
-def test_the_closed_form_names_the_winner_of_the_flow():
-    group, components = open_group("Z9"), components_of("Z9")[1:]
-    start = draw(3, 9, 40)
+@pytest.mark.parametrize("name", ["Z9", "Z2xZ4"])
+def test_the_closed_form_names_the_winner_of_the_flow(name):
+    """Z2xZ4 has real characters too, whose phases are 0 or pi."""
+    group, components = open_group(name), components_of(name)[1:]
+    start = draw(3, len(group), 40)
     times = blow_up_times(components, start)
     neurons = Neurons(start, TRIADS, components)
     agree = times.argmin(axis=0) == flow_winners(group, neurons)
