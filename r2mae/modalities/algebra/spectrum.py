@@ -101,7 +101,8 @@ class Neurons:
     @cached_property
     def winners(self) -> Integers:
         """(M,) component with most of a neuron's energy."""
-        return self.shares.argmax(axis=0)
+        winners: Integers = self.shares.argmax(axis=0)
+        return winners
 
     @property
     def winning_shares(self) -> Floats:

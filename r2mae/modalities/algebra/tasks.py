@@ -44,7 +44,7 @@ def score_spectrum(
             one.describe() | {"neurons": int(count)}
             for one, count in zip(neurons.components, counts, strict=True)
         ],
-        "histogram_p": uniformity.histogram_p(neurons.winners, len(counts)),
+        "histogram_p": uniformity.histogram_p(neurons),
         "phases_p": uniformity.phases_p(neurons),
         "alignment_angle": {
             str(slot): float(row.mean())
@@ -71,7 +71,7 @@ def show_spectrum(result: Result) -> None:
     print(f"neurons that weight decay left: {result['alive']} of {result['neurons']}")
     print(f"alignment error: {angles}; rank-one share {result['rank_one_share']:.4f}")
     print(
-        f"p-values: equally many neurons for each component {result['histogram_p']:.3g}, "
+        f"p-values: neurons evenly over basis functions {result['histogram_p']:.3g}, "
         f"uniform phases {result['phases_p']:.3g}"
     )
     print(

@@ -6,17 +6,23 @@ Shapes: N elements, M neurons, D dimension of a component.
 import numpy as np
 
 from r2mae.modalities.algebra.irreps import Component, Floats
-from r2mae.modalities.algebra.spectrum import Integers, Neurons
+from r2mae.modalities.algebra.spectrum import Neurons
 
 
-def histogram_p(winners: Integers, num_components: int) -> float:
-    """p-value of the chi-square test that each component wins equally many neurons."""
+def histogram_p(neurons: Neurons) -> float:
+    """p-value of the chi-square test that neurons spread evenly over the components.
+
+    Evenly: by the number of basis functions of a component. For Z_n of odd order each
+    frequency has two, so that all are equally frequent; an irrep of dimension d has d^2.
+    """
     from scipy.stats import chisquare
 
-    if num_components < 2:
+    sizes = np.array([one.basis.shape[1] for one in neurons.components])
+    if len(sizes) < 2:
         return 1.0
-    counts = np.bincount(winners, minlength=num_components)
-    return float(chisquare(counts).pvalue)
+    counts = np.bincount(neurons.winners, minlength=len(sizes))
+    expected = sizes / sizes.sum() * counts.sum()
+    return float(chisquare(counts, expected).pvalue)
 
 
 def phase_p(component: Component, functions: Floats) -> float:

@@ -91,13 +91,23 @@ def test_planted_neurons_are_read_out():
 
 def test_uniform_winners_and_phases_pass_and_others_do_not():
     neurons, winners = planted("Z13", 600)
-    assert histogram_p(winners, 6) > 0.01
-    assert histogram_p(winners // 2, 6) < 1e-6
+    assert histogram_p(neurons) > 0.01
+    few = neurons.functions[:, :, winners < 3]
+    assert histogram_p(Neurons(few, neurons.triads, neurons.components)) < 1e-6
     assert phases_p(neurons) > 0.01
-    shifted = np.cos(
-        draw(1, 200, seed=1) * 0.5 + 2 * np.pi * np.arange(13)[:, None] / 13
-    )
+    turns = 2 * np.pi * np.arange(13)[:, None] / 13
+    shifted = np.cos(draw(1, 200, seed=1) * 0.5 + turns)
     assert phase_p(components_of("Z13")[1], shifted) < 1e-6
+
+
+def test_an_even_spread_counts_the_basis_functions_of_a_component():
+    """S3: the sign has one, the irrep of dimension 2 has four."""
+    components = components_of("S3")[1:]
+    columns = [components[0].basis[:, :1]] * 20 + [components[1].basis[:, :1]] * 80
+    functions = np.stack([np.concatenate(columns, axis=1)] * 3)
+    assert histogram_p(Neurons(functions, {2: (0, 1, 2)}, components)) == 1
+    equal = functions[:, :, 0:40]
+    assert histogram_p(Neurons(equal, {2: (0, 1, 2)}, components)) < 1e-3
 
 
 def test_p_values_of_uniform_phases_are_uniform():
