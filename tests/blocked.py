@@ -50,9 +50,12 @@ def extra_packages():
 
 
 def modules_outside(extra):
-    """Modules of all other extras that installing r2mae with this extra would not bring."""
+    """Modules of all other extras that installing r2mae with this extra would not bring.
+
+    A modality that needs no further library has no extra.
+    """
     installed = set()
-    todo = _required_by("r2mae") | extra_packages()[extra]
+    todo = _required_by("r2mae") | extra_packages().get(extra, set())
     while todo:
         package = todo.pop()
         installed.add(package)

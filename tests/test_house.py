@@ -118,6 +118,7 @@ TINY = {
         "motifs_demo",
         ["model={encoder: modernbert, width: 16, depth: 1, heads: 2, hidden: 16}"],
     ),
+    "algebra": ("modular_addition_demo", ["model.width=16"]),
 }
 SHORT = [
     "schedule={steps: 2}",
@@ -162,3 +163,4 @@ def test_other_libraries_are_blocked():
     assert outside["cell"] >= {"transformers", "tokenizers", "datasets"}
     assert outside["language"] >= {"timm", "torchvision", "scanpy", "numba"}
     assert outside["dna"] >= {"timm", "torchvision", "scanpy", "numba"}
+    assert outside["algebra"] >= {"timm", "transformers", "scanpy", "numba"}

@@ -28,6 +28,7 @@ class Role(IntEnum):
     SEEN = 1  # always visible
     HIDEABLE = 2  # visible or masked
     DECOY = 3  # masked and predicted, or absent; never visible
+    TARGET = 4  # always masked and predicted, whatever the ratio
 
 
 def count_masked(num_eligible: Tensor, ratios: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ def sample_mask(
 ) -> Mask:
     """Mask exactly K = round(ratio x eligible) positions of each sample.
 
-    The same share of a sample's decoys is masked as well.
+    The same share of a sample's decoys is masked as well, and all of its targets.
 
     Args:
         pattern: a key of `PATTERNS`.
@@ -96,7 +97,7 @@ def _hide_by_role(
     decoys = roles == Role.DECOY
     if decoys.any():
         is_masked |= _hide(priorities, decoys, ratios)
-    return is_masked, is_visible
+    return is_masked | (roles == Role.TARGET), is_visible
 
 
 def is_token_of(eligible: Tensor) -> Tensor:
@@ -106,7 +107,7 @@ def is_token_of(eligible: Tensor) -> Tensor:
     """
     if eligible.dtype == torch.bool:
         return torch.ones_like(eligible)
-    return (eligible == Role.SEEN) | (eligible == Role.HIDEABLE)
+    return (eligible != Role.ABSENT) & (eligible != Role.DECOY)
 
 
 def _hide(priorities: Tensor, eligible: Tensor, ratios: Tensor) -> Tensor:

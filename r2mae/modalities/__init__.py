@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from r2mae.wing import Build, Store, Subcommand, Wing
 
 GROUP = "r2mae.modalities"
-BUILT_IN = ("vision", "cell", "language", "dna")
+BUILT_IN = ("vision", "cell", "language", "dna", "algebra")
 
 # What `--help` says without importing a wing: name -> (wing, one line). A test compares it with the wings.
 SUBCOMMANDS = {

@@ -102,10 +102,11 @@ class MaskedPrediction:
 
     def _count_scale(self, mask: Mask, eligible: Tensor, progress: float) -> float:
         """Expected number of masked positions, relative to this micro-batch's own."""
-        is_eligible = eligible
+        is_eligible, num_targets = eligible, 0
         if eligible.dtype != torch.bool:
             is_eligible = (eligible == Role.HIDEABLE) | (eligible == Role.DECOY)
-        expected = self.law.mean(progress) * float(is_eligible.sum())
+            num_targets = int((eligible == Role.TARGET).sum())
+        expected = self.law.mean(progress) * float(is_eligible.sum()) + num_targets
         return expected / max(1, int(mask.is_masked.sum()))
 
     def loss(self, model: Any, batch: Batch) -> LossSum:

@@ -40,7 +40,7 @@ def order_0_entropy(model: Any, source: SampleSource) -> float:
         batch = source.load(part, None, 0)
         eligible = model.masking.eligible(batch)
         if eligible.dtype != torch.bool:
-            eligible = eligible == Role.HIDEABLE
+            eligible = (eligible == Role.HIDEABLE) | (eligible == Role.TARGET)
         targets = model.named_targets(batch, build_mask(eligible))[0]
         part_counts = torch.bincount(targets, minlength=len(counts)).double()
         counts = part_counts + F.pad(counts, (0, len(part_counts) - len(counts)))

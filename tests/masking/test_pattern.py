@@ -9,7 +9,13 @@ import torch
 from scipy import stats
 
 from r2mae.masking.mask import build_mask
-from r2mae.masking.pattern import PATTERNS, count_masked, sample_mask
+from r2mae.masking.pattern import (
+    PATTERNS,
+    Role,
+    count_masked,
+    is_token_of,
+    sample_mask,
+)
 
 GRIDS = [
     (2,),
@@ -337,3 +343,22 @@ def test_without_gathering_there_are_no_indices():
     )
     assert mask.visible.shape == mask.masked.shape == (3, 0)
     assert mask.is_masked.sum() == 30
+
+
+@pytest.mark.parametrize("value", RATIOS)
+def test_targets_are_always_masked_and_change_no_other_position(value):
+    """A sample whose only predicted position is a target has one masked position."""
+    only = torch.tensor([[Role.SEEN, Role.SEEN, Role.TARGET]] * 4, dtype=torch.int8)
+    arguments = (ratios(value, 4), 0, torch.arange(4), (3,))
+    mask = sample_mask("random", only, *arguments)
+    assert mask.masked.tolist() == [[2]] * 4
+    assert mask.visible.tolist() == [[0, 1]] * 4
+    assert is_token_of(only).all()
+
+    roles = torch.full((4, 8), Role.HIDEABLE, dtype=torch.int8)
+    roles[:, 0] = Role.SEEN
+    before = sample_mask("random", roles, ratios(value, 4), 0, torch.arange(4), (8,))
+    roles[:, 0] = Role.TARGET
+    after = sample_mask("random", roles, ratios(value, 4), 0, torch.arange(4), (8,))
+    assert after.is_masked[:, 0].all()
+    assert torch.equal(after.is_masked[:, 1:], before.is_masked[:, 1:])

@@ -45,6 +45,7 @@ SMALL_SAMPLES = {
     "dna": ("data.length=32",),
     "language": ("data.length=16",),
     "vision": (),
+    "algebra": (),
 }
 
 
@@ -57,6 +58,8 @@ def small(path):
             "transformer": ("model.width=16", "model.depth=1"),
         }
         return (*SMALL, *SMALL_TASK[recipe.task], *shape[recipe.model.encoder])
+    if recipe.modality == "algebra":
+        return (*SMALL, *SMALL_TASK[recipe.task], "model.width=16")
     if recipe.modality == "dna":
         blocks = (
             ()

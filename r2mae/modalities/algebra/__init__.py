@@ -1,0 +1,1 @@
+"""Finite groups, where the features that a masked network learns have a closed form."""

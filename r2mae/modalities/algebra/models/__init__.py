@@ -1,0 +1,1 @@
+"""The two-layer network, the transformer, and the curve that both record."""
