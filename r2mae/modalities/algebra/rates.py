@@ -65,7 +65,8 @@ def _integrate(start: Complexes, rate: float, step: float) -> Complexes:
 
     def slope(state: Complexes) -> Complexes:
         a, b, c = state
-        return rate * np.stack([b.conj() * c, a.conj() * c, a * b])
+        waves = np.stack([b.conj() * c, a.conj() * c, a * b])
+        return np.asarray(rate * waves, dtype=np.complex128)
 
     states = [start]
     for _ in range(_STEPS):
