@@ -47,6 +47,6 @@ def test_the_report_says_where_names_are(result, text, capsys):
 
 
 def test_names_do_not_replace_the_data(scratch):
-    arguments = Namespace(data="x.names.csv", run="no_run")
+    arguments = Namespace(data="x.names.csv", run="no_run", tokens=False, pool=None)
     with pytest.raises(InputError, match=r"not write over DATA, got .*x\.names\.csv"):
         _check(scratch / "x.npy", arguments)
