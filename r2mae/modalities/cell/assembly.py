@@ -111,17 +111,19 @@ def _shape(section: Any) -> dict[str, Any]:
 
 
 def checkpoint_facts(recipe: AnyRecipe) -> dict[str, Any]:
-    """The ordered gene vocabulary, for the checkpoint's manifest."""
+    """Gene vocabulary and number of components, for the checkpoint's manifest."""
     from r2mae.modalities.cell.data.splits import vocabulary
 
-    return {"genes": vocabulary(data_with_genes(recipe))}
+    section: Any = recipe.model
+    names = vocabulary(data_with_genes(recipe))
+    return {"genes": names, "components": section.components}
 
 
 def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRecipe:
-    """The recipe with the gene vocabulary of a checkpoint."""
-    model = recipe.model
-    if "components" not in manifest["recipe"]["model"]:  # a run from before that key
-        model = model.model_copy(update={"components": 0})
+    """The recipe with a checkpoint's gene vocabulary and number of components."""
+    # Runs from before the key had none.
+    components = {"components": manifest.get("components", 0)}
+    model = recipe.model.model_copy(update=components)
     data = _with_names(recipe.data, manifest["genes"])
     return recipe.model_copy(update={"data": data, "model": model})
 
