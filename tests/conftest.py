@@ -119,9 +119,13 @@ def r2mae(*arguments, cwd=None, timeout=240, check=None, **environment):
     return done
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quiet_threads():
-    """Test processes share two cores: one thread each computes faster than two that wait for each other."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Test processes share two cores: one thread each computes faster than two that wait for each other.
+
+    Set before every test, and before its fixtures train: scanpy's neighbour search sets the
+    threads of the whole process, and with another number results differ in their last bits.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import torch
 
