@@ -18,7 +18,8 @@ from r2mae.recipe.training import Training, build_training
 from r2mae.schema.launch import read_launch, slurm_job
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.collectives import dump_collectives
-from r2mae.training.run_folder import RunFolder, commit, versions
+from r2mae.training.run_folder import RunFolder
+from r2mae.training.software import commit, versions
 from r2mae.training.start import describe_start
 
 

@@ -26,7 +26,8 @@ from r2mae.recipe.trainer import (
 from r2mae.schema.recipe import AnyRecipe, recipe_document
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.optimizer import LearningRate, build_adamw
-from r2mae.training.run_folder import RunFolder, commit, versions
+from r2mae.training.run_folder import RunFolder
+from r2mae.training.software import commit, versions
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,11 +7,9 @@ trace.jsonl  profile.txt  nonfinite.jsonl  nccl_rank_<n>  wandb/
 import contextlib
 import json
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +30,6 @@ _FREE_KEYS = (
     "batch.per_device_samples",
     "data.on_bad_sample",
     "training",
-)
-_PACKAGES = (
-    "r2mae",
-    "torch",
-    "pytorch-lightning",
-    "timm",
-    "transformers",
-    "datasets",
-    "numpy",
-    "safetensors",
 )
 
 
@@ -272,33 +260,3 @@ def flatten(document: Any, prefix: str = "") -> dict[str, Any]:
         for key, value in document.items()
     )
     return {key: value for part in inner for key, value in part.items()}
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on; packages that are not installed are left out."""
-    installed = {}
-    for package in _PACKAGES:
-        try:
-            installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return installed
-
-
-def commit() -> str | None:
-    """The git commit of the source that runs, with `+` when it was edited; None outside a checkout."""
-    here = Path(__file__).resolve().parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ("git", "-C", str(here), *arguments),
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    try:
-        edited = bool(git("status", "--porcelain", "--untracked-files=no").strip())
-        return git("rev-parse", "HEAD").strip() + ("+" if edited else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
