@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError, InterruptedRun, is_full_or_forbidden
-from r2mae.schema.launch import FAILURE_FILE, read_launch
+from r2mae.schema.launch import FAILURE_FILE, failure_report, read_launch
 
 # Errors of gloo, NCCL and torch's store that mean that another process died, not this rank.
 _PEER_ERRORS = (
@@ -155,13 +155,13 @@ def _fault(arguments: argparse.Namespace, error: BaseException) -> int:
 def _fail(arguments: argparse.Namespace, line: str, code: int, **about: Any) -> int:
     """Report a failure once.
 
-    Under the supervisor of several ranks, the first rank to fail writes a file; the supervisor prints it.
+    Under the supervisor of several ranks, each rank that fails writes a file; the supervisor prints the first.
     """
     if failure_file := os.environ.get(FAILURE_FILE):
-        draft = Path(f"{failure_file}.{os.getpid()}")
-        draft.write_text(json.dumps({"line": line, "code": code} | about))
+        report = failure_report(Path(failure_file), os.getpid())
+        report.write_text(json.dumps({"line": line, "code": code} | about))
         with contextlib.suppress(FileExistsError):
-            os.link(draft, failure_file)  # atomic, and the first one wins
+            os.link(report, failure_file)  # atomic, and the first one wins
         return code
     in_training = getattr(arguments, "log_file", None) is not None
     return _print_line(line, code, everywhere=in_training)

@@ -19,7 +19,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from r2mae.schema.launch import FAILURE_FILE, SUPERVISOR, check_launch, read_launch
+from r2mae.schema.launch import (
+    FAILURE_FILE,
+    SUPERVISOR,
+    check_launch,
+    failure_report,
+    read_launch,
+)
 
 _TASKS = {"pretrain": "pretrain", "demo": "pretrain", "finetune": "finetune"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -72,6 +78,7 @@ class Supervisor:
         self.ranks: list[subprocess.Popen[bytes]] = []
         self.endings: dict[int, int] = {}  # rank -> exit code, in the order of ending
         self.killed: list[int] = []  # by us
+        self.silent: list[int] = []  # those of the killed that had reported no failure
         self.received: list[int] = []
 
     def run(self, argv: list[str]) -> int:
@@ -143,7 +150,10 @@ class Supervisor:
                     rank for rank in range(self.devices) if rank not in self.endings
                 ]
                 for rank in self.killed:
-                    self.ranks[rank].kill()
+                    process = self.ranks[rank]
+                    if not failure_report(failure, process.pid).is_file():
+                        self.silent.append(rank)
+                    process.kill()
             time.sleep(_POLL_SECONDS)
 
     def _grace_seconds(self) -> float:
@@ -188,14 +198,15 @@ class Supervisor:
         """Which rank was killed or froze; None where a rank itself said what happened.
 
         NCCL ends ranks that wait in vain by SIGABRT: those are not to blame where
-        another rank was killed or did not end by itself.
+        another rank was killed or did not end by itself. Nor is a rank to blame that
+        had reported its failure and was killed because it was slow to end.
         """
         if failure.get("own"):
             return None
         dead = [(rank, -code) for rank, code in endings.items() if code < 0]
         causes = [item for item in dead if item[1] != signal.SIGABRT]
-        if not causes and self.killed and (dead or failure.get("waited")):
-            ranks = ", ".join(map(str, self.killed))
+        if not causes and self.silent and (dead or failure.get("waited")):
+            ranks = ", ".join(map(str, self.silent))
             limit = f"hardware.timeout_seconds: {self.timeout_seconds}"
             return f"rank {ranks} did not answer within {limit}, and was killed"
         for rank, number in causes or dead:

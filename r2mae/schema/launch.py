@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from r2mae.errors import InputError
@@ -26,6 +27,11 @@ _GPU_BINDING = (
     "SLURM_GPU_BIND",
     "SLURM_TRES_PER_TASK",
 )
+
+
+def failure_report(failure: Path, pid: int) -> Path:
+    """The report of one rank, beside `failure`, the report of the first that failed."""
+    return failure.with_name(f"{failure.name}.{pid}")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,12 @@ from r2mae.schema.launch import FAILURE_FILE
 ABORT = "time.sleep(1); os.abort()"  # by NCCL's watchdog, when it has waited in vain
 ABORT_LATER = "time.sleep(2); os.abort()"
 FREEZE = "os.kill(os.getpid(), signal.SIGSTOP)"
+# Says that it has waited in vain, but takes longer to end than the supervisor allows.
+SLOW = """file = os.environ['R2MAE_FAILURE_FILE']
+report = f'{file}.{os.getpid()}'
+open(report, 'w').write('{"line": "r2mae: rank 0: lost another rank", "own": false, "waited": true}')
+os.link(report, file)
+time.sleep(60)"""
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 KILLED_LATER = "time.sleep(1.5); os.kill(os.getpid(), signal.SIGKILL)"
 
@@ -51,6 +57,7 @@ def run(monkeypatch, tmp_path, capfd):
         ((ABORT, FREEZE), "rank 1 did not answer"),
         ((FREEZE, ABORT), "rank 0 did not answer"),
         ((ABORT, FREEZE, ABORT_LATER), "rank 1 did not answer"),
+        ((SLOW, FREEZE), "rank 1 did not answer"),
         ((ABORT, KILLED), "rank 1 was killed by signal 9"),
         # The kernel may take longer to end the killed one than NCCL the others.
         ((ABORT, KILLED_LATER), "rank 1 was killed by signal 9"),
