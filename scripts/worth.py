@@ -1,295 +1,94 @@
 """What an encoder is worth: against what a user would do without it, on real data. The last line is JSON.
 
-Run: python scripts/worth.py WORK --wing cell [--scvi PYTHON]   (CPU; continues where it was stopped)
+Run: python scripts/worth.py --wing cell|vision|dna|language [--work FOLDER]   (CPU; continues where it was stopped)
 
-cell: the MLP of recipes/cell/pbmc3k_mlp.yaml over the 2,000 most variable genes of three data sets. It is pretrained on
-four fifths of the cells, and everything is measured on the fifth, in five folds with a seed each:
-- labels: kNN and linear probe on frozen features, also with a part of each test cell hidden; Leiden clusters of all.
-  The labels of pbmc3k and baron_mouse1 come from clustering the same counts, which favours PCA.
-- halves: every cell's counts are split in two at random; ridge regression from features of one half to log1p counts of
-  the other, fitted on training cells, correlated by gene on test cells.
-- imputation: 30 % of genes hidden.
-Baselines: 50 principal components of log1p counts per 10,000, which complete hidden genes by their conditional mean;
-and scVI (10 latent dimensions) with as much CPU time, if PYTHON has scvi-tools.
+Each wing's file says what is measured and how: worth_cell.py, worth_vision.py, worth_dna.py, worth_language.py.
+Everything is repeated with five seeds or folds.
 """
 
 import argparse
+import importlib
 import json
-import resource
-import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-import anndata
 import numpy as np
-from scipy import sparse
-from sklearn.decomposition import PCA
-from sklearn.linear_model import Ridge
-from sklearn.metrics import balanced_accuracy_score
+from worth_runs import OVER_SAMPLES
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT.parent / "shared" / "data" / "single_cell"
-EPOCHS = {"pbmc3k": 30, "worm_neuron": 15, "baron_mouse1": 60}
-FOLDS, LEAST_CELLS, HIDDEN = 5, 20, (0, 0.25, 0.5, 0.75, 0.9)
-PROBES = {"knn": "kNN", "linear_probe": "linear probe"}
-Scores = dict[str, dict[str, float]]  # {measure: {method: score}}
+WINGS = ("cell", "vision", "dna", "language")
+SEEDS = 5
+Results = dict[str, dict[str, list[float]]]  # {measure: {method: a score a seed}}
 
 
-def prepare(name: str, work: Path) -> dict[str, Path]:
-    """The cells with a fold each, and with either half of their counts."""
-    paths = {part: work / f"{name}_{part}.h5ad" for part in ("whole", "one", "other")}
-    if not all(path.is_file() for path in paths.values()):
-        (source,) = (DATA / name).glob("*.h5ad")
-        cells = anndata.read_h5ad(source)
-        draw = np.random.default_rng(0)
-        cells.obs["fold"] = draw.permutation(np.arange(cells.n_obs) % FOLDS).astype(str)
-        counts = sparse.csr_matrix(cells.X)
-        one = counts.copy()
-        one.data = draw.binomial(counts.data.astype(int), 0.5).astype(np.float32)
-        for part, matrix in (("whole", counts), ("one", one), ("other", counts - one)):
-            matrix.eliminate_zeros()
-            anndata.AnnData(matrix, obs=cells.obs, var=cells.var[[]]).write_h5ad(
-                paths[part]
-            )
-    return paths
+def measure_seed(wing: str, seed: int, work: Path, scvi: str | None) -> None:
+    """Measure all data sets under one seed, into a file each."""
+    module = importlib.import_module(f"worth_{wing}")
+    for name in module.NAMES:
+        file = work / f"{name}_{seed}.json"
+        if not file.is_file():
+            scores = module.measure(name, seed, work, scvi)
+            file.write_text(json.dumps(scores))
+            print(f"{file.stem}: done", file=sys.stderr)
 
 
-def r2mae(work: Path, *arguments: str) -> str:
-    """What the command prints."""
-    command = [sys.executable, "-m", "r2mae", *arguments]
-    done = subprocess.run(
-        command, cwd=work, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout
-
-
-def cpu_seconds() -> float:
-    """CPU time of the processes that this one has waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def pretrain(
-    name: str, fold: int, work: Path, paths: dict[str, Path]
-) -> tuple[str, float]:
-    """Pretrain on the other folds; the run's folder, and CPU seconds of the last start."""
-    settings = [
-        "data.card=cell_files",
-        f"data.root={paths['whole']}",
-        "data.label_column=cell_type",
-        "data.genes={min_cells: 3, top_variable: 2000}",
-        f"data.min_class_cells={LEAST_CELLS}",
-        f"data.test={{column: fold, values: ['{fold}']}}",
-        f"schedule={{epochs: {EPOCHS[name]}, warmup_epochs: 1, decay: cosine}}",
-        f"seed={fold}",
-        "watch={knn: false, linear_probe: false, ratios: [0.3], samples: 200}",
-    ]
-    recipe = str(ROOT / "recipes" / "cell" / "pbmc3k_mlp.yaml")
-    options = [part for setting in settings for part in ("--set", setting)]
-    run = f"{name}_{fold}"
-    kept = (
-        work / f"{run}.seconds"
-    )  # a finished run takes no time when it is asked for again
-    if not kept.is_file():
-        before = cpu_seconds()
-        r2mae(work, "pretrain", recipe, "--name", run, *options)
-        kept.write_text(str(cpu_seconds() - before))
-    return f"runs/{run}", float(kept.read_text())
-
-
-def measure(name: str, fold: int, work: Path, scvi: str | None) -> Scores:
-    """Scores of one fold."""
-    paths = prepare(name, work)
-    run, training_seconds = pretrain(name, fold, work, paths)
-    seconds = {"r2mae": training_seconds}
-    parts = [probes(work, run), clusters(work, run), imputation(work, run)]
-    parts += features_of_halves(work, run, paths, scvi, seconds)
-    scores: Scores = {}
-    for part in [*parts, {"CPU seconds": seconds}]:
-        for key, methods in part.items():
-            scores.setdefault(key, {}).update(methods)
-    return scores
-
-
-def probes(work: Path, run: str) -> Scores:
-    """Balanced accuracy for each probe and hidden share."""
-    hidden = ",".join(map(str, HIDDEN))
-    options = ["--task", ",".join(PROBES), "--hidden", hidden, "--baselines", "--json"]
-    document = json.loads(r2mae(work, "evaluate", run, *options))
-    scores: Scores = {}
-    for probe, result in document["tasks"].items():
-        for row in result["rows"]:
-            methods = {
-                named(method): score["balanced_accuracy"]
-                for method, score in row["scores"].items()
-            }
-            scores[f"{PROBES[probe]}, {row['hidden']:.0%} hidden"] = methods
-    return scores
-
-
-def clusters(work: Path, run: str) -> Scores:
-    """Adjusted Rand index of Leiden clusters."""
-    options = ["--task", "clustering", "--baselines", "--json"]
-    document = json.loads(r2mae(work, "evaluate", run, *options))
-    methods = {
-        named(method): score["ari"] for method, score in document["scores"].items()
-    }
-    return {"Leiden ARI": methods}
-
-
-def imputation(work: Path, run: str) -> Scores:
-    """Pearson by gene, and log-likelihood."""
-    options = ["--task", "imputation", "--ratios", "0.3", "--json"]
-    (row,) = json.loads(r2mae(work, "evaluate", run, *options))["rows"]
-    return {
-        f"imputation, {key}": {
-            named(method): score[key] for method, score in row["scores"].items()
-        }
-        for key in ("pearson", "negative_binomial")
-    }
-
-
-def named(method: str) -> str:
-    """One name for this project's encoder in all results."""
-    return "r2mae" if method in ("pretrained", "run") else method
-
-
-def features_of_halves(
-    work: Path,
-    run: str,
-    paths: dict[str, Path],
-    scvi: str | None,
-    seconds: dict[str, float],
-) -> list[Scores]:
-    """Prediction of half of the counts from features of the other; for scVI also the labels."""
-    from r2mae.evaluation.features import extract
-    from r2mae.modalities.cell.assembly import open_paths, open_split
-    from r2mae.recipe.run import load_run
-
-    loaded = load_run(str(work / run))
-    splits: dict[str, Any] = {
-        split: open_split(loaded.recipe, split) for split in ("train", "test")
-    }
-    rows = {split: source.rows.numpy() for split, source in splits.items()}
-    cells = splits["train"].source
-    sources = {
-        part: open_paths(loaded.recipe, [str(path)]) for part, path in paths.items()
-    }
-    counts = {
-        part: source.dense(np.arange(len(source))) for part, source in sources.items()
-    }
-    logs = {part: log_normalize(values) for part, values in counts.items()}
-    pca = PCA(50, random_state=0).fit(logs["whole"][rows["train"]])
-    halves = {
-        "r2mae": extract(loaded.model, sources["one"]),
-        "PCA-50": pca.transform(logs["one"]),
-    }
-    parts: list[Scores] = []
-    if scvi is not None:
-        place, before = work / f"{Path(run).name}_scvi.npz", cpu_seconds()
-        np.savez(place, train=rows["train"], whole=counts["whole"], one=counts["one"])
-        peer = str(ROOT / "scripts" / "peer_scvi.py")
-        command = [scvi, peer, str(place), f"{seconds['r2mae']:.0f}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds["scVI"] = cpu_seconds() - before
-        latent = np.load(place)
-        halves["scVI"] = latent["one"]
-        parts.append(label_scores(latent["whole"], cells.labels, rows))
-        place.unlink()
-    correlations = {
-        method: predict_half(features, logs["other"], rows)
-        for method, features in halves.items()
-    }
-    return [*parts, {"halves, Pearson": correlations}]
-
-
-def label_scores(
-    features: np.ndarray, labels: np.ndarray, rows: dict[str, np.ndarray]
-) -> Scores:
-    """Probes and clusters of scVI's features."""
-    from r2mae.evaluation.features import LabelledFeatures
-    from r2mae.metrics.knn import knn_predict
-    from r2mae.metrics.linear_probe import linear_probe_predict
-    from r2mae.modalities.cell.clustering import cluster_scores
-
-    train, test = (part[labels[part] >= 0] for part in (rows["train"], rows["test"]))
-    truth, both = labels[test], np.concatenate([train, test])
-    scores: Scores = {}
-    for name, predict in (
-        ("kNN", knn_predict),
-        ("linear probe", linear_probe_predict),
-    ):
-        predicted = predict(features[train], labels[train], features[test], truth)
-        accuracy = balanced_accuracy_score(truth, predicted)
-        scores[f"{name}, 0% hidden"] = {"scVI": float(accuracy)}
-    data = LabelledFeatures(features[both], labels[both])
-    return scores | {"Leiden ARI": {"scVI": cluster_scores(data)["ari"]}}
-
-
-def log_normalize(counts: np.ndarray) -> np.ndarray:
-    """log1p of counts per 10,000."""
-    from r2mae.modalities.cell.normalization import log_normalize
-
-    return log_normalize(counts)
-
-
-def predict_half(
-    features: np.ndarray, other: np.ndarray, rows: dict[str, np.ndarray]
-) -> float:
-    """Mean correlation by gene, of genes with at least 10 counts in test cells."""
-    train, test = rows["train"], rows["test"]
-    mean, spread = features[train].mean(axis=0), features[train].std(axis=0) + 1e-8
-    ridge = Ridge(alpha=10.0).fit((features[train] - mean) / spread, other[train])
-    guess, truth = ridge.predict((features[test] - mean) / spread), other[test]
-    is_expressed = (truth > 0).sum(axis=0) >= 10
-    guess, truth = (part[:, is_expressed] for part in (guess, truth))
-    guess, truth = guess - guess.mean(axis=0), truth - truth.mean(axis=0)
-    norms = np.linalg.norm(guess, axis=0) * np.linalg.norm(truth, axis=0)
-    return float(((guess * truth).sum(axis=0) / np.maximum(norms, 1e-12)).mean())
-
-
-def merged(parts: list[Scores]) -> dict[str, dict[str, list[float]]]:
-    """{measure: {method: a score for each fold}}."""
-    result: dict[str, dict[str, list[float]]] = {}
-    for scores in parts:
-        for key, methods in scores.items():
+def collected(files: list[Path]) -> Results:
+    """The scores of all seeds of a data set."""
+    results: Results = {}
+    for file in files:
+        for key, methods in json.loads(file.read_text()).items():
             for method, score in methods.items():
-                result.setdefault(key, {}).setdefault(method, []).append(score)
-    return result
+                results.setdefault(key, {}).setdefault(method, []).append(score)
+    return results
 
 
-def table(results: dict[str, dict[str, dict[str, list[float]]]]) -> str:
-    """Markdown: the mean over folds, and differences to the baselines with 95 % intervals."""
-    peers = [
-        peer
-        for peer in ("PCA-50", "scVI")
-        if any(peer in methods for by in results.values() for methods in by.values())
-    ]
-    titles = [
-        f"{name} | {' | '.join(f'- {peer}' for peer in peers)}" for name in results
-    ]
-    lines = [f"| measure | {' | '.join(titles)} |"]
-    lines.append("|---" * (1 + len(results) * (1 + len(peers))) + "|")
-    for key in next(iter(results.values())):
+def table(results: dict[str, Results], peers: tuple[str, ...]) -> str:
+    """Markdown: the mean over seeds, and differences to the baselines with 95 % intervals."""
+    header, *columns = ["measure"], *results
+    keys = [key for by in results.values() for key in by if OVER_SAMPLES not in key]
+    for name in columns:
+        header += [name, *(f"- {peer}" for peer in peers_of(results[name], peers))]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    for key in dict.fromkeys(keys):
         row = [key]
         for by_measure in results.values():
-            own = by_measure[key]["r2mae"]
-            row.append(f"{np.mean(own):.3f}")
-            row += [difference(own, by_measure[key].get(peer)) for peer in peers]
+            row += cells(by_measure, key, peers_of(by_measure, peers))
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 
-def difference(own: list[float], other: list[float] | None) -> str:
-    """Paired by fold; bold where r2mae is ahead, italics where it is behind."""
+def peers_of(by_measure: Results, peers: tuple[str, ...]) -> list[str]:
+    """The peers that were measured."""
+    measured = {method for methods in by_measure.values() for method in methods}
+    return [peer for peer in peers if peer in measured]
+
+
+def cells(by_measure: Results, key: str, peers: list[str]) -> list[str]:
+    """The score, and a difference for each peer."""
+    methods = by_measure.get(key, {})
+    if "r2mae" not in methods:
+        return [""] * (1 + len(peers))
+    own, halves = methods["r2mae"], by_measure.get(key + OVER_SAMPLES, {})
+    score = f"{np.mean(own):.0f}" if key == "CPU seconds" else f"{np.mean(own):.3f}"
+    texts = [
+        difference(own, methods.get(peer, []), halves.get(peer, [])) for peer in peers
+    ]
+    return [score, *texts]
+
+
+def difference(own: list[float], other: list[float], halves: list[float]) -> str:
+    """Paired by seed; bold where r2mae is ahead, italics where it is behind.
+
+    halves: half widths of intervals over test samples, where all seeds share these.
+    """
     from r2mae.metrics.interval import mean_interval
 
-    if other is None or len(own) != len(other):
+    if len(own) != len(other) or len(own) < 2:
         return ""
-    mean, half = mean_interval(np.array(own) - np.array(other))
+    mean, over_seeds = mean_interval(np.array(own) - np.array(other))
+    half = np.hypot(over_seeds, np.mean(halves) if halves else 0.0)
     text = f"{mean:+.3f} ± {half:.3f}"
     if abs(mean) <= half:
         return text
@@ -298,34 +97,35 @@ def difference(own: list[float], other: list[float] | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("work", type=Path, metavar="WORK", help="folder for runs")
-    parser.add_argument("--wing", choices=["cell"], required=True)
+    parser.add_argument("--wing", choices=WINGS, required=True)
     parser.add_argument(
-        "--scvi", metavar="PYTHON", help="an interpreter with scvi-tools"
+        "--work", type=Path, help="folder for runs and results; default: worth/WING"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="folds at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
+    parser.add_argument(
+        "--scvi", metavar="PYTHON", help="an interpreter with scvi-tools; cells only"
+    )
     arguments = parser.parse_args()
-    work = arguments.work.resolve()
+    wing: str = arguments.wing
+    module: ModuleType = importlib.import_module(f"worth_{wing}")
+    work = (arguments.work or Path("worth") / wing).resolve()
     work.mkdir(parents=True, exist_ok=True)
-    for name in EPOCHS:
-        prepare(name, work)
-    waiting = {}
+    for name in module.NAMES:
+        if hasattr(module, "prepare"):
+            module.prepare(name, work)
     spawn = get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(arguments.jobs, mp_context=spawn) as pool:
-        for name in EPOCHS:
-            for fold in range(FOLDS):
-                file = work / f"{name}_{fold}.json"
-                if not file.is_file():
-                    job = (measure, name, fold, work, arguments.scvi)
-                    waiting[file] = pool.submit(*job)
-        for file, future in waiting.items():
-            file.write_text(json.dumps(future.result()))
-            print(f"{file.stem}: done", file=sys.stderr)
-    results = {}
-    for name in EPOCHS:
-        files = [work / f"{name}_{fold}.json" for fold in range(FOLDS)]
-        results[name] = merged([json.loads(file.read_text()) for file in files])
-    print(table(results))
+        jobs = [
+            pool.submit(measure_seed, wing, seed, work, arguments.scvi)
+            for seed in range(SEEDS)
+        ]
+        for job in jobs:
+            job.result()
+    results = {
+        name: collected([work / f"{name}_{seed}.json" for seed in range(SEEDS)])
+        for name in module.NAMES
+    }
+    print(table(results, module.PEERS))
     print(f"worth: {json.dumps(results)}")
 
 

@@ -74,6 +74,20 @@ def fallback_notice(recipe: AnyRecipe) -> str | None:
     return f"hardware.accelerator: auto found no GPU ({reason}); training on the CPU"
 
 
+def emulated_notice(recipe: AnyRecipe) -> str | None:
+    """A line where the CPU has no bfloat16 instructions, so that bf16 is slower than float32."""
+    if recipe.hardware.precision != "bf16-mixed" or choose_accelerator(recipe) == "gpu":
+        return None
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.11
+    has_bf16 = any(have for name, have in capabilities.items() if "bf16" in name)
+    if has_bf16 or not capabilities:
+        return None
+    return (
+        "hardware.precision: bf16-mixed is emulated on this CPU, and slower than "
+        "--set hardware.precision=32-true"
+    )
+
+
 def out_of_memory(recipe: AnyRecipe, error: BaseException) -> InputError:
     """The error for torch's OutOfMemoryError, with the next smaller micro-batch."""
     samples = recipe.per_device_samples

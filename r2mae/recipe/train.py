@@ -11,7 +11,12 @@ import torch
 import torch.distributed as dist
 
 from r2mae.errors import InputError, InterruptedRun
-from r2mae.recipe.device import describe_device, fallback_notice, out_of_memory
+from r2mae.recipe.device import (
+    describe_device,
+    emulated_notice,
+    fallback_notice,
+    out_of_memory,
+)
 from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import Training, build_training
@@ -108,8 +113,9 @@ def _announce(
     """Print what is trained, from which weights, and where."""
     if start := describe_start(training.module.model):
         _print_status(True, f"{folder.path}: starts from {start}")
-    if notice := fallback_notice(recipe):
-        _print_status(True, f"{folder.path}: {notice}")
+    for notice in (fallback_notice(recipe), emulated_notice(recipe)):
+        if notice:
+            _print_status(True, f"{folder.path}: {notice}")
     if training.left_out:
         _print_status(True, f"{folder.path}: left out of the data: {training.left_out}")
     device = describe_device(recipe)

@@ -1,0 +1,214 @@
+"""What an encoder of cells is worth: worth.py --wing cell.
+
+The MLP of recipes/cell/pbmc3k_mlp.yaml over the 2,000 most variable genes of three data sets. It is pretrained on
+four fifths of the cells, and everything is measured on the fifth, in five folds with a seed each:
+- labels: kNN and linear probe on frozen features, also with a part of each test cell hidden; Leiden clusters of all.
+  The labels of pbmc3k and baron_mouse1 come from clustering the same counts, which favours PCA.
+- halves: every cell's counts are split in two at random; ridge regression from features of one half to log1p counts of
+  the other, fitted on training cells, correlated by gene on test cells.
+- imputation: 30 % of genes hidden.
+Baselines: 50 principal components of log1p counts per 10,000, which complete hidden genes by their conditional mean;
+and scVI (10 latent dimensions) with as much CPU time, if --scvi names an interpreter with scvi-tools.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from sklearn.metrics import balanced_accuracy_score
+from worth_runs import (
+    DATA,
+    ROOT,
+    Scores,
+    cpu_seconds,
+    merged,
+    named,
+    probes,
+    r2mae,
+    train,
+)
+
+EPOCHS = {"pbmc3k": 30, "worm_neuron": 15, "baron_mouse1": 60}
+NAMES = tuple(EPOCHS)
+PEERS = ("PCA-50", "scVI")
+FOLDS, LEAST_CELLS, HIDDEN = 5, 20, (0, 0.25, 0.5, 0.75, 0.9)
+PROBES = {"knn": "kNN", "linear_probe": "linear probe"}
+
+
+def prepare(name: str, work: Path) -> dict[str, Path]:
+    """The cells with a fold each, and with either half of their counts."""
+    paths = {part: work / f"{name}_{part}.h5ad" for part in ("whole", "one", "other")}
+    if not all(path.is_file() for path in paths.values()):
+        (source,) = (DATA / "single_cell" / name).glob("*.h5ad")
+        cells = anndata.read_h5ad(source)
+        draw = np.random.default_rng(0)
+        cells.obs["fold"] = draw.permutation(np.arange(cells.n_obs) % FOLDS).astype(str)
+        counts = sparse.csr_matrix(cells.X)
+        one = counts.copy()
+        one.data = draw.binomial(counts.data.astype(int), 0.5).astype(np.float32)
+        for part, matrix in (("whole", counts), ("one", one), ("other", counts - one)):
+            matrix.eliminate_zeros()
+            anndata.AnnData(matrix, obs=cells.obs, var=cells.var[[]]).write_h5ad(
+                paths[part]
+            )
+    return paths
+
+
+def pretrain(
+    name: str, fold: int, work: Path, paths: dict[str, Path]
+) -> tuple[str, float]:
+    """Pretrain on the other folds; the run's name, and CPU seconds."""
+    run = f"{name}_{fold}"
+    values = [
+        "data.card=cell_files",
+        f"data.root={paths['whole']}",
+        "data.label_column=cell_type",
+        "data.genes={min_cells: 3, top_variable: 2000}",
+        f"data.min_class_cells={LEAST_CELLS}",
+        f"data.test={{column: fold, values: ['{fold}']}}",
+        f"schedule={{epochs: {EPOCHS[name]}, warmup_epochs: 1, decay: cosine}}",
+        f"seed={fold}",
+        "watch={knn: false, linear_probe: false, ratios: [0.3], samples: 200}",
+    ]
+    return run, train(work, "pretrain", run, "cell/pbmc3k_mlp.yaml", *values)
+
+
+def measure(name: str, fold: int, work: Path, scvi: str | None) -> Scores:
+    """Scores of one fold.
+
+    scvi: an interpreter with scvi-tools.
+    """
+    paths = prepare(name, work)
+    run, training_seconds = pretrain(name, fold, work, paths)
+    seconds = {"r2mae": training_seconds}
+    hidden = ",".join(map(str, HIDDEN))
+    options = ["--task", ",".join(PROBES), "--hidden", hidden]
+    parts = [
+        probes(work, run, options, "balanced_accuracy", PROBES),
+        clusters(work, run),
+        imputation(work, run),
+    ]
+    parts += features_of_halves(work, run, paths, scvi, seconds)
+    return merged([*parts, {"CPU seconds": seconds}])
+
+
+def clusters(work: Path, run: str) -> Scores:
+    """Adjusted Rand index of Leiden clusters."""
+    options = ["--task", "clustering", "--baselines", "--json"]
+    document = json.loads(r2mae(work, "evaluate", f"runs/{run}", *options))
+    methods = {
+        named(method): score["ari"] for method, score in document["scores"].items()
+    }
+    return {"Leiden ARI": methods}
+
+
+def imputation(work: Path, run: str) -> Scores:
+    """Pearson by gene, and log-likelihood."""
+    options = ["--task", "imputation", "--ratios", "0.3", "--json"]
+    (row,) = json.loads(r2mae(work, "evaluate", f"runs/{run}", *options))["rows"]
+    return {
+        f"imputation, {key}": {
+            named(method): score[key] for method, score in row["scores"].items()
+        }
+        for key in ("pearson", "negative_binomial")
+    }
+
+
+def features_of_halves(
+    work: Path,
+    run: str,
+    paths: dict[str, Path],
+    scvi: str | None,
+    seconds: dict[str, float],
+) -> list[Scores]:
+    """Prediction of half of the counts from features of the other; for scVI also the labels."""
+    from r2mae.evaluation.features import extract
+    from r2mae.modalities.cell.assembly import open_paths, open_split
+    from r2mae.recipe.run import load_run
+
+    loaded = load_run(str(work / "runs" / run))
+    splits: dict[str, Any] = {
+        split: open_split(loaded.recipe, split) for split in ("train", "test")
+    }
+    rows = {split: source.rows.numpy() for split, source in splits.items()}
+    cells = splits["train"].source
+    sources = {
+        part: open_paths(loaded.recipe, [str(path)]) for part, path in paths.items()
+    }
+    counts = {
+        part: source.dense(np.arange(len(source))) for part, source in sources.items()
+    }
+    logs = {part: log_normalize(values) for part, values in counts.items()}
+    pca = PCA(50, random_state=0).fit(logs["whole"][rows["train"]])
+    halves = {
+        "r2mae": extract(loaded.model, sources["one"]),
+        "PCA-50": pca.transform(logs["one"]),
+    }
+    parts: list[Scores] = []
+    if scvi is not None:
+        place, before = work / f"{run}_scvi.npz", cpu_seconds()
+        np.savez(place, train=rows["train"], whole=counts["whole"], one=counts["one"])
+        peer = str(ROOT / "scripts" / "peer_scvi.py")
+        command = [scvi, peer, str(place), f"{seconds['r2mae']:.0f}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds["scVI"] = cpu_seconds() - before
+        latent = np.load(place)
+        halves["scVI"] = latent["one"]
+        parts.append(label_scores(latent["whole"], cells.labels, rows))
+        place.unlink()
+    correlations = {
+        method: predict_half(features, logs["other"], rows)
+        for method, features in halves.items()
+    }
+    return [*parts, {"halves, Pearson": correlations}]
+
+
+def label_scores(
+    features: np.ndarray, labels: np.ndarray, rows: dict[str, np.ndarray]
+) -> Scores:
+    """Probes and clusters of scVI's features."""
+    from r2mae.evaluation.features import LabelledFeatures
+    from r2mae.metrics.knn import knn_predict
+    from r2mae.metrics.linear_probe import linear_probe_predict
+    from r2mae.modalities.cell.clustering import cluster_scores
+
+    train, test = (part[labels[part] >= 0] for part in (rows["train"], rows["test"]))
+    truth, both = labels[test], np.concatenate([train, test])
+    scores: Scores = {}
+    for name, predict in (
+        ("kNN", knn_predict),
+        ("linear probe", linear_probe_predict),
+    ):
+        predicted = predict(features[train], labels[train], features[test], truth)
+        accuracy = balanced_accuracy_score(truth, predicted)
+        scores[f"{name}, all labels a class, 0% hidden"] = {"scVI": float(accuracy)}
+    data = LabelledFeatures(features[both], labels[both])
+    return scores | {"Leiden ARI": {"scVI": cluster_scores(data)["ari"]}}
+
+
+def log_normalize(counts: np.ndarray) -> np.ndarray:
+    """log1p of counts per 10,000."""
+    from r2mae.modalities.cell.normalization import log_normalize
+
+    return log_normalize(counts)
+
+
+def predict_half(
+    features: np.ndarray, other: np.ndarray, rows: dict[str, np.ndarray]
+) -> float:
+    """Mean correlation by gene, of genes with at least 10 counts in test cells."""
+    train, test = rows["train"], rows["test"]
+    mean, spread = features[train].mean(axis=0), features[train].std(axis=0) + 1e-8
+    ridge = Ridge(alpha=10.0).fit((features[train] - mean) / spread, other[train])
+    guess, truth = ridge.predict((features[test] - mean) / spread), other[test]
+    is_expressed = (truth > 0).sum(axis=0) >= 10
+    guess, truth = (part[:, is_expressed] for part in (guess, truth))
+    guess, truth = guess - guess.mean(axis=0), truth - truth.mean(axis=0)
+    norms = np.linalg.norm(guess, axis=0) * np.linalg.norm(truth, axis=0)
+    return float(((guess * truth).sum(axis=0) / np.maximum(norms, 1e-12)).mean())

@@ -1,0 +1,91 @@
+"""What the wings of worth.py share: commands, kept times, and scores of probes."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+# {measure: {method: score}}; the project's encoder is "r2mae".
+Scores = dict[str, dict[str, float]]
+# The key of a measure's intervals over test samples, {method: half width of r2mae - method}.
+OVER_SAMPLES = " (over test samples)"
+
+
+def r2mae(work: Path, *arguments: str) -> str:
+    """What the command prints."""
+    command = [sys.executable, "-m", "r2mae", *arguments]
+    done = subprocess.run(
+        command, cwd=work, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
+
+
+def settings(*values: str) -> list[str]:
+    """Options that override values of a recipe."""
+    return [part for value in values for part in ("--set", value)]
+
+
+def cpu_seconds() -> float:
+    """CPU time of the processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def train(work: Path, verb: str, run: str, recipe: str, *values: str) -> float:
+    """Pretrain or fine-tune under the name `run`; CPU seconds of the last start.
+
+    A finished run is not started again, and its time is read from a file.
+    """
+    kept = work / f"{run}.seconds"
+    if not kept.is_file():
+        before = cpu_seconds()
+        path = str(ROOT / "recipes" / recipe)
+        r2mae(work, verb, path, "--name", run, *settings(*values))
+        kept.write_text(str(cpu_seconds() - before))
+    return float(kept.read_text())
+
+
+def probes(
+    work: Path, run: str, options: list[str], score: str, titles: dict[str, str]
+) -> Scores:
+    """Scores of probes on complete and partly hidden test samples.
+
+    options: of `r2mae evaluate`.
+    score: "accuracy", with intervals over test samples, or "balanced_accuracy".
+    titles: names of the tasks in the table.
+    """
+    document = json.loads(
+        r2mae(work, "evaluate", f"runs/{run}", *options, "--baselines", "--json")
+    )
+    scores: Scores = {}
+    tasks = document.get("tasks") or {document["task"]: document}
+    for task, result in tasks.items():
+        for row in result["rows"]:
+            labels, hidden = row["labels_per_class"], row["hidden"]
+            key = f"{titles[task]}, {labels} labels a class, {hidden:.0%} hidden"
+            scores[key] = {
+                named(method): values[score] for method, values in row["scores"].items()
+            }
+            if score == "accuracy":
+                scores[key + OVER_SAMPLES] = {
+                    pair.partition(" - ")[2]: difference["half_width"]
+                    for pair, difference in row["differences"].items()
+                }
+    return scores
+
+
+def named(method: str) -> str:
+    """One name for this project's encoder in all results."""
+    return "r2mae" if method in ("pretrained", "run") else method
+
+
+def merged(parts: list[Scores]) -> Scores:
+    """Scores of all parts in one table."""
+    scores: Scores = {}
+    for part in parts:
+        for key, methods in part.items():
+            scores.setdefault(key, {}).update(methods)
+    return scores
