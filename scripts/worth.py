@@ -23,10 +23,12 @@ SEEDS = 5
 Results = dict[str, dict[str, list[float]]]  # {measure: {method: a score a seed}}
 
 
-def measure_seed(wing: str, seed: int, work: Path, scvi: str | None) -> None:
-    """Measure all data sets under one seed, into a file each."""
+def measure_seed(
+    wing: str, names: list[str], seed: int, work: Path, scvi: str | None
+) -> None:
+    """Measure data sets under one seed, into a file each."""
     module = importlib.import_module(f"worth_{wing}")
-    for name in module.NAMES:
+    for name in names:
         file = work / f"{name}_{seed}.json"
         if not file.is_file():
             scores = module.measure(name, seed, work, scvi)
@@ -101,6 +103,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, help="folder for runs and results; default: worth/WING"
     )
+    parser.add_argument("--data", metavar="NAME,...", help="these data sets only")
     parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
     parser.add_argument(
         "--scvi", metavar="PYTHON", help="an interpreter with scvi-tools; cells only"
@@ -110,20 +113,27 @@ def main() -> None:
     module: ModuleType = importlib.import_module(f"worth_{wing}")
     work = (arguments.work or Path("worth") / wing).resolve()
     work.mkdir(parents=True, exist_ok=True)
-    for name in module.NAMES:
-        if hasattr(module, "prepare"):
+    names = arguments.data.split(",") if arguments.data else list(module.NAMES)
+    if unknown := set(names) - set(module.NAMES):
+        parser.error(f"--data must be of {', '.join(module.NAMES)}, got {unknown}")
+    if hasattr(module, "prepare"):
+        for name in names:
             module.prepare(name, work)
     spawn = get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(arguments.jobs, mp_context=spawn) as pool:
         jobs = [
-            pool.submit(measure_seed, wing, seed, work, arguments.scvi)
+            pool.submit(measure_seed, wing, names, seed, work, arguments.scvi)
             for seed in range(SEEDS)
         ]
-        for job in jobs:
-            job.result()
+        try:
+            for job in jobs:
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     results = {
         name: collected([work / f"{name}_{seed}.json" for seed in range(SEEDS)])
-        for name in module.NAMES
+        for name in names
     }
     print(table(results, module.PEERS))
     print(f"worth: {json.dumps(results)}")

@@ -16,6 +16,7 @@ from r2mae.evaluation.features import (
     LabelledFeatures,
     check_classes,
     extract_labelled,
+    needed_rows,
     require_labels,
 )
 from r2mae.evaluation.probe import probe_predictions
@@ -87,10 +88,11 @@ def _probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
     train = with_labels(wing.open_split(recipe, "train"))
     test = with_labels(wing.open_split(recipe, "test"))
     check_classes(train, test)
-    train_features = extract_labelled(loaded.model, train)
     draws = {
         count: _draws(train, count, measure.draws) for count in measure.labels_per_class
     }
+    needed = needed_rows(len(train), list(draws.values()))
+    train_features = extract_labelled(loaded.model, train, rows=needed)
     # A probe is trained once and predicts for all hidden shares.
     tests = [
         extract_labelled(loaded.model, test, hidden=share) for share in measure.hidden
@@ -106,7 +108,8 @@ def _probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
         if probe == "attentive_probe":
             predicted = attended[count]
         else:
-            predicted = probe_predictions(probe, train_features, stacked, draws=rows)
+            places = rows and [np.searchsorted(needed, row) for row in rows]
+            predicted = probe_predictions(probe, train_features, stacked, draws=places)
         hits = (predicted == labels).reshape(len(predicted), len(tests), -1)
         items = hits.mean(axis=0).astype(np.float32)  # (hidden shares, M)
         for share, right in zip(measure.hidden, items, strict=True):
@@ -156,6 +159,16 @@ def check_tasks(measure: MeasureSection, wing: Wing) -> None:
                 f"got {name!r}."
             )
         _task_arguments(name, wing, task.options)
+
+
+def check_labels(measure: MeasureSection, wing: Wing, recipe: Any) -> None:
+    """Raise InputError for probes that the recipe's data has too few labels for."""
+    if not measure.probes:
+        return
+    train = with_labels(wing.open_split(recipe, "train"))
+    check_classes(train, with_labels(wing.open_split(recipe, "test")))
+    for count in measure.labels_per_class:
+        _draws(train, count, 1)
 
 
 def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:

@@ -159,7 +159,7 @@ def relative_shortfalls(values: Floats, signs: Floats) -> Floats:
 def specialist_regret(table: Table, law: str) -> dict[float, Difference]:
     """ratio -> relative excess of a law's held-out loss over the specialist's; positive is worse.
 
-    The specialist of a ratio is the law fixed at it.
+    The specialist of a ratio is the law fixed at it, the best of several.
     """
     excess = _specialist_excess(table, law)
     return {ratio: paired_difference(excess[ratio]) for ratio in sorted(excess)}
@@ -176,9 +176,12 @@ def _specialist_excess(table: Table, law: str) -> dict[float, Floats]:
     from r2mae.studies.measure import loss_name
 
     excess = {}
-    for specialist, ratio in table.fixed.items():
+    for ratio in set(table.fixed.values()):
         metric = table.metrics.get(loss_name(ratio))
         if metric is not None:
-            own, theirs = metric.values[law], metric.values[specialist]
+            # Laws of one ratio may differ in scope, weight or pattern.
+            specialists = [name for name, at in table.fixed.items() if at == ratio]
+            own = metric.values[law]
+            theirs = metric.values[metric.best_of(specialists)]
             excess[ratio] = (own - theirs) / np.abs(theirs)
     return excess

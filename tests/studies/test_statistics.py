@@ -104,3 +104,11 @@ def test_regrets():
     assert list(excess) == [0.5]  # 0.9 is not measured
     assert excess[0.5].mean == pytest.approx(np.mean([-0.1, -0.1 / 1.1, -0.1 / 1.2]))
     assert mean_specialist_regret(TABLE, "uniform") == excess[0.5]
+
+
+def test_the_best_law_of_a_ratio_is_its_specialist():
+    fixed = {"fixed 0.5": 0.5, "fixed 0.9": 0.5}  # in another scope, say
+    table = Table((), TABLE.seeds, TABLE.laws, fixed, TABLE.metrics)
+    (excess,) = specialist_regret(table, "uniform").values()
+    expected = np.mean([-0.1, -0.1 / 1.1, -0.1 / 1.2])  # against the lower mean
+    assert excess.mean == pytest.approx(expected)

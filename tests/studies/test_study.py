@@ -268,6 +268,17 @@ def test_bad_studies_are_one_line_before_anything_trains(scratch, changes, messa
     assert not (scratch / "studies").exists()
 
 
+def test_more_labels_than_a_class_has_are_refused_before_anything_trains(
+    scratch, capsys
+):
+    measure = {"ratios": [0.25], "labels_per_class": [5, 100000]}
+    assert main(["study", str(write_study(scratch, measure=measure))]) == 2
+    error = capsys.readouterr().err
+    assert "labels_per_class must be at most" in error
+    assert "got 100000" in error
+    assert not (scratch / "studies").exists()
+
+
 def test_a_report_without_trials_is_refused(scratch, capsys):
     path = write_study(scratch)
     assert main(["study", "report", str(path)]) == 2
