@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError, did_you_mean
-from r2mae.modalities import find_wing, wing_names
+from r2mae.modalities import BUILT_IN, find_wing, wing_names
 from r2mae.recipe.shipped import find_recipe
 from r2mae.schema.document import apply_overrides, load_document
 from r2mae.schema.recipe import AnyRecipe
@@ -20,7 +20,10 @@ def parse_recipe(document: dict[str, Any], where: str) -> AnyRecipe:
     Raises: InputError with the first mistake as one line.
     """
     task = _one_of(document, "task", TASKS, where)
-    modality = _one_of(document, "modality", wing_names(), where)
+    modality = document.get("modality")
+    # Names of other packages' wings are in the metadata of everything installed.
+    if modality not in BUILT_IN:
+        modality = _one_of(document, "modality", wing_names(), where)
     wing = find_wing(modality)
     if task == "pretrain":
         return validate(wing.pretrain_recipe, document, where)
