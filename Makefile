@@ -23,10 +23,11 @@ demo: install
 
 # Tests that fork have a process of their own: where others have started autograd's threads, forks cannot train.
 # The rest: two workers of a thread each, what a machine with two cores does fastest.
+# tests/conftest.py puts slow files first; pytest-xdist must not sort them again.
 FORKS := tests/faults/test_saving.py
 test: install
 	$(BIN)/python -m pytest $(FORKS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore=$(FORKS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=$(FORKS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -119,6 +119,36 @@ def r2mae(*arguments, cwd=None, timeout=240, check=None, **environment):
     return done
 
 
+# Files of minutes, slowest first, those that mostly wait beside those that compute.
+SLOW = (
+    "tests/cli/test_verify_resume.py",
+    "tests/recipes/test_mutations.py",
+    "tests/distributed/test_dead_ranks.py",
+    "tests/recipe/test_rehearse.py",
+    "tests/distributed/",
+    "tests/cli/test_finetune.py",
+    "tests/studies/",
+    "tests/faults/",
+    "tests/modalities/dna/variants/",
+    "tests/training/test_wandb.py",
+    "tests/test_wheel.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files first: one that starts last would leave the other worker idle.
+
+    `--no-loadscope-reorder` keeps this order; by itself, `--dist loadfile` starts
+    files of few tests last, and the slowest are among them.
+    """
+
+    def place(item):
+        slow = (n for n, name in enumerate(SLOW) if item.nodeid.startswith(name))
+        return next(slow, len(SLOW))
+
+    items.sort(key=place)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup():
     """Test processes share two cores: one thread each computes faster than two that wait for each other.
