@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # recipes are validated without importing torch
     from torch import nn
 
     from r2mae.data.source import SampleSource
+    from r2mae.interop.inference import Inference
     from r2mae.schema.finetune import FinetuneRecipe
     from r2mae.schema.pretrain import PretrainRecipe
     from r2mae.schema.recipe import AnyRecipe
@@ -98,12 +99,53 @@ class Subcommand:
 class Export:
     """`r2mae export RUN DIR --to NAME`.
 
-    write: returns the largest difference between our outputs and those of the written model.
-    load_with: a line of Python that loads it, with {} where the folder's path goes.
+    write: fills an empty folder; returns the largest difference between the run's outputs
+        and those of the model that is loaded from it.
+    load_with: a few lines of Python that load it, with FOLDER where its path goes.
+    library: as the Hugging Face hub names it.
+    tasks: of the hub, for a pretraining run and for a fine-tuned one; "" for none.
     """
 
     write: Callable[[LoadedRun, Path], float]
     load_with: Callable[[LoadedRun], str]
+    library: str
+    tasks: tuple[str, str] = ("feature-extraction", "")
+
+
+def _write_onnx(loaded: LoadedRun, folder: Path) -> float:
+    from r2mae.interop.export_tensors import export_onnx
+
+    return export_onnx(loaded, folder)
+
+
+def _write_program(loaded: LoadedRun, folder: Path) -> float:
+    from r2mae.interop.export_tensors import export_program
+
+    return export_program(loaded, folder)
+
+
+def _load_onnx(loaded: LoadedRun) -> str:
+    names = [given.name for given in loaded.wing.inference(loaded).inputs]
+    arrays = ", ".join(f'"{name}": {name}' for name in names)
+    return (
+        'import onnxruntime\n\nsession = onnxruntime.InferenceSession("FOLDER/model.onnx")\n'
+        f"features = session.run(None, {{{arrays}}})[0]  # see inputs.json"
+    )
+
+
+def _load_program(loaded: LoadedRun) -> str:
+    names = ", ".join(given.name for given in loaded.wing.inference(loaded).inputs)
+    return (
+        'import torch\n\nmodel = torch.export.load("FOLDER/model.pt2").module()\n'
+        f"features = model({names})[0]  # see inputs.json"
+    )
+
+
+# Of every wing.
+_TENSOR_EXPORTS = {
+    "onnx": Export(_write_onnx, _load_onnx, "onnx"),
+    "torch_export": Export(_write_program, _load_program, "pytorch"),
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +172,7 @@ class Wing(ABC):
     pretrain_recipe, finetune_recipe: the sections that its recipes may have.
     baseline_name: name of the features of `Encoder.baseline`, with which probes compare the encoder.
     tasks, subcommands, exports, builds, stores: what this modality adds to the commands of that kind, by name.
+        `export_targets` adds ONNX and torch.export to the exports.
     feature_formats: file suffix -> a writer of `embed` features, beside .npy and .parquet.
     demo: shown by `r2mae demo` after training; None probes the encoder's features with few labels.
     """
@@ -285,7 +328,22 @@ class Wing(ABC):
         """
         return ""
 
-    # --- features
+    # --- features and exports
+
+    @property
+    def export_targets(self) -> dict[str, Export]:
+        """All that `r2mae export --to` takes, by name."""
+        return {**self.exports, **_TENSOR_EXPORTS}
+
+    def inference(self, loaded: LoadedRun) -> Inference:
+        """The run's features as a function of plain tensors, for ONNX and torch.export.
+
+        By default for encoders with a method `example`, whose batches hold tensors alone.
+        Raises: InputError for any other encoder.
+        """
+        from r2mae.interop.inference import example_inference
+
+        return example_inference(loaded.model)
 
     def describe_match(self, source: SampleSource) -> dict[str, Any]:
         """How well a file that a user named fits the run, for `embed` and `predict`.

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from r2mae.data.atomic import atomic_folder
 from r2mae.data.tokenizer import save_tokenizer, strip_before_mask
 from r2mae.errors import InputError
 from r2mae.interop.quiet import quiet_transformers
@@ -16,7 +15,7 @@ from r2mae.interop.transformer_config import position_offset
 def export_transformer_run(
     loaded: Any, folder: Path, tokenizer: Any, max_length: int | None = None
 ) -> float:
-    """Export a run to a folder; gives the largest difference of logits after loading it back.
+    """Export a run to an empty folder; gives the largest difference of logits after loading it back.
 
     max_length: tokens at which the exported tokenizer truncates, special ones included;
         default, the model's positions.
@@ -31,8 +30,7 @@ def export_transformer_run(
     offset = position_offset(config.model_type, tokenizer)
     tokenizer.model_max_length = max_length or config.max_position_embeddings - offset
     if recipe.task == "pretrain":
-        with atomic_folder(folder) as unfinished:
-            return export_masked_language(model, tokenizer, unfinished)
+        return export_masked_language(model, tokenizer, folder)
     if recipe.tune.hidden is not None:
         raise InputError(
             f"tune.hidden must be null for --to transformers, which has its own heads, got {recipe.tune.hidden}."
@@ -43,14 +41,17 @@ def export_transformer_run(
             f"model.pooling must be cls to export {encoder}, as transformers pools it, got {pooling}."
         )
     names, target = loaded.manifest["class_names"], loaded.manifest.get("target")
-    with atomic_folder(folder) as unfinished:
-        return export_classifier(model, tokenizer, unfinished, names, target)
+    return export_classifier(model, tokenizer, folder, names, target)
 
 
 def auto_class(loaded: Any) -> str:
-    """The Python code that loads an exported run, with {} for its folder."""
+    """The Python code that loads an exported run from FOLDER."""
     task = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
-    return f'AutoModelFor{task}.from_pretrained("{{0}}"), AutoTokenizer.from_pretrained("{{0}}")'
+    return (
+        f"from transformers import AutoModelFor{task}, AutoTokenizer\n\n"
+        f'model = AutoModelFor{task}.from_pretrained("FOLDER")\n'
+        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
+    )
 
 
 def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from r2mae.models.padded import PaddedRows
 from r2mae.models.partial_copy import copy_with
 from r2mae.models.pooling import Pooling, pool
 from r2mae.models.recompute import recompute
@@ -72,11 +73,11 @@ class LanguageEncoder(nn.Module):
         self,
         ids: Tensor,
         batch: dict[str, Any],
-        layout: Layout,
+        layout: Layout | PaddedRows,
         queries: Queries | None = None,
     ) -> Tensor:
         """Token ids (B, N) -> (T, D) in the layout's order, or (M, D) at the queries."""
-        runner, slots, types = self.runner, layout.packing.slots, batch.get("types")
+        runner, slots, types = self.runner, layout.slots, batch.get("types")
         types = None if types is None else types.flatten()[slots]
         hidden: Tensor = runner.embed(ids.flatten()[slots], layout.positions, types)
         hidden = self.enrich(hidden, batch, layout)
@@ -88,7 +89,9 @@ class LanguageEncoder(nn.Module):
         finished: Tensor = runner.finish(hidden)
         return finished
 
-    def enrich(self, hidden: Tensor, batch: dict[str, Any], layout: Layout) -> Tensor:
+    def enrich(
+        self, hidden: Tensor, batch: dict[str, Any], layout: Layout | PaddedRows
+    ) -> Tensor:
         """(T, D) embeddings plus further features of each token; here unchanged."""
         return hidden
 
@@ -105,11 +108,20 @@ class LanguageEncoder(nn.Module):
         ids = batch["input_ids"]
         layout = lay_out(batch["segment_starts"], batch["segment_lengths"], ids.device)
         hidden = self.encode(ids, batch, layout)
-        slots = layout.packing.slots
+        slots = layout.slots
         padded = hidden.new_zeros(ids.numel(), hidden.shape[1])
         padded = padded.index_copy(0, slots, hidden).view(*ids.shape, -1)
         is_token = torch.zeros(ids.numel(), dtype=torch.bool, device=ids.device)
         return padded, is_token.index_fill(0, slots, True).view(ids.shape)
+
+    def embed_padded(self, batch: dict[str, Any]) -> Tensor:
+        """(B, D) as `embed`, for one text a row; no shape depends on the data.
+
+        batch: "input_ids" and "attention_mask" (B, N) int64, instead of segments.
+        """
+        ids, is_token = batch["input_ids"], batch["attention_mask"] != 0
+        hidden = self.encode(ids, batch, PaddedRows(is_token))
+        return pool(hidden.unflatten(0, ids.shape), is_token, self.pooling)
 
     def baseline(self, batch: dict[str, Any]) -> Tensor:
         """(B, F) bag of tokens: log1p of counts, special tokens left out."""

@@ -27,6 +27,7 @@ from r2mae.models.packed import (
     unpad_group,
     varlen_attention,
 )
+from r2mae.models.padded import PaddedRows
 
 Integers = npt.NDArray[np.int64]
 
@@ -41,11 +42,16 @@ class Queries(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Order of a batch's tokens. `packing.slots` are their indices in the flat rows."""
+    """Order of a batch's tokens in one flat sequence without padding."""
 
     packing: Packing
     order: Integers  # (S,) the batch's segments, by rising length
     positions: Tensor  # (T,) int64, position of each token in its segment
+
+    @property
+    def slots(self) -> Tensor:
+        """(T,) int64, index of each token in the flat rows."""
+        return self.packing.slots
 
     def queries_at(
         self, slots: Tensor, num_slots: int, counts: Integers
@@ -93,7 +99,7 @@ def segment_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    layout: Layout,
+    layout: Layout | PaddedRows,
     queries: Queries | None = None,
     *,
     dropout: float = 0.0,
@@ -104,6 +110,8 @@ def segment_attention(
     query: (T, H, d), or (M, H, d) with queries. key, value: (T, H, d).
     window: tokens attend at most this far, on both sides; None: to their full segment.
     """
+    if isinstance(layout, PaddedRows):
+        return layout.attention(query, key, value, window)
     packing = layout.packing
     if window is not None and window >= packing.lengths[-1] - 1:
         window = None  # reaches over every segment: the mask would change nothing

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from r2mae.models.padded import PaddedRows
 from r2mae.models.recompute import run_block
 from r2mae.models.segments import Layout, Queries, segment_attention
 
@@ -43,7 +44,7 @@ class BertRunner:
         self,
         number: int,
         hidden: Tensor,
-        layout: Layout,
+        layout: Layout | PaddedRows,
         queries: Queries | None,
         compiled: bool,
     ) -> Tensor:
@@ -58,7 +59,7 @@ class BertRunner:
     def _compute(
         block: Any,
         hidden: Tensor,
-        layout: Layout,
+        layout: Layout | PaddedRows,
         queries: Queries | None,
         compiled: bool,
     ) -> Tensor:
@@ -110,7 +111,7 @@ class ModernBertRunner:
         self,
         number: int,
         hidden: Tensor,
-        layout: Layout,
+        layout: Layout | PaddedRows,
         queries: Queries | None,
         compiled: bool,
     ) -> Tensor:
@@ -126,7 +127,7 @@ class ModernBertRunner:
         self,
         block: Any,
         hidden: Tensor,
-        layout: Layout,
+        layout: Layout | PaddedRows,
         queries: Queries | None,
         rotation: tuple[Tensor, Tensor],
         compiled: bool,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from r2mae.data.source import SampleSource
+    from r2mae.interop.inference import Inference
     from r2mae.schema.recipe import AnyRecipe
     from r2mae.wing import Features
 
@@ -159,6 +160,12 @@ class CellWing(Wing):
         from r2mae.modalities.cell.draw import draw_samples
 
         return draw_samples(loaded)
+
+    def inference(self, loaded: LoadedRun) -> Inference:
+        """Inputs and features of an exported model."""
+        from r2mae.modalities.cell.inference import cell_inference
+
+        return cell_inference(loaded)
 
 
 WING = CellWing()

@@ -35,7 +35,7 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
 
 
 def load_with(loaded: LoadedRun) -> str:
-    """The line of Python that loads the exported folder."""
+    """The Python code that loads the exported folder."""
     from r2mae.interop.export_transformer import auto_class
 
     return auto_class(loaded)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from r2mae.data.source import SampleSource
+    from r2mae.interop.inference import Inference
     from r2mae.schema.recipe import AnyRecipe
     from r2mae.training.order0 import NaiveLoss
 
@@ -47,7 +48,11 @@ _SUBCOMMANDS = {
         subcommand.check,
     )
 }
-_EXPORTS = {"transformers": Export(export.export_to_transformers, export.load_with)}
+_EXPORTS = {
+    "transformers": Export(
+        export.export_to_transformers, export.load_with, "transformers"
+    )
+}
 _BUILDS = {
     "dna": Build(
         "FASTA or tables of sequences -> a genome's store",
@@ -194,6 +199,12 @@ class DnaWing(Wing):
         from r2mae.modalities.dna.draw import draw_samples
 
         return draw_samples(loaded)
+
+    def inference(self, loaded: LoadedRun) -> Inference:
+        """Inputs and features of an exported model."""
+        from r2mae.modalities.dna.inference import dna_inference
+
+        return dna_inference(loaded)
 
 
 WING = DnaWing()

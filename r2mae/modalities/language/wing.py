@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from r2mae.data.source import SampleSource
+    from r2mae.interop.inference import Inference
     from r2mae.schema.recipe import AnyRecipe
 
 
@@ -51,7 +52,33 @@ _SUBCOMMANDS = {
         fill.add_arguments,
     )
 }
-_EXPORTS = {"transformers": Export(_export, _load_with)}
+
+
+def _export_sentences(loaded: LoadedRun, folder: Path) -> float:
+    from r2mae.interop.export_sentences import export_sentences
+    from r2mae.modalities.language.tokenizer import recipe_tokenizer
+
+    recipe = loaded.recipe
+    return export_sentences(
+        loaded, folder, recipe_tokenizer(recipe), recipe.data.length
+    )
+
+
+_LOAD_SENTENCES = """from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("FOLDER")
+features = model.encode(["a text", "another one"])"""
+_EXPORTS = {
+    "transformers": Export(
+        _export, _load_with, "transformers", ("fill-mask", "text-classification")
+    ),
+    "sentence-transformers": Export(
+        _export_sentences,
+        lambda loaded: _LOAD_SENTENCES,  # noqa: ARG005
+        "sentence-transformers",
+        ("sentence-similarity", "sentence-similarity"),
+    ),
+}
 _BUILDS = {
     "text": Build(
         "tokenise texts into a store", builds.add_text_arguments, builds.build_text
@@ -190,6 +217,15 @@ class LanguageWing(Wing):
         from r2mae.modalities.language.draw import draw_samples
 
         return draw_samples(loaded)
+
+    def inference(self, loaded: LoadedRun) -> Inference:
+        """Token ids and features of an exported model."""
+        from r2mae.data.tokenizer import borders
+        from r2mae.interop.text_inference import text_inference
+        from r2mae.modalities.language.tokenizer import recipe_tokenizer
+
+        tokenizer = recipe_tokenizer(loaded.recipe)
+        return text_inference(loaded, tokenizer, *(borders(tokenizer) or (0, 0)))
 
 
 WING = LanguageWing()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from r2mae.data.source import SampleSource
+    from r2mae.interop.inference import Inference
     from r2mae.schema.recipe import AnyRecipe
 
 
@@ -38,17 +39,29 @@ _SUBCOMMANDS = {
         reconstruct.check,
     )
 }
+_HUB_TASKS = ("image-feature-extraction", "image-classification")
+_LOAD_TIMM = """import timm
+
+model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))"""
+_LOAD_TRANSFORMERS = """from transformers import AutoImageProcessor, ViTMAEForPreTraining, ViTModel
+
+processor = AutoImageProcessor.from_pretrained("FOLDER")
+autoencoder = ViTMAEForPreTraining.from_pretrained("FOLDER")  # encoder and decoder
+encoder = ViTModel.from_pretrained("FOLDER", add_pooling_layer=False)
+# (B, D): encoder(**processor(image, return_tensors="pt")).last_hidden_state[:, 1:].mean(1)"""
 _EXPORTS = {
     "timm": Export(
         _export_to_timm,
-        lambda loaded: 'timm.create_model("local-dir:{}", pretrained=True).eval()',  # noqa: ARG005
+        lambda loaded: _LOAD_TIMM,  # noqa: ARG005
+        "timm",
+        _HUB_TASKS,
     ),
     "transformers": Export(
         _export_to_transformers,
-        lambda loaded: (  # noqa: ARG005
-            'ViTMAEForPreTraining.from_pretrained("{0}"), '
-            'ViTModel.from_pretrained("{0}", add_pooling_layer=False)'
-        ),
+        lambda loaded: _LOAD_TRANSFORMERS,  # noqa: ARG005
+        "transformers",
+        _HUB_TASKS,
     ),
 }
 
@@ -121,6 +134,12 @@ class VisionWing(Wing):
         from r2mae.modalities.vision.draw import draw_samples
 
         return draw_samples(loaded)
+
+    def inference(self, loaded: LoadedRun) -> Inference:
+        """Inputs and features of an exported model."""
+        from r2mae.modalities.vision.inference import image_inference
+
+        return image_inference(loaded)
 
 
 WING = VisionWing()

@@ -8,8 +8,8 @@ import torch
 from transformers import ViTMAEForPreTraining, ViTModel
 
 from r2mae.cli.main import main
-from r2mae.modalities.vision.export import export_to_timm
 from r2mae.recipe.assembly import build_model
+from r2mae.recipe.export import export_run
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
 from tests.conftest import DEMO, ROOT, TINY, overrides
@@ -96,7 +96,7 @@ def test_the_card_says_what_the_checkpoint_says(run, tmp_path, library):
         f"library_name: {library}",
         "# run",
         "uniform: {low: 0.3, high: 0.8}",
-        "embed_dim: 16",
+        "width: 16",
         "1,797 scanned handwritten digits",
         "CC BY 4.0 (UCI)",
         "4 of 16 samples",
@@ -164,7 +164,7 @@ def test_a_backbone_whose_hidden_patches_have_a_size_of_their_own(scratch, name)
         "schedule.steps=4",
         "watch={samples: 8, knn: false, linear_probe: false}",
     )
-    assert export_to_timm(load_run("runs/run"), scratch / "out") < 1e-6
+    assert export_run(load_run("runs/run"), "timm", scratch / "out") < 1e-6
 
 
 def test_a_mixer_of_another_shape_has_no_entry_in_timm(scratch, capfd):

@@ -56,6 +56,10 @@ class SlotEncoder(EncoderModule):
         """(B, D) features of g1 and g2, or of those of them that are visible."""
         return self.features(batch["triples"], _without_product(batch, mask))
 
+    def example(self, num_samples: int) -> dict[str, Any]:
+        """A batch of identity triples."""
+        return {"triples": torch.zeros(num_samples, NUM_SLOTS, dtype=torch.int64)}
+
     def baseline(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, 2 N) one-hot g1 and g2, NaN where hidden."""
         hidden = _without_product(batch, mask)[:, :2, None]
@@ -96,10 +100,6 @@ class MaskedSlots(SlotEncoder, MaskedModule):
     def masking(self) -> SlotRules:
         """Any slot, or the product."""
         return SlotRules(self.product_only)
-
-    def example(self, num_samples: int) -> dict[str, Any]:
-        """A batch of identity triples."""
-        return {"triples": torch.zeros(num_samples, NUM_SLOTS, dtype=torch.int64)}
 
     def cost_inputs(
         self, num_samples: int, num_visible: int

@@ -79,7 +79,7 @@ class CellModel(nn.Module):
         shares = self.gene_shares
         if "columns" in batch:
             shares = shares[batch["columns"]]
-        visible_share = shares.new_ones(len(values), 1)
+        visible_share = shares.new_ones(values.shape[0], 1)
         if measured is not None:
             visible_share = (measured.to(shares.dtype) @ self.gene_shares)[:, None]
         if is_masked is not None:

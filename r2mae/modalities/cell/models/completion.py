@@ -52,6 +52,8 @@ class Completion(nn.Module):
         """
         # bf16 would be too coarse; autocast does not know the meta device of outlines.
         exact: Any = nullcontext()
+        if torch.compiler.is_exporting():
+            return self._complete(inputs.float(), is_hidden)
         if not inputs.is_meta:
             exact = torch.autocast(inputs.device.type, enabled=False)
         with torch.no_grad(), exact:
@@ -62,21 +64,40 @@ class Completion(nn.Module):
         around = (inputs - self.mean) * visible
         # Symmetric positive definite. cholesky_ex does not wait for the GPU to report errors.
         precision = self._products(visible) + torch.diag(self.noise_ratio)
-        factor = torch.linalg.cholesky_ex(precision).L
         projected = (around @ self.axes.T)[:, :, None]
-        scores = torch.cholesky_solve(projected, factor)[:, :, 0]
+        if torch.compiler.is_exporting():
+            scores = _eliminate(precision, projected)
+        else:
+            factor = torch.linalg.cholesky_ex(precision).L
+            scores = torch.cholesky_solve(projected, factor)[:, :, 0]
         return torch.where(is_hidden, self.mean + scores @ self.axes, inputs)
 
     def _products(self, visible: Tensor) -> Tensor:
         """(B, K, K): products of axes, summed over each cell's visible genes (B, G)."""
         size = len(self.axes)
         rows, columns = torch.tril_indices(size, size, device=visible.device)
-        sums = visible.new_zeros(len(visible), len(rows))
+        sums = visible.new_zeros(visible.shape[0], len(rows))
         for start in range(0, self.axes.shape[1], _GENES_AT_ONCE):
             part = slice(start, start + _GENES_AT_ONCE)
             axes = self.axes[:, part]
             sums = sums + visible[:, part] @ (axes[rows] * axes[columns]).T
-        products = sums.new_zeros(len(sums), size, size)
+        products = sums.new_zeros(sums.shape[0], size, size)
         products[:, rows, columns] = sums
         products[:, columns, rows] = sums
         return products
+
+
+def _eliminate(matrix: Tensor, right: Tensor) -> Tensor:
+    """(B, K) solutions of positive definite systems (B, K, K), (B, K, 1).
+
+    Gauss-Jordan elimination, in operators that ONNX has. Positive definite matrices need
+    no exchange of rows.
+    """
+    rows = torch.cat([matrix, right], dim=2)
+    numbers = torch.arange(matrix.shape[1], device=matrix.device)
+    for number in range(matrix.shape[1]):
+        factors = rows[:, :, number, None]
+        pivot = rows[:, number, None] / rows[:, number, None, number, None]
+        is_pivot = (numbers == number)[:, None]
+        rows = torch.where(is_pivot, pivot, rows - factors * pivot)
+    return rows[:, :, -1]

@@ -81,9 +81,7 @@ class CellTransformer(CellModel):
         sizes = self.sizes(batch, mask.is_masked)
         inputs = self.inputs(batch, mask.is_masked, sizes)
         genes = batch["columns"].gather(1, mask.visible)
-        expression = inputs.gather(1, mask.visible)[:, :, None]
-        tokens = self.embed_genes(genes) + self.embed_values(expression)
-        latent = torch.cat([self.cell_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        latent = self._first_tokens(genes, inputs.gather(1, mask.visible))
         packing = None
         if mask.visible_counts is not None:
             lengths = [1 + count for count in mask.visible_counts]
@@ -94,6 +92,28 @@ class CellTransformer(CellModel):
         for block in self.blocks:
             latent = packed_block(block, latent, packing, compiled=self.compiled)
         return unpack(self.norm(latent), packing), sizes
+
+    def _first_tokens(self, genes: Tensor, expression: Tensor) -> Tensor:
+        """(B, 1 + V, D) the cell's token, then those of genes (B, V)."""
+        tokens = self.embed_genes(genes) + self.embed_values(expression[:, :, None])
+        # Not len(tokens): exporters would take its value for a constant.
+        cells = self.cell_token.expand(tokens.shape[0], -1, -1)
+        return torch.cat([cells, tokens], dim=1)
+
+    def embed_padded(self, batch: dict[str, Any]) -> Tensor:
+        """(B, D) as `embed` of complete cells; no shape depends on the data.
+
+        batch: "columns", "values" and "is_expressed" (B, L), False for padding, and
+            "measured" (B, G).
+        """
+        is_token = F.pad(batch["is_expressed"], (1, 0), value=True)
+        values = batch["values"] * batch["is_expressed"]
+        sizes = self.sizes(batch | {"values": values}, None)
+        expression = self.inputs(batch, None, sizes)
+        latent = self._first_tokens(batch["columns"], expression)
+        for block in self.blocks:
+            latent = block(latent, attn_mask=is_token[:, None, None])
+        return pool(self.norm(latent), is_token, self.pooling)
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
         """(B, D) the cell's token, or the mean; without a mask, of complete cells."""

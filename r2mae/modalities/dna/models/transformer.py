@@ -27,6 +27,7 @@ from r2mae.modalities.dna.models.conv import weighted_loss
 from r2mae.models.language_encoder import LanguageEncoder, Vocabulary
 from r2mae.models.masked_language import MaskedLanguageModel, TokenMasking
 from r2mae.models.masking_rules import masked_slots
+from r2mae.models.padded import PaddedRows
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.segments import Layout
 
@@ -68,17 +69,23 @@ class _DnaEncoder(LanguageEncoder):
         super().__init__(base, vocabulary, **options)
         self.columns = Columns(num_others, self.width) if num_others else None
 
-    def enrich(self, hidden: Tensor, batch: dict[str, Any], layout: Layout) -> Tensor:
+    def enrich(
+        self, hidden: Tensor, batch: dict[str, Any], layout: Layout | PaddedRows
+    ) -> Tensor:
         """(T, D) embeddings plus those of the other species; [CLS] and [SEP] have none."""
         if self.columns is None or "others" not in batch:
             return hidden
         others = F.pad(batch["others"], (0, 0, 1, 1), value=OTHER_LETTERS)
-        features: Tensor = self.columns(others.flatten(0, 1)[layout.packing.slots])
+        features: Tensor = self.columns(others.flatten(0, 1)[layout.slots])
         return hidden + features
 
     def embed(self, batch: dict[str, Any]) -> Tensor:
         """(B, D) features of sequences; the mean of both strands where the batch has them."""
         return over_strands(super().embed, batch)
+
+    def embed_padded(self, batch: dict[str, Any]) -> Tensor:
+        """As `embed`, for rows with an "attention_mask"; "other_strand" holds one too."""
+        return over_strands(super().embed_padded, batch)
 
     def embed_tokens(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """(tokens (B, T, D), is_token (B, T)), of both strands where the batch has them."""
