@@ -36,7 +36,7 @@ def _num_others(recipe: AnyRecipe) -> int:
     return len(species_of(recipe)) - 1
 
 
-def _conv_shape(recipe: AnyRecipe) -> dict[str, Any]:
+def conv_shape(recipe: AnyRecipe) -> dict[str, Any]:
     """Arguments of the convolutional models."""
     section: DnaEncoder = recipe.model
     return {
@@ -65,7 +65,7 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
     }
     if codec is None:
         model: nn.Module = MaskedDnaConv(
-            length=recipe.data.length, **shared, **_conv_shape(recipe)
+            length=recipe.data.length, **shared, **conv_shape(recipe)
         )
         return model if section.init_from is None else _start_from(model, recipe)
     config = _config(recipe, codec)
@@ -88,7 +88,7 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
 
     section, codec = recipe.model, codec_of(recipe)
     if codec is None:
-        model: nn.Module = DnaConv(**_conv_shape(recipe))
+        model: nn.Module = DnaConv(**conv_shape(recipe))
         return model if section.init_from is None else _start_from(model, recipe)
     config = _config(recipe, codec)
     base = build_transformer(config).base_model
@@ -192,7 +192,7 @@ def _check_conv_run(manifest: dict[str, Any], source: str, recipe: AnyRecipe) ->
             f"model.init_from must be a run on {expected}, as the recipe's data, "
             f"got one on {actual} in {source!r}."
         )
-    shape = _conv_shape(recipe)
+    shape = conv_shape(recipe)
     for name in ("width", "depth", "kernel"):
         if theirs.get(name) not in (None, shape[name]):
             raise InputError(

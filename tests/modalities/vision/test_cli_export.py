@@ -1,10 +1,12 @@
 """`r2mae export` from a run to what other libraries load."""
 
 import json
+import shutil
 
 import pytest
 import timm
 import torch
+from huggingface_hub.errors import LocalTokenNotFoundError
 from transformers import ViTMAEForPreTraining, ViTModel
 
 from r2mae.cli.main import main
@@ -140,6 +142,57 @@ def test_nothing_half_written_stays(run, tmp_path, monkeypatch):
     monkeypatch.setattr("r2mae.modalities.vision.interop.export_timm.save_file", fail)
     assert main(["export", "runs/run", "--to", "timm", str(tmp_path / "out")]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_push_uploads_the_folder_to_the_hub(run, tmp_path, monkeypatch, capfd):
+    hub = tmp_path / "hub"
+
+    def create_repo(api, repo_id, *, exist_ok):
+        assert exist_ok
+        return f"https://hub.example/{repo_id}"
+
+    def upload_folder(api, *, repo_id, folder_path, commit_message):
+        shutil.copytree(folder_path, hub / repo_id)
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", create_repo)
+    monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", upload_folder)
+    out = tmp_path / "out"
+    command = ["export", "runs/run", "--to", "timm", str(out), "--json"]
+    assert main([*command, "--push", "someone/digits"]) == 0
+    printed = json.loads(capfd.readouterr().out)
+    assert printed["pushed_to"] == "https://hub.example/someone/digits"
+    uploaded = hub / "someone" / "digits"
+    assert {path.name for path in uploaded.iterdir()} == {
+        "README.md", "config.json", "model.safetensors",
+    }  # fmt: skip
+    assert timm.create_model(f"local-dir:{uploaded}", pretrained=True)
+
+
+def test_a_hub_that_refuses_leaves_the_folder(run, tmp_path, monkeypatch, capfd):
+    def refuse(api, *arguments, **named):
+        raise LocalTokenNotFoundError("Token is required, but no token found.")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", refuse)
+    out = tmp_path / "out"
+    command = ["export", "runs/run", "--to", "timm", str(out), "--push"]
+    assert main([*command, "not a name"]) == 2
+    assert not out.exists()
+    assert main([*command, "someone/digits"]) == 2
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert "someone/digits" in line
+    assert "hf auth login" in line
+    assert (out / "README.md").is_file()
+
+
+def test_a_run_is_exported_to_torch_export_with_a_card(run, tmp_path):
+    out = tmp_path / "out"
+    assert main(["export", "runs/run", "--to", "torch_export", str(out)]) == 0
+    card = (out / "README.md").read_text()
+    assert "torch.export.load" in card
+    assert f"fingerprint {run.manifest['data']['fingerprint']}" in card
+    assert "held-out loss by mask ratio" in card
+    names = {path.name for path in out.iterdir()}
+    assert names == {"README.md", "inputs.json", "model.pt2"}
 
 
 BACKBONES = {
