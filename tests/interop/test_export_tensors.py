@@ -69,7 +69,10 @@ def test_onnx_gives_what_embed_gives(name, tmp_path):
     written = json.loads((out / "inputs.json").read_text())
     for given, ours in zip(session.get_inputs(), written["inputs"], strict=True):
         assert given.name == ours["name"]
-        assert given.shape == ours["shape"]
+        # Names of axes are those of inputs.json alone.
+        for size, expected in zip(given.shape, ours["shape"], strict=True):
+            assert isinstance(size, str) == isinstance(expected, str)
+            assert isinstance(size, str) or size == expected
     inference = loaded.wing.inference(loaded)
     five = {
         given.name: np.concatenate([tensor.numpy()] * 3)[:5]
