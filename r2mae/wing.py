@@ -13,6 +13,7 @@ from r2mae.data.card import load_card, locate
 from r2mae.errors import InputError
 from r2mae.evaluation.embed_objects import EmbedsObjects
 from r2mae.evaluation.read_out import ReadOut
+from r2mae.interop.exports import TENSOR_EXPORTS, Export
 
 if TYPE_CHECKING:  # recipes are validated without importing torch
     import numpy as np
@@ -93,59 +94,6 @@ class Subcommand:
     run: Callable[[LoadedRun, Namespace], None]
     add_arguments: Callable[[ArgumentParser], None] = lambda _: None
     check: Callable[[Namespace], None] = lambda _: None
-
-
-@dataclass(frozen=True)
-class Export:
-    """`r2mae export RUN DIR --to NAME`.
-
-    write: fills an empty folder; returns the largest difference between the run's outputs
-        and those of the model that is loaded from it.
-    load_with: a few lines of Python that load it, with FOLDER where its path goes.
-    library: as the Hugging Face hub names it.
-    tasks: of the hub, for a pretraining run and for a fine-tuned one; "" for none.
-    """
-
-    write: Callable[[LoadedRun, Path], float]
-    load_with: Callable[[LoadedRun], str]
-    library: str
-    tasks: tuple[str, str] = ("feature-extraction", "")
-
-
-def _write_onnx(loaded: LoadedRun, folder: Path) -> float:
-    from r2mae.interop.export_tensors import export_onnx
-
-    return export_onnx(loaded, folder)
-
-
-def _write_program(loaded: LoadedRun, folder: Path) -> float:
-    from r2mae.interop.export_tensors import export_program
-
-    return export_program(loaded, folder)
-
-
-def _load_onnx(loaded: LoadedRun) -> str:
-    names = [given.name for given in loaded.wing.inference(loaded).inputs]
-    arrays = ", ".join(f'"{name}": {name}' for name in names)
-    return (
-        'import onnxruntime\n\nsession = onnxruntime.InferenceSession("FOLDER/model.onnx")\n'
-        f"features = session.run(None, {{{arrays}}})[0]  # see inputs.json"
-    )
-
-
-def _load_program(loaded: LoadedRun) -> str:
-    names = ", ".join(given.name for given in loaded.wing.inference(loaded).inputs)
-    return (
-        'import torch\n\nmodel = torch.export.load("FOLDER/model.pt2").module()\n'
-        f"features = model({names})[0]  # see inputs.json"
-    )
-
-
-# Of every wing.
-_TENSOR_EXPORTS = {
-    "onnx": Export(_write_onnx, _load_onnx, "onnx"),
-    "torch_export": Export(_write_program, _load_program, "pytorch"),
-}
 
 
 @dataclass(frozen=True)
@@ -333,7 +281,7 @@ class Wing(ABC):
     @property
     def export_targets(self) -> dict[str, Export]:
         """All that `r2mae export --to` takes, by name."""
-        return {**self.exports, **_TENSOR_EXPORTS}
+        return {**self.exports, **TENSOR_EXPORTS}
 
     def inference(self, loaded: LoadedRun) -> Inference:
         """The run's features as a function of plain tensors, for ONNX and torch.export.

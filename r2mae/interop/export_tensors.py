@@ -125,7 +125,7 @@ def _exporting(target: str) -> Iterator[None]:
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise InputError(
             f"RUN must be of a model that {target} can express, got: "
-            f"{first_line(error)}. Use r2mae.recipe.load_run instead."
+            f"{first_line(error)}. Use it from Python, with r2mae.load."
         ) from None
     finally:
         torch.backends.mha.set_fastpath_enabled(is_fast)
@@ -165,6 +165,6 @@ def _difference(
         if not difference <= tolerance * max(1.0, float(ours.abs().max())):
             raise InputError(
                 "the exported model must compute the run's outputs, got a difference "
-                f"of {difference:.1e}. Use r2mae.recipe.load_run instead."
+                f"of {difference:.1e}. Use it from Python, with r2mae.load."
             )
     return max(differences)

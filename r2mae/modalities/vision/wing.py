@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
+from r2mae.interop.exports import Export
 from r2mae.modalities.vision import reconstruct
 from r2mae.modalities.vision.schema import VisionFinetuneRecipe, VisionPretrainRecipe
-from r2mae.wing import Export, LoadedRun, Subcommand, Wing
+from r2mae.wing import LoadedRun, Subcommand, Wing
 
 if TYPE_CHECKING:
     from torch import nn

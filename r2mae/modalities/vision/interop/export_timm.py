@@ -77,7 +77,7 @@ def _run_timm(folder: Path, pixels: Tensor, architecture: str) -> Tensor:
             reason = f"timm fixes its {fixed[1]}, which the run has otherwise"
         raise InputError(
             f"{architecture} must be a model that timm can load from a folder, "
-            f"got: {reason.rstrip('.')}. Use r2mae.recipe.load_run instead."
+            f"got: {reason.rstrip('.')}. Use it from Python, with r2mae.load."
         ) from None
     return outputs
 

@@ -35,6 +35,6 @@ def largest_difference(actual: Tensor, expected: Tensor, what: str) -> float:
             got = f"shape {list(actual.shape)}"
         raise InputError(
             f"{what} must give the run's features, got {got}. "
-            "Use r2mae.recipe.load_run instead."
+            "Use it from Python, with r2mae.load."
         )
     return difference
