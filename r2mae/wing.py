@@ -229,6 +229,7 @@ class Wing(ABC):
 
         from r2mae.masking.rng import RandomStream, host_bits
         from r2mae.models.classifier import Classifier
+        from r2mae.models.tuning import add_lora, train_last_layers
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(host_bits(recipe.seed, RandomStream.WEIGHTS) >> 1)
@@ -240,7 +241,12 @@ class Wing(ABC):
             options = {
                 name: getattr(tune, name) for name in ("hidden", "dropout", "freeze")
             }
-            return Classifier(encoder, num_classes, **options)
+            model = Classifier(encoder, num_classes, **options)
+            if tune.lora is not None:
+                add_lora(encoder, **tune.lora.model_dump())
+            if tune.last_layers is not None:
+                train_last_layers(encoder, tune.last_layers)
+            return model.train()
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
         """JSON that a checkpoint stores so that it can be used without the data, such as a vocabulary."""
