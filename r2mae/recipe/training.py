@@ -164,7 +164,7 @@ def build_engine(
     engine = Engine(
         model,
         objective=parts.objective(plan),
-        dataset=_stream_dataset(parts.train, recipe.seed),
+        dataset=_stream_dataset(parts.train, recipe),
         settings=_step_settings(recipe, plan),
         build_optimizer=_optimizer_builder(recipe, parts.layer_decay),
         num_workers=recipe.hardware.workers,
@@ -209,11 +209,15 @@ def _with_checkpoint_facts(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:
     )
 
 
-def _stream_dataset(train: SampleSource, seed: int) -> StreamDataset:
+def _stream_dataset(train: SampleSource, recipe: AnyRecipe) -> StreamDataset:
     from r2mae.data.source import StreamDataset, block_samples
     from r2mae.data.stream import Stream
 
-    return StreamDataset(train, Stream(len(train), seed, block_samples(train)))
+    # Not every data section has augmentation, nor every augmentation repeats.
+    augment = getattr(recipe.data, "augment", None)
+    repeats = getattr(augment, "repeats", 1)
+    stream = Stream(len(train), recipe.seed, block_samples(train), repeats=repeats)
+    return StreamDataset(train, stream)
 
 
 def _step_settings(recipe: AnyRecipe, plan: Plan) -> StepSettings:
