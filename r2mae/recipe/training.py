@@ -101,6 +101,7 @@ def _build_callbacks(
     from r2mae.recipe.assembly import check_watchable
     from r2mae.training.callback import CallbackAdapter
     from r2mae.training.checkpoint_callback import CheckpointCallback
+    from r2mae.training.guarded_logger import Rows
     from r2mae.training.order0 import Order0
     from r2mae.training.progress import Progress
     from r2mae.training.recorder import FlightRecorder
@@ -118,10 +119,7 @@ def _build_callbacks(
     if trace:
         ordered.append(Trace(folder))
     ordered += [CallbackAdapter(callback) for callback in callbacks]
-    if "wandb" in recipe.log:
-        from r2mae.training.wandb_run import WandbRows
-
-        ordered.append(WandbRows())
+    ordered.append(Rows())
     recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
     timeout = timedelta(seconds=recipe.hardware.timeout_seconds)
     every = plan.checkpoint_every_steps
