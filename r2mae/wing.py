@@ -238,9 +238,7 @@ class Wing(ABC):
             assert num_classes is not None
             tune = recipe.tune  # type: ignore[attr-defined]
             encoder: Any = self.build_encoder(recipe)
-            options = {
-                name: getattr(tune, name) for name in ("hidden", "dropout", "freeze")
-            }
+            options = tune.model_dump(include={"hidden", "dropout", "freeze"})
             model = Classifier(encoder, num_classes, **options)
             if tune.lora is not None:
                 add_lora(encoder, **tune.lora.model_dump())

@@ -68,4 +68,4 @@ def _last_table(place: Path) -> int:
     tag = f"{LOSS_TABLE}/text_summary"
     if tag not in events.Tags()["tensors"]:
         return -1
-    return max(event.step for event in events.Tensors(tag))
+    return max(int(event.step) for event in events.Tensors(tag))

@@ -130,10 +130,8 @@ class Images:
                 self._augmented(image, draw)
                 for image, draw in zip(pixels, draws, strict=True)
             ]
-        if positions is not None and isinstance(
-            self.section.augment, TuningAugmentSection
-        ):
-            views = augment_views(views, positions, seed, self.section)
+            if isinstance(self.section.augment, TuningAugmentSection):
+                views = augment_views(views, positions, seed, self.section)
         images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
         batch = {"images": images, "indices": read, "skipped": tuple(skipped)}
         augment = self.section.augment

@@ -90,7 +90,8 @@ def _erase(pixels: Pixels, probability: float, key: int, section: VisionData) ->
             (image - mean) / deviation
         )
     levels = ((erased * deviation + mean) * 255).round().clamp(0, 255)
-    return levels.to(torch.uint8).permute(1, 2, 0).numpy()
+    noisy: Pixels = levels.to(torch.uint8).permute(1, 2, 0).numpy()
+    return noisy
 
 
 @contextmanager
