@@ -219,7 +219,7 @@ class Wing(ABC):
         import torch
 
         from r2mae.masking.rng import RandomStream, host_bits
-        from r2mae.models.classifier import Classifier
+        from r2mae.models.tuning import build_classifier
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(host_bits(recipe.seed, RandomStream.WEIGHTS) >> 1)
@@ -227,11 +227,7 @@ class Wing(ABC):
                 return self.build_masked(recipe)
             assert num_classes is not None
             tune = recipe.tune  # type: ignore[attr-defined]
-            encoder: Any = self.build_encoder(recipe)
-            options = {
-                name: getattr(tune, name) for name in ("hidden", "dropout", "freeze")
-            }
-            return Classifier(encoder, num_classes, **options)
+            return build_classifier(self.build_encoder(recipe), num_classes, tune)
 
     def checkpoint_facts(self, recipe: AnyRecipe) -> dict[str, Any]:
         """JSON that a checkpoint stores so that it can be used without the data, such as a vocabulary."""

@@ -74,11 +74,14 @@ def _show(path: str, report: dict[str, Any], full: bool) -> None:
         print(f"\n{write_document(recipe).rstrip()}\n")
     _show_data(report["data"])
     trained, total = report["parameters"]["trained"], report["parameters"]["all"]
-    state = f"{report['state_gib']:.3g} GiB of weights, gradients and moments"
+    state = (
+        f"{report['state_gib']:.3g} GiB of weights, gradients and moments, "
+        f"{report['trained_state_gib']:.3g} GiB of it gradients and moments"
+    )
     encoder = recipe["model"].get("encoder") or f"{recipe['modality']} model"
     _line(
         "model",
-        f"{encoder}, {total:,} parameters, {trained:,} trained; {state}",
+        f"{encoder}, {total:,} parameters, {trained:,} trained ({trained / total:.2%}); {state}",
     )
     if "plans" in report:
         _show_finetuning(report)

@@ -73,12 +73,18 @@ class Stream:
     block_samples: None shuffles all samples. A size keeps blocks of neighbours together,
         for data on disk: blocks are shuffled, and samples within windows of
         `window_blocks` blocks. Block borders move every epoch.
+    repeats: positions of each sample (repeated augmentation). Two samples alternate, so
+        that neighbours, which mixup pairs, differ. num_samples positions then hold
+        num_samples / repeats samples.
+
+    Source: Hoffer et al. 2020 (repeated augmentation).
     """
 
     num_samples: int
     seed: int
     block_samples: int | None = None
     window_blocks: int = 256
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_samples <= MAX_SAMPLES:
@@ -92,6 +98,8 @@ class Stream:
 
     def indices(self, positions: Tensor) -> Tensor:
         """Sample index of every position, (B,) int64 -> (B,) int64."""
+        if self.repeats > 1:
+            positions = positions // (2 * self.repeats) * 2 + positions % 2
         if not len(positions):
             return self._compute(positions)
         first, last = int(positions.min()) // _CHUNK, int(positions.max()) // _CHUNK

@@ -36,6 +36,8 @@ class RandomStream(IntEnum):
     DECOY = 10
     REPLACE = 11
     STRAND = 12
+    RAND_AUGMENT = 13
+    ERASE = 14
 
 
 def stream_start(seed: int, stream: int) -> int:

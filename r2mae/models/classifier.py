@@ -15,8 +15,10 @@ class Classifier(nn.Module):
     backbone: an `Encoder` that is an `nn.Module`.
     hidden: width of a hidden layer in the head. None: the architecture's own head
         where it has one, otherwise one linear layer.
-    freeze: train the head alone; the encoder stays in eval mode (no dropout, no
-        stochastic depth, fixed batch statistics).
+    freeze: train the head alone.
+
+    Parts without a trained parameter stay in eval mode: no dropout, no stochastic depth,
+    fixed batch statistics.
 
     Implements `Encoder`, so a fine-tuned run can be probed and embedded like any other.
     Shapes: B samples, D features, C classes.
@@ -33,7 +35,6 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone: Encoder = backbone
-        self.freeze = freeze
         if hidden is None and isinstance(backbone, BuildsHead):
             self.head = backbone.build_head(num_classes, dropout)
         else:
@@ -43,10 +44,12 @@ class Classifier(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Set training mode; a frozen encoder stays in eval mode."""
+        """Set training mode; frozen parts stay in eval mode."""
         super().train(mode)
-        if self.freeze:
-            self.backbone.eval()  # type: ignore[attr-defined]
+        for part in self.modules():
+            parameters = list(part.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                part.eval()
         return self
 
     def forward(self, batch: dict[str, Any]) -> Tensor:

@@ -149,6 +149,11 @@ class LanguageEncoder(nn.Module):
         return nn.Sequential(*layers, last)
 
     @property
+    def blocks(self) -> Any:
+        """Transformer blocks, from the input on."""
+        return self.runner.blocks
+
+    @property
     def num_layers(self) -> int:
         """Number of blocks."""
         return len(self.runner.blocks)

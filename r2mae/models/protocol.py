@@ -2,7 +2,7 @@
 
 `Encoder` serves probes, embeddings and fine-tuning. `MaskedModel` adds what
 pretraining calls. Optional methods have protocols of their own: `PredictsClasses`,
-`BuildsHead`, `ReadsLayers` and `PoolsTokens`. Test for them with
+`BuildsHead`, `ReadsLayers`, `PoolsTokens` and `HasBlocks`. Test for them with
 `isinstance(model, BuildsHead)`.
 
 Shapes: B samples, N positions, M hidden positions, P values of a position, D features.
@@ -196,4 +196,17 @@ class PoolsTokens(Protocol):
     @property
     def poolings(self) -> tuple[Pooling, ...]:
         """Ways of pooling that the architecture has."""
+        ...
+
+
+@runtime_checkable
+class HasBlocks(Protocol):
+    """Optional: an encoder of repeated blocks, for `tune.lora` and `tune.last_layers`.
+
+    LoRA replaces the linear layers inside them, which must be called as modules.
+    """
+
+    @property
+    def blocks(self) -> nn.Sequential | nn.ModuleList | None:
+        """The blocks, from the input on; None for an architecture without."""
         ...

@@ -9,7 +9,9 @@ from torch import nn
 
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
+from r2mae.models.tuning import merge_lora
 from r2mae.recipe.load import parse_recipe
+from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import EMA, MODEL, load_tensors, read_manifest
 from r2mae.training.run_folder import RunFolder, open_run
 from r2mae.wing import LoadedRun
@@ -46,10 +48,18 @@ def load_run(
     wing = find_wing(recipe.modality)
     recipe = wing.with_checkpoint_facts(recipe, manifest)
     num_classes = len(manifest["classes"]) if "classes" in manifest else None
-    model = wing.build_model(recipe, num_classes)
+    model = wing.build_model(_without_lora(recipe), num_classes)
     _load_weights(model, place, manifest, weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return LoadedRun(wing, folder, recipe, manifest, model.eval().to(device))
+
+
+def _without_lora(recipe: AnyRecipe) -> AnyRecipe:
+    """The recipe of the model whose weights are merged."""
+    tune = getattr(recipe, "tune", None)
+    if tune is None or tune.lora is None:
+        return recipe
+    return recipe.model_copy(update={"tune": tune.model_copy(update={"lora": None})})
 
 
 def _find_checkpoint(folder: RunFolder, checkpoint: str) -> Path:
@@ -78,6 +88,7 @@ def _load_weights(
                 "got ema. Train with training.ema set."
             )
         weights |= load_tensors(place, EMA, manifest)
+    weights = merge_lora(weights, manifest["recipe"].get("tune", {}))
     try:
         model.load_state_dict(
             {name.removeprefix("model."): tensor for name, tensor in weights.items()}

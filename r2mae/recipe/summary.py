@@ -118,17 +118,22 @@ def _finetuning_cost(recipe: AnyRecipe, samples: int) -> MeasurementCost:
 
 
 def _parameters(recipe: AnyRecipe, model: Any) -> dict[str, Any]:
-    """Counts of parameters, and GiB of weights, gradients, moments and moving average."""
+    """Counts of parameters, and GiB of weights, gradients, moments and moving average.
+
+    "trained_state_gib" is the part of the last three, which grows with trained parameters.
+    """
     parameters = list(model.parameters())
     total = sum(parameter.numel() for parameter in parameters)
     trained = sum(
         parameter.numel() for parameter in parameters if parameter.requires_grad
     )
     per_trained = 3 if recipe.training.ema is None else 4
-    state = (total + per_trained * trained) * _STATE_BYTES
+    trained_state = per_trained * trained * _STATE_BYTES
+    state = total * _STATE_BYTES + trained_state
     return {
         "parameters": {"all": total, "trained": trained},
         "state_gib": round(state / 2**30, 3),
+        "trained_state_gib": trained_state / 2**30,
     }
 
 

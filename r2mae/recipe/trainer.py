@@ -111,9 +111,16 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
 
     Raises: InputError where wandb is not logged in.
     """
+    from r2mae.training.guarded_logger import GuardedLogger
     from r2mae.training.progress import CsvLogger
 
     loggers: list[Any] = [CsvLogger(folder)] if "csv" in recipe.log else []
+    if "tensorboard" in recipe.log:
+        import tensorboard  # noqa: F401 - torch's message would not name the extra
+
+        from r2mae.training.tensorboard_run import TensorBoardRun
+
+        loggers.append(GuardedLogger("tensorboard", TensorBoardRun(folder)))
     if "wandb" in recipe.log:
         import wandb
 
@@ -126,19 +133,18 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
             raise InputError(
                 "log: wandb must be logged in, got no API key. Run wandb login, or set WANDB_MODE=offline."
             )
-        loggers.append(WandbRun(folder, run_id or folder.name))
+        run = WandbRun(folder, run_id or folder.name)
+        loggers.append(GuardedLogger("wandb", run))
     return loggers
 
 
 def close_loggers(trainer: Any) -> None:
-    """End wandb's run; otherwise the next run of this process would be logged into it."""
+    """Close wandb's run and TensorBoard's file."""
+    from r2mae.training.guarded_logger import GuardedLogger
+
     for logger in trainer.loggers:
-        if (
-            type(logger).__name__ == "WandbRun"
-            and logger._experiment is not None
-            and trainer.is_global_zero
-        ):
-            logger.experiment.finish()
+        if isinstance(logger, GuardedLogger):
+            logger.close()
 
 
 def is_first_process() -> bool:

@@ -101,6 +101,7 @@ def _build_callbacks(
     from r2mae.recipe.assembly import check_watchable
     from r2mae.training.callback import CallbackAdapter
     from r2mae.training.checkpoint_callback import CheckpointCallback
+    from r2mae.training.guarded_logger import Rows
     from r2mae.training.order0 import Order0
     from r2mae.training.progress import Progress
     from r2mae.training.recorder import FlightRecorder
@@ -118,10 +119,7 @@ def _build_callbacks(
     if trace:
         ordered.append(Trace(folder))
     ordered += [CallbackAdapter(callback) for callback in callbacks]
-    if "wandb" in recipe.log:
-        from r2mae.training.wandb_run import WandbRows
-
-        ordered.append(WandbRows())
+    ordered.append(Rows())
     recorder = FlightRecorder(folder, recipe.training.max_skipped_steps)
     timeout = timedelta(seconds=recipe.hardware.timeout_seconds)
     every = plan.checkpoint_every_steps
@@ -164,7 +162,7 @@ def build_engine(
     engine = Engine(
         model,
         objective=parts.objective(plan),
-        dataset=_stream_dataset(parts.train, recipe.seed),
+        dataset=_stream_dataset(parts.train, recipe),
         settings=_step_settings(recipe, plan),
         build_optimizer=_optimizer_builder(recipe, parts.layer_decay),
         num_workers=recipe.hardware.workers,
@@ -209,11 +207,15 @@ def _with_checkpoint_facts(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:
     )
 
 
-def _stream_dataset(train: SampleSource, seed: int) -> StreamDataset:
+def _stream_dataset(train: SampleSource, recipe: AnyRecipe) -> StreamDataset:
     from r2mae.data.source import StreamDataset, block_samples
     from r2mae.data.stream import Stream
 
-    return StreamDataset(train, Stream(len(train), seed, block_samples(train)))
+    # Not every data section has augmentation, nor every augmentation repeats.
+    augment = getattr(recipe.data, "augment", None)
+    repeats = getattr(augment, "repeats", 1)
+    stream = Stream(len(train), recipe.seed, block_samples(train), repeats=repeats)
+    return StreamDataset(train, stream)
 
 
 def _step_settings(recipe: AnyRecipe, plan: Plan) -> StepSettings:

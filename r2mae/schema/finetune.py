@@ -8,10 +8,27 @@ from r2mae.schema.recipe import MAX_SEED, DataT, ModelT, Recipe
 from r2mae.schema.section import Section
 
 
+class LoraSection(Section):
+    """`tune.lora`: low-rank adaptation of all linear layers in the encoder's blocks.
+
+    rank: of each layer's change of weights.
+    alpha: the change is scaled by alpha / rank.
+    dropout: probability of dropout before it, in [0, 1).
+    """
+
+    rank: int = Field(default=8, ge=1, le=1 << 12)
+    alpha: float = Field(default=16.0, gt=0, le=1e6)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
 class TuneSection(Section):
-    """`tune`: head, loss and layer-wise learning rates.
+    """`tune`: what is trained, head, loss and layer-wise learning rates.
 
     freeze: train the head alone and keep the encoder's weights.
+    lora: train the head and LoRA matrices beside the encoder's weights, through peft.
+        `export`, `predict` and `embed` use the merged weights.
+    last_layers: train the head, the last blocks of the encoder, as many as this, and the
+        norm after them. Set at most one of freeze, lora, last_layers.
     hidden: width of a hidden layer in the head; null for a linear head, or for the
         architecture's own one.
     dropout: probability of dropout in the head, in [0, 1).
@@ -26,6 +43,8 @@ class TuneSection(Section):
     """
 
     freeze: bool = False
+    lora: LoraSection | None = None
+    last_layers: int | None = Field(default=None, ge=1, le=1 << 12)
     hidden: int | None = Field(default=None, ge=1, le=1 << 16)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
@@ -44,6 +63,21 @@ class TuneSection(Section):
         ):
             raise ValueError(f"must be greater than 0 each, got {weights}.")
         return weights
+
+    @model_validator(mode="after")
+    def _check_trained(self) -> "TuneSection":
+        chosen = {
+            "freeze": self.freeze,
+            "lora": self.lora is not None,
+            "last_layers": self.last_layers is not None,
+        }
+        named = [name for name, is_set in chosen.items() if is_set]
+        if len(named) > 1:
+            raise ValueError(
+                f"must set at most one of {', '.join(chosen)}, "
+                f"got {' and '.join(named)}. Leave one out."
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_regression(self) -> "TuneSection":

@@ -191,7 +191,7 @@ class Recipe(Section, Generic[DataT, ModelT]):
     seed: of weights, masks, order of samples and augmentation.
     data, model: sections of the modality.
     batch, optimizer, schedule, watch, checkpoint, training, hardware: see their sections.
-    log: where metrics are written: "csv", "wandb" or both.
+    log: where metrics are written: any of "csv", "tensorboard" and "wandb".
     """
 
     task: str
@@ -206,7 +206,7 @@ class Recipe(Section, Generic[DataT, ModelT]):
     checkpoint: CheckpointSection = CheckpointSection()
     training: TrainingSection = TrainingSection()
     hardware: HardwareSection = HardwareSection()
-    log: tuple[Literal["csv", "wandb"], ...] = ("csv",)
+    log: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
 
     @model_validator(mode="after")
     def _check(self) -> "Recipe[DataT, ModelT]":

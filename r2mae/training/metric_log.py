@@ -1,11 +1,12 @@
 """Reading metrics.csv, and titles of its metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from r2mae.errors import InputError
 from r2mae.training.run_folder import RunFolder
 
 LOSS_AT = "validation/loss_at_"  # before the mask ratio
+LOSS_TABLE = "validation/loss_by_mask_ratio"  # in loggers that show tables
 _TITLES = {
     "probe/knn": "kNN accuracy",
     "probe/linear": "linear-probe accuracy",
@@ -18,6 +19,15 @@ def metric_title(name: str) -> str:
     if name.startswith(LOSS_AT):
         return f"validation loss at {name.removeprefix(LOSS_AT)}"
     return _TITLES.get(name, name.replace("/", " ").replace("_", " "))
+
+
+def loss_by_ratio(metrics: Mapping[str, float]) -> list[tuple[float, float]]:
+    """(mask ratio, held-out loss) of the metrics of a step, by rising ratio."""
+    return sorted(
+        (float(name.removeprefix(LOSS_AT)), value)
+        for name, value in metrics.items()
+        if name.startswith(LOSS_AT)
+    )
 
 
 def read_metrics(folder: RunFolder) -> dict[int, dict[str, float]]:

@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from r2mae.progress import Bar
+from r2mae.training.guarded_logger import GuardedLogger
 from r2mae.training.metric_log import numbered_rows
 from r2mae.training.module import Engine
 from r2mae.training.run_config import run_config
@@ -29,9 +30,10 @@ class Progress(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Start the clock, the bar and the loggers."""
         for logger in trainer.loggers:
-            logger.log_hyperparams(run_config(trainer, pl_module))
-            if isinstance(logger, CsvLogger):
+            if isinstance(logger, CsvLogger):  # the first: others read its file
                 logger.rewind(pl_module.start_step)
+            if isinstance(logger, GuardedLogger):
+                logger.begin(pl_module.start_step, run_config(trainer, pl_module))
         self.throughput.start(trainer, pl_module.start_step)
         if trainer.is_global_zero:
             self._bar = Bar(

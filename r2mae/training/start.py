@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
+from r2mae.models.tuning import is_of_lora, merge_lora, plain_name
 from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
 from r2mae.training.run_folder import is_here, open_run
 
@@ -50,9 +51,14 @@ def find_checkpoint(source: str) -> Any:
 
 
 def run_weights(source: str) -> dict[str, Tensor]:
-    """Tensors of a run's last checkpoint by parameter name, without the prefix of fine-tuned models."""
+    """Tensors of a run's last checkpoint by parameter name.
+
+    Those of a fine-tuned model without their prefix, and with LoRA merged.
+    """
     place = find_checkpoint(source)
-    tensors = load_tensors(place, MODEL, read_manifest(place))
+    manifest = read_manifest(place)
+    tensors = load_tensors(place, MODEL, manifest)
+    tensors = merge_lora(tensors, manifest["recipe"].get("tune", {}))
     return {
         name.removeprefix("model.").removeprefix("backbone."): tensor
         for name, tensor in tensors.items()
@@ -112,7 +118,11 @@ def describe_start(model: nn.Module) -> str | None:
         if start is None:
             continue
         inside = f"{path}." if path else ""  # the backbone of a classifier
-        own = {name.removeprefix(inside) for name in model.state_dict()}
+        own = {
+            plain_name(name).removeprefix(inside)
+            for name in model.state_dict()
+            if not is_of_lora(name)
+        }
         own = {name for name in own if not name.startswith("pixel_")}
         new = own - start.loaded
         parts = (

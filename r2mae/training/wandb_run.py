@@ -7,16 +7,17 @@ all offline folders gives each step once, in order.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
+import wandb
 from pytorch_lightning.loggers import WandbLogger
 
-from r2mae.training.metric_log import read_metrics
-from r2mae.training.module import Engine
+from r2mae.training.metric_log import LOSS_TABLE, loss_by_ratio, read_metrics
 from r2mae.training.run_folder import RunFolder
 
 _FILE_HEADER = 7  # bytes that wandb writes before the LevelDB log
@@ -25,9 +26,9 @@ _FULL, _FIRST, _LAST = 1, 2, 4  # types of a LevelDB record
 
 
 class WandbRun(WandbLogger):
-    """Collects the metrics of a step; `WandbRows` logs them as one row.
+    """Collects the metrics of a step, and logs them as one row. Implements `MetricsSink`.
 
-    wandb's own folders lie in `wandb/` of the run folder.
+    Held-out losses over mask ratios are a table beside them. wandb's own folders lie in `wandb/` of the run folder.
     """
 
     def __init__(self, folder: RunFolder, run_id: str) -> None:
@@ -35,7 +36,7 @@ class WandbRun(WandbLogger):
             project="r2mae",
             name=folder.name,
             save_dir=str(folder.path),
-            id=run_id,
+            id=os.environ.get("WANDB_RUN_ID", run_id),  # set by the agent of a sweep
             resume="allow",
         )
         self.folder = folder
@@ -51,15 +52,17 @@ class WandbRun(WandbLogger):
             self._logged_step = _mend_logs(folder, str(self.version))
         return super().experiment
 
-    @lightning.utilities.rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:  # type: ignore[override]
+    def begin(self, start_step: int, config: dict[str, Any]) -> None:
+        """Start or continue the run, and complete its history up to a step."""
+        self.log_hyperparams(config)
+        self._catch_up(start_step)
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:  # type: ignore[override]
         """Add metrics to the row of a step."""
-        assert step is not None
         self._row |= metrics
         self._row_step = step
 
-    @lightning.utilities.rank_zero_only
-    def catch_up(self, start_step: int) -> None:
+    def _catch_up(self, start_step: int) -> None:
         """Log the rows of metrics.csv up to start_step that wandb does not have."""
         # A run online continues after the last step that the server has.
         online_step = self.experiment.starting_step - 1
@@ -69,33 +72,21 @@ class WandbRun(WandbLogger):
                 self.log_metrics(row, step)
                 self.commit()
 
-    @lightning.utilities.rank_zero_only
     def commit(self) -> None:
         """Log the row, unless wandb has one of its step."""
         if self._row and self._row_step > self._logged_step:
-            row = self._row | {"trainer/global_step": self._row_step}
+            row: dict[str, Any] = {"trainer/global_step": self._row_step, **self._row}
+            losses = loss_by_ratio(self._row)
+            if losses:
+                columns = ["mask ratio", "held-out loss"]
+                row[LOSS_TABLE] = wandb.Table(columns, [list(pair) for pair in losses])
             self.experiment.log(row, step=self._row_step, commit=True)
         self._row = {}
 
-
-class WandbRows(lightning.Callback):
-    """Logs the row of each step; comes after what measures and before what saves."""
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
-        """Complete the history up to the checkpoint."""
-        for logger in _wandb_runs(trainer):
-            logger.catch_up(pl_module.start_step)
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, *args: Any, **kwargs: Any
-    ) -> None:
-        """The step has been measured."""
-        for logger in _wandb_runs(trainer):
-            logger.commit()
-
-
-def _wandb_runs(trainer: lightning.Trainer) -> list[WandbRun]:
-    return [logger for logger in trainer.loggers if isinstance(logger, WandbRun)]
+    def close(self) -> None:
+        """End wandb's run; otherwise the next one of this process would be logged into it."""
+        if self._experiment is not None:
+            self.experiment.finish()
 
 
 def read_history(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

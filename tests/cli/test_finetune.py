@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
 from PIL import Image
 
 from r2mae.cli import finetune as finetuning
 from r2mae.cli.main import main
 from r2mae.data.source import Chosen
-from r2mae.recipe.assembly import open_split, open_training_data
+from r2mae.recipe.assembly import build_model, open_split, open_training_data
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
 from r2mae.training.run_folder import RunFolder
@@ -367,6 +369,110 @@ def test_killed_and_continued_is_bit_identical(call, pretrained):
     assert straight.read_status()["test"] == killed.read_status()["test"]
 
 
+TUNED = {
+    "lora": "tune={lora: {rank: 2, dropout: 0.2}, layer_decay: 0.6}",
+    "last_layers": "tune={last_layers: 1, dropout: 0.1}",
+}
+
+
+@pytest.fixture(scope="module", params=TUNED)
+def tuned(request, pretrained):
+    """(key of tune, its settings, name of a run of 12 steps)."""
+    more = (*settings(TUNED[request.param]), "--name", request.param)
+    assert main(["finetune", str(RECIPE), *more]) == 0
+    return request.param, more, RunFolder(f"runs/{request.param}/labels_5/seed_0")
+
+
+def test_part_of_the_weights_is_trained_and_continues_bit_identically(call, tuned):
+    name, more, folder = tuned
+    start, first = (weights(folder, step) for step in (8, 12))
+    changed = {
+        key
+        for key in start
+        if "/" not in key and not torch.equal(start[key], first[key])
+    }
+    changed = {key for key in changed if not key.startswith("model.head.")}
+    assert changed
+    part = {"lora": ".lora_", "last_layers": "encoder.blocks.1."}[name]
+    assert all(part in key or ".norm." in key for key in changed)
+    for path in folder.saved()[1:]:
+        shutil.rmtree(path)
+    folder.point("last", folder.saved()[0])
+    folder.write_status(status="running")
+    assert call(*more)[0] == 0
+    assert largest_difference(first, weights(folder, 12)) == 0
+
+
+def test_a_run_of_lora_predicts_embeds_and_starts_with_merged_weights(call, tuned):
+    name, _, folder = tuned
+    run = load_run(folder.path)
+    names = run.model.state_dict().keys()
+    assert not any("lora" in key or "base_layer" in key for key in names)
+    predicted, _ = np.load(folder.path / "test_predictions.npy")
+    unmerged = build_model(run.recipe, 10).eval()
+    saved = {
+        key.removeprefix("model."): tensor
+        for key, tensor in weights(folder, 12).items()
+        if "/" not in key
+    }
+    unmerged.load_state_dict(saved)
+    test = open_split(run.recipe, "test")
+    batch = test.load(torch.arange(len(test)), None, 0)
+    with torch.no_grad():
+        expected = unmerged(batch)
+        torch.testing.assert_close(run.model(batch), expected, rtol=0, atol=1e-6)
+    assert np.array_equal(expected.argmax(dim=1).numpy(), predicted)
+    assert main(["export", str(folder.path), f"timm_{name}", "--to", "timm"]) == 0
+    exported = timm.create_model(f"local-dir:timm_{name}", pretrained=True).eval()
+    pixels = run.model.backbone.pixels(batch)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(pixels), expected, rtol=0, atol=1e-6)
+    more = settings(f"model.init_from={folder.path}", "tune.freeze=true")
+    assert call(*more, "--name", f"from_{name}")[0] == 0
+    later = load_run(f"runs/from_{name}/labels_5/seed_0").model.backbone.state_dict()
+    for key, tensor in run.model.backbone.state_dict().items():
+        assert torch.equal(later[key], tensor)
+
+
+def test_a_killed_run_of_lora_continues_bit_identically(call, pretrained):
+    more = settings(
+        TUNED["lora"],
+        "schedule={steps: 60}",
+        "checkpoint.every_steps=3",
+        "watch.every_steps=60",
+    )
+    assert call(*more, "--name", "lora_straight")[0] == 0
+    command = [sys.executable, "-m", "r2mae", "finetune", str(RECIPE), *more]
+    process = subprocess.Popen(
+        [*command, "--name", "lora_killed"],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    killed = RunFolder("runs/lora_killed/labels_5/seed_0")
+    while process.poll() is None and not killed.pointer("last"):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert killed.read_status()["status"] == "running"
+    assert call(*more, "--name", "lora_killed")[0] == 0
+    straight = RunFolder("runs/lora_straight/labels_5/seed_0")
+    assert largest_difference(weights(straight, 60), weights(killed, 60)) == 0
+
+
+def test_check_prints_what_lora_trains(call):
+    code, out, _ = call(*settings(TUNED["lora"]), "--json", subcommand="check")
+    assert code == 0
+    report = json.loads(out)
+    trained, total = report["parameters"]["trained"], report["parameters"]["all"]
+    # A and B of four linear layers in each of two blocks of width 16, and the head.
+    assert trained == 2 * 2 * (16 + 48 + 16 + 16 + 16 + 64 + 64 + 16) + 170
+    assert report["trained_state_gib"] == trained * 12 / 2**30
+    out = call(*settings(TUNED["lora"]), subcommand="check")[1]
+    assert f"{total:,} parameters, {trained:,} trained ({trained / total:.2%})" in out
+    assert "starts from  runs/digits_demo: loads encoder (" in out
+    assert "new: head (2 tensors)" in out
+
+
 def test_two_processes_are_one(pretrained):
     """Two runs in one command, so the second meets processes that are already there."""
     more = settings(
@@ -410,6 +516,10 @@ REFUSED = [
     (["repeat.labels_per_class=[500]"], ["labels_per_class must be at most", "got 500"]),
     (["repeat.labels_per_class=[0]"], ["labels_per_class must be whole numbers from 1, or all"]),
     (["repeat.labels_per_class=[5, 5]"], ["labels_per_class must differ"]),
+    (["tune={lora: {}, last_layers: 1}"], ["tune must set at most one of freeze, lora, last_layers"]),
+    (["tune={last_layers: 3}"], ["tune.last_layers must be at most 2", "got 3"]),
+    (["tune={lora: {rank: 0}}"], ["tune.lora.rank must be at least 1"]),
+    (["model={encoder: resnet18}", "tune={lora: {}}"], ["tune.lora must be null for ResNet"]),
     (["model.encoder=vit_tinny_patch16_224"], ["model.encoder must be a timm model", "vit_tiny_patch16_224"]),
     (["model.init_from=runs/nowhere"], ["model.init_from must exist", "runs/nowhere"]),
     (["model.depth=3"], ["model.init_from", "must"]),

@@ -53,6 +53,8 @@ def test_wandb_has_what_metrics_csv_has(tmp_path):
                 step,
                 name,
             )
+    assert history[4, "validation/loss_by_mask_ratio/_type"] == "table-file"
+    assert history[4, "validation/loss_by_mask_ratio/nrows"] == 3
 
 
 def test_a_killed_and_continued_run_syncs_as_one_history(tmp_path):

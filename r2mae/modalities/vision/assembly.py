@@ -6,6 +6,7 @@ from torch import nn
 
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
+from r2mae.modalities.vision.statistics import pixel_statistics
 from r2mae.schema.recipe import AnyRecipe
 
 
@@ -19,7 +20,7 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
     section, encoder = recipe.model, _create_encoder(recipe)
     shared = {
         "normalize_targets": section.normalize_targets,
-        **_pixel_statistics(recipe),
+        **pixel_statistics(recipe.data),
     }
     model: nn.Module
     if is_plain_vit(encoder):
@@ -51,7 +52,9 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
     encoder = _create_encoder(recipe, **options)
     if is_plain_vit(encoder):
         initialize_like_mae(encoder, encoder)
-    model = ImageEncoder(encoder, pooling=section.pooling, **_pixel_statistics(recipe))
+    model = ImageEncoder(
+        encoder, pooling=section.pooling, **pixel_statistics(recipe.data)
+    )
     if section.init_from is not None:
         load_initial_weights(model, section.init_from)
     # Position embeddings are fixed in pretraining and trained here.
@@ -74,22 +77,6 @@ def _create_encoder(recipe: AnyRecipe, **options: Any) -> Any:
     )
 
 
-def _pixel_statistics(recipe: AnyRecipe) -> dict[str, tuple[float, ...]]:
-    from r2mae.data.card import load_card
-
-    card, channels = load_card(recipe.data.card), recipe.data.channels
-    for name in ("mean", "std"):
-        if not getattr(card, name):
-            raise InputError(
-                f"data.card must give the pixels' {name}, got none in "
-                f"{recipe.data.card!r}. Add it to the card."
-            )
-    return {
-        "pixel_mean": _per_channel(card.mean, channels),
-        "pixel_std": _per_channel(card.std, channels),
-    }
-
-
 def _check_no_decoder(section: Any) -> None:
     for name in section.decoder:
         if getattr(section, name) is not None:
@@ -98,13 +85,6 @@ def _check_no_decoder(section: Any) -> None:
                 f"one linear layer, got {getattr(section, name)}. "
                 "Leave it out, or choose a plain ViT."
             )
-
-
-def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """A card's pixel statistics for 1 or 3 channels: averaged, or repeated."""
-    return (
-        values if len(values) == channels else (sum(values) / len(values),) * channels
-    )
 
 
 def open_split(recipe: AnyRecipe, split: str) -> SampleSource:

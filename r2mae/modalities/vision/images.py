@@ -32,6 +32,7 @@ from r2mae.modalities.vision.schema import (
     height_width,
 )
 from r2mae.modalities.vision.survey import warn_of_dark_images
+from r2mae.modalities.vision.timm_augment import augment_views
 
 _CROP_TRIES = 10
 _ASPECT = (3 / 4, 4 / 3)
@@ -129,6 +130,8 @@ class Images:
                 self._augmented(image, draw)
                 for image, draw in zip(pixels, draws, strict=True)
             ]
+            if isinstance(self.section.augment, TuningAugmentSection):
+                views = augment_views(views, positions, seed, self.section)
         images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
         batch = {"images": images, "indices": read, "skipped": tuple(skipped)}
         augment = self.section.augment

@@ -1,5 +1,6 @@
 """Recipe sections of the vision modality."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -9,6 +10,8 @@ from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.schema.recipe import DataSection, ModelSection
 from r2mae.schema.section import Section
 
+_NUMBER = r"\d+(\.\d+)?"
+_POLICY = re.compile(rf"rand(-((m|n|mmax)\d+|(p|mstd){_NUMBER}|inc[01]))*")
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Side = Annotated[int, Field(ge=1, le=4096)]
 # A pair is told from a side by its type, so that an error names one rule.
@@ -102,14 +105,32 @@ class VisionData(DataSection):
 
 
 class TuningAugmentSection(AugmentSection):
-    """Fine-tuning augmentation: also mixup and CutMix of pairs of images.
+    """Fine-tuning augmentation: also RandAugment, random erasing, mixup and CutMix.
 
-    mixup, cutmix: alpha of the Beta(alpha, alpha) of mixing weights; 0 turns it off.
-        With both, each pair has either with probability 0.5.
+    mixup, cutmix: alpha of the Beta(alpha, alpha) of mixing weights of pairs of images; 0
+        turns it off. With both, each pair has either with probability 0.5.
+    rand_augment: RandAugment as timm writes it: rand-m9-mstd0.5-inc1 is magnitude 9 with
+        a standard deviation of 0.5. m, n, p, mstd, mmax and inc may be set.
+    erase: probability of random erasing, of a rectangle of noise in an image.
+    repeats: repeated augmentation: 3 reads each image three times in a row, differently
+        augmented. An epoch then reads a third of the images.
     """
 
     mixup: float = Field(default=0.0, ge=0, le=100)
     cutmix: float = Field(default=0.0, ge=0, le=100)
+    rand_augment: str | None = None
+    erase: float = Field(default=0.0, ge=0, le=1)
+    repeats: int = Field(default=1, ge=1, le=64)
+
+    @field_validator("rand_augment")
+    @classmethod
+    def _check_policy(cls, policy: str | None) -> str | None:
+        if policy is not None and not _POLICY.fullmatch(policy):
+            raise ValueError(
+                "must be RandAugment as timm writes it, such as "
+                f"rand-m9-mstd0.5-inc1, got {policy!r}."
+            )
+        return policy
 
     @property
     def mixes(self) -> bool:
@@ -121,6 +142,16 @@ class VisionTuningData(VisionData):
     """Labelled images for fine-tuning."""
 
     augment: TuningAugmentSection | None = TuningAugmentSection()
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> "VisionTuningData":
+        policy = None if self.augment is None else self.augment.rand_augment
+        if policy is not None and self.channels not in (1, 3):
+            raise ValueError(
+                "augment.rand_augment must be null with other channels than 1 or 3, "
+                f"got {self.channels} channels. Leave it out."
+            )
+        return self
 
 
 class VisionEncoder(ModelSection):

@@ -70,6 +70,12 @@ class ImageEncoder(nn.Module):
         return ("mean", "cls") if has_class_token else ("mean",)
 
     @property
+    def blocks(self) -> Any:
+        """Blocks of a ViT; none of other models, whose parts timm calls in other ways."""
+        encoder = self.encoder
+        return encoder.blocks if isinstance(encoder, VisionTransformer) else None
+
+    @property
     def num_layers(self) -> int:
         """Blocks of a ViT; of another model, the feature maps that timm can return."""
         if isinstance(self.encoder, VisionTransformer):
