@@ -128,7 +128,7 @@ def _parameters(recipe: AnyRecipe, model: Any) -> dict[str, Any]:
     state = (total + per_trained * trained) * _STATE_BYTES
     return {
         "parameters": {"all": total, "trained": trained},
-        "state_gib": round(state / 2**30, 3),
+        "state_gib": float(f"{state / 2**30:.4g}"),
     }
 
 
