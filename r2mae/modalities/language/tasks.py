@@ -48,7 +48,7 @@ def show_scores(result: Result) -> None:
         accuracy = f"{row['accuracy']:.3f} ± {row['half_width']:.3f}"
         print(
             f"{row['ratio']:5.2f}  {row['tokens']:7,}  {accuracy}  {row['loss']:6.3f}"
-            f"  {row['perplexity']:10.4g}"
+            f"  {row['perplexity']:12.4g}"
             f"  {row['unigram_accuracy']:26.3f}  {row['unigram_loss']:.3f}"
         )
 

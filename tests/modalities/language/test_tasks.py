@@ -9,6 +9,8 @@ def test_perplexity_stands_beside_the_loss_that_it_is_of(capsys):
     row |= {"unigram_accuracy": 0.151, "unigram_loss": 5.13}
     show_scores({"scores": [row]})
     head, line = capsys.readouterr().out.splitlines()
-    for name, value in [("loss", "4.648"), ("perplexity", "104.4")]:
-        assert head.index(name) <= line.index(value) < head.index("unigram baseline")
+    ends = {text: head.index(text) + len(text) for text in ("loss", "perplexity")}
+    assert line[: ends["loss"]].endswith("4.648")
+    assert line[: ends["perplexity"]].endswith("104.4")
+    assert ends["perplexity"] < head.index("unigram baseline")
     assert line.split()[-2:] == ["0.151", "5.130"]
