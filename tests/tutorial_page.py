@@ -37,8 +37,8 @@ class Block:
         """Arguments of each `r2mae` line, without comments."""
         lines = self.code.replace("\\\n", " ").splitlines()
         split = [shlex.split(line, comments=True) for line in lines]
-        assert all(words[:1] == ["r2mae"] for words in split if words), self.code
-        return [words[1:] for words in split if words]
+        assert all(parts[:1] == ["r2mae"] for parts in split if parts), self.code
+        return [parts[1:] for parts in split if parts]
 
 
 def read_blocks(page: str) -> list[Block]:

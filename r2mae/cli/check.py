@@ -152,8 +152,8 @@ def _show_plan(plan: dict[str, Any]) -> None:
 
 def _show_validation_cost(plan: dict[str, Any], training_pflop: float) -> None:
     share = plan["watch_share"]
-    more = _flop(share * training_pflop)
-    _line("", f"{more} more for validation: {share:.1%} of training")
+    validation = _flop(share * training_pflop)
+    _line("", f"{validation} more for validation: {share:.1%} of training")
 
 
 def _show_pretraining(report: dict[str, Any], full: bool) -> None:
