@@ -10,11 +10,15 @@ from tests.conftest import ROOT
 
 # <!-- path of a file -->, then a fenced block: a part of that file, or all of it.
 QUOTED = re.compile(r"<!-- (\S+) -->\n```\w+\n(.*?)```\n", re.DOTALL)
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 TOY = ROOT / "tests" / "modalities" / "toy_wing"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def page_name(page):
+    return str(page.relative_to(ROOT).with_suffix(""))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_quoted_code_is_that_of_the_file(page):
     for path, code in QUOTED.findall(page.read_text()):
         assert code in (ROOT / path).read_text(), f"{page.name} quotes {path}"
@@ -31,9 +35,7 @@ def test_the_page_on_modalities_shows_every_line_of_the_wing():
         assert not missing, f"{path.name}: {missing}"
 
 
-@pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem
-)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=page_name)
 def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links {target}"
@@ -52,7 +54,7 @@ def test_paths_in_text_exist(page):
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_to_sections_lead_to_headings(page):
     for target, section in re.findall(
         r"\]\(([\w./-]+\.md)#([\w-]+)\)", page.read_text()

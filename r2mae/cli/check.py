@@ -5,6 +5,7 @@ Builds the model, reads the data's index, trains nothing.
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -75,8 +76,8 @@ def _show(path: str, report: dict[str, Any], full: bool) -> None:
     _show_data(report["data"])
     trained, total = report["parameters"]["trained"], report["parameters"]["all"]
     state = (
-        f"{report['state_gib']:.3g} GiB of weights, gradients and moments, "
-        f"{report['trained_state_gib']:.3g} GiB of it gradients and moments"
+        f"{_bytes(report['state_gib'])} of weights, gradients and moments, "
+        f"{_bytes(report['trained_state_gib'])} of it gradients and moments"
     )
     encoder = recipe["model"].get("encoder") or f"{recipe['modality']} model"
     _line(
@@ -131,7 +132,7 @@ def _show_finetuning(report: dict[str, Any]) -> None:
         print(f"{count} labels per class{note}")
         _show_plan(plan)
         if "training_pflop" in plan:
-            _line("cost", f"{plan['training_pflop']:.4g} PFLOP per seed")
+            _line("cost", f"{_flop(plan['training_pflop'])} per seed")
             _show_validation_cost(plan, plan["training_pflop"])
 
 
@@ -154,23 +155,21 @@ def _show_plan(plan: dict[str, Any]) -> None:
 
 def _show_validation_cost(plan: dict[str, Any], training_pflop: float) -> None:
     share = plan["watch_share"]
-    pflop = share * training_pflop
-    _line("", f"{pflop:.4g} PFLOP more for validation: {share:.1%} of training")
+    validation = _flop(share * training_pflop)
+    _line("", f"{validation} more for validation: {share:.1%} of training")
 
 
 def _show_pretraining(report: dict[str, Any], full: bool) -> None:
     _show_mask(report)
     _show_plan(report["plan"])
     levels = report["levels"]
-    steps = [level["step_tflop"] for level in levels]
-    memory = [level["activations_gib"] for level in levels]
-    _line(
-        "cost",
-        f"{report['training_pflop']:.4g} PFLOP in total; {_range(steps)} TFLOP per step",
-    )
+    steps = _range([level["step_tflop"] / 1000 for level in levels], _flop)
+    memory = _range([level["activations_gib"] for level in levels], _bytes)
+    _line("cost", f"{_flop(report['training_pflop'])} in total; {steps} per step")
     _show_validation_cost(report["plan"], report["training_pflop"])
-    _line("activations", f"{_range(memory)} GiB per device (estimated)")
-    if balance := report["independent_draws"]:
+    _line("activations", f"{memory} per device (estimated)")
+    balance = report["independent_draws"]
+    if balance and balance["cost"] >= 1.005:
         ranks, cost = balance["ranks"], f"{balance['cost']:.3g} times as much"
         separate = f"a separate ratio on each of {ranks} ranks would cost {cost}"
         _line("balance", f"one ratio per step for all ranks; {separate}")
@@ -206,6 +205,29 @@ def _show_levels(levels: list[dict[str, Any]]) -> None:
         )
 
 
-def _range(values: list[Any]) -> str:
-    low, high = (format(value, ".4g") for value in (min(values), max(values)))
+def _plain(value: float) -> str:
+    return format(value, ".4g")
+
+
+def _range(values: list[Any], show: Callable[[Any], str] = _plain) -> str:
+    low, high = show(min(values)), show(max(values))
     return low if low == high else f"{low} to {high}"
+
+
+def _flop(pflop: float) -> str:
+    """Floating-point operations in the unit that leaves 1 to 1,000 of them."""
+    return _scaled(
+        pflop * 1e15, 1000, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP")
+    )
+
+
+def _bytes(gib: float) -> str:
+    """Memory in the unit that leaves 1 to 1,024 of it, at most GiB."""
+    return _scaled(gib * 2**30, 1024, ("bytes", "KiB", "MiB", "GiB"))
+
+
+def _scaled(value: float, base: int, units: tuple[str, ...]) -> str:
+    number = 0
+    while value >= base and number < len(units) - 1:
+        value, number = value / base, number + 1
+    return f"{value:.4g} {units[number]}"

@@ -132,8 +132,8 @@ def _parameters(recipe: AnyRecipe, model: Any) -> dict[str, Any]:
     state = total * _STATE_BYTES + trained_state
     return {
         "parameters": {"all": total, "trained": trained},
-        "state_gib": round(state / 2**30, 3),
-        "trained_state_gib": trained_state / 2**30,
+        "state_gib": float(f"{state / 2**30:.4g}"),
+        "trained_state_gib": float(f"{trained_state / 2**30:.4g}"),
     }
 
 

@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from r2mae.cli.check import _bytes, _flop
 from r2mae.cli.main import main
 
 
@@ -14,3 +17,18 @@ def test_classes_of_absent_data_are_unknown(scratch, capsys):
     assert "all labels per class" in lines
     assert main(["check", "cifar10_finetune", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] is None
+
+
+@pytest.mark.parametrize(
+    ("pflop", "shown"),
+    [(2.539e-5, "25.39 GFLOP"), (0.171, "171 TFLOP"), (5.6e6, "5.6e+06 PFLOP")],
+)
+def test_costs_have_the_unit_that_fits(pflop, shown):
+    assert _flop(pflop) == shown
+
+
+@pytest.mark.parametrize(
+    ("gib", "shown"), [(0.00037, "388 KiB"), (0.0065, "6.656 MiB"), (22.0, "22 GiB")]
+)
+def test_memory_has_the_unit_that_fits(gib, shown):
+    assert _bytes(gib) == shown

@@ -68,7 +68,7 @@ def test_check(answer, capfd):
             16 * model.training_flops(level["visible"]) / 1e12
         )
     assert main(["check", str(DEMO), str(DEMO)]) == 0
-    assert capfd.readouterr().out.count("TFLOP per step") == 2
+    assert capfd.readouterr().out.count("FLOP per step") == 2
 
 
 def test_check_is_one_screen_and_full_prints_the_rest(capfd):

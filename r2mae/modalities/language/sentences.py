@@ -93,7 +93,10 @@ def open_given_sentences(section: Any, path: str, reading: Reading) -> SampleSou
     """
     files = expand_texts([path])
     if len(files) > 1:
-        raise InputError(f"DATA must be one file, got {len(files)}.")
+        raise InputError(
+            f"DATA must be one file, got {len(files)} in {path}. "
+            "Name a .txt with a text a line, or a table with a text a row."
+        )
     file = files[0]
     columns = text_columns(section)
     is_table = kind_of(file) is not None

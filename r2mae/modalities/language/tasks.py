@@ -42,15 +42,14 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
 
 def show_scores(result: Result) -> None:
     """Print a line for each ratio."""
-    print(
-        "ratio  tokens    accuracy         loss      unigram baseline: accuracy  loss    perplexity"
-    )
+    head = "ratio   tokens  accuracy         loss    perplexity"
+    print(f"{head}  unigram baseline: accuracy  loss")
     for row in result["scores"]:
-        half = f" ± {row['half_width']:.3f}"
+        accuracy = f"{row['accuracy']:.3f} ± {row['half_width']:.3f}"
         print(
-            f"{row['ratio']:5.2f}  {row['tokens']:7,}  {row['accuracy']:.3f}{half:<9} {row['loss']:6.3f}"
-            f"    {row['unigram_accuracy']:27.3f}  {row['unigram_loss']:.3f}"
+            f"{row['ratio']:5.2f}  {row['tokens']:7,}  {accuracy}  {row['loss']:6.3f}"
             f"  {row['perplexity']:12.4g}"
+            f"  {row['unigram_accuracy']:26.3f}  {row['unigram_loss']:.3f}"
         )
 
 

@@ -62,7 +62,9 @@ def open_given_sequences(section: Any, paths: list[str]) -> SampleSource:
     """All sequences of a file that a user names, without labels."""
     files = expand_dna(paths)
     if len(files) > 1:
-        raise InputError(f"DATA must be one file, got {len(files)}.")
+        raise InputError(
+            f"DATA must be one file, got {len(files)} in {paths[0]}. Name one of them."
+        )
     file = files[0]
     if not is_sequence_file(file):
         raise InputError(

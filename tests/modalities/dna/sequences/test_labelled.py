@@ -208,3 +208,10 @@ def test_lines_of_sequences_have_no_labels(tables):
     source = open_given_sequences(section(), ["mine.txt"])
     assert source.load(torch.tensor([1]), None, 0)["bases"].tolist() == [[2, 2, 4]]
     assert source.name(1) == "mine.txt, row 1"
+
+
+def test_several_files_of_sequences_are_refused_with_what_to_name(scratch):
+    for name in ("a.csv", "b.csv"):
+        (scratch / name).write_text("sequence\nACGT\n")
+    with pytest.raises(InputError, match=r"got 2 in \*\.csv\. Name one of them"):
+        open_given_sequences(None, ["*.csv"])
