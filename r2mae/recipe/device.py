@@ -78,7 +78,8 @@ def emulated_notice(recipe: AnyRecipe) -> str | None:
     """A line where the CPU has no bfloat16 instructions, so that bf16 is slower than float32."""
     if recipe.hardware.precision != "bf16-mixed" or choose_accelerator(recipe) == "gpu":
         return None
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.11
+    read = getattr(torch.cpu, "get_capabilities", dict)  # not in torch 2.11
+    capabilities: dict[str, Any] = read()
     has_bf16 = any(have for name, have in capabilities.items() if "bf16" in name)
     if has_bf16 or not capabilities:
         return None
