@@ -78,8 +78,8 @@ class WandbRun(WandbLogger):
             row: dict[str, Any] = {"trainer/global_step": self._row_step, **self._row}
             losses = loss_by_ratio(self._row)
             if losses:
-                columns = ["mask ratio", "held-out loss"]
-                row[LOSS_TABLE] = wandb.Table(columns, [list(pair) for pair in losses])
+                # wandb.Table would store an artifact for each step.
+                row[LOSS_TABLE] = wandb.Html(_as_table(losses))
             self.experiment.log(row, step=self._row_step, commit=True)
         self._row = {}
 
@@ -87,6 +87,12 @@ class WandbRun(WandbLogger):
         """End wandb's run; otherwise the next one of this process would be logged into it."""
         if self._experiment is not None:
             self.experiment.finish()
+
+
+def _as_table(losses: list[tuple[float, float]]) -> str:
+    """HTML of (mask ratio, held-out loss)."""
+    rows = [f"<tr><td>{ratio:g}<td>{loss:.6g}" for ratio, loss in losses]
+    return "".join(["<table><tr><th>mask ratio<th>held-out loss", *rows, "</table>"])
 
 
 def read_history(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

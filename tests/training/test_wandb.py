@@ -53,8 +53,10 @@ def test_wandb_has_what_metrics_csv_has(tmp_path):
                 step,
                 name,
             )
-    assert history[4, "validation/loss_by_mask_ratio/_type"] == "table-file"
-    assert history[4, "validation/loss_by_mask_ratio/nrows"] == 3
+    page = history[4, "validation/loss_by_mask_ratio/path"]
+    (table,) = (folder.path / "wandb").glob(f"offline-run-*/files/{page}")
+    loss = metric(folder, "validation/loss_at_0.5")[4]
+    assert f"<tr><td>0.5<td>{loss:.6g}" in table.read_text()
 
 
 def test_a_killed_and_continued_run_syncs_as_one_history(tmp_path):
