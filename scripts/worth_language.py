@@ -42,7 +42,6 @@ def probe(folder: Path) -> Scores:
     values = [
         f"data.tokenizer={folder}",
         f"model.init_from={folder}",
-        "data.held_out=0",
         ROOT_OF_DATA,
     ]
     path = str(ROOT / "recipes" / "language" / "sst2_finetune.yaml")

@@ -9,7 +9,7 @@ Shapes: h x w pixels, C channels.
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,19 @@ def _transform(policy: str, side: int, fill: tuple[int, ...]) -> Any:
         "img_mean": fill[0] if len(fill) == 1 else fill,
         "interpolation": Image.Resampling.BICUBIC,
     }
-    return rand_augment_transform(policy, options)
+    transform = rand_augment_transform(policy, options)
+    for op in transform.ops:
+        if op.name.startswith("Posterize"):
+            op.level_fn = partial(_bits_to_keep, op.level_fn)
+    return transform
+
+
+def _bits_to_keep(level_fn: Any, level: float, options: dict[str, Any]) -> tuple[int]:
+    """Bits of each pixel that posterizing keeps: at least one.
+
+    Differs: timm keeps none at the highest level, a black image, which Pillow refuses.
+    """
+    return (max(1, level_fn(level, options)[0]),)
 
 
 def _erase(pixels: Pixels, probability: float, key: int, section: VisionData) -> Pixels:
