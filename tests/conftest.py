@@ -103,7 +103,7 @@ def make_texts(number):
     ]
 
 
-def r2mae(*arguments, cwd=None, timeout=240, check=None, **environment):
+def r2mae(*arguments, cwd=None, timeout=800, check=None, **environment):
     """The console script in a fresh process; check=0 asserts the exit code and shows stderr if it differs."""
     command = [str(Path(sys.executable).with_name("r2mae")), *map(str, arguments)]
     done = subprocess.run(

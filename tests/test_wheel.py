@@ -44,7 +44,7 @@ def r2mae(wheel, tmp_path_factory):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=800,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -75,15 +75,12 @@ def _show(path: str, report: dict[str, Any], full: bool) -> None:
         print(f"\n{write_document(recipe).rstrip()}\n")
     _show_data(report["data"])
     trained, total = report["parameters"]["trained"], report["parameters"]["all"]
-    state = (
-        f"{_bytes(report['state_gib'])} of weights, gradients and moments, "
-        f"{_bytes(report['trained_state_gib'])} of it gradients and moments"
-    )
     encoder = recipe["model"].get("encoder") or f"{recipe['modality']} model"
-    _line(
-        "model",
-        f"{encoder}, {total:,} parameters, {trained:,} trained ({trained / total:.2%}); {state}",
-    )
+    share = f"{trained:,} trained ({trained / total:.2%})"
+    _line("model", f"{encoder}, {total:,} parameters, {share}")
+    state, of_training = report["state_gib"], report["trained_state_gib"]
+    parts = f"{_bytes(of_training)} of it gradients and moments"
+    _line("memory", f"{_bytes(state)} of weights, gradients and moments, {parts}")
     if "plans" in report:
         _show_finetuning(report)
     else:

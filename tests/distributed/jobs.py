@@ -99,7 +99,7 @@ def kill_at(cwd, arguments, folder, step):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    for _ in range(12_000):
+    for _ in range(60_000):
         rows = read_trace(folder)
         if rows and rows[-1]["step"] >= step:
             break
@@ -111,7 +111,7 @@ def kill_at(cwd, arguments, folder, step):
     process.wait()
 
 
-def wait_for(folder, process, step, seconds=180):
+def wait_for(folder, process, step, seconds=600):
     """Until metrics.csv reaches a step."""
     for _ in range(round(seconds / 0.05)):
         if process.poll() is not None:

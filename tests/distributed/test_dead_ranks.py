@@ -40,24 +40,24 @@ SETTINGS = (
     "hardware.workers=1",
 )
 FAULTS = {
-    "rank 1 is killed": (1, signal.SIGKILL, 60, "rank 1 was killed by signal 9"),
-    "rank 0 is killed": (0, signal.SIGKILL, 60, "rank 0 was killed by signal 9"),
+    "rank 1 is killed": (1, signal.SIGKILL, 120, "rank 1 was killed by signal 9"),
+    "rank 0 is killed": (0, signal.SIGKILL, 120, "rank 0 was killed by signal 9"),
     "rank 1 freezes": (
         1,
         signal.SIGSTOP,
-        70,
+        140,
         "rank 1 did not answer within hardware.timeout_seconds: 10",
     ),
     "rank 0 freezes": (
         0,
         signal.SIGSTOP,
-        70,
+        140,
         "rank 0 did not answer within hardware.timeout_seconds: 10",
     ),
     "rank 1 raises": (
         1,
         None,
-        60,
+        120,
         "rank 1: fault in r2mae: ZeroDivisionError: made by a test",
     ),
 }

@@ -35,7 +35,7 @@ def record(cwd, devices):
     }
     command = [sys.executable, str(cwd / "job.py"), str(devices)]
     done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=800
     )
     assert done.returncode == 0, done.stderr
     seen = {}

@@ -461,8 +461,12 @@ def test_bad_sources_are_one_line_and_change_nothing(tmp_path, build, message):
 def test_heads_that_weights_do_not_show(scratch):
     """Same shapes, other attention: refused for a run of ours, a timm folder and a transformers folder."""
     run = load_run(str(train("run", "schedule.steps=4").path))  # two heads
-    export_to_timm(run, scratch / "timm")
-    export_to_transformers(run, scratch / "transformers")
+    for name, export in (
+        ("timm", export_to_timm),
+        ("transformers", export_to_transformers),
+    ):
+        (scratch / name).mkdir()
+        export(run, scratch / name)
     for source in ("runs/run", "timm", "transformers"):
         recipe = load_recipe(str(DEMO), [*TINY, f"model.init_from={source}"])
         build_model(recipe)
