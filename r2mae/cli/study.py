@@ -64,7 +64,7 @@ def run(arguments: Namespace) -> None:
     if action == ["report"]:
         return _report(study, arguments)
     if not arguments.worker:
-        _check_labels(study)
+        study.check_labels()
     study.start()
     if arguments.worker:
         from r2mae.studies.queue import end_with_launcher, work
@@ -75,15 +75,6 @@ def run(arguments: Namespace) -> None:
     if arguments.slurm is not None:
         return _write_slurm(study, path, arguments)
     return _run(study, path, arguments)
-
-
-def _check_labels(study: "Study") -> None:
-    """Raise InputError before training for probes that the data has no labels for."""
-    from r2mae.modalities import find_wing
-    from r2mae.studies.measure import check_labels
-
-    recipe = study.trials[0].recipe
-    check_labels(study.section.measure, find_wing(recipe.modality), recipe)
 
 
 def _write_theory_card(study: "Study") -> None:

@@ -20,7 +20,7 @@ from r2mae.schema.recipe import recipe_document
 from r2mae.schema.section import shown, validate
 from r2mae.schema.study import StudySection
 from r2mae.studies.budget import steps_at_equal_flops
-from r2mae.studies.measure import check_tasks
+from r2mae.studies.measure import check_labels, check_tasks
 
 Recipe = PretrainRecipe[Any, Any]
 
@@ -99,6 +99,11 @@ class Study:
             own_law: Any = parse_recipe(_set(self.base, dict(variant), where), where)
             recipe = steps_at_equal_flops(recipe, own_law)
         return recipe  # type: ignore[no-any-return]
+
+    def check_labels(self) -> None:
+        """Raise InputError for probes that the data has too few labels for."""
+        recipe = self.trials[0].recipe
+        check_labels(self.section.measure, find_wing(recipe.modality), recipe)
 
     def start(self) -> None:
         """Make the folder, or check that it holds this study.
