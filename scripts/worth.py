@@ -1,8 +1,8 @@
 """What an encoder is worth: against what a user would do without it, on real data. The last line is JSON.
 
-Run: python scripts/worth.py --wing cell|language [--work FOLDER]   (CPU; continues where it was stopped)
+Run: python scripts/worth.py --wing cell|vision|language|dna [--work FOLDER]   (CPU; continues where it was stopped)
 
-Each wing's file says what is measured and how: worth_cell.py, worth_language.py.
+Each wing's file (worth_cell.py, ...) says what is measured and how.
 Everything is repeated with five seeds or folds.
 """
 
@@ -18,7 +18,7 @@ from types import ModuleType
 import numpy as np
 from worth_runs import OVER_SAMPLES
 
-WINGS = ("cell", "language")
+WINGS = ("cell", "vision", "language", "dna")
 SEEDS = 5
 Results = dict[str, dict[str, list[float]]]  # {measure: {method: a score a seed}}
 

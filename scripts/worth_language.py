@@ -106,7 +106,14 @@ def logistic(
     rows = draws if draws is not None else [np.arange(len(labels))]
     predicted = []
     for row in rows:
-        model = LogisticRegressionCV(Cs=[1, 10, 100], cv=3, max_iter=1000)
+        model = LogisticRegressionCV(
+            Cs=[1, 10, 100],
+            cv=3,
+            max_iter=1000,
+            l1_ratios=(0,),
+            scoring="accuracy",
+            use_legacy_attributes=False,
+        )
         predicted.append(model.fit(train[row], labels[row]).predict(test))
     return np.stack(predicted)
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 # {measure: {method: score}}; the project's encoder is "r2mae".
@@ -89,3 +91,23 @@ def merged(parts: list[Scores]) -> Scores:
         for key, methods in part.items():
             scores.setdefault(key, {}).update(methods)
     return scores
+
+
+def compared(key: str, predicted: dict[str, np.ndarray]) -> Scores:
+    """Accuracy of each method, and intervals of differences over test images.
+
+    predicted: (2, N) predicted and true classes.
+    """
+    from r2mae.evaluation.probe import compare
+
+    own, truth = predicted["r2mae"]
+    accuracies = {
+        method: float((labels == truth).mean())
+        for method, (labels, _) in predicted.items()
+    }
+    halves = {
+        method: compare(own[None], labels[None], truth).half_width
+        for method, (labels, _) in predicted.items()
+        if method != "r2mae"
+    }
+    return {key: accuracies, key + OVER_SAMPLES: halves}

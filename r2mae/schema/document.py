@@ -177,6 +177,25 @@ def apply_overrides(document: dict[str, Any], overrides: list[str]) -> dict[str,
     return result
 
 
+def set_keys(
+    document: dict[str, Any], values: dict[str, Any], where: str
+) -> dict[str, Any]:
+    """A copy of document with values at dotted keys.
+
+    Raises: InputError for a key below one that is not a mapping.
+    """
+    result: dict[str, Any] = _copied(document)
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        target = result
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise InputError(f"{where}: {key} must be a key of the recipe.")
+        target[last] = _copied(value)
+    return result
+
+
 def _copied(value: Any) -> Any:
     """A copy of nested mappings; other values are shared, since they are never changed."""
     if not isinstance(value, dict):

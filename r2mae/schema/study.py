@@ -23,6 +23,23 @@ class TaskMeasure(Section):
     options: dict[str, str | int | float | bool] = Field(default={})
 
 
+LabelCounts = tuple[Annotated[int, Field(ge=1)] | Literal["all"], ...]
+
+
+class FinetuneMeasure(Section):
+    """Fine-tuning of every run's encoder; measured is the accuracy on the test split.
+
+    recipe: the fine-tuning recipe, a file or a shipped name. Its encoder, start and seed are
+        those of the run, and so is the place of its data if both have the same card.
+    set: keys of that recipe to change.
+    labels_per_class: a fine-tuning run for each; "all" uses every label.
+    """
+
+    recipe: str
+    set: dict[str, Any] = Field(default={})
+    labels_per_class: LabelCounts = Field(default=("all",), min_length=1)
+
+
 class MeasureSection(Section):
     """`measure`: what is measured of every run.
 
@@ -34,16 +51,16 @@ class MeasureSection(Section):
     draws: random choices of the labels, where they are few.
     hidden: shares of each test sample that are hidden from the encoder in the probes.
     tasks: numbers from `r2mae evaluate --task NAME`, by the name of the task.
+    finetune: fine-tuning, which probes of frozen features do not replace.
     """
 
     ratios: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
     probes: tuple[Probe, ...] = ("knn", "linear_probe")
-    labels_per_class: tuple[Annotated[int, Field(ge=1)] | Literal["all"], ...] = Field(
-        default=("all",), min_length=1
-    )
+    labels_per_class: LabelCounts = Field(default=("all",), min_length=1)
     draws: int = Field(default=10, ge=1, le=1000)
     hidden: tuple[float, ...] = Field(default=(0.0,), min_length=1)
     tasks: dict[str, TaskMeasure] = Field(default={})
+    finetune: FinetuneMeasure | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "MeasureSection":

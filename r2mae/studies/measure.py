@@ -26,7 +26,7 @@ from r2mae.wing import LoadedRun, Wing
 
 Better = Literal["higher", "lower"]
 
-_LOSS, _HIDDEN = "held-out loss", " hidden"
+_LOSS, _HIDDEN, _FINETUNED = "held-out loss", " hidden", "fine-tuned"
 _PROBES, _HIDDEN_PROBES = "probes", "probes, input partly hidden"
 
 
@@ -65,12 +65,18 @@ def loss_name(ratio: float) -> str:
 
 
 def kind_of(name: str) -> str:
-    """ "held-out loss", "probes", "probes, input partly hidden"; of a task, its name."""
-    if name.startswith(_LOSS):
-        return _LOSS
+    """ "held-out loss", "probes", "probes, input partly hidden", "fine-tuned"; of a task, its name."""
+    for kind in (_LOSS, _FINETUNED):
+        if name.startswith(kind):
+            return kind
     if name.partition(",")[0] not in get_args(Probe):
         return name
     return _HIDDEN_PROBES if name.endswith(_HIDDEN) else _PROBES
+
+
+def finetuned_name(count: int | str) -> str:
+    """Name of the accuracy after fine-tuning with a number of labels per class."""
+    return f"{_FINETUNED}, {_labels(count)}"
 
 
 def _losses(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
@@ -145,9 +151,12 @@ def _draws(
 
 
 def _probe_name(probe: str, count: int | str, hidden: float) -> str:
-    labels = "all labels" if count == "all" else f"{count} labels per class"
-    name = f"{probe}, {labels}"
+    name = f"{probe}, {_labels(count)}"
     return f"{name}, {100 * hidden:g}%{_HIDDEN}" if hidden else name
+
+
+def _labels(count: int | str) -> str:
+    return "all labels" if count == "all" else f"{count} labels per class"
 
 
 def check_tasks(measure: MeasureSection, wing: Wing) -> None:

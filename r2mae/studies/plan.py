@@ -14,12 +14,15 @@ from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.shipped import find_recipe, find_study
-from r2mae.schema.document import apply_overrides, load_document
+from r2mae.recipe.tasks import check_table
+from r2mae.schema.document import apply_overrides, load_document, set_keys
+from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.schema.recipe import recipe_document
 from r2mae.schema.section import shown, validate
 from r2mae.schema.study import StudySection
 from r2mae.studies.budget import steps_at_equal_flops
+from r2mae.studies.finetuned import finetuning_recipe
 from r2mae.studies.measure import check_labels, check_tasks
 
 Recipe = PretrainRecipe[Any, Any]
@@ -50,12 +53,14 @@ class Study:
 
     folder: of trials and reports.
     base: document of the common recipe.
+    finetuning: document of the recipe of `measure.finetune`, if there is one.
     """
 
     name: str
     section: StudySection
     folder: Path
     base: dict[str, Any]
+    finetuning: dict[str, Any] | None = None
 
     @property
     def trials_folder(self) -> Path:
@@ -92,18 +97,36 @@ class Study:
 
     def _recipe(self, law: str, variant: tuple[tuple[str, Any], ...]) -> Recipe:
         where = f"{self.name}: law {law!r}"
-        document = _set(self.base, dict(variant), where)
+        document = set_keys(self.base, dict(variant), where)
         document["mask"] = document["mask"] | self.section.laws[law]
         recipe: Any = parse_recipe(document, where)
         if self.section.budget == "equal_flops":
-            own_law: Any = parse_recipe(_set(self.base, dict(variant), where), where)
+            own_law: Any = parse_recipe(
+                set_keys(self.base, dict(variant), where), where
+            )
             recipe = steps_at_equal_flops(recipe, own_law)
         return recipe  # type: ignore[no-any-return]
 
+    def finetuning_of(
+        self, trial: Trial, start: Path | None
+    ) -> FinetuneRecipe[Any, Any] | None:
+        """The recipe that fine-tunes a trial, if the study has one.
+
+        start: its run folder; None before it exists.
+        """
+        measure = self.section.measure.finetune
+        if self.finetuning is None or measure is None:
+            return None
+        return finetuning_recipe(self.finetuning, measure, trial.recipe, start)
+
     def check_labels(self) -> None:
-        """Raise InputError for probes that the data has too few labels for."""
-        recipe = self.trials[0].recipe
-        check_labels(self.section.measure, find_wing(recipe.modality), recipe)
+        """Raise InputError for probes and fine-tuning that the data has too few labels for."""
+        trial = self.trials[0]
+        wing = find_wing(trial.recipe.modality)
+        check_labels(self.section.measure, wing, trial.recipe)
+        finetuning = self.finetuning_of(trial, None)
+        if finetuning is not None:
+            check_table(finetuning)
 
     def start(self) -> None:
         """Make the folder, or check that it holds this study.
@@ -111,12 +134,13 @@ class Study:
         Raises: InputError where it holds another one.
         """
         file = self.folder / "study.json"
-        document = self.section.model_dump(mode="json") | {"base": self.base}
+        document = self.section.model_dump(mode="json")
+        document |= {"base": self.base, "finetuning": self.finetuning}
         # Trials of further seeds and laws are added; primary changes only the report.
         free = ("seeds", "laws", "primary")
         current = {key: value for key, value in document.items() if key not in free}
         if file.exists():
-            earlier = json.loads(file.read_text())
+            earlier = _with_defaults(json.loads(file.read_text()))
             for key, value in current.items():
                 if earlier.get(key) != value:
                     raise InputError(
@@ -156,20 +180,34 @@ def load_study(
     if seeds is not None:
         document = section.model_dump(mode="json") | {"seeds": seeds}
         section = validate(StudySection, document, "--seeds")
-    base = _base_document(file, section)
-    base = apply_overrides(_set(base, section.set, str(path)), overrides or [])
+    base = _document_beside(file, section.recipe)
+    base = apply_overrides(set_keys(base, section.set, str(path)), overrides or [])
     base = _measured(base, section, str(path))
     _check_axes(section.vary, str(path))
-    study = Study(file.stem, section, Path("studies") / (name or file.stem), base)
+    finetune = section.measure.finetune
+    finetuning = None
+    if finetune is not None:
+        finetuning = _document_beside(file, finetune.recipe)
+    folder = Path("studies") / (name or file.stem)
+    study = Study(file.stem, section, folder, base, finetuning)
     _check_different(study)
+    for trial in study.trials:  # of every variant
+        study.finetuning_of(trial, None)
     check_tasks(section.measure, find_wing(base["modality"]))
     return study
 
 
-def _base_document(file: Path, section: StudySection) -> dict[str, Any]:
-    """The common recipe; a relative path may start at the study file."""
-    beside = file.parent / section.recipe
-    return load_document(beside if beside.is_file() else find_recipe(section.recipe))
+def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """A stored study, with the defaults of keys that did not exist when it began."""
+    keys = StudySection.model_fields.keys() & document.keys()
+    section = validate(StudySection, {key: document[key] for key in keys}, "study.json")
+    return document | section.model_dump(mode="json")
+
+
+def _document_beside(file: Path, recipe: str) -> dict[str, Any]:
+    """A recipe that a study file names; a relative path may start at the study file."""
+    beside = file.parent / recipe
+    return load_document(beside if beside.is_file() else find_recipe(recipe))
 
 
 def _measured(
@@ -188,22 +226,6 @@ def _measured(
     resolved["checkpoint"] = resolved["checkpoint"] | {"every_steps": None}
     resolved["log"] = ["csv"]
     return resolved
-
-
-def _set(
-    document: dict[str, Any], values: dict[str, Any], where: str
-) -> dict[str, Any]:
-    """A copy of document with values at dotted keys."""
-    result: dict[str, Any] = json.loads(json.dumps(document))
-    for key, value in values.items():
-        *parents, last = key.split(".")
-        target = result
-        for parent in parents:
-            target = target.setdefault(parent, {})
-            if not isinstance(target, dict):
-                raise InputError(f"{where}: {key} must be a key of the recipe.")
-        target[last] = value
-    return result
 
 
 def _check_axes(vary: dict[str, Any], where: str) -> None:

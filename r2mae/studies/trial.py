@@ -9,6 +9,7 @@ import numpy as np
 from r2mae.data.atomic import write_atomic
 from r2mae.recipe.run import load_run
 from r2mae.recipe.train import train_run
+from r2mae.studies.finetuned import measure_finetuned
 from r2mae.studies.measure import Measurement, Measurements, measure_run, to_json
 from r2mae.studies.plan import Study, Trial
 
@@ -31,6 +32,9 @@ def run_trial(study: Study, trial: Trial) -> None:
         return
     train_run(trial.recipe, path, source=trial.name)
     measurements = measure_run(load_run(str(path)), study.section.measure)
+    finetuning = study.finetuning_of(trial, path)
+    if finetuning is not None:
+        measurements |= measure_finetuned(finetuning, path)
     items = {
         name: each.items
         for name, each in measurements.items()
