@@ -4,10 +4,12 @@
 
 Run it where `studies/` is. `<!-- laws: digits pbmc3k -->` starts a table with a line for
 each study, `<!-- study: digits -->` one with a line for each law; `<!-- end -->` ends them.
+What is there about a study whose trials are not in `studies/` stays.
 """
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 from r2mae.data.atomic import write_atomic
@@ -18,7 +20,9 @@ from r2mae.studies.summary import gain_rows, with_interval
 from r2mae.studies.table import build_tables
 from r2mae.training.run_folder import RunFolder
 
-_BLOCK = re.compile(r"(<!-- (laws|study): ([^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(<!-- (laws|study): ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL
+)
 _KINDS = ("held-out loss", "probes", "probes, input partly hidden")
 
 
@@ -35,19 +39,36 @@ def fill(text):
 
 
 def _fill_block(match):
-    start, kind, names, end = match.groups()
+    start, kind, names, content, end = match.groups()
     if kind == "laws":
-        rows = [row for name in names.split() for row in _study_lines(name)]
+        rows = [row for name in names.split() for row in _study_lines(name, content)]
         header = ["data", "random ratio", "mean, worst regret in %"]
         header += ["best fixed ratio", "mean, worst regret in %"]
         header += [f"{kind}, gain in %" for kind in _KINDS]
         return start + _markdown(header, rows) + end
-    return start + _law_tables(names) + end
+    study = load_study(names)
+    return start + (_law_tables(study) if _has_trials(study) else content) + end
 
 
-def _study_lines(name):
-    """A line for each variant: the primary law against the best fixed ratio."""
+def _has_trials(study):
+    has_trials = study.trials_folder.is_dir()
+    if not has_trials:
+        print(f"{study.name}: no trials in {study.folder}, left as is", file=sys.stderr)
+    return has_trials
+
+
+def _study_lines(name, content):
+    """A line for each variant: the primary law against the best fixed ratio.
+
+    content: the table so far.
+    """
     study = load_study(name)
+    if not _has_trials(study):
+        lines = [
+            line for line in content.splitlines() if line.startswith(f"| [{name}]")
+        ]
+        yield from (line.strip("| ").split(" | ") for line in lines)
+        return
     law = study.section.primary
     if law is None:
         raise InputError(f"{name} must have a primary law for a line, got none.")
@@ -80,9 +101,8 @@ def _gain(gain):
     return {"wins": f"**{text}**", "loses": f"*{text}*"}.get(gain.verdict, text)
 
 
-def _law_tables(name):
+def _law_tables(study):
     """What was run, then a line for each law, in each variant."""
-    study = load_study(name)
     text = ""
     for table in build_tables(study):
         rows = [_law_line(row) for row in _summary(table)]

@@ -35,7 +35,7 @@ PRETRAIN = (
     PRECISION,
     *ENCODER,
     "mask.ratio={uniform: {low: 0.5, high: 0.95}}",
-    "schedule={steps: 400, warmup_steps: 40, decay: cosine}",
+    "schedule={steps: 300, warmup_steps: 30, decay: cosine}",
     "watch={knn: false, linear_probe: false, pictures: false, samples: 500}",
 )
 LABELS, HIDDEN = (10, 100), (0, 0.5, 0.75)
@@ -59,10 +59,8 @@ def fine_tune(run: str, count: int, seed: int, work: Path) -> Scores:
     pretraining, tuning = operations(work, count)
     longer = round(STEPS * (pretraining + tuning) / tuning)
     scratch = ("model.init_from=null", "tune.layer_decay=1.0")
-    arms = {
-        "r2mae": ((f"model.init_from={work / 'runs' / run}",), STEPS),
-        "scratch": (scratch, longer),
-    }
+    pretrained = (f"model.init_from={work / 'runs' / run}",)
+    arms = {"r2mae": (pretrained, STEPS), "scratch": (scratch, longer)}
     predicted = {}
     for method, (values, steps) in arms.items():
         name = f"{run}_{count}_{method}"

@@ -1,0 +1,48 @@
+"""scripts/law_tables.py fills tables from study folders, and leaves others."""
+
+import importlib.util
+
+import pytest
+
+from r2mae.studies.plan import load_study
+from r2mae.studies.trial import run_trial
+from tests.conftest import ROOT
+from tests.studies.small import write_study
+
+PAGE = """# Results
+<!-- laws: digits small.yaml -->
+| data | old | table |
+| --- | --- | --- |
+| [digits](recipes/studies/digits.yaml) | kept |  |
+| [small.yaml](recipes/studies/small.yaml) | replaced | |
+<!-- end -->
+<!-- study: digits -->
+stays
+<!-- end -->
+<!-- study: small.yaml -->
+goes
+<!-- end -->
+"""
+
+
+@pytest.fixture
+def fill(scratch):
+    path = ROOT / "scripts" / "law_tables.py"
+    specification = importlib.util.spec_from_file_location("law_tables", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.fill
+
+
+def test_only_tables_of_studies_with_trials_are_filled(fill, scratch, capsys):
+    study = load_study(str(write_study(scratch, primary="stratified")))
+    for trial in study.trials:
+        run_trial(study, trial)
+    page = fill(PAGE)
+    assert "| [digits](recipes/studies/digits.yaml) | kept |" in page
+    assert "stays" in page
+    assert "goes" not in page
+    assert "replaced" not in page
+    assert "3 laws x 2 seeds, 4 steps (equal steps)" in page
+    assert "| fixed 0.25 |" in page
+    assert "digits: no trials in studies/digits, left as is" in capsys.readouterr().err
