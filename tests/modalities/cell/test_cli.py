@@ -425,3 +425,10 @@ def test_clustering_reads_a_layer_and_other_tasks_do_not(here, capsys):
     line = refused(capsys, *evaluate, "imputation", "--layer", "1")
     assert "tasks that read features (knn, linear_probe" in line
     assert "got imputation. Run it without them." in line
+
+
+def test_a_report_maps_held_out_cells_by_class(here, capsys):
+    said(capsys, "report", "runs/run", "-o", "page.html")
+    page = (here / "page.html").read_text()
+    assert "PCA of the features of 32 held-out cells, without masking." in page
+    assert "No pictures" not in page

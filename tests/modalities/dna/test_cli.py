@@ -14,6 +14,7 @@ from r2mae.cli.main import main
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome.files import open_dna
 from r2mae.modalities.dna.tokens import nucleotide_tokenizer
+from r2mae.page.slider import RATIOS
 from r2mae.recipe.run import load_run
 from tests.conftest import ROOT
 from tests.modalities.cell.test_cli import refused, said
@@ -818,3 +819,11 @@ def test_tokens_of_windows_are_an_array(here, capsys):
     tokens, features = np.load("tokens.npy"), np.load("windows.npy")
     assert len(tokens) == 62
     np.testing.assert_allclose(tokens.mean(axis=1), features, atol=1e-5)
+
+
+def test_a_report_shows_logos_at_each_ratio(here, capsys):
+    del here
+    said(capsys, "report", "runs/run", "-o", "page.html")
+    page = Path("page.html").read_text()
+    assert page.count('aria-label="expected bases"') == 3 * len(RATIOS)
+    assert "No pictures" not in page

@@ -1,6 +1,7 @@
 """Texts from the command line: tokenizer, store, pretrain, fill, evaluate, export, finetune; bad input is one line."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -930,3 +931,13 @@ def test_tokens_of_texts_have_offsets(here, capsys):
         capsys, "embed", "runs/run", "three.txt", "-o", "x.npy", "--pool", "concat"
     )
     assert "must be given for samples with equal numbers of tokens" in line
+
+
+def test_a_report_fills_held_out_texts_with_probabilities(here, capsys):
+    said(capsys, "report", "runs/run", "-o", "page.html")
+    page = (here / "page.html").read_text()
+    first_of_three = r'title="[^"]*? (\d\.\d\d),[^"]*">[^<]+ <small>(\d\.\d\d)'
+    guesses = re.findall(first_of_three, page)
+    assert len(guesses) > 9
+    assert all(first == second for first, second in guesses)
+    assert "No pictures" not in page
