@@ -121,7 +121,8 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
         from r2mae.training.tensorboard_run import TensorBoardRun
 
         loggers.append(GuardedLogger("tensorboard", TensorBoardRun(folder)))
-    if "wandb" in recipe.log:
+    with_checkpoint = "wandb_checkpoint" in recipe.log
+    if "wandb" in recipe.log or with_checkpoint:
         import wandb
 
         from r2mae.training.wandb_run import WandbRun
@@ -133,7 +134,7 @@ def build_loggers(recipe: AnyRecipe, folder: RunFolder, run_id: str) -> list[Any
             raise InputError(
                 "log: wandb must be logged in, got no API key. Run wandb login, or set WANDB_MODE=offline."
             )
-        run = WandbRun(folder, run_id or folder.name)
+        run = WandbRun(folder, run_id or folder.name, with_checkpoint)
         loggers.append(GuardedLogger("wandb", run))
     return loggers
 

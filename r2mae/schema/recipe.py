@@ -183,6 +183,9 @@ DataT = TypeVar("DataT", bound=DataSection)
 ModelT = TypeVar("ModelT", bound=ModelSection)
 
 
+Logger = Literal["csv", "tensorboard", "wandb", "wandb_checkpoint"]
+
+
 class Recipe(Section, Generic[DataT, ModelT]):
     """One recipe file.
 
@@ -191,7 +194,8 @@ class Recipe(Section, Generic[DataT, ModelT]):
     seed: of weights, masks, order of samples and augmentation.
     data, model: sections of the modality.
     batch, optimizer, schedule, watch, checkpoint, training, hardware: see their sections.
-    log: where metrics are written: any of "csv", "tensorboard" and "wandb".
+    log: where metrics are written: any of "csv", "tensorboard", "wandb" and "wandb_checkpoint", which is wandb with the
+        best checkpoint as an artifact.
     """
 
     task: str
@@ -206,7 +210,7 @@ class Recipe(Section, Generic[DataT, ModelT]):
     checkpoint: CheckpointSection = CheckpointSection()
     training: TrainingSection = TrainingSection()
     hardware: HardwareSection = HardwareSection()
-    log: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
+    log: tuple[Logger, ...] = ("csv",)
 
     @model_validator(mode="after")
     def _check(self) -> "Recipe[DataT, ModelT]":

@@ -1,12 +1,14 @@
 """Reading metrics.csv, and titles of its metrics."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from r2mae.errors import InputError
 from r2mae.training.run_folder import RunFolder
 
 LOSS_AT = "validation/loss_at_"  # before the mask ratio
 LOSS_TABLE = "validation/loss_by_mask_ratio"  # in loggers that show tables
+PICTURE = "validation/pictures"  # in loggers that show images
 _TITLES = {
     "probe/knn": "kNN accuracy",
     "probe/linear": "linear-probe accuracy",
@@ -19,6 +21,12 @@ def metric_title(name: str) -> str:
     if name.startswith(LOSS_AT):
         return f"validation loss at {name.removeprefix(LOSS_AT)}"
     return _TITLES.get(name, name.replace("/", " ").replace("_", " "))
+
+
+def picture_of(folder: RunFolder, step: int) -> Path | None:
+    """The picture of held-out samples that validation drew at a step, if it did."""
+    path = folder.pictures / f"step_{step}.png"
+    return path if path.is_file() else None
 
 
 def loss_by_ratio(metrics: Mapping[str, float]) -> list[tuple[float, float]]:

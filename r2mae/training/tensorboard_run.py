@@ -8,15 +8,23 @@ so a table that is there already is not written again: it would be the same.
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from r2mae.training.metric_log import LOSS_TABLE, loss_by_ratio, read_metrics
+from r2mae.training.metric_log import (
+    LOSS_TABLE,
+    PICTURE,
+    loss_by_ratio,
+    picture_of,
+    read_metrics,
+)
 from r2mae.training.run_folder import RunFolder
 
 
 class TensorBoardRun:
-    """Writes each metric as a scalar, and held-out losses over mask ratios as a table.
+    """Writes each metric as a scalar, held-out losses over mask ratios as a table, and pictures as images.
 
     Implements `MetricsSink`.
     """
@@ -24,7 +32,7 @@ class TensorBoardRun:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._writer: Any = None
-        self._has_new = False
+        self._new_step: int | None = None  # that was not written to disk yet
         self._last_table = -1  # the step of the last table in earlier files
 
     def begin(self, start_step: int, config: dict[str, Any]) -> None:
@@ -47,13 +55,19 @@ class TensorBoardRun:
             rows = [f"| {ratio:g} | {loss:.6g} |" for ratio, loss in losses]
             head = ["| mask ratio | held-out loss |", "| --- | --- |"]
             self._writer.add_text(LOSS_TABLE, "\n".join([*head, *rows]), step)
-        self._has_new = True
+        self._new_step = step
 
     def commit(self) -> None:
         """Write to disk: a run that is killed loses no step before its checkpoint."""
-        if self._has_new:
+        if self._new_step is not None:
+            picture = picture_of(self.folder, self._new_step)
+            if picture is not None:
+                pixels = np.asarray(Image.open(picture))
+                self._writer.add_image(
+                    PICTURE, pixels, self._new_step, dataformats="HWC"
+                )
             self._writer.flush()
-            self._has_new = False
+            self._new_step = None
 
     def close(self) -> None:
         """End the event file."""

@@ -17,9 +17,18 @@ import pytorch_lightning as lightning
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
-from r2mae.training.metric_log import LOSS_TABLE, loss_by_ratio, read_metrics
+from r2mae.training.checkpoint import read_manifest
+from r2mae.training.metric_log import (
+    LOSS_TABLE,
+    PICTURE,
+    loss_by_ratio,
+    picture_of,
+    read_metrics,
+)
 from r2mae.training.run_folder import RunFolder
 
+# Of the manifest, in the metadata of an artifact.
+_FACTS = ("step", "samples", "validation_loss", "law", "data", "commit", "versions")
 _FILE_HEADER = 7  # bytes that wandb writes before the LevelDB log
 _BLOCK, _RECORD_HEADER = 32768, 7
 _FULL, _FIRST, _LAST = 1, 2, 4  # types of a LevelDB record
@@ -28,10 +37,14 @@ _FULL, _FIRST, _LAST = 1, 2, 4  # types of a LevelDB record
 class WandbRun(WandbLogger):
     """Collects the metrics of a step, and logs them as one row. Implements `MetricsSink`.
 
-    Held-out losses over mask ratios are a table beside them. wandb's own folders lie in `wandb/` of the run folder.
+    Held-out losses over mask ratios are a table beside them, and pictures of held-out samples are images. wandb's own
+    folders lie in `wandb/` of the run folder.
     """
 
-    def __init__(self, folder: RunFolder, run_id: str) -> None:
+    def __init__(
+        self, folder: RunFolder, run_id: str, with_checkpoint: bool = False
+    ) -> None:
+        """with_checkpoint: log the best checkpoint as an artifact once training has finished."""
         super().__init__(
             project="r2mae",
             name=folder.name,
@@ -40,6 +53,7 @@ class WandbRun(WandbLogger):
             resume="allow",
         )
         self.folder = folder
+        self.with_checkpoint = with_checkpoint
         self._logged_step = -1
         self._row: dict[str, float] = {}
         self._row_step = 0
@@ -80,13 +94,38 @@ class WandbRun(WandbLogger):
             if losses:
                 # wandb.Table would store an artifact for each step.
                 row[LOSS_TABLE] = wandb.Html(_as_table(losses))
+            picture = picture_of(self.folder, self._row_step)
+            if picture is not None:
+                row[PICTURE] = wandb.Image(str(picture))
             self.experiment.log(row, step=self._row_step, commit=True)
         self._row = {}
 
     def close(self) -> None:
         """End wandb's run; otherwise the next one of this process would be logged into it."""
         if self._experiment is not None:
+            if self.with_checkpoint:
+                self._log_checkpoint()
             self.experiment.finish()
+
+    def _log_checkpoint(self) -> None:
+        """The best checkpoint of a finished run as an artifact, itself a run folder.
+
+        Its metadata are facts of the manifest.
+        """
+        last = self.folder.pointer("last")
+        planned = self.folder.read_status()["steps"]
+        if last is None or read_manifest(last)["step"] != planned:
+            return
+        path = self.folder.pointer("best") or last
+        manifest = read_manifest(path)
+        facts = {key: manifest[key] for key in _FACTS if key in manifest}
+        name = f"{self.folder.name}-checkpoint"
+        artifact = wandb.Artifact(name, type="model", metadata=facts)
+        artifact.add_file(str(self.folder.path / "recipe.yaml"))
+        artifact.add_dir(str(path), f"checkpoints/{path.name}")
+        with artifact.new_file("checkpoints/last") as pointer:
+            pointer.write(path.name)
+        self.experiment.log_artifact(artifact)
 
 
 def _as_table(losses: list[tuple[float, float]]) -> str:
@@ -95,13 +134,19 @@ def _as_table(losses: list[tuple[float, float]]) -> str:
     return "".join(["<table><tr><th>mask ratio<th>held-out loss", *rows, "</table>"])
 
 
-def read_history(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(step, row) of the rows in a transaction log, up to where a kill cut it off."""
+def read_records(file: Path) -> Iterator[Any]:
+    """wandb's records in a transaction log, up to where a kill cut it off."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     for _, payload in _payloads(file.read_bytes()):
         record = Record()
         record.ParseFromString(payload)
+        yield record
+
+
+def read_history(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(step, row) of the rows in a transaction log."""
+    for record in read_records(file):
         if record.WhichOneof("record_type") == "history":
             items = {
                 item.key or "/".join(item.nested_key): json.loads(item.value_json)

@@ -1,15 +1,18 @@
 """TensorBoard's event files, read back, and loggers that fail."""
 
+import io
 import itertools
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 from yaml import safe_load
 
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.recipe import recipe_document
 from r2mae.training import guarded_logger
-from r2mae.training.metric_log import LOSS_TABLE, read_metrics
+from r2mae.training.metric_log import LOSS_TABLE, PICTURE, read_metrics
 from r2mae.training.run_folder import flatten
 from tests.conftest import DEMO, ROOT
 from tests.training.runs import train
@@ -55,6 +58,22 @@ def test_a_continued_run_has_each_point_of_metrics_csv_once(scratch):
     expected = {ratio: metrics[6][f"validation/loss_at_{ratio:g}"] for ratio in losses}
     assert len(losses) == 3
     assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_pictures_of_a_continued_run_are_there_once(scratch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    drawn = (*SHORT, "watch.pictures=true", LOG)
+    folder = train("run", *drawn)
+    for path in folder.saved()[1:]:
+        shutil.rmtree(path)
+    folder.point("last", folder.saved()[0])
+    train("run", *drawn)
+    images = EventAccumulator(str(folder.path / "tensorboard")).Reload().Images(PICTURE)
+    assert [image.step for image in images] == [3, 6]
+    shown = np.asarray(Image.open(io.BytesIO(images[-1].encoded_image_string)))
+    drawn_pixels = np.asarray(Image.open(folder.pictures / "step_6.png"))
+    assert np.array_equal(shown, drawn_pixels)
 
 
 def test_metrics_from_before_tensorboard_was_turned_on_are_written_too(scratch):

@@ -1,17 +1,21 @@
 """Real wandb runs, offline: what they write, and what a server has after a sync."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from r2mae.recipe.run import load_run
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.metric_log import read_metrics
 from r2mae.training.run_folder import RunFolder
-from r2mae.training.wandb_run import read_history
+from r2mae.training.wandb_run import read_history, read_records
 from tests.conftest import DEMO, ROOT, overrides, r2mae
 from tests.training.runs import metric
 from tests.training.wandb_server import wandb_server
@@ -57,6 +61,41 @@ def test_wandb_has_what_metrics_csv_has(tmp_path):
     (table,) = (folder.path / "wandb").glob(f"offline-run-*/files/{page}")
     loss = metric(folder, "validation/loss_at_0.5")[4]
     assert f"<tr><td>0.5<td>{loss:.6g}" in table.read_text()
+
+
+def test_pictures_and_the_best_checkpoint_are_logged(tmp_path, monkeypatch):
+    settings = overrides(
+        "log=[csv, wandb_checkpoint]", "schedule.steps=4", "watch.pictures=true"
+    )
+    command = ["pretrain", DEMO, *settings, "--name", "run"]
+    r2mae(*command, cwd=tmp_path, check=0, **OFFLINE)
+    folder = RunFolder(tmp_path / "runs" / "run")
+    history = logged(folder)
+    for step in (2, 4):
+        page = history[step, "validation/pictures/path"]
+        (picture,) = (folder.path / "wandb").glob(f"offline-run-*/files/{page}")
+        assert (
+            picture.read_bytes() == (folder.pictures / f"step_{step}.png").read_bytes()
+        )
+    (file,) = (folder.path / "wandb").glob("offline-run-*/run-*.wandb")
+    (artifact,) = (
+        record.artifact
+        for record in read_records(file)
+        if record.WhichOneof("record_type") == "artifact"
+    )
+    best = read_manifest(folder.pointer("best"))
+    facts = json.loads(artifact.metadata)
+    assert (artifact.type, facts["step"]) == ("model", best["step"])
+    assert facts["law"] == best["law"]
+    copy = tmp_path / "downloaded"
+    for entry in artifact.manifest.contents:
+        place = copy / entry.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(entry.local_path, place)
+    monkeypatch.chdir(tmp_path)
+    weights = load_run(copy).model.state_dict()
+    expected = load_run(folder.path, "best").model.state_dict()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
 def test_a_killed_and_continued_run_syncs_as_one_history(tmp_path):
