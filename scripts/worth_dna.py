@@ -75,6 +75,7 @@ def tuning_values(name: str, seed: int, steps: int) -> tuple[str, ...]:
         f"seed={seed}",
         f"repeat={{seeds: 1, labels_per_class: [{LABELS}]}}",
         f"batch.global_samples={BATCH}",
+        f"watch={{every_steps: {steps}, samples: 500}}",
         f"schedule={{steps: {steps}, warmup_steps: 30, decay: cosine}}",
     )
 

@@ -81,6 +81,7 @@ def tuning_values(count: int, steps: int) -> tuple[str, ...]:
         *ENCODER,
         f"repeat={{seeds: 1, labels_per_class: [{count}]}}",
         f"batch.global_samples={BATCH}",
+        f"watch={{every_steps: {steps}, samples: 500}}",
         f"schedule={{steps: {steps}, warmup_steps: {warmup}, decay: cosine}}",
     )
 
