@@ -66,7 +66,7 @@ def paired_differences(records: list[RunRecord]) -> tuple[list[Difference], str]
     """(differences, what could not be compared, or "").
 
     Runs of one recipe with several seeds count as repeats. Each other recipe is compared
-    with the first run's over the seeds that both have, where data and step are the same.
+    with the first run's over the seeds that both have, where task, data and step are the same.
     """
     groups = list(_by_recipe(records).values())
     reference, *others = groups
@@ -82,7 +82,7 @@ def paired_differences(records: list[RunRecord]) -> tuple[list[Difference], str]
             rows += _differences(same)
     if not left_out:
         return rows, ""
-    reason = "no run of the first recipe has the same seed, data and step"
+    reason = "no run of the first recipe has the same task, seed, data and step"
     return rows, f"Not compared: {', '.join(left_out)}, as {reason}."
 
 
@@ -97,8 +97,10 @@ def _by_recipe(records: list[RunRecord]) -> dict[str, dict[Any, RunRecord]]:
 
 
 def _is_comparable(one: RunRecord, other: RunRecord) -> bool:
-    """Whether two runs were measured on the same data after the same steps."""
-    return one.data_fingerprint == other.data_fingerprint and one.step == other.step
+    """Whether two runs had the same task, data and number of steps: losses of other tasks are other numbers."""
+    tasks = one.recipe.get("task"), other.recipe.get("task")
+    same_data = one.data_fingerprint == other.data_fingerprint
+    return tasks[0] == tasks[1] and same_data and one.step == other.step
 
 
 def _differences(pairs: list[tuple[RunRecord, RunRecord]]) -> list[Difference]:

@@ -14,11 +14,11 @@ from tests.conftest import DEMO, overrides
 RATIOS = (0.25, 0.5, 0.75)
 
 
-def write_run(folder, *, seed=0, ratio=0.5, loss=1.0, steps=10):
+def write_run(folder, *, seed=0, ratio=0.5, loss=1.0, steps=10, task="pretrain"):
     """A run folder as training writes it, without a checkpoint."""
     folder.mkdir(parents=True)
     mask = {"ratio": {"fixed": {"ratio": ratio}}, "scope": "step"}
-    recipe = {"task": "pretrain", "modality": "vision", "seed": seed, "mask": mask}
+    recipe = {"task": task, "modality": "vision", "seed": seed, "mask": mask}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     status = {"status": "running", "steps": steps, "versions": {"torch": "2"}}
     (folder / "run.json").write_text(json.dumps(status))
@@ -114,6 +114,13 @@ def test_runs_without_a_common_seed_are_not_compared(scratch, capsys):
     assert "two" in result["not_compared"]
     assert result["runs"][0]["numbers"]["samples/s"] == 100
     assert result["runs"][1]["law"] == "fixed 0.75"
+
+
+def test_losses_of_pretraining_and_fine_tuning_are_not_compared(scratch):
+    runs = [write_run(scratch / task, task=task) for task in ("pretrain", "finetune")]
+    rows, left_out = paired_differences(read_records(runs))
+    assert rows == []
+    assert "Not compared: finetune" in left_out
 
 
 def test_laws_are_named_with_parameters_and_scope():
