@@ -6,6 +6,7 @@ with 500 labels a class, and tested on each task's test split, from the same lab
 - scratch: the same network from random weights, fine-tuned for as many steps; on the core promoters also for as much
   CPU time as pretraining and fine-tuning take together.
 - k-mers: logistic regression on TF-IDF of 4- to 6-mers, regularised by cross-validation on the labels at hand.
+All methods read both strands of tf_0.
 """
 
 import warnings
@@ -20,6 +21,7 @@ from worth_runs import DATA, ROOT, Scores, compared, merged, settings, train
 
 NAMES = ("prom_core_all", "tf_0", "prom_300_tata")
 PEERS = ("k-mers", "scratch", "scratch, equal time")
+BOTH_STRANDS = ("tf_0",)  # a protein binds either strand
 GUE = DATA / "dna" / "gue"
 ENCODER = ("model.width=96", "model.depth=6")
 PRETRAIN = (
@@ -71,6 +73,7 @@ def tuning_values(name: str, seed: int, steps: int) -> tuple[str, ...]:
     """Overrides of the fine-tuning recipe."""
     return (
         f"data.root={GUE / name}",
+        f"data.both_strands={str(name in BOTH_STRANDS).lower()}",
         *ENCODER,
         f"seed={seed}",
         f"repeat={{seeds: 1, labels_per_class: [{LABELS}]}}",
@@ -113,10 +116,20 @@ def count_kmers(values: list[str]) -> np.ndarray:
 
 
 def sequences(split: Any) -> list[str]:
-    """The bases of every sample, a letter each."""
+    """The bases of every sample, a letter each; then those of the other strand, where the split reads both."""
     import torch
 
+    batch = split.load(torch.arange(len(split)), None, 0)
+    texts = letters(batch)
+    if "other_strand" not in batch:
+        return texts
+    others = letters(batch["other_strand"])
+    return [f"{text} {other}" for text, other in zip(texts, others, strict=True)]
+
+
+def letters(batch: Any) -> list[str]:
+    """The bases (B, L) of a batch as texts."""
     from r2mae.modalities.dna.tokens import PADDING
 
-    bases = split.load(torch.arange(len(split)), None, 0)["bases"].numpy()
+    bases = batch["bases"].numpy()
     return ["".join("ACGTN"[code] for code in row if code < PADDING) for row in bases]
