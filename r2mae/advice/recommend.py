@@ -7,7 +7,12 @@ from numpy.typing import ArrayLike
 
 from r2mae.advice.candidates import FIXED_RATIOS
 from r2mae.advice.ramp import ScheduleChoice, best_ramps
-from r2mae.advice.scenario import Scenario, TargetRisks, Uncertainty
+from r2mae.advice.scenario import (
+    Scenario,
+    TargetRisks,
+    Uncertainty,
+    objective_of,
+)
 from r2mae.advice.solution import Solution, solve
 from r2mae.law import FixedRatio, MaskLaw, RatioDistribution
 from r2mae.theory import Objective, effective_ratio
@@ -37,6 +42,8 @@ class Advice:
     no_advice: why the answers do not apply to this data; None where they do.
     best_fixed: fixed ratio of least excess risk at the default `Scenario`.
     masking_gain: 1 - its excess risk / that without masks.
+    objective: "downstream" where all ratios weigh alike in the loss, "reconstruction" where
+        all masked tokens do.
     law: the recipe's. law_acts_like: the fixed ratio it is equivalent to.
     law_excess: its excess risk over that of best_fixed, minus 1.
     curves: "ratio" -> fixed ratios; a sample factor -> excess risk at each of them, in
@@ -53,6 +60,7 @@ class Advice:
     best_fixed: float
     best_fixed_band: tuple[float, float]
     masking_gain: float
+    objective: Objective
     law: RatioDistribution
     law_acts_like: float
     law_excess: float
@@ -72,7 +80,7 @@ def recommend(
     law: MaskLaw,
     *,
     num_rows: int | None = None,
-    objective: Objective = "reconstruction",
+    objective: Objective | None = None,
     uncertainty: Uncertainty | None = None,
     num_targets: int = 8,
     bootstrap: int = 10,
@@ -82,6 +90,8 @@ def recommend(
     """Recommend a law for token values (n, T, P), or (n, d) with one feature per token.
 
     law: the recipe's, to be compared.
+    objective: how the loss weighs the ratios of all laws; by default as the scope and the
+        weight of the recipe's law do.
     num_rows: samples of the training set, default n.
     num_targets: tokens to predict, drawn with the seed.
     bootstrap: half-samples for the bands.
@@ -91,6 +101,8 @@ def recommend(
     Source: docs/theory.md, "From data" and "How to read the advice".
     """
     uncertainty = uncertainty or Uncertainty()
+    if objective is None:
+        objective = objective_of(law)
     solution = solve(
         tokens,
         [law.ratio],
@@ -122,6 +134,7 @@ def _summarise(
         best_fixed=full.best_fixed,
         best_fixed_band=solution.best_fixed_band(),
         masking_gain=full.masking_gain,
+        objective=objective,
         law=law.ratio,
         law_acts_like=effective_ratio(law.ratio, objective),
         law_excess=float(full.excess[-1]),

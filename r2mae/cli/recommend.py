@@ -103,9 +103,11 @@ def _print(advice: Any) -> None:
         f"with {advice.masking_gain:z.1%} less excess risk than without masks"
     )
     low, high = advice.law_excess_band
+    equal = "ratios" if advice.objective == "downstream" else "masked tokens"
     print(
-        f"2. this recipe's law, {_format_law(advice.law)}: acts like the fixed ratio {advice.law_acts_like:.2f}, "
-        f"excess risk {_times(advice.law_excess)} that of the best fixed ratio ({_times(low)} to {_times(high)})"
+        f"2. this recipe's law, {_format_law(advice.law)}: acts like the fixed ratio "
+        f"{advice.law_acts_like:.2f} (all {equal} weigh alike in its loss), excess risk "
+        f"{_times(advice.law_excess)} that of the best fixed ratio ({_times(low)} to {_times(high)})"
     )
     print(
         "3. regret when the setting is uncertain "

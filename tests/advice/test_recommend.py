@@ -36,7 +36,8 @@ def test_fewer_samples_ask_for_more_masks(few):
 
 
 def test_answers_are_consistent(few):
-    assert few.law_acts_like == pytest.approx(0.729, abs=1e-3)
+    # 1 - E[a^2] / E[a] = 1 - 0.07 / 0.25 of the visible share a, as all ratios weigh alike
+    assert few.law_acts_like == pytest.approx(0.72, abs=1e-3)
     assert few.least_expected.expected <= few.law_regret.expected
     assert few.least_worst.worst <= few.least_expected.worst
     assert few.least_expected.expected <= few.least_expected_uniform.expected
