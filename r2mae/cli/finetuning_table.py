@@ -6,6 +6,7 @@ runs/<name>/scores.json                   a row for each number of labels
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from r2mae.errors import InputError
 from r2mae.schema.finetune import FinetuneRecipe
 
 Recipe = FinetuneRecipe[Any, Any]
-PREDICTIONS = "test_predictions.npy"  # (2, N) predicted and true classes or numbers
+# (2, N) predicted and true classes or numbers; (2, N, C) probabilities and labels.
+PREDICTIONS = "test_predictions.npy"
 
 
 def check_folder(table: Any) -> None:
@@ -60,43 +62,61 @@ def score_once(path: Path) -> list[str]:
     """
     import numpy as np
 
-    from r2mae.data.source import with_labels
-    from r2mae.evaluation.classification import class_scores, predict, truth
-    from r2mae.evaluation.regression import correlations, predict_numbers
-    from r2mae.progress import progress_bar
     from r2mae.recipe.run import load_run
 
     loaded = load_run(str(path))
-    class_names: list[str] = loaded.manifest["class_names"]
+    target = loaded.recipe.tune.target  # type: ignore[attr-defined]
+    is_regression = target == "regression"
+    class_names = [] if is_regression else loaded.manifest["class_names"]
     if "test" in loaded.folder.read_status() and (path / PREDICTIONS).is_file():
         return class_names
-    test = with_labels(loaded.wing.open_split(loaded.recipe, "test"))
-    progress = progress_bar(f"{path}, test")
-    target = loaded.manifest.get("target")
-    if target is not None:
-        numbers, true_numbers = predict_numbers(
-            loaded.model, test, target, progress=progress
-        )
-        np.save(path / PREDICTIONS, np.stack([numbers, true_numbers]))
-        loaded.folder.write_status(test=correlations(numbers, true_numbers))
-        return []
-    predicted, labels, skipped = predict(loaded.model, test, progress=progress)
-    expected = truth(test, labels, loaded.manifest["classes"])
+    predicted, expected, skipped = _predict_test(loaded, target, f"{path}, test")
     if skipped:
         count = f"{len(skipped)} unreadable test samples"
         print(f"{path}: skipped {count}, such as {min(skipped)}", file=sys.stderr)
     np.save(path / PREDICTIONS, np.stack([predicted, expected]))
-    loaded.folder.write_status(test=class_scores(predicted, expected))
+    score = _metrics(target)[1]
+    loaded.folder.write_status(test=score(predicted, expected))
     return class_names
 
 
+def _predict_test(loaded: Any, target: str, title: str) -> tuple[Any, Any, set[str]]:
+    """(predictions, true values, names of unreadable samples) of the test split."""
+    from r2mae.data.source import with_labels
+    from r2mae.evaluation.classification import predict, truth
+    from r2mae.evaluation.multi_label import predict_labels
+    from r2mae.evaluation.regression import predict_numbers
+    from r2mae.progress import progress_bar
+
+    test = with_labels(loaded.wing.open_split(loaded.recipe, "test"))
+    model, manifest, progress = loaded.model, loaded.manifest, progress_bar(title)
+    if target == "regression":
+        numbers = predict_numbers(model, test, manifest["target"], progress=progress)
+        return *numbers, set()
+    if target == "multi_label":
+        return predict_labels(model, test, manifest["class_names"], progress)
+    predicted, labels, skipped = predict(model, test, progress=progress)
+    return predicted, truth(test, labels, manifest["classes"]), skipped
+
+
+def _metrics(target: str) -> tuple[Any, Callable[[Any, Any], dict[str, float]]]:
+    """The module with `summarize` and `compare`, and its function for one run."""
+    from r2mae.evaluation import classification, multi_label, ordinal, regression
+
+    metrics: dict[str, tuple[Any, Any]] = {
+        "class": (classification, classification.class_scores),
+        "ordinal": (ordinal, ordinal.ordinal_scores),
+        "multi_label": (multi_label, multi_label.label_scores),
+        "regression": (regression, regression.correlations),
+    }
+    return metrics[target]
+
+
 def summarize_runs(
-    paths: list[Path], against: str | None, table: Path
+    recipe: Recipe, paths: list[Path], against: str | None, table: Path
 ) -> dict[str, Any]:
     """Scores of one number of labels, over its seeds; with `against`, paired differences from that table."""
     import numpy as np
-
-    from r2mae.evaluation import classification, regression
 
     predictions, expected = _load_predictions(paths)
     if expected is None:
@@ -104,7 +124,7 @@ def summarize_runs(
             "the test split must be the same for all seeds, "
             f"got others in {paths[0].parent}. Restore it."
         )
-    metrics: Any = regression if expected.dtype == np.float64 else classification
+    metrics = _metrics(recipe.tune.target)[0]
     row: dict[str, Any] = metrics.summarize(predictions, expected).to_dict()
     row["runs"] = [str(path) for path in paths]
     if against is None:

@@ -40,6 +40,11 @@ class TuneSection(Section):
     num_classes: expected number of classes, checked against the training labels; null
         for no check.
     regression: the labels are numbers to predict, not classes.
+    multi_label: a sample has any number of labels: a class named "a;b" or "a|b" is the
+        labels a and b, and ";" alone is none.
+    ordinal: the classes have an order, in which this lists them from the lowest; true
+        for classes that are whole numbers. Set at most one of regression, multi_label,
+        ordinal.
     """
 
     freeze: bool = False
@@ -52,6 +57,17 @@ class TuneSection(Section):
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     num_classes: int | None = Field(default=None, ge=2, le=1 << 20)
     regression: bool = False
+    multi_label: bool = False
+    ordinal: bool | tuple[str, ...] = False
+
+    @property
+    def target(self) -> Literal["class", "ordinal", "multi_label", "regression"]:
+        """What the labels are."""
+        if self.regression:
+            return "regression"
+        if self.multi_label:
+            return "multi_label"
+        return "class" if self.ordinal is False else "ordinal"
 
     @field_validator("class_weights", mode="after")
     @classmethod
@@ -64,32 +80,40 @@ class TuneSection(Section):
             raise ValueError(f"must be greater than 0 each, got {weights}.")
         return weights
 
-    @model_validator(mode="after")
-    def _check_trained(self) -> "TuneSection":
-        chosen = {
-            "freeze": self.freeze,
-            "lora": self.lora is not None,
-            "last_layers": self.last_layers is not None,
-        }
-        named = [name for name, is_set in chosen.items() if is_set]
-        if len(named) > 1:
+    @field_validator("ordinal", mode="after")
+    @classmethod
+    def _check_order(cls, order: bool | tuple[str, ...]) -> bool | tuple[str, ...]:
+        if isinstance(order, tuple) and not 2 <= len(set(order)) == len(order):
             raise ValueError(
-                f"must set at most one of {', '.join(chosen)}, "
-                f"got {' and '.join(named)}. Leave one out."
+                f"must list at least 2 different classes, got {list(order)}."
             )
+        return order
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> "TuneSection":
+        for names in (
+            ("freeze", "lora", "last_layers"),
+            ("regression", "multi_label", "ordinal"),
+        ):
+            named = [name for name in names if getattr(self, name) not in (None, False)]
+            if len(named) > 1:
+                raise ValueError(
+                    f"must set at most one of {', '.join(names)}, "
+                    f"got {' and '.join(named)}. Leave one out."
+                )
         return self
 
     @model_validator(mode="after")
-    def _check_regression(self) -> "TuneSection":
-        if self.regression and (
-            self.class_weights is not None
-            or self.num_classes is not None
-            or self.label_smoothing
-        ):
-            raise ValueError(
-                "must not have class_weights, num_classes or label_smoothing with "
-                "regression, got one."
-            )
+    def _check_labels(self) -> "TuneSection":
+        refused = {
+            "class_weights": self.class_weights is not None,
+            "label_smoothing": self.label_smoothing > 0,
+            "num_classes": self.num_classes is not None and self.regression,
+        }
+        got = [name for name, is_set in refused.items() if is_set]
+        if got and (self.regression or self.multi_label):
+            kind = "regression" if self.regression else "multi_label"
+            raise ValueError(f"must not have {got[0]} with {kind}. Leave one out.")
         return self
 
 
@@ -131,10 +155,18 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
 
     @model_validator(mode="after")
     def _check_runs(self) -> "FinetuneRecipe[DataT, ModelT]":
-        if self.tune.regression and self.repeat.labels_per_class != ("all",):
+        counts, tune = self.repeat.labels_per_class, self.tune
+        if counts != ("all",) and (tune.regression or tune.multi_label):
+            kind = "regression" if tune.regression else "multi_label"
             raise ValueError(
-                "repeat.labels_per_class must be [all] with tune.regression, since "
-                f"numbers have no classes, got {list(self.repeat.labels_per_class)}."
+                f"repeat.labels_per_class must be [all] with tune.{kind}, where a "
+                f"sample has not one class, got {list(counts)}."
+            )
+        columns = getattr(self.data, "label_column", None)
+        if isinstance(columns, tuple) and not tune.multi_label:
+            raise ValueError(
+                "data.label_column must be one column without tune.multi_label, got "
+                f"{list(columns)}. Set tune.multi_label: true for columns of 0 and 1."
             )
         if self.seed + self.repeat.seeds - 1 > MAX_SEED:
             raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 from r2mae.data.bad_rows import SKIP_OPTION, BadRows
 from r2mae.data.card import load_card
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
-from r2mae.data.labels import class_numbers, real_numbers
+from r2mae.data.labels import LabelColumn, class_numbers, columns_of, real_numbers
 from r2mae.data.objects import list_objects
 from r2mae.data.source import SampleSource
 from r2mae.data.text_files import expand_texts, fault_of_text
@@ -63,7 +63,7 @@ def _from_tables(
     section: SentenceData,
     paths: tuple[Path, ...],
     stamps: Any,  # noqa: ARG001 - read anew when a file changes
-    label: str | None,
+    label: LabelColumn | None,
     regression: bool,
 ) -> Sentences:
     """A split's sentences, kept as long as the files stay as they are."""
@@ -234,15 +234,16 @@ def _labelled(
     rows: Any,
     where: str,
     fingerprint: str,
-    label: str | None,
+    label: LabelColumn | None,
     regression: bool,
 ) -> Sentences:
     """Sentences of a table's rows. fingerprint: of the table's content."""
     table = _read_columns(text_columns(section), rows, where, BadRows())
-    if label is not None:
-        rows = select_column(rows, label, where)
+    for column in columns_of(label):
+        rows = select_column(rows, column, where)
     labels: dict[str, Any] = {}
     if label is not None and regression:
+        assert isinstance(label, str)
         labels["targets"] = real_numbers(rows[label][:], label, where)
     elif label is not None:
         numbers, class_names = class_numbers(rows, label, where)
