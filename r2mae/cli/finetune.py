@@ -11,14 +11,14 @@ from r2mae.cli.finetuning_table import (
     check_against,
     check_folder,
     earlier_rows,
+    load_table,
     score_once,
     single_run,
     summarize_runs,
 )
+from r2mae.cli.several_recipes import finetune_several, print_several
 from r2mae.cli.training import print_status, train_run
 from r2mae.options import positive, run_path
-from r2mae.recipe.load import load_recipe
-from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.launch import read_launch
 
 # Metrics that are printed, the one with intervals first. A row has all of one line.
@@ -48,8 +48,10 @@ _METRICS: tuple[dict[str, str], ...] = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`RECIPE`, `--seeds`, `--labels-per-class` and `--against`."""
+    """`RECIPE ...`, `--seeds`, `--labels-per-class` and `--against`."""
     add_recipe(parser)
+    more = "further recipes, for a table over all; those without data are left out"
+    parser.add_argument("more", nargs="*", metavar="RECIPE", help=more)
     add_training(parser)
     parser.add_argument(
         "--seeds",
@@ -71,9 +73,17 @@ def run(arguments: argparse.Namespace) -> None:
     from r2mae.training.kept_signals import keep_signals
 
     with keep_signals():
-        result = finetune(arguments)
+        result = run_recipes(arguments)
     if result:  # of the first process
-        print(json.dumps(result)) if arguments.json else _print(result)
+        show = print_several if arguments.more else _print
+        print(json.dumps(result)) if arguments.json else show(result)
+
+
+def run_recipes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """`finetune`, or `finetune_several` where several recipes are given."""
+    if arguments.more:
+        return finetune_several(arguments, finetune)
+    return finetune(arguments)
 
 
 def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -83,7 +93,7 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """
-    recipe = _load(arguments)
+    recipe = load_table(arguments)
     from r2mae.recipe.labels import check_table
     from r2mae.recipe.trainer import is_first_process
     from r2mae.training.run_folder import RunFolder
@@ -128,18 +138,6 @@ def _train_seeds(
         train_run(single, path, arguments, fresh=fresh)
         paths.append(path)
     return paths
-
-
-def _load(arguments: argparse.Namespace) -> Recipe:
-    """The recipe, with the overrides of --seeds and --labels-per-class."""
-    overrides = [*arguments.set]
-    if arguments.seeds is not None:
-        overrides.append(f"repeat.seeds={arguments.seeds}")
-    if arguments.labels_per_class is not None:
-        overrides.append(f"repeat.labels_per_class=[{arguments.labels_per_class}]")
-    recipe = load_recipe(arguments.recipe, overrides, task="finetune")
-    assert isinstance(recipe, FinetuneRecipe)
-    return recipe
 
 
 def _left_out(recipe: Recipe, table: Path) -> dict[str, int]:

@@ -25,17 +25,25 @@ def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
     Raises: InputError for missing labels or numbers, fewer labels than labels_per_class, or test classes that
     training lacks.
     """
+    split = open_split(recipe, "train")
+    more: tuple[str, ...] = getattr(recipe.data, "more_tests", ())
+    for test in (open_split(recipe, name) for name in ("test", *more)):
+        if recipe.tune.regression:
+            require_targets(test)
+        elif recipe.tune.multi_label:
+            check_labels(find_labels(recipe, split), label_names(test))
+        else:
+            check_classes(with_labels(split), with_labels(test))
     if recipe.tune.regression:
-        for name in ("train", "test"):
-            require_targets(open_split(recipe, name))
+        require_targets(split)
+    if recipe.tune.regression or recipe.tune.multi_label:
         return
-    split, test = open_split(recipe, "train"), open_split(recipe, "test")
-    if recipe.tune.multi_label:
-        check_labels(find_labels(recipe, split), label_names(test))
-        return
-    split = with_labels(split)
-    check_classes(split, with_labels(test))
-    find_classes(recipe, split)
+    classes = find_classes(recipe, split)
+    if "f1" in recipe.repeat.metrics and len(classes) != 2:
+        raise InputError(
+            "repeat.metrics must not have f1, which is of the second of two classes, for "
+            f"{len(classes)} classes. Use macro_f1."
+        )
     train = open_labelled(recipe)[0]
     for count in recipe.repeat.labels_per_class:
         repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})

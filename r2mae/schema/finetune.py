@@ -7,6 +7,14 @@ from pydantic import Field, field_validator, model_validator
 from r2mae.schema.recipe import MAX_SEED, DataT, ModelT, Recipe
 from r2mae.schema.section import Section
 
+# `tune.target` -> scores of the test split; the first is the usual one.
+METRICS: dict[str, tuple[str, ...]] = {
+    "class": ("accuracy", "balanced_accuracy", "f1", "macro_f1", "matthews"),
+    "ordinal": ("accuracy", "absolute_error", "quadratic_kappa"),
+    "multi_label": ("micro_f1", "macro_f1", "average_precision"),
+    "regression": ("pearson", "spearman", "squared_error"),
+}
+
 
 class LoraSection(Section):
     """`tune.lora`: low-rank adaptation of all linear layers in the encoder's blocks.
@@ -122,12 +130,15 @@ class RepeatSection(Section):
 
     seeds: number of seeds, counted up from the recipe's seed.
     labels_per_class: numbers of labelled training samples per class; "all" for all.
+    metrics: scores that a table of several recipes shows; none for the usual one.
     """
 
     seeds: int = Field(default=1, ge=1, le=1000)
     labels_per_class: tuple[int | Literal["all"], ...] = Field(
         default=("all",), min_length=1, max_length=32
     )
+
+    metrics: tuple[str, ...] = Field(default=(), max_length=8)
 
     @field_validator("labels_per_class", mode="after")
     @classmethod
@@ -153,6 +164,11 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
     tune: TuneSection = TuneSection()
     repeat: RepeatSection = RepeatSection()
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Scores that a table of several recipes shows."""
+        return self.repeat.metrics or METRICS[self.tune.target][:1]
+
     @model_validator(mode="after")
     def _check_runs(self) -> "FinetuneRecipe[DataT, ModelT]":
         counts, tune = self.repeat.labels_per_class, self.tune
@@ -162,6 +178,12 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
                 f"repeat.labels_per_class must be [all] with tune.{kind}, where a "
                 f"sample has not one class, got {list(counts)}."
             )
+        for name in self.repeat.metrics:
+            if name not in METRICS[tune.target]:
+                raise ValueError(
+                    f"repeat.metrics must be of {', '.join(METRICS[tune.target])}, "
+                    f"got {name!r}."
+                )
         columns = getattr(self.data, "label_column", None)
         if isinstance(columns, tuple) and not tune.multi_label:
             raise ValueError(

@@ -48,6 +48,7 @@ class SentenceData(DataSection):
     columns: the one or two with the texts.
     label_column: of classes or numbers; for tune.multi_label, also several of 0 and 1.
     length: tokens; longer texts are cut, the longer of a pair first.
+    more_tests: further splits of the card that finished runs are tested on.
     """
 
     card: str = "text_files"
@@ -56,6 +57,7 @@ class SentenceData(DataSection):
     label_column: str | tuple[str, ...] | None = None
     tokenizer: str | None = None
     length: int = Field(default=128, ge=8, le=HUGE_LENGTH)
+    more_tests: tuple[str, ...] = Field(default=(), max_length=8)
 
 
 class LanguageModel(TransformerEncoder):

@@ -16,7 +16,7 @@ from r2mae.data.objects import list_objects
 from r2mae.data.source import SampleSource
 from r2mae.data.text_files import expand_texts, fault_of_text
 from r2mae.data.text_stream import check_text, open_text, suffix_of
-from r2mae.data.text_tables import kind_of, read_table, select_column
+from r2mae.data.text_tables import kind_of, read_table, rename, select_column
 from r2mae.data.tokenizer import tokenizer_fingerprint
 from r2mae.errors import InputError
 from r2mae.modalities.language.rows import Sentences
@@ -69,7 +69,8 @@ def _from_tables(
     """A split's sentences, kept as long as the files stay as they are."""
     import datasets
 
-    parts = [read_table(path, load_card(section.card).text) for path in paths]
+    text = load_card(section.card).text
+    parts = [rename(read_table(path, text), text) for path in paths]
     rows = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
     fingerprint = "".join(fingerprint_files(path.parent, [path]) for path in paths)
     return _labelled(section, rows, str(paths[0]), fingerprint, label, regression)
@@ -112,7 +113,8 @@ def open_given_sentences(section: Any, path: str, reading: Reading) -> SampleSou
         )
     bad_rows = BadRows(skip=reading.skip_bad_rows, remedy=SKIP_OPTION)
     if is_table:
-        rows = read_table(file, load_card(section.card).text, bad_rows)
+        text = load_card(section.card).text
+        rows = rename(read_table(file, text, bad_rows), text)
         table = _read_columns(text_columns(section), rows, str(file), bad_rows)
         return _tokenised(section, table, str(file), reading.long_texts)
     check_text(file)
