@@ -89,8 +89,8 @@ def count_kmers(values: list[str]) -> np.ndarray:
     values: overrides of the fine-tuning recipe.
     """
     from r2mae.recipe.assembly import open_split
+    from r2mae.recipe.labels import choose_labelled, open_labelled
     from r2mae.recipe.load import load_recipe
-    from r2mae.recipe.tasks import choose_labelled, open_labelled
 
     path = str(ROOT / "recipes" / "dna" / "gue_finetune.yaml")
     recipe: Any = load_recipe(path, values, task="finetune")

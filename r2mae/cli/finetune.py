@@ -11,33 +11,47 @@ from r2mae.cli.finetuning_table import (
     check_against,
     check_folder,
     earlier_rows,
+    load_table,
     score_once,
     single_run,
     summarize_runs,
 )
+from r2mae.cli.several_recipes import finetune_several, print_several
 from r2mae.cli.training import print_status, train_run
 from r2mae.options import positive, run_path
-from r2mae.recipe.load import load_recipe
-from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.launch import read_launch
 
-# Metrics that are printed, the one with intervals first.
-_CLASSIFICATION = (
-    ("accuracy", "accuracy"),
-    ("balanced_accuracy", "balanced accuracy"),
-    ("macro_f1", "macro F1"),
-    ("matthews", "Matthews"),
-)
-_REGRESSION = (
-    ("pearson", "Pearson correlation"),
-    ("spearman", "Spearman"),
-    ("squared_error", "squared error"),
+# Metrics that are printed, the one with intervals first. A row has all of one line.
+_METRICS: tuple[dict[str, str], ...] = (
+    {
+        "accuracy": "accuracy",
+        "balanced_accuracy": "balanced accuracy",
+        "macro_f1": "macro F1",
+        "matthews": "Matthews",
+    },
+    {
+        "accuracy": "accuracy",
+        "absolute_error": "mean absolute error",
+        "quadratic_kappa": "quadratic weighted kappa",
+    },
+    {
+        "micro_f1": "micro F1",
+        "macro_f1": "macro F1",
+        "average_precision": "mean average precision",
+    },
+    {
+        "pearson": "Pearson correlation",
+        "spearman": "Spearman",
+        "squared_error": "squared error",
+    },
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`RECIPE`, `--seeds`, `--labels-per-class` and `--against`."""
+    """`RECIPE ...`, `--seeds`, `--labels-per-class` and `--against`."""
     add_recipe(parser)
+    more = "further recipes, for a table over all; those without data are left out"
+    parser.add_argument("more", nargs="*", metavar="RECIPE", help=more)
     add_training(parser)
     parser.add_argument(
         "--seeds",
@@ -59,9 +73,17 @@ def run(arguments: argparse.Namespace) -> None:
     from r2mae.training.kept_signals import keep_signals
 
     with keep_signals():
-        result = finetune(arguments)
+        result = run_recipes(arguments)
     if result:  # of the first process
-        print(json.dumps(result)) if arguments.json else _print(result)
+        show = print_several if arguments.more else _print
+        print(json.dumps(result)) if arguments.json else show(result)
+
+
+def run_recipes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """`finetune`, or `finetune_several` where several recipes are given."""
+    if arguments.more:
+        return finetune_several(arguments, finetune)
+    return finetune(arguments)
 
 
 def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -71,8 +93,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """
-    recipe = _load(arguments)
-    from r2mae.recipe.tasks import check_table
+    recipe = load_table(arguments)
+    from r2mae.recipe.labels import check_table
     from r2mae.recipe.trainer import is_first_process
     from r2mae.training.run_folder import RunFolder
 
@@ -94,7 +116,7 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         paths = _train_seeds(recipe, table.path, count, arguments, fresh and not writes)
         if writes:
             class_names = [score_once(path) for path in paths][-1]
-            scores = summarize_runs(paths, arguments.against, table.path)
+            scores = summarize_runs(recipe, paths, arguments.against, table.path)
             rows.append({"labels_per_class": count, **scores})
             result = _write_scores(table.path, recipe, class_names, left_out, rows)
     if writes:
@@ -116,18 +138,6 @@ def _train_seeds(
         train_run(single, path, arguments, fresh=fresh)
         paths.append(path)
     return paths
-
-
-def _load(arguments: argparse.Namespace) -> Recipe:
-    """The recipe, with the overrides of --seeds and --labels-per-class."""
-    overrides = [*arguments.set]
-    if arguments.seeds is not None:
-        overrides.append(f"repeat.seeds={arguments.seeds}")
-    if arguments.labels_per_class is not None:
-        overrides.append(f"repeat.labels_per_class=[{arguments.labels_per_class}]")
-    recipe = load_recipe(arguments.recipe, overrides, task="finetune")
-    assert isinstance(recipe, FinetuneRecipe)
-    return recipe
 
 
 def _left_out(recipe: Recipe, table: Path) -> dict[str, int]:
@@ -166,8 +176,8 @@ def _write_scores(
 
 def _print(result: dict[str, Any]) -> None:
     source = "scratch" if result["init_from"] is None else result["init_from"]
-    is_regression = "pearson" in result["scores"][0]
-    (name, title), *others = _REGRESSION if is_regression else _CLASSIFICATION
+    metrics = next(one for one in _METRICS if one.keys() <= result["scores"][0].keys())
+    (name, title), *others = metrics.items()
     print(
         f"test {title} from {source}, mean over seeds "
         "± 95 % interval over test samples and seeds"
@@ -182,11 +192,9 @@ def _print(result: dict[str, Any]) -> None:
             half_width = row.get(f"{other}_half_width")
             parts.append(f"{other_title} {row[other]:.3f}{_plus_minus(half_width)}")
         parts.append(f"{seeds} seed{'s' * (seeds > 1)}")
-        labels = (
-            ""
-            if is_regression
-            else f"{row['labels_per_class']!s:>6} labels per class  "
-        )
+        labels = ""
+        if name == "accuracy":  # of classes
+            labels = f"{row['labels_per_class']!s:>6} labels per class  "
         print(f"  {labels}{', '.join(parts)}")
         if (against := row.get("against")) is not None:
             difference = (

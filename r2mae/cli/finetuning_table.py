@@ -6,14 +6,40 @@ runs/<name>/scores.json                   a row for each number of labels
 
 import json
 import sys
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.recipe.load import load_recipe
 from r2mae.schema.finetune import FinetuneRecipe
 
 Recipe = FinetuneRecipe[Any, Any]
-PREDICTIONS = "test_predictions.npy"  # (2, N) predicted and true classes or numbers
+# (2, N) predicted and true classes or numbers; (2, N, C) probabilities and labels.
+PREDICTIONS = "test_predictions.npy"
+
+
+def predictions_file(split: str) -> str:
+    """Name of the file with the predictions of a split, in a run's folder."""
+    return f"{split}_predictions.npy"
+
+
+def tested_splits(recipe: Any) -> tuple[str, ...]:
+    """Names of the splits that finished runs are tested on, "test" first."""
+    return ("test", *getattr(recipe.data, "more_tests", ()))
+
+
+def load_table(arguments: Namespace) -> Recipe:
+    """The recipe, with the overrides of --seeds and --labels-per-class."""
+    overrides = [*arguments.set]
+    if arguments.seeds is not None:
+        overrides.append(f"repeat.seeds={arguments.seeds}")
+    if arguments.labels_per_class is not None:
+        overrides.append(f"repeat.labels_per_class=[{arguments.labels_per_class}]")
+    recipe = load_recipe(arguments.recipe, overrides, task="finetune")
+    assert isinstance(recipe, FinetuneRecipe)
+    return recipe
 
 
 def check_folder(table: Any) -> None:
@@ -54,49 +80,73 @@ def single_run(
 
 
 def score_once(path: Path) -> list[str]:
-    """Predict the test split with a finished run, unless that was done before; returns its class names.
+    """Predict the test splits with a finished run, unless that was done before; returns its class names.
 
-    Writes test_predictions.npy, and the scores into run.json.
+    Writes <split>_predictions.npy, and the scores into run.json.
     """
     import numpy as np
 
-    from r2mae.data.source import with_labels
-    from r2mae.evaluation.classification import class_scores, predict, truth
-    from r2mae.evaluation.regression import correlations, predict_numbers
-    from r2mae.progress import progress_bar
     from r2mae.recipe.run import load_run
 
     loaded = load_run(str(path))
-    class_names: list[str] = loaded.manifest["class_names"]
-    if "test" in loaded.folder.read_status() and (path / PREDICTIONS).is_file():
-        return class_names
-    test = with_labels(loaded.wing.open_split(loaded.recipe, "test"))
-    progress = progress_bar(f"{path}, test")
-    target = loaded.manifest.get("target")
-    if target is not None:
-        numbers, true_numbers = predict_numbers(
-            loaded.model, test, target, progress=progress
-        )
-        np.save(path / PREDICTIONS, np.stack([numbers, true_numbers]))
-        loaded.folder.write_status(test=correlations(numbers, true_numbers))
-        return []
-    predicted, labels, skipped = predict(loaded.model, test, progress=progress)
-    expected = truth(test, labels, loaded.manifest["classes"])
-    if skipped:
-        count = f"{len(skipped)} unreadable test samples"
-        print(f"{path}: skipped {count}, such as {min(skipped)}", file=sys.stderr)
-    np.save(path / PREDICTIONS, np.stack([predicted, expected]))
-    loaded.folder.write_status(test=class_scores(predicted, expected))
+    target = loaded.recipe.tune.target  # type: ignore[attr-defined]
+    is_regression = target == "regression"
+    class_names = [] if is_regression else loaded.manifest["class_names"]
+    for split in tested_splits(loaded.recipe):
+        file = path / predictions_file(split)
+        key = "test" if split == "test" else f"test_{split}"
+        if key in loaded.folder.read_status() and file.is_file():
+            continue
+        predicted, expected, skipped = _predict(loaded, target, split, path)
+        if skipped:
+            count = f"{len(skipped)} unreadable test samples"
+            print(f"{path}: skipped {count}, such as {min(skipped)}", file=sys.stderr)
+        np.save(file, np.stack([predicted, expected]))
+        score = _metrics(target)[1]
+        loaded.folder.write_status(**{key: score(predicted, expected)})
     return class_names
 
 
+def _predict(
+    loaded: Any, target: str, split: str, path: Path
+) -> tuple[Any, Any, set[str]]:
+    """(predictions, true values, names of unreadable samples) of a split."""
+    from r2mae.data.source import with_labels
+    from r2mae.evaluation.classification import predict, truth
+    from r2mae.evaluation.multi_label import predict_labels
+    from r2mae.evaluation.regression import predict_numbers
+    from r2mae.progress import progress_bar
+
+    test = with_labels(loaded.wing.open_split(loaded.recipe, split))
+    model, manifest = loaded.model, loaded.manifest
+    progress = progress_bar(f"{path}, {split}")
+    if target == "regression":
+        numbers = predict_numbers(model, test, manifest["target"], progress=progress)
+        return *numbers, set()
+    if target == "multi_label":
+        return predict_labels(model, test, manifest["class_names"], progress)
+    predicted, labels, skipped = predict(model, test, progress=progress)
+    return predicted, truth(test, labels, manifest["classes"]), skipped
+
+
+def _metrics(target: str) -> tuple[Any, Callable[[Any, Any], dict[str, float]]]:
+    """The module with `summarize` and `compare`, and its function for one run."""
+    from r2mae.evaluation import classification, multi_label, ordinal, regression
+
+    metrics: dict[str, tuple[Any, Any]] = {
+        "class": (classification, classification.class_scores),
+        "ordinal": (ordinal, ordinal.ordinal_scores),
+        "multi_label": (multi_label, multi_label.label_scores),
+        "regression": (regression, regression.correlations),
+    }
+    return metrics[target]
+
+
 def summarize_runs(
-    paths: list[Path], against: str | None, table: Path
+    recipe: Recipe, paths: list[Path], against: str | None, table: Path
 ) -> dict[str, Any]:
     """Scores of one number of labels, over its seeds; with `against`, paired differences from that table."""
     import numpy as np
-
-    from r2mae.evaluation import classification, regression
 
     predictions, expected = _load_predictions(paths)
     if expected is None:
@@ -104,9 +154,11 @@ def summarize_runs(
             "the test split must be the same for all seeds, "
             f"got others in {paths[0].parent}. Restore it."
         )
-    metrics: Any = regression if expected.dtype == np.float64 else classification
+    metrics = _metrics(recipe.tune.target)[0]
     row: dict[str, Any] = metrics.summarize(predictions, expected).to_dict()
     row["runs"] = [str(path) for path in paths]
+    for split in tested_splits(recipe)[1:]:
+        row[split] = metrics.summarize(*_load_predictions(paths, split)).to_dict()
     if against is None:
         return row
     other_paths = [Path(against) / path.relative_to(table) for path in paths]
@@ -119,11 +171,11 @@ def summarize_runs(
     return row | {"against": {"table": against, **difference}}
 
 
-def _load_predictions(paths: list[Path]) -> tuple[list[Any], Any]:
+def _load_predictions(paths: list[Path], split: str = "test") -> tuple[list[Any], Any]:
     """(predictions (N,) of each run, true values (N,)), None for the latter if runs differ."""
     import numpy as np
 
-    saved = [np.load(path / PREDICTIONS) for path in paths]
+    saved = [np.load(path / predictions_file(split)) for path in paths]
     predictions = [predicted for predicted, _ in saved]
     expected = saved[0][1]
     if all(np.array_equal(true_values, expected) for _, true_values in saved):

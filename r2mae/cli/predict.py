@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from r2mae.cli.samples import (
     report_left_out,
 )
 from r2mae.data.atomic import atomic_file
+from r2mae.data.labels import NO_LABEL, split_labels
 from r2mae.errors import InputError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -53,17 +55,19 @@ def run(arguments: argparse.Namespace) -> int:
     columns: dict[str, Any] = {"name": names}
     if any(classes):
         columns["class"] = classes
-    is_regression = "target" in loaded.manifest
-    predictions = (
-        _numbers(loaded, outputs) if is_regression else _classes(loaded, outputs)
-    )
+    target = loaded.recipe.tune.target  # type: ignore[attr-defined]
+    predict = {"regression": _numbers, "multi_label": _label_sets}.get(target, _classes)
+    predictions = predict(loaded, outputs)
     write_table(output, columns | predictions)
     report_left_out(source, unreadable)
     match = loaded.wing.describe_match(source)
     text = match.pop("text", None)
     result: dict[str, Any] = {"output": str(output), "samples": len(outputs)}
     result |= match | {"skipped_samples": unreadable}
-    if not is_regression:
+    if target == "multi_label":
+        labels = map(split_labels, predictions["predicted_labels"])
+        result["classes"] = _count(loaded, list(chain.from_iterable(labels)))
+    elif target != "regression":
         result["classes"] = _count(loaded, predictions["predicted_class"].tolist())
     print(json.dumps(result)) if arguments.json else _show(result, text)
     return INCOMPLETE if unreadable else 0
@@ -91,6 +95,20 @@ def _classes(loaded: Any, logits: Any) -> dict[str, Any]:
     probabilities = softmax(logits.astype(np.float64), axis=1)
     likeliest = np.array(names, dtype=object)[probabilities.argmax(axis=1)]
     return {"predicted_class": likeliest} | {
+        f"p({name})": probabilities[:, column] for column, name in enumerate(names)
+    }
+
+
+def _label_sets(loaded: Any, logits: Any) -> dict[str, Any]:
+    """The labels (N,) of a probability over 0.5, as in "a;b", and a column of probabilities (N,) for each."""
+    import numpy as np
+    from scipy.special import expit
+
+    names = loaded.manifest["class_names"]
+    probabilities = expit(logits.astype(np.float64))
+    chosen = [list(compress(names, row)) for row in probabilities > 0.5]
+    joined = [";".join(labels) or NO_LABEL for labels in chosen]
+    return {"predicted_labels": joined} | {
         f"p({name})": probabilities[:, column] for column, name in enumerate(names)
     }
 

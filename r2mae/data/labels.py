@@ -1,6 +1,7 @@
-"""Labels of a table's column: class numbers with names, or numbers to predict."""
+"""Labels of a table's column: class numbers with names, sets of labels in these names, or numbers to predict."""
 
 import hashlib
+import re
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,40 @@ import numpy as np
 from r2mae.errors import InputError
 
 _HUGE = 1 << 62
+NO_LABEL = ";"  # the class of a sample that has none of several labels
+LabelColumn = str | tuple[str, ...]
 
 
-def class_numbers(rows: Any, label: str, where: str) -> tuple[Any, dict[int, str]]:
-    """(class numbers (N,), names of the numbers) of a column of classes.
+def split_labels(name: str) -> list[str]:
+    """The labels in a class name such as "a;b" or "a|b"."""
+    parts = (part.strip() for part in re.split("[;|]", name))
+    return [part for part in parts if part]
 
-    Whole numbers stay as they are; texts are numbered by a hash of the name, so that splits agree.
+
+def natural(name: str) -> tuple[bool, int, str]:
+    """Sort key: numbers by value, then names by alphabet."""
+    return (False, int(name), "") if name.isdecimal() else (True, 0, name)
+
+
+def columns_of(label: LabelColumn | None) -> tuple[str, ...]:
+    """Names of the columns that hold labels."""
+    if label is None:
+        return ()
+    return (label,) if isinstance(label, str) else label
+
+
+def class_numbers(
+    rows: Any, label: LabelColumn, where: str
+) -> tuple[Any, dict[int, str]]:
+    """(class numbers (N,), names of the numbers) of a column of classes, or of columns of 0 and 1.
+
+    The class of several columns names those that hold 1, as in "a;b". Whole
+    numbers stay as they are; texts are numbered by a hash of the name, so that splits agree.
 
     Raises: InputError for rows without a class, and for numbers that are none.
     """
+    if not isinstance(label, str):
+        return _number_by_name(_joined(rows, label, where))
     values = rows[label][:]
     for row, value in enumerate(values):
         _check_class(value, f"{where}: row {row} of {label}", f"{where}: {label}")
@@ -37,10 +63,26 @@ def class_numbers(rows: Any, label: str, where: str) -> tuple[Any, dict[int, str
     return labels, names
 
 
+def _joined(rows: Any, columns: tuple[str, ...], where: str) -> list[str]:
+    """For each row, the names of the columns that hold 1."""
+    chosen: list[list[str]] = [[] for _ in rows[columns[0]][:]]
+    for column in columns:
+        for row, value in enumerate(rows[column][:]):
+            if value not in (0, 1, "0", "1"):
+                raise InputError(
+                    f"{where}: row {row} of {column} must be 0 or 1, as "
+                    f"data.label_column names several columns, got {value!r:.40}."
+                )
+            if int(value):
+                chosen[row].append(column)
+    return [";".join(names) or NO_LABEL for names in chosen]
+
+
 def _check_class(value: Any, row: str, column: str) -> None:
     """Raise InputError for a value that is no class."""
     if value is None:
-        raise InputError(f"{row} must be a class, got nothing.")
+        remedy = f"With tune.multi_label, write {NO_LABEL} for no label."
+        raise InputError(f"{row} must be a class, got nothing. {remedy}")
     if isinstance(value, (list, dict)):
         raise InputError(f"{row} must be a class, got {value!r:.40}.")
     if isinstance(value, float) and not value.is_integer():

@@ -28,8 +28,11 @@ def num_samples(recipe: AnyRecipe) -> int:
 
 
 def class_names(recipe: AnyRecipe) -> list[str]:
-    """Names of classes: those of `tune.class_weights`, then up to `tune.num_classes` or 2."""
+    """Names of classes: those of `tune.ordinal` or `tune.class_weights`, then up to `tune.num_classes` or 2."""
     tune = getattr(recipe, "tune", None)
+    if order := getattr(tune, "ordinal", False):
+        size = getattr(tune, "num_classes", None) or 2
+        return list(order) if isinstance(order, tuple) else list(map(str, range(size)))
     weights = getattr(tune, "class_weights", None)
     names = list(weights) if isinstance(weights, dict) else []
     missing = (getattr(tune, "num_classes", None) or 2) - len(names)

@@ -173,6 +173,16 @@ def _repeat_skipped(rows: Any, bad_rows: BadRows) -> None:
         bad_rows.examples += skipped["examples"]
 
 
+def rename(rows: Any, options: dict[str, Any]) -> Any:
+    """Rows whose columns have the names that `text.rename` of a data card gives them, {old: new}."""
+    names = {
+        old: new
+        for old, new in options.get("rename", {}).items()
+        if old in rows.column_names
+    }
+    return rows.rename_columns(names) if names else rows
+
+
 def select_column(rows: Any, column: str, where: str) -> Any:
     """Rows with this column; "a.b" names the entry b of the objects in column a.
 

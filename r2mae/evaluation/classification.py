@@ -92,6 +92,13 @@ def matthews(predicted: Integers, expected: Integers) -> float:
     return float((hits * size - answers @ truths) / np.sqrt(variances))
 
 
+def binary_f1(predicted: Integers, expected: Integers) -> float:
+    """F1 of class 1 of predicted classes (N,) for expected ones (N,); 0 where neither has it."""
+    is_predicted, is_expected = predicted == 1, expected == 1
+    size = int(is_predicted.sum()) + int(is_expected.sum())
+    return 2 * int((is_predicted & is_expected).sum()) / size if size else 0.0
+
+
 @dataclass(frozen=True)
 class SeedScore:
     """Test scores, means over seeds, with half-widths of 95 % intervals.
@@ -99,6 +106,7 @@ class SeedScore:
     half_width: of accuracy, over test samples and seeds.
     matthews_half_width: of Matthews' correlation, likewise; None where all predictions
         are right.
+    f1: of the second of two classes, with f1_half_width; None for more classes.
     seeds: the accuracy of each seed.
     """
 
@@ -108,6 +116,8 @@ class SeedScore:
     macro_f1: float
     matthews: float
     matthews_half_width: float | None
+    f1: float | None
+    f1_half_width: float | None
     seeds: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,9 +142,16 @@ def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
     def correlation(rows: Integers, predicted: Integers) -> float:
         return matthews(predicted[rows], expected[rows])
 
+    def f1(rows: Integers, predicted: Integers) -> float:
+        return binary_f1(predicted[rows], expected[rows])
+
+    is_binary = bool(expected.max() <= 1)
+    f1s = [binary_f1(predicted, expected) for predicted in predictions]
     return SeedScore(
         **mean_over_seeds(scores),
         half_width=half_width,
+        f1=float(np.mean(f1s)) if is_binary else None,
+        f1_half_width=repeated_bootstrap(f1, predictions) if is_binary else None,
         matthews_half_width=repeated_bootstrap(correlation, predictions),
         seeds=tuple(hits.mean(axis=1).tolist()),
     )

@@ -62,13 +62,14 @@ class RegressionScore:
     """Test scores, means over seeds.
 
     half_width: of the 95 % interval of Pearson's correlation, over test samples and
-        seeds; None for one sample.
+        seeds; None for one sample. spearman_half_width: likewise.
     seeds: Pearson's correlation of each seed.
     """
 
     pearson: float
     half_width: float | None
     spearman: float
+    spearman_half_width: float | None
     squared_error: float
     seeds: tuple[float, ...]
 
@@ -84,8 +85,15 @@ def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
     def correlation(rows: Integers, predicted: Floats) -> float:
         return _pearson(predicted[rows], expected[rows])
 
+    places = _places(expected)
+
+    def rank_correlation(rows: Integers, predicted: Integers) -> float:
+        return _pearson(_ranks(predicted[rows]), _ranks(places[rows]))
+
+    predicted_places = [_places(predicted) for predicted in predictions]
     return RegressionScore(
         **mean_over_seeds(scores),
+        spearman_half_width=repeated_bootstrap(rank_correlation, predicted_places),
         half_width=repeated_bootstrap(correlation, predictions),
         seeds=tuple(score["pearson"] for score in scores),
     )
@@ -106,6 +114,19 @@ def compare(
         "difference": float(np.mean([difference(everything, pair) for pair in pairs])),
         "half_width": repeated_bootstrap(difference, pairs, size=len(expected)),
     }
+
+
+def _places(numbers: Floats) -> Integers:
+    """(N,) place of each number among the different ones, from 0."""
+    places: Integers = np.unique(numbers, return_inverse=True)[1]
+    return places
+
+
+def _ranks(places: Integers) -> Floats:
+    """(N,) ranks, of ties their mean, as scipy's rankdata, without a sort."""
+    counts = np.bincount(places)
+    ranks: Floats = (counts.cumsum() - (counts - 1) / 2)[places]
+    return ranks
 
 
 def _pearson(first: Floats, second: Floats) -> float:

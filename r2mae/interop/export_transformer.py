@@ -11,6 +11,12 @@ from r2mae.errors import InputError
 from r2mae.interop.quiet import quiet_transformers
 from r2mae.interop.transformer_config import position_offset
 
+_PROBLEMS = {  # `tune.target` -> `problem_type`
+    "class": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+
 
 def export_transformer_run(
     loaded: Any, folder: Path, tokenizer: Any, max_length: int | None = None
@@ -35,13 +41,20 @@ def export_transformer_run(
         raise InputError(
             f"tune.hidden must be null for --to transformers, which has its own heads, got {recipe.tune.hidden}."
         )
+    target_kind = recipe.tune.target
+    if target_kind == "ordinal":
+        raise InputError(
+            "tune.ordinal must be false for --to transformers, which has no head of "
+            "ordered classes, got a run with one. Use --to onnx or torch_export."
+        )
     pooling, encoder = recipe.model.pooling, recipe.model.encoder
     if encoder != "modernbert" and pooling != "cls":
         raise InputError(
             f"model.pooling must be cls to export {encoder}, as transformers pools it, got {pooling}."
         )
     names, target = loaded.manifest["class_names"], loaded.manifest.get("target")
-    return export_classifier(model, tokenizer, folder, names, target)
+    problem = _PROBLEMS[target_kind]
+    return export_classifier(model, tokenizer, folder, names, target, problem)
 
 
 def auto_class(loaded: Any) -> str:
@@ -84,11 +97,13 @@ def export_classifier(
     folder: Path,
     class_names: list[str],
     target: dict[str, float] | None = None,
+    problem: str = "single_label_classification",
 ) -> float:
     """Write a `Classifier`, load it back, and give the largest difference of logits.
 
     target: {"mean", "spread"} of a regression's targets. The exported last layer predicts in
         their units.
+    problem: `problem_type` of transformers.
 
     Raises: InputError when the logits of the loaded model differ.
     """
@@ -101,9 +116,7 @@ def export_classifier(
         config.classifier_pooling = backbone.pooling
     config.id2label = dict(enumerate(class_names))
     config.label2id = {name: number for number, name in enumerate(class_names)}
-    config.problem_type = (
-        "single_label_classification" if target is None else "regression"
-    )
+    config.problem_type = problem
     unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
     with quiet_transformers():
         theirs = AutoModelForSequenceClassification.from_config(config)

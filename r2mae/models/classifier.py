@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor, nn
 
 from r2mae.models.meta_pass import run_on_meta
@@ -16,6 +17,7 @@ class Classifier(nn.Module):
     hidden: width of a hidden layer in the head. None: the architecture's own head
         where it has one, otherwise one linear layer.
     freeze: train the head alone.
+    ordinal: the classes have an order; the head ends in `OrderedLogits`.
 
     Parts without a trained parameter stay in eval mode: no dropout, no stochastic depth,
     fixed batch statistics.
@@ -32,13 +34,17 @@ class Classifier(nn.Module):
         hidden: int | None = None,
         dropout: float = 0.0,
         freeze: bool = False,
+        ordinal: bool = False,
     ) -> None:
         super().__init__()
         self.backbone: Encoder = backbone
+        num_outputs = 1 if ordinal else num_classes
         if hidden is None and isinstance(backbone, BuildsHead):
-            self.head = backbone.build_head(num_classes, dropout)
+            self.head = backbone.build_head(num_outputs, dropout)
         else:
-            self.head = build_head(backbone.width, num_classes, hidden, dropout)
+            self.head = build_head(backbone.width, num_outputs, hidden, dropout)
+        if ordinal:
+            self.head.append(OrderedLogits(num_classes))
         if freeze:
             backbone.requires_grad_(False)
         self.train()
@@ -104,6 +110,41 @@ def _fake(value: Any) -> Any:
     if isinstance(value, Tensor):
         return torch.zeros_like(value, device="cpu")
     return value
+
+
+class OrderedLogits(nn.Module):
+    """A score (B, 1) -> log probabilities (B, C) of C classes with an order.
+
+    P(class > k) = sigmoid(score - threshold_k), with C - 1 increasing thresholds. Softmax
+    of the outputs gives the probabilities, and cross-entropy the likelihood.
+
+    Source: McCullagh 1980, the proportional-odds model.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.out_features = num_classes
+        self.lowest = nn.Parameter(torch.zeros(1))
+        self.raw_gaps = nn.Parameter(torch.zeros(num_classes - 2))
+        self.start_at(torch.full((num_classes,), 1 / num_classes))
+
+    @torch.no_grad()
+    def start_at(self, shares: Tensor) -> None:
+        """Set the thresholds at which a score of 0 gives these probabilities (C,), all above 0."""
+        thresholds = torch.logit(shares.double().cumsum(0)[:-1] / shares.double().sum())
+        gaps = thresholds.diff()
+        self.lowest.copy_(thresholds[:1])
+        self.raw_gaps.copy_(gaps + torch.log(-torch.expm1(-gaps)))  # of softplus
+
+    def forward(self, score: Tensor) -> Tensor:
+        """Log probabilities, in float32 at least: differences of sigmoids, without cancellation."""
+        score = score if score.dtype == torch.float64 else score.float()
+        gaps = F.softplus(self.raw_gaps).to(score.dtype)
+        above = torch.cat([gaps.new_zeros(1), gaps.cumsum(0)]) + self.lowest
+        exceeds = F.logsigmoid(score - above)
+        is_below = F.logsigmoid(above - score)
+        between = torch.log(-torch.expm1(-gaps))
+        return F.pad(exceeds, (1, 0)) + F.pad(is_below, (0, 1)) + F.pad(between, (1, 1))
 
 
 def build_head(

@@ -19,7 +19,8 @@ def build_classifier(encoder: Any, num_classes: int, tune: Any) -> Classifier:
     Raises: InputError for an encoder that has not the layers to be trained.
     """
     options = tune.model_dump(include={"hidden", "dropout", "freeze"})
-    model = Classifier(encoder, num_classes, **options)
+    is_ordinal = tune.target == "ordinal"
+    model = Classifier(encoder, num_classes, ordinal=is_ordinal, **options)
     if tune.lora is not None:
         add_lora(encoder, **tune.lora.model_dump())
     if tune.last_layers is not None:

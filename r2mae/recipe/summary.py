@@ -67,10 +67,10 @@ def _finetuning(recipe: Any) -> tuple[nn.Module, dict[str, Any]]:
     Without local data all samples are counted.
     """
     from r2mae.recipe.assembly import open_split
-    from r2mae.recipe.tasks import (
+    from r2mae.recipe.labels import (
         check_table,
         choose_labelled,
-        find_classes,
+        num_outputs,
         open_labelled,
     )
 
@@ -88,9 +88,7 @@ def _finetuning(recipe: Any) -> tuple[nn.Module, dict[str, Any]]:
         return outline, costs
     check_table(recipe)  # opens the test split too
     train = open_labelled(recipe)[0]
-    classes = 1
-    if not recipe.tune.regression:
-        classes = len(find_classes(recipe, open_split(recipe, "train")))
+    classes = num_outputs(recipe, open_split(recipe, "train"))
     model: Any = build_outline(recipe, classes)
     rows = torch.arange(2) % len(train)
     # With positions, as training reads samples: augmented and mixed.

@@ -27,7 +27,7 @@ class Card(Section):
     sha256: file -> SHA-256 checksum.
     text: how texts are read. Keys: encoding (one, or file -> encoding where it is not
         UTF-8), separator, quoting (false for none), columns (names, for files without a
-        header), subset.
+        header), rename (of columns: old -> new, where there is the old one), subset.
     mean, std: of pixel values, 0 to 1, one per channel, for normalisation.
     """
 

@@ -7,6 +7,14 @@ from pydantic import Field, field_validator, model_validator
 from r2mae.schema.recipe import MAX_SEED, DataT, ModelT, Recipe
 from r2mae.schema.section import Section
 
+# `tune.target` -> scores of the test split; the first is the usual one.
+METRICS: dict[str, tuple[str, ...]] = {
+    "class": ("accuracy", "balanced_accuracy", "f1", "macro_f1", "matthews"),
+    "ordinal": ("accuracy", "absolute_error", "quadratic_kappa"),
+    "multi_label": ("micro_f1", "macro_f1", "average_precision"),
+    "regression": ("pearson", "spearman", "squared_error"),
+}
+
 
 class LoraSection(Section):
     """`tune.lora`: low-rank adaptation of all linear layers in the encoder's blocks.
@@ -40,6 +48,11 @@ class TuneSection(Section):
     num_classes: expected number of classes, checked against the training labels; null
         for no check.
     regression: the labels are numbers to predict, not classes.
+    multi_label: a sample has any number of labels: a class named "a;b" or "a|b" is the
+        labels a and b, and ";" alone is none.
+    ordinal: the classes have an order, in which this lists them from the lowest; true
+        for classes that are whole numbers. Set at most one of regression, multi_label,
+        ordinal.
     """
 
     freeze: bool = False
@@ -52,6 +65,17 @@ class TuneSection(Section):
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     num_classes: int | None = Field(default=None, ge=2, le=1 << 20)
     regression: bool = False
+    multi_label: bool = False
+    ordinal: bool | tuple[str, ...] = False
+
+    @property
+    def target(self) -> Literal["class", "ordinal", "multi_label", "regression"]:
+        """What the labels are."""
+        if self.regression:
+            return "regression"
+        if self.multi_label:
+            return "multi_label"
+        return "class" if self.ordinal is False else "ordinal"
 
     @field_validator("class_weights", mode="after")
     @classmethod
@@ -64,32 +88,40 @@ class TuneSection(Section):
             raise ValueError(f"must be greater than 0 each, got {weights}.")
         return weights
 
-    @model_validator(mode="after")
-    def _check_trained(self) -> "TuneSection":
-        chosen = {
-            "freeze": self.freeze,
-            "lora": self.lora is not None,
-            "last_layers": self.last_layers is not None,
-        }
-        named = [name for name, is_set in chosen.items() if is_set]
-        if len(named) > 1:
+    @field_validator("ordinal", mode="after")
+    @classmethod
+    def _check_order(cls, order: bool | tuple[str, ...]) -> bool | tuple[str, ...]:
+        if isinstance(order, tuple) and not 2 <= len(set(order)) == len(order):
             raise ValueError(
-                f"must set at most one of {', '.join(chosen)}, "
-                f"got {' and '.join(named)}. Leave one out."
+                f"must list at least 2 different classes, got {list(order)}."
             )
+        return order
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> "TuneSection":
+        for names in (
+            ("freeze", "lora", "last_layers"),
+            ("regression", "multi_label", "ordinal"),
+        ):
+            named = [name for name in names if getattr(self, name) not in (None, False)]
+            if len(named) > 1:
+                raise ValueError(
+                    f"must set at most one of {', '.join(names)}, "
+                    f"got {' and '.join(named)}. Leave one out."
+                )
         return self
 
     @model_validator(mode="after")
-    def _check_regression(self) -> "TuneSection":
-        if self.regression and (
-            self.class_weights is not None
-            or self.num_classes is not None
-            or self.label_smoothing
-        ):
-            raise ValueError(
-                "must not have class_weights, num_classes or label_smoothing with "
-                "regression, got one."
-            )
+    def _check_labels(self) -> "TuneSection":
+        refused = {
+            "class_weights": self.class_weights is not None,
+            "label_smoothing": self.label_smoothing > 0,
+            "num_classes": self.num_classes is not None and self.regression,
+        }
+        got = [name for name, is_set in refused.items() if is_set]
+        if got and (self.regression or self.multi_label):
+            kind = "regression" if self.regression else "multi_label"
+            raise ValueError(f"must not have {got[0]} with {kind}. Leave one out.")
         return self
 
 
@@ -98,12 +130,15 @@ class RepeatSection(Section):
 
     seeds: number of seeds, counted up from the recipe's seed.
     labels_per_class: numbers of labelled training samples per class; "all" for all.
+    metrics: scores that a table of several recipes shows; none for the usual one.
     """
 
     seeds: int = Field(default=1, ge=1, le=1000)
     labels_per_class: tuple[int | Literal["all"], ...] = Field(
         default=("all",), min_length=1, max_length=32
     )
+
+    metrics: tuple[str, ...] = Field(default=(), max_length=8)
 
     @field_validator("labels_per_class", mode="after")
     @classmethod
@@ -129,12 +164,31 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
     tune: TuneSection = TuneSection()
     repeat: RepeatSection = RepeatSection()
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Scores that a table of several recipes shows."""
+        return self.repeat.metrics or METRICS[self.tune.target][:1]
+
     @model_validator(mode="after")
     def _check_runs(self) -> "FinetuneRecipe[DataT, ModelT]":
-        if self.tune.regression and self.repeat.labels_per_class != ("all",):
+        counts, tune = self.repeat.labels_per_class, self.tune
+        if counts != ("all",) and (tune.regression or tune.multi_label):
+            kind = "regression" if tune.regression else "multi_label"
             raise ValueError(
-                "repeat.labels_per_class must be [all] with tune.regression, since "
-                f"numbers have no classes, got {list(self.repeat.labels_per_class)}."
+                f"repeat.labels_per_class must be [all] with tune.{kind}, where a "
+                f"sample has not one class, got {list(counts)}."
+            )
+        for name in self.repeat.metrics:
+            if name not in METRICS[tune.target]:
+                raise ValueError(
+                    f"repeat.metrics must be of {', '.join(METRICS[tune.target])}, "
+                    f"got {name!r}."
+                )
+        columns = getattr(self.data, "label_column", None)
+        if isinstance(columns, tuple) and not tune.multi_label:
+            raise ValueError(
+                "data.label_column must be one column without tune.multi_label, got "
+                f"{list(columns)}. Set tune.multi_label: true for columns of 0 and 1."
             )
         if self.seed + self.repeat.seeds - 1 > MAX_SEED:
             raise ValueError(

@@ -54,8 +54,10 @@ def finetuning_recipe(
     repeat = {"seeds": 1, "labels_per_class": list(measure.labels_per_class)}
     changed = {"model": model, "data": data, "repeat": repeat, "seed": trained["seed"]}
     recipe = _parse(document | changed, where)
-    if recipe.tune.regression:
-        raise InputError(f"{where} must classify, got a regression. Name another.")
+    if recipe.tune.target not in ("class", "ordinal"):
+        raise InputError(
+            f"{where} must classify, got {recipe.tune.target}. Name another recipe."
+        )
     return recipe
 
 

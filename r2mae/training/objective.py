@@ -1,4 +1,4 @@
-"""Losses: masked prediction, classification, regression. The engine knows only `Objective`."""
+"""Losses: masked prediction, classification, several labels, regression. The engine knows only `Objective`."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -182,6 +182,38 @@ class Classification:
 
 
 @dataclass(frozen=True)
+class MultiLabel:
+    """Binary cross-entropy of a `Classifier`, a mean over labels.
+
+    targets: (N, C) 0 or 1 of all samples of the split, by the sample's index, float32.
+    """
+
+    targets: Tensor
+    seed: int
+    measures = ("loss",)
+
+    def prepare(self, batch: Batch, step: int) -> Batch:
+        """Look up the labels; a mixed sample's are shares of its own and of its partner's."""
+        targets = self.targets[batch["indices"]]
+        if "share" in batch:
+            share = batch["share"].to(targets.dtype)[:, None]
+            partners = targets.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+            targets = share * targets + (1 - share) * partners
+        return batch | {"targets": targets}
+
+    def loss(self, model: Any, batch: Batch) -> LossSum:
+        """Summed over samples."""
+        targets = batch["targets"]
+        total = self.sum_measures(model(batch).float(), targets)[0]
+        return LossSum(total, total.new_full((), float(len(targets))))
+
+    def sum_measures(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Sum over samples of the mean binary cross-entropy of their labels."""
+        losses = F.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+        return losses.mean(dim=1).sum()[None]
+
+
+@dataclass(frozen=True)
 class Regression:
     """Squared error of a head with one output, for standardized targets.
 
@@ -212,3 +244,4 @@ if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
     _objective: type[Objective] = MaskedPrediction
     _objective_2: type[LabelObjective] = Classification
     _objective_3: type[LabelObjective] = Regression
+    _objective_4: type[LabelObjective] = MultiLabel

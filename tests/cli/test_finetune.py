@@ -590,7 +590,7 @@ def test_folders_name_classes_in_their_order_and_the_test_split_follows(
     code, out, _ = call(
         *settings(data, "repeat.labels_per_class=[all]", "tune.class_weights={q: 2.0}"),
         "--name",
-        "ordered",
+        "ordinal",
         "--json",
     )
     assert code == 0
@@ -688,3 +688,29 @@ def test_changed_settings_do_not_continue(call):
     assert "optimizer.lr must be 0.003 to continue" in lines[0]
     assert call(*settings("optimizer.lr=1e-4"), "--name", "kept", "--fresh")[0] == 0
     assert Path("runs/kept.1/labels_5/seed_0/run.json").is_file()
+
+
+def test_ordered_digits_are_scored_and_exported(pretrained, capsys, tmp_path):
+    """Images with an order: the labels are shared by all modalities, the head by all exports."""
+    words = [
+        "finetune",
+        str(RECIPE),
+        "--name",
+        "ordinal",
+        "--json",
+        *settings(SCRATCH, "tune={ordinal: true, class_weights: balanced}"),
+    ]
+    assert main(words) == 0
+    (row,) = json.loads(capsys.readouterr().out)["scores"]
+    assert {"absolute_error", "quadratic_kappa", "accuracy"} <= row.keys()
+    run = "runs/ordinal/labels_5/seed_0"
+    assert main(["export", run, str(tmp_path / "out"), "--to", "torch_export"]) == 0
+    module = torch.export.load(tmp_path / "out" / "model.pt2").module()
+    loaded = load_run(run)
+    batch = loaded.wing.open_split(loaded.recipe, "test").load(torch.arange(8), None, 0)
+    _, logits = module(batch["images"])
+    probabilities = logits.exp().sum(dim=1)
+    torch.testing.assert_close(probabilities, torch.ones(8))
+    capsys.readouterr()
+    assert main(["export", run, str(tmp_path / "timm"), "--to", "timm"]) == 2
+    assert "tune.ordinal must be false" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from torch import nn
 
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import (
+    binary_f1,
     class_scores,
     compare,
     matthews,
@@ -152,3 +153,15 @@ def test_matthews_interval_is_the_bootstraps():
     over_seeds = 12.7062 * abs(of_seeds[0] - of_seeds[1]) / 2
     expected_width = np.hypot(1.96 * np.std(means), over_seeds)
     assert score.matthews_half_width == pytest.approx(expected_width, rel=0.15)
+
+
+def test_f1_of_two_classes_is_scikit_learns():
+    draw = np.random.default_rng(0)
+    expected = draw.integers(0, 2, 100)
+    predictions = [np.where(draw.random(100) < 0.8, expected, 0) for _ in range(2)]
+    score = summarize(predictions, expected)
+    theirs = [f1_score(expected, predicted) for predicted in predictions]
+    assert score.f1 == pytest.approx(np.mean(theirs))
+    assert 0 < score.f1_half_width < 0.2
+    assert binary_f1(np.zeros(3, int), np.zeros(3, int)) == 0.0
+    assert summarize([np.array([0, 1, 2])], np.array([0, 1, 2])).f1 is None

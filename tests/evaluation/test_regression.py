@@ -11,6 +11,7 @@ from r2mae.evaluation.regression import (
     require_targets,
     summarize,
 )
+from r2mae.metrics.interval import bootstrap_interval
 
 
 def make(size, noise, seed=0):
@@ -56,3 +57,16 @@ def test_differences_are_paired():
 def test_data_without_numbers_is_refused():
     with pytest.raises(InputError, match=r"tune\.regression must be false"):
         require_targets(object())
+
+
+def test_spearman_has_an_interval_of_its_own():
+    expected, predicted = make(200, 1.0)
+    score = summarize([predicted], expected)
+    assert score.spearman == pytest.approx(spearmanr(predicted, expected)[0])
+    assert 0 < score.spearman_half_width < 0.2
+    ties = np.round(expected)
+    one = summarize([ties], ties + np.arange(200) % 2)
+    low, high = bootstrap_interval(
+        lambda rows: spearmanr(ties[rows], (ties + np.arange(200) % 2)[rows])[0], 200
+    )
+    assert one.spearman_half_width == pytest.approx(float(high - low) / 2)

@@ -1,8 +1,9 @@
+import pytest
 import timm
 import torch
 
 from r2mae.modalities.vision.models.image_encoder import ImageEncoder
-from r2mae.models.classifier import Classifier
+from r2mae.models.classifier import Classifier, OrderedLogits
 
 
 def make(freeze=False, pooling="mean", name="vit_tiny_patch16_224", **arguments):
@@ -80,3 +81,44 @@ def test_layers_deepen_from_stem_to_head():
     )
     assert layers["backbone.encoder.blocks.0.attn.qkv.weight"] == 1
     assert layers["backbone.encoder.blocks.1.mlp.fc2.bias"] == max(layers.values()) == 2
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 6])
+def test_ordered_logits_are_differences_of_sigmoids(num_classes):
+    shares = torch.arange(1.0, num_classes + 1)
+    shares /= shares.sum()
+    layer = OrderedLogits(num_classes).double()
+    layer.start_at(shares)
+    thresholds = torch.logit(shares.double().cumsum(0)[:-1])
+    score = torch.tensor([[-30.0], [-0.7], [0.0], [2.0], [30.0]], dtype=torch.float64)
+    above = torch.sigmoid(score - thresholds)  # P(class > k)
+    ends = torch.ones_like(score), torch.zeros_like(score)
+    expected = -torch.cat([ends[0], above, ends[1]], dim=1).diff(dim=1)
+    logits = layer(score)
+    torch.testing.assert_close(logits.exp(), expected, rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(logits.exp()[2], shares.double(), rtol=1e-6, atol=0)
+    assert logits.isfinite().all()
+    logits.sum().backward()
+    assert all(part.grad.isfinite().all() for part in layer.parameters())
+
+
+def test_thresholds_stay_ordered_and_recover_a_model():
+    """Maximum likelihood on samples of a proportional-odds model finds its thresholds."""
+    generator = torch.Generator().manual_seed(0)
+    thresholds = torch.tensor([-1.0, 0.2, 1.5])
+    score = torch.randn(20_000, 1, generator=generator)
+    noise = torch.logit(torch.rand(20_000, 1, generator=generator))
+    classes = (score + noise > thresholds).sum(dim=1)
+    layer = OrderedLogits(4)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=50)
+
+    def loss():
+        optimizer.zero_grad()
+        value = torch.nn.functional.cross_entropy(layer(score), classes)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    gaps = torch.nn.functional.softplus(layer.raw_gaps)
+    fitted = torch.cat([layer.lowest, layer.lowest + gaps.cumsum(0)]).detach()
+    torch.testing.assert_close(fitted, thresholds, atol=0.08, rtol=0)

@@ -74,9 +74,11 @@ def small(path):
             *blocks,
         )
     if recipe.modality == "language":
+        is_regression = recipe.task == "finetune" and recipe.tune.regression
         return (
             *SMALL,
             *SMALL_TASK[recipe.task],
+            *(["repeat={seeds: 1}"] if is_regression else []),
             "model.width=16",
             "model.depth=2",
             "model.heads=2",

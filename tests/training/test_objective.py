@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from r2mae.training.objective import Classification, Regression
+from r2mae.training.objective import Classification, MultiLabel, Regression
 
 
 class Fixed(torch.nn.Module):
@@ -77,3 +77,19 @@ def test_numbers_are_squared_errors():
     )
     assert float(found.total) == pytest.approx(1.5**2 + 1.0 + 0.0 + 4.0)
     assert float(found.count) == 4
+
+
+def test_several_labels_are_torchs_binary_cross_entropy():
+    generator = torch.Generator().manual_seed(0)
+    targets = (torch.rand(6, 3, generator=generator) < 0.4).float()
+    logits = torch.randn(6, 3, generator=generator)
+    objective = MultiLabel(targets, seed=0)
+    rows = torch.tensor([4, 1, 0, 5])
+    batch = objective.prepare({"indices": rows}, 0)
+    loss = objective.loss(lambda _: logits[:4], batch)
+    expected = F.binary_cross_entropy_with_logits(logits[:4], targets[rows])
+    assert float(loss.total / loss.count) == pytest.approx(float(expected))
+    share = torch.tensor([0.25, 0.75, 1.0, 0.5])
+    mixed = objective.prepare({"indices": rows, "share": share}, 0)["targets"]
+    soft = share[:, None] * targets[rows] + (1 - share)[:, None] * targets[[1, 4, 5, 0]]
+    torch.testing.assert_close(mixed, soft)

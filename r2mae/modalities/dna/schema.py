@@ -80,7 +80,7 @@ class DnaSequenceData(DataSection):
     card: str = "sequence_files"
     root: str | None = None
     column: str = "sequence"
-    label_column: str | None = None
+    label_column: str | tuple[str, ...] | None = None
     length: int = Field(default=512, ge=8, le=HUGE_LENGTH)
     both_strands: bool = False
 

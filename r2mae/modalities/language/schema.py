@@ -46,15 +46,18 @@ class SentenceData(DataSection):
     """Labelled sentences, or pairs of them, of a card or at root: tables as for LanguageData.
 
     columns: the one or two with the texts.
+    label_column: of classes or numbers; for tune.multi_label, also several of 0 and 1.
     length: tokens; longer texts are cut, the longer of a pair first.
+    more_tests: further splits of the card that finished runs are tested on.
     """
 
     card: str = "text_files"
     root: str | None = None
     columns: tuple[str, ...] = Field(default=("sentence",), min_length=1, max_length=2)
-    label_column: str | None = None
+    label_column: str | tuple[str, ...] | None = None
     tokenizer: str | None = None
     length: int = Field(default=128, ge=8, le=HUGE_LENGTH)
+    more_tests: tuple[str, ...] = Field(default=(), max_length=8)
 
 
 class LanguageModel(TransformerEncoder):

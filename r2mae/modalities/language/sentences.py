@@ -11,12 +11,12 @@ import numpy as np
 from r2mae.data.bad_rows import SKIP_OPTION, BadRows
 from r2mae.data.card import load_card
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
-from r2mae.data.labels import class_numbers, real_numbers
+from r2mae.data.labels import LabelColumn, class_numbers, columns_of, real_numbers
 from r2mae.data.objects import list_objects
 from r2mae.data.source import SampleSource
 from r2mae.data.text_files import expand_texts, fault_of_text
 from r2mae.data.text_stream import check_text, open_text, suffix_of
-from r2mae.data.text_tables import kind_of, read_table, select_column
+from r2mae.data.text_tables import kind_of, read_table, rename, select_column
 from r2mae.data.tokenizer import tokenizer_fingerprint
 from r2mae.errors import InputError
 from r2mae.modalities.language.rows import Sentences
@@ -63,13 +63,14 @@ def _from_tables(
     section: SentenceData,
     paths: tuple[Path, ...],
     stamps: Any,  # noqa: ARG001 - read anew when a file changes
-    label: str | None,
+    label: LabelColumn | None,
     regression: bool,
 ) -> Sentences:
     """A split's sentences, kept as long as the files stay as they are."""
     import datasets
 
-    parts = [read_table(path, load_card(section.card).text) for path in paths]
+    text = load_card(section.card).text
+    parts = [rename(read_table(path, text), text) for path in paths]
     rows = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
     fingerprint = "".join(fingerprint_files(path.parent, [path]) for path in paths)
     return _labelled(section, rows, str(paths[0]), fingerprint, label, regression)
@@ -112,7 +113,8 @@ def open_given_sentences(section: Any, path: str, reading: Reading) -> SampleSou
         )
     bad_rows = BadRows(skip=reading.skip_bad_rows, remedy=SKIP_OPTION)
     if is_table:
-        rows = read_table(file, load_card(section.card).text, bad_rows)
+        text = load_card(section.card).text
+        rows = rename(read_table(file, text, bad_rows), text)
         table = _read_columns(text_columns(section), rows, str(file), bad_rows)
         return _tokenised(section, table, str(file), reading.long_texts)
     check_text(file)
@@ -234,15 +236,16 @@ def _labelled(
     rows: Any,
     where: str,
     fingerprint: str,
-    label: str | None,
+    label: LabelColumn | None,
     regression: bool,
 ) -> Sentences:
     """Sentences of a table's rows. fingerprint: of the table's content."""
     table = _read_columns(text_columns(section), rows, where, BadRows())
-    if label is not None:
-        rows = select_column(rows, label, where)
+    for column in columns_of(label):
+        rows = select_column(rows, column, where)
     labels: dict[str, Any] = {}
     if label is not None and regression:
+        assert isinstance(label, str)
         labels["targets"] = real_numbers(rows[label][:], label, where)
     elif label is not None:
         numbers, class_names = class_numbers(rows, label, where)

@@ -7,7 +7,7 @@ from torch import nn
 
 from r2mae.errors import InputError
 from r2mae.modalities.vision.models.timm_encoder import is_plain_vit
-from r2mae.models.classifier import Classifier
+from r2mae.models.classifier import Classifier, OrderedLogits
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.wing import LoadedRun
 
@@ -77,6 +77,11 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
 
 def _linear(model: Classifier) -> nn.Linear:
     last = model.head[-1]
+    if isinstance(last, OrderedLogits):
+        raise InputError(
+            "tune.ordinal must be false to be exported, since timm's heads are one "
+            "linear map. Use --to onnx or torch_export."
+        )
     if len(model.head) > 2 or not isinstance(last, nn.Linear):
         raise InputError(
             "tune.hidden must be null to be exported, since timm's heads are one linear map."

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.card import load_card
-from r2mae.data.labels import class_numbers, real_numbers
+from r2mae.data.labels import LabelColumn, class_numbers, columns_of, real_numbers
 from r2mae.data.mapped import Integers
 from r2mae.data.text_tables import check_column, read_table
 from r2mae.errors import InputError
@@ -54,7 +54,7 @@ def is_sequence_file(path: Path) -> bool:
 
 
 def read_sequence_file(
-    section: Any, path: Path, label: str | None, *, regression: bool = False
+    section: Any, path: Path, label: LabelColumn | None, *, regression: bool = False
 ) -> SequenceFile:
     """All sequences of a file, with the labels of the column `label` where there is one.
 
@@ -75,7 +75,7 @@ def read_sequence_file(
     else:
         rows = read_table(path, load_card(section.card).text)
         column = getattr(section, "column", COLUMN)
-    for name in (column, *([] if label is None else [label])):
+    for name in (column, *columns_of(label)):
         check_column(rows.column_names, name, str(path))
     is_record = isinstance(rows, _Records)
     sequences = rows.codes if is_record else row_codes(path, column, rows[column])
@@ -86,6 +86,7 @@ def read_sequence_file(
     if label is None:
         return SequenceFile(codes, None, None, {}, names, empty)
     if regression:
+        assert isinstance(label, str)
         numbers = [_number(value) for value in rows[label]]
         targets = real_numbers(numbers, label, str(path))
         return SequenceFile(codes, None, targets, {}, names, empty)

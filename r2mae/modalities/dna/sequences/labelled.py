@@ -8,6 +8,7 @@ import numpy as np
 
 from r2mae.data.card import load_card, locate
 from r2mae.data.fingerprint import fingerprint_bytes
+from r2mae.data.labels import LabelColumn
 from r2mae.data.objects import list_objects
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
@@ -142,7 +143,7 @@ def _find(place: Path, patterns: tuple[str, ...]) -> Path:
 def _read(
     section: Any,
     path: Path,
-    label: str | None,
+    label: LabelColumn | None,
     excluded: Set[bytes] = frozenset(),
     *,
     regression: bool = False,

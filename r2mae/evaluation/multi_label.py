@@ -1,0 +1,159 @@
+"""F1 and mean average precision of a fine-tuned model whose samples have any number of labels.
+
+N samples, C labels.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+from torch import nn
+
+from r2mae.data.labels import natural, split_labels
+from r2mae.data.source import SampleSource, batch_labels, with_labels
+from r2mae.evaluation.classification import mean_over_seeds
+from r2mae.evaluation.features import extract, require_labels
+from r2mae.metrics.interval import repeated_bootstrap
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+
+def label_names(source: SampleSource) -> list[str]:
+    """Labels in the class names of a source's samples: numbers by value, then names by alphabet.
+
+    Raises: InputError when the data has no labels.
+    """
+    names: set[str] = set()
+    for number in np.unique(require_labels(with_labels(source))).tolist():
+        names.update(split_labels(source.class_names[number]))
+    return sorted(names, key=natural)
+
+
+def label_matrix(
+    numbers: Integers, class_names: dict[int, str], names: list[str]
+) -> Flags:
+    """(N, C) which of the named labels each sample has; numbers: (N,) of classes, -1 for none."""
+    columns = {name: column for column, name in enumerate(names)}
+    classes, places = np.unique(numbers, return_inverse=True)
+    rows = np.zeros((len(classes), len(names)), dtype=np.bool_)
+    for row, number in zip(rows, classes.tolist(), strict=True):
+        labels = split_labels(class_names.get(number, ""))
+        row[[columns[label] for label in labels]] = True
+    return rows[places]
+
+
+def predict_labels(
+    model: nn.Module,
+    source: SampleSource,
+    names: list[str],
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Floats, Flags, set[str]]:
+    """(probabilities (N, C), labels (N, C), names of unreadable samples) of a source.
+
+    A neighbouring sample, with its own labels, replaces an unreadable one.
+    progress: called with (samples done, N).
+    """
+    numbers: list[Integers] = []
+    skipped: set[str] = set()
+    options: Any = {
+        "skipped": skipped,
+        "on_batch": lambda batch: numbers.append(batch_labels(source, batch)),
+    }
+    logits = extract(model, source, "forward", progress=progress, **options)
+    expected = label_matrix(np.concatenate(numbers), source.class_names, names)
+    return expit(logits.astype(np.float64)), expected, skipped
+
+
+def label_scores(probabilities: Floats, expected: npt.ArrayLike) -> dict[str, float]:
+    """Micro and macro F1 at a probability of 0.5, and mean average precision, of (N, C).
+
+    Labels that no sample has are left out of the mean average precision.
+    """
+    from sklearn.metrics import average_precision_score, f1_score
+
+    truth = np.asarray(expected, dtype=np.bool_)
+    predicted = probabilities > 0.5
+    used = truth.any(axis=0)
+    precisions = [
+        average_precision_score(truth[:, column], probabilities[:, column])
+        for column in np.flatnonzero(used)
+    ]
+    # scikit-learn would take an (N, 1) array for classes, in which 0 is one too.
+    macro = [
+        f1_score(truth[:, column], predicted[:, column], zero_division=0.0)
+        for column in range(truth.shape[1])
+    ]
+    return {
+        "micro_f1": micro_f1(predicted, truth),
+        "macro_f1": float(np.mean(macro)),
+        "average_precision": float(np.mean(precisions)) if precisions else 0.0,
+    }
+
+
+def micro_f1(predicted: Flags, expected: Flags) -> float:
+    """F1 of all labels (N, C) of all samples together; 0 where none is predicted or true.
+
+    scikit-learn validates at length; a bootstrap calls this thousands of times.
+    """
+    size = int(predicted.sum()) + int(expected.sum())
+    return 2 * int((predicted & expected).sum()) / size if size else 0.0
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """Test scores, means over seeds.
+
+    half_width: of the 95 % interval of micro F1, over test samples and seeds; None where
+        all predictions are right.
+    average_precision: mean over labels.
+    seeds: micro F1 of each seed.
+    """
+
+    micro_f1: float
+    half_width: float | None
+    macro_f1: float
+    average_precision: float
+    seeds: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-serializable fields."""
+        return asdict(self)
+
+
+def summarize(predictions: list[Floats], expected: npt.ArrayLike) -> LabelScore:
+    """Scores of probabilities, an array (N, C) for each seed."""
+    truth = np.asarray(expected, dtype=np.bool_)
+    scores = [label_scores(probabilities, truth) for probabilities in predictions]
+
+    def statistic(rows: Integers, predicted: Flags) -> float:
+        return micro_f1(predicted[rows], truth[rows])
+
+    flags = [probabilities > 0.5 for probabilities in predictions]
+    return LabelScore(
+        **mean_over_seeds(scores),
+        half_width=repeated_bootstrap(statistic, flags),
+        seeds=tuple(score["micro_f1"] for score in scores),
+    )
+
+
+def compare(
+    ours: list[Floats], theirs: list[Floats], expected: npt.ArrayLike
+) -> dict[str, float | None]:
+    """{difference, half_width} of micro F1, ours - theirs, paired by seed and by sample."""
+    truth = np.asarray(expected, dtype=np.bool_)
+
+    def difference(rows: Integers, pair: Flags) -> float:
+        first, second = (micro_f1(flags[rows], truth[rows]) for flags in pair)
+        return first - second
+
+    pairs = [np.stack(pair) > 0.5 for pair in zip(ours, theirs, strict=True)]
+    everything = np.arange(len(truth))
+    return {
+        "difference": float(np.mean([difference(everything, pair) for pair in pairs])),
+        "half_width": repeated_bootstrap(difference, pairs, size=len(truth)),
+    }

@@ -1,0 +1,44 @@
+"""Class numbers of columns, and sets of labels in their names."""
+
+import datasets
+import pytest
+
+from r2mae.data.labels import class_numbers, split_labels
+from r2mae.errors import InputError
+
+
+def table(**columns):
+    return datasets.Dataset.from_dict(columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("a", ["a"]),
+        ("a;b", ["a", "b"]),
+        (" a | b c|", ["a", "b c"]),
+        (";", []),
+        ("a;b|c", ["a", "b", "c"]),
+    ],
+)
+def test_names_split_into_labels(name, labels):
+    assert split_labels(name) == labels
+
+
+def test_columns_of_0_and_1_are_joined():
+    rows = table(a=[0, 1, 1], b=[0.0, 0.0, 1.0], c=["0", "1", "1"])
+    numbers, names = class_numbers(rows, ("a", "b", "c"), "x.csv")
+    assert [names[number] for number in numbers.tolist()] == [";", "a;c", "a;b;c"]
+    alone, _ = class_numbers(table(label=["a;c"]), "label", "y.csv")
+    assert alone[0] == numbers[1]  # the same class in every split
+
+
+@pytest.mark.parametrize("value", [2, None, 0.5])
+def test_columns_of_other_values_are_refused(value):
+    with pytest.raises(InputError, match="row 1 of b must be 0 or 1"):
+        class_numbers(table(a=[0, 1], b=[0, value]), ("a", "b"), "x.csv")
+
+
+def test_nothing_is_no_class():
+    with pytest.raises(InputError, match=r"row 1 of label must be a class.*write ;"):
+        class_numbers(table(label=["a", None]), "label", "x.csv")

@@ -1,0 +1,154 @@
+"""Texts with several labels, or with ordered classes: finetune, predict, evaluate, export."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from r2mae.cli.main import main
+from r2mae.data.tokenizer import load_tokenizer
+from tests.conftest import make_texts
+from tests.modalities.cell.test_cli import refused, said
+from tests.modalities.language.test_cli import RECIPE, SHAPE, SMALL, TUNE, settings
+
+SEVERAL = "tune={multi_label: true}"
+ORDERED = "tune={ordinal: [cat, dog, bird]}"
+KINDS = ("cat", "dog", "bird")
+
+
+def tuned(label, *more):
+    data = f"{{root: '.', card: text_files, label_column: {label}, length: 32, held_out: 0.2}}"
+    return settings(
+        (
+            f"data={data}",
+            f"model={{init_from: runs/run, encoder: modernbert, {SHAPE}}}",
+            "batch={global_samples: 8}",
+            "optimizer={lr: 5.0e-3}",
+            "schedule={steps: 120}",
+            "repeat={seeds: 1}",
+        ),
+        *more,
+    )
+
+
+def write_tables():
+    """Texts of kind n % 3 with the labels "kind" and, for two of them, "pet"; also as 0 and 1."""
+    for split, numbers in (("train", range(150)), ("test", range(150, 210))):
+        texts = make_texts(210)
+        sets = ("cat;pet", "dog | pet", ";")
+        rows = [
+            (texts[n], KINDS[n % 3], sets[n % 3], *(int(n % 3 == k) for k in (0, 1)))
+            for n in numbers
+        ]
+        columns = ["sentence", "kind", "labels", "is_cat", "is_dog"]
+        pd.DataFrame(rows, columns=columns).to_csv(
+            f"{split}.tsv", sep="\t", index=False
+        )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("targets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        (folder / "train.txt").write_text("\n".join(make_texts(300)))
+        write_tables()
+        assert main(["pretrain", str(RECIPE), "--name", "run", *settings(SMALL)]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(trained, monkeypatch):
+    load_tokenizer.cache_clear()  # it is keyed by paths relative to the folder
+    monkeypatch.chdir(trained)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(trained / "cache"))
+    return trained
+
+
+def test_several_labels_are_learnt_predicted_and_exported(here, capsys, tmp_path):
+    words = ("finetune", TUNE, "--name", "several", *tuned("labels", SEVERAL))
+    assert "mean average precision" in said(capsys, *words)
+    result = json.loads(said(capsys, *words, "--json"))
+    assert result["classes"] == ["cat", "dog", "pet"]
+    (row,) = result["scores"]
+    assert row["micro_f1"] > 0.9
+    assert row["average_precision"] > 0.9
+    run = "runs/several/labels_all/seed_0"
+    said(capsys, "predict", run, "test", "-o", tmp_path / "said.csv")
+    table = pd.read_csv(tmp_path / "said.csv")
+    assert [*table] == [
+        "name",
+        "class",
+        "predicted_labels",
+        "p(cat)",
+        "p(dog)",
+        "p(pet)",
+    ]
+    probabilities, truth = np.load(f"{run}/test_predictions.npy")
+    given = table[["p(cat)", "p(dog)", "p(pet)"]].to_numpy()
+    np.testing.assert_allclose(given, probabilities, rtol=1e-5)
+    assert truth[:3].tolist() == [[1, 0, 1], [0, 1, 1], [0, 0, 0]]
+    assert table["predicted_labels"][2] == ";" or probabilities[2].max() > 0.5
+    error = refused(capsys, "evaluate", run, "--task", "knn")
+    assert "tune.multi_label" in error
+    said(capsys, "export", run, tmp_path / "out", "--to", "transformers")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    assert model.config.problem_type == "multi_label_classification"
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    with torch.no_grad():
+        given = tokenizer(
+            make_texts(210)[150], return_tensors="pt", truncation=True, max_length=32
+        )
+        exported = model(**given).logits.sigmoid()[0].numpy()
+    np.testing.assert_allclose(exported, probabilities[0], atol=1e-4)
+
+
+def test_columns_of_0_and_1_and_differences(here, capsys):
+    columns = tuned("[is_cat, is_dog]", SEVERAL, "schedule={steps: 5}")
+    words = ("finetune", TUNE, "--name", "columns", *columns)
+    result = json.loads(said(capsys, *words, "--json"))
+    assert result["classes"] == ["is_cat", "is_dog"]
+    against = json.loads(said(capsys, *words, "--against", "runs/columns", "--json"))
+    assert against["scores"][0]["against"]["difference"] == 0
+    _, truth = np.load("runs/columns/labels_all/seed_0/test_predictions.npy")
+    assert truth[:3].tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+def test_ordered_classes_are_learnt_and_predicted(here, capsys, tmp_path):
+    words = ("finetune", TUNE, "--name", "ordered", *tuned("kind", ORDERED))
+    assert "quadratic weighted kappa" in said(capsys, *words)
+    result = json.loads(said(capsys, *words, "--json"))
+    assert result["classes"] == ["cat", "dog", "bird"]
+    (row,) = result["scores"]
+    assert row["accuracy"] > 0.8
+    assert row["quadratic_kappa"] > 0.8
+    assert row["absolute_error"] < 0.3
+    run = "runs/ordered/labels_all/seed_0"
+    said(capsys, "predict", run, "test", "-o", tmp_path / "said.csv")
+    table = pd.read_csv(tmp_path / "said.csv")
+    given = table[["p(cat)", "p(dog)", "p(bird)"]].to_numpy()
+    np.testing.assert_allclose(given.sum(axis=1), 1, rtol=1e-5)
+    predicted, expected = np.load(f"{run}/test_predictions.npy")
+    assert given.argmax(axis=1).tolist() == predicted.tolist()
+    assert expected[:3].tolist() == [0, 1, 2]
+    error = refused(capsys, "export", run, tmp_path / "x", "--to", "transformers")
+    assert "tune.ordinal must be false" in error
+    said(capsys, "evaluate", run, "--task", "knn")
+
+
+@pytest.mark.parametrize(
+    ("label", "more", "words"),
+    [
+        ("kind", ["tune={ordinal: true}"], "must list the classes from the lowest"),
+        ("kind", ["tune={ordinal: [cat, dog]}"], "check bird"),
+        ("[is_cat, is_dog]", [], "Set tune.multi_label: true"),
+        ("[is_cat, kind]", [SEVERAL], "row 0 of kind must be 0 or 1"),
+        ("labels", [SEVERAL, "repeat={labels_per_class: [5]}"], "must be [all]"),
+    ],
+)
+def test_bad_labels_are_one_line(here, capsys, label, more, words):
+    assert words in refused(capsys, "finetune", TUNE, *tuned(label, *more))
