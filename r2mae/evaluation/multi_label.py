@@ -14,6 +14,7 @@ from torch import nn
 
 from r2mae.data.labels import natural, split_labels
 from r2mae.data.source import SampleSource, batch_labels, with_labels
+from r2mae.errors import InputError
 from r2mae.evaluation.classification import mean_over_seeds
 from r2mae.evaluation.features import extract, require_labels
 from r2mae.metrics.interval import repeated_bootstrap
@@ -34,16 +35,31 @@ def label_names(source: SampleSource) -> list[str]:
     return sorted(names, key=natural)
 
 
+def check_labels(trained: list[str], tested: list[str]) -> None:
+    """Raise InputError for labels of the test split that training has not."""
+    untrained = sorted(set(tested) - set(trained))
+    if untrained:
+        some = ", ".join(untrained[:5]) + (", ..." if len(untrained) > 5 else "")
+        raise InputError(
+            "the test split must hold only labels that the training split has, "
+            f"got {len(untrained)} more: {some}. "
+            "Add them to the training split, or take them out of the test split."
+        )
+
+
 def label_matrix(
     numbers: Integers, class_names: dict[int, str], names: list[str]
 ) -> Flags:
-    """(N, C) which of the named labels each sample has; numbers: (N,) of classes, -1 for none."""
+    """(N, C) which of the named labels each sample has; others are left out.
+
+    numbers: (N,) of classes, -1 for a sample without.
+    """
     columns = {name: column for column, name in enumerate(names)}
     classes, places = np.unique(numbers, return_inverse=True)
     rows = np.zeros((len(classes), len(names)), dtype=np.bool_)
     for row, number in zip(rows, classes.tolist(), strict=True):
         labels = split_labels(class_names.get(number, ""))
-        row[[columns[label] for label in labels]] = True
+        row[[columns[label] for label in labels if label in columns]] = True
     return rows[places]
 
 
@@ -57,7 +73,10 @@ def predict_labels(
 
     A neighbouring sample, with its own labels, replaces an unreadable one.
     progress: called with (samples done, N).
+
+    Raises: InputError for labels that training did not have.
     """
+    check_labels(names, label_names(source))
     numbers: list[Integers] = []
     skipped: set[str] = set()
     options: Any = {

@@ -11,7 +11,7 @@ from r2mae.data.labels import natural
 from r2mae.data.source import Chosen, SampleSource, with_labels
 from r2mae.errors import InputError, did_you_mean
 from r2mae.evaluation.features import check_classes, require_labels
-from r2mae.evaluation.multi_label import label_names
+from r2mae.evaluation.multi_label import check_labels, label_names
 from r2mae.evaluation.regression import require_targets
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.assembly import open_split, open_training_data
@@ -77,18 +77,6 @@ def find_labels(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> list[s
         )
     _check_count(recipe, len(names))
     return names
-
-
-def check_labels(trained: list[str], tested: list[str]) -> None:
-    """Raise InputError for labels of the test split that training has not."""
-    untrained = sorted(set(tested) - set(trained))
-    if untrained:
-        some = ", ".join(untrained[:5]) + (", ..." if len(untrained) > 5 else "")
-        raise InputError(
-            "the test split must hold only labels that the training split has, "
-            f"got {len(untrained)} more: {some}. "
-            "Add them to the training split, or take them out of the test split."
-        )
 
 
 def _check_count(recipe: FinetuneRecipe[Any, Any], count: int) -> None:

@@ -590,7 +590,7 @@ def test_folders_name_classes_in_their_order_and_the_test_split_follows(
     code, out, _ = call(
         *settings(data, "repeat.labels_per_class=[all]", "tune.class_weights={q: 2.0}"),
         "--name",
-        "ordinal",
+        "ordered",
         "--json",
     )
     assert code == 0

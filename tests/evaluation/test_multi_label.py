@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from r2mae.data.arrays import ArraySource
 from r2mae.errors import InputError
 from r2mae.evaluation.multi_label import (
+    check_labels,
     compare,
     label_matrix,
     label_names,
@@ -58,6 +59,8 @@ def test_names_and_matrix_follow_the_names_of_classes():
         [1, 1, 1, 0],
         [0, 0, 1, 1],
     ]
+    fewer = label_matrix(source.labels, source.class_names, ["b"])
+    assert fewer[:, 0].tolist() == [True, False, False, True]
     unlabelled = label_matrix(np.array([-1, 0]), source.class_names, ["a", "b"])
     assert unlabelled.tolist() == [[False, False], [True, True]]
     with pytest.raises(InputError, match="must have labels"):
@@ -78,3 +81,9 @@ def test_differences_are_paired():
     assert found["difference"] > 0
     assert found["half_width"] < alone.half_width
     assert alone.seeds == (alone.micro_f1,) * 2
+
+
+def test_labels_that_training_has_not_are_refused():
+    check_labels(["a", "b"], ["b"])
+    with pytest.raises(InputError, match="got 1 more: c"):
+        check_labels(["a", "b"], ["c", "a"])

@@ -8,7 +8,6 @@ from r2mae.data.arrays import ArraySource
 from r2mae.errors import InputError
 from r2mae.recipe.assembly import open_split, open_training_data
 from r2mae.recipe.labels import (
-    check_labels,
     choose_labelled,
     class_weights,
     find_classes,
@@ -110,9 +109,6 @@ def test_labels_of_samples_with_several():
         find_labels(load(*several, "tune.num_classes=2"), data)
     with pytest.raises(InputError, match="must hold labels"):
         find_labels(load(*several), source([";"], [0]))
-    check_labels(["a", "b"], ["b"])
-    with pytest.raises(InputError, match="got 1 more: c"):
-        check_labels(["a", "b"], ["c"])
 
 
 def test_thresholds_start_at_the_shares_of_the_training_labels(scratch):
