@@ -95,8 +95,7 @@ def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
     from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
 
     loaded = replace(loaded, read_out=loaded.wing.demo_read_out)
-    tasks = ("knn", "linear_probe")
-    plan = ProbePlan(tasks, LABELS_PER_CLASS, DRAWS, baselines=True)
+    plan = ProbePlan(("knn", "linear_probe"), LABELS_PER_CLASS, DRAWS, baselines=True)
     rows = probe_encoders(loaded, loaded.recipe, plan)
     if not arguments.json:
         print_scores(rows)
