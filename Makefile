@@ -15,11 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: install
-	$(BIN)/r2mae demo --fresh
-	$(BIN)/r2mae demo recipes/cell/pbmc68k_demo.yaml --fresh
-	$(BIN)/r2mae demo recipes/language/topics_demo.yaml --fresh
-	$(BIN)/r2mae demo recipes/dna/motifs_demo.yaml --fresh
-	$(BIN)/r2mae demo recipes/algebra/modular_addition_demo.yaml --fresh
+	$(BIN)/r2mae demo digits_demo pbmc68k_demo topics_demo motifs_demo modular_addition_demo --fresh
 
 # Tests that fork have a process of their own: where others have started autograd's threads, forks cannot train.
 # The rest: two workers of a thread each, what a machine with two cores does fastest.

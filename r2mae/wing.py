@@ -122,7 +122,8 @@ class Wing(ABC):
     tasks, subcommands, exports, builds, stores: what this modality adds to the commands of that kind, by name.
         `export_targets` adds ONNX and torch.export to the exports.
     feature_formats: file suffix -> a writer of `embed` features, beside .npy and .parquet.
-    demo: shown by `r2mae demo` after training; None probes the encoder's features with few labels.
+    demo: shown by `r2mae demo` after training; None probes the encoder's features with few and with all labels.
+    demo_read_out: features that these probes read.
     """
 
     name: ClassVar[str]
@@ -136,6 +137,7 @@ class Wing(ABC):
     stores: ClassVar[Mapping[str, Store]] = {}
     feature_formats: ClassVar[Mapping[str, WriteFeatures]] = {}
     demo: ClassVar[Task | None] = None
+    demo_read_out: ClassVar[ReadOut] = ReadOut()
 
     # --- data
 

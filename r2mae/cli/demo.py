@@ -1,37 +1,68 @@
-"""`r2mae demo`: pretrain a demo recipe in about a minute, and evaluate its features."""
+"""`r2mae demo`: pretrain demo recipes in about a minute each, and compare their encoders with baselines."""
 
 import json
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from r2mae.cli.arguments import add_set, add_training
 from r2mae.cli.evaluate import print_scores
 from r2mae.cli.pretrain import pretrain
 from r2mae.data.atomic import write_atomic
+from r2mae.errors import InputError
 from r2mae.schema.launch import read_launch
 from r2mae.wing import LoadedRun, Task
 
-LABELS_PER_CLASS = 10
+LABELS_PER_CLASS = (10, None)  # None: all
 DRAWS = 10
-HIDDEN = (0.0, 0.5)  # shares of each test sample
 RESULT_FILE = "demo.json"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """`RECIPE`, by default digits_demo."""
-    text = "a recipe file, or a name that r2mae recipe list shows; default digits_demo"
+    """`RECIPE ...`, by default digits_demo."""
+    text = (
+        "recipe files, or names that r2mae recipe list shows, run one after the other; "
+        "default digits_demo"
+    )
     parser.add_argument(
-        "recipe", nargs="?", default="digits_demo", metavar="RECIPE", help=text
+        "recipes", nargs="*", default=["digits_demo"], metavar="RECIPE", help=text
     )
     add_set(parser)
     add_training(parser)
 
 
 def run(arguments: Namespace) -> None:
-    """Pretrain a recipe, evaluate it, print the result in sentences, and write demo.json."""
-    trained = pretrain(arguments)
+    """Pretrain and evaluate each recipe, print a sentence on it, and write its demo.json.
+
+    Raises: InputError for one name of several runs.
+    """
+    recipes = arguments.recipes
+    if arguments.name and len(recipes) > 1:
+        raise InputError(
+            f"--name must be given with one recipe, got {len(recipes)}. Leave it out."
+        )
+    results = []
+    for number, recipe in enumerate(recipes, 1):
+        if len(recipes) > 1 and not arguments.json:
+            print(f"\n== {number} of {len(recipes)}: {Path(recipe).stem}", flush=True)
+        arguments.recipe = recipe
+        results.append(_run_one(arguments))
     if not read_launch().is_first:
         return
+    if arguments.json:
+        print(json.dumps(results[0] if len(results) == 1 else results))
+    elif len(results) > 1:
+        print("\nIn short")
+        for result in results:
+            print(f"{Path(result['run']).name}: {result['conclusion']}")
+
+
+def _run_one(arguments: Namespace) -> dict[str, Any]:
+    """Pretrain and evaluate `arguments.recipe`; {} on ranks that only train."""
+    trained = pretrain(arguments)
+    if not read_launch().is_first:
+        return {}
     from r2mae.recipe.run import load_run
 
     loaded = load_run(trained["run"])
@@ -42,46 +73,50 @@ def run(arguments: Namespace) -> None:
     )
     file = loaded.folder.path / RESULT_FILE
     write_atomic(file, json.dumps(result, indent=1) + "\n")
-    if arguments.json:
-        print(json.dumps(result))
-        return
-    pictures = loaded.folder.path / "pictures"
-    shown = f"; reconstructions: {pictures}/" if pictures.is_dir() else ""
-    print(f"all numbers: {file}; curves: {loaded.folder.path}/metrics.csv{shown}")
-    print(f"next: r2mae evaluate {trained['run']} --help; r2mae recipe list")
+    if not arguments.json:
+        print(result["conclusion"])
+        _print_files(loaded.folder.path)
+    return result
+
+
+def _print_files(folder: Path) -> None:
+    """Where picture and numbers are, and what to run next."""
+    pictures = sorted(
+        folder.glob("pictures/*.png"), key=lambda file: file.stat().st_mtime
+    )
+    if pictures:
+        print(f"picture: {pictures[-1]}")
+    print(f"numbers: {folder / RESULT_FILE}")
+    print(f"next: r2mae report {folder}; r2mae evaluate {folder} --help", flush=True)
 
 
 def _probe(loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
-    """kNN and linear probe with few labels, compared with baselines."""
+    """kNN and linear probe with few and with all labels, compared with baselines."""
     from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
 
-    plan = ProbePlan(
-        ("knn", "linear_probe"),
-        (LABELS_PER_CLASS,),
-        DRAWS,
-        baselines=True,
-        hidden=HIDDEN,
-    )
+    loaded = replace(loaded, read_out=loaded.wing.demo_read_out)
+    plan = ProbePlan(("knn", "linear_probe"), LABELS_PER_CLASS, DRAWS, baselines=True)
     rows = probe_encoders(loaded, loaded.recipe, plan)
     if not arguments.json:
         print_scores(rows)
-        for row in rows:
-            print(conclude(row))
-    return {"rows": rows}
+    few, every = rows
+    conclusion = f"{conclude(every, 'linear_probe')}; {conclude(few, 'knn')}."
+    return {"rows": rows, "conclusion": conclusion}
 
 
-def conclude(row: dict[str, Any]) -> str:
-    """What kNN shows, in one sentence."""
-    own = row["scores"]["pretrained"]["knn"]["accuracy"]
-    part = f", {row['hidden']:.0%} of each test sample hidden" if row["hidden"] else ""
+def conclude(row: dict[str, Any], task: str) -> str:
+    """What a probe shows, as a part of a sentence."""
+    own = row["scores"]["pretrained"][task]["accuracy"]
+    count = row["labels_per_class"]
+    labels = "all labels" if count == "all" else f"{count} labels per class"
     parts = []
     for pair, tasks in row["differences"].items():
-        gain = tasks["knn"]
+        gain = tasks[task]
         number = f"{gain['difference']:+.3f} ± {gain['half_width']:.3f}"
         parts.append(f"{_verdict(gain)} {pair.partition(' - ')[2]} ({number})")
+    name = {"knn": "kNN", "linear_probe": "linear probe"}[task]
     return (
-        f"kNN with {LABELS_PER_CLASS} labels per class{part}: {own:.1%} with pretrained "
-        f"features, {', '.join(parts)}."
+        f"{name} with {labels}: {own:.1%} with pretrained features, {', '.join(parts)}"
     )
 
 
@@ -98,6 +133,4 @@ def _show(task: Task, loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]
     result = task.run(loaded, loaded.recipe, parser.parse_args([]))
     if not arguments.json:
         task.show(result)
-        if sentence := task.conclude(result):
-            print(sentence)
-    return result
+    return result | {"conclusion": task.conclude(result)}

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from r2mae.errors import InputError
 from r2mae.schema.launch import (
     FAILURE_FILE,
     SUPERVISOR,
@@ -47,16 +48,30 @@ def launch(arguments: argparse.Namespace, argv: list[str]) -> int | None:
 
     here = read_launch()
     task = _TASKS[arguments.subcommand]
-    hardware = load_recipe(arguments.recipe, arguments.set, task=task).hardware
-    check_launch(hardware, here)
+    recipes = getattr(arguments, "recipes", None) or [arguments.recipe]
+    for name in recipes:
+        hardware = load_recipe(name, arguments.set, task=task).hardware
+        check_launch(hardware, here)
+        if len(recipes) > 1:
+            _check_alone(name, hardware.devices, here.launcher)
+    recipe = recipes[0]
     if here.launcher != "none" or hardware.devices == 1:
         return None
     if hardware.accelerator == "gpu":  # takes 2 s; one error instead of one per rank
         from r2mae.recipe.device import choose_accelerator
 
-        choose_accelerator(load_recipe(arguments.recipe, arguments.set))
-    folder = Path("runs") / (arguments.name or Path(arguments.recipe).stem)
+        choose_accelerator(load_recipe(recipe, arguments.set))
+    folder = Path("runs") / (arguments.name or Path(recipe).stem)
     return Supervisor(folder, hardware.devices, hardware.timeout_seconds).run(argv)
+
+
+def _check_alone(recipe: str, devices: int, launcher: str) -> None:
+    """Raise InputError for one of several recipes that would train on several devices."""
+    if launcher != "none" or devices > 1:
+        raise InputError(
+            f"{recipe}: hardware.devices must be 1 where several recipes are named, "
+            f"got {devices} (launcher: {launcher}). Run the recipes one by one."
+        )
 
 
 def end_with_parent() -> None:

@@ -349,20 +349,44 @@ def test_pretrain_answers_again_when_finished(answer):
     assert again["metrics"]["validation/loss"] > 0
 
 
-def test_demo_ends_with_sentences_and_keeps_its_numbers(trained, capfd):
+def test_demo_ends_with_a_sentence_and_keeps_its_numbers(trained, capfd):
     assert main(["demo", str(DEMO), *overrides(), "--name", "demo"]) == 0
-    *_, complete, hidden, numbers, following = capfd.readouterr().out.splitlines()
-    assert complete.startswith("kNN with 10 labels per class: ")
-    assert hidden.startswith("kNN with 10 labels per class, 50% of each test sample")
-    assert "untrained (" in complete
+    *_, sentence, numbers, following = capfd.readouterr().out.splitlines()
+    assert sentence.startswith("linear probe with all labels: ")
+    assert "; kNN with 10 labels per class: " in sentence
+    assert sentence.count("untrained (") == sentence.count("raw input (") == 2
     assert "runs/demo/demo.json" in numbers
-    assert "r2mae evaluate runs/demo" in following
+    assert "r2mae report runs/demo;" in following
     result = json.loads(Path("runs/demo/demo.json").read_text())
     assert result["run"] == "runs/demo"
-    first, second = result["rows"]
-    assert set(first["scores"]) == {"pretrained", "untrained", "raw input"}
-    assert first["scores"]["pretrained"]["knn"]["draws"] == 10
-    assert second["hidden"] == 0.5
+    assert result["conclusion"] == sentence
+    few, every = result["rows"]
+    assert set(few["scores"]) == {"pretrained", "untrained", "raw input"}
+    assert few["scores"]["pretrained"]["knn"]["draws"] == 10
+    assert every["labels_per_class"] == "all"
+
+
+def test_demo_runs_several_recipes_and_sums_up(trained, capfd):
+    for name in ("one", "two"):
+        Path(f"{name}.yaml").write_text(DEMO.read_text())
+    assert main(["demo", "one.yaml", "two.yaml", *overrides()]) == 0
+    *_, title, first, second = capfd.readouterr().out.splitlines()
+    assert title == "In short"
+    for name, line in (("one", first), ("two", second)):
+        result = json.loads(Path(f"runs/{name}/demo.json").read_text())
+        assert line == f"{name}: {result['conclusion']}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--name", "x"], "--name must be given with one recipe, got 2"),
+        (["--set", "hardware.devices=2"], "hardware.devices must be 1 where several"),
+    ],
+)
+def test_demo_refuses_for_several_recipes(options, message, trained, capfd):
+    assert main(["demo", "digits_demo", "pbmc68k_demo", *options]) == 2
+    assert message in capfd.readouterr().err
 
 
 def test_check_says_what_balanced_draws_save(scratch, capsys):

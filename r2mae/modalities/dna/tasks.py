@@ -132,8 +132,8 @@ def conclude_demo(result: Result) -> str:
     row, motifs = result["scores"][0], result["motifs"]
     half = "" if row["half_width"] is None else f" ± {row['half_width']:.3f}"
     return (
-        f"The model recovers {motifs['recovered']} of {motifs['motifs']} planted motifs. "
-        f"With {row['ratio']:.0%} of the bases masked, its cross-entropy differs by "
-        f"{row['difference']:+.3f}{half} nats per base from the best count model; "
-        "negative is better."
+        f"The model recovers {motifs['recovered']} of {motifs['motifs']} planted motifs; "
+        f"with {row['ratio']:.0%} of the bases masked, its cross-entropy differs by "
+        f"{row['difference']:+.3f}{half} nats per base from the best count model "
+        "(negative is better)."
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
+from r2mae.evaluation.read_out import ReadOut
 from r2mae.interop.exports import Export
 from r2mae.modalities.vision import reconstruct
 from r2mae.modalities.vision.schema import VisionFinetuneRecipe, VisionPretrainRecipe
@@ -75,6 +76,7 @@ class VisionWing(Wing):
     finetune_recipe = VisionFinetuneRecipe
     subcommands = _SUBCOMMANDS
     exports = _EXPORTS
+    demo_read_out = ReadOut(pool="concat")  # a mean forgets where a stroke is
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
         """Images of a split, "train" or "test"."""
