@@ -281,6 +281,13 @@ class Wing(ABC):
         """All that `r2mae export --to` takes, by name."""
         return {**self.exports, **TENSOR_EXPORTS}
 
+    def auto_classes(self) -> list[tuple[Any, Any]]:
+        """(configuration class, model class) of transformers for each own architecture of its exports.
+
+        `r2mae.register_with_transformers` registers them.
+        """
+        return []
+
     def inference(self, loaded: LoadedRun) -> Inference:
         """The run's features as a function of plain tensors, for ONNX and torch.export.
 

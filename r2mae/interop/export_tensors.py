@@ -82,7 +82,8 @@ def _export(
         run = write(module, _trace(module, arguments))
         if inference.save_beside is not None:
             inference.save_beside(folder)
-        names = loaded.manifest.get("class_names", [])
+        is_number = module.is_regression
+        names = [] if is_number else loaded.manifest.get("class_names", [])
         description = describe(module, arguments) | {"classes": list(names)}
         text = json.dumps(description, indent=2, ensure_ascii=False)
         (folder / INPUTS_FILE).write_text(f"{text}\n")

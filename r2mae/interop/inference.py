@@ -92,6 +92,7 @@ class InferenceModule(nn.Module):
         self.encoder = encoder_of(model)
         self.head = model.head if isinstance(model, Classifier) else None
         self.inference = inference
+        self.is_regression = target is not None
         self.scale, self.shift = 1.0, 0.0
         if target is not None:
             self.scale, self.shift = target["spread"], target["mean"]
@@ -102,8 +103,7 @@ class InferenceModule(nn.Module):
         features = ("features of a sample, as r2mae embed gives", "D")
         if self.head is None:
             return {"features": features}
-        is_scaled = (self.scale, self.shift) != (1.0, 0.0)
-        meaning = "predicted number" if is_scaled else "logits of the classes"
+        meaning = "predicted number" if self.is_regression else "logits of the classes"
         return {"features": features, "predictions": (meaning, "C")}
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:

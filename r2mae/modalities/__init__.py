@@ -68,6 +68,19 @@ def find_wing(name: str) -> "Wing":
     return loaded
 
 
+def register_with_transformers() -> None:
+    """Let AutoConfig and AutoModel load exports of every wing without trust_remote_code.
+
+    Calling it again does nothing.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    for wing in map(find_wing, wing_names()):
+        for config, model in wing.auto_classes():
+            AutoConfig.register(config.model_type, config, exist_ok=True)
+            AutoModel.register(config, model, exist_ok=True)
+
+
 def find_subcommand(name: str) -> "Subcommand | None":
     """The command of this name that one of the wings has; None where none has it."""
     if name in SUBCOMMANDS:

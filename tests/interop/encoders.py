@@ -70,19 +70,42 @@ ENCODERS = {
 }
 
 
-def load_encoder(name, folder, classes=()):
-    """An untrained run of an encoder, as `load_run` would give it."""
+# Of one number a sequence, over both strands.
+REGRESSIONS = {
+    "DNA convolutions": ("gue_finetune", (f"model={_CONV}", "data.both_strands=true")),
+    "DNA transformer": (
+        "gue_finetune",
+        (f"model={{encoder: modernbert, {_TEXT}}}", "data.both_strands=true"),
+    ),
+}
+
+
+def load_encoder(name, folder, more=()):
+    """An untrained run of an encoder, as `load_run` would give it. more: settings."""
     recipe_name, settings = ENCODERS[name]
+    return _load(recipe_name, (*settings, *more), folder)
+
+
+def load_regression(name, folder, target):
+    """An untrained regression. target: {"mean", "spread"} of its numbers."""
+    recipe_name, settings = REGRESSIONS[name]
+    settings = (*settings, "tune={regression: true}")
+    facts = {"classes": [0], "class_names": ["value"], "target": target}
+    return _load(recipe_name, settings, folder, 1, facts)
+
+
+def _load(recipe_name, settings, folder, num_classes=None, facts=()):
     path = str(next((ROOT / "recipes").rglob(f"{recipe_name}.yaml")))
     recipe = load_recipe(path, list(settings))
     wing = find_wing(recipe.modality)
     data = folder / "stand_in"
-    data.mkdir()
+    data.mkdir(parents=True)
     recipe = load_recipe(path, [*settings, *wing.stand_in(recipe, data)])
     manifest = {
         "recipe": recipe.model_dump(mode="json"),
         **wing.checkpoint_facts(recipe),
+        **dict(facts),
     }
     recipe = wing.with_checkpoint_facts(recipe, manifest)
-    model = wing.build_model(recipe).eval()
+    model = wing.build_model(recipe, num_classes).eval()
     return LoadedRun(wing, None, recipe, manifest, model)

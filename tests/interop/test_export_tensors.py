@@ -7,16 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from r2mae.errors import InputError
-from r2mae.interop.inference import example_inference
 from r2mae.models.classifier import Classifier
 from tests.conftest import ROOT
-from tests.interop.encoders import ENCODERS, load_encoder
+from tests.interop.encoders import (
+    ENCODERS,
+    REGRESSIONS,
+    load_encoder,
+    load_regression,
+)
 
 PAGE = ROOT / "docs" / "export.md"
 TARGETS = ("onnx", "torch_export")
-# A conversion costs seconds: only masked attention, convolutions and a linear solver.
-IN_ONNX = ("DNA convolutions", "cell MLP", "cell transformer")
+# A conversion costs seconds: only masked attention, convolutions, a linear solver, and
+# what --to transformers refuses and sends here.
+IN_ONNX = (
+    "DNA convolutions",
+    "alignment convolutions",
+    "cell MLP",
+    "cell transformer",
+)
 TOLERANCE = {"onnx": 1e-4, "torch_export": 1e-6}
 
 
@@ -112,6 +121,32 @@ def test_a_classifier_has_features_and_logits(tmp_path):
     assert written["outputs"][1]["shape"] == ["batch", 3]
 
 
-def test_an_encoder_without_an_example_is_refused():
-    with pytest.raises(InputError, match=r"Override Wing\.inference"):
-        example_inference(torch.nn.Linear(2, 2))
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_a_regression_predicts_numbers_over_both_strands(name, tmp_path):
+    loaded = load_regression(name, tmp_path, {"mean": 5.0, "spread": 3.0})
+    torch.manual_seed(0)
+    torch.nn.init.normal_(loaded.model.head[-1].weight)
+    (tmp_path / "out").mkdir()
+    write = loaded.wing.export_targets["onnx"].write
+    assert write(loaded, tmp_path / "out") <= 1e-4
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
+    sequences = ["ACGTTGCANACGGTACGTTT", "GGATTACA"]
+    batch = loaded.prepare(sequences)
+    inference = loaded.wing.inference(loaded)
+    arrays = {
+        given.name: tensor.numpy()
+        for given, tensor in zip(
+            inference.inputs, inference.arguments(batch), strict=True
+        )
+    }
+    features, numbers = session.run(None, arrays)
+    with torch.no_grad():
+        expected = loaded.model(batch).numpy() * 3 + 5
+    assert np.abs(features - loaded.embed(sequences)).max() < 1e-4
+    assert np.abs(numbers - expected).max() < 1e-4
+    assert np.ptp(numbers) > 1e-2
+    written = json.loads((tmp_path / "out" / "inputs.json").read_text())
+    assert written["classes"] == []
+    assert written["outputs"][1]["meaning"] == "predicted number"

@@ -6,7 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r2mae.modalities.cell import builds, tasks
+from r2mae.interop.exports import Export
+from r2mae.modalities.cell import builds, export, tasks
 from r2mae.modalities.cell.schema import CellFinetuneRecipe, CellPretrainRecipe
 from r2mae.options import share
 from r2mae.wing import Build, LoadedRun, Store, Task, Wing
@@ -34,6 +35,11 @@ _TASKS = {
         reads_features=True,
     ),
 }
+_EXPORTS = {
+    "transformers": Export(
+        export.export_to_transformers, lambda _: export.LOAD, "transformers"
+    )
+}
 _BUILDS = {
     "cells": Build(
         "convert files of cells to a store", builds.add_arguments, builds.build
@@ -59,6 +65,7 @@ class CellWing(Wing):
     finetune_recipe = CellFinetuneRecipe
     baseline_name = "PCA-50"
     tasks = _TASKS
+    exports = _EXPORTS
     builds = _BUILDS
     stores = _STORES
     feature_formats = _FEATURE_FORMATS
@@ -160,6 +167,15 @@ class CellWing(Wing):
         from r2mae.modalities.cell.draw import draw_samples
 
         return draw_samples(loaded)
+
+    def auto_classes(self) -> list[tuple[Any, Any]]:
+        """Exported encoders."""
+        from r2mae.modalities.cell import modeling_cell as theirs
+
+        return [
+            (theirs.CellMLPConfig, theirs.CellMLPModel),
+            (theirs.CellTransformerConfig, theirs.CellTransformerModel),
+        ]
 
     def inference(self, loaded: LoadedRun) -> Inference:
         """Inputs and features of an exported model."""

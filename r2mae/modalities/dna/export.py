@@ -21,7 +21,7 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
     if getattr(loaded.recipe.data, "alignment", None) is not None:
         raise InputError(
             "RUN must be on a genome to be exported, got one on an alignment, "
-            "which transformers cannot read."
+            "which transformers cannot read. Use --to onnx."
         )
     codec = codec_of(loaded.recipe)
     if codec is None:

@@ -96,8 +96,19 @@ def _on_both_strands(plain: Inference) -> Inference:
     return replace(
         plain,
         inputs=(*plain.inputs, *others),
-        # The same letters again: any sequence is an example of another strand.
-        batch=plain.batch | {"other_strand": plain.batch},
+        batch=plain.batch | {"other_strand": _other_rows(plain.batch)},
         tensors=tensors,
         embed=embed,
     )
+
+
+def _other_rows(batch: dict[str, Any]) -> dict[str, Any]:
+    """The rows in another order, as an example of other strands.
+
+    Not the same tensors, which torch.export would take for one input.
+    """
+    order = [1, 2, 0]
+    return {
+        key: value if key == "segment_starts" else value[order]
+        for key, value in batch.items()
+    }

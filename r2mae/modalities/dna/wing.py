@@ -201,6 +201,12 @@ class DnaWing(Wing):
 
         return draw_samples(loaded)
 
+    def auto_classes(self) -> list[tuple[Any, Any]]:
+        """Exported convolutions."""
+        from r2mae.modalities.dna.modeling_dna_conv import DnaConvConfig, DnaConvModel
+
+        return [(DnaConvConfig, DnaConvModel)]
+
     def inference(self, loaded: LoadedRun) -> Inference:
         """Inputs and features of an exported model."""
         from r2mae.modalities.dna.inference import dna_inference

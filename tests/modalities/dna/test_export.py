@@ -5,7 +5,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
+from transformers import AutoModel
 
+import r2mae
+from r2mae.errors import InputError
 from tests.interop.encoders import load_encoder
 
 LOAD = """import sys
@@ -18,8 +22,12 @@ numpy.save("features.npy", output.detach().numpy())
 """
 
 
-def test_convolutions_load_without_r2mae(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_convolutions_load_without_r2mae(tmp_path):
     loaded = load_encoder("DNA convolutions", tmp_path)
     out = tmp_path / "out"
     out.mkdir()
@@ -38,3 +46,15 @@ def test_convolutions_load_without_r2mae(tmp_path, monkeypatch):
     assert np.abs(features - expected).max() <= 1e-6
     names = {path.name for path in out.iterdir()}
     assert names == {"config.json", "model.safetensors", "modeling_dna_conv.py"}
+    r2mae.register_with_transformers()
+    model = AutoModel.from_pretrained(out)  # no remote code
+    assert type(model).__module__ == "r2mae.modalities.dna.modeling_dna_conv"
+    codes = model.encode(["ACGTTGCANACGGT", "GGATTACA"])
+    features = model(codes).pooler_output.detach().numpy()
+    assert np.abs(features - expected).max() <= 1e-6
+
+
+def test_a_run_on_an_alignment_is_refused(tmp_path):
+    loaded = load_encoder("alignment convolutions", tmp_path)
+    with pytest.raises(InputError, match="Use --to onnx"):
+        loaded.wing.export_targets["transformers"].write(loaded, tmp_path)
