@@ -14,6 +14,8 @@ SHARED = ROOT.parent / "shared" / "data"
 # Small enough for a step in a few milliseconds; overrides of the demo recipe.
 TINY = (
     "mask.ratio={uniform: {low: 0.3, high: 0.8}}",
+    "mask.scope=step",
+    "mask.weight=token",
     "optimizer.lr_per_256_samples=2.0e-3",
     "watch.every_steps=2",
     "checkpoint.every_steps=2",

@@ -175,16 +175,17 @@ def _show_pretraining(report: dict[str, Any], full: bool) -> None:
 
 
 def _show_mask(report: dict[str, Any]) -> None:
-    """The law in one line: distribution, levels, scope, pattern, and where a schedule ends."""
+    """The law in one line: distribution, levels, scope, weight, pattern, and where a schedule ends."""
     mask, tokens = report["recipe"]["mask"], report["plan"]["tokens_per_sample"]
     ((name, values),) = mask["ratio"].items()
     numbers = ", ".join(f"{key} {value}" for key, value in values.items())
     hidden = [level["masked"] for level in report["levels"]]
-    each = {"stratified": "each level once in that many samples"}
-    scope = each.get(mask["scope"], f"one ratio per {mask['scope']}")
-    law = (
-        f"{name} ({numbers}), {len(hidden)} levels, {scope}, pattern {mask['pattern']}"
-    )
+    scope = mask["scope"]
+    parts = [f"{name} ({numbers})", f"{len(hidden)} levels"]
+    parts += [scope if scope == "stratified" else f"one ratio per {scope}"]
+    weight = {"inverse_ratio": "1/ratio"}.get(mask["weight"], mask["weight"])
+    parts += [f"weight {weight}"] if weight != "token" else []
+    law = ", ".join([*parts, f"pattern {mask['pattern']}"])
     low, high = min(hidden), max(hidden)
     span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     _line("mask", f"{law}: {span} of {tokens:,} tokens")

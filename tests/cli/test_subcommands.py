@@ -77,14 +77,15 @@ def test_check_is_one_screen_and_full_prints_the_rest(capfd):
     assert len(screen) <= 24
     assert max(map(len, screen)) <= 120
     assert any(
-        "uniform (low 0.6, high 0.9)" in line and "10 to 14 of 16 tokens" in line
+        "uniform (low 0.1, high 0.9)" in line and "2 to 14 of 16 tokens" in line
         for line in screen
     )
     assert main(["check", str(DEMO), "--full"]) == 0
     full = capfd.readouterr().out
     assert all(line in full for line in screen)
     assert "lr_per_256_samples: 0.006" in full
-    assert full.count("\n0.6") == 3  # levels 0.619, 0.656 and 0.694
+    levels = [line.split()[0] for line in full.splitlines() if line.startswith("0.")]
+    assert levels == [f"{0.15 + 0.1 * number:.3f}" for number in range(8)]
 
 
 def test_mask_shows_what_training_hides(answer, capfd):
@@ -398,6 +399,8 @@ def test_check_says_what_balanced_draws_save(scratch, capsys):
         "--json",
         "--set",
         "mask.ratio={uniform: {low: 0.2, high: 0.8}}",
+        "--set",
+        "mask.scope=step",
     ]
     assert main(base) == 0
     alone = json.loads(capsys.readouterr().out)

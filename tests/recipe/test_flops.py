@@ -7,6 +7,7 @@ SETTINGS = [
     "batch={global_samples: 10}",
     "data.held_out=0.5",
     "mask.ratio={fixed: {ratio: 0.5}}",
+    "mask.scope=step",
 ]
 
 

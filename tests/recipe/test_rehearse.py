@@ -39,6 +39,7 @@ def test_memory_grows_with_the_micro_batch():
 def test_memory_of_an_average_and_of_shards():
     """Few samples for the model, so that the end of backward needs most under FSDP."""
     wide = ["batch.global_samples=8", "model.width=128", "model.heads=4"]
+    wide.append("mask.scope=step")
 
     def nbytes(*settings):
         return rehearse(load_recipe(str(DEMO), [*wide, *settings])).nbytes

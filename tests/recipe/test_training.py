@@ -18,7 +18,8 @@ from tests.training.runs import metric, prepare, train, weights
 
 def test_more_gpus_than_there_are():
     recipe = load_recipe(
-        str(DEMO), ["hardware.accelerator=gpu", "hardware.devices=128"]
+        str(DEMO),
+        ["hardware.accelerator=gpu", "hardware.devices=128", "mask.scope=step"],
     )
     with pytest.raises(InputError, match="hardware.devices must be at most"):
         choose_accelerator(recipe)
