@@ -75,7 +75,7 @@ BAD = [
     (["watch.ratios=[]"], ["watch.ratios must hold at least 1 items, got []."]),
     (["watch.samples=7"], ["watch.samples must be at least 8, got 7."]),
     (["log=csv"], ['log must be a list, got "csv".']),
-    (["log=[csv, wandbb]"], ["log.1 must be 'csv', 'tensorboard', 'wandb' or 'wandb_checkpoint'", "Did you mean wandb?"]),
+    (["log=[csv, wandbb]"], ["log.1 must be 'csv', 'tensorboard', 'wandb' or", "Did you mean wandb?"]),
 ]  # fmt: skip
 
 
