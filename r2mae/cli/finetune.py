@@ -40,6 +40,12 @@ _METRICS: tuple[dict[str, str], ...] = (
         "average_precision": "mean average precision",
     },
     {
+        "f1": "entity F1",
+        "precision": "precision",
+        "recall": "recall",
+        "token_accuracy": "token accuracy",
+    },
+    {
         "pearson": "Pearson correlation",
         "spearman": "Spearman",
         "squared_error": "squared error",

@@ -16,7 +16,8 @@ from r2mae.recipe.load import load_recipe
 from r2mae.schema.finetune import FinetuneRecipe
 
 Recipe = FinetuneRecipe[Any, Any]
-# (2, N) predicted and true classes or numbers; (2, N, C) probabilities and labels.
+# (2, N) predicted and true classes or numbers; (2, N, C) probabilities and labels;
+# (2, S, 3) counts of a tagger's sentences.
 PREDICTIONS = "test_predictions.npy"
 
 
@@ -115,11 +116,17 @@ def _predict(
     from r2mae.evaluation.classification import predict, truth
     from r2mae.evaluation.multi_label import predict_labels
     from r2mae.evaluation.regression import predict_numbers
+    from r2mae.evaluation.token_tags import predict_tags, require_tags, sentence_counts
     from r2mae.progress import progress_bar
 
     test = with_labels(loaded.wing.open_split(loaded.recipe, split))
     model, manifest = loaded.model, loaded.manifest
     progress = progress_bar(f"{path}, {split}")
+    if target == "token_tags":
+        tags, _ = predict_tags(model, test, manifest["class_names"], progress)
+        true_tags = require_tags(test).tags
+        perfect = sentence_counts(true_tags, true_tags)
+        return sentence_counts(tags, true_tags), perfect, set()
     if target == "regression":
         numbers = predict_numbers(model, test, manifest["target"], progress=progress)
         return *numbers, set()
@@ -131,13 +138,20 @@ def _predict(
 
 def _metrics(target: str) -> tuple[Any, Callable[[Any, Any], dict[str, float]]]:
     """The module with `summarize` and `compare`, and its function for one run."""
-    from r2mae.evaluation import classification, multi_label, ordinal, regression
+    from r2mae.evaluation import (
+        classification,
+        multi_label,
+        ordinal,
+        regression,
+        token_tags,
+    )
 
     metrics: dict[str, tuple[Any, Any]] = {
         "class": (classification, classification.class_scores),
         "ordinal": (ordinal, ordinal.ordinal_scores),
         "multi_label": (multi_label, multi_label.label_scores),
         "regression": (regression, regression.correlations),
+        "token_tags": (token_tags, token_tags.tag_scores),
     }
     return metrics[target]
 

@@ -50,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
+    if loaded.recipe.tune.token_tags:  # type: ignore[attr-defined]
+        return _write_tags(loaded, source, output, arguments)
     outputs, rows, unreadable = compute_outputs(loaded, source, "forward", "predict")
     names, classes = zip(*names_of(source, rows), strict=True)
     columns: dict[str, Any] = {"name": names}
@@ -71,6 +73,31 @@ def run(arguments: argparse.Namespace) -> int:
         result["classes"] = _count(loaded, predictions["predicted_class"].tolist())
     print(json.dumps(result)) if arguments.json else _show(result, text)
     return INCOMPLETE if unreadable else 0
+
+
+def _write_tags(
+    loaded: Any, source: Any, output: Path, arguments: argparse.Namespace
+) -> int:
+    """Write a row per word: sentence, word, tag if known, predicted tag and its probability."""
+    from r2mae.evaluation.token_tags import predict_tags
+    from r2mae.progress import progress_bar
+
+    names, progress = loaded.manifest["class_names"], progress_bar("predict")
+    tags, chances = predict_tags(loaded.model, source, names, progress)
+    columns: dict[str, Any] = {"name": [], "word": list(chain(*source.words))}
+    for number, words in enumerate(source.words):
+        columns["name"] += [source.name(number)] * len(words)
+    if source.tags is not None:
+        columns["tag"] = list(chain(*source.tags))
+    predicted = list(chain(*tags))
+    columns |= {"predicted_tag": predicted, "probability": list(chain(*chances))}
+    write_table(output, columns)
+    result = {"output": str(output), "samples": len(tags), "words": len(predicted)}
+    result |= {"words_cut_off": source.num_cut, "classes": _count(loaded, predicted)}
+    cut = f"{source.num_cut:,} words are cut off by data.length; their tag is O"
+    text = cut if source.num_cut else None
+    print(json.dumps(result)) if arguments.json else _show(result, text)
+    return 0
 
 
 def _count(loaded: Any, predicted: list[str]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from r2mae.errors import InputError, first_line
 from r2mae.interop.inference import Inference, InferenceModule
+from r2mae.models.classifier import WordClassifier
 
 ONNX_FILE, PROGRAM_FILE, INPUTS_FILE = "model.onnx", "model.pt2", "inputs.json"
 _MOST_BYTES = 1_500_000_000  # of weights inside the .onnx file; protobuf ends at 2 GB
@@ -75,6 +76,11 @@ def _export(
     tolerance: float,
 ) -> float:
     model = loaded.model.cpu().eval()
+    if isinstance(model, WordClassifier):
+        raise InputError(
+            "tune.token_tags must be false for this export, which has one output for "
+            "each sample, got a run with tags of words. Use --to transformers."
+        )
     inference: Inference = loaded.wing.inference(loaded)
     module = InferenceModule(model, inference, loaded.manifest.get("target")).eval()
     arguments = inference.arguments(inference.batch)

@@ -47,6 +47,9 @@ def export_transformer_run(
             "tune.ordinal must be false for --to transformers, which has no head of "
             "ordered classes, got a run with one. Use --to onnx or torch_export."
         )
+    if target_kind == "token_tags":
+        names = loaded.manifest["class_names"]
+        return export_classifier(model, tokenizer, folder, names, problem=None)
     pooling, encoder = recipe.model.pooling, recipe.model.encoder
     if encoder != "modernbert" and pooling != "cls":
         raise InputError(
@@ -60,6 +63,8 @@ def export_transformer_run(
 def auto_class(loaded: Any) -> str:
     """The Python code that loads an exported run from FOLDER."""
     task = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
+    if loaded.recipe.task == "finetune" and loaded.recipe.tune.token_tags:
+        task = "TokenClassification"
     return (
         f"from transformers import AutoModelFor{task}, AutoTokenizer\n\n"
         f'model = AutoModelFor{task}.from_pretrained("FOLDER")\n'
@@ -97,19 +102,40 @@ def export_classifier(
     folder: Path,
     class_names: list[str],
     target: dict[str, float] | None = None,
-    problem: str = "single_label_classification",
+    problem: str | None = "single_label_classification",
 ) -> float:
     """Write a `Classifier`, load it back, and give the largest difference of logits.
 
     target: {"mean", "spread"} of a regression's targets. The exported last layer predicts in
         their units.
-    problem: `problem_type` of transformers.
+    problem: `problem_type` of transformers; None for a `WordClassifier`.
 
     Raises: InputError when the logits of the loaded model differ.
     """
-    from transformers import AutoModelForSequenceClassification
+    import transformers
 
+    task = "Token" if problem is None else "Sequence"
+    auto = getattr(transformers, f"AutoModelFor{task}Classification")
     backbone = model.backbone
+    config = _head_config(backbone, class_names, problem)
+    unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
+    with quiet_transformers():
+        theirs = auto.from_config(config)
+        _fill_head(theirs, model, unit, shift)
+        theirs.base_model.load_state_dict(backbone.base.state_dict(), strict=False)
+        theirs.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
+        theirs = auto.from_pretrained(folder).eval()
+    with torch.no_grad():
+        ids, batch = _random_tokens(backbone)
+        logits = theirs(input_ids=ids).logits
+        if problem is None:
+            batch["words"], logits = torch.arange(ids.numel()), logits.flatten(0, 1)
+        return _checked(model.eval()(batch) * unit + shift, logits)
+
+
+def _head_config(backbone: Any, class_names: list[str], problem: str | None) -> Any:
+    """The configuration of the encoder with a head of these classes."""
     config = type(backbone.base.config).from_dict(backbone.base.config.to_dict())
     config.num_labels = len(class_names)
     if config.model_type == "modernbert":
@@ -117,19 +143,7 @@ def export_classifier(
     config.id2label = dict(enumerate(class_names))
     config.label2id = {name: number for number, name in enumerate(class_names)}
     config.problem_type = problem
-    unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
-    with quiet_transformers():
-        theirs = AutoModelForSequenceClassification.from_config(config)
-        _fill_head(theirs, model, unit, shift)
-        theirs.base_model.load_state_dict(backbone.base.state_dict(), strict=False)
-        theirs.save_pretrained(folder)
-        save_tokenizer(tokenizer, folder)
-        theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    with torch.no_grad():
-        ids, batch = _random_tokens(backbone)
-        return _checked(
-            model.eval()(batch) * unit + shift, theirs(input_ids=ids).logits
-        )
+    return config
 
 
 def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
@@ -140,6 +154,8 @@ def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
         "bert": {"1": "bert.pooler.dense", "4": "classifier"},
         "roberta": {"1": "classifier.dense", "4": "classifier.out_proj"},
     }[model.backbone.base.config.model_type]
+    if len(model.head) == 2:  # of words, without a hidden layer
+        layers = {"1": "classifier"}
     names = {
         f"{theirs_}.{part}": f"{ours}.{part}"
         for ours, theirs_ in layers.items()

@@ -112,6 +112,26 @@ def _fake(value: Any) -> Any:
     return value
 
 
+class WordClassifier(Classifier):
+    """Logits (W, C) of the words of a batch of texts.
+
+    A batch's "words" (W,) are where the first tokens of words are in its flattened rows.
+    backbone: has `build_word_head`.
+    """
+
+    def __init__(
+        self, backbone: Any, num_classes: int, *, dropout: float, freeze: bool
+    ) -> None:
+        super().__init__(backbone, num_classes, dropout=dropout, freeze=freeze)
+        self.head = backbone.build_word_head(num_classes, dropout)
+
+    def forward(self, batch: dict[str, Any]) -> Tensor:
+        """Logits (W, C), in the order of the words."""
+        tokens = self.backbone.embed_tokens(batch)[0].flatten(0, 1)
+        logits: Tensor = self.head(tokens.index_select(0, batch["words"]))
+        return logits
+
+
 class OrderedLogits(nn.Module):
     """A score (B, 1) -> log probabilities (B, C) of C classes with an order.
 

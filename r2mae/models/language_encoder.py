@@ -148,6 +148,15 @@ class LanguageEncoder(nn.Module):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         return nn.Sequential(*layers, last)
 
+    def build_word_head(self, num_classes: int, dropout: float) -> nn.Sequential:
+        """The architecture's head for token classification, as transformers has it."""
+        if self.base.config.model_type == "modernbert":
+            return self.build_head(num_classes, dropout)
+        last = nn.Linear(self.width, num_classes)
+        nn.init.trunc_normal_(last.weight, std=0.02)
+        nn.init.zeros_(last.bias)
+        return nn.Sequential(nn.Dropout(dropout), last)
+
     @property
     def blocks(self) -> Any:
         """Transformer blocks, from the input on."""

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
-from r2mae.models.classifier import Classifier
+from r2mae.models.classifier import Classifier, WordClassifier
 from r2mae.models.protocol import HasBlocks
 
 _BASE, _A, _B = ".base_layer.", ".lora_A.default.weight", ".lora_B.default.weight"
@@ -19,13 +19,30 @@ def build_classifier(encoder: Any, num_classes: int, tune: Any) -> Classifier:
     Raises: InputError for an encoder that has not the layers to be trained.
     """
     options = tune.model_dump(include={"hidden", "dropout", "freeze"})
-    is_ordinal = tune.target == "ordinal"
-    model = Classifier(encoder, num_classes, ordinal=is_ordinal, **options)
+    model: Classifier
+    if tune.target == "token_tags":
+        model = _word_classifier(encoder, num_classes, options)
+    else:
+        is_ordinal = tune.target == "ordinal"
+        model = Classifier(encoder, num_classes, ordinal=is_ordinal, **options)
     if tune.lora is not None:
         add_lora(encoder, **tune.lora.model_dump())
     if tune.last_layers is not None:
         train_last_layers(encoder, tune.last_layers)
     return model.train()
+
+
+def _word_classifier(
+    encoder: Any, num_classes: int, options: dict[str, Any]
+) -> WordClassifier:
+    if not hasattr(encoder, "build_word_head"):
+        raise InputError(
+            f"tune.token_tags must be false for {_architecture(encoder)}, which has no "
+            "words, got true. Leave it out."
+        )
+    if options.pop("hidden") is not None:
+        raise InputError("tune.hidden must be null with tune.token_tags. Leave it out.")
+    return WordClassifier(encoder, num_classes, **options)
 
 
 def add_lora(encoder: Any, *, rank: int, alpha: float, dropout: float) -> None:

@@ -13,6 +13,7 @@ from r2mae.errors import InputError, did_you_mean
 from r2mae.evaluation.features import check_classes, require_labels
 from r2mae.evaluation.multi_label import check_labels, label_names
 from r2mae.evaluation.regression import require_targets
+from r2mae.evaluation.token_tags import require_tags, tag_names
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.assembly import open_split, open_training_data
 from r2mae.schema.finetune import FinetuneRecipe
@@ -26,6 +27,11 @@ def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
     training lacks.
     """
     split = open_split(recipe, "train")
+    if recipe.tune.token_tags:
+        find_tags(recipe, split)
+        for name in ("test", *getattr(recipe.data, "more_tests", ())):
+            require_tags(open_split(recipe, name))
+        return
     more: tuple[str, ...] = getattr(recipe.data, "more_tests", ())
     for test in (open_split(recipe, name) for name in ("test", *more)):
         if recipe.tune.regression:
@@ -60,8 +66,24 @@ def num_outputs(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> int:
     """Classes or labels of a training split; 1 for regression."""
     if recipe.tune.regression:
         return 1
+    if recipe.tune.token_tags:
+        return len(find_tags(recipe, split))
     find = find_labels if recipe.tune.multi_label else find_classes
     return len(find(recipe, split))
+
+
+def find_tags(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> list[str]:
+    """Names (C,) of the tags of words in a training split.
+
+    Raises: InputError without tags, with one alone, or when the recipe's num_classes differs.
+    """
+    names = tag_names(split)
+    if len(names) < 2:
+        raise InputError(
+            f"data must hold at least 2 tags for tune.token_tags, got only {names[0]}. Use other data."
+        )
+    _check_count(recipe, len(names))
+    return names
 
 
 def find_labels(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> list[str]:

@@ -15,6 +15,7 @@ from r2mae.evaluation.classification import head_numbers
 from r2mae.evaluation.features import require_labels
 from r2mae.evaluation.multi_label import label_matrix
 from r2mae.evaluation.regression import require_targets
+from r2mae.evaluation.token_tags import tag_targets
 from r2mae.recipe.assembly import build_model, open_split, open_training_data
 from r2mae.recipe.flops import Flops
 from r2mae.recipe.labels import (
@@ -22,6 +23,7 @@ from r2mae.recipe.labels import (
     class_weights,
     find_classes,
     find_labels,
+    find_tags,
     open_labelled,
 )
 from r2mae.recipe.plan import Plan
@@ -154,6 +156,20 @@ def _multi_label(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> _Targ
     return build_model(recipe, len(names)), objective, facts
 
 
+def _token_tags(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> _Target:
+    from r2mae.training.objective import WordTags
+
+    names = find_tags(recipe, root_of(train))
+    targets = tag_targets(train, names)
+    objective = WordTags(
+        torch.from_numpy(np.concatenate(targets)),
+        torch.from_numpy(np.cumsum([0, *map(len, targets)])),
+        recipe.seed,
+    )
+    facts = {"classes": list(range(len(names))), "class_names": names}
+    return build_model(recipe, len(names)), objective, facts
+
+
 def _regression(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> _Target:
     from r2mae.training.objective import Regression
 
@@ -177,6 +193,7 @@ _TARGETS: dict[str, Callable[[Any, SampleSource], _Target]] = {
     "ordinal": _classification,
     "multi_label": _multi_label,
     "regression": _regression,
+    "token_tags": _token_tags,
 }
 
 

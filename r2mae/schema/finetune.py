@@ -12,6 +12,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "class": ("accuracy", "balanced_accuracy", "f1", "macro_f1", "matthews"),
     "ordinal": ("accuracy", "absolute_error", "quadratic_kappa"),
     "multi_label": ("micro_f1", "macro_f1", "average_precision"),
+    "token_tags": ("f1", "precision", "recall", "token_accuracy"),
     "regression": ("pearson", "spearman", "squared_error"),
 }
 
@@ -51,8 +52,9 @@ class TuneSection(Section):
     multi_label: a sample has any number of labels: a class named "a;b" or "a|b" is the
         labels a and b, and ";" alone is none.
     ordinal: the classes have an order, in which this lists them from the lowest; true
-        for classes that are whole numbers. Set at most one of regression, multi_label,
-        ordinal.
+        for classes that are whole numbers.
+    token_tags: every word has a tag, such as B-PER or O; texts alone have words. Set at
+        most one of regression, multi_label, ordinal, token_tags.
     """
 
     freeze: bool = False
@@ -67,10 +69,15 @@ class TuneSection(Section):
     regression: bool = False
     multi_label: bool = False
     ordinal: bool | tuple[str, ...] = False
+    token_tags: bool = False
 
     @property
-    def target(self) -> Literal["class", "ordinal", "multi_label", "regression"]:
+    def target(
+        self,
+    ) -> Literal["class", "ordinal", "multi_label", "regression", "token_tags"]:
         """What the labels are."""
+        if self.token_tags:
+            return "token_tags"
         if self.regression:
             return "regression"
         if self.multi_label:
@@ -101,7 +108,7 @@ class TuneSection(Section):
     def _check_choices(self) -> "TuneSection":
         for names in (
             ("freeze", "lora", "last_layers"),
-            ("regression", "multi_label", "ordinal"),
+            ("regression", "multi_label", "ordinal", "token_tags"),
         ):
             named = [name for name in names if getattr(self, name) not in (None, False)]
             if len(named) > 1:
@@ -119,9 +126,10 @@ class TuneSection(Section):
             "num_classes": self.num_classes is not None and self.regression,
         }
         got = [name for name, is_set in refused.items() if is_set]
-        if got and (self.regression or self.multi_label):
-            kind = "regression" if self.regression else "multi_label"
-            raise ValueError(f"must not have {got[0]} with {kind}. Leave one out.")
+        if got and self.target not in ("class", "ordinal"):
+            raise ValueError(
+                f"must not have {got[0]} with {self.target}. Leave one out."
+            )
         return self
 
 
@@ -172,10 +180,9 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
     @model_validator(mode="after")
     def _check_runs(self) -> "FinetuneRecipe[DataT, ModelT]":
         counts, tune = self.repeat.labels_per_class, self.tune
-        if counts != ("all",) and (tune.regression or tune.multi_label):
-            kind = "regression" if tune.regression else "multi_label"
+        if counts != ("all",) and tune.target not in ("class", "ordinal"):
             raise ValueError(
-                f"repeat.labels_per_class must be [all] with tune.{kind}, where a "
+                f"repeat.labels_per_class must be [all] with tune.{tune.target}, where a "
                 f"sample has not one class, got {list(counts)}."
             )
         for name in self.repeat.metrics:

@@ -214,6 +214,39 @@ class MultiLabel:
 
 
 @dataclass(frozen=True)
+class WordTags:
+    """Cross-entropy of a `WordClassifier`, a mean over words.
+
+    targets: (W,) tag numbers 0 .. C - 1 of the words of all samples of the split.
+    starts: (N + 1,) where the words of each sample start.
+    """
+
+    targets: Tensor
+    starts: Tensor
+    seed: int
+    measures = ("loss", "accuracy")
+
+    def prepare(self, batch: Batch, step: int) -> Batch:
+        """Look up the tags (W,) of the batch's words."""
+        rows = batch["indices"]
+        bounds = zip(self.starts[rows], self.starts[rows + 1], strict=True)
+        targets = torch.cat([self.targets[start:stop] for start, stop in bounds])
+        return batch | {"targets": targets}
+
+    def loss(self, model: Any, batch: Batch) -> LossSum:
+        """Summed over words."""
+        targets = batch["targets"]
+        total = self.sum_measures(model(batch).float(), targets)[0]
+        return LossSum(total, total.new_full((), float(len(targets))))
+
+    def sum_measures(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy and correct tags of words."""
+        right = (outputs.argmax(dim=1) == targets).sum()
+        loss = F.cross_entropy(outputs, targets, reduction="sum")
+        return torch.stack([loss, right.float()])
+
+
+@dataclass(frozen=True)
 class Regression:
     """Squared error of a head with one output, for standardized targets.
 
@@ -245,3 +278,4 @@ if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
     _objective_2: type[LabelObjective] = Classification
     _objective_3: type[LabelObjective] = Regression
     _objective_4: type[LabelObjective] = MultiLabel
+    _objective_5: type[LabelObjective] = WordTags

@@ -74,11 +74,11 @@ def small(path):
             *blocks,
         )
     if recipe.modality == "language":
-        is_regression = recipe.task == "finetune" and recipe.tune.regression
+        has_classes = recipe.task != "finetune" or recipe.tune.target == "class"
         return (
             *SMALL,
             *SMALL_TASK[recipe.task],
-            *(["repeat={seeds: 1}"] if is_regression else []),
+            *([] if has_classes else ["repeat={seeds: 1}"]),
             "model.width=16",
             "model.depth=2",
             "model.heads=2",

@@ -3,6 +3,7 @@
 Models are those of transformers; checkpoints include the tokenizer and the configuration.
 """
 
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -29,6 +30,12 @@ from r2mae.modalities.language.sentences import (
     open_text_objects,
 )
 from r2mae.modalities.language.splits import find_store, open_rows
+from r2mae.modalities.language.tagged import (
+    TaggedSentences,
+    describe_words,
+    open_tagged,
+    open_tagged_file,
+)
 from r2mae.modalities.language.tokenizer import (
     data_with_tokenizer,
     embedding_size,
@@ -46,6 +53,8 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     data = data_with_tokenizer(recipe)
     if recipe.task == "pretrain":
         return open_rows(data, split, whole_words=recipe.mask.pattern == "word")  # type: ignore[attr-defined]
+    if recipe.tune.token_tags:  # type: ignore[attr-defined]
+        return open_tagged(data, split)
     return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
 
 
@@ -62,6 +71,9 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
     lines = {}
     for split in ("train", "test"):
         source: Any = open_split(recipe, split)
+        if isinstance(source, TaggedSentences):
+            lines[split] = describe_words(source)
+            continue
         notes = [f"{len(source):,} texts", describe_tokens(source).get("text")]
         lines[split] = "; ".join(note for note in notes if note)
     return lines
@@ -71,6 +83,8 @@ def open_paths(recipe: AnyRecipe, paths: list[str], reading: Reading) -> SampleS
     """The texts of one file, each a sample."""
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, got {len(paths)}.")
+    if recipe.task == "finetune" and recipe.tune.token_tags:  # type: ignore[attr-defined]
+        return open_tagged_file(data_with_tokenizer(recipe), Path(paths[0]))
     return open_given_sentences(data_with_tokenizer(recipe), paths[0], reading)
 
 

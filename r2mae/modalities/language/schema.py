@@ -47,6 +47,7 @@ class SentenceData(DataSection):
 
     columns: the one or two with the texts.
     label_column: of classes or numbers; for tune.multi_label, also several of 0 and 1.
+    tag_names: for tune.token_tags, the tags that numbers in a table stand for.
     length: tokens; longer texts are cut, the longer of a pair first.
     more_tests: further splits of the card that finished runs are tested on.
     """
@@ -55,6 +56,7 @@ class SentenceData(DataSection):
     root: str | None = None
     columns: tuple[str, ...] = Field(default=("sentence",), min_length=1, max_length=2)
     label_column: str | tuple[str, ...] | None = None
+    tag_names: tuple[str, ...] = ()
     tokenizer: str | None = None
     length: int = Field(default=128, ge=8, le=HUGE_LENGTH)
     more_tests: tuple[str, ...] = Field(default=(), max_length=8)

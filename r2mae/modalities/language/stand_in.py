@@ -36,6 +36,9 @@ def stand_in(recipe: AnyRecipe, folder: Path) -> list[str]:
         (folder / "train.txt").write_text("\n".join(documents) + "\n")
         root = str(folder / "train.txt")
         return data_settings(settings | {"root": root, "document": "line"})
+    if recipe.tune.token_tags:  # type: ignore[attr-defined]
+        _write_tagged(recipe, draw, training.vocab_size, folder)
+        return data_settings(settings | {"root": str(folder)})
     for split, count in (("train", num_samples(recipe)), ("test", TEST_SAMPLES)):
         rows = _sentences(recipe, draw, training.vocab_size, count)
         (folder / f"{split}.tsv").write_text("\n".join(rows) + "\n")
@@ -68,6 +71,18 @@ def _documents(recipe: AnyRecipe, draw: Any, vocab_size: int) -> list[str]:
     numbers = draw.integers(len(SPECIAL), vocab_size, rows * recipe.data.length)
     starts = np.unique(draw.integers(1, len(numbers), rows))
     return [_text(part) for part in np.split(numbers, starts)]
+
+
+def _write_tagged(recipe: AnyRecipe, draw: Any, vocab_size: int, folder: Path) -> None:
+    """CoNLL files of words and tags; about half of the sentences are cut."""
+    for split, count in (("train", num_samples(recipe)), ("test", TEST_SAMPLES)):
+        sentences = []
+        for size in draw.integers(1, 2 * recipe.data.length, count).tolist():
+            numbers = draw.integers(len(SPECIAL), vocab_size, size).tolist()
+            tags = ("O", "B-A", "I-A")
+            lines = [f"{_word(n)}\t{tags[k % 3]}\n" for k, n in enumerate(numbers)]
+            sentences.append("".join(lines))
+        (folder / f"{split}.conll").write_text("\n".join(sentences))
 
 
 def _sentences(recipe: AnyRecipe, draw: Any, vocab_size: int, count: int) -> list[str]:
