@@ -117,6 +117,11 @@ def open_tagged_file(section: Any, path: Path) -> TaggedSentences:
     if not path.is_file():
         raise InputError(f"{path} must be a file, got none there. Check the path.")
     is_table = kind_of(path) is not None
+    if section.label_column is not None and not is_table:
+        raise InputError(
+            f"data.label_column must be null for {path}, whose last column holds the tags, "
+            f"got {section.label_column!r}. Leave it out."
+        )
     tagged = _read_rows(section, path) if is_table else read_conll(path)
     if not tagged.words:
         raise InputError(f"{path} must hold sentences, got none.")

@@ -108,7 +108,7 @@ def test_words_without_tags_are_predicted(here, capsys, tmp_path):
     assert "tag" not in table
 
 
-def test_an_interrupted_run_continues_to_the_same_weights(here, capsys):
+def test_an_interrupted_run_continues_with_the_same_losses(here, capsys):
     short = tagged("schedule.steps=40")
     said(capsys, "finetune", TUNE, "--name", "whole", *short)
     with pytest.MonkeyPatch.context() as patch:
@@ -213,3 +213,10 @@ def test_each_word_is_read_at_its_first_token(here, tmp_path):
         source.words[0], places, [*places[1:], len(ids) - 1], strict=True
     ):
         assert tokenizer.decode(ids[start:stop]).strip() == word
+
+
+def test_a_label_column_of_a_conll_file_is_refused(here, capsys):
+    line = refused(
+        capsys, "finetune", TUNE, "--name", "x", *tagged("data.label_column=pos")
+    )
+    assert "data.label_column must be null for" in line
