@@ -3,9 +3,9 @@
 Small dilated convolutions are pretrained on the training sequences of three GUE tasks without their labels
 (recipes/dna/gue_sequences_conv.yaml, made smaller and from random weights), with five seeds. Then they are fine-tuned
 with 500 labels a class, and tested on each task's test split, from the same labels for all. Baselines:
-- scratch: the same network from random weights, fine-tuned for as many steps. On the core promoters also longer: for the
-  steps that pretraining and fine-tuning together have time for. A step's time is that of the short run with its start, so
-  the longer one ends after about three quarters of that time.
+- scratch: the same network from random weights, fine-tuned for as many steps. On the core promoters also longer: for
+  the steps that pretraining and fine-tuning together have time for. A step's time is that of the short run with its
+  start, so the longer one ends after about three quarters of that time.
 - k-mers: logistic regression on TF-IDF of 4- to 6-mers, regularised by cross-validation on the labels at hand.
 All methods read both strands of tf_0.
 """
