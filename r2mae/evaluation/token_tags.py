@@ -57,9 +57,9 @@ def sentence_counts(
     """(S, 3) counts of predicted tags of words; expected itself gives those of perfect ones."""
     counts = []
     for ours, truth in zip(predicted, expected, strict=True):
-        found, true = entities(ours), entities(truth)
+        guessed, true = entities(ours), entities(truth)
         right = sum(one == other for one, other in zip(ours, truth, strict=True))
-        counts.append((len(found & true), len(found), right))
+        counts.append((len(guessed & true), len(guessed), right))
     return np.array(counts, dtype=np.int64).reshape(-1, 3)
 
 
@@ -68,11 +68,11 @@ def tag_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
 
     0 where there is no entity to divide by, as seqeval has it.
     """
-    right, found, words = predicted.sum(axis=0).tolist()
+    right, guessed, words = predicted.sum(axis=0).tolist()
     true, _, num_words = expected.sum(axis=0).tolist()
     return {
-        "f1": 2 * right / (found + true) if found + true else 0.0,
-        "precision": right / found if found else 0.0,
+        "f1": 2 * right / (guessed + true) if guessed + true else 0.0,
+        "precision": right / guessed if guessed else 0.0,
         "recall": right / true if true else 0.0,
         "token_accuracy": words / num_words if num_words else 0.0,
     }
