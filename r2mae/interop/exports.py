@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from r2mae.errors import InputError
+
 
 @dataclass(frozen=True)
 class Export:
@@ -58,3 +60,17 @@ TENSOR_EXPORTS = {
     "onnx": Export(_write_onnx, _load_onnx, "onnx"),
     "torch_export": Export(_write_program, _load_program, "pytorch"),
 }
+
+
+def largest_difference(features: Any, expected: Any) -> float:
+    """Of an exported model's features from the run's, both tensors of one shape.
+
+    Raises: InputError above 1e-5 of the largest feature.
+    """
+    difference = float((features - expected).abs().max())
+    if not difference <= 1e-5 * max(1.0, float(expected.abs().max())):
+        raise InputError(
+            "the exported model must give the run's features, got a difference of "
+            f"{difference:.1e}. Use --to onnx instead."
+        )
+    return difference

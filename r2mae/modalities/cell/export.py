@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.interop.exports import largest_difference
 from r2mae.wing import LoadedRun
 
 LOAD = """from transformers import AutoModel
@@ -42,13 +43,7 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
         expected = model.embed(batch)  # type: ignore[operator]
         values = _dense(batch, len(theirs.config.genes))
         features = reloaded(values, batch["measured"]).pooler_output
-    difference = float((features - expected).abs().max())
-    if not difference <= 1e-5 * max(1.0, float(expected.abs().max())):
-        raise InputError(
-            "the exported model must give the run's features, got a difference of "
-            f"{difference:.1e}. Use --to onnx instead."
-        )
-    return difference
+    return largest_difference(features, expected)
 
 
 def _build_theirs(loaded: LoadedRun) -> Any:
