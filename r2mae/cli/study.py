@@ -4,7 +4,6 @@ import json
 import math
 import shlex
 import sys
-import time
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,10 @@ from r2mae.errors import InputError
 from r2mae.options import positive, run_path
 
 if TYPE_CHECKING:
-    from r2mae.studies.plan import Study, Trial
+    from r2mae.studies.plan import Study
     from r2mae.studies.table import Table
     from r2mae.studies.theory_agreement import Agreement
 
-_TIMED_STEPS = 3
 _SLURM = """#!/bin/bash
 #SBATCH --job-name=r2mae-{name}
 #SBATCH --array=0-{last}
@@ -60,7 +58,9 @@ def run(arguments: Namespace) -> None:
         run_path(arguments.name)  # checks that it is a plain name
     study = load_study(path, arguments.set, arguments.seeds, arguments.name)
     if arguments.dry_run:
-        return _print_plan(study, arguments)
+        from r2mae.studies.dry_run import print_plan
+
+        return print_plan(study, arguments.jobs, arguments.json)
     if action == ["report"]:
         return _report(study, arguments)
     if not arguments.worker:
@@ -231,64 +231,3 @@ def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:
     last = arguments.slurm - 1
     write_atomic(script, _SLURM.format(name=study.name, last=last, command=command))
     print(f"run: sbatch {script}, then: r2mae study report {path}")
-
-
-def _print_plan(study: "Study", arguments: Namespace) -> None:
-    """Trials, FLOPs of each law, and expected time on this machine."""
-    seeds, jobs = study.section.seeds, arguments.jobs
-    trials = len(study.trials)
-    # A trial of each law and variant: seeds cost the same.
-    rows = [_plan_of(trial) for trial in study.trials[: trials // seeds]]
-    hours = sum(row["seconds"] for row in rows) * seeds / 3600
-    document = {"trials": trials, "laws": rows, "hours": round(hours, 2)}
-    if arguments.json:
-        print(json.dumps(document))
-        return
-    counts = [f"{len(study.section.laws)} laws", f"{seeds} seeds"]
-    counts[1:1] = [f"{len(study.variants)} variants"] if study.section.vary else []
-    print(f"{trials} trials: {' x '.join(counts)}")
-    names = [_name_of(row, study) for row in rows]
-    width = max(map(len, names))
-    for name, row in zip(names, rows, strict=True):
-        print(
-            f"{name:<{width}}  mean ratio {row['mean_ratio']:.2f}  "
-            f"{row['steps']:>8,} steps  {row['pflop']:.3g} PFLOP  about {row['seconds']:,.0f} s"
-        )
-    print(
-        f"about {hours:.1f} h of one process, {hours / jobs:.1f} h with --jobs {jobs}"
-    )
-    print(f"folder: {study.folder}")
-
-
-def _name_of(row: dict[str, Any], study: "Study") -> str:
-    """The law of a row, with the values of further axes."""
-    axes = [f"{key} {row[key]}" for key in study.section.vary]
-    return ", ".join([row["law"], *axes])
-
-
-def _plan_of(trial: "Trial") -> dict[str, Any]:
-    from r2mae.studies.budget import planned_steps, training_pflop
-
-    steps = planned_steps(trial.recipe)
-    return dict(trial.variant) | {
-        "law": trial.law,
-        "mean_ratio": round(trial.recipe.mask.law.mean(), 4),
-        "steps": steps,
-        "pflop": training_pflop(trial.recipe),
-        "seconds": round(steps * _step_seconds(trial.recipe), 1),
-    }
-
-
-def _step_seconds(recipe: Any) -> float:
-    """Measured time of a step, without optimizer and validation."""
-    from r2mae.recipe.rehearse import first_step
-
-    engine, batch = first_step(recipe, 1)
-    model = engine.model.train()
-    times = []
-    for _ in range(_TIMED_STEPS):
-        start = time.perf_counter()
-        loss = engine.objective.loss(model, batch)
-        (loss.total / loss.count).backward()
-        times.append(time.perf_counter() - start)
-    return float(min(times) * recipe.accumulation)
