@@ -1,0 +1,88 @@
+"""scripts/worth.py makes tables with paired differences, and continues where it was stopped."""
+
+import importlib
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+
+SCRIPTS = ROOT / "scripts"
+
+
+@pytest.fixture
+def worth(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    yield importlib.import_module("worth")
+    for name in [name for name in sys.modules if name.partition("_")[0] == "worth"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def runs(worth):
+    return importlib.import_module("worth_runs")
+
+
+def test_a_difference_is_paired_and_marked(worth):
+    better, worse = [0.9, 0.8, 0.85], [0.8, 0.7, 0.75]
+    assert worth.difference(better, worse, []).startswith("**+0.100 ± 0.000")
+    assert worth.difference(worse, better, []).startswith("*-0.100 ± 0.000")
+    assert worth.difference(better, worse, [0.2] * 3) == "+0.100 ± 0.200"
+    assert worth.difference(better, [0.9, 0.7, 0.9], []).startswith("+0.017 ± 0.1")
+
+
+def test_one_seed_or_a_missing_peer_has_no_difference(worth):
+    assert worth.difference([0.9], [0.8], []) == ""
+    assert worth.difference([0.9, 0.8], [], []) == ""
+
+
+def test_a_table_has_a_column_for_each_measured_peer(worth):
+    scores = {"r2mae": [0.9, 0.8], "untrained": [0.7, 0.6]}
+    results = {"data": {"knn": scores, "CPU seconds": {"r2mae": [100.0, 101.0]}}}
+    header, _, knn, seconds = worth.table(results, ("untrained", "PCA")).splitlines()
+    assert header == "| measure | data | - untrained |"
+    assert knn == "| knn | 0.850 | **+0.200 ± 0.000** |"
+    assert seconds == "| CPU seconds | 100 |  |"
+
+
+def test_a_measured_seed_is_not_measured_again(worth, tmp_path, monkeypatch):
+    module = importlib.import_module("worth_vision")
+    calls = []
+
+    def measure(name, seed, work, scvi):
+        calls.append(seed)
+        return {"knn": {"r2mae": 0.5 + seed / 10}}
+
+    monkeypatch.setattr(module, "measure", measure)
+    for seed in (0, 1, 0):
+        worth.measure_seed("vision", ["cifar10"], seed, tmp_path, None)
+    assert calls == [0, 1]
+    files = [tmp_path / f"cifar10_{seed}.json" for seed in (0, 1)]
+    assert worth.collected(files) == {"knn": {"r2mae": [0.5, 0.6]}}
+
+
+def test_a_finished_run_keeps_its_time(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "r2mae", lambda *_: pytest.fail("was started again"))
+    (tmp_path / "small.seconds").write_text("12.5")
+    assert runs.train(tmp_path, "pretrain", "small", "vision/digits_demo.yaml") == 12.5
+
+
+def test_predictions_are_compared_with_intervals(runs):
+    truth = np.arange(100) % 2
+    wrong = np.where(np.arange(100) < 30, 1 - truth, truth)
+    predicted = {"r2mae": np.stack([truth, truth]), "k-mers": np.stack([wrong, truth])}
+    scores = runs.compared("accuracy", predicted)
+    assert scores["accuracy"] == {"r2mae": 1.0, "k-mers": 0.7}
+    assert 0.05 < scores["accuracy" + runs.OVER_SAMPLES]["k-mers"] < 0.15
+    assert json.loads(json.dumps(scores)) == scores
+
+
+@pytest.mark.parametrize("wing", ["cell", "vision", "language", "dna"])
+def test_each_wing_names_its_data_and_peers(worth, wing):
+    module = importlib.import_module(f"worth_{wing}")
+    assert wing in worth.WINGS
+    assert module.NAMES
+    assert module.PEERS
+    assert callable(module.measure)
