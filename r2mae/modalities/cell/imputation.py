@@ -27,6 +27,7 @@ Predict = Callable[
 _MOST_TRAIN, _MOST_TEST, _BATCH = 5_000, 2_000, 64
 _LEAST_HIDDEN = 10  # masked nonzero counts for a gene's correlation to be used
 _DISPERSIONS = np.exp(np.linspace(-4, 6, 21))
+_SUMMED_COUNTS = 64  # larger counts enter an expectation at their conditional mean
 _FROZEN_SEED = 0x5EED
 
 
@@ -34,10 +35,13 @@ _FROZEN_SEED = 0x5EED
 class ImputationScore:
     """Accuracy of imputed counts.
 
-    pearson: correlation across cells of log1p of counts per 10,000; mean over genes with at
-        least 10 masked nonzero counts.
-    poisson, negative_binomial: mean log-likelihood of a masked count, in nats. The negative
-        binomial has one dispersion, fitted on held-out training cells.
+    pearson: correlation across cells of log1p of counts per 10,000 and its expectation under
+        negative binomials of the imputed means; mean over genes with at least 10 masked nonzero
+        counts.
+    poisson, negative_binomial: mean log-likelihood of a masked count, in nats.
+
+    The negative binomials of a method have one dispersion, fitted on held-out training cells.
+
     by_gene, by_cell: the values averaged to pearson and negative_binomial; nan for genes left out.
     """
 
@@ -183,7 +187,10 @@ def _score(
     for values, hidden, rates in _batches(counts, is_masked, method):
         totals = np.maximum(values.sum(axis=1, keepdims=True), 1)
         truth = np.log1p(values * (PER / totals))
-        guess = np.log1p(rates * (PER / baselines.sizes(values, hidden)))
+        scale = PER / baselines.sizes(values, hidden)
+        guess = np.zeros(hidden.shape)
+        masked_scale = np.broadcast_to(scale, hidden.shape)[hidden]
+        guess[hidden] = expected_log(rates[hidden], masked_scale, dispersion)
         sums += _moments(truth, guess, hidden)
         nonzero += (hidden & (values > 0)).sum(axis=0)
         poisson += float(np.where(hidden, _poisson(values, rates), 0).sum())
@@ -200,6 +207,30 @@ def _score(
         by_gene=by_gene,
         by_cell=cells,
     )
+
+
+def expected_log(rates: Values | Floats, scale: Floats, dispersion: float) -> Floats:
+    """(N,) expectations of log1p(scale * count), where counts have negative binomials of means `rates`.
+
+    The logarithm of the mean is larger, most for genes of few counts. rates, scale: (N,).
+    """
+    rates = rates.astype(np.float64)
+    step = rates / (dispersion + rates)
+    probability = np.exp(-dispersion * np.log1p(rates / dispersion))
+    total, mean, expected = (
+        probability.copy(),
+        np.zeros_like(rates),
+        np.zeros_like(rates),
+    )
+    for count in range(1, _SUMMED_COUNTS):
+        probability *= (count - 1 + dispersion) / count * step
+        total += probability
+        mean += count * probability
+        expected += probability * np.log1p(count * scale)
+    rest = np.maximum(1 - total, 0)
+    larger = np.maximum(rates - mean, 0) / np.maximum(rest, 1e-12)
+    larger = np.where(rest > 1e-12, larger, 0)
+    return np.asarray(expected + rest * np.log1p(larger * scale))
 
 
 def _moments(truth: Any, guess: Any, hidden: Bools) -> Floats:
