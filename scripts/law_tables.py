@@ -3,7 +3,8 @@
     python scripts/law_tables.py README.md docs/results.md
 
 Run it where `studies/` is. `<!-- laws: digits pbmc3k -->` starts a table with a line for
-each study, `<!-- study: digits -->` one with a line for each law; `<!-- end -->` ends them.
+each study, `<!-- laws in detail: digits pbmc3k -->` one with more columns, and
+`<!-- study: digits -->` one with a line for each law; `<!-- end -->` ends them.
 What is there about a study whose trials are not in `studies/` stays.
 """
 
@@ -11,6 +12,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
@@ -21,30 +23,35 @@ from r2mae.studies.table import build_tables
 from r2mae.training.run_folder import RunFolder
 
 _BLOCK = re.compile(
-    r"(<!-- (laws|study): ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL
+    r"(<!-- (laws|laws in detail|study): ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL
 )
 _KINDS = ("held-out loss", "probes", "probes, input partly hidden")
+_HEADER = ["data", "random ratio", "best fixed ratio"]
+_HEADER += [f"{kind}, gain in %" for kind in _KINDS]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.md")
     for path in parser.parse_args().files:
-        write_atomic(path, fill(path.read_text()))
+        to_root = "../" * len(path.parent.parts)
+        write_atomic(path, fill(path.read_text(), to_root))
 
 
-def fill(text):
-    """The text with new tables in its blocks."""
-    return _BLOCK.sub(_fill_block, text)
+def fill(text, to_root=""):
+    """The text with new tables in its blocks. to_root: what leads its links to the repository's root."""
+    return _BLOCK.sub(lambda match: _fill_block(match, to_root), text)
 
 
-def _fill_block(match):
+def _fill_block(match, to_root):
     start, kind, names, content, end = match.groups()
-    if kind == "laws":
-        rows = [row for name in names.split() for row in _study_lines(name, content)]
-        header = ["data", "random ratio", "mean, worst regret in %"]
-        header += ["best fixed ratio", "mean, worst regret in %"]
-        header += [f"{kind}, gain in %" for kind in _KINDS]
+    if kind != "study":
+        header, line_of = _COLUMNS[kind]
+        rows = [
+            row
+            for name in names.split()
+            for row in _study_lines(name, content, line_of, to_root)
+        ]
         return start + _markdown(header, rows) + end
     study = load_study(names)
     return start + (_law_tables(study) if _has_trials(study) else content) + end
@@ -57,10 +64,10 @@ def _has_trials(study):
     return has_trials
 
 
-def _study_lines(name, content):
+def _study_lines(name, content, line_of, to_root):
     """A line for each variant: the primary law against the best fixed ratio.
 
-    content: the table so far.
+    content: the table so far. to_root: see `fill`. line_of: makes a line of the variant's `_Comparison`.
     """
     study = load_study(name)
     if not _has_trials(study):
@@ -73,25 +80,46 @@ def _study_lines(name, content):
     if law is None:
         raise InputError(f"{name} must have a primary law for a line, got none.")
     for table in build_tables(study):
-        gains = {row["kind"]: row for row in gain_rows(table, law)}
-        gain_cells = [_gains(gains[kind]) if kind in gains else "" for kind in _KINDS]
         rows = {row["law"]: row for row in _summary(table)}  # the least mean first
-        fixed = next((each for each in rows if each in table.fixed), None)
+        fixed = next((rows[each] for each in rows if each in table.fixed), None)
         if fixed is None:
             raise InputError(f"{name} must have a fixed ratio for a line, got none.")
-        span = law.removeprefix("uniform ").partition(",")[0]
-        cells = [span, _regrets(rows[law]), fixed, _regrets(rows[fixed]), *gain_cells]
-        link = f"[{name}](recipes/studies/{name}.yaml)"
+        gains = {row["kind"]: row for row in gain_rows(table, law)}
+        link = f"[{name}]({to_root}recipes/studies/{name}.yaml)"
         title = f"{link}, {table.title}" if table.title else link
-        yield [title, *cells]
+        yield line_of(_Comparison(title, rows[law], fixed, gains))
 
 
-def _regrets(row):
-    return f"{100 * row['mean_regret']:.1f}, {100 * row['worst_regret']:.1f}"
+class _Comparison(NamedTuple):
+    """The primary law of a study against fixed ratios: rows of the summary, gains by kind."""
+
+    title: str
+    primary: dict
+    fixed: dict  # the one of the least mean regret
+    gains: dict
+
+    def span(self):
+        """The primary law's range of ratios."""
+        return self.primary["law"].removeprefix("uniform ").partition(",")[0]
+
+    def gain(self, kind, choice):
+        """The gain over fixed ratios chosen fairly, or in hindsight; empty where nothing was measured."""
+        return _gain(self.gains[kind][choice]) if kind in self.gains else ""
 
 
-def _gains(row):
-    return f"{_gain(row['fair'])}; {_gain(row['oracle'])}"
+def _line(comparison):
+    gains = [comparison.gain(kind, "fair") for kind in _KINDS]
+    fixed = comparison.fixed["law"].removeprefix("fixed ")
+    return [comparison.title, comparison.span(), fixed, *gains]
+
+
+def _detailed_line(comparison):
+    regrets = [
+        f"{100 * row['mean_regret']:.1f}, {100 * row['worst_regret']:.1f}"
+        for row in (comparison.primary, comparison.fixed)
+    ]
+    hindsight = [comparison.gain(kind, "oracle") for kind in _KINDS]
+    return [*_line(comparison), *hindsight, *regrets]
 
 
 def _gain(gain):
@@ -144,6 +172,17 @@ def _law_line(row):
 def _markdown(header, rows):
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+_COLUMNS = {
+    "laws": (_HEADER, _line),
+    "laws in detail": (
+        _HEADER
+        + [f"{kind}, gain in hindsight" for kind in _KINDS]
+        + ["mean, worst regret of the random ratio", "and of the best fixed ratio"],
+        _detailed_line,
+    ),
+}
 
 
 if __name__ == "__main__":

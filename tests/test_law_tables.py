@@ -1,6 +1,7 @@
 """scripts/law_tables.py fills tables from study folders, and leaves others."""
 
 import importlib.util
+import re
 
 import pytest
 
@@ -15,6 +16,8 @@ PAGE = """# Results
 | --- | --- | --- |
 | [digits](recipes/studies/digits.yaml) | kept |  |
 | [small.yaml](recipes/studies/small.yaml) | replaced | |
+<!-- end -->
+<!-- laws in detail: small.yaml -->
 <!-- end -->
 <!-- study: digits -->
 stays
@@ -38,11 +41,14 @@ def test_only_tables_of_studies_with_trials_are_filled(fill, scratch, capsys):
     study = load_study(str(write_study(scratch, primary="stratified")))
     for trial in study.trials:
         run_trial(study, trial)
-    page = fill(PAGE)
+    page = fill(PAGE, "../")
     assert "| [digits](recipes/studies/digits.yaml) | kept |" in page
     assert "stays" in page
     assert "goes" not in page
     assert "replaced" not in page
+    short, detailed = re.findall(r"\| \[small.yaml\]\(../recipes/.*", page)
+    assert detailed.startswith(short.rstrip("| "))
+    assert detailed.count(" | ") == short.count(" | ") + 5
     assert "3 laws x 2 seeds, 4 steps (equal steps)" in page
     assert "| fixed 0.25 |" in page
     assert "digits: no trials in studies/digits, left as is" in capsys.readouterr().err
