@@ -49,13 +49,15 @@ class CheckpointCallback(lightning.Callback):
         self.best_loss: float | None = None
         self._last_saved = 0
         self._signal = 0
-        self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
-        """Handle signals from here on: save a checkpoint, then stop."""
+        """Handle signals from here on: save a checkpoint, then stop.
+
+        Lightning restores the earlier handlers of all signals when training ends.
+        """
         self._last_saved = pl_module.start_step
         for number in _SIGNALS:
-            self._handlers[number] = signal.signal(number, self._remember)
+            signal.signal(number, self._remember)
         self._signal = take_signal()
         self.agreement = SignalAgreement(trainer.world_size, self.timeout)
         # Lightning would broadcast SIGTERM at every micro-batch, and wait for the device.
@@ -123,8 +125,7 @@ class CheckpointCallback(lightning.Callback):
 
         SIGCHLD too: a data worker that is killed now would raise an error here.
         """
-        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._handlers.setdefault(signal.SIGCHLD, handler)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
@@ -205,8 +206,5 @@ class CheckpointCallback(lightning.Callback):
     def teardown(
         self, trainer: lightning.Trainer, pl_module: Engine, stage: str
     ) -> None:
-        """Restore the earlier signal handlers; a signal after the last step is kept."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+        """Keep a signal that came after the last step for the next run."""
         keep_signal(self._signal)

@@ -1,5 +1,7 @@
+import gc
 import os
 import signal
+import weakref
 
 import pytest
 
@@ -77,3 +79,15 @@ def test_a_signal_saves_and_leaves(scratch, number):
     assert (caught.value.signal_number, caught.value.step) == (number, 7)
     assert folder.pointer("last").name == "step_7"
     assert signal.getsignal(number) == before
+
+
+def test_the_end_of_training_restores_handlers_and_frees_the_model(scratch):
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
+    before = [signal.getsignal(number) for number in numbers]
+    training, _ = prepare("run", "schedule.steps=4")
+    module = weakref.ref(training.module)
+    training.run()
+    assert [signal.getsignal(number) for number in numbers] == before
+    del training
+    gc.collect()
+    assert module() is None
