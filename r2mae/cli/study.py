@@ -64,7 +64,7 @@ def run(arguments: Namespace) -> None:
     if action == ["report"]:
         return _report(study, arguments)
     if not arguments.worker:
-        study.check_labels()
+        study.check_data()
     study.start()
     if arguments.worker:
         from r2mae.studies.queue import end_with_launcher, work

@@ -21,7 +21,7 @@ from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.schema.recipe import recipe_document
 from r2mae.schema.section import shown, validate
 from r2mae.schema.study import StudySection
-from r2mae.studies.budget import steps_at_equal_flops
+from r2mae.studies.budget import planned_steps, steps_at_equal_flops
 from r2mae.studies.finetuned import finetuning_recipe
 from r2mae.studies.measure import check_labels, check_tasks
 
@@ -119,8 +119,11 @@ class Study:
             return None
         return finetuning_recipe(self.finetuning, measure, trial.recipe, start)
 
-    def check_labels(self) -> None:
-        """Raise InputError for probes and fine-tuning that the data has too few labels for."""
+    def check_data(self) -> None:
+        """Raise InputError for what does not fit the data: schedules, and numbers of labels."""
+        for trial in self.trials[: len(self.variants) * len(self.section.laws)]:
+            if trial.law == next(iter(self.section.laws)):  # laws have one schedule
+                planned_steps(trial.recipe)
         trial = self.trials[0]
         wing = find_wing(trial.recipe.modality)
         check_labels(self.section.measure, wing, trial.recipe)

@@ -279,6 +279,15 @@ def test_more_labels_than_a_class_has_are_refused_before_anything_trains(
     assert not (scratch / "studies").exists()
 
 
+def test_a_warm_up_longer_than_training_is_refused_before_anything_trains(
+    scratch, capsys
+):
+    path = str(write_study(scratch))
+    assert main(["study", path, "--set", "schedule.warmup_steps=9"]) == 2
+    assert "shorter than training, got 9 of 4 steps" in capsys.readouterr().err
+    assert not (scratch / "studies").exists()
+
+
 def test_a_report_without_trials_is_refused(scratch, capsys):
     path = write_study(scratch)
     assert main(["study", "report", str(path)]) == 2
