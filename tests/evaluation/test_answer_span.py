@@ -11,6 +11,7 @@ from r2mae.evaluation.answer_span import (
     best_spans,
     compare,
     normalize_answer,
+    predict_answers,
     span_scores,
     summarize,
 )
@@ -110,3 +111,43 @@ def test_best_spans_are_those_of_all_valid_pairs():
         assert (int(first[row]), int(last[row])) == best
         assert float(scores[row]) == pairs[best]
     assert scores[1] == -torch.inf
+
+
+class Windows:
+    """Three questions of 2, 1 and 2 windows; an answer names its window and places."""
+
+    questions = ("a", "b", "c")
+    owners = np.array([0, 0, 1, 2, 2])
+
+    def __init__(self, logits):
+        self.logits = logits
+
+    def __len__(self):
+        return len(self.owners)
+
+    def load(self, indices, positions, seed):
+        return {"logits": self.logits[indices]}
+
+    def answer(self, window, first, last):
+        return f"{window}: {first} to {last}"
+
+
+class Given(torch.nn.Linear):
+    """The logits of a batch."""
+
+    def forward(self, batch):
+        return batch["logits"]
+
+
+@pytest.mark.parametrize("may_be_empty", [False, True])
+def test_answers_are_chosen_over_windows(may_be_empty):
+    logits = torch.zeros(5, 4, 2)
+    logits[0, 1, 0] = logits[0, 2, 1] = 3.0
+    logits[1, 3] = 4.0  # the better window of the first question
+    logits[0, 0] = 9.0  # where the other one has no answer
+    logits[2, 0] = 1.0  # likelier than each span of the second question
+    logits[3:] = -torch.inf
+    logits[3:, 0] = 0.0  # contexts without a token
+    answers = predict_answers(Given(1, 1), Windows(logits), may_be_empty=may_be_empty)
+    second = "" if may_be_empty else "2: 1 to 1"
+    assert answers == ["1: 3 to 3", second, ""]
