@@ -45,6 +45,7 @@ _METRICS: tuple[dict[str, str], ...] = (
         "recall": "recall",
         "token_accuracy": "token accuracy",
     },
+    {"f1": "F1 of answers", "exact_match": "exact match"},
     {
         "pearson": "Pearson correlation",
         "spearman": "Spearman",

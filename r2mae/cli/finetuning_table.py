@@ -17,7 +17,7 @@ from r2mae.schema.finetune import FinetuneRecipe
 
 Recipe = FinetuneRecipe[Any, Any]
 # (2, N) predicted and true classes or numbers; (2, N, C) probabilities and labels;
-# (2, S, 3) counts of a tagger's sentences.
+# (2, S, 3) counts of a tagger's sentences; (2, Q, 2) scores of answers, facts about questions.
 PREDICTIONS = "test_predictions.npy"
 
 
@@ -91,8 +91,8 @@ def score_once(path: Path) -> list[str]:
 
     loaded = load_run(str(path))
     target = loaded.recipe.tune.target  # type: ignore[attr-defined]
-    is_regression = target == "regression"
-    class_names = [] if is_regression else loaded.manifest["class_names"]
+    has_classes = target not in ("regression", "answer_span")
+    class_names = loaded.manifest["class_names"] if has_classes else []
     for split in tested_splits(loaded.recipe):
         file = path / predictions_file(split)
         key = "test" if split == "test" else f"test_{split}"
@@ -113,6 +113,7 @@ def _predict(
 ) -> tuple[Any, Any, set[str]]:
     """(predictions, true values, names of unreadable samples) of a split."""
     from r2mae.data.source import with_labels
+    from r2mae.evaluation import answer_span
     from r2mae.evaluation.classification import predict, truth
     from r2mae.evaluation.multi_label import predict_labels
     from r2mae.evaluation.regression import predict_numbers
@@ -127,6 +128,13 @@ def _predict(
         true_tags = require_tags(test).tags
         perfect = sentence_counts(true_tags, true_tags)
         return sentence_counts(tags, true_tags), perfect, set()
+    if target == "answer_span":
+        may_be_empty = manifest["has_unanswerable"]
+        answers = answer_span.predict_answers(
+            model, test, may_be_empty=may_be_empty, progress=progress
+        )
+        scores = answer_span.answer_scores(answers, answer_span.true_answers(test))
+        return scores, answer_span.question_facts(test), set()
     if target == "regression":
         numbers = predict_numbers(model, test, manifest["target"], progress=progress)
         return *numbers, set()
@@ -139,6 +147,7 @@ def _predict(
 def _metrics(target: str) -> tuple[Any, Callable[[Any, Any], dict[str, float]]]:
     """The module with `summarize` and `compare`, and its function for one run."""
     from r2mae.evaluation import (
+        answer_span,
         classification,
         multi_label,
         ordinal,
@@ -152,6 +161,7 @@ def _metrics(target: str) -> tuple[Any, Callable[[Any, Any], dict[str, float]]]:
         "multi_label": (multi_label, multi_label.label_scores),
         "regression": (regression, regression.correlations),
         "token_tags": (token_tags, token_tags.tag_scores),
+        "answer_span": (answer_span, answer_span.span_scores),
     }
     return metrics[target]
 

@@ -1,4 +1,4 @@
-"""`r2mae predict`: predictions of a fine-tuned run as a table, one row per sample."""
+"""`r2mae predict`: predictions of a fine-tuned run as a table, or answers to questions as JSON."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from r2mae.cli.samples import (
     open_samples,
     report_left_out,
 )
-from r2mae.data.atomic import atomic_file
+from r2mae.data.atomic import atomic_file, write_atomic
 from r2mae.data.labels import NO_LABEL, split_labels
 from r2mae.errors import InputError
 
@@ -27,7 +27,10 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RUN`, `DATA` and `--output`."""
     add_data(parser)
-    output = "table as .csv, .tsv or .parquet, one row per sample"
+    output = (
+        "table as .csv, .tsv or .parquet, one row per sample; of a run with "
+        "tune.answer_span, .json with an answer for each question's id"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
 
 
@@ -35,12 +38,12 @@ add_run_arguments = add_data_options
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write a row per sample: name, class if known, prediction and probabilities.
+    """Write the predictions of all samples.
 
     Returns: 3 where unreadable samples were left out, else 0.
     """
     output = Path(arguments.output)
-    check_output(output, (*_SEPARATORS, ".parquet"), arguments)
+    check_output(output, (*_SEPARATORS, ".parquet", ".json"), arguments)
     from r2mae.recipe.run import load_run
 
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
@@ -48,16 +51,29 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"RUN must be a fine-tuned run, got a pretraining run in {arguments.run}. Use r2mae embed."
         )
+    target = loaded.recipe.tune.target  # type: ignore[attr-defined]
+    if (target == "answer_span") != (output.suffix == ".json"):
+        kinds = ".json" if target == "answer_span" else ".csv, .tsv or .parquet"
+        raise InputError(
+            f"--output must be a {kinds} file for this run, got {arguments.output!r}."
+        )
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
-    if loaded.recipe.tune.token_tags:  # type: ignore[attr-defined]
-        return _write_tags(loaded, source, output, arguments)
+    writers = {"token_tags": _write_tags, "answer_span": _write_answers}
+    write = writers.get(target, _write_samples)
+    return write(loaded, source, output, arguments)
+
+
+def _write_samples(
+    loaded: Any, source: Any, output: Path, arguments: argparse.Namespace
+) -> int:
+    """Write a row per sample: name, class if known, prediction and probabilities."""
     outputs, rows, unreadable = compute_outputs(loaded, source, "forward", "predict")
     names, classes = zip(*names_of(source, rows), strict=True)
     columns: dict[str, Any] = {"name": names}
     if any(classes):
         columns["class"] = classes
-    target = loaded.recipe.tune.target  # type: ignore[attr-defined]
+    target = loaded.recipe.tune.target
     predict = {"regression": _numbers, "multi_label": _label_sets}.get(target, _classes)
     predictions = predict(loaded, outputs)
     write_table(output, columns | predictions)
@@ -96,6 +112,31 @@ def _write_tags(
     result |= {"words_cut_off": source.num_cut, "classes": _count(loaded, predicted)}
     cut = f"{source.num_cut:,} words are cut off by data.length; their tag is O"
     text = cut if source.num_cut else None
+    print(json.dumps(result)) if arguments.json else _show(result, text)
+    return 0
+
+
+def _write_answers(
+    loaded: Any, source: Any, output: Path, arguments: argparse.Namespace
+) -> int:
+    """Write {id: answer} as JSON, the format of SQuAD's evaluation scripts."""
+    from r2mae.evaluation.answer_span import predict_answers
+    from r2mae.progress import progress_bar
+
+    may_be_empty, progress = (
+        loaded.manifest["has_unanswerable"],
+        progress_bar("predict"),
+    )
+    answers = predict_answers(
+        loaded.model, source, may_be_empty=may_be_empty, progress=progress
+    )
+    ids = [question.id for question in source.questions]
+    by_id = dict(zip(ids, answers, strict=True))
+    write_atomic(output, json.dumps(by_id, ensure_ascii=False, indent=1) + "\n")
+    report_left_out(source, [])
+    num_empty = answers.count("")
+    result = {"output": str(output), "samples": len(answers), "no_answer": num_empty}
+    text = f"{num_empty:,} of them have no answer" if num_empty else None
     print(json.dumps(result)) if arguments.json else _show(result, text)
     return 0
 

@@ -16,6 +16,10 @@ _PROBLEMS = {  # `tune.target` -> `problem_type`
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
+_OF_TOKENS = {  # `tune.target` -> what follows AutoModelFor
+    "token_tags": "TokenClassification",
+    "answer_span": "QuestionAnswering",
+}
 
 
 def export_transformer_run(
@@ -33,6 +37,8 @@ def export_transformer_run(
     config = (model.base if recipe.task == "pretrain" else model.backbone.base).config
     if getattr(config, "type_vocab_size", 1) > 1:  # trained on pairs, with token types
         tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+        # transformers 5 saves only what was an argument of its constructor.
+        tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     offset = position_offset(config.model_type, tokenizer)
     tokenizer.model_max_length = max_length or config.max_position_embeddings - offset
     if recipe.task == "pretrain":
@@ -47,9 +53,9 @@ def export_transformer_run(
             "tune.ordinal must be false for --to transformers, which has no head of "
             "ordered classes, got a run with one. Use --to onnx or torch_export."
         )
-    if target_kind == "token_tags":
-        names = loaded.manifest["class_names"]
-        return export_classifier(model, tokenizer, folder, names, problem=None)
+    if target_kind in _OF_TOKENS:
+        names, task = loaded.manifest["class_names"], _OF_TOKENS[target_kind]
+        return export_token_classifier(model, tokenizer, folder, names, task)
     pooling, encoder = recipe.model.pooling, recipe.model.encoder
     if encoder != "modernbert" and pooling != "cls":
         raise InputError(
@@ -63,8 +69,8 @@ def export_transformer_run(
 def auto_class(loaded: Any) -> str:
     """The Python code that loads an exported run from FOLDER."""
     task = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
-    if loaded.recipe.task == "finetune" and loaded.recipe.tune.token_tags:
-        task = "TokenClassification"
+    if loaded.recipe.task == "finetune":
+        task = _OF_TOKENS.get(loaded.recipe.tune.target, task)
     return (
         f"from transformers import AutoModelFor{task}, AutoTokenizer\n\n"
         f'model = AutoModelFor{task}.from_pretrained("FOLDER")\n'
@@ -108,30 +114,63 @@ def export_classifier(
 
     target: {"mean", "spread"} of a regression's targets. The exported last layer predicts in
         their units.
-    problem: `problem_type` of transformers; None for a `WordClassifier`.
+    problem: `problem_type` of transformers.
 
     Raises: InputError when the logits of the loaded model differ.
     """
+    config = _head_config(model.backbone, class_names, problem)
+    unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
+    task = "SequenceClassification"
+    theirs = _write_model(model, tokenizer, folder, config, task, unit, shift)
+    with torch.no_grad():
+        ids, batch = _random_tokens(model.backbone)
+        ours = model.eval()(batch) * unit + shift
+        return _checked(ours, theirs(input_ids=ids).logits)
+
+
+def export_token_classifier(
+    model: Any, tokenizer: Any, folder: Path, class_names: list[str], task: str
+) -> float:
+    """As `export_classifier`, for a `WordClassifier` or `SpanClassifier`.
+
+    task: TokenClassification or QuestionAnswering.
+    """
+    config = _head_config(model.backbone, class_names, None)
+    theirs = _write_model(model, tokenizer, folder, config, task)
+    with torch.no_grad():
+        ids, batch = _random_tokens(model.backbone)
+        outputs = theirs(input_ids=ids)
+        if task == "QuestionAnswering":
+            batch["is_candidate"] = torch.ones_like(ids, dtype=torch.bool)
+            logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=2)
+        else:
+            batch["words"] = torch.arange(ids.numel())
+            logits = outputs.logits.flatten(0, 1)
+        return _checked(model.eval()(batch), logits)
+
+
+def _write_model(
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    config: Any,
+    task: str,
+    unit: float = 1.0,
+    shift: float = 0.0,
+) -> Any:
+    """Write a fine-tuned model and its tokenizer; gives the model of transformers, loaded from them."""
     import transformers
 
-    task = "Token" if problem is None else "Sequence"
-    auto = getattr(transformers, f"AutoModelFor{task}Classification")
-    backbone = model.backbone
-    config = _head_config(backbone, class_names, problem)
-    unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
+    auto = getattr(transformers, f"AutoModelFor{task}")
     with quiet_transformers():
         theirs = auto.from_config(config)
         _fill_head(theirs, model, unit, shift)
-        theirs.base_model.load_state_dict(backbone.base.state_dict(), strict=False)
+        theirs.base_model.load_state_dict(
+            model.backbone.base.state_dict(), strict=False
+        )
         theirs.save_pretrained(folder)
         save_tokenizer(tokenizer, folder)
-        theirs = auto.from_pretrained(folder).eval()
-    with torch.no_grad():
-        ids, batch = _random_tokens(backbone)
-        logits = theirs(input_ids=ids).logits
-        if problem is None:
-            batch["words"], logits = torch.arange(ids.numel()), logits.flatten(0, 1)
-        return _checked(model.eval()(batch) * unit + shift, logits)
+        return auto.from_pretrained(folder).eval()
 
 
 def _head_config(backbone: Any, class_names: list[str], problem: str | None) -> Any:
@@ -154,8 +193,8 @@ def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
         "bert": {"1": "bert.pooler.dense", "4": "classifier"},
         "roberta": {"1": "classifier.dense", "4": "classifier.out_proj"},
     }[model.backbone.base.config.model_type]
-    if len(model.head) == 2:  # of words, without a hidden layer
-        layers = {"1": "classifier"}
+    if len(model.head) == 2:  # of tokens, without a hidden layer
+        layers = {"1": "qa_outputs" if hasattr(theirs, "qa_outputs") else "classifier"}
     names = {
         f"{theirs_}.{part}": f"{ours}.{part}"
         for ours, theirs_ in layers.items()

@@ -132,6 +132,22 @@ class WordClassifier(Classifier):
         return logits
 
 
+class SpanClassifier(WordClassifier):
+    """Logits (B, N, 2) of the first and the last token of an answer in a text of N tokens.
+
+    A batch's "is_candidate" (B, N) says where an answer may start or end; the first token
+    stands for no answer. Logits elsewhere are -inf.
+
+    Source: `...ForQuestionAnswering` of transformers.
+    Differs: transformers' loss is over all tokens, the question's and padding among them.
+    """
+
+    def forward(self, batch: dict[str, Any]) -> Tensor:
+        """Logits (B, N, 2)."""
+        logits: Tensor = self.head(self.backbone.embed_tokens(batch)[0])
+        return logits.masked_fill(~batch["is_candidate"][..., None], -torch.inf)
+
+
 class OrderedLogits(nn.Module):
     """A score (B, 1) -> log probabilities (B, C) of C classes with an order.
 

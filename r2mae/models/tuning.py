@@ -7,9 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
-from r2mae.models.classifier import Classifier, WordClassifier
+from r2mae.models.classifier import Classifier, SpanClassifier, WordClassifier
 from r2mae.models.protocol import HasBlocks
 
+# `tune.target` -> classifier of tokens rather than of texts
+_OF_TOKENS = {"token_tags": WordClassifier, "answer_span": SpanClassifier}
 _BASE, _A, _B = ".base_layer.", ".lora_A.default.weight", ".lora_B.default.weight"
 
 
@@ -20,8 +22,8 @@ def build_classifier(encoder: Any, num_classes: int, tune: Any) -> Classifier:
     """
     options = tune.model_dump(include={"hidden", "dropout", "freeze"})
     model: Classifier
-    if tune.target == "token_tags":
-        model = _word_classifier(encoder, num_classes, options)
+    if tune.target in _OF_TOKENS:
+        model = _token_classifier(encoder, num_classes, tune.target, options)
     else:
         is_ordinal = tune.target == "ordinal"
         model = Classifier(encoder, num_classes, ordinal=is_ordinal, **options)
@@ -32,17 +34,17 @@ def build_classifier(encoder: Any, num_classes: int, tune: Any) -> Classifier:
     return model.train()
 
 
-def _word_classifier(
-    encoder: Any, num_classes: int, options: dict[str, Any]
+def _token_classifier(
+    encoder: Any, num_classes: int, target: str, options: dict[str, Any]
 ) -> WordClassifier:
     if not hasattr(encoder, "build_word_head"):
         raise InputError(
-            f"tune.token_tags must be false for {_architecture(encoder)}, which has no "
+            f"tune.{target} must be false for {_architecture(encoder)}, which has no "
             "words, got true. Leave it out."
         )
     if options.pop("hidden") is not None:
-        raise InputError("tune.hidden must be null with tune.token_tags. Leave it out.")
-    return WordClassifier(encoder, num_classes, **options)
+        raise InputError(f"tune.hidden must be null with tune.{target}. Leave it out.")
+    return _OF_TOKENS[target](encoder, num_classes, **options)
 
 
 def add_lora(encoder: Any, *, rank: int, alpha: float, dropout: float) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from r2mae.data.labels import natural
 from r2mae.data.source import Chosen, SampleSource, with_labels
 from r2mae.errors import InputError, did_you_mean
+from r2mae.evaluation.answer_span import require_questions
 from r2mae.evaluation.features import check_classes, require_labels
 from r2mae.evaluation.multi_label import check_labels, label_names
 from r2mae.evaluation.regression import require_targets
@@ -27,14 +28,13 @@ def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
     training lacks.
     """
     split = open_split(recipe, "train")
-    if recipe.tune.token_tags:
-        find_tags(recipe, split)
-        for name in ("test", *getattr(recipe.data, "more_tests", ())):
-            require_tags(open_split(recipe, name))
-        return
     more: tuple[str, ...] = getattr(recipe.data, "more_tests", ())
     for test in (open_split(recipe, name) for name in ("test", *more)):
-        if recipe.tune.regression:
+        if recipe.tune.token_tags:
+            require_tags(test)
+        elif recipe.tune.answer_span:
+            require_questions(test)
+        elif recipe.tune.regression:
             require_targets(test)
         elif recipe.tune.multi_label:
             check_labels(find_labels(recipe, split), label_names(test))
@@ -42,7 +42,9 @@ def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
             check_classes(with_labels(split), with_labels(test))
     if recipe.tune.regression:
         require_targets(split)
-    if recipe.tune.regression or recipe.tune.multi_label:
+    if recipe.tune.token_tags:
+        find_tags(recipe, split)
+    if recipe.tune.target not in ("class", "ordinal"):
         return
     classes = find_classes(recipe, split)
     if "f1" in recipe.repeat.metrics and len(classes) != 2:
@@ -63,9 +65,11 @@ def open_labelled(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
 
 
 def num_outputs(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> int:
-    """Classes or labels of a training split; 1 for regression."""
+    """Classes or labels of a training split; 1 for regression, 2 for spans of answers."""
     if recipe.tune.regression:
         return 1
+    if recipe.tune.answer_span:
+        return 2
     if recipe.tune.token_tags:
         return len(find_tags(recipe, split))
     find = find_labels if recipe.tune.multi_label else find_classes

@@ -11,6 +11,7 @@ from torch import nn
 
 from r2mae.data.source import SampleSource, root_of, with_labels
 from r2mae.errors import InputError
+from r2mae.evaluation.answer_span import has_unanswerable, require_questions
 from r2mae.evaluation.classification import head_numbers
 from r2mae.evaluation.features import require_labels
 from r2mae.evaluation.multi_label import label_matrix
@@ -170,6 +171,19 @@ def _token_tags(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> _Targe
     return build_model(recipe, len(names)), objective, facts
 
 
+def _answer_span(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> _Target:
+    from r2mae.training.objective import AnswerSpan
+
+    root = require_questions(train)
+    facts = {
+        "classes": [0, 1],
+        "class_names": ["first token", "last token"],
+        "has_unanswerable": has_unanswerable(root),
+    }
+    objective = AnswerSpan(torch.from_numpy(root.spans), recipe.seed)
+    return build_model(recipe, 2), objective, facts
+
+
 def _regression(recipe: FinetuneRecipe[Any, Any], train: SampleSource) -> _Target:
     from r2mae.training.objective import Regression
 
@@ -194,6 +208,7 @@ _TARGETS: dict[str, Callable[[Any, SampleSource], _Target]] = {
     "multi_label": _multi_label,
     "regression": _regression,
     "token_tags": _token_tags,
+    "answer_span": _answer_span,
 }
 
 

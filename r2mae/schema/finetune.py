@@ -13,6 +13,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "ordinal": ("accuracy", "absolute_error", "quadratic_kappa"),
     "multi_label": ("micro_f1", "macro_f1", "average_precision"),
     "token_tags": ("f1", "precision", "recall", "token_accuracy"),
+    "answer_span": ("f1", "exact_match"),
     "regression": ("pearson", "spearman", "squared_error"),
 }
 
@@ -53,8 +54,9 @@ class TuneSection(Section):
         labels a and b, and ";" alone is none.
     ordinal: the classes have an order, in which this lists them from the lowest; true
         for classes that are whole numbers.
-    token_tags: every word has a tag, such as B-PER or O; texts alone have words. Set at
-        most one of regression, multi_label, ordinal, token_tags.
+    token_tags: every word has a tag, such as B-PER or O; texts alone have words.
+    answer_span: the answer to a question is a span of its context; of texts alone. Set at
+        most one of regression, multi_label, ordinal, token_tags, answer_span.
     """
 
     freeze: bool = False
@@ -70,14 +72,19 @@ class TuneSection(Section):
     multi_label: bool = False
     ordinal: bool | tuple[str, ...] = False
     token_tags: bool = False
+    answer_span: bool = False
 
     @property
     def target(
         self,
-    ) -> Literal["class", "ordinal", "multi_label", "regression", "token_tags"]:
+    ) -> Literal[
+        "class", "ordinal", "multi_label", "regression", "token_tags", "answer_span"
+    ]:
         """What the labels are."""
         if self.token_tags:
             return "token_tags"
+        if self.answer_span:
+            return "answer_span"
         if self.regression:
             return "regression"
         if self.multi_label:
@@ -108,7 +115,7 @@ class TuneSection(Section):
     def _check_choices(self) -> "TuneSection":
         for names in (
             ("freeze", "lora", "last_layers"),
-            ("regression", "multi_label", "ordinal", "token_tags"),
+            ("regression", "multi_label", "ordinal", "token_tags", "answer_span"),
         ):
             named = [name for name in names if getattr(self, name) not in (None, False)]
             if len(named) > 1:
@@ -123,7 +130,8 @@ class TuneSection(Section):
         refused = {
             "class_weights": self.class_weights is not None,
             "label_smoothing": self.label_smoothing > 0,
-            "num_classes": self.num_classes is not None and self.regression,
+            "num_classes": self.num_classes is not None
+            and self.target in ("regression", "answer_span"),
         }
         got = [name for name, is_set in refused.items() if is_set]
         if got and self.target not in ("class", "ordinal"):

@@ -1,4 +1,4 @@
-"""Losses: masked prediction, classification, several labels, regression. The engine knows only `Objective`."""
+"""Losses: masked prediction, classification, several labels, spans, regression. The engine knows only `Objective`."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -182,6 +182,20 @@ class Classification:
 
 
 @dataclass(frozen=True)
+class AnswerSpan(Classification):
+    """Cross-entropy of a `SpanClassifier`, a mean over first and last token.
+
+    targets: (N, 2) places of these tokens in the rows of all samples, 0 for no answer.
+    """
+
+    def sum_measures(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy, and samples of which both tokens are right."""
+        right = (outputs.argmax(dim=1) == targets).all(dim=1).sum()
+        loss = F.cross_entropy(outputs, targets, reduction="sum") / 2
+        return torch.stack([loss, right.float()])
+
+
+@dataclass(frozen=True)
 class MultiLabel:
     """Binary cross-entropy of a `Classifier`, a mean over labels.
 
@@ -279,3 +293,4 @@ if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
     _objective_3: type[LabelObjective] = Regression
     _objective_4: type[LabelObjective] = MultiLabel
     _objective_5: type[LabelObjective] = WordTags
+    _objective_6: type[LabelObjective] = AnswerSpan

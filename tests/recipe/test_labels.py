@@ -8,6 +8,7 @@ from r2mae.data.arrays import ArraySource
 from r2mae.errors import InputError
 from r2mae.recipe.assembly import open_split, open_training_data
 from r2mae.recipe.labels import (
+    check_table,
     choose_labelled,
     class_weights,
     find_classes,
@@ -117,3 +118,9 @@ def test_thresholds_start_at_the_shares_of_the_training_labels(scratch):
     counts = np.bincount(parts.train.labels) + 1
     started = parts.model.head[-1](torch.zeros(1, 1)).exp()[0]
     np.testing.assert_allclose(started.detach(), counts / counts.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["token_tags", "answer_span"])
+def test_labels_of_texts_are_refused_elsewhere(target):
+    with pytest.raises(InputError, match=f"tune.{target} must be false for data"):
+        check_table(load(f"tune={{{target}: true}}", "repeat={seeds: 1}"))

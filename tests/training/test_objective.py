@@ -2,7 +2,12 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from r2mae.training.objective import Classification, MultiLabel, Regression
+from r2mae.training.objective import (
+    AnswerSpan,
+    Classification,
+    MultiLabel,
+    Regression,
+)
 
 
 class Fixed(torch.nn.Module):
@@ -93,3 +98,33 @@ def test_several_labels_are_torchs_binary_cross_entropy():
     mixed = objective.prepare({"indices": rows, "share": share}, 0)["targets"]
     soft = share[:, None] * targets[rows] + (1 - share)[:, None] * targets[[1, 4, 5, 0]]
     torch.testing.assert_close(mixed, soft)
+
+
+def test_spans_have_the_loss_of_transformers():
+    from transformers.loss.loss_utils import ForQuestionAnsweringLoss
+
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 9, 2, generator=generator)
+    spans = torch.tensor([[0, 0], [2, 5], [3, 3], [7, 8], [1, 1]])
+    objective, rows = AnswerSpan(spans, 0), torch.tensor([4, 1, 0, 3])
+    batch = {"indices": rows, "logits": logits}
+    expected = ForQuestionAnsweringLoss(*logits.unbind(2), *spans[rows].T)
+    torch.testing.assert_close(loss_of(objective, batch).mean, expected)
+    loss, right = objective.sum_measures(logits, spans[rows]).tolist()
+    assert loss / 4 == pytest.approx(float(expected))
+    assert right == 0
+    perfect = 100 * F.one_hot(spans[rows], 9).transpose(1, 2).float()
+    perfect[0, :, 1] = perfect[0, :, 1].flip(0)  # one of both tokens is wrong
+    assert objective.sum_measures(perfect, spans[rows])[1] == 3
+
+
+def test_tokens_that_are_no_candidates_have_no_part_in_the_loss():
+    logits = torch.zeros(1, 5, 2, requires_grad=True)
+    is_candidate = torch.tensor([[True, False, True, True, False]])
+    masked = logits.masked_fill(~is_candidate[..., None], -torch.inf)
+    batch = {"indices": torch.tensor([0]), "logits": masked}
+    loss = loss_of(AnswerSpan(torch.tensor([[2, 3]]), 0), batch).mean
+    loss.backward()
+    assert float(loss) == pytest.approx(float(torch.tensor(3.0).log()))
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[~is_candidate] == 0).all()

@@ -22,6 +22,12 @@ from r2mae.interop.transformer_source import (
     checkpoint_tokenizer,
     load_transformer_weights,
 )
+from r2mae.modalities.language.questions import (
+    Questions,
+    describe_questions,
+    open_question_files,
+    open_questions,
+)
 from r2mae.modalities.language.sentences import (
     Reading,
     describe_tokens,
@@ -55,6 +61,8 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
         return open_rows(data, split, whole_words=recipe.mask.pattern == "word")  # type: ignore[attr-defined]
     if recipe.tune.token_tags:  # type: ignore[attr-defined]
         return open_tagged(data, split)
+    if recipe.tune.answer_span:  # type: ignore[attr-defined]
+        return open_questions(data, split)
     return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
 
 
@@ -74,6 +82,9 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
         if isinstance(source, TaggedSentences):
             lines[split] = describe_words(source)
             continue
+        if isinstance(source, Questions):
+            lines[split] = describe_questions(source)
+            continue
         notes = [f"{len(source):,} texts", describe_tokens(source).get("text")]
         lines[split] = "; ".join(note for note in notes if note)
     return lines
@@ -83,9 +94,18 @@ def open_paths(recipe: AnyRecipe, paths: list[str], reading: Reading) -> SampleS
     """The texts of one file, each a sample."""
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, got {len(paths)}.")
-    if recipe.task == "finetune" and recipe.tune.token_tags:  # type: ignore[attr-defined]
-        return open_tagged_file(data_with_tokenizer(recipe), Path(paths[0]))
-    return open_given_sentences(data_with_tokenizer(recipe), paths[0], reading)
+    data, path = data_with_tokenizer(recipe), Path(paths[0])
+    target = recipe.tune.target if recipe.task == "finetune" else None  # type: ignore[attr-defined]
+    if target not in ("token_tags", "answer_span"):
+        return open_given_sentences(data, paths[0], reading)
+    if reading != Reading():
+        raise InputError(
+            "--column, --long-texts and --skip-bad-rows must be left out for a run with "
+            f"tune.{target}, which reads its own kinds of files, got one of them."
+        )
+    if target == "token_tags":
+        return open_tagged_file(data, path)
+    return open_question_files(data, (path,))
 
 
 def open_objects(recipe: AnyRecipe, texts: Any) -> SampleSource:

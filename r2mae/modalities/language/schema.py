@@ -49,6 +49,8 @@ class SentenceData(DataSection):
     label_column: of classes or numbers; for tune.multi_label, also several of 0 and 1.
     tag_names: for tune.token_tags, the tags that numbers in a table stand for.
     length: tokens; longer texts are cut, the longer of a pair first.
+    stride: for tune.answer_span, tokens that consecutive windows of a long context share;
+        null for a third of length.
     more_tests: further splits of the card that finished runs are tested on.
     """
 
@@ -59,6 +61,7 @@ class SentenceData(DataSection):
     tag_names: tuple[str, ...] = ()
     tokenizer: str | None = None
     length: int = Field(default=128, ge=8, le=HUGE_LENGTH)
+    stride: int | None = Field(default=None, ge=0, le=HUGE_LENGTH)
     more_tests: tuple[str, ...] = Field(default=(), max_length=8)
 
 

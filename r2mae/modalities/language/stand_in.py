@@ -1,5 +1,6 @@
 """Texts of random words and a tokenizer for them, for recipes whose data is missing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ def stand_in(recipe: AnyRecipe, folder: Path) -> list[str]:
         return data_settings(settings | {"root": root, "document": "line"})
     if recipe.tune.token_tags:  # type: ignore[attr-defined]
         _write_tagged(recipe, draw, training.vocab_size, folder)
+        return data_settings(settings | {"root": str(folder)})
+    if recipe.tune.answer_span:  # type: ignore[attr-defined]
+        _write_questions(recipe, draw, training.vocab_size, folder)
         return data_settings(settings | {"root": str(folder)})
     for split, count in (("train", num_samples(recipe)), ("test", TEST_SAMPLES)):
         rows = _sentences(recipe, draw, training.vocab_size, count)
@@ -83,6 +87,24 @@ def _write_tagged(recipe: AnyRecipe, draw: Any, vocab_size: int, folder: Path) -
             lines = [f"{_word(n)}\t{tags[k % 3]}\n" for k, n in enumerate(numbers)]
             sentences.append("".join(lines))
         (folder / f"{split}.conll").write_text("\n".join(sentences))
+
+
+def _write_questions(
+    recipe: AnyRecipe, draw: Any, vocab_size: int, folder: Path
+) -> None:
+    """SQuAD's files, with a question for each context; about half of these exceed a row."""
+    for split, count in (("train", num_samples(recipe)), ("test", TEST_SAMPLES)):
+        paragraphs = []
+        for number, size in enumerate(draw.integers(1, 2 * recipe.data.length, count)):
+            context, question = (
+                _text(draw.integers(len(SPECIAL), vocab_size, words))
+                for words in (size, 4)
+            )
+            answer = {"text": context.split()[0], "answer_start": 0}
+            asked = {"id": str(number), "question": question, "answers": [answer]}
+            paragraphs.append({"context": context, "qas": [asked]})
+        document = {"data": [{"paragraphs": paragraphs}]}
+        (folder / f"{split}.json").write_text(json.dumps(document))
 
 
 def _sentences(recipe: AnyRecipe, draw: Any, vocab_size: int, count: int) -> list[str]:

@@ -24,7 +24,7 @@ from r2mae.errors import InputError
 from r2mae.evaluation.token_tags import is_tag
 from r2mae.modalities.language.rows import Sentences
 from r2mae.modalities.language.splits import find_tokenizer
-from r2mae.modalities.language.texts import data_place
+from r2mae.modalities.language.texts import split_files
 from r2mae.modalities.language.tokenise import Integers, Tokens
 
 TOKENS, TAGS = "tokens", "ner_tags"  # columns of tables, unless the recipe names others
@@ -90,16 +90,12 @@ def open_tagged(section: Any, split: str) -> TaggedSentences:
 
     Raises: InputError when the data is missing, or a line or row is malformed.
     """
-    place, card = data_place(section), load_card(section.card)
-    if place is None:
+    paths = split_files(section, split)
+    if len(paths) > 1:
+        got = " and ".join(path.name for path in paths)
         raise InputError(
-            "data.root must be given for tune.token_tags, got nothing. Name the folder of your data."
+            f"{paths[0].parent} must hold one file of the {split} split, got {got}."
         )
-    names = card.files.get(split, (f"{split}.*",))
-    paths = sorted({path for name in names for path in place.glob(name)})
-    if len(paths) != 1:
-        got = " and ".join(path.name for path in paths) or "none"
-        raise InputError(f"{place} must hold one file {' or '.join(names)}, got {got}.")
     stamp = (os.path.realpath(paths[0]), paths[0].stat().st_mtime_ns)
     return _opened(section, paths[0], stamp)
 

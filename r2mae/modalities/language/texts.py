@@ -20,6 +20,23 @@ def data_place(section: Any) -> Path | None:
     return locate(load_card(section.card), section.root)
 
 
+def split_files(section: Any, split: str) -> list[Path]:
+    """Files of a split, "train" or "test": those that the card names, else train.* or test.*.
+
+    Raises: InputError when there are none.
+    """
+    place, card = data_place(section), load_card(section.card)
+    if place is None:
+        raise InputError(
+            "data.root must be given for this card, got nothing. Name the folder of your data."
+        )
+    names = card.files.get(split, (f"{split}.*",))
+    paths = sorted({path for name in names for path in place.glob(name)})
+    if not paths:
+        raise InputError(f"{place} must hold {' or '.join(names)}, got none.")
+    return paths
+
+
 def find_texts(section: LanguageData, split: str = "train") -> Texts:
     """The texts of a split. Raises: InputError when they are not there."""
     card = load_card(section.card)

@@ -56,7 +56,7 @@ def tokenise_texts(
     columns = [first] if second is None else [first, second]
     encoded = [_encode(tokenizer, texts) for texts in columns]
     start, end = borders(tokenizer) or (0, 0)
-    between = [] if second is None else _between(tokenizer, end)
+    between = [] if second is None else separators(tokenizer, end)
     room = length - 2 - len(between)
     windows: list[npt.NDArray[np.int32]] = []
     types: list[npt.NDArray[np.int8]] = []
@@ -112,7 +112,7 @@ def _encode(tokenizer: Any, texts: list[str]) -> list[Integers]:
     return [np.concatenate(parts) for parts in tokens]
 
 
-def _between(tokenizer: Any, end: int) -> list[int]:
+def separators(tokenizer: Any, end: int) -> list[int]:
     """The special tokens between two texts of a pair: one [SEP], or the two of RoBERTa."""
     joined = tokenizer.backend_tokenizer.encode("a", "b")
     sides = joined.sequence_ids

@@ -71,7 +71,11 @@ model = SentenceTransformer("FOLDER")
 features = model.encode(["a text", "another one"])"""
 _EXPORTS = {
     "transformers": Export(
-        _export, _load_with, "transformers", ("fill-mask", "text-classification")
+        _export,
+        _load_with,
+        "transformers",
+        ("fill-mask", "text-classification"),
+        {"token_tags": "token-classification", "answer_span": "question-answering"},
     ),
     "sentence-transformers": Export(
         _export_sentences,
