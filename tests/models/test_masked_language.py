@@ -7,10 +7,13 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from transformers import (
     AutoModelForMaskedLM,
     BertConfig,
+    EsmConfig,
+    EsmForMaskedLM,
     ModernBertConfig,
     RobertaConfig,
 )
 
+from r2mae.masking.mask import build_mask
 from r2mae.masking.pattern import sample_mask
 from r2mae.models.language_encoder import LanguageEncoder, Vocabulary
 from r2mae.models.masked_language import MaskedLanguageModel
@@ -40,6 +43,16 @@ CONFIGS = {
         bos_token_id=2,
         eos_token_id=3,
         max_position_embeddings=60,
+    ),
+    "esm": EsmConfig(
+        **SHAPE,
+        pad_token_id=0,
+        mask_token_id=4,
+        max_position_embeddings=60,
+        emb_layer_norm_before=True,
+    ),
+    "esm with rotary positions": EsmConfig(
+        **SHAPE, pad_token_id=0, mask_token_id=4, position_embedding_type="rotary"
     ),
 }
 ROWS = [[48], [20, 28], [1, 40, 7], [48], [16, 16, 16], [10, 38]]
@@ -276,7 +289,33 @@ def test_layers_are_the_hidden_states_of_transformers(kind):
         expected = states[layer]
         if kind == "modernbert":
             expected = model.base.final_norm(expected)
+        if kind.startswith("esm"):
+            expected = model.base.encoder.emb_layer_norm_after(expected)
         tokens, _ = model.at_layer(layer).embed_tokens(batch)
         torch.testing.assert_close(tokens, expected)
     last = model.at_layer(4).embed(batch)
     assert torch.equal(last, model.embed(batch))
+
+
+@torch.no_grad()
+def test_token_dropout_of_esm_is_transformers_own():
+    """[MASK] enters as 0, and visible tokens make up for the share that is masked."""
+    config = CONFIGS["esm"].to_dict() | {"token_dropout": True}
+    whole = EsmForMaskedLM(EsmConfig(**config)).eval()
+    vocabulary = Vocabulary(SIZE, 4, 0, (0, 2, 3, 4))
+    model = MaskedLanguageModel(whole, vocabulary, length=LENGTH).eval()
+    batch, mask = hide(model, make_batch([[20, 28]] * 2))
+    tokens, _ = model.embed_tokens(batch, mask)
+    for row in range(2):
+        for where in (slice(0, 20), slice(20, 48)):
+            expected = whole.esm(batch["seen_ids"][row : row + 1, where])
+            difference = tokens[row, where] - expected.last_hidden_state[0]
+            assert difference.abs().max() < 1e-6
+    padded = {"input_ids": batch["seen_ids"][:, :30].clone()}
+    padded["input_ids"][1, 20:] = 0
+    padded["attention_mask"] = (padded["input_ids"] != 0).long()
+    expected = whole.esm(**padded).last_hidden_state
+    means = [expected[0].mean(dim=0), expected[1, :20].mean(dim=0)]
+    assert (model.embed_padded(padded) - torch.stack(means)).abs().max() < 1e-6
+    all_masked = build_mask(torch.ones(2, LENGTH, dtype=torch.bool))
+    assert model.embed_tokens(batch, all_masked)[0].isfinite().all()
