@@ -81,7 +81,7 @@ def _scale_visible(
     segment = (positions == 0).cumsum(0) - 1
     # One entry a token, of which there are as many as segments at most: no shape
     # depends on the data.
-    zeros = hidden.new_zeros(len(positions), dtype=torch.float32)
+    zeros = torch.zeros_like(positions, dtype=torch.float32)
     tokens = zeros.index_add(0, segment, is_token.float())
     masked = zeros.index_add(0, segment, is_mask.float())
     share = ((tokens - masked) / tokens.clamp(min=1))[segment]
