@@ -14,7 +14,7 @@ from r2mae.interop.transformer_source import checkpoint_tokenizer
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.start import find_checkpoint, is_awaited, is_run
 
-_NUM_TOKENS = 200  # of the random text
+_NUM_TOKENS = 2000  # of the random text
 
 
 def source_tokenizer(source: str, *, needs_last: bool = True) -> Any:
@@ -93,8 +93,10 @@ def _check_vocabulary(tokenizer: Any, theirs: Any, source: str) -> None:
 
 
 def _random_text(tokenizer: Any) -> str:
-    """Random tokens of a tokenizer as text, once more with capitals."""
+    """Random tokens of a tokenizer as text: as they are, with capitals, and three in a word."""
     ordinary = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
     ids = np.random.default_rng(0).choice(ordinary, _NUM_TOKENS)
     text = str(tokenizer.decode(ids.tolist()))
-    return f"{text} {text.title()}"
+    words = text.split()
+    joined = ["".join(words[start : start + 3]) for start in range(0, len(words), 3)]
+    return " ".join([text, text.title(), *joined])
