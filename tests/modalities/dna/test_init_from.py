@@ -12,7 +12,9 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenize
 
 from r2mae.cli.main import main
 from r2mae.errors import InputError
+from r2mae.interop.export_transformer import export_classifier
 from r2mae.masking.mask import build_mask
+from r2mae.modalities.dna.recipe_data import codec_of
 from r2mae.modalities.dna.wing import WING
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
@@ -246,3 +248,14 @@ def test_code_of_its_own_further_weights_and_no_tokenizer_are_refused(here):
     (here / "theirs" / "model.safetensors").unlink()
     with pytest.raises(InputError, match=f"a further weight of the encoder, {further}"):
         WING.build_model(recipe)
+
+
+def test_a_classifier_from_a_nucleotide_transformer_is_exported(here):
+    six_mers(here / "theirs")
+    section = (
+        f"model={{init_from: {here / 'theirs'}, encoder: esm, kmer: 6, pooling: cls}}"
+    )
+    recipe = load_recipe(FINETUNE, [section, "data.length=60", "tune.hidden=null"])
+    model = WING.build_model(recipe, 2)
+    tokenizer = codec_of(recipe).tokenizer
+    assert export_classifier(model, tokenizer, here / "out", ["no", "yes"]) < 1e-6
