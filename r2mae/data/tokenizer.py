@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from r2mae.data.atomic import atomic_folder
+from r2mae.data.esm_tokenizer import as_fast
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.hub import check_source
 from r2mae.data.lock import one_at_a_time
@@ -22,10 +23,13 @@ _BYTE_SPACES = (
 
 
 @lru_cache(maxsize=8)
-def load_tokenizer(source: str) -> Any:
+def load_tokenizer(source: str, *, needs_last: bool = True) -> Any:
     """A fast tokenizer of transformers, from a folder or hub id.
 
-    Raises: InputError when it cannot be read, is no fast one, or lacks mask, pad or border tokens.
+    needs_last: whether a token must end a document (sep or eos).
+
+    Raises: InputError when it cannot be read, is no fast one, or lacks a vocabulary or mask,
+        pad or border tokens.
     """
     from transformers import AutoTokenizer
 
@@ -36,32 +40,47 @@ def load_tokenizer(source: str) -> Any:
         raise InputError(
             f"data.tokenizer must be a tokenizer's folder or hub id, got {source!r}: {first_line(error)}."
         ) from None
-    check_tokenizer(tokenizer, source)
+    if type(tokenizer).__name__ == "EsmTokenizer":
+        tokenizer = as_fast(tokenizer)
+    check_tokenizer(tokenizer, source, needs_last=needs_last)
     # A saved tokenizer may cut or pad all that it is given.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
 
 
-def check_tokenizer(tokenizer: Any, source: str) -> None:
+def check_tokenizer(tokenizer: Any, source: str, *, needs_last: bool = True) -> None:
     """Raise InputError unless it is fast and has the special tokens of a masked language model."""
     if not tokenizer.is_fast:
         raise InputError(
             f"data.tokenizer must be a fast one (tokenizer.json), got {source!r}, which is slow."
+        )
+    # transformers makes up a tokenizer for a model's folder without one.
+    if not {*tokenizer.get_vocab()} - {*tokenizer.all_special_tokens}:
+        raise InputError(
+            f"data.tokenizer must have a vocabulary, got {source!r} with special tokens alone. "
+            "Add tokenizer.json or vocab.txt."
         )
     for name in ("mask_token", "pad_token"):
         if getattr(tokenizer, name) is None:
             raise InputError(
                 f"data.tokenizer must have a {name.replace('_', ' ')}, got {source!r} without one."
             )
-    if borders(tokenizer) is None:
+    first, last = ends(tokenizer)
+    if first is None or (needs_last and last is None):
         raise InputError(
             f"data.tokenizer must have cls and sep, or bos and eos tokens, got {source!r} without them."
         )
 
 
 def borders(tokenizer: Any) -> tuple[int, int] | None:
-    """(first, last) token of a document."""
+    """(first, last) token of a document; None where one is missing."""
+    first, last = ends(tokenizer)
+    return None if first is None or last is None else (first, last)
+
+
+def ends(tokenizer: Any) -> tuple[int | None, int | None]:
+    """(first, last) token of a document, each None where there is none."""
     first = (
         tokenizer.cls_token_id
         if tokenizer.cls_token_id is not None
@@ -72,7 +91,7 @@ def borders(tokenizer: Any) -> tuple[int, int] | None:
         if tokenizer.sep_token_id is not None
         else tokenizer.eos_token_id
     )
-    return None if first is None or last is None else (first, last)
+    return first, last
 
 
 def strip_before_mask(tokenizer: Any) -> Any:

@@ -96,7 +96,7 @@ def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
         features, slots = model.features(
             batch, build_mask(torch.ones_like(ids, dtype=torch.bool))
         )
-        ours = model.whole.get_output_embeddings()(features)
+        ours = torch.nn.functional.linear(features, *model.output_layer())
         masked = torch.full_like(ids, model.vocabulary.mask)
         logits = theirs(input_ids=masked).logits.flatten(0, 1)[slots]
     return _checked(ours, logits)
@@ -192,6 +192,7 @@ def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
         "modernbert": {"1": "head.dense", "3": "head.norm", "4": "classifier"},
         "bert": {"1": "bert.pooler.dense", "4": "classifier"},
         "roberta": {"1": "classifier.dense", "4": "classifier.out_proj"},
+        "esm": {"1": "classifier.dense", "4": "classifier.out_proj"},
     }[model.backbone.base.config.model_type]
     if len(model.head) == 2:  # of tokens, without a hidden layer
         layers = {"1": "qa_outputs" if hasattr(theirs, "qa_outputs") else "classifier"}

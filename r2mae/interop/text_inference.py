@@ -16,10 +16,12 @@ from r2mae.interop.inference import Inference, TensorInput, encoder_of
 _IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
 
 
-def text_inference(loaded: Any, tokenizer: Any, first: int, last: int) -> Inference:
+def text_inference(
+    loaded: Any, tokenizer: Any, first: int, last: int | None
+) -> Inference:
     """Token ids and attention mask, as the saved tokenizer makes them -> features.
 
-    first, last: ids of the tokens at both ends of a text.
+    first, last: ids of the tokens at both ends of a text; last is None where none ends it.
     """
     encoder: Any = encoder_of(loaded.model)
     has_types = getattr(encoder.base.config, "type_vocab_size", 1) > 1
@@ -54,13 +56,14 @@ def text_tensors(batch: dict[str, Any]) -> dict[str, Tensor]:
     return {_IDS: ids, _MASK: is_token.long(), _TYPES: types}
 
 
-def random_rows(vocabulary: Any, first: int, last: int) -> dict[str, Any]:
+def random_rows(vocabulary: Any, first: int, last: int | None) -> dict[str, Any]:
     """A batch of three texts of 14, 9 and 14 random tokens between their borders."""
     ordinary = np.setdiff1d(np.arange(vocabulary.size), np.asarray(vocabulary.special))
     ids = np.random.default_rng(0).choice(ordinary, (3, 16))
     lengths = np.array([16, 11, 16])
     ids[:, 0] = first
-    ids[np.arange(3), lengths - 1] = last
+    if last is not None:
+        ids[np.arange(3), lengths - 1] = last
     ids[np.arange(16) >= lengths[:, None]] = vocabulary.pad
     return {
         _IDS: torch.from_numpy(ids),

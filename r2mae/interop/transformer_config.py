@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from r2mae.data.tokenizer import borders
+from r2mae.data.tokenizer import ends
 from r2mae.errors import InputError, first_line
 from r2mae.interop.transformer_source import BORDER_IDS, source_config
 from r2mae.schema.tokens import TransformerEncoder
@@ -19,6 +19,7 @@ _DROPOUT = {
     "modernbert": ("embedding_dropout", "mlp_dropout", "attention_dropout"),
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     "roberta": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    "esm": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
 }
 # Entries without a use: models here are encoders with heads of their own.
 _UNUSED = ("is_decoder", "add_cross_attention", "classifier_activation")
@@ -47,6 +48,8 @@ def transformer_config(
     _check_entries(section, encoder, defaults)
     offset = position_offset(encoder, tokenizer)
     entries = _token_ids(tokenizer) | {"vocab_size": vocab_size or len(tokenizer)}
+    if encoder == "esm":  # its embeddings count [MASK]s
+        entries["mask_token_id"] = tokenizer.mask_token_id
     if source is None and length + offset > defaults["max_position_embeddings"]:
         entries["max_position_embeddings"] = length + offset
     entries |= section.config | _shape_entries(section, encoder)
@@ -61,8 +64,12 @@ def transformer_config(
 
 
 def position_offset(encoder: str, tokenizer: Any) -> int:
-    """The first position number that an architecture gives to a token: RoBERTa starts after its padding id."""
-    return int(tokenizer.pad_token_id) + 1 if encoder == "roberta" else 0
+    """The first position number that an architecture gives to a token.
+
+    RoBERTa and ESM start after their padding id.
+    """
+    starts_after = encoder in ("roberta", "esm")
+    return int(tokenizer.pad_token_id) + 1 if starts_after else 0
 
 
 def build_transformer(config: Any) -> Any:
@@ -70,7 +77,7 @@ def build_transformer(config: Any) -> Any:
     from transformers import AutoModelForMaskedLM
 
     try:
-        return AutoModelForMaskedLM.from_config(config)
+        model = AutoModelForMaskedLM.from_config(config)
     except (
         ValueError,
         KeyError,
@@ -80,6 +87,9 @@ def build_transformer(config: Any) -> Any:
         RuntimeError,
     ) as error:
         raise _unbuildable(error) from None
+    if config.model_type == "esm":
+        model.esm.contact_head = None  # of proteins; no loss trains it
+    return model
 
 
 def config_facts(config: Any) -> dict[str, Any]:
@@ -98,9 +108,7 @@ def section_of_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _token_ids(tokenizer: Any) -> dict[str, Any]:
-    border_ids = borders(tokenizer)
-    assert border_ids is not None  # checked when it was loaded
-    first, last = border_ids
+    first, last = ends(tokenizer)
     return {
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": first,
@@ -138,7 +146,8 @@ def _check_entries(
 def _check_config(config: Any, tokenizer: Any, positions: int, offset: int) -> None:
     """Raise InputError where the shape, the positions or the vocabulary do not fit."""
     unit = config.num_attention_heads
-    if config.model_type == "modernbert":
+    positions_of = getattr(config, "position_embedding_type", None)
+    if config.model_type == "modernbert" or positions_of == "rotary":
         unit *= 2  # rotary positions turn pairs
     if config.hidden_size % unit:
         raise InputError(

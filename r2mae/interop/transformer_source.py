@@ -16,6 +16,9 @@ from r2mae.training.start import (
     run_weights,
 )
 
+# What sources may lack or have beside an encoder's weights: heads, and buffers that older
+# versions of transformers saved elsewhere.
+_NOT_TRAINED = (".pooler.", ".contact_head.", ".position_ids", ".inv_freq")
 BORDER_IDS = ("cls_token_id", "sep_token_id")  # ids of the configuration to keep
 
 
@@ -51,37 +54,11 @@ def source_config(source: str | None) -> dict[str, Any] | None:
     }
 
 
-def check_same_tokens(tokenizer: Any, source: str) -> None:
-    """Raise InputError unless token ids mean the same in the tokenizer of a model.init_from."""
-    from r2mae.data.tokenizer import load_tokenizer
-
-    if is_awaited(source):
-        return
-    if is_run(source):
-        theirs = load_tokenizer(
-            str(checkpoint_tokenizer(read_manifest(find_checkpoint(source))))
-        )
-    else:
-        try:
-            theirs = load_tokenizer(source)
-        except InputError:  # a model without a tokenizer
-            return
-    count = min(len(tokenizer), len(theirs))
-    tokens = tokenizer.convert_ids_to_tokens(range(count))
-    their_tokens = theirs.convert_ids_to_tokens(range(count))
-    for number, (token, expected) in enumerate(zip(tokens, their_tokens, strict=True)):
-        if token != expected:
-            raise InputError(
-                f"data.tokenizer must be that of model.init_from {source!r}, got another: token {number} is "
-                f"{token!r}, not {expected!r}. Leave data.tokenizer out."
-            )
-
-
 def _load_config(source: str) -> Any:
     """The configuration of a folder or hub id. Raises: InputError for other architectures."""
     from transformers import AutoConfig
 
-    from r2mae.models.text_blocks import RUNNERS
+    from r2mae.models.runners import RUNNERS
 
     check_source(source, "model.init_from")
     try:
@@ -94,6 +71,13 @@ def _load_config(source: str) -> Any:
         raise InputError(
             f"model.init_from must be of model_type {', '.join(RUNNERS)}, got {config.model_type!r} "
             f"in {source!r}. Name another model."
+        )
+    code = (getattr(config, "auto_map", None) or {}).get("AutoModelForMaskedLM")
+    if code is not None:
+        raise InputError(
+            f"model.init_from must be a {config.model_type} as transformers has it, got one with code of its "
+            f"own, {code}, in {source!r}. Such code is not run, and the weights may mean something else without "
+            "it. Name another model."
         )
     return config
 
@@ -118,7 +102,11 @@ def load_transformer_weights(model: Any, source: str) -> nn.Module:
                 f"{list(own[name].shape)}, got {list(weight.shape)}. Leave the shape out of model."
             )
     prefix = model._prefix()
-    missing = [name for name in own if name.startswith(prefix) and name not in kept]
+    missing = [
+        name
+        for name in own
+        if name.startswith(prefix) and name not in kept and _is_trained(name)
+    ]
     if missing:
         raise InputError(
             f"model.init_from {source!r} must hold all weights of an encoder, got no {missing[0]}."
@@ -126,6 +114,11 @@ def load_transformer_weights(model: Any, source: str) -> nn.Module:
     model.load_state_dict(kept, strict=False)
     record_start(model, source, kept, weights.keys() - kept.keys())
     return model  # type: ignore[no-any-return]
+
+
+def _is_trained(name: str) -> bool:
+    """Whether a weight below an encoder's prefix is one that its layers learned."""
+    return not any(part in name for part in _NOT_TRAINED)
 
 
 def _source_weights(model: Any, source: str) -> dict[str, Any]:
@@ -170,13 +163,19 @@ def _load_masked_language_model(source: str) -> tuple[Any, frozenset[str]]:
             f"model.init_from must be readable, got {source!r}: {first_line(error)}."
         ) from None
     inner = f"{model.base_model_prefix}."
-    missing = sorted(
-        key
-        for key in report["missing_keys"]
-        if key.startswith(inner) and ".pooler." not in key
+    missing, unexpected = (
+        sorted(
+            key for key in report[kind] if key.startswith(inner) and _is_trained(key)
+        )
+        for kind in ("missing_keys", "unexpected_keys")
     )
     if missing:
         raise InputError(
             f"model.init_from {source!r} must hold all weights of an encoder, got no {missing[0]}."
+        )
+    if unexpected:
+        raise InputError(
+            f"model.init_from {source!r} must be a {model.config.model_type} as transformers has it, "
+            f"got a further weight of the encoder, {unexpected[0]}. Name another model."
         )
     return model, frozenset(report["missing_keys"])

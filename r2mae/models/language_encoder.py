@@ -1,4 +1,4 @@
-"""A BERT, RoBERTa or ModernBERT of transformers as an encoder over packed documents.
+"""A BERT, RoBERTa, ModernBERT or ESM of transformers as an encoder over packed documents.
 
 Shapes: B rows, N tokens of a row, T tokens in all, M queries, D width.
 """
@@ -13,8 +13,8 @@ from r2mae.models.padded import PaddedRows
 from r2mae.models.partial_copy import copy_with
 from r2mae.models.pooling import Pooling, pool
 from r2mae.models.recompute import recompute
+from r2mae.models.runners import RUNNERS
 from r2mae.models.segments import Layout, Queries, lay_out
-from r2mae.models.text_blocks import RUNNERS
 
 _BASELINE_FEATURES = 4096  # larger vocabularies are folded (hashed) into as many
 
@@ -31,7 +31,7 @@ class Vocabulary(NamedTuple):
 class LanguageEncoder(nn.Module):
     """Features of texts from an encoder of transformers. Implements `Encoder`.
 
-    base: a BertModel, RobertaModel or ModernBertModel.
+    base: a BertModel, RobertaModel, ModernBertModel or EsmModel.
     pooling: "mean" over a text's tokens, or "cls" for the first token.
 
     A batch holds "input_ids" (B, N), and "segment_starts", "segment_lengths" (S,) of the

@@ -82,7 +82,7 @@ class TokenMasking:
 class MaskedLanguageModel(LanguageEncoder):
     """Predicts hidden tokens. Implements `MaskedModel` and `PredictsClasses`.
 
-    network: a BertForMaskedLM, RobertaForMaskedLM or ModernBertForMaskedLM.
+    network: a BertForMaskedLM, RobertaForMaskedLM, ModernBertForMaskedLM or EsmForMaskedLM.
     length: tokens of a row, N.
     replacement: as in `TokenMasking`.
     """
@@ -168,7 +168,7 @@ class MaskedLanguageModel(LanguageEncoder):
         Predictions are computed only under no_grad: training does not use them.
         """
         features, slots = self.features(batch, mask)
-        weight, bias = self._output_layer()
+        weight, bias = self.output_layer()
         targets = batch["input_ids"].flatten()[slots]
         weights = mask.weight_at(slots)
         loss = vocabulary_loss(features, weight, bias, targets, weights)
@@ -187,24 +187,25 @@ class MaskedLanguageModel(LanguageEncoder):
         """(probabilities, tokens), the `count` top ones (M, count), row by row."""
         features, slots = self.features(batch, mask)
         order = slots.argsort()
-        return vocabulary_top(features[order], *self._output_layer(), count)
+        return vocabulary_top(features[order], *self.output_layer(), count)
 
     def _transform(self, hidden: Tensor) -> Tensor:
         """The head without its output layer: (M, D) -> (M, D)."""
         network = self.whole
         if self.base.config.model_type == "bert":
             transformed: Tensor = network.cls.predictions.transform(hidden)
-        elif self.base.config.model_type == "roberta":
+        elif self.base.config.model_type in ("roberta", "esm"):
             activated = nn.functional.gelu(network.lm_head.dense(hidden))
             transformed = network.lm_head.layer_norm(activated)
         else:
             transformed = network.head(hidden)
         return transformed
 
-    def _output_layer(self) -> tuple[Tensor, Tensor | None]:
+    def output_layer(self) -> tuple[Tensor, Tensor | None]:
         """(weight (V, D), bias (V,))."""
         last = self.whole.get_output_embeddings()
-        return last.weight, last.bias
+        is_esm = self.base.config.model_type == "esm"
+        return last.weight, self.whole.lm_head.bias if is_esm else last.bias
 
     def paint(self, batch: dict[str, Any], mask: Mask) -> Tensor | None:
         """None: texts have no pictures."""

@@ -63,8 +63,8 @@ class BertRunner:
         queries: Queries | None,
         compiled: bool,
     ) -> Tensor:
-        project = _maybe_compiled(_project_bert, compiled)
-        finish = _maybe_compiled(_finish_bert, compiled)
+        project = maybe_compiled(_project_bert, compiled)
+        finish = maybe_compiled(_finish_bert, compiled)
         attention = block.attention.self
         dropout = attention.dropout.p if attention.training else 0.0
         residual = hidden if queries is None else hidden[queries.tokens]
@@ -132,8 +132,8 @@ class ModernBertRunner:
         rotation: tuple[Tensor, Tensor],
         compiled: bool,
     ) -> Tensor:
-        project = _maybe_compiled(_project_modern, compiled)
-        finish = _maybe_compiled(_finish_modern, compiled)
+        project = maybe_compiled(_project_modern, compiled)
+        finish = maybe_compiled(_finish_modern, compiled)
         attention = block.attn
         dropout = attention.attention_dropout if attention.training else 0.0
         is_local = block.attention_type == "sliding_attention"
@@ -154,19 +154,13 @@ class ModernBertRunner:
         return finished
 
 
-RUNNERS: dict[str, Callable[[Any], Any]] = {
-    "bert": BertRunner,
-    "roberta": BertRunner,
-    "modernbert": ModernBertRunner,
-}
-
-
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function, dynamic=True)
 
 
-def _maybe_compiled(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
+def maybe_compiled(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
+    """The function, or one compiled for every length."""
     return _compiled(function) if compiled else function
 
 
@@ -197,7 +191,7 @@ def _project_modern(
     if indices is None:
         qkv = attention.Wqkv(normed).unflatten(1, (3, -1, attention.head_dim))
         query, key, value = qkv.unbind(1)
-        return _rotate(query, cosine, sine), _rotate(key, cosine, sine), value
+        return rotate(query, cosine, sine), rotate(key, cosine, sine), value
     # One weight holds all three projections: its first rows are the query's.
     width = hidden.shape[1]
     weight, bias = attention.Wqkv.weight, attention.Wqkv.bias
@@ -206,11 +200,11 @@ def _project_modern(
     query = query.unflatten(1, (-1, attention.head_dim))
     key_value = nn.functional.linear(normed, weight[width:], biases[1])
     key, value = key_value.unflatten(1, (2, -1, attention.head_dim)).unbind(1)
-    query = _rotate(query, cosine[indices], sine[indices])
-    return query, _rotate(key, cosine, sine), value
+    query = rotate(query, cosine[indices], sine[indices])
+    return query, rotate(key, cosine, sine), value
 
 
-def _rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rotary position embedding of heads (T, H, d); cosine and sine (T, 1, d)."""
     first, second = heads.chunk(2, dim=-1)
     rotated = heads * cosine + torch.cat([-second, first], dim=-1) * sine

@@ -54,7 +54,7 @@ class TransformerEncoder(ModelSection):
     pooling: features of a sequence: "mean" over its tokens, or its "cls" token.
     """
 
-    encoder: Literal["modernbert", "bert", "roberta"] | None = None
+    encoder: Literal["modernbert", "bert", "roberta", "esm"] | None = None
     width: int | None = Field(default=None, ge=8, le=1 << 16)
     depth: int | None = Field(default=None, ge=1, le=256)
     heads: int | None = Field(default=None, ge=1, le=512)

@@ -42,7 +42,7 @@ ENCODERS = {
     },
     **{
         name: ("gutenberg_tiny", _texts(name.lower()))
-        for name in ("ModernBERT", "BERT", "RoBERTa")
+        for name in ("ModernBERT", "BERT", "RoBERTa", "ESM")
     },
     "DNA convolutions": ("motifs_demo", (f"model={_CONV}",)),
     "DNA transformer": ("motifs_demo", (f"model={{encoder: modernbert, {_TEXT}}}",)),

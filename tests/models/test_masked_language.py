@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from transformers import (
     AutoModelForMaskedLM,
     BertConfig,
+    EsmConfig,
     ModernBertConfig,
     RobertaConfig,
 )
@@ -40,6 +41,16 @@ CONFIGS = {
         bos_token_id=2,
         eos_token_id=3,
         max_position_embeddings=60,
+    ),
+    "esm": EsmConfig(
+        **SHAPE,
+        pad_token_id=0,
+        mask_token_id=4,
+        max_position_embeddings=60,
+        emb_layer_norm_before=True,
+    ),
+    "esm with rotary positions": EsmConfig(
+        **SHAPE, pad_token_id=0, mask_token_id=4, position_embedding_type="rotary"
     ),
 }
 ROWS = [[48], [20, 28], [1, 40, 7], [48], [16, 16, 16], [10, 38]]
@@ -276,6 +287,8 @@ def test_layers_are_the_hidden_states_of_transformers(kind):
         expected = states[layer]
         if kind == "modernbert":
             expected = model.base.final_norm(expected)
+        if kind.startswith("esm"):
+            expected = model.base.encoder.emb_layer_norm_after(expected)
         tokens, _ = model.at_layer(layer).embed_tokens(batch)
         torch.testing.assert_close(tokens, expected)
     last = model.at_layer(4).embed(batch)

@@ -85,6 +85,11 @@ RECIPES = {
     ),
     "modernbert": ("language/topics_demo", "model.depth=8", "model.dropout=0.1"),
     "bert": ("language/topics_demo", "model.depth=8", "model.encoder=bert"),
+    "esm": (
+        "language/topics_demo",
+        "model={encoder: esm, depth: 8, width: 64, heads: 4, hidden: 128, dropout: 0.1, "
+        "config: {position_embedding_type: rotary, token_dropout: true}}",
+    ),
     "dna conv": ("dna/motifs_demo", "model.depth=12"),
     "cell mlp": ("cell/pbmc68k_demo", "model.depth=128", "model.hidden=32"),
     "cell transformer": (

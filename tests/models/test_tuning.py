@@ -27,6 +27,7 @@ ENCODERS = {
         "model.heads=2",
         "model.encoder=roberta",
     ),
+    "esm": ("language/topics_demo", *SMALL, "model.heads=2", "model.encoder=esm"),
     "dna conv": ("dna/motifs_demo", *SMALL),
     "dna transformer": (
         "dna/motifs_demo",

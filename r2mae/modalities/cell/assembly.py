@@ -1,6 +1,6 @@
 """Build the models and open the data of a cell recipe.
 
-The gene vocabulary is chosen from the data or, with `model.init_from`, taken from that run.
+The gene vocabulary is chosen from the data or, where `model.init_from` is a run, taken from it.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from torch import nn
 
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError
+from r2mae.modalities.cell.gene_embeddings import is_scgpt, start_from_scgpt
 from r2mae.modalities.cell.schema import CellData, GenesSection
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import read_manifest
@@ -84,7 +85,7 @@ def build_masked(recipe: AnyRecipe) -> nn.Module:
             expressed_share=recipe.mask.expressed_share,  # type: ignore[attr-defined]
             **shape,
         )
-    return init_from_run(model, section.init_from)
+    return _start(model, recipe)
 
 
 def build_encoder(recipe: AnyRecipe) -> nn.Module:
@@ -101,7 +102,17 @@ def build_encoder(recipe: AnyRecipe) -> nn.Module:
         from r2mae.modalities.cell.models.transformer import CellTransformer
 
         model = CellTransformer(genes, shares, **_shape(section))
-    return init_from_run(model, section.init_from)
+    return _start(model, recipe)
+
+
+def _start(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
+    """The model with the weights of a run, or the gene embeddings of scGPT, if one is named."""
+    from r2mae.modalities.cell.data.splits import vocabulary
+
+    source = recipe.model.init_from
+    if source is None or not is_scgpt(source):
+        return init_from_run(model, source)
+    return start_from_scgpt(model, source, vocabulary(recipe.data))  # type: ignore[arg-type]
 
 
 def _shape(section: Any) -> dict[str, Any]:
@@ -136,13 +147,14 @@ def _with_names(data: CellData, names: list[str]) -> CellData:
 
 
 def data_with_genes(recipe: AnyRecipe) -> CellData:
-    """The data section; with `init_from`, its genes are those of that run.
+    """The data section; where `init_from` is a run, its genes are those of that run.
 
     Raises: InputError when the recipe chooses genes beside `init_from`.
     """
     data: CellData = recipe.data
     # A missing init_from is refused later, when its weights are loaded.
-    if not is_here(recipe.model.init_from):
+    source = recipe.model.init_from
+    if not is_here(source) or is_scgpt(source):
         return data
     unchosen = GenesSection(by=data.genes.by, duplicates=data.genes.duplicates)
     if data.genes != unchosen:

@@ -137,7 +137,7 @@ def with_checkpoint_facts(recipe: AnyRecipe, manifest: dict[str, Any]) -> AnyRec
 
 def _config(recipe: AnyRecipe, codec: Codec) -> Any:
     """The transformer's configuration, for the tokens of a window and two border tokens."""
-    length = recipe.data.length // codec.kmer + 2
+    length = recipe.data.length // codec.kmer + codec.num_special
     return transformer_config(recipe.model, codec.tokenizer, length)
 
 

@@ -5,9 +5,15 @@ from typing import Any
 
 from r2mae.data.source import Part, SampleSource
 from r2mae.errors import InputError
-from r2mae.interop.transformer_source import checkpoint_tokenizer
+from r2mae.interop.token_rule import source_tokenizer
+from r2mae.interop.transformer_source import checkpoint_tokenizer, source_config
 from r2mae.modalities.dna.schema import DnaEncoder
-from r2mae.modalities.dna.tokens import Codec, DnaTokens, find_codec
+from r2mae.modalities.dna.tokens import (
+    Codec,
+    DnaTokens,
+    check_tokens,
+    find_codec,
+)
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.start import find_checkpoint, is_awaited, is_run
@@ -28,16 +34,29 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
 def codec_of(recipe: AnyRecipe) -> Codec | None:
     """The codec of a recipe's transformer; None for convolutions.
 
-    Raises: InputError where model.init_from is a run without k-mers, or with others.
+    Raises: InputError where model.init_from is a run without k-mers, or with others, or
+        its tokenizer makes other tokens than model.tokenizer.
     """
     section: DnaEncoder = recipe.model
     source = section.init_from
     if section.encoder == "conv":
         return None
-    if section.tokenizer is not None or source is None or is_awaited(source):
+    if source is None or is_awaited(source):
         return find_codec(section.tokenizer, section.kmer)
+    own = _source_codec(section, source)
+    if section.tokenizer is None:
+        return own
+    codec = find_codec(section.tokenizer, section.kmer)
+    check_tokens(codec, own.tokenizer)
+    return codec
+
+
+def _source_codec(section: DnaEncoder, source: str) -> Codec:
+    """The codec of the tokenizer of a model.init_from."""
     if not is_run(source):
-        return find_codec(str(source), section.kmer)
+        source_config(source)  # says first what no tokenizer would mend
+        source_tokenizer(source, needs_last=False)
+        return find_codec(source, section.kmer)
     manifest = read_manifest(find_checkpoint(source))
     if "kmer" not in manifest:
         raise InputError(

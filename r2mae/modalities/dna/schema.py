@@ -133,7 +133,7 @@ class DnaEncoder(TransformerEncoder):
     tokenizer: null is our own, or that of init_from; else a folder or hub id, with a token for each base.
     """
 
-    encoder: Literal["conv", "modernbert", "bert", "roberta"] = "modernbert"  # type: ignore[assignment]
+    encoder: Literal["conv", "modernbert", "bert", "roberta", "esm"] = "modernbert"  # type: ignore[assignment]
     kernel: int = Field(default=5, ge=3, le=99)
     dilations: tuple[int, ...] = Field(
         default=(1, 2, 4, 8, 16, 32), min_length=1, max_length=64

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from r2mae.data.source import Batch, SampleSource
-from r2mae.data.tokenizer import borders, load_tokenizer
+from r2mae.data.tokenizer import ends, load_tokenizer
 from r2mae.errors import InputError
+from r2mae.interop.token_rule import encode, encodes_as
 from r2mae.modalities.dna.genome.bases import LETTERS, N
 
+_NUM_BASES = 2520  # of a random sequence: a multiple of every k up to 10
 _NUM_TRIED = 60  # k-mers of the random sequence that a tokenizer is tried on
 PADDING = 6  # code after the end of a batch's shorter sequences
 _SPECIAL = {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
@@ -71,21 +73,28 @@ class Codec:
     """Converts codes of bases to tokens.
 
     kmers: (4^k,) token ids of k-mers in lexicographic order.
-    first, last: token ids at both ends of a row; pad, unknown: token ids.
+    first, last: token ids at both ends of a row; last is None where rows have no last
+        token, as those of Nucleotide Transformer. pad, unknown: token ids.
     """
 
     tokenizer: Any
     kmer: int
     kmers: Tensor
     first: int
-    last: int
+    last: int | None
     pad: int
     unknown: int
+
+    @property
+    def num_special(self) -> int:
+        """Special tokens of a row: 2, or 1 where there is no last."""
+        return 1 if self.last is None else 2
 
     def encode(self, batch: Batch) -> Batch:
         """Add "input_ids" (B, W + 2), "segment_starts" and "segment_lengths" (B,) to a batch.
 
-        The batch has "bases" (B, N), and "lengths" (B,) where these differ.
+        The batch has "bases" (B, N), and "lengths" (B,) where these differ. The place of a
+        last token that there is not is padding.
         """
         bases, k = batch["bases"], self.kmer
         count = bases.shape[1] // k
@@ -97,14 +106,15 @@ class Codec:
             lengths = batch["lengths"].numpy() // k
             is_padding = torch.arange(count) >= torch.from_numpy(lengths)[:, None]
             ids[:, 1:-1].masked_fill_(is_padding, self.pad)
-        ids[torch.arange(len(ids)), torch.from_numpy(lengths) + 1] = self.last
+        last = self.pad if self.last is None else self.last
+        ids[torch.arange(len(ids)), torch.from_numpy(lengths) + 1] = last
         starts = np.arange(len(ids)) * ids.shape[1]
         if "other_strand" in batch:
             batch = batch | {"other_strand": self.encode(batch["other_strand"])}
         return batch | {
             "input_ids": ids,
             "segment_starts": starts,
-            "segment_lengths": lengths + 2,
+            "segment_lengths": lengths + self.num_special,
         }
 
     def candidates(self, bases: Tensor, sites: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,44 +153,62 @@ def make_codec(tokenizer: Any, kmer: int = 1) -> Codec:
     if missing:
         raise InputError(
             f"model.tokenizer must have a token for each of {', '.join(kmers[:4])}, "
-            f"got none for {missing[0]}."
+            f"got none for {missing[0]}. {_remedy(tokenizer, kmer)}"
         )
-    _check_one_token_each(tokenizer, kmers)
-    first, last = borders(tokenizer) or (0, 0)
+    first, last = ends(tokenizer)
+    assert first is not None  # checked when it was loaded
     pad = tokenizer.pad_token_id
     unknown = vocabulary.get("N", vocabulary.get("n", tokenizer.unk_token_id))
+    unknown = pad if unknown is None else unknown
     # On the CPU even where models are built on the meta device.
     ids = torch.tensor([vocabulary[text] for text in kmers], device="cpu")
-    return Codec(
-        tokenizer, kmer, ids, first, last, pad, pad if unknown is None else unknown
-    )
+    codec = Codec(tokenizer, kmer, ids, first, last, pad, unknown)
+    check_tokens(codec, tokenizer)
+    return codec
 
 
-def _check_one_token_each(tokenizer: Any, kmers: list[str]) -> None:
-    """Raise InputError unless a random sequence becomes one token for each of its k-mers.
+def check_tokens(codec: Codec, tokenizer: Any) -> None:
+    """Raise InputError unless a tokenizer makes a codec's tokens of a random sequence.
 
     BPE joins bases, and overlapping k-mers share them: a model of such tokens cannot read
     ours. A tokenizer that splits at white space only is tried on bases with spaces too.
     """
-    draw = np.random.default_rng(0)
-    parts = [kmers[number] for number in draw.integers(0, len(kmers), _NUM_TRIED)]
-    expected = [tokenizer.get_vocab()[part] for part in parts]
-    encodings = [_ids(tokenizer, "".join(parts))]
-    if len(kmers) == N and not _joins_bases(tokenizer):
-        encodings.append(_ids(tokenizer, " ".join(parts)))
-    if expected in encodings:
+    kmers, k = _all_kmers(codec.kmer), codec.kmer
+    numbers = np.random.default_rng(0).integers(0, len(kmers), _NUM_TRIED)
+    expected = codec.kmers[torch.from_numpy(numbers)].tolist()
+    parts = [kmers[number] for number in numbers]
+    texts = ["".join(parts)]
+    if k == 1 and not _joins_bases(tokenizer):
+        texts.append(" ".join(parts))
+    texts += [text.lower() for text in texts]
+    if any(
+        encodes_as(tokenizer, text, codec.first, expected, codec.last) for text in texts
+    ):
         return
-    tokens = tokenizer.convert_ids_to_tokens(encodings[0])
+    plain = encode(tokenizer, texts[0])
+    if plain == expected:  # only the special tokens differ
+        plain = encode(tokenizer, texts[0], special=True)
+    tokens = tokenizer.convert_ids_to_tokens(plain)
     raise InputError(
         f"model.tokenizer must make {len(parts)} tokens of {len(parts)} "
-        f"{'bases' if len(kmers) == N else f'{len(kmers[0])}-mers'} in a row, "
-        f"got {len(tokens)} of {''.join(parts[:8])}...: {', '.join(tokens[:4])}... "
-        "Name one with a token for each base, or leave out model.tokenizer and model.init_from."
+        f"{'bases' if k == 1 else f'{k}-mers'} in a row, "
+        f"got {len(tokens)} of {texts[0][:8]}...: {', '.join(tokens[:4])}... "
+        f"{_remedy(tokenizer, k)}"
     )
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+def _remedy(tokenizer: Any, kmer: int) -> str:
+    """What to do about a tokenizer whose tokens are not single k-mers."""
+    bases = np.random.default_rng(0).choice(list(LETTERS[:N]), _NUM_BASES)
+    tokens = tokenizer.convert_ids_to_tokens(encode(tokenizer, "".join(bases)))
+    sizes = {*map(len, tokens)}
+    size = min(sizes, default=0)
+    if len(sizes) == 1 and size * len(tokens) == _NUM_BASES and size != kmer:
+        return f"Its tokens are {size}-mers: set model.kmer to {size}."
+    return (
+        "Name one with a token for each base, or leave out model.tokenizer and "
+        "model.init_from. Joined bases (BPE) can be trained as texts, modality: language."
+    )
 
 
 def _joins_bases(tokenizer: Any) -> bool:
@@ -194,10 +222,9 @@ def _joins_bases(tokenizer: Any) -> bool:
 @lru_cache(maxsize=8)
 def find_codec(tokenizer: str | None, kmer: int) -> Codec:
     """The codec of a tokenizer's folder or hub id; None: of our own tokenizer."""
-    return make_codec(
-        nucleotide_tokenizer(kmer) if tokenizer is None else load_tokenizer(tokenizer),
-        kmer,
-    )
+    if tokenizer is None:
+        return make_codec(nucleotide_tokenizer(kmer), kmer)
+    return make_codec(load_tokenizer(tokenizer, needs_last=False), kmer)
 
 
 class DnaTokens:

@@ -11,6 +11,7 @@ from torch import nn
 from r2mae.data.source import SampleSource
 from r2mae.data.tokenizer import tokenizer_files
 from r2mae.errors import InputError
+from r2mae.interop.token_rule import check_same_tokens
 from r2mae.interop.transformer_config import (
     build_transformer,
     config_facts,
@@ -18,7 +19,6 @@ from r2mae.interop.transformer_config import (
     transformer_config,
 )
 from r2mae.interop.transformer_source import (
-    check_same_tokens,
     checkpoint_tokenizer,
     load_transformer_weights,
 )

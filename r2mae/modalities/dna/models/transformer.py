@@ -165,7 +165,7 @@ class MaskedDnaTransformer(_DnaEncoder, MaskedLanguageModel):
     def logits(self, batch: dict[str, Any], mask: Mask) -> Tensor:
         """(M, V) at each hidden position, row by row."""
         features, slots = self.features(batch, mask)
-        logits = F.linear(features[slots.argsort()], *self._output_layer())
+        logits = F.linear(features[slots.argsort()], *self.output_layer())
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def named_targets(

@@ -1,33 +1,23 @@
 """What `model.init_from` may name: a run, a timm model, or a ViTMAE or ViT of transformers."""
 
 import json
-from argparse import Namespace
 from collections.abc import Collection
-from pathlib import Path, PosixPath
-from pickle import UnpicklingError
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
 import torch
-from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
 
 from r2mae.errors import InputError, first_line
 from r2mae.interop.quiet import quiet_transformers
+from r2mae.interop.tensor_file import read_tensor_file
 from r2mae.modalities.vision.interop.layouts import State, rename_file_weights
 from r2mae.modalities.vision.interop.vit_mae import from_vit_mae
 from r2mae.training.checkpoint import MANIFEST, read_manifest
 from r2mae.training.start import find_checkpoint, is_run, run_weights
 
 _TRANSFORMERS = ("vit_mae", "vit")
-
-
-# Keys of files that hold a state dict beside an optimizer's or another model's, in the
-# order in which they are looked for.
-_STATE_KEYS = ("model", "state_dict", "teacher", "model_ema", "state_dict_ema")
-# What training scripts save beside tensors. Loading these classes runs no code.
-_SAFE_CLASSES: list[Any] = [Namespace, PosixPath]
 
 
 class Source(NamedTuple):
@@ -75,11 +65,11 @@ def _read(source: str, encoder_names: Collection[str]) -> Source:
     if path.is_file() and (path.parent / MANIFEST).is_file():
         return _read_run(str(path.parent))  # which verifies the file's sha256
     if path.is_file():
-        return Source(rename_file_weights(_read_file(path), encoder_names))
+        return Source(rename_file_weights(read_tensor_file(path), encoder_names))
     if is_run(source):
         return _read_run(source)
     if path.is_dir() and (config := _read_timm_config(path, source)) is not None:
-        state = _read_file(path / "model.safetensors")
+        state = read_tensor_file(path / "model.safetensors")
         heads = config.get("model_args", {}).get("num_heads")
         return Source(
             rename_file_weights(state, encoder_names),
@@ -178,40 +168,3 @@ def _read_transformers(source: str) -> Source:
         if name not in made_up
     }
     return Source(from_vit_mae(kept), config.num_attention_heads)
-
-
-def _read_file(path: Path) -> State:
-    """The state dict of a file; of one with several, that of the model."""
-    if path.suffix == ".safetensors":
-        return dict(load_file(path))
-    with torch.serialization.safe_globals(_SAFE_CLASSES):
-        try:
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-        except UnpicklingError:
-            raise _not_plain(path) from None
-    for _ in range(len(_STATE_KEYS)):
-        nested = (key for key in _STATE_KEYS if isinstance(content.get(key), dict))
-        key = next(nested, None)
-        if key is None:
-            break
-        content = content[key]
-    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
-
-
-def _not_plain(path: Path) -> InputError:
-    """The error for a file that torch does not load without running code."""
-    try:
-        classes = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:
-        classes = []
-    if not classes:
-        return InputError(
-            f"model.init_from must be readable, got {str(path)!r}, which torch cannot "
-            "load. Give a .pth or .bin file that torch.save wrote, or .safetensors."
-        )
-    names = ", ".join(classes[:3])
-    return InputError(
-        "model.init_from must be a file of tensors and plain values, got pickled "
-        f"{names} in {str(path)!r}. Save the state dict alone: "
-        "torch.save(model.state_dict(), FILE)."
-    )
