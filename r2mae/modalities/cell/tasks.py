@@ -133,13 +133,16 @@ def score_clustering(
 def show_clustering(result: Result) -> None:
     """Print a line for each encoder."""
     print(
-        "Leiden clusters against labels, all labelled cells (15 neighbours, resolution 1)"
+        "Leiden clusters against labels, all labelled cells (15 neighbours, resolution of the highest NMI)"
     )
     for name, score in result["scores"].items():
         numbers = "  ".join(
             f"{key} {score[key]:.3f}" for key in ("ari", "nmi", "silhouette")
         )
-        print(f"  {name:<12}{numbers}  {score['clusters']:.0f} clusters")
+        print(
+            f"  {name:<12}{numbers}  {score['clusters']:.0f} clusters "
+            f"at resolution {score['resolution']:.1f} (ARI at 1.0: {score['ari_at_resolution_1']:.3f})"
+        )
 
 
 def principal_components(
