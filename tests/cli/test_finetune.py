@@ -247,12 +247,12 @@ def test_predictions_are_the_saved_models(call, capfd, pretrained):
         (["runs/digits_demo", "test", "-o", "no.csv"], "RUN must be a fine-tuned run"),
         (
             [run, "test", "-o", "no.npy"],
-            "--output must be a .csv, .tsv or .parquet file",
+            "--output must be a .csv, .tsv, .parquet or .json file",
         ),
         ([run, "three.csv", "-o", "three.csv"], "--output must not write over DATA"),
         (
             [run, "thr*.png", "-o", "runs"],
-            "--output must be a .csv, .tsv or .parquet file in an existing folder",
+            "--output must be a .csv, .tsv, .parquet or .json file in an existing folder",
         ),
         ([run, "sai*.csv", "-o", "said.csv"], "--output must not write over DATA"),
     ):
