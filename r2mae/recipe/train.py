@@ -145,6 +145,8 @@ def _train(
         skipped = sorted(training.module.skipped)
         seconds = round(earlier_seconds + time.monotonic() - start, 2)
         entries = {"seconds": seconds, "status": ending, "signal": stopped_by}
+        if ending == "finished":  # with the rest: a kill may come between two writes
+            entries |= {"step": training.module.steps_done, "metrics": metrics}
         entries |= {"skipped_samples": len(skipped), "skipped_first": skipped[:100]}
         # On a full disk the error that stopped the run matters, not that run.json cannot be written.
         with contextlib.suppress(*(() if ending == "finished" else (OSError,))):
@@ -156,8 +158,6 @@ def _train(
         text = f"skipped {len(skipped)} unreadable samples, the first {skipped[0]}"
         _print_status(writes, f"{folder.path}: {text}")
     step = training.module.steps_done
-    if writes:
-        folder.write_status(step=step, metrics=metrics)
     _print_status(writes, f"{folder.path}: finished at step {step} in {seconds} s")
     return {"run": str(folder.path)} | folder.read_status()
 
