@@ -121,7 +121,8 @@ def print_several(result: Result) -> None:
         labels = row["labels_per_class"]
         few = "" if labels == "all" else f", {labels} labels per class"
         value = f"{row['value']:.3f}{interval}"
-        about = f"{row['metric']}{where}{few}, {row['seeds']} seeds"
+        seeds = f"{row['seeds']} seed{'s' * (row['seeds'] > 1)}"
+        about = f"{row['metric']}{where}{few}, {seeds}"
         print(f"  {row['recipe']:{width}}  {value:15}  {about}")
     if result["mean"] is not None:
         print(f"  {'mean':{width}}  {result['mean']:.3f}  over recipes")
