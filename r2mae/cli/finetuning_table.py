@@ -58,19 +58,23 @@ def check_folder(table: Any) -> None:
         )
 
 
-def check_same_data(recipe: Recipe, table: Path) -> None:
-    """Raise InputError if a run of the table was trained or tested on other data than is there now.
+def check_runs(recipe: Recipe, table: Path, source: str) -> None:
+    """Raise InputError if a run of the table has another recipe, or was trained or tested on other data.
 
-    Its scores would be printed as those of the new data, or averaged with them.
+    Its scores would be printed as those of the data that is there now, or averaged with them.
+
+    source: name of the recipe in messages.
     """
     from r2mae.recipe.assembly import open_split
+    from r2mae.recipe.train import check_run
     from r2mae.training.checkpoint import read_manifest
     from r2mae.training.run_folder import RunFolder
 
     splits = ("train", *tested_splits(recipe))
     current = {split: open_split(recipe, split).fingerprint for split in splits}
-    for path in run_paths(recipe, table):
+    for single, path in every_run(recipe, table):
         folder = RunFolder(path)
+        check_run(single, folder, source)
         checkpoint = folder.pointer("last")
         if checkpoint is None:
             continue
@@ -84,10 +88,10 @@ def check_same_data(recipe: Recipe, table: Path) -> None:
                 )
 
 
-def run_paths(recipe: Recipe, table: Path) -> list[Path]:
-    """Folders of all runs of a recipe's table."""
+def every_run(recipe: Recipe, table: Path) -> list[tuple[Recipe, Path]]:
+    """(recipe, folder) of all runs of a recipe's table."""
     return [
-        single_run(recipe, table, count, number)[1]
+        single_run(recipe, table, count, number)
         for count in recipe.repeat.labels_per_class
         for number in range(recipe.repeat.seeds)
     ]
@@ -253,7 +257,7 @@ def check_against(recipe: Recipe, against: str) -> None:
     from r2mae.training.checkpoint import read_manifest
     from r2mae.training.run_folder import open_run
 
-    for path in run_paths(recipe, Path(against)):
+    for _, path in every_run(recipe, Path(against)):
         if not (path / PREDICTIONS).is_file():
             raise InputError(
                 f"--against must hold the same seeds and labels, got no {path / PREDICTIONS}."

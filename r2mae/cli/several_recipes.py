@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from r2mae.cli.finetuning_table import Recipe, load_table, tested_splits
+from r2mae.cli.finetuning_table import Recipe, check_runs, load_table, tested_splits
 from r2mae.cli.training import print_status
 from r2mae.errors import InputError
+from r2mae.options import run_path
 from r2mae.schema.finetune import METRICS
+from r2mae.schema.launch import read_launch
 
 Result = dict[str, Any]
 
@@ -45,8 +47,10 @@ def finetune_several(
             f"RECIPE must have data on this machine, got {', '.join(left_out)} without. "
             "Put it where its card looks for it, or set data.root."
         )
-    for _, recipe in here.values():
+    for name, (one, recipe) in here.items():
         check_table(recipe)
+        if read_launch().is_first and not arguments.fresh:
+            check_runs(recipe, run_path(name), one.recipe)
     tables = {name: finetune(one) for name, (one, _) in here.items()}
     if not all(tables.values()):
         return {}

@@ -50,7 +50,7 @@ def train_run(
     writes = is_first_process()
     fresh = fresh and not read_launch().restarted
     if writes and not fresh:  # other ranks may see a half-made folder
-        folder.check(recipe_document(recipe), source, _with_defaults)
+        check_run(recipe, folder, source)
     status: dict[str, Any] = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
         remedy = "--fresh starts over beside it."
@@ -69,6 +69,11 @@ def train_run(
         _announce(folder, recipe, training, status.get("step"))
     on_start(folder)
     return _train(recipe, training, folder, status.get("seconds", 0.0))
+
+
+def check_run(recipe: AnyRecipe, folder: RunFolder, source: str) -> None:
+    """Raise InputError unless a run of this recipe may start or continue in the folder."""
+    folder.check(recipe_document(recipe), source, _with_defaults)
 
 
 def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
