@@ -82,8 +82,9 @@ def check_runs(recipe: Recipe, table: Path, source: str) -> None:
         earlier |= folder.read_status().get(TESTED, {})
         for split in splits:
             if earlier.get(split, current[split]) != current[split]:
+                use = "trained" if split == "train" else "tested"
                 raise InputError(
-                    f"the {split} split must be that of {path}, which was done before, got other "
+                    f"the {split} split must be that of {path}, which was {use} before, got other "
                     "data. Restore it, choose another --name, or --fresh to start over beside it."
                 )
 
