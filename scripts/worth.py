@@ -18,6 +18,8 @@ from types import ModuleType
 import numpy as np
 from worth_runs import OVER_SAMPLES
 
+from r2mae.options import positive
+
 WINGS = ("cell", "vision", "language", "dna")
 SEEDS = 5
 Results = dict[str, dict[str, list[float]]]  # {measure: {method: a score a seed}}
@@ -100,8 +102,6 @@ def difference(own: list[float], other: list[float], halves: list[float]) -> str
 
 
 def main() -> None:
-    from r2mae.options import positive
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--wing", choices=WINGS, required=True)
     parser.add_argument(

@@ -36,7 +36,6 @@ def finetune_several(
         every[name] = (one, load_table(one))
     _check(arguments, [recipe for _, recipe in every.values()])
     from r2mae.recipe.assembly import is_data_here
-    from r2mae.recipe.labels import check_table
 
     here = {name: pair for name, pair in every.items() if is_data_here(pair[1])}
     left_out = [name for name in every if name not in here]
@@ -47,10 +46,7 @@ def finetune_several(
             f"RECIPE must have data on this machine, got {', '.join(left_out)} without. "
             "Put it where its card looks for it, or set data.root."
         )
-    for name, (one, recipe) in here.items():
-        check_table(recipe)
-        if read_launch().is_first and not arguments.fresh:
-            check_runs(recipe, run_path(name), one.recipe)
+    _check_tables(here)
     tables = {name: finetune(one) for name, (one, _) in here.items()}
     if not all(tables.values()):
         return {}
@@ -75,6 +71,16 @@ def _check(arguments: Namespace, recipes: list[Recipe]) -> None:
             "hardware must be the same in all recipes of one command, got others than "
             f"in {arguments.recipe}. Run them one by one."
         )
+
+
+def _check_tables(recipes: dict[str, tuple[Namespace, Recipe]]) -> None:
+    """Check all data, and the runs that are there, before the first recipe trains."""
+    from r2mae.recipe.labels import check_table
+
+    for name, (arguments, recipe) in recipes.items():
+        check_table(recipe)
+        if read_launch().is_first and not arguments.fresh:
+            check_runs(recipe, run_path(name), arguments.recipe)
 
 
 def _rows(name: str, recipe: Recipe, table: Result) -> list[Result]:
