@@ -18,6 +18,8 @@ from types import ModuleType
 import numpy as np
 from worth_runs import OVER_SAMPLES
 
+from r2mae.options import positive
+
 WINGS = ("cell", "vision", "language", "dna")
 SEEDS = 5
 Results = dict[str, dict[str, list[float]]]  # {measure: {method: a score a seed}}
@@ -27,12 +29,14 @@ def measure_seed(
     wing: str, names: list[str], seed: int, work: Path, scvi: str | None
 ) -> None:
     """Measure data sets under one seed, into a file each."""
+    from r2mae.data.atomic import write_atomic
+
     module = importlib.import_module(f"worth_{wing}")
     for name in names:
         file = work / f"{name}_{seed}.json"
         if not file.is_file():
             scores = module.measure(name, seed, work, scvi)
-            file.write_text(json.dumps(scores))
+            write_atomic(file, json.dumps(scores))
             print(f"{file.stem}: done", file=sys.stderr)
 
 
@@ -104,7 +108,7 @@ def main() -> None:
         "--work", type=Path, help="folder for runs and results; default: worth/WING"
     )
     parser.add_argument("--data", metavar="NAME,...", help="these data sets only")
-    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
+    parser.add_argument("--jobs", type=positive, default=1, help="seeds at a time")
     parser.add_argument(
         "--scvi", metavar="PYTHON", help="an interpreter with scvi-tools; cells only"
     )

@@ -41,12 +41,14 @@ def train(work: Path, verb: str, run: str, recipe: str, *values: str) -> float:
 
     A finished run is not started again, and its time is read from a file.
     """
+    from r2mae.data.atomic import write_atomic
+
     kept = work / f"{run}.seconds"
     if not kept.is_file():
         before = cpu_seconds()
         path = str(ROOT / "recipes" / recipe)
         r2mae(work, verb, path, "--name", run, *settings(*values))
-        kept.write_text(str(cpu_seconds() - before))
+        write_atomic(kept, str(cpu_seconds() - before))
     return float(kept.read_text())
 
 

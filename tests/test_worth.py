@@ -63,6 +63,22 @@ def test_a_measured_seed_is_not_measured_again(worth, tmp_path, monkeypatch):
     assert worth.collected(files) == {"knn": {"r2mae": [0.5, 0.6]}}
 
 
+def test_an_interrupted_measurement_leaves_no_file(worth, tmp_path, monkeypatch):
+    module = importlib.import_module("worth_vision")
+    monkeypatch.setattr(module, "measure", lambda *_: {"knn": {"r2mae": 0.5}})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("r2mae.data.atomic.flush", killed)
+        with pytest.raises(KeyboardInterrupt):
+            worth.measure_seed("vision", ["cifar10"], 0, tmp_path, None)
+    assert not [*tmp_path.iterdir()]
+    worth.measure_seed("vision", ["cifar10"], 0, tmp_path, None)
+    assert worth.collected([tmp_path / "cifar10_0.json"]) == {"knn": {"r2mae": [0.5]}}
+
+
 def test_a_finished_run_keeps_its_time(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "r2mae", lambda *_: pytest.fail("was started again"))
     (tmp_path / "small.seconds").write_text("12.5")

@@ -123,7 +123,10 @@ def _show_finetuning(report: dict[str, Any]) -> None:
     seeds = report["recipe"]["repeat"]["seeds"]
     is_counted = report["classes"] is not None
     classes = report["classes"] if is_counted else "unknown without the data"
-    _line("classes", f"{classes}; {seeds} seeds for each number of labels")
+    _line(
+        "classes",
+        f"{classes}; {seeds} seed{'s' * (seeds > 1)} for each number of labels",
+    )
     for count, plan in report["plans"].items():
         note = "" if is_counted or count == "all" else " (planned as for all labels)"
         print(f"{count} labels per class{note}")

@@ -11,6 +11,7 @@ from r2mae.cli.evaluate import print_scores
 from r2mae.cli.pretrain import pretrain
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.recipe.load import load_recipe
 from r2mae.schema.launch import read_launch
 from r2mae.wing import LoadedRun, Task
 
@@ -35,13 +36,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Pretrain and evaluate each recipe, print a sentence on it, and write its demo.json.
 
-    Raises: InputError for one name of several runs.
+    Raises: InputError for one name of several runs, and for a bad recipe before any trains.
     """
     recipes = arguments.recipes
-    if arguments.name and len(recipes) > 1:
-        raise InputError(
-            f"--name must be given with one recipe, got {len(recipes)}. Leave it out."
-        )
+    _check(arguments)
     results = []
     for number, recipe in enumerate(recipes, 1):
         if len(recipes) > 1 and not arguments.json:
@@ -56,6 +54,21 @@ def run(arguments: Namespace) -> None:
         print("\nIn short")
         for result in results:
             print(f"{Path(result['run']).name}: {result['conclusion']}")
+
+
+def _check(arguments: Namespace) -> None:
+    recipes = arguments.recipes
+    if arguments.name and len(recipes) > 1:
+        raise InputError(
+            f"--name must be given with one recipe, got {len(recipes)}. Leave it out."
+        )
+    names = [Path(recipe).stem for recipe in recipes]
+    for recipe, name in zip(recipes, names, strict=True):
+        if names.count(name) > 1:
+            raise InputError(
+                f"RECIPE must be given once, got {name} twice. Leave one out."
+            )
+        load_recipe(recipe, arguments.set, task="pretrain")
 
 
 def _run_one(arguments: Namespace) -> dict[str, Any]:

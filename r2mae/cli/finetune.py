@@ -10,6 +10,7 @@ from r2mae.cli.finetuning_table import (
     Recipe,
     check_against,
     check_folder,
+    check_runs,
     earlier_rows,
     load_table,
     score_once,
@@ -111,6 +112,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     if writes:
         check_folder(table)
     check_table(recipe)
+    if writes and not fresh:
+        check_runs(recipe, table.path, str(arguments.recipe))
     if arguments.against is not None:
         check_against(recipe, arguments.against)
     if fresh and writes:

@@ -19,6 +19,7 @@ Recipe = FinetuneRecipe[Any, Any]
 # (2, N) predicted and true classes or numbers; (2, N, C) probabilities and labels;
 # (2, S, 3) counts of a tagger's sentences; (2, Q, 2) scores of answers, facts about questions.
 PREDICTIONS = "test_predictions.npy"
+TESTED = "tested_on"  # in run.json: {split: fingerprint of its data}
 
 
 def predictions_file(split: str) -> str:
@@ -57,6 +58,46 @@ def check_folder(table: Any) -> None:
         )
 
 
+def check_runs(recipe: Recipe, table: Path, source: str) -> None:
+    """Raise InputError if a run of the table has another recipe, or was trained or tested on other data.
+
+    Its scores would be printed as those of the data that is there now, or averaged with them.
+
+    source: name of the recipe in messages.
+    """
+    from r2mae.recipe.assembly import open_split
+    from r2mae.recipe.train import check_run
+    from r2mae.training.checkpoint import read_manifest
+    from r2mae.training.run_folder import RunFolder
+
+    splits = ("train", *tested_splits(recipe))
+    current = {split: open_split(recipe, split).fingerprint for split in splits}
+    for single, path in every_run(recipe, table):
+        folder = RunFolder(path)
+        check_run(single, folder, source)
+        checkpoint = folder.pointer("last")
+        if checkpoint is None:
+            continue
+        earlier = {"train": read_manifest(checkpoint)["data"]["fingerprint"]}
+        earlier |= folder.read_status().get(TESTED, {})
+        for split in splits:
+            if earlier.get(split, current[split]) != current[split]:
+                use = "trained" if split == "train" else "tested"
+                raise InputError(
+                    f"the {split} split must be that of {path}, which was {use} before, got other "
+                    "data. Restore it, choose another --name, or --fresh to start over beside it."
+                )
+
+
+def every_run(recipe: Recipe, table: Path) -> list[tuple[Recipe, Path]]:
+    """(recipe, folder) of all runs of a recipe's table."""
+    return [
+        single_run(recipe, table, count, number)
+        for count in recipe.repeat.labels_per_class
+        for number in range(recipe.repeat.seeds)
+    ]
+
+
 def earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:
     """Rows of scores.json for numbers of labels that this command does not train; they are kept."""
     file = table / "scores.json"
@@ -87,6 +128,8 @@ def score_once(path: Path) -> list[str]:
     """
     import numpy as np
 
+    from r2mae.data.source import with_labels
+    from r2mae.progress import progress_bar
     from r2mae.recipe.run import load_run
 
     loaded = load_run(str(path))
@@ -98,31 +141,30 @@ def score_once(path: Path) -> list[str]:
         key = "test" if split == "test" else f"test_{split}"
         if key in loaded.folder.read_status() and file.is_file():
             continue
-        predicted, expected, skipped = _predict(loaded, target, split, path)
+        test = with_labels(loaded.wing.open_split(loaded.recipe, split))
+        fingerprint = test.fingerprint
+        progress = progress_bar(f"{path}, {split}")
+        predicted, expected, skipped = _predict(loaded, test, progress)
         if skipped:
             count = f"{len(skipped)} unreadable test samples"
             print(f"{path}: skipped {count}, such as {min(skipped)}", file=sys.stderr)
         np.save(file, np.stack([predicted, expected]))
         score = _metrics(target)[1]
-        loaded.folder.write_status(**{key: score(predicted, expected)})
+        tested = loaded.folder.read_status().get(TESTED, {}) | {split: fingerprint}
+        entries = {key: score(predicted, expected), TESTED: tested}
+        loaded.folder.write_status(**entries)
     return class_names
 
 
-def _predict(
-    loaded: Any, target: str, split: str, path: Path
-) -> tuple[Any, Any, set[str]]:
+def _predict(loaded: Any, test: Any, progress: Any) -> tuple[Any, Any, set[str]]:
     """(predictions, true values, names of unreadable samples) of a split."""
-    from r2mae.data.source import with_labels
     from r2mae.evaluation import answer_span
     from r2mae.evaluation.classification import predict, truth
     from r2mae.evaluation.multi_label import predict_labels
     from r2mae.evaluation.regression import predict_numbers
     from r2mae.evaluation.token_tags import predict_tags, require_tags, sentence_counts
-    from r2mae.progress import progress_bar
 
-    test = with_labels(loaded.wing.open_split(loaded.recipe, split))
-    model, manifest = loaded.model, loaded.manifest
-    progress = progress_bar(f"{path}, {split}")
+    model, manifest, target = loaded.model, loaded.manifest, loaded.recipe.tune.target
     if target == "token_tags":
         tags, _ = predict_tags(model, test, manifest["class_names"], progress)
         true_tags = require_tags(test).tags
@@ -208,11 +250,24 @@ def _load_predictions(paths: list[Path], split: str = "test") -> tuple[list[Any]
 
 
 def check_against(recipe: Recipe, against: str) -> None:
-    """Raise InputError unless that table was tested for every seed and number of labels of the recipe."""
-    for count in recipe.repeat.labels_per_class:
-        for number in range(recipe.repeat.seeds):
-            _, path = single_run(recipe, Path(against), count, number)
-            if not (path / PREDICTIONS).is_file():
-                raise InputError(
-                    f"--against must hold the same seeds and labels, got no {path / PREDICTIONS}."
-                )
+    """Raise InputError unless that table was tested for every seed and number of labels of the recipe.
+
+    Also where it predicts something else; whether the samples are the same is known after training.
+    """
+    from r2mae.recipe.load import parse_recipe
+    from r2mae.training.checkpoint import read_manifest
+    from r2mae.training.run_folder import open_run
+
+    for _, path in every_run(recipe, Path(against)):
+        if not (path / PREDICTIONS).is_file():
+            raise InputError(
+                f"--against must hold the same seeds and labels, got no {path / PREDICTIONS}."
+            )
+        checkpoint = open_run(str(path)).pointer("last")
+        assert checkpoint is not None
+        other: Any = parse_recipe(read_manifest(checkpoint)["recipe"], str(path))
+        if (target := other.tune.target) != recipe.tune.target:
+            raise InputError(
+                f"--against must predict what the recipe does, {recipe.tune.target}, "
+                f"got {target} in {against}."
+            )

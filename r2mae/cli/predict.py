@@ -110,7 +110,7 @@ def _write_tags(
     write_table(output, columns)
     result = {"output": str(output), "samples": len(tags), "words": len(predicted)}
     result |= {"words_cut_off": source.num_cut, "classes": _count(loaded, predicted)}
-    cut = f"{source.num_cut:,} words are cut off by data.length; their tag is O"
+    cut = f"{source.num_cut:,} words have no token, mostly beyond data.length; their tag is O"
     text = cut if source.num_cut else None
     print(json.dumps(result)) if arguments.json else _show(result, text)
     return 0
@@ -136,7 +136,7 @@ def _write_answers(
     report_left_out(source, [])
     num_empty = answers.count("")
     result = {"output": str(output), "samples": len(answers), "no_answer": num_empty}
-    text = f"{num_empty:,} of them have no answer" if num_empty else None
+    text = f"without an answer: {num_empty:,}" if num_empty else None
     print(json.dumps(result)) if arguments.json else _show(result, text)
     return 0
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from r2mae.cli.finetuning_table import Recipe, load_table, tested_splits
+from r2mae.cli.finetuning_table import Recipe, check_runs, load_table, tested_splits
 from r2mae.cli.training import print_status
 from r2mae.errors import InputError
+from r2mae.options import run_path
 from r2mae.schema.finetune import METRICS
+from r2mae.schema.launch import read_launch
 
 Result = dict[str, Any]
 
@@ -34,7 +36,6 @@ def finetune_several(
         every[name] = (one, load_table(one))
     _check(arguments, [recipe for _, recipe in every.values()])
     from r2mae.recipe.assembly import is_data_here
-    from r2mae.recipe.labels import check_table
 
     here = {name: pair for name, pair in every.items() if is_data_here(pair[1])}
     left_out = [name for name in every if name not in here]
@@ -45,8 +46,7 @@ def finetune_several(
             f"RECIPE must have data on this machine, got {', '.join(left_out)} without. "
             "Put it where its card looks for it, or set data.root."
         )
-    for _, recipe in here.values():
-        check_table(recipe)
+    _check_tables(here)
     tables = {name: finetune(one) for name, (one, _) in here.items()}
     if not all(tables.values()):
         return {}
@@ -71,6 +71,16 @@ def _check(arguments: Namespace, recipes: list[Recipe]) -> None:
             "hardware must be the same in all recipes of one command, got others than "
             f"in {arguments.recipe}. Run them one by one."
         )
+
+
+def _check_tables(recipes: dict[str, tuple[Namespace, Recipe]]) -> None:
+    """Check all data, and the runs that are there, before the first recipe trains."""
+    from r2mae.recipe.labels import check_table
+
+    for name, (arguments, recipe) in recipes.items():
+        check_table(recipe)
+        if read_launch().is_first and not arguments.fresh:
+            check_runs(recipe, run_path(name), arguments.recipe)
 
 
 def _rows(name: str, recipe: Recipe, table: Result) -> list[Result]:
@@ -121,7 +131,8 @@ def print_several(result: Result) -> None:
         labels = row["labels_per_class"]
         few = "" if labels == "all" else f", {labels} labels per class"
         value = f"{row['value']:.3f}{interval}"
-        about = f"{row['metric']}{where}{few}, {row['seeds']} seeds"
+        seeds = f"{row['seeds']} seed{'s' * (row['seeds'] > 1)}"
+        about = f"{row['metric']}{where}{few}, {seeds}"
         print(f"  {row['recipe']:{width}}  {value:15}  {about}")
     if result["mean"] is not None:
         print(f"  {'mean':{width}}  {result['mean']:.3f}  over recipes")

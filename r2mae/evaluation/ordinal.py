@@ -24,16 +24,18 @@ def ordinal_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
 
 
 def quadratic_kappa(predicted: Integers, expected: Integers) -> float:
-    """Cohen's kappa with quadratic weights of classes (N,); 0 if all are the same class.
+    """Cohen's kappa with quadratic weights of classes (N,); 0 if the predicted or the expected are all the same.
 
     One minus the mean squared difference over that of independent draws.
 
     Source: Cohen 1968. scikit-learn's validates at length; a bootstrap calls this thousands of times.
     """
+    if predicted.min() == predicted.max() or expected.min() == expected.max():
+        return 0.0  # rounding would leave 1e-16
     difference = predicted.mean() - expected.mean()
     by_chance = predicted.var() + expected.var() + difference**2
     error = ((predicted - expected) ** 2).mean()
-    return float(1 - error / by_chance) if by_chance > 0 else 0.0
+    return float(1 - error / by_chance)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class OrdinalScore:
 
     half_width: of accuracy, over test samples and seeds.
     absolute_error: in classes.
-    quadratic_kappa_half_width: likewise; None where all predictions are right.
+    quadratic_kappa_half_width: likewise; None where all predictions are right, or the same.
     seeds: the accuracy of each seed.
     """
 

@@ -14,7 +14,7 @@ from r2mae.evaluation.answer_span import require_questions
 from r2mae.evaluation.features import check_classes, require_labels
 from r2mae.evaluation.multi_label import check_labels, label_names
 from r2mae.evaluation.regression import require_targets
-from r2mae.evaluation.token_tags import require_tags, tag_names
+from r2mae.evaluation.token_tags import OUTSIDE, tag_names
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.recipe.assembly import open_split, open_training_data
 from r2mae.schema.finetune import FinetuneRecipe
@@ -31,13 +31,13 @@ def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
     more: tuple[str, ...] = getattr(recipe.data, "more_tests", ())
     for test in (open_split(recipe, name) for name in ("test", *more)):
         if recipe.tune.token_tags:
-            require_tags(test)
+            _check_entities(test)
         elif recipe.tune.answer_span:
             require_questions(test)
         elif recipe.tune.regression:
             require_targets(test)
         elif recipe.tune.multi_label:
-            check_labels(find_labels(recipe, split), label_names(test))
+            _check_test_labels(find_labels(recipe, split), label_names(test))
         else:
             check_classes(with_labels(split), with_labels(test))
     if recipe.tune.regression:
@@ -56,6 +56,25 @@ def check_table(recipe: FinetuneRecipe[Any, Any]) -> None:
     for count in recipe.repeat.labels_per_class:
         repeat = recipe.repeat.model_copy(update={"labels_per_class": (count,)})
         choose_labelled(recipe.model_copy(update={"repeat": repeat}), train)
+
+
+def _check_entities(test: SampleSource) -> None:
+    """Raise InputError for a test split without tags, or in which all are O."""
+    if tag_names(test) == [OUTSIDE]:
+        raise InputError(
+            "the test split must hold entities, by which it is scored, got only the tag "
+            f"{OUTSIDE}. Use other data."
+        )
+
+
+def _check_test_labels(trained: list[str], tested: list[str]) -> None:
+    """Raise InputError for a test split without labels, or with some that training has not."""
+    if not tested:
+        raise InputError(
+            "the test split must hold labels, by which it is scored, got none in any "
+            "sample. Use other data."
+        )
+    check_labels(trained, tested)
 
 
 def open_labelled(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:

@@ -50,7 +50,7 @@ def train_run(
     writes = is_first_process()
     fresh = fresh and not read_launch().restarted
     if writes and not fresh:  # other ranks may see a half-made folder
-        folder.check(recipe_document(recipe), source, _with_defaults)
+        check_run(recipe, folder, source)
     status: dict[str, Any] = {} if fresh else folder.read_status()
     if status.get("status") == "finished":
         remedy = "--fresh starts over beside it."
@@ -69,6 +69,11 @@ def train_run(
         _announce(folder, recipe, training, status.get("step"))
     on_start(folder)
     return _train(recipe, training, folder, status.get("seconds", 0.0))
+
+
+def check_run(recipe: AnyRecipe, folder: RunFolder, source: str) -> None:
+    """Raise InputError unless a run of this recipe may start or continue in the folder."""
+    folder.check(recipe_document(recipe), source, _with_defaults)
 
 
 def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
@@ -145,6 +150,8 @@ def _train(
         skipped = sorted(training.module.skipped)
         seconds = round(earlier_seconds + time.monotonic() - start, 2)
         entries = {"seconds": seconds, "status": ending, "signal": stopped_by}
+        if ending == "finished":  # with the rest: a kill may come between two writes
+            entries |= {"step": training.module.steps_done, "metrics": metrics}
         entries |= {"skipped_samples": len(skipped), "skipped_first": skipped[:100]}
         # On a full disk the error that stopped the run matters, not that run.json cannot be written.
         with contextlib.suppress(*(() if ending == "finished" else (OSError,))):
@@ -156,8 +163,6 @@ def _train(
         text = f"skipped {len(skipped)} unreadable samples, the first {skipped[0]}"
         _print_status(writes, f"{folder.path}: {text}")
     step = training.module.steps_done
-    if writes:
-        folder.write_status(step=step, metrics=metrics)
     _print_status(writes, f"{folder.path}: finished at step {step} in {seconds} s")
     return {"run": str(folder.path)} | folder.read_status()
 

@@ -1,6 +1,6 @@
 """The fine-tuning recipe: a pretrained encoder with a head, trained on labels."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -101,6 +101,14 @@ class TuneSection(Section):
         ):
             raise ValueError(f"must be greater than 0 each, got {weights}.")
         return weights
+
+    @field_validator("ordinal", mode="before")
+    @classmethod
+    def _name_numbers(cls, order: Any) -> Any:
+        """Classes that are whole numbers may be listed as such."""
+        if not isinstance(order, list | tuple):
+            return order
+        return tuple(str(name) if type(name) is int else name for name in order)
 
     @field_validator("ordinal", mode="after")
     @classmethod
@@ -205,6 +213,8 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
                 "data.label_column must be one column without tune.multi_label, got "
                 f"{list(columns)}. Set tune.multi_label: true for columns of 0 and 1."
             )
+        if isinstance(columns, tuple):
+            _check_label_columns(columns)
         if self.seed + self.repeat.seeds - 1 > MAX_SEED:
             raise ValueError(
                 f"repeat.seeds must end at {MAX_SEED}, "
@@ -219,3 +229,17 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
                 f"Use {self.per_device_samples + 1}, or set both to 0."
             )
         return self
+
+
+def _check_label_columns(columns: tuple[str, ...]) -> None:
+    """Raise ValueError for columns that are no labels, or the same one."""
+    if len(set(columns)) < len(columns):
+        raise ValueError(
+            f"data.label_column must name each column once, got {list(columns)}."
+        )
+    for column in columns:
+        if ";" in column or "|" in column:
+            raise ValueError(
+                "data.label_column must name columns without ; and |, which separate labels, "
+                f"got {column!r}. Rename the column."
+            )

@@ -43,12 +43,7 @@ def validate(
         # dataclasses.
         return section.model_validate_json(json.dumps(document, default=_plain))
     except ValidationError as error:
-        # A misspelt key gives two errors, an unknown and a missing key. The unknown one
-        # explains both.
-        details = error.errors()
-        unknown = [detail for detail in details if detail["type"] in _UNKNOWN_KEY]
-        first = (unknown or details)[0]
-        message = _error_message(first, document, section)
+        message = _error_message(_telling(error.errors(), document), document, section)
         raise InputError(f"{where}: {message}") from None
     except ValueError as error:
         raise InputError(f"{where}: numbers must be finite, got {error}.") from None
@@ -75,6 +70,21 @@ def exactly_one(section: Section, *names: str) -> None:
         rule = f"set exactly one of {', '.join(names)}"
         got = " and ".join(present) or "none"
         raise ValueError(f"must {rule}, got {got}.")
+
+
+def _telling(details: list[ErrorDetails], document: Mapping[str, Any]) -> ErrorDetails:
+    """The error to show.
+
+    A misspelt key gives two errors, an unknown and a missing key; the unknown one explains
+    both. A value of several types gives one for each type; the item inside it is shown.
+    """
+    unknown = [detail for detail in details if detail["type"] in _UNKNOWN_KEY]
+    first = (unknown or details)[0]
+    path = _path(first, document)
+    paths = [_path(detail, document) for detail in details]
+    inside = [here if here[: len(path)] == path else [] for here in paths]
+    deepest = max(range(len(details)), key=lambda place: len(inside[place]))
+    return first if len(inside[deepest]) == len(path) else details[deepest]
 
 
 def _error_message(

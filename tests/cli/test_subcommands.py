@@ -383,11 +383,16 @@ def test_demo_runs_several_recipes_and_sums_up(trained, capfd):
     [
         (["--name", "x"], "--name must be given with one recipe, got 2"),
         (["--set", "hardware.devices=2"], "hardware.devices must be 1 where several"),
+        (["digits_demo"], "RECIPE must be given once, got digits_demo twice"),
+        (["nowhere"], "got 'nowhere'"),
+        (["digits_finetune"], "task must be pretrain here, got finetune"),
     ],
 )
-def test_demo_refuses_for_several_recipes(options, message, trained, capfd):
+def test_demo_refuses_for_several_recipes(options, message, scratch, capfd):
+    """Before it trains any."""
     assert main(["demo", "digits_demo", "pbmc68k_demo", *options]) == 2
     assert message in capfd.readouterr().err
+    assert not Path("runs").exists()
 
 
 def test_check_says_what_balanced_draws_save(scratch, capsys):

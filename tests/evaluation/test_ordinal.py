@@ -28,6 +28,13 @@ def test_scores_by_hand():
     assert quadratic_kappa(np.array([0, 4]), np.array([4, 0])) == -1.0
 
 
+def test_one_predicted_class_has_no_kappa_and_no_interval():
+    expected = np.array([0, 1, 2] * 10)
+    score = summarize([np.zeros(30, dtype=np.int64)] * 2, expected)
+    assert score.quadratic_kappa == 0.0
+    assert score.quadratic_kappa_half_width is None
+
+
 def test_means_over_seeds_with_intervals():
     (first, expected), second = make(), make()[1]
     score = summarize([first, second], expected)

@@ -3,7 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from r2mae.errors import InputError
 from r2mae.schema.finetune import TuneSection
+from r2mae.schema.section import validate
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,23 @@ def test_target(settings, target):
 def test_what_is_refused(settings, words):
     with pytest.raises(ValidationError, match=words):
         TuneSection(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ordinal": [1.5, 2]}, "ordinal.0 must be text, got 1.5"),
+        (
+            {"class_weights": {"bad": None}},
+            "class_weights.bad must be a number, got null",
+        ),
+        ({"class_weights": "balance"}, "Did you mean balanced"),
+    ],
+)
+def test_the_item_inside_is_named(settings, words):
+    with pytest.raises(InputError, match=words):
+        validate(TuneSection, settings, "recipe.yaml")
+
+
+def test_classes_that_are_numbers_may_be_listed():
+    assert validate(TuneSection, {"ordinal": [3, 2, 1]}, "x").ordinal == ("3", "2", "1")

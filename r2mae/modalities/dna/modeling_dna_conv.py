@@ -71,7 +71,14 @@ class DnaConvModel(PreTrainedModel):
 
     @staticmethod
     def encode(sequences: list[str]) -> Tensor:
-        """(B, N) int64: A C G T = 0 to 3, other letters = 4, padding at the end = 6."""
+        """(B, N) int64: A C G T = 0 to 3, other letters = 4, padding at the end = 6.
+
+        Raises: ValueError unless given a list of sequences, none of them empty.
+        """
+        if isinstance(sequences, str) or not sequences or not all(sequences):
+            raise ValueError(
+                f"sequences must be a list of texts, none empty, got {sequences!r:.40}."
+            )
         longest = max(map(len, sequences))
         codes = torch.full((len(sequences), longest), PADDING)
         for row, sequence in zip(codes, sequences, strict=True):

@@ -128,7 +128,9 @@ def _answers(given: Any, where: str) -> tuple[Answer, ...]:
 def _entry(given: Any, key: str, kind: type, where: str) -> Any:
     """given[key]. Raises: InputError unless it is there and of this kind."""
     if not isinstance(given, dict) or key not in given:
-        keys = ", ".join(given) if isinstance(given, dict) else f"{given!r:.40}"
+        keys = (
+            ", ".join(given) or "none" if isinstance(given, dict) else f"{given!r:.40}"
+        )
         raise InputError(f"{where} must have the key {key!r}, got {keys}. Add it.")
     value = given[key]
     if type(value) is not kind or (kind is str and fault_of_text(value)):

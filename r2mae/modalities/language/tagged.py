@@ -81,8 +81,8 @@ def describe_words(source: TaggedSentences) -> str:
     text = f"{len(source):,} sentences, {source.num_words:,} words"
     if not source.num_cut:
         return text
-    limit = f"data.length, {source.tokens.limit} tokens"
-    return f"{text}, {source.num_cut:,} of them cut off by {limit}"
+    limit = f"beyond data.length, {source.tokens.limit} tokens, or not in the tokenizer"
+    return f"{text}, {source.num_cut:,} of them without a token: {limit}"
 
 
 def open_tagged(section: Any, split: str) -> TaggedSentences:
@@ -195,7 +195,8 @@ def _read_rows(section: Any, path: Path) -> Tagged:
         where = f"{path}: row {number}"
         if not isinstance(row, list) or not row or any(map(fault_of_text, row)):
             raise InputError(
-                f"{where} of {column} must be a list of words, got {row!r:.40}."
+                f"{where} of {column} must be a list of words, got {row!r:.40}. "
+                "Correct the row."
             )
         if tags is not None and len(tags[number]) != len(row):
             got = f"{len(tags[number])} for {len(row)} words"
@@ -206,10 +207,18 @@ def _read_rows(section: Any, path: Path) -> Tagged:
 def _named(row: Any, names: Any, where: str) -> list[str]:
     """The tags of a row, whose numbers are looked up in names."""
     if not isinstance(row, list):
-        raise InputError(f"{where} must be a list of tags, got {row!r:.40}.")
+        raise InputError(
+            f"{where} must be a list of tags, got {row!r:.40}. Use .parquet or .jsonl "
+            "with lists, or a CoNLL file."
+        )
     tags = []
     for tag in row:
         if isinstance(tag, int):
+            if not names:
+                raise InputError(
+                    f"{where} must be names of tags, as data.tag_names is empty, got {tag}. "
+                    "List there the tags that numbers stand for."
+                )
             if not 0 <= tag < len(names):
                 raise InputError(
                     f"{where} must be numbers below {len(names)}, those of data.tag_names, "

@@ -10,6 +10,7 @@ from transformers import AutoModel
 
 import r2mae
 from r2mae.errors import InputError
+from r2mae.modalities.dna.modeling_dna_conv import DnaConvModel
 from tests.interop.encoders import load_encoder
 
 LOAD = """import sys
@@ -52,6 +53,12 @@ def test_convolutions_load_without_r2mae(tmp_path):
     codes = model.encode(["ACGTTGCANACGGT", "GGATTACA"])
     features = model(codes).pooler_output.detach().numpy()
     assert np.abs(features - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize("sequences", ["ACGT", [], ["ACGT", ""]])
+def test_encode_refuses_what_is_no_list_of_sequences(sequences):
+    with pytest.raises(ValueError, match="must be a list of texts, none empty"):
+        DnaConvModel.encode(sequences)
 
 
 def test_a_run_on_an_alignment_is_refused(tmp_path):

@@ -219,3 +219,17 @@ def test_parquet_of_the_hub_gives_the_same_samples(here, tmp_path):
 )
 def test_bad_commands_are_one_line(here, capsys, words, message):
     assert message in refused(capsys, "finetune", *words, *settings(SMALL_GLUE))
+
+
+def test_runs_of_a_later_recipe_are_checked_before_the_first_one_trains(
+    here, capsys, tmp_path
+):
+    (tmp_path / "glue").symlink_to(here / "glue")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run").symlink_to(here / "runs" / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        said(capsys, "finetune", "glue_rte", *settings(SMALL_GLUE), "--seeds", "1")
+        words = ("glue_qnli", "glue_rte", *settings(SMALL_GLUE, "optimizer.lr=0.5"))
+        assert "glue_rte: optimizer.lr must be" in refused(capsys, "finetune", *words)
+        assert not Path("runs/glue_qnli").exists()

@@ -215,6 +215,15 @@ def test_each_word_is_read_at_its_first_token(here, tmp_path):
         assert tokenizer.decode(ids[start:stop]).strip() == word
 
 
+def test_a_test_split_without_entities_is_refused(here, capsys, tmp_path):
+    for split, tag in (("train", "B-PER"), ("test", "O")):
+        lines = f"Anna {tag}\nsaw O\n\n" * 20
+        (tmp_path / f"{split}.conll").write_text(lines)
+    words = tagged(f"data.root={tmp_path}")
+    line = refused(capsys, "finetune", TUNE, "--name", "x", *words)
+    assert "the test split must hold entities, by which it is scored" in line
+
+
 def test_a_label_column_of_a_conll_file_is_refused(here, capsys):
     line = refused(
         capsys, "finetune", TUNE, "--name", "x", *tagged("data.label_column=pos")

@@ -148,7 +148,64 @@ def test_ordered_classes_are_learnt_and_predicted(here, capsys, tmp_path):
         ("[is_cat, is_dog]", [], "Set tune.multi_label: true"),
         ("[is_cat, kind]", [SEVERAL], "row 0 of kind must be 0 or 1"),
         ("labels", [SEVERAL, "repeat={labels_per_class: [5]}"], "must be [all]"),
+        ("[is_cat, is_cat]", [SEVERAL], "must name each column once"),
+        ("[a, 'b;c']", [SEVERAL], "without ; and |, which separate labels, got 'b;c'"),
     ],
 )
 def test_bad_labels_are_one_line(here, capsys, label, more, words):
     assert words in refused(capsys, "finetune", TUNE, *tuned(label, *more))
+
+
+QUICK = "schedule={steps: 2}"
+
+
+@pytest.fixture
+def copied(here, tmp_path, monkeypatch):
+    """A folder of its own with the tables and the pretrained run."""
+    for name in ("train.tsv", "test.tsv", "runs"):
+        (tmp_path / name).symlink_to(here / name)
+    load_tokenizer.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def replace_table(folder, split, rows):
+    table = (folder / f"{split}.tsv").read_text().splitlines()
+    (folder / f"{split}.tsv").unlink()
+    (folder / f"{split}.tsv").write_text("\n".join([table[0], *rows(table[1:])]) + "\n")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_scores_are_not_mixed_with_those_of_other_data(copied, capsys, split):
+    words = ("finetune", TUNE, "--name", f"changed_{split}", *tuned("kind", QUICK))
+    earlier = said(capsys, *words, "--json")
+    assert said(capsys, *words, "--json") == earlier
+    replace_table(copied, split, lambda rows: rows[:-1])
+    for seeds in ((), ("--seeds", "2")):
+        error = refused(capsys, *words, *seeds)
+        assert (
+            f"the {split} split must be that of runs/changed_{split}/labels_all"
+            in error
+        )
+    assert not (copied / "runs" / f"changed_{split}" / "labels_all" / "seed_1").exists()
+    assert said(capsys, *words, "--fresh", "--json")
+
+
+def test_a_table_of_another_target_is_refused_before_training(here, capsys):
+    said(capsys, "finetune", TUNE, "--name", "classes", *tuned("kind", QUICK))
+    words = ("finetune", TUNE, "--name", "other", *tuned("labels", SEVERAL, QUICK))
+    error = refused(capsys, *words, "--against", "runs/classes")
+    assert (
+        "--against must predict what the recipe does, multi_label, got class" in error
+    )
+    assert not (here / "runs" / "other").exists()
+
+
+def test_a_test_split_without_labels_is_refused(copied, capsys):
+    replace_table(
+        copied,
+        "test",
+        lambda rows: [row for row in rows if ";\t" in row and "cat;" not in row],
+    )
+    error = refused(capsys, "finetune", TUNE, "--name", "x", *tuned("labels", SEVERAL))
+    assert "the test split must hold labels, by which it is scored, got none" in error
