@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
-from worth_runs import DATA, OVER_SAMPLES, ROOT, Scores, train
+from worth_runs import DATA, ROOT, Scores, compared, train
 
 NAMES = ("sst2",)
 PEERS = ("untrained", "TF-IDF", "TF-IDF of words")
@@ -78,7 +78,7 @@ def probe(folder: Path) -> Scores:
                 )
                 predicted["TF-IDF of words"] = logistic(words, labels, draws)
             key = f"linear probe, {count or 'all'} labels a class, {hidden:.0%} hidden"
-            add(scores, key, predicted, expected)
+            scores |= compared(key, predicted, expected)
     return scores
 
 
@@ -116,21 +116,3 @@ def logistic(
         )
         predicted.append(model.fit(train[row], labels[row]).predict(test))
     return np.stack(predicted)
-
-
-def add(
-    scores: Scores, key: str, predicted: dict[str, np.ndarray], expected: np.ndarray
-) -> None:
-    """Accuracy of each method, and the interval of its difference over test sentences."""
-    from r2mae.evaluation.probe import compare
-
-    accuracies = {
-        method: float((labels == expected).mean())
-        for method, labels in predicted.items()
-    }
-    halves = {
-        method: compare(predicted["r2mae"], labels, expected).half_width
-        for method, labels in predicted.items()
-        if method != "r2mae"
-    }
-    scores[key], scores[key + OVER_SAMPLES] = accuracies, halves

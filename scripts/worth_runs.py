@@ -95,21 +95,22 @@ def merged(parts: list[Scores]) -> Scores:
     return scores
 
 
-def compared(key: str, predicted: dict[str, np.ndarray]) -> Scores:
-    """Accuracy of each method, and intervals of differences over test images.
+def compared(
+    key: str, predicted: dict[str, np.ndarray], expected: np.ndarray
+) -> Scores:
+    """Accuracy of each method, and intervals of differences over test samples.
 
-    predicted: (2, N) predicted and true classes.
+    predicted: (draws, N) classes, of draws of labels. expected: (N,) classes.
     """
     from r2mae.evaluation.probe import compare
 
-    own, truth = predicted["r2mae"]
     accuracies = {
-        method: float((labels == truth).mean())
-        for method, (labels, _) in predicted.items()
+        method: float((labels == expected).mean())
+        for method, labels in predicted.items()
     }
     halves = {
-        method: compare(own[None], labels[None], truth).half_width
-        for method, (labels, _) in predicted.items()
+        method: compare(predicted["r2mae"], labels, expected).half_width
+        for method, labels in predicted.items()
         if method != "r2mae"
     }
     return {key: accuracies, key + OVER_SAMPLES: halves}

@@ -88,8 +88,8 @@ def test_a_finished_run_keeps_its_time(runs, tmp_path, monkeypatch):
 def test_predictions_are_compared_with_intervals(runs):
     truth = np.arange(100) % 2
     wrong = np.where(np.arange(100) < 30, 1 - truth, truth)
-    predicted = {"r2mae": np.stack([truth, truth]), "k-mers": np.stack([wrong, truth])}
-    scores = runs.compared("accuracy", predicted)
+    predicted = {"r2mae": truth[None], "k-mers": wrong[None]}
+    scores = runs.compared("accuracy", predicted, truth)
     assert scores["accuracy"] == {"r2mae": 1.0, "k-mers": 0.7}
     assert 0.05 < scores["accuracy" + runs.OVER_SAMPLES]["k-mers"] < 0.15
     assert json.loads(json.dumps(scores)) == scores

@@ -123,12 +123,11 @@ def _write_answers(
     from r2mae.evaluation.answer_span import predict_answers
     from r2mae.progress import progress_bar
 
-    may_be_empty, progress = (
-        loaded.manifest["has_unanswerable"],
-        progress_bar("predict"),
-    )
     answers = predict_answers(
-        loaded.model, source, may_be_empty=may_be_empty, progress=progress
+        loaded.model,
+        source,
+        may_be_empty=loaded.manifest["has_unanswerable"],
+        progress=progress_bar("predict"),
     )
     ids = [question.id for question in source.questions]
     by_id = dict(zip(ids, answers, strict=True))

@@ -109,7 +109,7 @@ def _rows(name: str, recipe: Recipe, table: Result) -> list[Result]:
 
 
 def _mean(rows: list[Result]) -> float | None:
-    """Mean over recipes and numbers of labels of the mean of their scores, errors left out."""
+    """Mean over recipes and numbers of labels of the mean of their scores other than errors."""
     groups: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
         if row["metric"].endswith("_error"):

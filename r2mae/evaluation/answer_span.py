@@ -21,7 +21,11 @@ from r2mae.data.source import Batch, SampleSource, root_of
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import mean_over_seeds
 from r2mae.evaluation.features import for_each_batch
-from r2mae.metrics.interval import repeated_bootstrap, share_interval
+from r2mae.metrics.interval import (
+    paired_bootstrap,
+    repeated_bootstrap,
+    share_interval,
+)
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -122,14 +126,12 @@ def summarize(predictions: list[Floats], expected: Floats) -> SpanScore:
 
 
 def compare(
-    ours: list[Floats], theirs: list[Floats], expected: Floats
+    ours: list[Floats],
+    theirs: list[Floats],
+    expected: Floats,  # noqa: ARG001 - as of the other targets
 ) -> dict[str, float | None]:
     """{difference, half_width} of F1, ours - theirs, paired by seed and by question."""
-    pairs = [one - other for one, other in zip(ours, theirs, strict=True)]
-    return {
-        "difference": float(np.mean([pair[:, 0] for pair in pairs])),
-        "half_width": repeated_bootstrap(_mean_f1, pairs, size=len(expected)),
-    }
+    return paired_bootstrap(_mean_f1, ours, theirs)
 
 
 def _mean_f1(rows: Integers, scores: Floats) -> float:

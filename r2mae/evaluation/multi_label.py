@@ -17,7 +17,7 @@ from r2mae.data.source import SampleSource, batch_labels, with_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import mean_over_seeds
 from r2mae.evaluation.features import extract, require_labels
-from r2mae.metrics.interval import repeated_bootstrap
+from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -166,13 +166,8 @@ def compare(
     """{difference, half_width} of micro F1, ours - theirs, paired by seed and by sample."""
     truth = np.asarray(expected, dtype=np.bool_)
 
-    def difference(rows: Integers, pair: Flags) -> float:
-        first, second = (micro_f1(flags[rows], truth[rows]) for flags in pair)
-        return first - second
+    def statistic(rows: Integers, predicted: Flags) -> float:
+        return micro_f1(predicted[rows], truth[rows])
 
-    pairs = [np.stack(pair) > 0.5 for pair in zip(ours, theirs, strict=True)]
-    everything = np.arange(len(truth))
-    return {
-        "difference": float(np.mean([difference(everything, pair) for pair in pairs])),
-        "half_width": repeated_bootstrap(difference, pairs, size=len(truth)),
-    }
+    first, second = ([one > 0.5 for one in each] for each in (ours, theirs))
+    return paired_bootstrap(statistic, first, second)

@@ -12,7 +12,7 @@ from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import mean_over_seeds
 from r2mae.evaluation.features import extract
-from r2mae.metrics.interval import repeated_bootstrap
+from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -104,16 +104,10 @@ def compare(
 ) -> dict[str, float | None]:
     """{difference, half_width} of Pearson's correlation, ours - theirs, paired by seed and by sample."""
 
-    def difference(rows: Integers, pair: Floats) -> float:
-        first, second = (_pearson(numbers[rows], expected[rows]) for numbers in pair)
-        return first - second
+    def statistic(rows: Integers, numbers: Floats) -> float:
+        return _pearson(numbers[rows], expected[rows])
 
-    pairs = [np.stack(pair) for pair in zip(ours, theirs, strict=True)]
-    everything = np.arange(len(expected))
-    return {
-        "difference": float(np.mean([difference(everything, pair) for pair in pairs])),
-        "half_width": repeated_bootstrap(difference, pairs, size=len(expected)),
-    }
+    return paired_bootstrap(statistic, ours, theirs)
 
 
 def _places(numbers: Floats) -> Integers:

@@ -18,7 +18,7 @@ from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import mean_over_seeds
 from r2mae.evaluation.features import extract
-from r2mae.metrics.interval import repeated_bootstrap
+from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
 Integers = npt.NDArray[np.int64]
 OUTSIDE = "O"
@@ -127,16 +127,10 @@ def compare(
 ) -> dict[str, float | None]:
     """{difference, half_width} of F1, ours - theirs, paired by seed and by sentence."""
 
-    def difference(rows: Integers, pair: Integers) -> float:
-        first, second = (tag_scores(one[rows], expected[rows])["f1"] for one in pair)
-        return first - second
+    def statistic(rows: Integers, predicted: Integers) -> float:
+        return tag_scores(predicted[rows], expected[rows])["f1"]
 
-    pairs = [np.stack(pair) for pair in zip(ours, theirs, strict=True)]
-    everything = np.arange(len(expected))
-    return {
-        "difference": float(np.mean([difference(everything, pair) for pair in pairs])),
-        "half_width": repeated_bootstrap(difference, pairs, size=len(expected)),
-    }
+    return paired_bootstrap(statistic, ours, theirs)
 
 
 def is_tag(tag: Any) -> bool:
@@ -169,7 +163,7 @@ def tag_names(source: SampleSource) -> list[str]:
 
 
 def tag_targets(source: SampleSource, names: list[str]) -> list[Integers]:
-    """For each sample of `root_of` a source, numbers in names of the tags of the words that are read."""
+    """The tags of the words that are read, as indices in names; an array for each sentence."""
     root = require_tags(source)
     numbers = {name: number for number, name in enumerate(names)}
     return [

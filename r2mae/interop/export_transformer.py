@@ -85,14 +85,14 @@ def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
     """
     from transformers import AutoModelForMaskedLM
 
+    from r2mae.masking.mask import build_mask
+
     with quiet_transformers():
         model.whole.save_pretrained(folder)
         save_tokenizer(tokenizer, folder)
         theirs = AutoModelForMaskedLM.from_pretrained(folder).eval()
     with torch.no_grad():
         ids, batch = _random_tokens(model)
-        from r2mae.masking.mask import build_mask
-
         features, slots = model.features(
             batch, build_mask(torch.ones_like(ids, dtype=torch.bool))
         )
@@ -197,8 +197,8 @@ def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
     if len(model.head) == 2:  # of tokens, without a hidden layer
         layers = {"1": "qa_outputs" if hasattr(theirs, "qa_outputs") else "classifier"}
     names = {
-        f"{theirs_}.{part}": f"{ours}.{part}"
-        for ours, theirs_ in layers.items()
+        f"{layer}.{part}": f"{ours}.{part}"
+        for ours, layer in layers.items()
         for part in ("weight", "bias")
     }
     weights = {name: state[ours] for name, ours in names.items() if ours in state}

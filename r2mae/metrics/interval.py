@@ -231,8 +231,6 @@ def bootstrap_interval(
 def repeated_bootstrap(
     statistic: Callable[[Integers, Any], float],
     repeats: Sequence[Any],
-    *,
-    size: int | None = None,
 ) -> float | None:
     """95 % half-width of the mean of a statistic over repeats, such as seeds.
 
@@ -240,10 +238,9 @@ def repeated_bootstrap(
     None where both are 0, as for one item or perfect predictions: nothing is estimated.
 
     statistic: of indices of items and of one repeat.
-    repeats: predictions of the same items, (N,) each unless size is given.
-    size: N.
+    repeats: predictions of the same items, (N, ...) each.
     """
-    items = len(repeats[0]) if size is None else size
+    items = len(repeats[0])
     everything = np.arange(items)
 
     def mean(rows: Integers) -> float:
@@ -256,6 +253,27 @@ def repeated_bootstrap(
     spread = 0.0 if math.isnan(over_repeats) else over_repeats
     half_width = math.hypot(float(high - low) / 2, spread)
     return half_width or None
+
+
+def paired_bootstrap(
+    statistic: Callable[[Integers, Any], float],
+    ours: Sequence[Any],
+    theirs: Sequence[Any],
+) -> dict[str, float | None]:
+    """{difference, half_width} of a statistic, ours - theirs, paired by repeat and by item.
+
+    As in `repeated_bootstrap`.
+    """
+
+    def difference(rows: Integers, pair: Any) -> float:
+        return statistic(rows, pair[:, 0]) - statistic(rows, pair[:, 1])
+
+    pairs = [np.stack(pair, axis=1) for pair in zip(ours, theirs, strict=True)]
+    everything = np.arange(len(pairs[0]))
+    return {
+        "difference": float(np.mean([difference(everything, pair) for pair in pairs])),
+        "half_width": repeated_bootstrap(difference, pairs),
+    }
 
 
 def none_if_nan(half_width: float) -> float | None:

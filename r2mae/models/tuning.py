@@ -42,8 +42,11 @@ def _token_classifier(
             f"tune.{target} must be false for {_architecture(encoder)}, which has no "
             "words, got true. Leave it out."
         )
-    if options.pop("hidden") is not None:
-        raise InputError(f"tune.hidden must be null with tune.{target}. Leave it out.")
+    hidden = options.pop("hidden")
+    if hidden is not None:
+        raise InputError(
+            f"tune.hidden must be null with tune.{target}, got {hidden}. Leave it out."
+        )
     return _OF_TOKENS[target](encoder, num_classes, **options)
 
 

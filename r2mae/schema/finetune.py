@@ -54,9 +54,11 @@ class TuneSection(Section):
         labels a and b, and ";" alone is none.
     ordinal: the classes have an order, in which this lists them from the lowest; true
         for classes that are whole numbers.
-    token_tags: every word has a tag, such as B-PER or O; texts alone have words.
-    answer_span: the answer to a question is a span of its context; of texts alone. Set at
-        most one of regression, multi_label, ordinal, token_tags, answer_span.
+    token_tags: token classification: every word has a tag, such as B-PER or O. For texts
+        alone.
+    answer_span: extractive question answering: the answer is a span of a context. For
+        texts alone. Set at most one of regression, multi_label, ordinal, token_tags and
+        answer_span.
     """
 
     freeze: bool = False
@@ -154,7 +156,8 @@ class RepeatSection(Section):
 
     seeds: number of seeds, counted up from the recipe's seed.
     labels_per_class: numbers of labelled training samples per class; "all" for all.
-    metrics: scores that a table of several recipes shows; none for the usual one.
+    metrics: scores that a table of several recipes shows; by default, the first of
+        `METRICS`.
     """
 
     seeds: int = Field(default=1, ge=1, le=1000)

@@ -10,6 +10,7 @@ from r2mae.metrics.interval import (
     bootstrap_interval,
     mean_interval,
     none_if_nan,
+    paired_bootstrap,
     paired_interval,
     ratio_interval,
     repeated_bootstrap,
@@ -246,3 +247,20 @@ def test_the_bootstrap_over_repeats_adds_their_spread():
     two = repeated_bootstrap(mean, [values - 0.1, values + 0.1])
     assert two == pytest.approx(np.hypot(one, 12.7062 * 0.1), rel=0.01)
     assert repeated_bootstrap(mean, [np.ones(12)]) is None
+
+
+def test_the_paired_bootstrap_is_that_of_the_differences():
+    rng = np.random.default_rng(0)
+    theirs = [rng.standard_normal(300) for _ in range(2)]
+    ours = [each + 0.5 + 0.1 * rng.standard_normal(300) for each in theirs]
+
+    def mean(rows, repeat):
+        return float(repeat[rows].mean())
+
+    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+    compared = paired_bootstrap(mean, ours, theirs)
+    assert compared["difference"] == pytest.approx(np.mean(differences))
+    half_width = repeated_bootstrap(mean, differences)
+    assert compared["half_width"] == pytest.approx(half_width)
+    assert half_width < 0.1 < repeated_bootstrap(mean, ours)
+    assert paired_bootstrap(mean, ours, ours)["half_width"] is None

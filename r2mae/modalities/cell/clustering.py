@@ -18,17 +18,17 @@ _RESOLUTIONS = [0.1 * step for step in range(1, 21)]
 def cluster_scores(data: LabelledFeatures) -> dict[str, float]:
     """Leiden clusters (15 neighbours) compared with labels.
 
-    The resolution, of 0.1, 0.2, ... 2.0, is the one of the highest nmi: features differ in the number of
-    clusters that a resolution gives.
+    Of the resolutions 0.1, 0.2, ... 2.0, that of the highest nmi is used: features differ
+    in the number of clusters that one resolution gives.
 
     Returns:
         ari, nmi: adjusted Rand index and normalized mutual information of clusters and labels.
-        resolution, clusters: of these clusters, and their number.
-        ari_at_resolution_1: without this choice, which sees the labels.
+        resolution, clusters: the chosen resolution, and its number of clusters.
+        ari_at_resolution_1: ari at resolution 1, which is chosen without the labels.
         silhouette: silhouette score of the labels.
 
-    Source: Traag et al. 2019 for Leiden; Luecken et al. 2022 (scIB) for the choice; scanpy's neighbours and
-    Leiden; scikit-learn's scores.
+    Source: Traag et al. 2019 for Leiden; Luecken et al. 2022 (scIB) for the choice of the
+    resolution; neighbours and Leiden of scanpy, scores of scikit-learn.
     """
     from sklearn.metrics import (
         adjusted_rand_score,

@@ -57,26 +57,34 @@ def start_from_scgpt(model: Any, source: str, genes: list[str]) -> nn.Module:
             f"{where} must have a row of {_TABLE} for each gene of {_VOCABULARY}, "
             f"got {len(table):,} rows and ids up to {max(rows.values()):,}."
         )
-    numbers = [rows.get(without_version(gene), -1) for gene in genes]
-    row = torch.tensor(numbers, device=table.device)
-    is_known = row >= 0
-    count = int(is_known.sum())
-    if count < _LEAST_GENES * len(genes):
-        missing = [gene for gene, n in zip(genes, numbers, strict=True) if n < 0]
-        raise InputError(
-            f"{where} must hold at least half of the run's {len(genes):,} genes, got {count:,}; "
-            f"{', '.join(missing[:3])} are missing. Name genes as it does, with data.genes.by."
-        )
+    row = _match_genes(genes, rows, where).to(table.device)
+    is_matched = row >= 0
     with torch.no_grad():
-        own[is_known] = table[row[is_known]].to(own)
+        own[is_matched] = table[row[is_matched]].to(own)
+    count = int(is_matched.sum())
     share = f"{count:,} of {len(genes):,} genes found, {count / len(genes):.0%}"
     record_start(model, f"{source} ({share})", ["embed_genes.weight"], others)
     started: nn.Module = model
     return started
 
 
+def _match_genes(genes: list[str], rows: dict[str, int], where: str) -> Tensor:
+    """(G,) row of each gene, -1 where there is none. Raises: InputError if most have none."""
+    row = torch.tensor(
+        [rows.get(without_version(gene), -1) for gene in genes], device="cpu"
+    )
+    missing = [gene for gene, at in zip(genes, row.tolist(), strict=True) if at < 0]
+    count = len(genes) - len(missing)
+    if count < _LEAST_GENES * len(genes):
+        raise InputError(
+            f"{where} must hold at least half of the run's {len(genes):,} genes, got {count:,}; "
+            f"{', '.join(missing[:3])} are missing. Name genes as it does, with data.genes.by."
+        )
+    return row
+
+
 def _read_rows(folder: Path, where: str) -> dict[str, int]:
-    """{gene: row of the table}. Raises: InputError for a file of another content."""
+    """{gene: row of the table}. Raises: InputError unless each gene has a row of its own."""
     rows = _read_json(folder / _VOCABULARY, where)
     is_number = [type(row) is int for row in rows.values()]
     if not rows or not all(is_number) or len({*rows.values()}) < len(rows):

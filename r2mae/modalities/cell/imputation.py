@@ -21,9 +21,8 @@ from r2mae.modalities.cell.imputation_baselines import (
 )
 from r2mae.modalities.cell.normalization import PER
 
-Predict = Callable[
-    [Values, Bools], Values
-]  # (counts (B, G), is_masked (B, G)) -> expected counts (B, G)
+# (counts (B, G), is_masked (B, G)) -> expected counts (B, G)
+Predict = Callable[[Values, Bools], Values]
 _MOST_TRAIN, _MOST_TEST, _BATCH = 5_000, 2_000, 64
 _LEAST_HIDDEN = 10  # masked nonzero counts for a gene's correlation to be used
 _DISPERSIONS = np.exp(np.linspace(-4, 6, 21))
@@ -40,9 +39,9 @@ class ImputationScore:
         counts.
     poisson, negative_binomial: mean log-likelihood of a masked count, in nats.
 
-    The negative binomials of a method have one dispersion, fitted on held-out training cells.
-
     by_gene, by_cell: the values averaged to pearson and negative_binomial; nan for genes left out.
+
+    The negative binomials of a method have one dispersion, fitted on held-out training cells.
     """
 
     pearson: float
@@ -210,9 +209,11 @@ def _score(
 
 
 def expected_log(rates: Values | Floats, scale: Floats, dispersion: float) -> Floats:
-    """(N,) expectations of log1p(scale * count), where counts have negative binomials of means `rates`.
+    """(N,) expectations of log1p(scale * count), for negative binomial counts.
 
-    The logarithm of the mean is larger, most for genes of few counts. rates, scale: (N,).
+    By Jensen's inequality they lie below log1p(scale * rate), most for genes of few counts.
+
+    rates: (N,) means of the counts. scale: (N,).
     """
     rates = rates.astype(np.float64)
     step = rates / (dispersion + rates)

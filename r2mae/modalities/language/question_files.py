@@ -17,7 +17,7 @@ _KINDS = {str: "a text", list: "a list", int: "a whole number", bool: "true or f
 
 
 class Answer(NamedTuple):
-    """A span of a context. start: number of its first character."""
+    """A span of a context. start: offset of its first character."""
 
     text: str
     start: int
@@ -56,7 +56,7 @@ def read_questions(section: Any, path: Path) -> list[Question]:
 
 
 def _read_squad(path: Path) -> Iterator[Question]:
-    """data[].paragraphs[].{context, qas[]}, as of versions 1.1 and 2.0."""
+    """Questions at data[].paragraphs[].qas[] of versions 1.1 and 2.0."""
     check_text(path)
     try:
         with open_text(path, "utf-8") as file:
@@ -95,6 +95,7 @@ def _read_rows(section: Any, path: Path) -> Iterator[Question]:
 
 
 def _question(given: Any, context: str, where: str) -> Question:
+    """The question of an object with SQuAD's keys. where: of errors."""
     name = _entry(given, "id", str, where)
     where = f"{where}, id {name}"
     text = _entry(given, QUESTION, str, where)
@@ -105,7 +106,7 @@ def _question(given: Any, context: str, where: str) -> Question:
 
 
 def _answers(given: Any, where: str) -> tuple[Answer, ...]:
-    """Of a list of objects, or an object of lists."""
+    """Answers of a list of objects, as in SQuAD, or an object of lists, as in `datasets`."""
     where = f"{where}: {ANSWERS}"
     if isinstance(given, dict):
         texts = _entry(given, "text", list, where)

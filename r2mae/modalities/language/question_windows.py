@@ -26,8 +26,10 @@ class Encoded(NamedTuple):
 class Windows(NamedTuple):
     """Windows of contexts.
 
-    owners: (W,) question of each. firsts: (W,) its first token, of the context's. sizes:
-    (W,) its tokens of the context. begins: (W,) where these begin in the row.
+    owners: (W,) index of the question.
+    firsts: (W,) index in the context of the window's first token.
+    sizes: (W,) number of the context's tokens in the window.
+    begins: (W,) index in the row of the first of these.
     """
 
     owners: Integers

@@ -34,9 +34,9 @@ from r2mae.modalities.language.texts import split_files
 class Questions(Sentences):
     """A `SampleSource` of windows; "is_candidate" (B, N) of a batch: where an answer may start or end.
 
-    questions: of the samples, by their `owners`. spans: (W, 2) int64, places in its row of
-    the first and last token of an answer, 0 if the window does not hold it; None unless
-    answers are located, as training needs them.
+    questions: the Q questions; `owners` (W,) has the index of each window's question.
+    spans: (W, 2) int64, index in the row of the first and last token of an answer, 0 if
+        the window does not hold it; None unless answers are located, for training.
     """
 
     labels_absent = "answers to questions alone. Score them by r2mae finetune."
