@@ -52,7 +52,7 @@ def card_rows(loaded: Any) -> dict[str, str]:
 
 
 def _objective(loaded: Any) -> dict[str, str]:
-    """The mask law of a pretraining run, or the classes of a fine-tuned one."""
+    """The mask law of a pretraining run, or the classes or other outputs of a fine-tuned one."""
     manifest = loaded.manifest
     if loaded.num_classes is None:
         law = {key: value for key, value in manifest["law"].items() if value}
@@ -60,7 +60,8 @@ def _objective(loaded: Any) -> dict[str, str]:
         return {"mask law": f"`{_inline_yaml(law)}`, pattern {pattern}"}
     names = manifest["class_names"]
     more = "" if len(names) <= _MOST_CLASSES else f" and {len(names) - _MOST_CLASSES}"
-    return {"classes": ", ".join(names[:_MOST_CLASSES]) + more}
+    title = "outputs" if loaded.recipe.tune.target == "answer_span" else "classes"
+    return {title: ", ".join(names[:_MOST_CLASSES]) + more}
 
 
 def _card_facts(data: Any) -> dict[str, str]:

@@ -144,6 +144,7 @@ def test_export_gives_equal_logits(here, capsys, tmp_path, encoder):
         run = f"runs/{encoder}/labels_all/seed_0"
     said(capsys, "export", run, tmp_path / "out", "--to", "transformers")
     card = (tmp_path / "out" / "README.md").read_text()
+    assert "| outputs | first token, last token |" in card
     assert "pipeline_tag: question-answering" in card
     model = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "out").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
