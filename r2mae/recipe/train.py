@@ -1,6 +1,7 @@
 """One run of any task: its folder, training until it ends or is stopped, and its run.json."""
 
 import contextlib
+import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ def train_run(
             writes, f"{folder.path}: finished at step {status['step']}. {remedy}"
         )
         return {"run": str(folder.path)} | status
+    gc.collect()  # an earlier Trainer of this process, in a reference cycle with its data
     run_id = status.get("id") or f"{folder.name}-{time.strftime('%Y%m%d%H%M%S')}"
     # Locked before data is opened, which may take minutes; nothing else is written yet.
     with folder.reserve() if writes else contextlib.nullcontext():
