@@ -19,7 +19,7 @@ PRETRAIN = (
     OF_DATA,
     PRECISION,
     *ENCODER,
-    "mask.ratio={uniform: {low: 0.5, high: 0.95}}",
+    "mask={ratio: {uniform: {low: 0.5, high: 0.95}}, levels: 8, scope: step, pattern: random}",
     "schedule={steps: 300, warmup_steps: 30, decay: cosine}",
     "watch={knn: false, linear_probe: false, pictures: false, samples: 500}",
 )
