@@ -71,4 +71,4 @@ def test_bad_recipes_are_one_line_before_anything_trains(scratch, changes, messa
 def test_too_few_labels_are_refused_before_anything_trains(scratch):
     study = _study(scratch, finetune=FINETUNE | {"labels_per_class": [10_000]})
     with pytest.raises(InputError, match="10000|10,000"):
-        study.check_labels()
+        study.check_data()
