@@ -74,7 +74,8 @@ def _study_lines(name, content, line_of, to_root):
         lines = [
             line for line in content.splitlines() if line.startswith(f"| [{name}]")
         ]
-        yield from (line.strip("| ").split(" | ") for line in lines)
+        for line in lines:
+            yield [cell.strip() for cell in line.strip()[1:-1].split("|")]
         return
     law = study.section.primary
     if law is None:

@@ -42,7 +42,7 @@ def test_only_tables_of_studies_with_trials_are_filled(fill, scratch, capsys):
     for trial in study.trials:
         run_trial(study, trial)
     page = fill(PAGE, "../")
-    assert "| [digits](recipes/studies/digits.yaml) | kept |" in page
+    assert "| [digits](recipes/studies/digits.yaml) | kept |  |\n" in page
     assert "stays" in page
     assert "goes" not in page
     assert "replaced" not in page
