@@ -5,7 +5,7 @@ import errno
 from collections.abc import Iterable
 from typing import TypeGuard
 
-_MAX_LISTED = 60
+_MAX_LISTED = 60  # names in one message
 _FULL_OR_FORBIDDEN = (
     errno.ENOSPC,
     errno.EDQUOT,

@@ -2,7 +2,7 @@ import pytest
 
 from r2mae.errors import InputError, InterruptedRun, did_you_mean
 
-MANY = [f"word{number}" for number in range(50)]
+MANY = [f"word{number}" for number in range(100)]
 
 
 @pytest.mark.parametrize(
