@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from r2mae.errors import InputError as InputError
+    from r2mae.loaded_run import LoadedRun as LoadedRun
     from r2mae.modalities import (
         register_with_transformers as register_with_transformers,
     )
     from r2mae.recipe.pretrain import pretrain as pretrain
     from r2mae.recipe.run import load_run as load
     from r2mae.training.callback import Callback as Callback
-    from r2mae.wing import LoadedRun as LoadedRun
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,7 +33,7 @@ _PLACES = {
     "pretrain": ("r2mae.recipe.pretrain", "pretrain"),
     "register_with_transformers": ("r2mae.modalities", "register_with_transformers"),
     "Callback": ("r2mae.training.callback", "Callback"),
-    "LoadedRun": ("r2mae.wing", "LoadedRun"),
+    "LoadedRun": ("r2mae.loaded_run", "LoadedRun"),
     "InputError": ("r2mae.errors", "InputError"),
 }
 

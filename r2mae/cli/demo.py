@@ -11,9 +11,10 @@ from r2mae.cli.evaluate import print_scores
 from r2mae.cli.pretrain import pretrain
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.launch import read_launch
-from r2mae.wing import LoadedRun, Task
+from r2mae.wing import Task
 
 LABELS_PER_CLASS = (10, None)  # None: all
 DRAWS = 10

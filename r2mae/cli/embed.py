@@ -27,7 +27,7 @@ from r2mae.cli.samples import (
 from r2mae.cli.token_files import append_tokens, open_token_file
 from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
-from r2mae.wing import LoadedRun
+from r2mae.loaded_run import LoadedRun
 
 _FORMATS = (".npy", ".parquet")
 _TOKEN_FORMATS = (".npy", ".npz")

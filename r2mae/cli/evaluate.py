@@ -8,8 +8,9 @@ from typing import Any
 from r2mae.cli.arguments import add_read_out, add_run, wing_of_run
 from r2mae.cli.read_out import find_read_out, show_read_out
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.options import comma_separated, label_counts, positive, shares
-from r2mae.wing import LoadedRun, Wing
+from r2mae.wing import Wing
 
 PROBES = ("knn", "linear_probe", "attentive_probe")
 Row = dict[str, Any]  # of `probe_encoders`

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from r2mae.evaluation.read_out import ReadOut
-from r2mae.wing import LoadedRun
+from r2mae.loaded_run import LoadedRun
 
 
 def find_read_out(

@@ -10,8 +10,8 @@ from typing import Any
 
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.progress import progress_bar
-from r2mae.wing import LoadedRun
 
 SPLITS = ("train", "test")
 INCOMPLETE = 3  # exit code of a command that left out unreadable samples

@@ -13,8 +13,8 @@ from typing import Any
 from r2mae.data.appended_array import AppendedArray
 from r2mae.data.space import check_space, size_text
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.progress import progress_bar
-from r2mae.wing import LoadedRun
 
 _LARGE = 1e9  # bytes; larger files are announced
 

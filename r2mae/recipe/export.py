@@ -7,7 +7,7 @@ from r2mae.data.atomic import atomic_folder
 from r2mae.errors import InputError, did_you_mean, first_line
 from r2mae.interop.exports import Export
 from r2mae.interop.model_card import model_card
-from r2mae.wing import LoadedRun
+from r2mae.loaded_run import LoadedRun
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 

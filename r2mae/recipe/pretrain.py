@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.options import run_path
 from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.run import load_run
@@ -14,7 +15,6 @@ from r2mae.schema.document import load_document
 from r2mae.schema.launch import check_launch, read_launch
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.callback import Callback
-from r2mae.wing import LoadedRun
 
 
 def pretrain(

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities import find_wing
 from r2mae.models.tuning import merge_lora
 from r2mae.recipe.load import parse_recipe
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.checkpoint import EMA, MODEL, load_tensors, read_manifest
 from r2mae.training.run_folder import RunFolder, open_run
-from r2mae.wing import LoadedRun
 
 
 def load_run(

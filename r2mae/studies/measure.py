@@ -20,9 +20,10 @@ from r2mae.evaluation.features import (
     require_labels,
 )
 from r2mae.evaluation.probe import probe_predictions
+from r2mae.loaded_run import LoadedRun
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.schema.study import MeasureSection, Probe, TaskMeasure
-from r2mae.wing import LoadedRun, Wing
+from r2mae.wing import Wing
 
 Better = Literal["higher", "lower"]
 

@@ -1,8 +1,8 @@
 """Untrained runs of every encoder on stand-in data, tiny, for tests of exports."""
 
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities import find_wing
 from r2mae.recipe.load import load_recipe
-from r2mae.wing import LoadedRun
 from tests.conftest import ROOT, TINY
 
 _VIT = tuple(setting for setting in TINY if setting.startswith("model."))

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.algebra.irreps import Floats, components_of
 from r2mae.modalities.algebra.models.two_layer import TwoLayerNetwork
 from r2mae.modalities.algebra.spectrum import Neurons
-from r2mae.wing import LoadedRun
 
 ALIVE = 1e-3  # share of the largest neuron's energy below which a neuron is dead
 

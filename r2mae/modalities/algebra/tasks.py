@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.algebra.lottery_tasks import (
     conclude_lottery,
     score_lottery,
@@ -10,7 +11,7 @@ from r2mae.modalities.algebra.lottery_tasks import (
 )
 from r2mae.modalities.algebra.picture_option import add_picture, picture_path
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import LoadedRun, Result
+from r2mae.wing import Result
 
 SINGLE = 0.95  # share of energy from which a neuron counts as single-component
 

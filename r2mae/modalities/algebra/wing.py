@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.algebra import lottery_tasks, tasks
 from r2mae.modalities.algebra.picture_option import add_picture
 from r2mae.modalities.algebra.schema import (
     AlgebraFinetuneRecipe,
     AlgebraPretrainRecipe,
 )
-from r2mae.wing import LoadedRun, Task, Wing
+from r2mae.wing import Task, Wing
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from r2mae.data.source import SampleSource
 from r2mae.evaluation.features import extract
+from r2mae.loaded_run import LoadedRun
 from r2mae.page.figure import plot_points
 from r2mae.page.markup import paragraph
-from r2mae.wing import LoadedRun
 
 _MOST = 2000  # cells drawn
 _FEWEST_FOR_UMAP = 100

@@ -5,7 +5,7 @@ from typing import Any
 
 from r2mae.errors import InputError
 from r2mae.interop.exports import largest_difference
-from r2mae.wing import LoadedRun
+from r2mae.loaded_run import LoadedRun
 
 LOAD = """from transformers import AutoModel
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from r2mae.interop.inference import Inference, TensorInput, encoder_of
+from r2mae.loaded_run import LoadedRun
 from r2mae.masking.pattern import Role
-from r2mae.wing import LoadedRun
 
 GENES_FILE = "genes.txt"
 _MEASURED = "False for genes that the cell's file lacks"

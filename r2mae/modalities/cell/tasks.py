@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.options import parse_ratios
 from r2mae.progress import progress_bar, status_line
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import LoadedRun, Result
+from r2mae.wing import Result
 
 if TYPE_CHECKING:
     from r2mae.wing import Features

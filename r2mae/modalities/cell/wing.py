@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2mae.interop.exports import Export
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.cell import builds, export, tasks
 from r2mae.modalities.cell.schema import CellFinetuneRecipe, CellPretrainRecipe
 from r2mae.options import share
-from r2mae.wing import Build, LoadedRun, Store, Task, Wing
+from r2mae.wing import Build, Store, Task, Wing
 
 if TYPE_CHECKING:
     from torch import nn

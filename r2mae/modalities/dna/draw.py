@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.recipe_data import codec_of
 from r2mae.modalities.dna.tokens import Codec
 from r2mae.models.frozen_mask import frozen_mask
 from r2mae.page.markup import paragraph
 from r2mae.page.slider import RATIOS, ratio_slider
-from r2mae.wing import LoadedRun
 
 _WINDOWS, _BASES = 3, 48
 _COLOURS = {"A": "#2a9d4a", "C": "#3b7dd8", "G": "#d98c00", "T": "#d8453b"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from r2mae.errors import InputError
 from r2mae.interop.exports import largest_difference
-from r2mae.wing import LoadedRun
+from r2mae.loaded_run import LoadedRun
 
 
 def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from r2mae.interop.inference import Inference, TensorInput, encoder_of
 from r2mae.interop.text_inference import text_inference
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.models.columns import OTHER_LETTERS, PADDING
 from r2mae.modalities.dna.recipe_data import codec_of
-from r2mae.wing import LoadedRun
 
 _BASES = "A C G T = 0 to 3, N = 4, padding at the end = 6"
 _OTHERS = "aligned species beside the reference: A C G T = 0 to 3, unknown = 4, gap = 5"

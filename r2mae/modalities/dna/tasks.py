@@ -3,10 +3,11 @@
 from argparse import ArgumentParser, Namespace
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.options import parse_ratios
 from r2mae.progress import progress_bar
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import LoadedRun, Result
+from r2mae.wing import Result
 
 _DEMO_RATIO = 0.15
 

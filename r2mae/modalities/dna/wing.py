@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2mae.interop.exports import Export
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna import builds, export, tasks
 from r2mae.modalities.dna.schema import DnaFinetuneRecipe, DnaPretrainRecipe
 from r2mae.modalities.dna.variants import effect, subcommand
-from r2mae.wing import Build, LoadedRun, Store, Subcommand, Task, Wing
+from r2mae.wing import Build, Store, Subcommand, Task, Wing
 
 if TYPE_CHECKING:
     from torch import nn

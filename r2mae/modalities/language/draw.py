@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.language.tokenizer import recipe_tokenizer
 from r2mae.models.frozen_mask import frozen_mask
 from r2mae.page.slider import RATIOS, ratio_slider
-from r2mae.wing import LoadedRun
 
 _TEXTS, _TOKENS, _TOP = 3, 96, 3
 _CAPTION = (

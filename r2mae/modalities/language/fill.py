@@ -5,8 +5,8 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.options import positive
-from r2mae.wing import LoadedRun
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
 from r2mae.interop.exports import Export
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.language import builds, fill, tasks
 from r2mae.modalities.language.schema import (
     LanguageFinetuneRecipe,
     LanguagePretrainRecipe,
 )
-from r2mae.wing import Build, LoadedRun, Store, Subcommand, Task, Wing
+from r2mae.wing import Build, Store, Subcommand, Task, Wing
 
 if TYPE_CHECKING:
     from torch import nn

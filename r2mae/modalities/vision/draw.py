@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from r2mae.loaded_run import LoadedRun
 from r2mae.models.frozen_mask import frozen_mask
 from r2mae.page.markup import paragraph
 from r2mae.page.slider import RATIOS, ratio_slider
 from r2mae.training.pictures import lay_out
-from r2mae.wing import LoadedRun
 
 _IMAGES = 6
 _PHOTO = 64  # pixels a side from which JPEG is used

@@ -6,10 +6,10 @@ from typing import Any
 from torch import nn
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.vision.models.timm_encoder import is_plain_vit
 from r2mae.models.classifier import Classifier, OrderedLogits
 from r2mae.schema.pretrain import PretrainRecipe
-from r2mae.wing import LoadedRun
 
 # Key of the recipe -> argument of timm's VisionTransformer.
 _SHAPE = {

@@ -3,8 +3,8 @@
 import torch
 
 from r2mae.interop.inference import Inference, TensorInput, encoder_of
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.vision.schema import height_width
-from r2mae.wing import LoadedRun
 
 
 def image_inference(loaded: LoadedRun) -> Inference:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.options import parse_ratios
-from r2mae.wing import LoadedRun
 
 if TYPE_CHECKING:
     from r2mae.data.source import SampleSource

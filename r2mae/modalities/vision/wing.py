@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from r2mae.errors import InputError
 from r2mae.evaluation.read_out import ReadOut
 from r2mae.interop.exports import Export
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.vision import reconstruct
 from r2mae.modalities.vision.schema import VisionFinetuneRecipe, VisionPretrainRecipe
-from r2mae.wing import LoadedRun, Subcommand, Wing
+from r2mae.wing import Subcommand, Wing
 
 if TYPE_CHECKING:
     from torch import nn

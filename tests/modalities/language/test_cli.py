@@ -15,7 +15,6 @@ from transformers import (
 )
 
 from r2mae.cli.main import main
-from r2mae.data.tokenizer import load_tokenizer
 from r2mae.errors import InputError
 from r2mae.modalities.language.tokenizer import recipe_tokenizer
 from r2mae.recipe.run import load_run
@@ -74,14 +73,6 @@ def trained(tmp_path_factory):
         write_sentences(folder)
         assert main(["pretrain", str(RECIPE), "--name", "run", *settings(SMALL)]) == 0
     return folder
-
-
-@pytest.fixture
-def here(trained, monkeypatch):
-    load_tokenizer.cache_clear()  # it is keyed by paths relative to the folder
-    monkeypatch.chdir(trained)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(trained / "cache"))
-    return trained
 
 
 def test_tokenizer_store_and_training_from_it(here, capsys):

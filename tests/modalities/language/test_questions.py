@@ -16,9 +16,10 @@ from r2mae.evaluation.answer_span import answer_scores
 from r2mae.modalities.language.question_files import read_questions
 from r2mae.recipe.assembly import open_training_data
 from r2mae.recipe.run import load_run
-from r2mae.training.run_folder import RunFolder
+from r2mae.training.objective import AnswerSpan
 from tests.conftest import make_texts
 from tests.modalities.cell.test_cli import refused, said
+from tests.modalities.language.interrupted import check_continues
 from tests.modalities.language.test_cli import RECIPE, SHAPE, SMALL, TUNE, settings
 from tests.modalities.language.test_question_files import (
     FILLER,
@@ -27,7 +28,6 @@ from tests.modalities.language.test_question_files import (
     make_squad,
     squad_of,
 )
-from tests.training.runs import metric
 
 RUN = "runs/answers/labels_all/seed_0"
 
@@ -66,14 +66,6 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(trained, monkeypatch):
-    load_tokenizer.cache_clear()  # it is keyed by paths relative to the folder
-    monkeypatch.chdir(trained)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(trained / "cache"))
-    return trained
-
-
 def section_of(run, **changes):
     return load_run(run).recipe.data.model_copy(update=changes)
 
@@ -109,29 +101,7 @@ def test_questions_without_answers_in_a_table_are_predicted(here, capsys, tmp_pa
 
 
 def test_an_interrupted_run_continues_with_the_same_losses(here, capsys):
-    short = answering("schedule.steps=40")
-    said(capsys, "finetune", TUNE, "--name", "whole", *short)
-    with pytest.MonkeyPatch.context() as patch:
-        from r2mae.training.objective import AnswerSpan
-
-        prepare = AnswerSpan.prepare
-
-        def stop(self, batch, step):
-            if step == 30:
-                raise KeyboardInterrupt
-            return prepare(self, batch, step)
-
-        patch.setattr(AnswerSpan, "prepare", stop)
-        with pytest.raises(SystemExit):  # of Lightning
-            main(["finetune", str(TUNE), "--name", "cut", *short])
-    assert RunFolder("runs/cut/labels_all/seed_0").pointer("last") is not None
-    assert not Path("runs/cut/scores.json").exists()
-    said(capsys, "finetune", TUNE, "--name", "cut", *short)
-    ours, theirs = (
-        metric(RunFolder(f"runs/{name}/labels_all/seed_0"), "train/loss")
-        for name in ("cut", "whole")
-    )
-    assert ours == theirs != {}
+    check_continues(capsys, AnswerSpan, TUNE, answering("schedule.steps=40"))
 
 
 @pytest.mark.parametrize("encoder", ["modernbert", "bert", "roberta"])

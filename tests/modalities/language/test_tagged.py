@@ -14,11 +14,11 @@ from r2mae.data.tokenizer import load_tokenizer
 from r2mae.errors import InputError
 from r2mae.modalities.language.tagged import open_tagged_file, read_conll
 from r2mae.recipe.run import load_run
-from r2mae.training.run_folder import RunFolder
+from r2mae.training.objective import WordTags
 from tests.conftest import make_texts
 from tests.modalities.cell.test_cli import refused, said
+from tests.modalities.language.interrupted import check_continues
 from tests.modalities.language.test_cli import RECIPE, SHAPE, SMALL, TUNE, settings
-from tests.training.runs import metric
 
 TAGS = {"Anna": "B-PER", "Smith": "I-PER", "Paris": "B-LOC", "Rome": "B-LOC"}
 RUN = "runs/tags/labels_all/seed_0"
@@ -70,14 +70,6 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(trained, monkeypatch):
-    load_tokenizer.cache_clear()  # it is keyed by paths relative to the folder
-    monkeypatch.chdir(trained)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(trained / "cache"))
-    return trained
-
-
 def test_tags_are_learnt_and_predicted(here, capsys, tmp_path):
     words = ("finetune", TUNE, "--name", "tags", *tagged(), "--against", "runs/tags")
     result = json.loads(said(capsys, *words, "--json"))
@@ -109,30 +101,7 @@ def test_words_without_tags_are_predicted(here, capsys, tmp_path):
 
 
 def test_an_interrupted_run_continues_with_the_same_losses(here, capsys):
-    short = tagged("schedule.steps=40")
-    said(capsys, "finetune", TUNE, "--name", "whole", *short)
-    with pytest.MonkeyPatch.context() as patch:
-        from r2mae.training.objective import WordTags
-
-        prepare = WordTags.prepare
-
-        def stop(self, batch, step):
-            if step == 30:
-                raise KeyboardInterrupt
-            return prepare(self, batch, step)
-
-        patch.setattr(WordTags, "prepare", stop)
-        with pytest.raises(SystemExit):  # of Lightning
-            main(["finetune", str(TUNE), "--name", "cut", *short])
-    folder = RunFolder("runs/cut/labels_all/seed_0")
-    assert folder.pointer("last") is not None
-    assert not Path("runs/cut/scores.json").exists()
-    said(capsys, "finetune", TUNE, "--name", "cut", *short)
-    ours, theirs = (
-        metric(RunFolder(f"runs/{name}/labels_all/seed_0"), "train/loss")
-        for name in ("cut", "whole")
-    )
-    assert ours == theirs != {}
+    check_continues(capsys, WordTags, TUNE, tagged("schedule.steps=40"))
 
 
 def test_export_gives_equal_logits(here, capsys, tmp_path):

@@ -61,14 +61,6 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(trained, monkeypatch):
-    load_tokenizer.cache_clear()  # it is keyed by paths relative to the folder
-    monkeypatch.chdir(trained)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(trained / "cache"))
-    return trained
-
-
 def test_several_labels_are_learnt_predicted_and_exported(here, capsys, tmp_path):
     words = ("finetune", TUNE, "--name", "several", *tuned("labels", SEVERAL))
     assert "mean average precision" in said(capsys, *words)

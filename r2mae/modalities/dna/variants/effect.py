@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.variants.subcommand import (
     add_variant_options,
     open_variants,
@@ -17,7 +18,7 @@ from r2mae.modalities.dna.variants.subcommand import (
 )
 from r2mae.options import parse_pairs, positive
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import LoadedRun, Result
+from r2mae.wing import Result
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.variants.files import PASSES, SCORE
 from r2mae.options import parse_pairs, share
 from r2mae.progress import progress_bar
-from r2mae.wing import LoadedRun
 
 _NUM_CHECKED = 16  # scores of a file that are recomputed
 _TOLERANCE = 1e-3

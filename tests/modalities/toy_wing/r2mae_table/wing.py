@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from r2mae.loaded_run import LoadedRun
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.schema.recipe import DataSection, ModelSection
-from r2mae.wing import LoadedRun, Task, Wing
+from r2mae.wing import Task, Wing
 
 if TYPE_CHECKING:
     from argparse import Namespace
