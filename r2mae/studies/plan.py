@@ -139,8 +139,9 @@ class Study:
         file = self.folder / "study.json"
         document = self.section.model_dump(mode="json")
         document |= {"base": self.base, "finetuning": self.finetuning}
-        # Trials of further seeds and laws are added; primary changes only the report.
-        free = ("seeds", "laws", "primary")
+        # Trials of further seeds and laws are added; primary changes only the report;
+        # recipe and set are names for what "base" holds.
+        free = ("seeds", "laws", "primary", "recipe", "set")
         current = {key: value for key, value in document.items() if key not in free}
         if file.exists():
             earlier = _with_defaults(json.loads(file.read_text()))

@@ -307,6 +307,15 @@ def test_a_folder_of_another_study_is_refused(scratch):
         load_study(str(path), seeds=500)
 
 
+def test_a_study_that_says_the_same_in_other_words_continues(scratch):
+    path = write_study(scratch)
+    load_study(str(path)).start()
+    document = json.loads(path.read_text())
+    document["set"]["seed"] = 0  # the recipe's own
+    path.write_text(json.dumps(document))
+    load_study(str(path)).start()
+
+
 def test_a_law_may_not_change_under_its_name(scratch):
     load_study(str(write_study(scratch))).start()
     changed = LAWS | {"fixed 0.25": {"ratio": {"fixed": {"ratio": 0.3}}}}
