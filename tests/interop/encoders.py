@@ -45,6 +45,10 @@ ENCODERS = {
         for name in ("ModernBERT", "BERT", "RoBERTa", "ESM")
     },
     "DNA convolutions": ("motifs_demo", (f"model={_CONV}",)),
+    "equivariant DNA convolutions": (
+        "motifs_demo",
+        (f"model={_CONV}", "model.rc_equivariant=true"),
+    ),
     "DNA transformer": ("motifs_demo", (f"model={{encoder: modernbert, {_TEXT}}}",)),
     "alignment convolutions": ("brca1_msa", (f"model={_CONV}", "data.length=32")),
     "alignment transformer": (

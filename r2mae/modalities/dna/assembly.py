@@ -45,6 +45,7 @@ def conv_shape(recipe: AnyRecipe) -> dict[str, Any]:
         "kernel": section.kernel,
         "dilations": section.dilations,
         "dropout": section.dropout or 0.0,
+        "rc_equivariant": section.rc_equivariant,
     }
 
 
@@ -193,7 +194,7 @@ def _check_conv_run(manifest: dict[str, Any], source: str, recipe: AnyRecipe) ->
             f"got one on {actual} in {source!r}."
         )
     shape = conv_shape(recipe)
-    for name in ("width", "depth", "kernel"):
+    for name in ("width", "depth", "kernel", "rc_equivariant"):
         if theirs.get(name) not in (None, shape[name]):
             raise InputError(
                 f"model must have the shape of {source!r}, {model_keys(manifest)}, "

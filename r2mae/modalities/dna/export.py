@@ -58,6 +58,7 @@ def _export_convolutions(loaded: LoadedRun, folder: Path) -> float:
     from r2mae.modalities.dna.assembly import conv_shape
     from r2mae.modalities.dna.inference import dna_inference
     from r2mae.modalities.dna.modeling_dna_conv import DnaConvConfig, DnaConvModel
+    from r2mae.modalities.dna.models.strands import untie_strands
 
     if loaded.num_classes is not None:
         raise InputError(
@@ -65,8 +66,9 @@ def _export_convolutions(loaded: LoadedRun, folder: Path) -> float:
             "got a fine-tuned one. Use --to onnx."
         )
     model = loaded.model.cpu()
+    untie_strands(model)
     shape = conv_shape(loaded.recipe)
-    del shape["dropout"]
+    del shape["dropout"], shape["rc_equivariant"]
     theirs = DnaConvModel(DnaConvConfig(**shape))
     missing, _ = theirs.load_state_dict(model.state_dict(), strict=False)
     assert not missing  # the masked model has a head beside

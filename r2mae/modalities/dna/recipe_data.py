@@ -110,7 +110,15 @@ def with_tokens(recipe: AnyRecipe, source: SampleSource) -> SampleSource:
 def model_keys(manifest: dict[str, Any]) -> str:
     """Keys of a run's model section that a recipe starting from it must repeat, as text."""
     section = manifest["recipe"]["model"]
-    names = ("encoder", "width", "depth", "kernel", "dilations", "kmer")
+    names = (
+        "encoder",
+        "width",
+        "depth",
+        "kernel",
+        "dilations",
+        "rc_equivariant",
+        "kmer",
+    )
     return ", ".join(
         f"{name}: {section[name]}" for name in names if section.get(name) is not None
     )

@@ -129,6 +129,7 @@ class DnaEncoder(TransformerEncoder):
     """conv: dilated convolutions. Others: transformers over single bases or k-mers, as for texts.
 
     width, depth: of conv, by default 128 and 12 blocks. kernel, dilations: of conv; dilations are cycled through.
+    rc_equivariant: reverse-complement equivariance of conv: half the parameters, shared between both strands.
     kmer: bases of a token; tokens do not overlap.
     tokenizer: null is our own, or that of init_from; else a folder or hub id, with a token for each base.
     """
@@ -138,6 +139,7 @@ class DnaEncoder(TransformerEncoder):
     dilations: tuple[int, ...] = Field(
         default=(1, 2, 4, 8, 16, 32), min_length=1, max_length=64
     )
+    rc_equivariant: bool = False
     kmer: int = Field(default=1, ge=1, le=MAX_KMER)
     tokenizer: str | None = None
 
@@ -169,6 +171,14 @@ class DnaEncoder(TransformerEncoder):
                 raise ValueError(
                     f"pooling must be mean with encoder conv, got {self.pooling}."
                 )
+        if self.rc_equivariant and self.encoder != "conv":
+            raise ValueError(
+                f"rc_equivariant must be false with encoder {self.encoder}, got true."
+            )
+        if self.rc_equivariant and (self.width or 0) % 2:
+            raise ValueError(
+                f"width must be even with rc_equivariant, got {self.width}."
+            )
         return self
 
 

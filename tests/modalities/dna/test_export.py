@@ -28,8 +28,9 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_convolutions_load_without_r2mae(tmp_path):
-    loaded = load_encoder("DNA convolutions", tmp_path)
+@pytest.mark.parametrize("name", ["DNA convolutions", "equivariant DNA convolutions"])
+def test_convolutions_load_without_r2mae(tmp_path, name):
+    loaded = load_encoder(name, tmp_path)
     out = tmp_path / "out"
     out.mkdir()
     assert loaded.wing.export_targets["transformers"].write(loaded, out) <= 1e-6

@@ -41,6 +41,16 @@ REFUSED = [
     (RECIPE, "model.kmer=3", "kmer must be left out with encoder conv, got 3"),
     (RECIPE, "model.heads=4", "heads must be left out with encoder conv"),
     (RECIPE, "model.pooling=cls", "pooling must be mean with encoder conv"),
+    (
+        RECIPE,
+        "model={encoder: conv, width: 9, rc_equivariant: true}",
+        "width must be even with rc_equivariant, got 9",
+    ),
+    (
+        TRANSFORMER,
+        "model.rc_equivariant=true",
+        "rc_equivariant must be false with encoder modernbert",
+    ),
     (RECIPE, "model.encoder=convv", "model.encoder must be 'conv'"),
     (RECIPE, "model.loss.smooth=2", "smooth must be odd, got 2"),
     (

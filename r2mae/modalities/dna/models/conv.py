@@ -30,6 +30,7 @@ from r2mae.modalities.dna.models.columns import (
     weights_at,
 )
 from r2mae.modalities.dna.models.conv_block import ConvBlock
+from r2mae.modalities.dna.models.strands import tie_head, tie_strands
 from r2mae.models.depths import parameter_depths
 from r2mae.models.masking_rules import masked_slots
 from r2mae.models.measured_cost import MeasuredCost
@@ -45,6 +46,7 @@ class DnaConv(nn.Module):
 
     depth: number of blocks, which cycle through the dilations.
     num_others: species beside the reference, 0 without an alignment.
+    rc_equivariant: share weights between both strands, see `models.strands`.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class DnaConv(nn.Module):
         dilations: tuple[int, ...],
         dropout: float = 0.0,
         num_others: int = 0,
+        rc_equivariant: bool = False,
     ) -> None:
         super().__init__()
         self.width = width
         self.num_others = num_others
+        self.rc_equivariant = rc_equivariant
         self.letters = nn.Embedding(NUM_LETTERS, width)
         self.columns = Columns(num_others, width) if num_others else None
         self.blocks = nn.ModuleList(
@@ -67,6 +71,8 @@ class DnaConv(nn.Module):
             for number in range(depth)
         )
         self.norm = nn.LayerNorm(width)
+        if rc_equivariant:
+            tie_strands(self)
 
     def encode(self, shown: Tensor, batch: dict[str, Any]) -> Tensor:
         """(B, N, D) of the corrupted bases shown (B, N)."""
@@ -187,6 +193,8 @@ class MaskedDnaConv(MeasuredCost, DnaConv):
         self.predict = nn.Linear(self.width, NUM_BASES)
         nn.init.normal_(self.predict.weight, std=0.02)
         nn.init.zeros_(self.predict.bias)
+        if self.rc_equivariant:
+            tie_head(self.predict)
 
     def tokens(self, batch: dict[str, Any]) -> Tensor:
         """(B, N) int64 bases, -1 for N and padding.
