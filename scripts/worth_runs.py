@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,12 @@ def r2mae(work: Path, *arguments: str) -> str:
 def settings(*values: str) -> list[str]:
     """Options that override values of a recipe."""
     return [part for value in values for part in ("--set", value)]
+
+
+def checked(work: Path, recipe: str, *values: str) -> Any:
+    """The JSON document of `r2mae check`."""
+    path = str(ROOT / "recipes" / recipe)
+    return json.loads(r2mae(work, "check", "--json", path, *settings(*values)))
 
 
 def cpu_seconds() -> float:
