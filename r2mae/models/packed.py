@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +22,9 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-# Attention over this many padded (query, key) pairs costs about as much as one more
-# call of the kernel: measured on two CPU cores.
-_PAIRS_PER_CALL = 4096
+# One more call of attention costs about as much as this many padded (query, key) pairs,
+# and to copy and mask a token of a padded group as much as so many: measured on CPU cores.
+_PAIRS_PER_CALL, _PAIRS_PER_TOKEN = 2048, 16
 
 
 class Group(NamedTuple):
@@ -75,16 +76,21 @@ def build_packing(lengths: Sequence[int], device: torch.device) -> Packing:
 def _split(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Rising lengths in groups.
 
-    A sample joins the current group while the group's padding costs less than a call.
+    Samples of one length stay together, and need no padding in a group of their own. They
+    join the current group while its padding costs less than a call.
     """
-    groups, padding = [[lengths[0]]], 0
-    for length in lengths[1:]:
-        padding += len(groups[-1]) * (length**2 - groups[-1][-1] ** 2)
-        if padding > _PAIRS_PER_CALL:
-            groups.append([])
-            padding = 0
-        groups[-1].append(length)
-    return [tuple(group) for group in groups]
+    runs = [tuple(run) for _, run in groupby(lengths)]
+    groups, spent = [runs[0]], 0
+    for run in runs[1:]:
+        group = groups[-1]
+        spent += len(group) * (run[0] ** 2 - group[-1] ** 2)
+        copied = sum(group) + sum(run)
+        if spent + _PAIRS_PER_TOKEN * copied > _PAIRS_PER_CALL:
+            groups.append(run)
+            spent = 0
+        else:
+            groups[-1] = group + run
+    return groups
 
 
 def make_group(lengths: Sequence[int], device: torch.device) -> Group:

@@ -164,6 +164,15 @@ def test_nothing_hidden_leaks(grouping):
     assert torch.equal(model(batch, mask).predictions, model(other, mask).predictions)
 
 
+def test_samples_of_one_length_share_a_group_without_padding():
+    """Few tokens are padded together; many of one length are not."""
+    assert packed._split((3, 3, 4, 5)) == [(3, 3, 4, 5)]
+    many = (6,) * 16 + (9,) * 16
+    assert packed._split(many) == [(6,) * 16, (9,) * 16]
+    assert packed._split((2, 2, *many[16:])) == [(2, 2), (9,) * 16]
+    assert packed._split((3, 40, 41)) == [(3,), (40, 41)]
+
+
 def off_by_one_mask(group):
     return (
         group
