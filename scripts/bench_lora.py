@@ -66,7 +66,10 @@ def pretrain_texts(seed: int, work: Path) -> str:
 
 
 def values_of_images(folder: Path) -> tuple[str, ...]:
-    return (*worth_vision.tuning_values(100, 500), f"model.init_from={folder}")
+    return (
+        *worth_vision.tuning_values(worth_vision.FINETUNE_STEPS),
+        f"model.init_from={folder}",
+    )
 
 
 def values_of_texts(folder: Path) -> tuple[str, ...]:
