@@ -9,6 +9,7 @@ What is there about a study whose trials are not in `studies/` stays.
 """
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from r2mae.studies.summary import gain_rows, with_interval
 from r2mae.studies.table import build_tables
 from r2mae.training.run_folder import RunFolder
 
+ROOT = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(
     r"(<!-- (laws|laws in detail|study): ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL
 )
@@ -34,7 +36,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.md")
     for path in parser.parse_args().files:
-        to_root = "../" * len(path.parent.parts)
+        to_root = os.path.relpath(ROOT, path.resolve().parent) + "/"
+        to_root = to_root.removeprefix("./")  # of a file in the root itself
         write_atomic(path, fill(path.read_text(), to_root))
 
 
