@@ -75,7 +75,7 @@ def answer_scores(
     return scores
 
 
-def span_scores(predicted: Floats, expected: Floats) -> dict[str, float]:
+def score(predicted: Floats, expected: Floats) -> dict[str, float]:
     """Means over questions; F1 of those with and without an answer, where there are both.
 
     predicted: (Q, 2) of `answer_scores`. expected: (Q, 2) of `question_facts`.
@@ -115,7 +115,7 @@ class SpanScore:
 
 def summarize(predictions: list[Floats], expected: Floats) -> SpanScore:
     """Scores of `answer_scores`, an array (Q, 2) for each seed."""
-    scores = [span_scores(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
     hits = np.stack(predictions)[:, :, 1]
     return SpanScore(
         **mean_over_seeds(scores),
@@ -146,8 +146,8 @@ def require_questions(source: SampleSource) -> Any:
     root: Any = root_of(source)
     if not hasattr(root, "questions"):
         raise InputError(
-            "tune.answer_span must be false for data without questions, got true. "
-            "Leave it out."
+            "tune.target must not be answer_span for data without questions. "
+            "Leave it out for classes."
         )
     return root
 

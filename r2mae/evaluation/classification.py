@@ -65,7 +65,7 @@ def head_numbers(labels: Integers, classes: Integers) -> Integers:
     return order[np.minimum(places, len(classes) - 1)]
 
 
-def class_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
+def score(predicted: Integers, expected: Integers) -> dict[str, float]:
     """Accuracies, macro F1 and Matthews' correlation of predicted classes (N,) for expected ones (N,)."""
     return {
         "accuracy": float((predicted == expected).mean()),
@@ -137,7 +137,7 @@ def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
     """Scores of predictions, an array (N,) for each seed."""
     hits = np.stack([predicted == expected for predicted in predictions])
     _, half_width = share_interval(hits)
-    scores = [class_scores(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
 
     def correlation(rows: Integers, predicted: Integers) -> float:
         return matthews(predicted[rows], expected[rows])

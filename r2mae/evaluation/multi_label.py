@@ -88,7 +88,7 @@ def predict_labels(
     return expit(logits.astype(np.float64)), expected, skipped
 
 
-def label_scores(probabilities: Floats, expected: npt.ArrayLike) -> dict[str, float]:
+def score(probabilities: Floats, expected: npt.ArrayLike) -> dict[str, float]:
     """Micro and macro F1 at a probability of 0.5, and mean average precision, of (N, C).
 
     Labels that no sample has are left out of the mean average precision.
@@ -147,7 +147,7 @@ class LabelScore:
 def summarize(predictions: list[Floats], expected: npt.ArrayLike) -> LabelScore:
     """Scores of probabilities, an array (N, C) for each seed."""
     truth = np.asarray(expected, dtype=np.bool_)
-    scores = [label_scores(probabilities, truth) for probabilities in predictions]
+    scores = [score(probabilities, truth) for probabilities in predictions]
 
     def statistic(rows: Integers, predicted: Flags) -> float:
         return micro_f1(predicted[rows], truth[rows])

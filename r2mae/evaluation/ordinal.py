@@ -9,12 +9,12 @@ import numpy.typing as npt
 from r2mae.evaluation.classification import compare, mean_over_seeds
 from r2mae.metrics.interval import repeated_bootstrap, share_interval
 
-__all__ = ["OrdinalScore", "compare", "ordinal_scores", "quadratic_kappa", "summarize"]
+__all__ = ["OrdinalScore", "compare", "score", "quadratic_kappa", "summarize"]
 
 Integers = npt.NDArray[np.int64]
 
 
-def ordinal_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
+def score(predicted: Integers, expected: Integers) -> dict[str, float]:
     """Scores of predicted classes (N,) for expected ones (N,), both numbered in their order."""
     return {
         "accuracy": float((predicted == expected).mean()),
@@ -63,7 +63,7 @@ class OrdinalScore:
 def summarize(predictions: list[Integers], expected: Integers) -> OrdinalScore:
     """Scores of predictions, an array (N,) for each seed."""
     hits = np.stack([predicted == expected for predicted in predictions])
-    scores = [ordinal_scores(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
 
     def kappa(rows: Integers, predicted: Integers) -> float:
         return quadratic_kappa(predicted[rows], expected[rows])

@@ -26,7 +26,8 @@ def require_targets(source: SampleSource) -> npt.NDArray[np.float32]:
     targets = getattr(root_of(source), "targets", None)
     if targets is None:
         raise InputError(
-            "tune.regression must be false for data without a column of numbers, got true."
+            "tune.target must not be regression for data without a column of numbers. "
+            "Leave it out for classes."
         )
     return np.asarray(targets)
 
@@ -43,7 +44,7 @@ def predict_numbers(
     return predicted, require_targets(source).astype(np.float64)
 
 
-def correlations(predicted: Floats, expected: Floats) -> dict[str, float]:
+def score(predicted: Floats, expected: Floats) -> dict[str, float]:
     """Pearson's and Spearman's correlation and the mean squared error of predictions (N,).
 
     The correlations are 0 where one of the two is constant.
@@ -80,7 +81,7 @@ class RegressionScore:
 
 def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
     """Scores of predictions, an array (N,) for each seed."""
-    scores = [correlations(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
 
     def correlation(rows: Integers, predicted: Floats) -> float:
         return _pearson(predicted[rows], expected[rows])

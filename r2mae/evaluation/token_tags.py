@@ -63,7 +63,7 @@ def sentence_counts(
     return np.array(counts, dtype=np.int64).reshape(-1, 3)
 
 
-def tag_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
+def score(predicted: Integers, expected: Integers) -> dict[str, float]:
     """Micro F1, precision and recall of entities, and accuracy over words, of counts (S, 3).
 
     0 where there is no entity to divide by, as seqeval has it.
@@ -104,11 +104,11 @@ class TagScore:
 
 def summarize(predictions: list[Integers], expected: Integers) -> TagScore:
     """Scores of counts, an array (S, 3) for each seed."""
-    scores = [tag_scores(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
 
     def half_width(name: str) -> float | None:
         def statistic(rows: Integers, predicted: Integers) -> float:
-            return tag_scores(predicted[rows], expected[rows])[name]
+            return score(predicted[rows], expected[rows])[name]
 
         return repeated_bootstrap(statistic, predictions)
 
@@ -128,7 +128,7 @@ def compare(
     """{difference, half_width} of F1, ours - theirs, paired by seed and by sentence."""
 
     def statistic(rows: Integers, predicted: Integers) -> float:
-        return tag_scores(predicted[rows], expected[rows])["f1"]
+        return score(predicted[rows], expected[rows])["f1"]
 
     return paired_bootstrap(statistic, ours, theirs)
 
@@ -150,8 +150,8 @@ def require_tags(source: SampleSource) -> Any:
     root: Any = root_of(source)
     if getattr(root, "tags", None) is None:
         raise InputError(
-            "tune.token_tags must be false for data without tags of words, got true. "
-            "Leave it out."
+            "tune.target must not be token_tags for data without tags of words. "
+            "Leave it out for classes."
         )
     return root
 

@@ -698,7 +698,7 @@ def test_ordered_digits_are_scored_and_exported(pretrained, capsys, tmp_path):
         "--name",
         "ordinal",
         "--json",
-        *settings(SCRATCH, "tune={ordinal: true, class_weights: balanced}"),
+        *settings(SCRATCH, "tune={target: ordinal, class_weights: balanced}"),
     ]
     assert main(words) == 0
     (row,) = json.loads(capsys.readouterr().out)["scores"]
@@ -713,4 +713,4 @@ def test_ordered_digits_are_scored_and_exported(pretrained, capsys, tmp_path):
     torch.testing.assert_close(probabilities, torch.ones(8))
     capsys.readouterr()
     assert main(["export", run, str(tmp_path / "timm"), "--to", "timm"]) == 2
-    assert "tune.ordinal must be false" in capsys.readouterr().err
+    assert "tune.target must not be ordinal" in capsys.readouterr().err

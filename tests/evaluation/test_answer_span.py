@@ -12,7 +12,7 @@ from r2mae.evaluation.answer_span import (
     compare,
     normalize_answer,
     predict_answers,
-    span_scores,
+    score,
     summarize,
 )
 
@@ -74,8 +74,8 @@ def test_scores_with_and_without_answers():
     facts = np.array([[1.0, 11], [1, 12], [0, 13], [0, 14]])
     expected = {"f1": 0.375, "exact_match": 0.25}
     both = {"has_answer_f1": 0.75, "no_answer_f1": 0}
-    assert span_scores(scores, facts) == expected | both
-    assert "no_answer_f1" not in span_scores(scores[:2], facts[:2])
+    assert score(scores, facts) == expected | both
+    assert "no_answer_f1" not in score(scores[:2], facts[:2])
 
 
 def test_intervals_and_paired_differences():

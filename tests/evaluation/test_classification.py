@@ -8,10 +8,10 @@ from torch import nn
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import (
     binary_f1,
-    class_scores,
     compare,
     matthews,
     predict,
+    score,
     summarize,
     truth,
 )
@@ -42,7 +42,7 @@ def test_places_follow_the_order_of_classes_whatever_it_is():
 
 def test_class_scores():
     expected, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
-    found = class_scores(predicted, expected)
+    found = score(predicted, expected)
     assert found["accuracy"] == 0.75
     assert found["macro_f1"] == pytest.approx(
         f1_score(expected, predicted, average="macro")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from r2mae.evaluation.ordinal import ordinal_scores, quadratic_kappa, summarize
+from r2mae.evaluation.ordinal import quadratic_kappa, score, summarize
 
 
 def make(size=200, seed=0):
@@ -21,7 +21,7 @@ def test_kappa_is_scikit_learns(seed):
 
 
 def test_scores_by_hand():
-    scores = ordinal_scores(np.array([0, 2, 2, 0]), np.array([0, 1, 2, 2]))
+    scores = score(np.array([0, 2, 2, 0]), np.array([0, 1, 2, 2]))
     assert scores["accuracy"] == 0.5
     assert scores["absolute_error"] == 0.75
     assert quadratic_kappa(np.array([1, 1]), np.array([1, 1])) == 0.0

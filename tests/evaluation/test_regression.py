@@ -7,8 +7,8 @@ from scipy.stats import pearsonr, spearmanr
 from r2mae.errors import InputError
 from r2mae.evaluation.regression import (
     compare,
-    correlations,
     require_targets,
+    score,
     summarize,
 )
 from r2mae.metrics.interval import bootstrap_interval
@@ -23,11 +23,11 @@ def make(size, noise, seed=0):
 def test_correlations_are_scipys():
     expected, predicted = make(50, 1.0)
     predicted[:10] = 0.5  # ties
-    found = correlations(predicted, expected)
+    found = score(predicted, expected)
     assert found["pearson"] == pytest.approx(pearsonr(predicted, expected)[0])
     assert found["spearman"] == pytest.approx(spearmanr(predicted, expected)[0])
     assert found["squared_error"] == pytest.approx(((predicted - expected) ** 2).mean())
-    assert correlations(np.ones(50), expected)["pearson"] == 0.0
+    assert score(np.ones(50), expected)["pearson"] == 0.0
 
 
 def test_intervals_over_items_cover_the_truth():
@@ -47,7 +47,7 @@ def test_differences_are_paired():
     found = compare(ours, [theirs, theirs], expected)
     alone = summarize(ours, expected)
     assert found["difference"] == pytest.approx(
-        correlations(ours[0], expected)["pearson"] - pearsonr(theirs, expected)[0]
+        score(ours[0], expected)["pearson"] - pearsonr(theirs, expected)[0]
     )
     assert found["difference"] > 0
     assert found["half_width"] < alone.half_width / 2
@@ -55,7 +55,7 @@ def test_differences_are_paired():
 
 
 def test_data_without_numbers_is_refused():
-    with pytest.raises(InputError, match=r"tune\.regression must be false"):
+    with pytest.raises(InputError, match="target must not be regression for data"):
         require_targets(object())
 
 

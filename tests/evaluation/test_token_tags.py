@@ -7,9 +7,9 @@ from r2mae.evaluation.token_tags import (
     compare,
     entities,
     is_tag,
+    score,
     sentence_counts,
     summarize,
-    tag_scores,
 )
 
 # The example of seqeval's README: F1 0.50, accuracy 0.80.
@@ -24,7 +24,7 @@ PREDICTED = [
 
 
 def test_published_example():
-    scores = tag_scores(sentence_counts(PREDICTED, TRUE), sentence_counts(TRUE, TRUE))
+    scores = score(sentence_counts(PREDICTED, TRUE), sentence_counts(TRUE, TRUE))
     expected = {"f1": 0.5, "precision": 0.5, "recall": 0.5, "token_accuracy": 0.8}
     assert scores == pytest.approx(expected)
 
@@ -58,7 +58,7 @@ def test_intervals_and_paired_differences():
 
 def test_no_entity_scores_zero():
     nothing = sentence_counts([["O"]], [["O"]])
-    assert tag_scores(nothing, nothing)["f1"] == 0
+    assert score(nothing, nothing)["f1"] == 0
 
 
 def test_tags():
