@@ -171,7 +171,7 @@ def _print(result: dict[str, Any]) -> None:
         seeds = len(row["seeds"])
         parts = [f"{row[name]:.3f}{_plus_minus(row['half_width'])}"]
         for other in others:
-            if row[other] is not None:
+            if row.get(other) is not None:
                 half_width = _plus_minus(row.get(f"{other}_half_width"))
                 parts.append(f"{_title(other)} {row[other]:.3f}{half_width}")
         parts.append(f"{seeds} seed{'s' * (seeds > 1)}")

@@ -170,10 +170,10 @@ def summarize_runs(
             f"got others in {paths[0].parent}. Restore it."
         )
     metrics = task_of(recipe).metrics
-    row: dict[str, Any] = metrics.summarize(predictions, expected).to_dict()
+    row: dict[str, Any] = metrics.summarize(predictions, expected)
     row["runs"] = [str(path) for path in paths]
     for split in tested_splits(recipe)[1:]:
-        row[split] = metrics.summarize(*_load_predictions(paths, split)).to_dict()
+        row[split] = metrics.summarize(*_load_predictions(paths, split))
     if against is None:
         return row
     other_paths = [Path(against) / path.relative_to(table) for path in paths]

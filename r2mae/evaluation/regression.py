@@ -1,7 +1,6 @@
 """Correlations and squared error of a fine-tuned regression on a test split, with intervals."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import nn
 
 from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
-from r2mae.evaluation.classification import mean_over_seeds
+from r2mae.evaluation.classification import over_seeds
 from r2mae.evaluation.features import extract
 from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
@@ -58,29 +57,11 @@ def score(predicted: Floats, expected: Floats) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class RegressionScore:
-    """Test scores, means over seeds.
+def summarize(predictions: list[Floats], expected: Floats) -> dict[str, Any]:
+    """Scores of predictions, an array (N,) for each seed, with half-widths of 95 % intervals.
 
-    half_width: of the 95 % interval of Pearson's correlation, over test samples and
-        seeds; None for one sample. spearman_half_width: likewise.
-    seeds: Pearson's correlation of each seed.
+    half_width: of Pearson's correlation, over test samples and seeds; None for one sample.
     """
-
-    pearson: float
-    half_width: float | None
-    spearman: float
-    spearman_half_width: float | None
-    squared_error: float
-    seeds: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serializable fields."""
-        return asdict(self)
-
-
-def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
-    """Scores of predictions, an array (N,) for each seed."""
     scores = [score(predicted, expected) for predicted in predictions]
 
     def correlation(rows: Integers, predicted: Floats) -> float:
@@ -92,12 +73,11 @@ def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
         return _pearson(_ranks(predicted[rows]), _ranks(places[rows]))
 
     predicted_places = [_places(predicted) for predicted in predictions]
-    return RegressionScore(
-        **mean_over_seeds(scores),
-        spearman_half_width=repeated_bootstrap(rank_correlation, predicted_places),
-        half_width=repeated_bootstrap(correlation, predictions),
-        seeds=tuple(score["pearson"] for score in scores),
-    )
+    return {
+        **over_seeds(scores),
+        "spearman_half_width": repeated_bootstrap(rank_correlation, predicted_places),
+        "half_width": repeated_bootstrap(correlation, predictions),
+    }
 
 
 def compare(

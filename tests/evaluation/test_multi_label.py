@@ -77,8 +77,8 @@ def test_differences_are_paired():
     expected = score(ours, truth)["micro_f1"] - score(theirs, truth)["micro_f1"]
     assert found["difference"] == pytest.approx(expected)
     assert found["difference"] > 0
-    assert found["half_width"] < alone.half_width
-    assert alone.seeds == (alone.micro_f1,) * 2
+    assert found["half_width"] < alone["half_width"]
+    assert alone["seeds"] == [alone["micro_f1"]] * 2
 
 
 def test_labels_that_training_has_not_are_refused():

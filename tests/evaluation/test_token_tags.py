@@ -49,9 +49,9 @@ def test_intervals_and_paired_differences():
     predicted, perfect = sentence_counts(PREDICTED, TRUE), sentence_counts(TRUE, TRUE)
     ours, truth = np.tile(predicted, (20, 1)), np.tile(perfect, (20, 1))
     score = summarize([ours], truth)
-    assert score.f1 == 0.5
-    assert 0.1 < score.half_width < 0.2  # 1.96 * sqrt(0.25 / 40)
-    assert summarize([truth], truth).half_width is None
+    assert score["f1"] == 0.5
+    assert 0.1 < score["half_width"] < 0.2  # 1.96 * sqrt(0.25 / 40)
+    assert summarize([truth], truth)["half_width"] is None
     assert compare([truth], [ours], truth)["difference"] == 0.5
     assert compare([ours], [ours], truth) == {"difference": 0, "half_width": None}
 
