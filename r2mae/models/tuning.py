@@ -56,7 +56,8 @@ def add_lora(encoder: Any, *, rank: int, alpha: float, dropout: float) -> None:
     A layer's output becomes W x + b + (alpha / rank) B A x, with A (rank, inputs) random
     and B (outputs, rank) zero. Only A and B are trained.
 
-    Raises: InputError for an encoder without blocks that have linear layers.
+    Raises: InputError for an encoder without blocks that have linear layers, or a rank
+        above the inputs or outputs of one of these, which no change of its weights has.
     Source: Hu et al. 2021 (LoRA), as implemented in peft.
     """
     names = _linear_layers(encoder)
@@ -64,6 +65,13 @@ def add_lora(encoder: Any, *, rank: int, alpha: float, dropout: float) -> None:
         raise InputError(
             f"tune.lora must be null for {_architecture(encoder)}, which must have "
             f"repeated blocks with linear layers, got rank {rank}. Leave it out."
+        )
+    shapes = {name: encoder.get_submodule(name).weight.shape for name in names}
+    narrowest = min(shapes, key=lambda name: min(shapes[name]))
+    if rank > (most := min(shapes[narrowest])):
+        raise InputError(
+            f"tune.lora.rank must be at most {most}, the width of {narrowest}, the narrowest "
+            f"layer of {_architecture(encoder)}, got {rank}. Use {most} or less."
         )
     from peft import LoraConfig, inject_adapter_in_model
 
