@@ -153,10 +153,10 @@ def _probe(
 ) -> list[Row]:
     from r2mae.evaluation.probe_encoders import ProbePlan, probe_encoders
 
-    if recipe.task == "finetune" and recipe.tune.multi_label:
+    if recipe.task == "finetune" and recipe.tune.target.name == "multi_label":
         raise InputError(
             f"--task {','.join(tasks)} must have one class for each sample, got data "
-            "with tune.multi_label. Name other data by --data; r2mae finetune scores it."
+            "with tune.target multi_label. Name other data by --data; r2mae finetune scores it."
         )
     plan = ProbePlan(
         tasks=tuple(tasks),

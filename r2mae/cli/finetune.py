@@ -21,38 +21,9 @@ from r2mae.cli.several_recipes import finetune_several, print_several
 from r2mae.cli.training import print_status, train_run
 from r2mae.options import positive, run_path
 from r2mae.schema.launch import read_launch
+from r2mae.schema.target import TARGETS
 
-# Metrics that are printed, the one with intervals first. A row has all of one line.
-_METRICS: tuple[dict[str, str], ...] = (
-    {
-        "accuracy": "accuracy",
-        "balanced_accuracy": "balanced accuracy",
-        "macro_f1": "macro F1",
-        "matthews": "Matthews",
-    },
-    {
-        "accuracy": "accuracy",
-        "absolute_error": "mean absolute error",
-        "quadratic_kappa": "quadratic weighted kappa",
-    },
-    {
-        "micro_f1": "micro F1",
-        "macro_f1": "macro F1",
-        "average_precision": "mean average precision",
-    },
-    {
-        "f1": "entity F1",
-        "precision": "precision",
-        "recall": "recall",
-        "token_accuracy": "token accuracy",
-    },
-    {"f1": "F1 of answers", "exact_match": "exact match"},
-    {
-        "pearson": "Pearson correlation",
-        "spearman": "Spearman",
-        "squared_error": "squared error",
-    },
-)
+_PERSONS = ("matthews", "pearson", "spearman")  # whose names scores have
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +73,7 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
     """
     recipe = load_table(arguments)
-    from r2mae.recipe.labels import check_table
+    from r2mae.recipe.targets import check_table
     from r2mae.recipe.trainer import is_first_process
     from r2mae.training.run_folder import RunFolder
 
@@ -175,6 +146,7 @@ def _write_scores(
     result = {
         "run": str(table),
         "split": "test",
+        "target": recipe.tune.target.name,
         "init_from": recipe.model.init_from,
         "classes": class_names,
         **left_out,
@@ -186,10 +158,10 @@ def _write_scores(
 
 def _print(result: dict[str, Any]) -> None:
     source = "scratch" if result["init_from"] is None else result["init_from"]
-    metrics = next(one for one in _METRICS if one.keys() <= result["scores"][0].keys())
-    (name, title), *others = metrics.items()
+    target = TARGETS[result["target"]]
+    name, *others = target.scores
     print(
-        f"test {title} from {source}, mean over seeds "
+        f"test {_title(name)} of {target} from {source}, mean over seeds "
         "± 95 % interval over test samples and seeds"
     )
     if result.get("in_test_too"):
@@ -198,12 +170,13 @@ def _print(result: dict[str, Any]) -> None:
     for row in result["scores"]:
         seeds = len(row["seeds"])
         parts = [f"{row[name]:.3f}{_plus_minus(row['half_width'])}"]
-        for other, other_title in others:
-            half_width = row.get(f"{other}_half_width")
-            parts.append(f"{other_title} {row[other]:.3f}{_plus_minus(half_width)}")
+        for other in others:
+            if row.get(other) is not None:
+                half_width = _plus_minus(row.get(f"{other}_half_width"))
+                parts.append(f"{_title(other)} {row[other]:.3f}{half_width}")
         parts.append(f"{seeds} seed{'s' * (seeds > 1)}")
         labels = ""
-        if name == "accuracy":  # of classes
+        if target.one_class:
             labels = f"{row['labels_per_class']!s:>6} labels per class  "
         print(f"  {labels}{', '.join(parts)}")
         if (against := row.get("against")) is not None:
@@ -211,6 +184,12 @@ def _print(result: dict[str, Any]) -> None:
                 f"{against['difference']:+.3f}{_plus_minus(against['half_width'])}"
             )
             print(f"  {'minus ' + against['table']:>28}  {difference}, paired")
+
+
+def _title(score: str) -> str:
+    """`macro F1` of macro_f1, and `Pearson` of pearson."""
+    words = score.replace("_", " ").replace("f1", "F1")
+    return words.capitalize() if score in _PERSONS else words
 
 
 def _plus_minus(half_width: float | None) -> str:

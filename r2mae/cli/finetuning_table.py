@@ -7,7 +7,6 @@ runs/<name>/scores.json                   a row for each number of labels
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +130,11 @@ def score_once(path: Path) -> list[str]:
     from r2mae.data.source import with_labels
     from r2mae.progress import progress_bar
     from r2mae.recipe.run import load_run
+    from r2mae.recipe.targets import task_of
 
     loaded = load_run(str(path))
-    target = loaded.recipe.tune.target  # type: ignore[attr-defined]
-    has_classes = target not in ("regression", "answer_span")
+    task = task_of(loaded.recipe)
+    has_classes = loaded.recipe.tune.target.has_classes  # type: ignore[attr-defined]
     class_names = loaded.manifest["class_names"] if has_classes else []
     for split in tested_splits(loaded.recipe):
         file = path / predictions_file(split)
@@ -144,68 +144,15 @@ def score_once(path: Path) -> list[str]:
         test = with_labels(loaded.wing.open_split(loaded.recipe, split))
         fingerprint = test.fingerprint
         progress = progress_bar(f"{path}, {split}")
-        predicted, expected, skipped = _predict(loaded, test, progress)
+        predicted, expected, skipped = task.predict(loaded, test, progress)
         if skipped:
             count = f"{len(skipped)} unreadable test samples"
             print(f"{path}: skipped {count}, such as {min(skipped)}", file=sys.stderr)
         np.save(file, np.stack([predicted, expected]))
-        score = _metrics(target)[1]
         tested = loaded.folder.read_status().get(TESTED, {}) | {split: fingerprint}
-        entries = {key: score(predicted, expected), TESTED: tested}
+        entries = {key: task.metrics.score(predicted, expected), TESTED: tested}
         loaded.folder.write_status(**entries)
     return class_names
-
-
-def _predict(loaded: Any, test: Any, progress: Any) -> tuple[Any, Any, set[str]]:
-    """(predictions, true values, names of unreadable samples) of a split."""
-    from r2mae.evaluation import answer_span
-    from r2mae.evaluation.classification import predict, truth
-    from r2mae.evaluation.multi_label import predict_labels
-    from r2mae.evaluation.regression import predict_numbers
-    from r2mae.evaluation.token_tags import predict_tags, require_tags, sentence_counts
-
-    model, manifest, target = loaded.model, loaded.manifest, loaded.recipe.tune.target
-    if target == "token_tags":
-        tags, _ = predict_tags(model, test, manifest["class_names"], progress)
-        true_tags = require_tags(test).tags
-        perfect = sentence_counts(true_tags, true_tags)
-        return sentence_counts(tags, true_tags), perfect, set()
-    if target == "answer_span":
-        may_be_empty = manifest["has_unanswerable"]
-        answers = answer_span.predict_answers(
-            model, test, may_be_empty=may_be_empty, progress=progress
-        )
-        scores = answer_span.answer_scores(answers, answer_span.true_answers(test))
-        return scores, answer_span.question_facts(test), set()
-    if target == "regression":
-        numbers = predict_numbers(model, test, manifest["target"], progress=progress)
-        return *numbers, set()
-    if target == "multi_label":
-        return predict_labels(model, test, manifest["class_names"], progress)
-    predicted, labels, skipped = predict(model, test, progress=progress)
-    return predicted, truth(test, labels, manifest["classes"]), skipped
-
-
-def _metrics(target: str) -> tuple[Any, Callable[[Any, Any], dict[str, float]]]:
-    """The module with `summarize` and `compare`, and its function for one run."""
-    from r2mae.evaluation import (
-        answer_span,
-        classification,
-        multi_label,
-        ordinal,
-        regression,
-        token_tags,
-    )
-
-    metrics: dict[str, tuple[Any, Any]] = {
-        "class": (classification, classification.class_scores),
-        "ordinal": (ordinal, ordinal.ordinal_scores),
-        "multi_label": (multi_label, multi_label.label_scores),
-        "regression": (regression, regression.correlations),
-        "token_tags": (token_tags, token_tags.tag_scores),
-        "answer_span": (answer_span, answer_span.span_scores),
-    }
-    return metrics[target]
 
 
 def summarize_runs(
@@ -214,17 +161,19 @@ def summarize_runs(
     """Scores of one number of labels, over its seeds; with `against`, paired differences from that table."""
     import numpy as np
 
+    from r2mae.recipe.targets import task_of
+
     predictions, expected = _load_predictions(paths)
     if expected is None:
         raise InputError(
             "the test split must be the same for all seeds, "
             f"got others in {paths[0].parent}. Restore it."
         )
-    metrics = _metrics(recipe.tune.target)[0]
-    row: dict[str, Any] = metrics.summarize(predictions, expected).to_dict()
+    metrics = task_of(recipe).metrics
+    row: dict[str, Any] = metrics.summarize(predictions, expected)
     row["runs"] = [str(path) for path in paths]
     for split in tested_splits(recipe)[1:]:
-        row[split] = metrics.summarize(*_load_predictions(paths, split)).to_dict()
+        row[split] = metrics.summarize(*_load_predictions(paths, split))
     if against is None:
         return row
     other_paths = [Path(against) / path.relative_to(table) for path in paths]
@@ -266,8 +215,9 @@ def check_against(recipe: Recipe, against: str) -> None:
         checkpoint = open_run(str(path)).pointer("last")
         assert checkpoint is not None
         other: Any = parse_recipe(read_manifest(checkpoint)["recipe"], str(path))
-        if (target := other.tune.target) != recipe.tune.target:
+        name, target = other.tune.target.name, recipe.tune.target
+        if name != target.name:
             raise InputError(
-                f"--against must predict what the recipe does, {recipe.tune.target}, "
-                f"got {target} in {against}."
+                f"--against must predict what the recipe does, {target}, "
+                f"got {name} in {against}."
             )

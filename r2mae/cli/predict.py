@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     output = (
         "table as .csv, .tsv or .parquet, one row per sample; of a run with "
-        "tune.answer_span, .json with an answer for each question's id"
+        "tune.target answer_span, .json with an answer for each question's id"
     )
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"RUN must be a fine-tuned run, got a pretraining run in {arguments.run}. Use r2mae embed."
         )
-    target = loaded.recipe.tune.target  # type: ignore[attr-defined]
+    target = loaded.recipe.tune.target.name  # type: ignore[attr-defined]
     if (target == "answer_span") != (output.suffix == ".json"):
         kinds = ".json" if target == "answer_span" else ".csv, .tsv or .parquet"
         raise InputError(
@@ -73,7 +73,7 @@ def _write_samples(
     columns: dict[str, Any] = {"name": names}
     if any(classes):
         columns["class"] = classes
-    target = loaded.recipe.tune.target
+    target = loaded.recipe.tune.target.name
     predict = {"regression": _numbers, "multi_label": _label_sets}.get(target, _classes)
     predictions = predict(loaded, outputs)
     write_table(output, columns | predictions)

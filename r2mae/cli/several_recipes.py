@@ -9,7 +9,6 @@ from r2mae.cli.finetuning_table import Recipe, check_runs, load_table, tested_sp
 from r2mae.cli.training import print_status
 from r2mae.errors import InputError
 from r2mae.options import run_path
-from r2mae.schema.finetune import METRICS
 from r2mae.schema.launch import read_launch
 
 Result = dict[str, Any]
@@ -75,7 +74,7 @@ def _check(arguments: Namespace, recipes: list[Recipe]) -> None:
 
 def _check_tables(recipes: dict[str, tuple[Namespace, Recipe]]) -> None:
     """Check all data, and the runs that are there, before the first recipe trains."""
-    from r2mae.recipe.labels import check_table
+    from r2mae.recipe.targets import check_table
 
     for name, (arguments, recipe) in recipes.items():
         check_table(recipe)
@@ -92,7 +91,7 @@ def _rows(name: str, recipe: Recipe, table: Result) -> list[Result]:
         for split in tested_splits(recipe):
             of_split = row if split == "test" else row[split]
             for metric in recipe.metrics:
-                is_usual = metric == METRICS[recipe.tune.target][0]
+                is_usual = metric == recipe.tune.target.scores[0]
                 key = "half_width" if is_usual else f"{metric}_half_width"
                 rows.append(
                     {

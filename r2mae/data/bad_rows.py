@@ -27,6 +27,14 @@ class BadRows:
         if len(self.examples) < _EXAMPLES:
             self.examples.append(message)
 
+    def check_few(self, total: int, where: str) -> None:
+        """Raise InputError where more than half of a file's rows, total, were left out."""
+        if 2 * len(self.numbers) > total:
+            raise InputError(
+                f"{where} must be right in at least half of {total:,} rows, got "
+                f"{self.note} {self.remedy or 'Mend the file.'}"
+            )
+
     @property
     def note(self) -> str:
         """One line on the skipped rows; empty without any."""

@@ -81,12 +81,12 @@ def _joined(rows: Any, columns: tuple[str, ...], where: str) -> list[str]:
 def _check_class(value: Any, row: str, column: str) -> None:
     """Raise InputError for a value that is no class."""
     if value is None:
-        remedy = f"With tune.multi_label, write {NO_LABEL} for no label."
+        remedy = f"With tune.target: multi_label, write {NO_LABEL} for no label."
         raise InputError(f"{row} must be a class, got nothing. {remedy}")
     if isinstance(value, (list, dict)):
         raise InputError(f"{row} must be a class, got {value!r:.40}.")
     if isinstance(value, float) and not value.is_integer():
-        remedy = "Set tune.regression: true for numbers."
+        remedy = "Set tune.target: regression for numbers."
         raise InputError(f"{column} must hold classes, got {value}. {remedy}")
     if isinstance(value, (int, float)) and not -_HUGE < value < _HUGE:
         raise InputError(f"{column} must hold classes below 2^62, got {value}.")

@@ -28,21 +28,21 @@ def num_samples(recipe: AnyRecipe) -> int:
 
 
 def class_names(recipe: AnyRecipe) -> list[str]:
-    """Names of classes: those of `tune.ordinal` or `tune.class_weights`, then up to `tune.num_classes` or 2."""
+    """Names of classes: those of `tune.target` or `tune.class_weights`, then up to `tune.num_classes` or 2."""
     tune = getattr(recipe, "tune", None)
-    if order := getattr(tune, "ordinal", False):
-        size = getattr(tune, "num_classes", None) or 2
-        return list(order) if isinstance(order, tuple) else list(map(str, range(size)))
+    size = getattr(tune, "num_classes", None) or 2
+    if tune is not None and tune.target.name == "ordinal":
+        return list(tune.target.order or map(str, range(size)))
     weights = getattr(tune, "class_weights", None)
     names = list(weights) if isinstance(weights, dict) else []
-    missing = (getattr(tune, "num_classes", None) or 2) - len(names)
+    missing = size - len(names)
     return names + [f"class_{number}" for number in range(missing)]
 
 
 def make_labels(recipe: AnyRecipe, count: int) -> list[str]:
     """Class names of samples, each class as often; numbers where the task is regression."""
     tune = getattr(recipe, "tune", None)
-    if getattr(tune, "regression", False):
+    if tune is not None and tune.target.name == "regression":
         return [str(number / count) for number in range(count)]
     names = class_names(recipe)
     return [names[number % len(names)] for number in range(count)]

@@ -8,7 +8,6 @@ import string
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from r2mae.data.source import Batch, SampleSource, root_of
 from r2mae.errors import InputError
-from r2mae.evaluation.classification import mean_over_seeds
+from r2mae.evaluation.classification import over_seeds
 from r2mae.evaluation.features import for_each_batch
 from r2mae.metrics.interval import (
     paired_bootstrap,
@@ -75,7 +74,7 @@ def answer_scores(
     return scores
 
 
-def span_scores(predicted: Floats, expected: Floats) -> dict[str, float]:
+def score(predicted: Floats, expected: Floats) -> dict[str, float]:
     """Means over questions; F1 of those with and without an answer, where there are both.
 
     predicted: (Q, 2) of `answer_scores`. expected: (Q, 2) of `question_facts`.
@@ -89,40 +88,18 @@ def span_scores(predicted: Floats, expected: Floats) -> dict[str, float]:
     return scores
 
 
-@dataclass(frozen=True)
-class SpanScore:
-    """Test scores, means over seeds.
+def summarize(predictions: list[Floats], expected: Floats) -> dict[str, Any]:
+    """Scores of `answer_scores`, an array (Q, 2) for each seed, with half-widths of 95 % intervals.
 
-    half_width: of the 95 % interval of F1, over test questions and seeds, as the other one
-        is of exact match; None where all predictions are right.
-    has_answer_f1, no_answer_f1: of questions with and without an answer; None unless there
-        are both.
-    seeds: F1 of each seed.
+    half_width: of F1, over test questions and seeds; None where all predictions are right.
     """
-
-    f1: float
-    half_width: float | None
-    exact_match: float
-    exact_match_half_width: float
-    seeds: tuple[float, ...]
-    has_answer_f1: float | None = None
-    no_answer_f1: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serializable fields."""
-        return asdict(self)
-
-
-def summarize(predictions: list[Floats], expected: Floats) -> SpanScore:
-    """Scores of `answer_scores`, an array (Q, 2) for each seed."""
-    scores = [span_scores(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
     hits = np.stack(predictions)[:, :, 1]
-    return SpanScore(
-        **mean_over_seeds(scores),
-        half_width=repeated_bootstrap(_mean_f1, predictions),
-        exact_match_half_width=share_interval(hits)[1],
-        seeds=tuple(score["f1"] for score in scores),
-    )
+    return {
+        **over_seeds(scores),
+        "half_width": repeated_bootstrap(_mean_f1, predictions),
+        "exact_match_half_width": share_interval(hits)[1],
+    }
 
 
 def compare(
@@ -146,8 +123,8 @@ def require_questions(source: SampleSource) -> Any:
     root: Any = root_of(source)
     if not hasattr(root, "questions"):
         raise InputError(
-            "tune.answer_span must be false for data without questions, got true. "
-            "Leave it out."
+            "tune.target must not be answer_span for data without questions. "
+            "Leave it out for classes."
         )
     return root
 

@@ -1,7 +1,6 @@
 """Accuracy, macro F1 and Matthews' correlation of a fine-tuned classifier on a test split, with intervals."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,7 @@ def head_numbers(labels: Integers, classes: Integers) -> Integers:
     return order[np.minimum(places, len(classes) - 1)]
 
 
-def class_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
+def score(predicted: Integers, expected: Integers) -> dict[str, float]:
     """Accuracies, macro F1 and Matthews' correlation of predicted classes (N,) for expected ones (N,)."""
     return {
         "accuracy": float((predicted == expected).mean()),
@@ -99,45 +98,25 @@ def binary_f1(predicted: Integers, expected: Integers) -> float:
     return 2 * int((is_predicted & is_expected).sum()) / size if size else 0.0
 
 
-@dataclass(frozen=True)
-class SeedScore:
-    """Test scores, means over seeds, with half-widths of 95 % intervals.
+def over_seeds(scores: list[dict[str, float]]) -> dict[str, Any]:
+    """Mean of each score, and of the first "seeds", its value for each seed.
 
-    half_width: of accuracy, over test samples and seeds.
-    matthews_half_width: of Matthews' correlation, likewise; None where all predictions
-        are right.
-    f1: of the second of two classes, with f1_half_width; None for more classes.
-    seeds: the accuracy of each seed.
+    scores: a dictionary for each seed.
     """
-
-    accuracy: float
-    half_width: float
-    balanced_accuracy: float
-    macro_f1: float
-    matthews: float
-    matthews_half_width: float | None
-    f1: float | None
-    f1_half_width: float | None
-    seeds: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serializable fields."""
-        return asdict(self)
+    values = {name: [one[name] for one in scores] for name in scores[0]}
+    means = {name: float(np.mean(each)) for name, each in values.items()}
+    return means | {"seeds": next(iter(values.values()))}
 
 
-def mean_over_seeds(scores: list[dict[str, float]]) -> dict[str, float]:
-    """Mean of each score; scores: a dictionary for each seed."""
-    means = {}
-    for name in scores[0]:
-        means[name] = float(np.mean([score[name] for score in scores]))
-    return means
+def summarize(predictions: list[Integers], expected: Integers) -> dict[str, Any]:
+    """Scores of predictions, an array (N,) for each seed, with half-widths of 95 % intervals.
 
-
-def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
-    """Scores of predictions, an array (N,) for each seed."""
+    half_width: of accuracy, over test samples and seeds. matthews_half_width: likewise; None
+        where all predictions are right. f1: of the second of two classes; None for more.
+    """
     hits = np.stack([predicted == expected for predicted in predictions])
     _, half_width = share_interval(hits)
-    scores = [class_scores(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
 
     def correlation(rows: Integers, predicted: Integers) -> float:
         return matthews(predicted[rows], expected[rows])
@@ -147,14 +126,13 @@ def summarize(predictions: list[Integers], expected: Integers) -> SeedScore:
 
     is_binary = bool(expected.max() <= 1)
     f1s = [binary_f1(predicted, expected) for predicted in predictions]
-    return SeedScore(
-        **mean_over_seeds(scores),
-        half_width=half_width,
-        f1=float(np.mean(f1s)) if is_binary else None,
-        f1_half_width=repeated_bootstrap(f1, predictions) if is_binary else None,
-        matthews_half_width=repeated_bootstrap(correlation, predictions),
-        seeds=tuple(hits.mean(axis=1).tolist()),
-    )
+    return {
+        **over_seeds(scores),
+        "half_width": half_width,
+        "f1": float(np.mean(f1s)) if is_binary else None,
+        "f1_half_width": repeated_bootstrap(f1, predictions) if is_binary else None,
+        "matthews_half_width": repeated_bootstrap(correlation, predictions),
+    }
 
 
 def compare(

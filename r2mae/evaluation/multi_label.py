@@ -4,7 +4,6 @@ N samples, C labels.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import nn
 from r2mae.data.labels import natural, split_labels
 from r2mae.data.source import SampleSource, batch_labels, with_labels
 from r2mae.errors import InputError
-from r2mae.evaluation.classification import mean_over_seeds
+from r2mae.evaluation.classification import over_seeds
 from r2mae.evaluation.features import extract, require_labels
 from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
@@ -88,7 +87,7 @@ def predict_labels(
     return expit(logits.astype(np.float64)), expected, skipped
 
 
-def label_scores(probabilities: Floats, expected: npt.ArrayLike) -> dict[str, float]:
+def score(probabilities: Floats, expected: npt.ArrayLike) -> dict[str, float]:
     """Micro and macro F1 at a probability of 0.5, and mean average precision, of (N, C).
 
     Labels that no sample has are left out of the mean average precision.
@@ -123,41 +122,23 @@ def micro_f1(predicted: Flags, expected: Flags) -> float:
     return 2 * int((predicted & expected).sum()) / size if size else 0.0
 
 
-@dataclass(frozen=True)
-class LabelScore:
-    """Test scores, means over seeds.
+def summarize(predictions: list[Floats], expected: npt.ArrayLike) -> dict[str, Any]:
+    """Scores of probabilities, an array (N, C) for each seed.
 
     half_width: of the 95 % interval of micro F1, over test samples and seeds; None where
         all predictions are right.
-    average_precision: mean over labels.
-    seeds: micro F1 of each seed.
     """
-
-    micro_f1: float
-    half_width: float | None
-    macro_f1: float
-    average_precision: float
-    seeds: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serializable fields."""
-        return asdict(self)
-
-
-def summarize(predictions: list[Floats], expected: npt.ArrayLike) -> LabelScore:
-    """Scores of probabilities, an array (N, C) for each seed."""
     truth = np.asarray(expected, dtype=np.bool_)
-    scores = [label_scores(probabilities, truth) for probabilities in predictions]
+    scores = [score(probabilities, truth) for probabilities in predictions]
 
     def statistic(rows: Integers, predicted: Flags) -> float:
         return micro_f1(predicted[rows], truth[rows])
 
     flags = [probabilities > 0.5 for probabilities in predictions]
-    return LabelScore(
-        **mean_over_seeds(scores),
-        half_width=repeated_bootstrap(statistic, flags),
-        seeds=tuple(score["micro_f1"] for score in scores),
-    )
+    return {
+        **over_seeds(scores),
+        "half_width": repeated_bootstrap(statistic, flags),
+    }
 
 
 def compare(

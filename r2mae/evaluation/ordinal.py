@@ -1,20 +1,19 @@
 """Accuracy, mean absolute error and quadratic weighted kappa of a fine-tuned model of ordered classes."""
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.evaluation.classification import compare, mean_over_seeds
+from r2mae.evaluation.classification import compare, over_seeds
 from r2mae.metrics.interval import repeated_bootstrap, share_interval
 
-__all__ = ["OrdinalScore", "compare", "ordinal_scores", "quadratic_kappa", "summarize"]
+__all__ = ["compare", "score", "quadratic_kappa", "summarize"]
 
 Integers = npt.NDArray[np.int64]
 
 
-def ordinal_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
+def score(predicted: Integers, expected: Integers) -> dict[str, float]:
     """Scores of predicted classes (N,) for expected ones (N,), both numbered in their order."""
     return {
         "accuracy": float((predicted == expected).mean()),
@@ -38,39 +37,20 @@ def quadratic_kappa(predicted: Integers, expected: Integers) -> float:
     return float(1 - error / by_chance)
 
 
-@dataclass(frozen=True)
-class OrdinalScore:
-    """Test scores, means over seeds, with half-widths of 95 % intervals.
+def summarize(predictions: list[Integers], expected: Integers) -> dict[str, Any]:
+    """Scores of predictions, an array (N,) for each seed, with half-widths of 95 % intervals.
 
-    half_width: of accuracy, over test samples and seeds.
-    absolute_error: in classes.
-    quadratic_kappa_half_width: likewise; None where all predictions are right, or the same.
-    seeds: the accuracy of each seed.
+    half_width: of accuracy, over test samples and seeds. quadratic_kappa_half_width: None
+        where all predictions are right, or the same.
     """
-
-    accuracy: float
-    half_width: float
-    absolute_error: float
-    quadratic_kappa: float
-    quadratic_kappa_half_width: float | None
-    seeds: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serializable fields."""
-        return asdict(self)
-
-
-def summarize(predictions: list[Integers], expected: Integers) -> OrdinalScore:
-    """Scores of predictions, an array (N,) for each seed."""
     hits = np.stack([predicted == expected for predicted in predictions])
-    scores = [ordinal_scores(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
 
     def kappa(rows: Integers, predicted: Integers) -> float:
         return quadratic_kappa(predicted[rows], expected[rows])
 
-    return OrdinalScore(
-        **mean_over_seeds(scores),
-        half_width=share_interval(hits)[1],
-        quadratic_kappa_half_width=repeated_bootstrap(kappa, predictions),
-        seeds=tuple(score["accuracy"] for score in scores),
-    )
+    return {
+        **over_seeds(scores),
+        "half_width": share_interval(hits)[1],
+        "quadratic_kappa_half_width": repeated_bootstrap(kappa, predictions),
+    }

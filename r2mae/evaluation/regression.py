@@ -1,7 +1,6 @@
 """Correlations and squared error of a fine-tuned regression on a test split, with intervals."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import nn
 
 from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
-from r2mae.evaluation.classification import mean_over_seeds
+from r2mae.evaluation.classification import over_seeds
 from r2mae.evaluation.features import extract
 from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
@@ -26,7 +25,8 @@ def require_targets(source: SampleSource) -> npt.NDArray[np.float32]:
     targets = getattr(root_of(source), "targets", None)
     if targets is None:
         raise InputError(
-            "tune.regression must be false for data without a column of numbers, got true."
+            "tune.target must not be regression for data without a column of numbers. "
+            "Leave it out for classes."
         )
     return np.asarray(targets)
 
@@ -43,7 +43,7 @@ def predict_numbers(
     return predicted, require_targets(source).astype(np.float64)
 
 
-def correlations(predicted: Floats, expected: Floats) -> dict[str, float]:
+def score(predicted: Floats, expected: Floats) -> dict[str, float]:
     """Pearson's and Spearman's correlation and the mean squared error of predictions (N,).
 
     The correlations are 0 where one of the two is constant.
@@ -57,30 +57,12 @@ def correlations(predicted: Floats, expected: Floats) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class RegressionScore:
-    """Test scores, means over seeds.
+def summarize(predictions: list[Floats], expected: Floats) -> dict[str, Any]:
+    """Scores of predictions, an array (N,) for each seed, with half-widths of 95 % intervals.
 
-    half_width: of the 95 % interval of Pearson's correlation, over test samples and
-        seeds; None for one sample. spearman_half_width: likewise.
-    seeds: Pearson's correlation of each seed.
+    half_width: of Pearson's correlation, over test samples and seeds; None for one sample.
     """
-
-    pearson: float
-    half_width: float | None
-    spearman: float
-    spearman_half_width: float | None
-    squared_error: float
-    seeds: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serializable fields."""
-        return asdict(self)
-
-
-def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
-    """Scores of predictions, an array (N,) for each seed."""
-    scores = [correlations(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
 
     def correlation(rows: Integers, predicted: Floats) -> float:
         return _pearson(predicted[rows], expected[rows])
@@ -91,12 +73,11 @@ def summarize(predictions: list[Floats], expected: Floats) -> RegressionScore:
         return _pearson(_ranks(predicted[rows]), _ranks(places[rows]))
 
     predicted_places = [_places(predicted) for predicted in predictions]
-    return RegressionScore(
-        **mean_over_seeds(scores),
-        spearman_half_width=repeated_bootstrap(rank_correlation, predicted_places),
-        half_width=repeated_bootstrap(correlation, predictions),
-        seeds=tuple(score["pearson"] for score in scores),
-    )
+    return {
+        **over_seeds(scores),
+        "spearman_half_width": repeated_bootstrap(rank_correlation, predicted_places),
+        "half_width": repeated_bootstrap(correlation, predictions),
+    }
 
 
 def compare(

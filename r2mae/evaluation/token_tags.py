@@ -6,7 +6,6 @@ Those of perfect predictions are (S, 3) of entities, entities and words.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import nn
 
 from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
-from r2mae.evaluation.classification import mean_over_seeds
+from r2mae.evaluation.classification import over_seeds
 from r2mae.evaluation.features import extract
 from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
@@ -63,7 +62,7 @@ def sentence_counts(
     return np.array(counts, dtype=np.int64).reshape(-1, 3)
 
 
-def tag_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
+def score(predicted: Integers, expected: Integers) -> dict[str, float]:
     """Micro F1, precision and recall of entities, and accuracy over words, of counts (S, 3).
 
     0 where there is no entity to divide by, as seqeval has it.
@@ -78,48 +77,26 @@ def tag_scores(predicted: Integers, expected: Integers) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class TagScore:
-    """Test scores, means over seeds.
+def summarize(predictions: list[Integers], expected: Integers) -> dict[str, Any]:
+    """Scores of counts, an array (S, 3) for each seed, with half-widths of 95 % intervals.
 
-    half_width: of the 95 % interval of F1, over test sentences and seeds, as the other
-        half-widths are of their scores; None where all predictions are right.
-    seeds: F1 of each seed.
+    half_width: of F1, over test sentences and seeds; None where all predictions are right.
     """
-
-    f1: float
-    half_width: float | None
-    precision: float
-    precision_half_width: float | None
-    recall: float
-    recall_half_width: float | None
-    token_accuracy: float
-    token_accuracy_half_width: float | None
-    seeds: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-serializable fields."""
-        return asdict(self)
-
-
-def summarize(predictions: list[Integers], expected: Integers) -> TagScore:
-    """Scores of counts, an array (S, 3) for each seed."""
-    scores = [tag_scores(predicted, expected) for predicted in predictions]
+    scores = [score(predicted, expected) for predicted in predictions]
 
     def half_width(name: str) -> float | None:
         def statistic(rows: Integers, predicted: Integers) -> float:
-            return tag_scores(predicted[rows], expected[rows])[name]
+            return score(predicted[rows], expected[rows])[name]
 
         return repeated_bootstrap(statistic, predictions)
 
-    return TagScore(
-        **mean_over_seeds(scores),
-        half_width=half_width("f1"),
-        precision_half_width=half_width("precision"),
-        recall_half_width=half_width("recall"),
-        token_accuracy_half_width=half_width("token_accuracy"),
-        seeds=tuple(score["f1"] for score in scores),
-    )
+    return {
+        **over_seeds(scores),
+        "half_width": half_width("f1"),
+        "precision_half_width": half_width("precision"),
+        "recall_half_width": half_width("recall"),
+        "token_accuracy_half_width": half_width("token_accuracy"),
+    }
 
 
 def compare(
@@ -128,7 +105,7 @@ def compare(
     """{difference, half_width} of F1, ours - theirs, paired by seed and by sentence."""
 
     def statistic(rows: Integers, predicted: Integers) -> float:
-        return tag_scores(predicted[rows], expected[rows])["f1"]
+        return score(predicted[rows], expected[rows])["f1"]
 
     return paired_bootstrap(statistic, ours, theirs)
 
@@ -150,8 +127,8 @@ def require_tags(source: SampleSource) -> Any:
     root: Any = root_of(source)
     if getattr(root, "tags", None) is None:
         raise InputError(
-            "tune.token_tags must be false for data without tags of words, got true. "
-            "Leave it out."
+            "tune.target must not be token_tags for data without tags of words. "
+            "Leave it out for classes."
         )
     return root
 

@@ -78,8 +78,8 @@ def _export(
     model = loaded.model.cpu().eval()
     if isinstance(model, WordClassifier):
         raise InputError(
-            f"tune.{loaded.recipe.tune.target} must be false for this export, which has "
-            "one output for each sample, got true. Use --to transformers."
+            f"tune.target must not be {loaded.recipe.tune.target} for this export, which "
+            "has one output for each sample. Use --to transformers."
         )
     inference: Inference = loaded.wing.inference(loaded)
     module = InferenceModule(model, inference, loaded.manifest.get("target")).eval()

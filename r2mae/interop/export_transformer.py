@@ -11,16 +11,6 @@ from r2mae.errors import InputError
 from r2mae.interop.quiet import quiet_transformers
 from r2mae.interop.transformer_config import position_offset
 
-_PROBLEMS = {  # `tune.target` -> `problem_type`
-    "class": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
-}
-_OF_TOKENS = {  # `tune.target` -> what follows AutoModelFor
-    "token_tags": "TokenClassification",
-    "answer_span": "QuestionAnswering",
-}
-
 
 def export_transformer_run(
     loaded: Any, folder: Path, tokenizer: Any, max_length: int | None = None
@@ -47,30 +37,28 @@ def export_transformer_run(
         raise InputError(
             f"tune.hidden must be null for --to transformers, which has its own heads, got {recipe.tune.hidden}."
         )
-    target_kind = recipe.tune.target
-    if target_kind == "ordinal":
+    names, target = loaded.manifest["class_names"], recipe.tune.target
+    if target.auto_model is None:
         raise InputError(
-            "tune.ordinal must be false for --to transformers, which has no head of "
-            "ordered classes, got a run with one. Use --to onnx or torch_export."
+            f"tune.target must not be {target} for --to transformers, which has no such "
+            "head. Use --to onnx or torch_export."
         )
-    if target_kind in _OF_TOKENS:
-        names, task = loaded.manifest["class_names"], _OF_TOKENS[target_kind]
+    if target.problem_type is None:
+        task = target.auto_model
         return export_token_classifier(model, tokenizer, folder, names, task)
     pooling, encoder = recipe.model.pooling, recipe.model.encoder
     if encoder != "modernbert" and pooling != "cls":
         raise InputError(
             f"model.pooling must be cls to export {encoder}, as transformers pools it, got {pooling}."
         )
-    names, target = loaded.manifest["class_names"], loaded.manifest.get("target")
-    problem = _PROBLEMS[target_kind]
-    return export_classifier(model, tokenizer, folder, names, target, problem)
+    unit, problem = loaded.manifest.get("target"), target.problem_type
+    return export_classifier(model, tokenizer, folder, names, unit, problem)
 
 
 def auto_class(loaded: Any) -> str:
     """The Python code that loads an exported run from FOLDER."""
-    task = "MaskedLM" if loaded.num_classes is None else "SequenceClassification"
-    if loaded.recipe.task == "finetune":
-        task = _OF_TOKENS.get(loaded.recipe.tune.target, task)
+    is_tuned = loaded.recipe.task == "finetune"
+    task = loaded.recipe.tune.target.auto_model if is_tuned else "MaskedLM"
     return (
         f"from transformers import AutoModelFor{task}, AutoTokenizer\n\n"
         f'model = AutoModelFor{task}.from_pretrained("FOLDER")\n'

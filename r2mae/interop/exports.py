@@ -1,7 +1,7 @@
 """The formats of `r2mae export`; those of every modality are ONNX and torch.export."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,14 @@ class Export:
         and those of the model that is loaded from it.
     load_with: a few lines of Python that load it, with FOLDER where its path goes.
     library: as the Hugging Face hub names it.
-    tasks: of the hub, for a pretraining run and for a fine-tuned one; "" for none.
-    tasks_of: the latter by `tune.target`, where it differs.
+    tasks: of the hub, for a pretraining run and for a fine-tuned one whose target has no
+        `hub_task`; "" for none.
     """
 
     write: Callable[[Any, Path], float]
     load_with: Callable[[Any], str]
     library: str
     tasks: tuple[str, str] = ("feature-extraction", "")
-    tasks_of: Mapping[str, str] = field(default_factory=dict)
 
 
 def _write_onnx(loaded: Any, folder: Path) -> float:

@@ -60,7 +60,7 @@ def _objective(loaded: Any) -> dict[str, str]:
         return {"mask law": f"`{_inline_yaml(law)}`, pattern {pattern}"}
     names = manifest["class_names"]
     more = "" if len(names) <= _MOST_CLASSES else f" and {len(names) - _MOST_CLASSES}"
-    title = "outputs" if loaded.recipe.tune.target == "answer_span" else "classes"
+    title = "classes" if loaded.recipe.tune.target.has_classes else "outputs"
     return {title: ", ".join(names[:_MOST_CLASSES]) + more}
 
 

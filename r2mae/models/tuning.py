@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from r2mae.errors import InputError
 from r2mae.models.classifier import Classifier, SpanClassifier, WordClassifier
 from r2mae.models.protocol import HasBlocks
+from r2mae.schema.target import Target
 
-# `tune.target` -> classifier of tokens rather than of texts
-_OF_TOKENS = {"token_tags": WordClassifier, "answer_span": SpanClassifier}
+_OF_TOKENS = {"word": WordClassifier, "span": SpanClassifier}  # heads
 _BASE, _A, _B = ".base_layer.", ".lora_A.default.weight", ".lora_B.default.weight"
 
 
@@ -22,10 +22,10 @@ def build_classifier(encoder: Any, num_classes: int, tune: Any) -> Classifier:
     """
     options = tune.model_dump(include={"hidden", "dropout", "freeze"})
     model: Classifier
-    if tune.target in _OF_TOKENS:
+    if tune.target.head in _OF_TOKENS:
         model = _token_classifier(encoder, num_classes, tune.target, options)
     else:
-        is_ordinal = tune.target == "ordinal"
+        is_ordinal = tune.target.head == "ordered"
         model = Classifier(encoder, num_classes, ordinal=is_ordinal, **options)
     if tune.lora is not None:
         add_lora(encoder, **tune.lora.model_dump())
@@ -35,19 +35,19 @@ def build_classifier(encoder: Any, num_classes: int, tune: Any) -> Classifier:
 
 
 def _token_classifier(
-    encoder: Any, num_classes: int, target: str, options: dict[str, Any]
+    encoder: Any, num_classes: int, target: Target, options: dict[str, Any]
 ) -> WordClassifier:
     if not hasattr(encoder, "build_word_head"):
         raise InputError(
-            f"tune.{target} must be false for {_architecture(encoder)}, which has no "
-            "words, got true. Leave it out."
+            f"tune.target must not be {target} for {_architecture(encoder)}, which has "
+            "no words. Leave it out for classes."
         )
     hidden = options.pop("hidden")
     if hidden is not None:
         raise InputError(
-            f"tune.hidden must be null with tune.{target}, got {hidden}. Leave it out."
+            f"tune.hidden must be null with tune.target {target}, got {hidden}. Leave it out."
         )
-    return _OF_TOKENS[target](encoder, num_classes, **options)
+    return _OF_TOKENS[target.head](encoder, num_classes, **options)
 
 
 def add_lora(encoder: Any, *, rank: int, alpha: float, dropout: float) -> None:
@@ -56,7 +56,8 @@ def add_lora(encoder: Any, *, rank: int, alpha: float, dropout: float) -> None:
     A layer's output becomes W x + b + (alpha / rank) B A x, with A (rank, inputs) random
     and B (outputs, rank) zero. Only A and B are trained.
 
-    Raises: InputError for an encoder without blocks that have linear layers.
+    Raises: InputError for an encoder without blocks that have linear layers, or a rank
+        above the inputs or outputs of one of these, which no change of its weights has.
     Source: Hu et al. 2021 (LoRA), as implemented in peft.
     """
     names = _linear_layers(encoder)
@@ -64,6 +65,13 @@ def add_lora(encoder: Any, *, rank: int, alpha: float, dropout: float) -> None:
         raise InputError(
             f"tune.lora must be null for {_architecture(encoder)}, which must have "
             f"repeated blocks with linear layers, got rank {rank}. Leave it out."
+        )
+    shapes = {name: encoder.get_submodule(name).weight.shape for name in names}
+    narrowest = min(shapes, key=lambda name: min(shapes[name]))
+    if rank > (most := min(shapes[narrowest])):
+        raise InputError(
+            f"tune.lora.rank must be at most {most}, the width of {narrowest}, the narrowest "
+            f"layer of {_architecture(encoder)}, got {rank}. Use {most} or less."
         )
     from peft import LoraConfig, inject_adapter_in_model
 

@@ -25,8 +25,7 @@ def export_run(loaded: LoadedRun, target: str, folder: Path) -> float:
         difference = export.write(loaded, unfinished)
         task = export.tasks[loaded.num_classes is not None]
         if loaded.recipe.task == "finetune":
-            labels: str = loaded.recipe.tune.target  # type: ignore[attr-defined]
-            task = export.tasks_of.get(labels, task)
+            task = loaded.recipe.tune.target.hub_task or task  # type: ignore[attr-defined]
         card = model_card(loaded, export.library, task, export.load_with(loaded))
         (unfinished / "README.md").write_text(card)
     return difference

@@ -49,6 +49,7 @@ def load_recipe(
             f"{path}: task must be {task} here, got {recipe.task}. {remedy}"
         )
     _check_weight_file(recipe.model.init_from)
+    _check_pretrained(recipe)
     return recipe
 
 
@@ -62,6 +63,22 @@ def _check_weight_file(source: str | None) -> None:
             "model.init_from must be a run folder, a model folder or hub id, or a file "
             f"of weights ({', '.join(_WEIGHT_SUFFIXES)}), got {source!r}. Name one."
         )
+
+
+def _check_pretrained(recipe: AnyRecipe) -> None:
+    """Raise InputError where most of an encoder with random weights would not be trained.
+
+    `tune.freeze` is allowed: a head on random features is a baseline.
+    """
+    tune = getattr(recipe, "tune", None)
+    if tune is None or recipe.model.init_from is not None:
+        return
+    for key in ("lora", "last_layers"):
+        if getattr(tune, key) is not None:
+            raise InputError(
+                f"model.init_from must name pretrained weights with tune.{key}, which "
+                f"trains few of the encoder's, got null. Name some, or leave tune.{key} out."
+            )
 
 
 def _one_of(

@@ -67,12 +67,8 @@ def _finetuning(recipe: Any) -> tuple[nn.Module, dict[str, Any]]:
     Without local data all samples are counted.
     """
     from r2mae.recipe.assembly import open_split
-    from r2mae.recipe.labels import (
-        check_table,
-        choose_labelled,
-        num_outputs,
-        open_labelled,
-    )
+    from r2mae.recipe.labels import choose_labelled, open_labelled
+    from r2mae.recipe.targets import check_table, task_of
 
     counts = recipe.repeat.labels_per_class
     if not is_data_here(recipe):
@@ -88,7 +84,7 @@ def _finetuning(recipe: Any) -> tuple[nn.Module, dict[str, Any]]:
         return outline, costs
     check_table(recipe)  # opens the test split too
     train = open_labelled(recipe)[0]
-    classes = num_outputs(recipe, open_split(recipe, "train"))
+    classes = len(task_of(recipe).outputs(recipe, open_split(recipe, "train")))
     model: Any = build_outline(recipe, classes)
     rows = torch.arange(2) % len(train)
     # With positions, as training reads samples: augmented and mixed.

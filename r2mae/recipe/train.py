@@ -75,15 +75,16 @@ def train_run(
 
 def check_run(recipe: AnyRecipe, folder: RunFolder, source: str) -> None:
     """Raise InputError unless a run of this recipe may start or continue in the folder."""
-    folder.check(recipe_document(recipe), source, _with_defaults)
 
+    def with_defaults(document: dict[str, Any]) -> dict[str, Any]:
+        """A stored recipe with the defaults of keys that did not exist when its run began."""
+        try:
+            return recipe_document(parse_recipe(document, str(folder.recipe)))
+        except InputError as error:  # a key that no longer exists
+            remedy = "Choose another --name, or --fresh to start over beside it."
+            raise InputError(f"{error} {remedy}") from None
 
-def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
-    """A stored recipe with the defaults of keys that did not exist when its run began."""
-    try:
-        return recipe_document(parse_recipe(document, "recipe"))
-    except InputError:  # keys that no longer exist: `RunFolder.check` names them
-        return document
+    folder.check(recipe_document(recipe), source, with_defaults)
 
 
 def wait_for_all_ranks() -> None:

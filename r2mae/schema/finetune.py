@@ -1,21 +1,12 @@
 """The fine-tuning recipe: a pretrained encoder with a head, trained on labels."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from r2mae.schema.recipe import MAX_SEED, DataT, ModelT, Recipe
 from r2mae.schema.section import Section
-
-# `tune.target` -> scores of the test split; the first is the usual one.
-METRICS: dict[str, tuple[str, ...]] = {
-    "class": ("accuracy", "balanced_accuracy", "f1", "macro_f1", "matthews"),
-    "ordinal": ("accuracy", "absolute_error", "quadratic_kappa"),
-    "multi_label": ("micro_f1", "macro_f1", "average_precision"),
-    "token_tags": ("f1", "precision", "recall", "token_accuracy"),
-    "answer_span": ("f1", "exact_match"),
-    "regression": ("pearson", "spearman", "squared_error"),
-}
+from r2mae.schema.target import TargetChoice, without_old_keys
 
 
 class LoraSection(Section):
@@ -32,8 +23,14 @@ class LoraSection(Section):
 
 
 class TuneSection(Section):
-    """`tune`: what is trained, head, loss and layer-wise learning rates.
+    """`tune`: what the labels are and what is trained, head and layer-wise learning rates.
 
+    target: "classes"; "ordinal" for classes with an order, whole numbers unless
+        {ordinal: {order: [...]}} lists them from the lowest; "multi_label" for any number
+        of labels of a sample: a class named "a;b" or "a|b" is the labels a and b, and ";"
+        alone is none; "regression" for numbers. Of texts alone: "token_tags" for a tag of
+        every word, such as B-PER or O; "answer_span" for the span of a context that
+        answers a question.
     freeze: train the head alone and keep the encoder's weights.
     lora: train the head and LoRA matrices beside the encoder's weights, through peft.
         `export`, `predict` and `embed` use the merged weights.
@@ -49,18 +46,9 @@ class TuneSection(Section):
         with a mean of 1 over samples. A mapping sets classes by name, others have 1.
     num_classes: expected number of classes, checked against the training labels; null
         for no check.
-    regression: the labels are numbers to predict, not classes.
-    multi_label: a sample has any number of labels: a class named "a;b" or "a|b" is the
-        labels a and b, and ";" alone is none.
-    ordinal: the classes have an order, in which this lists them from the lowest; true
-        for classes that are whole numbers.
-    token_tags: token classification: every word has a tag, such as B-PER or O. For texts
-        alone.
-    answer_span: extractive question answering: the answer is a span of a context. For
-        texts alone. Set at most one of regression, multi_label, ordinal, token_tags and
-        answer_span.
     """
 
+    target: TargetChoice = Field(default="classes", validate_default=True)
     freeze: bool = False
     lora: LoraSection | None = None
     last_layers: int | None = Field(default=None, ge=1, le=1 << 12)
@@ -70,28 +58,8 @@ class TuneSection(Section):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["balanced"] | dict[str, float] | None = None
     num_classes: int | None = Field(default=None, ge=2, le=1 << 20)
-    regression: bool = False
-    multi_label: bool = False
-    ordinal: bool | tuple[str, ...] = False
-    token_tags: bool = False
-    answer_span: bool = False
 
-    @property
-    def target(
-        self,
-    ) -> Literal[
-        "class", "ordinal", "multi_label", "regression", "token_tags", "answer_span"
-    ]:
-        """What the labels are."""
-        if self.token_tags:
-            return "token_tags"
-        if self.answer_span:
-            return "answer_span"
-        if self.regression:
-            return "regression"
-        if self.multi_label:
-            return "multi_label"
-        return "class" if self.ordinal is False else "ordinal"
+    _without_old_keys = model_validator(mode="before")(without_old_keys)
 
     @field_validator("class_weights", mode="after")
     @classmethod
@@ -104,49 +72,27 @@ class TuneSection(Section):
             raise ValueError(f"must be greater than 0 each, got {weights}.")
         return weights
 
-    @field_validator("ordinal", mode="before")
-    @classmethod
-    def _name_numbers(cls, order: Any) -> Any:
-        """Classes that are whole numbers may be listed as such."""
-        if not isinstance(order, list | tuple):
-            return order
-        return tuple(str(name) if type(name) is int else name for name in order)
-
-    @field_validator("ordinal", mode="after")
-    @classmethod
-    def _check_order(cls, order: bool | tuple[str, ...]) -> bool | tuple[str, ...]:
-        if isinstance(order, tuple) and not 2 <= len(set(order)) == len(order):
-            raise ValueError(
-                f"must list at least 2 different classes, got {list(order)}."
-            )
-        return order
-
     @model_validator(mode="after")
     def _check_choices(self) -> "TuneSection":
-        for names in (
-            ("freeze", "lora", "last_layers"),
-            ("regression", "multi_label", "ordinal", "token_tags", "answer_span"),
-        ):
-            named = [name for name in names if getattr(self, name) not in (None, False)]
-            if len(named) > 1:
-                raise ValueError(
-                    f"must set at most one of {', '.join(names)}, "
-                    f"got {' and '.join(named)}. Leave one out."
-                )
+        names = ("freeze", "lora", "last_layers")
+        named = [name for name in names if getattr(self, name) not in (None, False)]
+        if len(named) > 1:
+            raise ValueError(
+                f"must set at most one of {', '.join(names)}, "
+                f"got {' and '.join(named)}. Leave one out."
+            )
         return self
 
     @model_validator(mode="after")
     def _check_labels(self) -> "TuneSection":
-        refused = {
-            "class_weights": self.class_weights is not None,
-            "label_smoothing": self.label_smoothing > 0,
-            "num_classes": self.num_classes is not None
-            and self.target in ("regression", "answer_span"),
-        }
-        got = [name for name, is_set in refused.items() if is_set]
-        if got and self.target not in ("class", "ordinal"):
+        target, refused = self.target, []
+        if not target.one_class:
+            refused = ["class_weights", "label_smoothing"]
+        if not target.has_classes:
+            refused.append("num_classes")
+        if got := [name for name in refused if getattr(self, name)]:
             raise ValueError(
-                f"must not have {got[0]} with {self.target}. Leave one out."
+                f"must not have {got[0]} with target {target}. Leave one out."
             )
         return self
 
@@ -156,8 +102,8 @@ class RepeatSection(Section):
 
     seeds: number of seeds, counted up from the recipe's seed.
     labels_per_class: numbers of labelled training samples per class; "all" for all.
-    metrics: scores that a table of several recipes shows; by default, the first of
-        `METRICS`.
+    metrics: scores that a table of several recipes shows; by default, the target's usual
+        one.
     """
 
     seeds: int = Field(default=1, ge=1, le=1000)
@@ -194,27 +140,26 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Scores that a table of several recipes shows."""
-        return self.repeat.metrics or METRICS[self.tune.target][:1]
+        return self.repeat.metrics or self.tune.target.scores[:1]
 
     @model_validator(mode="after")
     def _check_runs(self) -> "FinetuneRecipe[DataT, ModelT]":
-        counts, tune = self.repeat.labels_per_class, self.tune
-        if counts != ("all",) and tune.target not in ("class", "ordinal"):
+        counts, target = self.repeat.labels_per_class, self.tune.target
+        if counts != ("all",) and not target.one_class:
             raise ValueError(
-                f"repeat.labels_per_class must be [all] with tune.{tune.target}, where a "
-                f"sample has not one class, got {list(counts)}."
+                f"repeat.labels_per_class must be [all] with tune.target {target}, where "
+                f"a sample has not one class, got {list(counts)}."
             )
         for name in self.repeat.metrics:
-            if name not in METRICS[tune.target]:
+            if name not in target.scores:
                 raise ValueError(
-                    f"repeat.metrics must be of {', '.join(METRICS[tune.target])}, "
-                    f"got {name!r}."
+                    f"repeat.metrics must be of {', '.join(target.scores)}, got {name!r}."
                 )
         columns = getattr(self.data, "label_column", None)
-        if isinstance(columns, tuple) and not tune.multi_label:
+        if isinstance(columns, tuple) and target.name != "multi_label":
             raise ValueError(
-                "data.label_column must be one column without tune.multi_label, got "
-                f"{list(columns)}. Set tune.multi_label: true for columns of 0 and 1."
+                f"data.label_column must be one column with tune.target {target}, got "
+                f"{list(columns)}. Set tune.target: multi_label for columns of 0 and 1."
             )
         if isinstance(columns, tuple):
             _check_label_columns(columns)

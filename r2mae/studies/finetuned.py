@@ -54,7 +54,7 @@ def finetuning_recipe(
     repeat = {"seeds": 1, "labels_per_class": list(measure.labels_per_class)}
     changed = {"model": model, "data": data, "repeat": repeat, "seed": trained["seed"]}
     recipe = _parse(document | changed, where)
-    if recipe.tune.target not in ("class", "ordinal"):
+    if not recipe.tune.target.one_class:
         raise InputError(
             f"{where} must classify, got {recipe.tune.target}. Name another recipe."
         )

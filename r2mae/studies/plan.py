@@ -12,9 +12,9 @@ from typing import Any
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
-from r2mae.recipe.labels import check_table
 from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.shipped import find_recipe, find_study
+from r2mae.recipe.targets import check_table
 from r2mae.schema.document import apply_overrides, load_document, set_keys
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe

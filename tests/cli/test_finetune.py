@@ -520,7 +520,9 @@ REFUSED = [
     (["tune={lora: {}, last_layers: 1}"], ["tune must set at most one of freeze, lora, last_layers"]),
     (["tune={last_layers: 3}"], ["tune.last_layers must be at most 2", "got 3"]),
     (["tune={lora: {rank: 0}}"], ["tune.lora.rank must be at least 1"]),
-    (["model={encoder: resnet18}", "tune={lora: {}}"], ["tune.lora must be null for ResNet"]),
+    (["tune={lora: {rank: 17}}"], ["tune.lora.rank must be at most 16", "got 17. Use 16"]),
+    ([SCRATCH, "tune={lora: {}}"], ["model.init_from must name pretrained weights with tune.lora"]),
+    ([SCRATCH, "tune={last_layers: 1}"], ["must name pretrained weights with tune.last_layers"]),
     (["model.encoder=vit_tinny_patch16_224"], ["model.encoder must be a timm model", "vit_tiny_patch16_224"]),
     (["model.init_from=runs/nowhere"], ["model.init_from must exist", "runs/nowhere"]),
     (["model.depth=3"], ["model.init_from", "must"]),
@@ -541,6 +543,20 @@ def test_refuses(call, pretrained, more, words):
     for word in words:
         assert word in lines[0]
     assert not (pretrained / "runs" / "refused").exists()
+
+
+@pytest.mark.parametrize("start", [(), ("model.init_from=runs/later",)])
+def test_check_refuses_a_rank_that_no_change_has(call, start):
+    wide = settings("tune={lora: {rank: 17}}", *start)
+    code, _, lines = call(*wide, subcommand="check")
+    assert (code, len(lines)) == (2, 1)
+    assert "tune.lora.rank must be at most 16" in lines[0]
+
+
+def test_check_refuses_lora_of_random_weights(call):
+    code, _, lines = call(*settings(SCRATCH, TUNED["lora"]), subcommand="check")
+    assert (code, len(lines)) == (2, 1)
+    assert "got null. Name some, or leave tune.lora out." in lines[0]
 
 
 def test_check_says_where_it_starts(call):
@@ -698,7 +714,7 @@ def test_ordered_digits_are_scored_and_exported(pretrained, capsys, tmp_path):
         "--name",
         "ordinal",
         "--json",
-        *settings(SCRATCH, "tune={ordinal: true, class_weights: balanced}"),
+        *settings(SCRATCH, "tune={target: ordinal, class_weights: balanced}"),
     ]
     assert main(words) == 0
     (row,) = json.loads(capsys.readouterr().out)["scores"]
@@ -713,4 +729,4 @@ def test_ordered_digits_are_scored_and_exported(pretrained, capsys, tmp_path):
     torch.testing.assert_close(probabilities, torch.ones(8))
     capsys.readouterr()
     assert main(["export", run, str(tmp_path / "timm"), "--to", "timm"]) == 2
-    assert "tune.ordinal must be false" in capsys.readouterr().err
+    assert "tune.target must not be ordinal" in capsys.readouterr().err

@@ -8,10 +8,10 @@ from torch import nn
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import (
     binary_f1,
-    class_scores,
     compare,
     matthews,
     predict,
+    score,
     summarize,
     truth,
 )
@@ -42,7 +42,7 @@ def test_places_follow_the_order_of_classes_whatever_it_is():
 
 def test_class_scores():
     expected, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
-    found = class_scores(predicted, expected)
+    found = score(predicted, expected)
     assert found["accuracy"] == 0.75
     assert found["macro_f1"] == pytest.approx(
         f1_score(expected, predicted, average="macro")
@@ -63,30 +63,30 @@ def test_intervals_cover_the_truth():
         held.append(abs(score["difference"] - 0.7) < score["half_width"])
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
     alone = summarize([predicted], expected)
-    assert alone.accuracy == pytest.approx(score["difference"])
+    assert alone["accuracy"] == pytest.approx(score["difference"])
     test = binomtest(int((predicted == expected).sum()), 300)
     low, high = test.proportion_ci(method="wilson")
-    further = max(alone.accuracy - low, high - alone.accuracy)
-    assert alone.half_width == pytest.approx(further)
+    further = max(alone["accuracy"] - low, high - alone["accuracy"])
+    assert alone["half_width"] == pytest.approx(further)
 
 
 def test_one_interval_covers_samples_and_seeds():
     expected = np.array([0, 1, 1, 0])
     one = summarize([expected], expected)
     two = summarize([expected, 1 - expected], expected)
-    assert (two.accuracy, two.seeds) == (0.5, (1.0, 0.0))
+    assert (two["accuracy"], two["seeds"]) == (0.5, [1.0, 0.0])
     # Each sample is answered rightly by one of two seeds: the seeds alone vary.
     # The share has variance 0.25, as one sample, and t has one degree of freedom.
     squared = 12.7062**2
-    assert two.half_width == pytest.approx(np.sqrt(squared / (1 + squared)) / 2)
-    assert one.half_width < two.half_width
+    assert two["half_width"] == pytest.approx(np.sqrt(squared / (1 + squared)) / 2)
+    assert one["half_width"] < two["half_width"]
 
 
 def test_perfect_predictions_have_no_interval_of_matthews():
     expected = np.arange(12) % 3
     score = summarize([expected, expected], expected)
-    assert score.matthews == pytest.approx(1.0)
-    assert score.matthews_half_width is None
+    assert score["matthews"] == pytest.approx(1.0)
+    assert score["matthews_half_width"] is None
 
 
 def test_prediction_is_without_dropout_and_leaves_no_mode_behind():
@@ -152,7 +152,7 @@ def test_matthews_interval_is_the_bootstraps():
     of_seeds = [matthews(found, expected) for found in predictions]
     over_seeds = 12.7062 * abs(of_seeds[0] - of_seeds[1]) / 2
     expected_width = np.hypot(1.96 * np.std(means), over_seeds)
-    assert score.matthews_half_width == pytest.approx(expected_width, rel=0.15)
+    assert score["matthews_half_width"] == pytest.approx(expected_width, rel=0.15)
 
 
 def test_f1_of_two_classes_is_scikit_learns():
@@ -161,7 +161,7 @@ def test_f1_of_two_classes_is_scikit_learns():
     predictions = [np.where(draw.random(100) < 0.8, expected, 0) for _ in range(2)]
     score = summarize(predictions, expected)
     theirs = [f1_score(expected, predicted) for predicted in predictions]
-    assert score.f1 == pytest.approx(np.mean(theirs))
-    assert 0 < score.f1_half_width < 0.2
+    assert score["f1"] == pytest.approx(np.mean(theirs))
+    assert 0 < score["f1_half_width"] < 0.2
     assert binary_f1(np.zeros(3, int), np.zeros(3, int)) == 0.0
-    assert summarize([np.array([0, 1, 2])], np.array([0, 1, 2])).f1 is None
+    assert summarize([np.array([0, 1, 2])], np.array([0, 1, 2]))["f1"] is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from r2mae.evaluation.ordinal import ordinal_scores, quadratic_kappa, summarize
+from r2mae.evaluation.ordinal import quadratic_kappa, score, summarize
 
 
 def make(size=200, seed=0):
@@ -21,7 +21,7 @@ def test_kappa_is_scikit_learns(seed):
 
 
 def test_scores_by_hand():
-    scores = ordinal_scores(np.array([0, 2, 2, 0]), np.array([0, 1, 2, 2]))
+    scores = score(np.array([0, 2, 2, 0]), np.array([0, 1, 2, 2]))
     assert scores["accuracy"] == 0.5
     assert scores["absolute_error"] == 0.75
     assert quadratic_kappa(np.array([1, 1]), np.array([1, 1])) == 0.0
@@ -31,17 +31,17 @@ def test_scores_by_hand():
 def test_one_predicted_class_has_no_kappa_and_no_interval():
     expected = np.array([0, 1, 2] * 10)
     score = summarize([np.zeros(30, dtype=np.int64)] * 2, expected)
-    assert score.quadratic_kappa == 0.0
-    assert score.quadratic_kappa_half_width is None
+    assert score["quadratic_kappa"] == 0.0
+    assert score["quadratic_kappa_half_width"] is None
 
 
 def test_means_over_seeds_with_intervals():
     (first, expected), second = make(), make()[1]
     score = summarize([first, second], expected)
-    assert score.seeds == (pytest.approx((first == expected).mean()), 1.0)
-    assert score.accuracy == pytest.approx(np.mean(score.seeds))
+    assert score["seeds"] == [pytest.approx((first == expected).mean()), 1.0]
+    assert score["accuracy"] == pytest.approx(np.mean(score["seeds"]))
     kappas = [quadratic_kappa(one, expected) for one in (first, second)]
-    assert score.quadratic_kappa == pytest.approx(np.mean(kappas))
-    assert score.half_width > 0
-    assert score.quadratic_kappa_half_width > 0
-    assert summarize([expected], expected).quadratic_kappa_half_width is None
+    assert score["quadratic_kappa"] == pytest.approx(np.mean(kappas))
+    assert score["half_width"] > 0
+    assert score["quadratic_kappa_half_width"] > 0
+    assert summarize([expected], expected)["quadratic_kappa_half_width"] is None

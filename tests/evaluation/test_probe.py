@@ -106,8 +106,8 @@ def test_12_of_12_right_has_one_interval_on_every_path():
     half_widths = {
         summarize(right[:1], expected).half_width,
         summarize(right, expected).half_width,
-        classification.summarize([expected], expected).half_width,
-        classification.summarize([expected] * 3, expected).half_width,
+        classification.summarize([expected], expected)["half_width"],
+        classification.summarize([expected] * 3, expected)["half_width"],
         share_interval(np.full(12, 7), np.full(12, 7))[1],  # tokens of rows
     }
     assert {round(width, 12) for width in half_widths} == {0.242494006655}

@@ -7,9 +7,9 @@ from r2mae.evaluation.token_tags import (
     compare,
     entities,
     is_tag,
+    score,
     sentence_counts,
     summarize,
-    tag_scores,
 )
 
 # The example of seqeval's README: F1 0.50, accuracy 0.80.
@@ -24,7 +24,7 @@ PREDICTED = [
 
 
 def test_published_example():
-    scores = tag_scores(sentence_counts(PREDICTED, TRUE), sentence_counts(TRUE, TRUE))
+    scores = score(sentence_counts(PREDICTED, TRUE), sentence_counts(TRUE, TRUE))
     expected = {"f1": 0.5, "precision": 0.5, "recall": 0.5, "token_accuracy": 0.8}
     assert scores == pytest.approx(expected)
 
@@ -49,16 +49,16 @@ def test_intervals_and_paired_differences():
     predicted, perfect = sentence_counts(PREDICTED, TRUE), sentence_counts(TRUE, TRUE)
     ours, truth = np.tile(predicted, (20, 1)), np.tile(perfect, (20, 1))
     score = summarize([ours], truth)
-    assert score.f1 == 0.5
-    assert 0.1 < score.half_width < 0.2  # 1.96 * sqrt(0.25 / 40)
-    assert summarize([truth], truth).half_width is None
+    assert score["f1"] == 0.5
+    assert 0.1 < score["half_width"] < 0.2  # 1.96 * sqrt(0.25 / 40)
+    assert summarize([truth], truth)["half_width"] is None
     assert compare([truth], [ours], truth)["difference"] == 0.5
     assert compare([ours], [ours], truth) == {"difference": 0, "half_width": None}
 
 
 def test_no_entity_scores_zero():
     nothing = sentence_counts([["O"]], [["O"]])
-    assert tag_scores(nothing, nothing)["f1"] == 0
+    assert score(nothing, nothing)["f1"] == 0
 
 
 def test_tags():

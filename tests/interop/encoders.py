@@ -93,7 +93,7 @@ def load_encoder(name, folder, more=()):
 def load_regression(name, folder, target):
     """An untrained regression. target: {"mean", "spread"} of its numbers."""
     recipe_name, settings = REGRESSIONS[name]
-    settings = (*settings, "tune={regression: true}")
+    settings = (*settings, "tune={target: regression}")
     facts = {"classes": [0], "class_names": ["value"], "target": target}
     return _load(recipe_name, settings, folder, 1, facts)
 

@@ -89,6 +89,16 @@ def test_merged_weights_give_the_features_of_lora(encoder_and_batch):
     torch.testing.assert_close(plain.embed(batch), features, rtol=1e-6, atol=1e-6)
 
 
+def test_a_rank_above_the_narrowest_layer_is_refused(encoder_and_batch):
+    encoder, _ = encoder_and_batch
+    blocks = [part for block in encoder.blocks for part in block.modules()]
+    layers = [part for part in blocks if type(part) is torch.nn.Linear]
+    most = min(min(layer.weight.shape) for layer in layers)
+    with pytest.raises(InputError, match=f"rank must be at most {most}, the width of"):
+        add_lora(copy.deepcopy(encoder), **LORA | {"rank": most + 1})
+    add_lora(encoder, **LORA | {"rank": most})
+
+
 def test_every_matrix_of_lora_is_trained(encoder_and_batch):
     encoder, batch = encoder_and_batch
     add_lora(encoder, **LORA)

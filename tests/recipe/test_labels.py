@@ -8,13 +8,13 @@ from r2mae.data.arrays import ArraySource
 from r2mae.errors import InputError
 from r2mae.recipe.assembly import open_split, open_training_data
 from r2mae.recipe.labels import (
-    check_table,
     choose_labelled,
     class_weights,
     find_classes,
     find_labels,
 )
 from r2mae.recipe.load import load_recipe
+from r2mae.recipe.targets import check_table
 from r2mae.recipe.tasks import finetuning_parts
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
@@ -82,28 +82,28 @@ def test_classes_come_by_number_or_by_name():
 
 def test_ordered_classes_follow_the_recipe():
     data = source(["good", "bad", "fair"], [0, 1, 2])
-    recipe = load("tune.ordinal=[bad, fair, good]")
+    recipe = load("tune.target={ordinal: {order: [bad, fair, good]}}")
     assert find_classes(recipe, data).tolist() == [1, 2, 0]
     numbers = source(["10", "9"], [0, 1])
-    assert find_classes(load("tune.ordinal=true"), numbers).tolist() == [1, 0]
+    assert find_classes(load("tune.target=ordinal"), numbers).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
     ("order", "words"),
     [
-        ("true", "must list the classes from the lowest.*got true for bad, fair, good"),
-        ("[bad, good]", "check fair"),
-        ("[bad, fair, good, best]", "check best"),
+        ("ordinal", "must be .* from the lowest.*got ordinal for bad, fair, good"),
+        ("{ordinal: {order: [bad, good]}}", "ordinal.order must list .* check fair"),
+        ("{ordinal: {order: [bad, fair, good, best]}}", "check best"),
     ],
 )
 def test_other_orders_are_refused(order, words):
     data = source(["good", "bad", "fair"], [0, 1, 2])
-    with pytest.raises(InputError, match=rf"tune\.ordinal {words}|{words}"):
-        find_classes(load(f"tune.ordinal={order}"), data)
+    with pytest.raises(InputError, match=words):
+        find_classes(load(f"tune.target={order}"), data)
 
 
 def test_labels_of_samples_with_several():
-    several = ("tune={multi_label: true}", "repeat.labels_per_class=[all]")
+    several = ("tune={target: multi_label}", "repeat.labels_per_class=[all]")
     data = source(["a;b", "c", ";"], [0, 1, 2])
     assert find_labels(load(*several), data) == ["a", "b", "c"]
     with pytest.raises(InputError, match=r"tune\.num_classes must be 3"):
@@ -113,7 +113,7 @@ def test_labels_of_samples_with_several():
 
 
 def test_thresholds_start_at_the_shares_of_the_training_labels(scratch):
-    recipe = load("tune.ordinal=true", "repeat.labels_per_class=[all]")
+    recipe = load("tune.target=ordinal", "repeat.labels_per_class=[all]")
     parts = finetuning_parts(recipe, RunFolder("runs/x"))
     counts = np.bincount(parts.train.labels) + 1
     started = parts.model.head[-1](torch.zeros(1, 1)).exp()[0]
@@ -122,5 +122,5 @@ def test_thresholds_start_at_the_shares_of_the_training_labels(scratch):
 
 @pytest.mark.parametrize("target", ["token_tags", "answer_span"])
 def test_labels_of_texts_are_refused_elsewhere(target):
-    with pytest.raises(InputError, match=f"tune.{target} must be false for data"):
-        check_table(load(f"tune={{{target}: true}}", "repeat={seeds: 1}"))
+    with pytest.raises(InputError, match=f"target must not be {target} for data"):
+        check_table(load(f"tune={{target: {target}}}", "repeat={seeds: 1}"))

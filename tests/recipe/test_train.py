@@ -1,9 +1,17 @@
 """What `pretrain` does with a run folder that exists."""
 
+import pytest
 import yaml
 
 from r2mae.cli.main import main
-from tests.conftest import DEMO, overrides
+from r2mae.errors import InputError
+from r2mae.recipe.load import load_recipe
+from r2mae.recipe.train import check_run
+from r2mae.schema.recipe import recipe_document
+from r2mae.training.run_folder import RunFolder
+from tests.conftest import DEMO, ROOT, overrides
+
+TUNED = ROOT / "recipes" / "vision" / "digits_finetune.yaml"
 
 
 def test_a_run_from_before_a_key_existed_continues(scratch, capsys):
@@ -17,3 +25,17 @@ def test_a_run_from_before_a_key_existed_continues(scratch, capsys):
     assert main(["pretrain", str(DEMO), *changed]) == 2
     message = 'mask.weight must be "token" to continue runs/digits_demo, got "sample"'
     assert message in capsys.readouterr().err
+
+
+def test_a_run_with_a_key_that_is_no_more_says_what_the_key_is_now(tmp_path):
+    run_folder = RunFolder(tmp_path / "run")
+    recipe = load_recipe(str(TUNED), ["tune.target=ordinal"])
+    document = recipe_document(recipe)
+    del document["tune"]["target"]
+    run_folder.start(document | {"tune": document["tune"] | {"ordinal": True}})
+    with pytest.raises(InputError) as error:
+        check_run(recipe, run_folder, "recipe.yaml")
+    assert str(error.value).startswith(
+        f"{run_folder.recipe}: tune.ordinal is now tune.target: ordinal."
+    )
+    assert str(error.value).endswith("--fresh to start over beside it.")

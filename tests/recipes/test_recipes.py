@@ -74,7 +74,7 @@ def small(path):
             *blocks,
         )
     if recipe.modality == "language":
-        has_classes = recipe.task != "finetune" or recipe.tune.target == "class"
+        has_classes = recipe.task != "finetune" or recipe.tune.target.name == "classes"
         return (
             *SMALL,
             *SMALL_TASK[recipe.task],

@@ -54,7 +54,7 @@ def test_a_finished_fine_tuning_run_is_not_trained_again(scratch):
         ({"recipe": "dna/gue_finetune"}, "must be of modality vision, got dna"),
         (
             {
-                "set": {"tune": {"regression": True}, "repeat": {}},
+                "set": {"tune": {"target": "regression"}, "repeat": {}},
                 "labels_per_class": ["all"],
             },
             "must classify",

@@ -26,8 +26,8 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
 
     if recipe.task == "pretrain":
         return with_tokens(recipe, open_windows(recipe.data, split))
-    regression = recipe.tune.regression  # type: ignore[attr-defined]
-    source = open_sequences(recipe.data, split, regression=regression)
+    is_regression = recipe.tune.target.name == "regression"  # type: ignore[attr-defined]
+    source = open_sequences(recipe.data, split, regression=is_regression)
     return with_tokens(recipe, source)
 
 

@@ -59,11 +59,12 @@ def open_split(recipe: AnyRecipe, split: str) -> SampleSource:
     data = data_with_tokenizer(recipe)
     if recipe.task == "pretrain":
         return open_rows(data, split, whole_words=recipe.mask.pattern == "word")  # type: ignore[attr-defined]
-    if recipe.tune.token_tags:  # type: ignore[attr-defined]
+    target = recipe.tune.target.name  # type: ignore[attr-defined]
+    if target == "token_tags":
         return open_tagged(data, split)
-    if recipe.tune.answer_span:  # type: ignore[attr-defined]
+    if target == "answer_span":
         return open_questions(data, split)
-    return open_sentences(data, split, regression=recipe.tune.regression)  # type: ignore[attr-defined]
+    return open_sentences(data, split, regression=target == "regression")
 
 
 def describe_data(recipe: AnyRecipe) -> dict[str, str]:
@@ -95,13 +96,13 @@ def open_paths(recipe: AnyRecipe, paths: list[str], reading: Reading) -> SampleS
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, got {len(paths)}.")
     data, path = data_with_tokenizer(recipe), Path(paths[0])
-    target = recipe.tune.target if recipe.task == "finetune" else None  # type: ignore[attr-defined]
+    target = recipe.tune.target.name if recipe.task == "finetune" else None  # type: ignore[attr-defined]
     if target not in ("token_tags", "answer_span"):
         return open_given_sentences(data, paths[0], reading)
     if reading != Reading():
         raise InputError(
             "--column, --long-texts and --skip-bad-rows must be left out for a run with "
-            f"tune.{target}, which reads its own kinds of files, got one of them."
+            f"tune.target {target}, which reads its own kinds of files, got one of them."
         )
     if target == "token_tags":
         return open_tagged_file(data, path)

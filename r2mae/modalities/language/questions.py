@@ -128,8 +128,8 @@ def open_questions(section: Any, split: str) -> Questions:
 
     Those of "train" whose answer is not at its answer_start are left out.
 
-    Raises: InputError when the data is missing or malformed, or no answer is where it
-        should be.
+    Raises: InputError when the data is missing or malformed, or has no answers, or more
+        than half of them are not where they should be.
     """
     paths = split_files(section, split)
     stamps = tuple((os.path.realpath(path), path.stat().st_mtime_ns) for path in paths)
@@ -219,9 +219,9 @@ def _locate(
         else:
             kept.append(question)
             spans.append(span)
+    left_out.check_few(sum(bool(one.answers) for one in questions), where)
     if not any(spans):
-        got = left_out.examples[0] if left_out.numbers else "no answers."
         raise InputError(
-            f"{where} must have answers that are spans of their contexts, got {got}"
+            f"{where} must have answers that are spans of their contexts, got no answers."
         )
     return kept, spans

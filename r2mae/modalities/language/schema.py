@@ -46,10 +46,10 @@ class SentenceData(DataSection):
     """Labelled sentences, or pairs of them, of a card or at root: tables as for LanguageData.
 
     columns: the one or two with the texts.
-    label_column: of classes or numbers; for tune.multi_label, also several of 0 and 1.
-    tag_names: for tune.token_tags, the tags that numbers in a table stand for.
+    label_column: of classes or numbers; for tune.target multi_label, also several of 0 and 1.
+    tag_names: for tune.target token_tags, the tags that numbers in a table stand for.
     length: tokens; longer texts are cut, the longer of a pair first.
-    stride: for tune.answer_span, tokens that consecutive windows of a long context share;
+    stride: for tune.target answer_span, tokens that consecutive windows of a long context share;
         null for a third of length.
     more_tests: further splits of the card that finished runs are tested on.
     """

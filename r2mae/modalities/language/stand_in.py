@@ -37,10 +37,11 @@ def stand_in(recipe: AnyRecipe, folder: Path) -> list[str]:
         (folder / "train.txt").write_text("\n".join(documents) + "\n")
         root = str(folder / "train.txt")
         return data_settings(settings | {"root": root, "document": "line"})
-    if recipe.tune.token_tags:  # type: ignore[attr-defined]
+    target = recipe.tune.target.name  # type: ignore[attr-defined]
+    if target == "token_tags":
         _write_tagged(recipe, draw, training.vocab_size, folder)
         return data_settings(settings | {"root": str(folder)})
-    if recipe.tune.answer_span:  # type: ignore[attr-defined]
+    if target == "answer_span":
         _write_questions(recipe, draw, training.vocab_size, folder)
         return data_settings(settings | {"root": str(folder)})
     for split, count in (("train", num_samples(recipe)), ("test", TEST_SAMPLES)):

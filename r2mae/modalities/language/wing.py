@@ -76,7 +76,6 @@ _EXPORTS = {
         _load_with,
         "transformers",
         ("fill-mask", "text-classification"),
-        {"token_tags": "token-classification", "answer_span": "question-answering"},
     ),
     "sentence-transformers": Export(
         _export_sentences,

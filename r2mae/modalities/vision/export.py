@@ -79,7 +79,7 @@ def _linear(model: Classifier) -> nn.Linear:
     last = model.head[-1]
     if isinstance(last, OrderedLogits):
         raise InputError(
-            "tune.ordinal must be false to be exported, since timm's heads are one "
+            "tune.target must not be ordinal to be exported, since timm's heads are one "
             "linear map. Use --to onnx or torch_export."
         )
     if len(model.head) > 2 or not isinstance(last, nn.Linear):

@@ -591,7 +591,11 @@ def test_numbers_are_learnt_of_sequences(here, capsys, tmp_path):
     data = (
         f"data={{root: {tmp_path}, length: 48, label_column: content, held_out: 0.1}}"
     )
-    more = (data, "tune={regression: true}", "schedule={steps: 150, warmup_steps: 10}")
+    more = (
+        data,
+        "tune={target: regression}",
+        "schedule={steps: 150, warmup_steps: 10}",
+    )
     words = (
         "finetune",
         TUNE,

@@ -38,6 +38,6 @@ def test_sequences_are_labelled_to_fine_tune(scratch):
 
 
 def test_sequences_have_numbers_for_a_regression(scratch):
-    _, train, _ = open_stand_in("gue_finetune", scratch, "tune.regression=true")
+    _, train, _ = open_stand_in("gue_finetune", scratch, "tune.target=regression")
     targets = require_targets(train)
     assert len(np.unique(targets)) == len(targets) > len(train)

@@ -374,7 +374,7 @@ def test_finetune_scores_and_exports(here, capsys, tmp_path):
 
 def test_numbers_are_learnt_and_exported_in_their_units(here, capsys, tmp_path):
     numbers = settings(
-        SMALL_TUNE, "data.label_column=number", "tune={regression: true}"
+        SMALL_TUNE, "data.label_column=number", "tune={target: regression}"
     )
     printed = said(capsys, "finetune", TUNE, "--name", "numbers", *numbers)
     assert "Pearson" in printed
@@ -416,13 +416,13 @@ def test_numbers_are_learnt_and_exported_in_their_units(here, capsys, tmp_path):
     few = settings(
         SMALL_TUNE,
         "data.label_column=number",
-        "tune={regression: true}",
+        "tune={target: regression}",
         "repeat={labels_per_class: [5]}",
     )
     assert "labels_per_class must be [all]" in refused(
         capsys, "finetune", TUNE, "--name", "bad", *few
     )
-    words = settings(SMALL_TUNE, "tune={regression: true}")
+    words = settings(SMALL_TUNE, "tune={target: regression}")
     assert "kind must be a number, got 'cat'" in refused(
         capsys, "finetune", TUNE, "--name", "bad", *words
     )

@@ -42,7 +42,7 @@ def answering(*more):
             "schedule={steps: 150}",
             "checkpoint={every_steps: 20}",
             "watch={every_steps: 50}",
-            "tune={answer_span: true}",
+            "tune={target: answer_span}",
             "repeat={seeds: 1}",
         ),
         *more,
@@ -78,7 +78,7 @@ def test_answers_are_learnt_and_predicted(here, capsys, tmp_path):
     assert row["has_answer_f1"] > 0.8
     assert row["no_answer_f1"] > 0.5
     assert row["against"]["difference"] == 0
-    assert "F1 of answers" in said(capsys, *words)
+    assert "test F1 of answer_span from" in said(capsys, *words)
     out = tmp_path / "answers.json"
     counts = said(capsys, "predict", RUN, "test.json", "-o", out, "--json")
     predicted = json.loads(out.read_text())
@@ -134,7 +134,7 @@ def test_export_gives_equal_logits(here, capsys, tmp_path, encoder):
     torch.testing.assert_close(ours[places], theirs[places], atol=1e-6, rtol=0)
     assert torch.isneginf(ours[~places]).all()
     error = refused(capsys, "export", run, tmp_path / "onnx", "--to", "onnx")
-    assert "tune.answer_span must be false" in error
+    assert "tune.target must not be answer_span" in error
 
 
 def test_held_out_contexts_do_not_train(here):
@@ -189,7 +189,14 @@ def test_answers_elsewhere_are_left_out_and_counted(here, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("questions", "words"),
     [
-        ([answers_at(7)] * 8, "train.json must have answers that are spans"),
+        (
+            [answers_at(7)] * 5 + [answers_at(6)] * 4,
+            "train.json must be right in at least half of 9 rows, got 5 bad rows: ",
+        ),
+        (  # of those with an answer
+            [answers_at(7)] * 2 + [answers_at(6)] + [{"answers": []}] * 6,
+            "train.json must be right in at least half of 3 rows, got 2 bad rows: ",
+        ),
         ([{"answers": []}] * 8, "got no answers."),
         ([{"answers": "no"}] * 8, "question 0 must have the key 'answers', got none"),
         ([answers_at(6) | {"id": "x"}] * 8, "ids must differ, got 'x' twice"),
@@ -220,9 +227,7 @@ def test_other_data_and_options_are_refused(here, capsys, tmp_path):
     assert "--output must be a .json file for this run" in table
     given = ("predict", RUN, "test.json", "-o", tmp_path / "a.json")
     assert "must be left out" in refused(capsys, *given, "--long-texts", "windows")
-    both = answering("tune={answer_span: true, token_tags: true}")
-    assert "at most one of" in refused(capsys, "finetune", TUNE, *both)
-    hidden = answering("tune={answer_span: true, hidden: 8}")
+    hidden = answering("tune={target: answer_span, hidden: 8}")
     assert "tune.hidden must be null" in refused(
         capsys, "finetune", TUNE, "--name", "hidden", *hidden
     )

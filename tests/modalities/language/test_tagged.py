@@ -33,7 +33,7 @@ def tagged(*more):
             "optimizer={lr: 1.0e-2}",
             "schedule={steps: 120}",
             "checkpoint={every_steps: 20}",
-            "tune={token_tags: true}",
+            "tune={target: token_tags}",
             "repeat={seeds: 1}",
         ),
         *more,
@@ -79,7 +79,7 @@ def test_tags_are_learnt_and_predicted(here, capsys, tmp_path):
     assert row["token_accuracy"] > 0.95
     assert row["recall"] < 1  # the place that data.length cuts off is not found
     assert row["against"]["difference"] == 0
-    assert "entity F1" in said(capsys, *words)
+    assert "test F1 of token_tags from" in said(capsys, *words)
     counts = said(capsys, "predict", RUN, "test", "-o", tmp_path / "out.csv", "--json")
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(table) == ["name", "word", "tag", "predicted_tag", "probability"]
@@ -119,7 +119,7 @@ def test_export_gives_equal_logits(here, capsys, tmp_path):
         theirs = model(**given).logits[0, batch["words"]]
     torch.testing.assert_close(theirs, ours, atol=1e-6, rtol=0)
     error = refused(capsys, "export", RUN, tmp_path / "onnx", "--to", "onnx")
-    assert "tune.token_tags must be false" in error
+    assert "tune.target must not be token_tags" in error
 
 
 @pytest.mark.parametrize("encoder", ["bert", "roberta"])
