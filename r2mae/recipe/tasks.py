@@ -64,6 +64,7 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
             held_out,
             folder,
             plan.per_device_samples,
+            at_start=recipe.model.init_from is not None,
         )
 
     return Parts(

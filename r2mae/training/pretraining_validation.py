@@ -64,8 +64,16 @@ class PretrainingValidation(ValidationCallback):
         held_out: SampleSource,
         folder: RunFolder,
         batch_size: int,
+        *,
+        at_start: bool = False,
     ) -> None:
-        super().__init__(held_out, settings.every_steps, settings.samples, batch_size)
+        super().__init__(
+            held_out,
+            settings.every_steps,
+            settings.samples,
+            batch_size,
+            at_start=at_start,
+        )
         self.settings = settings
         self.train = train
         self.folder = folder

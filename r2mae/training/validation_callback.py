@@ -15,15 +15,25 @@ from r2mae.training.sharded import gathered
 
 
 class ValidationCallback(lightning.Callback, ABC):
-    """Validates every `every_steps` steps and at the end; logs the metrics and sets them on the engine."""
+    """Validates every `every_steps` steps and at the end; logs the metrics and sets them on the engine.
+
+    at_start: also before the first step.
+    """
 
     def __init__(
-        self, held_out: SampleSource, every_steps: int, samples: int, batch_size: int
+        self,
+        held_out: SampleSource,
+        every_steps: int,
+        samples: int,
+        batch_size: int,
+        *,
+        at_start: bool = False,
     ) -> None:
         self.held_out = held_out
         self.every_steps = every_steps
         self.samples = samples
         self.batch_size = batch_size
+        self.at_start = at_start
         self.skipped: set[str] = set()
 
     @abstractmethod
@@ -31,6 +41,11 @@ class ValidationCallback(lightning.Callback, ABC):
         self, trainer: lightning.Trainer, pl_module: Engine, step: int
     ) -> dict[str, float]:
         """Metrics, the same on every rank; must call `set_validation_loss`, which chooses `best`."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
+        """Validate what training starts from."""
+        if self.at_start and pl_module.steps_done == 0:
+            self._validate(trainer, pl_module)
 
     def on_train_batch_end(
         self,
@@ -40,11 +55,15 @@ class ValidationCallback(lightning.Callback, ABC):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Validate when due, in evaluation mode."""
+        """Validate when due."""
         step = pl_module.steps_done
         due = step % self.every_steps == 0 or step == pl_module.num_steps
-        if pl_module.report is None or not due:
-            return
+        if pl_module.report is not None and due:
+            self._validate(trainer, pl_module)
+
+    def _validate(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
+        """Measure in evaluation mode, and log."""
+        step = pl_module.steps_done
         pl_module.eval()
         precision = trainer.precision_plugin.forward_context()
         with torch.no_grad(), precision, gathered(pl_module.model):

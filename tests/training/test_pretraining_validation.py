@@ -47,6 +47,16 @@ def test_each_has_its_switch(scratch, switch, gone):
     assert metric(folder, "probe/linear") != {}
 
 
+def test_what_training_starts_from_is_measured(scratch):
+    before = metric(train("run", "schedule.steps=4"), "validation/loss")
+    assert min(before) == 2
+    after = metric(
+        train("more", "schedule.steps=4", "model.init_from=runs/run"), "validation/loss"
+    )
+    assert after[0] == before[4]
+    assert after[4] < after[0]
+
+
 def test_no_pictures_when_switched_off(scratch):
     assert not train("run", "schedule.steps=3").pictures.exists()
 
