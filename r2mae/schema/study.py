@@ -11,13 +11,14 @@ Budget = Literal["equal_steps", "equal_samples", "equal_flops"]
 
 
 class TaskMeasure(Section):
-    """A number in the result of `r2mae evaluate RUN --task NAME --json`.
+    """A number in the result of `r2mae evaluate RUN --task TASK --json`.
 
     value: where it is, keys separated by dots.
     better: which direction is better.
     options: options of the task by name, without dashes at the start: `folds: 5`.
     """
 
+    task: str
     value: str
     better: Literal["higher", "lower"] = "higher"
     options: dict[str, str | int | float | bool] = Field(default={})
@@ -50,7 +51,7 @@ class MeasureSection(Section):
     labels_per_class: of the probes' training; "all" uses every label.
     draws: random choices of the labels, where they are few.
     hidden: shares of each test sample that are hidden from the encoder in the probes.
-    tasks: numbers from `r2mae evaluate --task NAME`, by the name of the task.
+    tasks: numbers from `r2mae evaluate`, by a name for each.
     finetune: fine-tuning, which probes of frozen features do not replace.
     """
 

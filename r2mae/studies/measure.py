@@ -66,7 +66,7 @@ def loss_name(ratio: float) -> str:
 
 
 def kind_of(name: str) -> str:
-    """ "held-out loss", "probes", "probes, input partly hidden", "fine-tuned"; of a task, its name."""
+    """ "held-out loss", "probes", "probes, input partly hidden", "fine-tuned"; of a task, the name."""
     for kind in (_LOSS, _FINETUNED):
         if name.startswith(kind):
             return kind
@@ -162,13 +162,18 @@ def _labels(count: int | str) -> str:
 
 def check_tasks(measure: MeasureSection, wing: Wing) -> None:
     """Raise InputError for tasks that the modality lacks, or options that a task lacks."""
-    for name, task in measure.tasks.items():
-        if name not in wing.tasks:
+    for name, each in measure.tasks.items():
+        if kind_of(name) != name:
             raise InputError(
-                f"measure.tasks must be tasks of {wing.name}, {', '.join(wing.tasks)}, "
-                f"got {name!r}."
+                f"measure.tasks must not have the name of another measurement, got {name!r}."
             )
-        _task_arguments(name, wing, task.options)
+        if each.task not in wing.tasks:
+            names = ", ".join(wing.tasks) or "none"
+            raise InputError(
+                f"measure.tasks.{name}.task must be a task of {wing.name} ({names}), "
+                f"got {each.task!r}."
+            )
+        _task_arguments(name, wing, each)
 
 
 def check_labels(measure: MeasureSection, wing: Wing, recipe: Any) -> None:
@@ -183,9 +188,10 @@ def check_labels(measure: MeasureSection, wing: Wing, recipe: Any) -> None:
 
 def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:
     """A number that a task of the modality returns."""
-    arguments = _task_arguments(name, loaded.wing, measure.options)
-    arguments.run, arguments.task = str(loaded.folder.path), name
-    value: Any = loaded.wing.tasks[name].run(loaded, loaded.recipe, arguments)
+    arguments = _task_arguments(name, loaded.wing, measure)
+    arguments.run, arguments.task = str(loaded.folder.path), measure.task
+    task = loaded.wing.tasks[measure.task]
+    value: Any = task.run(loaded, loaded.recipe, arguments)
     for key in measure.value.split("."):
         value = _entry(value, key, name)
     if not isinstance(value, int | float):
@@ -193,19 +199,19 @@ def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:
             f"measure.tasks.{name}.value must lead to a number, got {measure.value}, "
             f"where there is a {type(value).__name__}."
         )
-    return {f"{name}: {measure.value}": Measurement(float(value), measure.better)}
+    return {name: Measurement(float(value), measure.better)}
 
 
-def _entry(value: Any, key: str, task: str) -> Any:
+def _entry(value: Any, key: str, name: str) -> Any:
     """The entry of a mapping, or the item of a list by its number."""
     entries = value
     if isinstance(value, list):
         entries = {str(number): item for number, item in enumerate(value)}
     if not isinstance(entries, dict) or key not in entries:
-        names = ", ".join(entries) if isinstance(entries, dict) else "a number"
+        found = ", ".join(entries) if isinstance(entries, dict) else "a number"
         raise InputError(
-            f"measure.tasks.{task}.value must lead to a number, got {key!r} where "
-            f"there is {names}."
+            f"measure.tasks.{name}.value must lead to a number, got {key!r} where "
+            f"there is {found}."
         )
     return entries[key]
 
@@ -217,16 +223,14 @@ class _OptionParser(ArgumentParser):
         raise InputError(f"{self.prog} must be options of the task: {message}.")
 
 
-def _task_arguments(
-    name: str, wing: Wing, options: dict[str, str | int | float | bool]
-) -> Namespace:
-    """The options of `r2mae evaluate RUN --task NAME`, as the command line reads them."""
+def _task_arguments(name: str, wing: Wing, measure: TaskMeasure) -> Namespace:
+    """The options of `r2mae evaluate RUN --task TASK`, as the command line reads them."""
     parser = _OptionParser(prog=f"measure.tasks.{name}.options")
     parser.add_argument("--baselines", action="store_true")
     parser.add_argument("--json", action="store_true")
-    wing.tasks[name].add_arguments(parser)
+    wing.tasks[measure.task].add_arguments(parser)
     argv: list[str] = []
-    for option, value in options.items():
+    for option, value in measure.options.items():
         if value is not False:  # a flag that is not set
             argv += [f"--{option}"] if value is True else [f"--{option}", str(value)]
     return parser.parse_args(argv)

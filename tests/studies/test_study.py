@@ -252,8 +252,12 @@ BAD = [
     ({"seeds": 0}, "seeds must be"),
     ({"primary": "fixed 0.5"}, "primary must be one of the laws"),
     (
-        {"measure": {"tasks": {"imputation": {"value": "a"}}}},
-        "measure.tasks must be tasks of vision",
+        {"measure": {"tasks": {"any": {"task": "imputation", "value": "a"}}}},
+        "measure.tasks.any.task must be a task of vision",
+    ),
+    (
+        {"measure": {"tasks": {"fine-tuned, 5": {"task": "knn", "value": "a"}}}},
+        "must not have the name of another measurement, got 'fine-tuned, 5'",
     ),
 ]
 
@@ -344,7 +348,11 @@ def test_tasks_of_the_modality_are_measured(scratch):
             "ratios": [0.25],
             "probes": [],
             "tasks": {
-                "masked": {"value": "scores.0.accuracy", "options": {"ratios": "0.25"}}
+                "masked": {
+                    "task": "masked",
+                    "value": "scores.0.accuracy",
+                    "options": {"ratios": "0.25"},
+                }
             },
         },
     )
@@ -352,7 +360,7 @@ def test_tasks_of_the_modality_are_measured(scratch):
     study.start()
     trial_module.run_trial(study, study.trials[0])
     measured = read_measurements(study.path(study.trials[0]))
-    assert 0 <= measured["masked: scores.0.accuracy"].value <= 1
+    assert 0 <= measured["masked"].value <= 1
     section = study.section.measure
     loaded = load_run(str(study.path(study.trials[0])))
     for value, message in (
@@ -367,7 +375,7 @@ def test_tasks_of_the_modality_are_measured(scratch):
 
 
 def test_options_of_a_task_are_checked_before_anything_trains(scratch):
-    task = {"value": "rows", "options": {"fold": 3}}
+    task = {"task": "masked", "value": "rows", "options": {"fold": 3}}
     with pytest.raises(InputError, match="masked.options must be options of the task"):
         load_study(
             str(
@@ -383,7 +391,7 @@ def test_options_of_a_task_are_checked_before_anything_trains(scratch):
 
 def test_an_option_that_is_false_is_not_given():
     options = {"baselines": False, "ratios": "0.5"}
-    task = {"value": "scores.0.accuracy", "options": options}
+    task = {"task": "masked", "value": "scores.0.accuracy", "options": options}
     section = MeasureSection.model_validate({"tasks": {"masked": task}})
     check_tasks(section, find_wing("language"))
 
