@@ -246,10 +246,11 @@ class Wing(ABC):
         """All that `r2mae export --to` takes, by name."""
         return {**self.exports, **TENSOR_EXPORTS}
 
-    def auto_classes(self) -> list[tuple[Any, Any]]:
-        """(configuration class, model class) of transformers for each own architecture of its exports.
+    def auto_classes(self) -> list[Any]:
+        """Model classes of transformers for the own architectures of its exports.
 
-        `r2mae.register_with_transformers` registers them.
+        Each has its configuration's class, and the Auto class that loads it, as
+        `register_for_auto_class` sets it. `r2mae.register_with_transformers` registers them.
         """
         return []
 

@@ -38,7 +38,7 @@ _TASKS = {
 }
 _EXPORTS = {
     "transformers": Export(
-        export.export_to_transformers, lambda _: export.LOAD, "transformers"
+        export.export_to_transformers, export.load_with, "transformers"
     )
 }
 _BUILDS = {
@@ -169,13 +169,16 @@ class CellWing(Wing):
 
         return draw_samples(loaded)
 
-    def auto_classes(self) -> list[tuple[Any, Any]]:
-        """Exported encoders."""
-        from r2mae.modalities.cell import modeling_cell as theirs
+    def auto_classes(self) -> list[Any]:
+        """Exported encoders, and classifiers."""
+        from r2mae.modalities.cell import modeling_cell as encoders
+        from r2mae.modalities.cell import modeling_cell_classifier as classifiers
 
         return [
-            (theirs.CellMLPConfig, theirs.CellMLPModel),
-            (theirs.CellTransformerConfig, theirs.CellTransformerModel),
+            encoders.CellMLPModel,
+            encoders.CellTransformerModel,
+            classifiers.CellMLPForSequenceClassification,
+            classifiers.CellTransformerForSequenceClassification,
         ]
 
     def inference(self, loaded: LoadedRun) -> Inference:
