@@ -3,16 +3,18 @@
 import html
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r2mae.advice.ratio_risks import RatioRisks, predict_over_ratios
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
 from r2mae.page.figure import plot_lines
 from r2mae.page.markup import paragraph
 from r2mae.report.record import RunRecord
+
+if TYPE_CHECKING:  # the theory is loaded where there is a prediction only
+    from r2mae.advice.ratio_risks import RatioRisks
 
 _FILE = "theory_over_ratios.json"
 _FEWEST = 3  # ratios; a line fits fewer exactly
@@ -35,6 +37,7 @@ def write_theory(record: RunRecord) -> None:
     Raises: InputError for runs without held-out losses at 3 ratios, for laws with a
         schedule, and where the data is missing.
     """
+    from r2mae.advice.ratio_risks import predict_over_ratios
     from r2mae.advice.recipe_data import read_token_values
     from r2mae.recipe.load import parse_recipe
 
@@ -69,11 +72,13 @@ def theory_section(records: list[RunRecord]) -> str:
     return f'{title}{paragraph(_NOTE)}<div class="figures">{"".join(parts)}</div>'
 
 
-def _read(record: RunRecord) -> RatioRisks | None:
+def _read(record: RunRecord) -> "RatioRisks | None":
     """The stored prediction; None without one."""
     file = record.folder.path / _FILE
     if not file.is_file():
         return None
+    from r2mae.advice.ratio_risks import RatioRisks
+
     try:
         predicted = RatioRisks(**json.loads(file.read_text()))
         is_of_run = predicted.ratios == list(record.ratios)
@@ -87,7 +92,7 @@ def _read(record: RunRecord) -> RatioRisks | None:
     return predicted
 
 
-def _compare(record: RunRecord, predicted: RatioRisks) -> str:
+def _compare(record: RunRecord, predicted: "RatioRisks") -> str:
     measured = [curve[1][-1] for curve in record.ratios.values()]
     lines = {"held-out loss": (predicted.ratios, measured)}
     sentences = []

@@ -70,6 +70,7 @@ class CellWing(Wing):
     builds = _BUILDS
     stores = _STORES
     feature_formats = _FEATURE_FORMATS
+    draws_quickly = False  # UMAP compiles for several seconds
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
         """Cells of a split, in the input format of the recipe's model."""
