@@ -31,9 +31,7 @@ def write(loaded, folder, units, inputs=BASES):
     folder.mkdir()
     config = DnaConvConfig(**SHAPE, **head_options(loaded))
     theirs = DnaConvForSequenceClassification(config)
-    return theirs, write_classifier(
-        loaded, theirs, folder, {"bases": BASES}, (inputs,)
-    )
+    return theirs, write_classifier(loaded, theirs, folder, {"bases": BASES}, (inputs,))
 
 
 def test_the_last_layer_predicts_in_the_units_of_the_targets(tmp_path):
