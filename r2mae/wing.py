@@ -89,6 +89,7 @@ class Wing(ABC):
     feature_formats: file suffix -> a writer of `embed` features, beside .npy and .parquet.
     demo: shown by `r2mae demo` after training; None probes the encoder's features with few and with all labels.
     demo_read_out: features that these probes read.
+    draws_quickly: `draw_samples` takes about a second, so that a run draws when it ends.
     """
 
     name: ClassVar[str]
@@ -103,6 +104,7 @@ class Wing(ABC):
     feature_formats: ClassVar[Mapping[str, WriteFeatures]] = {}
     demo: ClassVar[Task | None] = None
     demo_read_out: ClassVar[ReadOut] = ReadOut()
+    draws_quickly: ClassVar[bool] = True
 
     # --- data
 
@@ -246,10 +248,11 @@ class Wing(ABC):
         """All that `r2mae export --to` takes, by name."""
         return {**self.exports, **TENSOR_EXPORTS}
 
-    def auto_classes(self) -> list[tuple[Any, Any]]:
-        """(configuration class, model class) of transformers for each own architecture of its exports.
+    def auto_classes(self) -> list[Any]:
+        """Model classes of transformers for the own architectures of its exports.
 
-        `r2mae.register_with_transformers` registers them.
+        Each has its configuration's class, and the Auto class that loads it, as
+        `register_for_auto_class` sets it. `r2mae.register_with_transformers` registers them.
         """
         return []
 

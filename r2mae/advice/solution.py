@@ -16,6 +16,7 @@ from r2mae.law import RatioDistribution
 from r2mae.theory import Objective
 
 Band = tuple[float, float]
+NUM_TARGETS = 8
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def solve(
     objective: Objective = "reconstruction",
     objectives: Sequence[Objective] | None = None,
     uncertainty: Uncertainty | None = None,
-    num_targets: int = 8,
+    num_targets: int = NUM_TARGETS,
     bootstrap: int = 10,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -114,7 +115,7 @@ def solve(
     scenarios = (uncertainty or Uncertainty()).scenarios()
     rows = len(features.values) if num_rows is None else num_rows
     rng = np.random.default_rng(seed)
-    targets = _draw_targets(features, num_targets, rng)
+    targets = draw_targets(features, num_targets, rng=rng)
     shrunk = shrink(features)
     candidates = candidate_laws(laws)
     own = [objective] * len(laws) if objectives is None else list(objectives)
@@ -133,9 +134,10 @@ def solve(
     )
 
 
-def _draw_targets(
-    features: TokenFeatures, count: int, rng: np.random.Generator
+def draw_targets(
+    features: TokenFeatures, count: int = NUM_TARGETS, *, rng: np.random.Generator
 ) -> list[int]:
+    """Indices of the leading features of `count` tokens, or of all where there are fewer."""
     size = min(count, len(features.leading))
     targets: list[int] = rng.choice(features.leading, size=size, replace=False).tolist()
     return targets

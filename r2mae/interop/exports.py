@@ -63,15 +63,15 @@ TENSOR_EXPORTS = {
 }
 
 
-def largest_difference(features: Any, expected: Any) -> float:
-    """Of an exported model's features from the run's, both tensors of one shape.
+def largest_difference(outputs: Any, expected: Any) -> float:
+    """Of an exported model's features or logits from the run's, both tensors of one shape.
 
-    Raises: InputError above 1e-5 of the largest feature.
+    Raises: InputError above 1e-5 of the largest value.
     """
-    difference = float((features - expected).abs().max())
+    difference = float((outputs - expected).abs().max())
     if not difference <= 1e-5 * max(1.0, float(expected.abs().max())):
         raise InputError(
-            "the exported model must give the run's features, got a difference of "
+            "the exported model must give the run's outputs, got a difference of "
             f"{difference:.1e}. Use --to onnx instead."
         )
     return difference

@@ -69,16 +69,17 @@ def find_wing(name: str) -> "Wing":
 
 
 def register_with_transformers() -> None:
-    """Let AutoConfig and AutoModel load exports of every wing without trust_remote_code.
+    """Let transformers' Auto classes load exports of every wing without trust_remote_code.
 
     Calling it again does nothing.
     """
-    from transformers import AutoConfig, AutoModel
+    import transformers
 
     for wing in map(find_wing, wing_names()):
-        for config, model in wing.auto_classes():
-            AutoConfig.register(config.model_type, config, exist_ok=True)
-            AutoModel.register(config, model, exist_ok=True)
+        for model in wing.auto_classes():
+            config, auto = model.config_class, getattr(transformers, model._auto_class)
+            transformers.AutoConfig.register(config.model_type, config, exist_ok=True)
+            auto.register(config, model, exist_ok=True)
 
 
 def find_subcommand(name: str) -> "Subcommand | None":

@@ -19,6 +19,7 @@ from r2mae.recipe.device import (
     out_of_memory,
 )
 from r2mae.recipe.load import parse_recipe
+from r2mae.recipe.pictures import store_pictures
 from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import Training, build_training
 from r2mae.schema.launch import read_launch, slurm_job
@@ -70,7 +71,10 @@ def train_run(
         _start(folder, recipe, run_id, training, fresh)
         _announce(folder, recipe, training, status.get("step"))
     on_start(folder)
-    return _train(recipe, training, folder, status.get("seconds", 0.0))
+    result = _train(recipe, training, folder, status.get("seconds", 0.0))
+    if writes:
+        store_pictures(recipe, folder)
+    return result
 
 
 def check_run(recipe: AnyRecipe, folder: RunFolder, source: str) -> None:

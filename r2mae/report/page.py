@@ -7,6 +7,7 @@ from r2mae.page.document import document
 from r2mae.page.slider import SCRIPT
 from r2mae.report import figures, sections
 from r2mae.report.record import RunRecord
+from r2mae.report.theory import theory_section
 
 
 def write_report(
@@ -29,6 +30,7 @@ def write_report(
     parts.append(_figures("Losses", figures.draw_losses(records)))
     surfaces = figures.draw_surfaces(records)
     parts.append(_figures("Held-out loss over mask ratio and step", surfaces))
+    parts.append(theory_section(records))
     held_out = figures.draw_held_out(records)
     parts.append(_figures("Probes and effective rank", held_out))
     if with_pictures:

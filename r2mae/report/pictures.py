@@ -4,6 +4,7 @@ import html
 
 from r2mae.errors import InputError
 from r2mae.page.markup import paragraph
+from r2mae.recipe.pictures import draw_pictures, stored_pictures
 from r2mae.report.record import RunRecord
 
 
@@ -21,14 +22,14 @@ def pictures_section(records: list[RunRecord]) -> str:
 
 
 def _draw(record: RunRecord) -> str:
-    """HTML of a run; data, libraries or checkpoints may be missing."""
-    from r2mae.recipe.run import load_run
-
+    """HTML of a run, as it is stored; otherwise data, libraries or checkpoints may be missing."""
     if record.recipe.get("task") != "pretrain":
         return ""
+    stored = stored_pictures(record.folder, record.manifest)
+    if stored is not None:
+        return stored
     try:
-        loaded = load_run(record.folder.path)
-        return loaded.wing.draw_samples(loaded)
+        return draw_pictures(record.folder)
     except (InputError, ImportError, OSError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         return paragraph(f"No pictures: {line}")

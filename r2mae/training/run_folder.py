@@ -1,6 +1,7 @@
 """The run folder: recipe, status, metrics and checkpoints, and whether a recipe may continue it.
 
-recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}  pictures/
+recipe.yaml  run.json  metrics.csv  stderr.log  checkpoints/{step_<n>/, last, best}
+pictures/{step_<n>.png, held_out.json}
 trace.jsonl  profile.txt  nonfinite.jsonl  nccl_rank_<n>  wandb/  tensorboard/
 """
 

@@ -1,5 +1,7 @@
 """Untrained runs of every encoder on stand-in data, tiny, for tests of exports."""
 
+import torch
+
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities import find_wing
 from r2mae.recipe.load import load_recipe
@@ -84,6 +86,18 @@ REGRESSIONS = {
 }
 
 
+# Fine-tuned encoders that have modeling files of their own.
+TUNED = {
+    "cell MLP": ("pbmc3k_finetune", ENCODERS["cell MLP"][1]),
+    "cell transformer": ("pbmc3k_finetune", ENCODERS["cell transformer"][1]),
+    "DNA convolutions": ("gue_finetune", (f"model={_CONV}",)),
+    "equivariant DNA convolutions": (
+        "gue_finetune",
+        (f"model={_CONV}", "model.rc_equivariant=true"),
+    ),
+}
+
+
 def load_encoder(name, folder, more=()):
     """An untrained run of an encoder, as `load_run` would give it. more: settings."""
     recipe_name, settings = ENCODERS[name]
@@ -96,6 +110,24 @@ def load_regression(name, folder, target):
     settings = (*settings, "tune={target: regression}")
     facts = {"classes": [0], "class_names": ["value"], "target": target}
     return _load(recipe_name, settings, folder, 1, facts)
+
+
+def load_tuned(name, folder, target, more=(), units=None):
+    """A classifier with random weights, of 3 classes or of one number. target: of labels.
+
+    units: {"mean", "spread"} of a regression's numbers.
+    """
+    recipe_name, settings = TUNED[name]
+    names = ["value"] if target == "regression" else ["a", "b", "c"]
+    facts = {"classes": list(range(len(names))), "class_names": names}
+    if units is not None:
+        facts["target"] = units
+    settings = (*settings, "repeat={}", f"tune={{target: {target}}}", *more)
+    loaded = _load(recipe_name, settings, folder, len(names), facts)
+    draw = torch.Generator().manual_seed(0)
+    for parameter in loaded.model.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=draw)
+    return loaded
 
 
 def _load(recipe_name, settings, folder, num_classes=None, facts=()):

@@ -1,5 +1,7 @@
 """The page in headless Chromium: no console errors, a slider that moves, no overflow."""
 
+import base64
+import hashlib
 import re
 import shutil
 import subprocess
@@ -15,20 +17,22 @@ from tests.report.test_report import write_run
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 # Moves the slider to its end; writes what is seen to the document's title.
-PROBE = """<script>
+PROBE = """
 const input = document.querySelector(".slider input");
 if (input) { input.value = input.max; input.dispatchEvent(new Event("input")); }
 const seen = [...document.querySelectorAll(".frame:not([hidden])")].map(f => f.dataset.label);
 const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)").matches;
 document.title = [seen, root.scrollWidth <= innerWidth, innerWidth, dark].join("|");
-</script>"""
+"""
 
 
 def look(page, folder, width, *, dark=False):
     """(title parts after the probe, console lines)."""
     path = folder / "probed.html"
-    path.write_text(page + PROBE)
+    digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
+    page = page.replace("script-src ", f"script-src 'sha256-{digest}' ")
+    path.write_text(f"{page}<script>{PROBE}</script>")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"]
     command += ["--disable-dev-shm-usage", "--enable-logging=stderr", "--dump-dom"]
     command += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900"]
@@ -72,6 +76,16 @@ def test_the_page_fits_400_pixels(scratch):
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     content, client = re.search(r"<title>(\d+)\|(\d+)</title>", done.stdout).groups()
     assert int(content) <= int(client) <= 400
+
+
+def test_code_in_the_body_does_not_run(scratch):
+    """Stored pictures are HTML of a run folder, which another person may have written."""
+    add = "const p = document.createElement('p'); p.className = 'frame'; p.dataset.label = 'ran'; "
+    add += "document.body.append(p)"
+    body = f'<script>{add}</script><img src="data:," onerror="{add}">'
+    (shown, *_), console = look(document("Planted", body, SCRIPT), scratch, 800)
+    assert shown == ""
+    assert any("Content Security Policy" in line for line in console)
 
 
 def test_the_slider_shows_the_frame_of_its_ratio(scratch):

@@ -3,53 +3,71 @@
 from pathlib import Path
 from typing import Any
 
-from r2mae.errors import InputError
 from r2mae.interop.exports import largest_difference
 from r2mae.loaded_run import LoadedRun
 
-LOAD = """from transformers import AutoModel
+_LOAD = """from transformers import AutoModel
 
 model = AutoModel.from_pretrained("FOLDER", trust_remote_code=True)
 features = model(**model.encode(adata)).pooler_output  # an AnnData, genes matched by name"""
 
+_LOAD_CLASSIFIER = """from transformers import AutoModelForSequenceClassification
+
+model = AutoModelForSequenceClassification.from_pretrained("FOLDER", trust_remote_code=True)
+logits = model(**model.encode(adata)).logits  # an AnnData, genes matched by name"""
+
+
+def load_with(loaded: LoadedRun) -> str:
+    """The Python code that loads the exported folder."""
+    return _LOAD if loaded.num_classes is None else _LOAD_CLASSIFIER
+
 
 def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
-    """Write the encoder with its modeling files and genes; the largest difference of features.
+    """Write the model with its modeling files and genes; the largest difference of outputs.
 
-    Raises: InputError for fine-tuned runs, or other features than the run's.
+    Those are features of a pretraining run, and logits of a fine-tuned one.
+
+    Raises: InputError for ordered classes, or other outputs than the run's.
     """
+    from r2mae.interop.export_head import write_classifier
+    from r2mae.modalities.cell.inference import cell_inference
+
+    loaded.model.cpu()
+    theirs, inference = _build_theirs(loaded), cell_inference(loaded)
+    assert inference.save_beside is not None
+    inference.save_beside(folder)
+    batch = inference.batch
+    inputs = (_dense(batch, len(theirs.config.genes)), batch["measured"])
+    if loaded.num_classes is not None:
+        return write_classifier(loaded, theirs, folder, batch, inputs)
+    return _write_encoder(loaded.model, theirs, folder, batch, inputs)
+
+
+def _write_encoder(
+    model: Any, theirs: Any, folder: Path, batch: Any, inputs: Any
+) -> float:
     import torch
 
     from r2mae.interop.quiet import quiet_transformers
-    from r2mae.modalities.cell.inference import cell_inference
 
-    if loaded.num_classes is not None:
-        raise InputError(
-            "RUN must be a pretraining run to export cell encoders to transformers, "
-            "got a fine-tuned one. Use --to onnx."
-        )
-    model = loaded.model.cpu()
-    theirs = _build_theirs(loaded)
     missing, _ = theirs.load_state_dict(model.state_dict(), strict=False)
     assert not missing  # the masked model has a decoder beside
-    inference = cell_inference(loaded)
-    assert inference.save_beside is not None
     with quiet_transformers():
         theirs.save_pretrained(folder)
         reloaded = type(theirs).from_pretrained(folder).eval()
-    inference.save_beside(folder)
-    batch = inference.batch
     with torch.no_grad():
-        expected = model.embed(batch)  # type: ignore[operator]
-        values = _dense(batch, len(theirs.config.genes))
-        features = reloaded(values, batch["measured"]).pooler_output
-    return largest_difference(features, expected)
+        features = reloaded(*inputs).pooler_output
+        return largest_difference(features, model.embed(batch))
 
 
 def _build_theirs(loaded: LoadedRun) -> Any:
-    """The run's encoder as a model of transformers, with random weights."""
-    from r2mae.modalities.cell import modeling_cell as theirs
+    """The run's model as one of transformers, with random weights."""
+    from r2mae.interop.export_head import head_options
+    from r2mae.modalities.cell import modeling_cell as encoders
+    from r2mae.modalities.cell import modeling_cell_classifier as classifiers
     from r2mae.modalities.cell.normalization import PER
+
+    is_tuned = loaded.num_classes is not None
 
     section: Any = loaded.recipe.model
     data: Any = loaded.recipe.data
@@ -65,11 +83,18 @@ def _build_theirs(loaded: LoadedRun) -> Any:
         "depth": section.depth,
         "dropout": section.dropout,
     }
+    shared |= head_options(loaded) if is_tuned else {}
+    build: Any
     if section.encoder == "mlp":
         own = {"hidden": section.hidden, "components": section.components}
-        return theirs.CellMLPModel(theirs.CellMLPConfig(**shared, **own))
-    config = theirs.CellTransformerConfig(**shared, heads=section.heads)
-    return theirs.CellTransformerModel(config)
+        build = encoders.CellMLPModel
+        if is_tuned:
+            build = classifiers.CellMLPForSequenceClassification
+        return build(encoders.CellMLPConfig(**shared, **own))
+    build = encoders.CellTransformerModel
+    if is_tuned:
+        build = classifiers.CellTransformerForSequenceClassification
+    return build(encoders.CellTransformerConfig(**shared, heads=section.heads))
 
 
 def _dense(batch: dict[str, Any], num_genes: int) -> Any:

@@ -26,6 +26,7 @@ class CellConfig(PreTrainedConfig):
     values: "counts", which are normalised to log1p of counts per target_sum of a cell, or
         "scaled", taken as they are.
     matrix, genes_by, duplicates, round_counts: how an AnnData is read, see `read_cells`.
+    head_hidden: width of the hidden layer in a classifier's head; None: no such layer.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class CellConfig(PreTrainedConfig):
         width: int = 128,
         depth: int = 2,
         dropout: float = 0.0,
+        head_hidden: int | None = None,
+        head_dropout: float = 0.0,
         **options: Any,
     ) -> None:
         self.genes, self.values = list(genes), values
@@ -47,6 +50,7 @@ class CellConfig(PreTrainedConfig):
         self.duplicates, self.round_counts = duplicates, round_counts
         self.target_sum = target_sum
         self.width, self.depth, self.dropout = width, depth, dropout
+        self.head_hidden, self.head_dropout = head_hidden, head_dropout
         super().__init__(**options)
 
 
@@ -71,14 +75,9 @@ class CellTransformerConfig(CellConfig):
 
 
 class CellPreTrainedModel(PreTrainedModel):
-    """Reading of cells, and their normalisation."""
+    """Reading of cells."""
 
     config_class: type[CellConfig] = CellConfig
-    gene_shares: Tensor  # (G,) fraction of a mean cell's counts
-
-    def __init__(self, config: CellConfig) -> None:
-        super().__init__(config)
-        self.register_buffer("gene_shares", torch.zeros(len(config.genes)))
 
     def encode(self, adata: Any) -> dict[str, Tensor]:
         """The input of an AnnData's cells, genes matched by name: `model(**model.encode(adata))`.
@@ -101,6 +100,16 @@ class CellPreTrainedModel(PreTrainedModel):
             measured = torch.from_numpy(is_measured).to(self.device)
             inputs["measured"] = measured.expand(len(values), -1)
         return inputs
+
+
+class CellEncoder(CellPreTrainedModel):
+    """Normalisation of counts."""
+
+    gene_shares: Tensor  # (G,) fraction of a mean cell's counts
+
+    def __init__(self, config: CellConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("gene_shares", torch.zeros(len(config.genes)))
 
     def normalize(self, values: Tensor, measured: Tensor | None) -> Tensor:
         """(B, G) log1p of counts per target_sum, or scaled values as they are.
@@ -148,7 +157,7 @@ class Completion(nn.Module):
         return completed
 
 
-class CellMLPModel(CellPreTrainedModel):
+class CellMLPModel(CellEncoder):
     """Expression of all genes -> features."""
 
     config_class = CellMLPConfig
@@ -226,7 +235,7 @@ class CellBlock(nn.Module):
         return tokens + self.dropout(self.mlp["fc2"](wide))  # type: ignore[no-any-return]
 
 
-class CellTransformerModel(CellPreTrainedModel):
+class CellTransformerModel(CellEncoder):
     """A token for the cell and one for each expressed gene -> features."""
 
     config_class = CellTransformerConfig

@@ -38,7 +38,7 @@ _TASKS = {
 }
 _EXPORTS = {
     "transformers": Export(
-        export.export_to_transformers, lambda _: export.LOAD, "transformers"
+        export.export_to_transformers, export.load_with, "transformers"
     )
 }
 _BUILDS = {
@@ -70,6 +70,7 @@ class CellWing(Wing):
     builds = _BUILDS
     stores = _STORES
     feature_formats = _FEATURE_FORMATS
+    draws_quickly = False  # UMAP compiles for several seconds
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
         """Cells of a split, in the input format of the recipe's model."""
@@ -169,13 +170,16 @@ class CellWing(Wing):
 
         return draw_samples(loaded)
 
-    def auto_classes(self) -> list[tuple[Any, Any]]:
-        """Exported encoders."""
-        from r2mae.modalities.cell import modeling_cell as theirs
+    def auto_classes(self) -> list[Any]:
+        """Exported encoders, and classifiers."""
+        from r2mae.modalities.cell import modeling_cell as encoders
+        from r2mae.modalities.cell import modeling_cell_classifier as classifiers
 
         return [
-            (theirs.CellMLPConfig, theirs.CellMLPModel),
-            (theirs.CellTransformerConfig, theirs.CellTransformerModel),
+            encoders.CellMLPModel,
+            encoders.CellTransformerModel,
+            classifiers.CellMLPForSequenceClassification,
+            classifiers.CellTransformerForSequenceClassification,
         ]
 
     def inference(self, loaded: LoadedRun) -> Inference:

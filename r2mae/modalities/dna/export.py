@@ -1,6 +1,7 @@
 """`r2mae export` of DNA models to transformers."""
 
 from pathlib import Path
+from typing import Any
 
 from r2mae.errors import InputError
 from r2mae.interop.exports import largest_difference
@@ -10,11 +11,11 @@ from r2mae.loaded_run import LoadedRun
 def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
     """Write model and tokenizer in transformers' format; returns the largest logit difference.
 
-    Convolutions come with a modeling file, for `AutoModel` with trust_remote_code, and the
-    difference is one of features.
+    Convolutions come with a modeling file, for Auto classes with trust_remote_code, and
+    the difference of a pretraining run is one of features.
 
     Raises: InputError for models that transformers cannot load: runs on an alignment,
-        fine-tuned convolutions, and fine-tuned transformers on both strands.
+        ordered classes, and fine-tuned transformers on both strands.
     """
     from r2mae.interop.export_transformer import export_transformer_run
     from r2mae.modalities.dna.recipe_data import codec_of
@@ -39,6 +40,10 @@ _LOAD_CONVOLUTIONS = """from transformers import AutoModel
 
 model = AutoModel.from_pretrained("FOLDER", trust_remote_code=True)
 features = model(model.encode(["ACGT", "GGATTACA"])).pooler_output"""
+_LOAD_CLASSIFIER = """from transformers import AutoModelForSequenceClassification
+
+model = AutoModelForSequenceClassification.from_pretrained("FOLDER", trust_remote_code=True)
+logits = model(model.encode(["ACGT", "GGATTACA"])).logits"""
 
 
 def load_with(loaded: LoadedRun) -> str:
@@ -46,37 +51,46 @@ def load_with(loaded: LoadedRun) -> str:
     from r2mae.interop.export_transformer import auto_class
     from r2mae.modalities.dna.recipe_data import codec_of
 
-    is_conv = codec_of(loaded.recipe) is None
-    return _LOAD_CONVOLUTIONS if is_conv else auto_class(loaded)
+    if codec_of(loaded.recipe) is not None:
+        return auto_class(loaded)
+    return _LOAD_CONVOLUTIONS if loaded.num_classes is None else _LOAD_CLASSIFIER
 
 
 def _export_convolutions(loaded: LoadedRun, folder: Path) -> float:
-    """Write the encoder with its modeling file; the largest difference of features."""
+    """Write the model with its modeling file; the largest difference of its outputs."""
+    from r2mae.interop.export_head import head_options, write_classifier
+    from r2mae.modalities.dna import modeling_dna_conv as theirs
+    from r2mae.modalities.dna.assembly import conv_shape
+    from r2mae.modalities.dna.inference import dna_inference
+    from r2mae.modalities.dna.models.strands import untie_strands
+
+    model = loaded.model.cpu()
+    untie_strands(model)
+    shape, batch = conv_shape(loaded.recipe), dna_inference(loaded).batch
+    del shape["dropout"], shape["rc_equivariant"]
+    if loaded.num_classes is None:
+        encoder = theirs.DnaConvModel(theirs.DnaConvConfig(**shape))
+        return _write_encoder(model, encoder, folder, batch)
+    shape |= head_options(loaded)
+    if loaded.recipe.data.both_strands:
+        shape["both_strands"] = True
+        other = theirs.reverse_complement(batch["bases"])
+        batch["other_strand"] = {"bases": other, "lengths": batch["lengths"]}
+    config = theirs.DnaConvConfig(**shape)
+    classifier = theirs.DnaConvForSequenceClassification(config)
+    return write_classifier(loaded, classifier, folder, batch, (batch["bases"],))
+
+
+def _write_encoder(model: Any, theirs: Any, folder: Path, batch: Any) -> float:
     import torch
 
     from r2mae.interop.quiet import quiet_transformers
-    from r2mae.modalities.dna.assembly import conv_shape
-    from r2mae.modalities.dna.inference import dna_inference
-    from r2mae.modalities.dna.modeling_dna_conv import DnaConvConfig, DnaConvModel
-    from r2mae.modalities.dna.models.strands import untie_strands
 
-    if loaded.num_classes is not None:
-        raise InputError(
-            "RUN must be a pretraining run to export convolutions to transformers, "
-            "got a fine-tuned one. Use --to onnx."
-        )
-    model = loaded.model.cpu()
-    untie_strands(model)
-    shape = conv_shape(loaded.recipe)
-    del shape["dropout"], shape["rc_equivariant"]
-    theirs = DnaConvModel(DnaConvConfig(**shape))
     missing, _ = theirs.load_state_dict(model.state_dict(), strict=False)
     assert not missing  # the masked model has a head beside
     with quiet_transformers():
         theirs.save_pretrained(folder)
-        reloaded = DnaConvModel.from_pretrained(folder).eval()
-    batch = dna_inference(loaded).batch
+        reloaded = type(theirs).from_pretrained(folder).eval()
     with torch.no_grad():
-        expected = model.embed(batch)  # type: ignore[operator]
         features = reloaded(batch["bases"]).pooler_output
-    return largest_difference(features, expected)
+        return largest_difference(features, model.embed(batch))

@@ -2,7 +2,7 @@
 
 `r2mae export --to transformers` copies this file beside the weights.
 
-Shapes: B sequences, N bases, D width.
+Shapes: B sequences, N bases, D width, C classes.
 """
 
 from typing import Any
@@ -11,13 +11,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - as in torch's documentation
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPooling,
+    SequenceClassifierOutput,
+)
 
-PADDING = 6
+NUM_BASES, PADDING = 4, 6
 
 
 class DnaConvConfig(PreTrainedConfig):
-    """depth: number of blocks, which cycle through the dilations."""
+    """depth: number of blocks, which cycle through the dilations.
+
+    head_hidden: width of the hidden layer in a classifier's head; None: no such layer.
+    both_strands: a classifier reads the mean features of a sequence and its reverse complement.
+    """
 
     model_type = "r2mae_dna_conv"
 
@@ -27,10 +34,15 @@ class DnaConvConfig(PreTrainedConfig):
         depth: int = 12,
         kernel: int = 9,
         dilations: tuple[int, ...] = (1,),
+        head_hidden: int | None = None,
+        head_dropout: float = 0.0,
+        both_strands: bool = False,
         **options: Any,
     ) -> None:
         self.width, self.depth, self.kernel = width, depth, kernel
         self.dilations = list(dilations)
+        self.head_hidden, self.head_dropout = head_hidden, head_dropout
+        self.both_strands = both_strands
         super().__init__(**options)
 
 
@@ -53,21 +65,10 @@ class DnaConvBlock(nn.Module):
         return hidden + self.mix(F.gelu(mixed))  # type: ignore[no-any-return]
 
 
-class DnaConvModel(PreTrainedModel):
-    """Bases -> features. `encode` makes the input of sequences."""
+class DnaConvPreTrainedModel(PreTrainedModel):
+    """`encode` makes the input of sequences."""
 
     config_class = DnaConvConfig
-
-    def __init__(self, config: DnaConvConfig) -> None:
-        super().__init__(config)
-        dilations = config.dilations
-        self.letters = nn.Embedding(PADDING + 1, config.width)
-        self.blocks = nn.ModuleList(
-            DnaConvBlock(config.width, config.kernel, dilations[n % len(dilations)])
-            for n in range(config.depth)
-        )
-        self.norm = nn.LayerNorm(config.width)
-        self.post_init()
 
     @staticmethod
     def encode(sequences: list[str]) -> Tensor:
@@ -87,6 +88,21 @@ class DnaConvModel(PreTrainedModel):
             row[: len(numbers)] = torch.tensor(numbers)
         return codes
 
+
+class DnaConvModel(DnaConvPreTrainedModel):
+    """Bases -> features."""
+
+    def __init__(self, config: DnaConvConfig) -> None:
+        super().__init__(config)
+        dilations = config.dilations
+        self.letters = nn.Embedding(PADDING + 1, config.width)
+        self.blocks = nn.ModuleList(
+            DnaConvBlock(config.width, config.kernel, dilations[n % len(dilations)])
+            for n in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.post_init()
+
     def forward(self, bases: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         """bases (B, N) -> last_hidden_state (B, N, D), pooler_output (B, D), its mean."""
         is_inside = (bases != PADDING)[:, :, None].to(self.norm.weight.dtype)
@@ -100,5 +116,52 @@ class DnaConvModel(PreTrainedModel):
         )
 
 
+class DnaConvForSequenceClassification(DnaConvPreTrainedModel):
+    """Bases -> logits of classes or labels, or a predicted number."""
+
+    base_model_prefix = "backbone"
+
+    def __init__(self, config: DnaConvConfig) -> None:
+        super().__init__(config)
+        self.backbone = DnaConvModel(config)
+        layers: list[nn.Module] = [nn.Dropout(config.head_dropout)]
+        if config.head_hidden is not None:
+            layers += [nn.Linear(config.width, config.head_hidden), nn.GELU()]
+        last = nn.Linear(config.head_hidden or config.width, config.num_labels)
+        self.head = nn.Sequential(*layers, last)
+        self.post_init()
+
+    def forward(
+        self, bases: Tensor, labels: Tensor | None = None, **_: Any
+    ) -> SequenceClassifierOutput:
+        """bases (B, N) -> logits (B, C), and a loss where there are labels.
+
+        labels: (B,) classes or numbers; (B, C) of 0 and 1 where a sequence has several labels.
+        """
+        features = self.backbone(bases).pooler_output
+        if self.config.both_strands:
+            other = self.backbone(reverse_complement(bases)).pooler_output
+            features = (features + other) / 2
+        logits = self.head(features)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                labels=labels, pooled_logits=logits, config=self.config
+            )
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+def reverse_complement(bases: Tensor) -> Tensor:
+    """(B, N) the other strands; padding stays at the end."""
+    complements = torch.where(bases < NUM_BASES, NUM_BASES - 1 - bases, bases)
+    lengths = (bases != PADDING).sum(dim=1, keepdim=True)
+    places = torch.arange(bases.shape[1], device=bases.device)
+    # Negative places, of padding, become those of the padding at the end.
+    return complements.gather(1, (lengths - 1 - places) % bases.shape[1])
+
+
 DnaConvConfig.register_for_auto_class()
 DnaConvModel.register_for_auto_class("AutoModel")
+DnaConvForSequenceClassification.register_for_auto_class(
+    "AutoModelForSequenceClassification"
+)

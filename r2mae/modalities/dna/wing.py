@@ -202,11 +202,11 @@ class DnaWing(Wing):
 
         return draw_samples(loaded)
 
-    def auto_classes(self) -> list[tuple[Any, Any]]:
-        """Exported convolutions."""
-        from r2mae.modalities.dna.modeling_dna_conv import DnaConvConfig, DnaConvModel
+    def auto_classes(self) -> list[Any]:
+        """Exported convolutions, and classifiers."""
+        from r2mae.modalities.dna import modeling_dna_conv as theirs
 
-        return [(DnaConvConfig, DnaConvModel)]
+        return [theirs.DnaConvModel, theirs.DnaConvForSequenceClassification]
 
     def inference(self, loaded: LoadedRun) -> Inference:
         """Inputs and features of an exported model."""

@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 import r2mae
 from r2mae.errors import InputError
-from r2mae.models.classifier import Classifier
-from tests.interop.encoders import load_encoder
+from tests.interop.encoders import load_encoder, load_tuned
 
 LOAD = """import sys
 sys.modules["r2mae"] = None  # importing it fails
@@ -25,6 +24,18 @@ for name in ("mlp", "transformer"):
     model = AutoModel.from_pretrained(f"{name}/out", trust_remote_code=True)
     inputs = model.encode(anndata.read_h5ad(f"{name}.h5ad"))
     numpy.save(f"{name}.npy", model(**inputs).pooler_output.detach().numpy())
+"""
+LOAD_CLASSIFIERS = """import sys
+sys.modules["r2mae"] = None  # importing it fails
+import anndata, numpy
+from transformers import AutoModelForSequenceClassification
+for name in ("mlp", "transformer"):
+    model = AutoModelForSequenceClassification.from_pretrained(
+        f"{name}/out", trust_remote_code=True
+    )
+    inputs = model.encode(anndata.read_h5ad(f"{name}.h5ad"))
+    numpy.save(f"{name}.npy", model(**inputs).logits.detach().numpy())
+    assert model.config.id2label == {0: "a", 1: "b", 2: "c"}
 """
 MLP = "model={encoder: mlp, width: 8, depth: 1, hidden: 16, components: "
 OPTIONS = {
@@ -116,18 +127,22 @@ def test_encoders_load_without_r2mae(tmp_path):
         assert files == code | {"config.json", "model.safetensors", "genes.txt"}
         genes = (out / "genes.txt").read_text().splitlines()
         assert genes == loaded.manifest["genes"]
-    environment = os.environ | {"HF_HOME": str(tmp_path / "hub"), "PYTHONPATH": ""}
+    run_without_r2mae(LOAD, tmp_path)
+    for name, (loaded, cells) in runs.items():
+        features = np.load(tmp_path / f"{name}.npy")
+        assert differ(features, loaded.embed(cells)) <= 1e-6
+
+
+def run_without_r2mae(code, folder):
+    environment = os.environ | {"HF_HOME": str(folder / "hub"), "PYTHONPATH": ""}
     done = subprocess.run(
-        [sys.executable, "-c", LOAD],
-        cwd=tmp_path,
+        [sys.executable, "-c", code],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    for name, (loaded, cells) in runs.items():
-        features = np.load(tmp_path / f"{name}.npy")
-        assert differ(features, loaded.embed(cells)) <= 1e-6
 
 
 def test_mean_pooling_is_that_of_embed(tmp_path):
@@ -146,10 +161,79 @@ def test_mean_pooling_is_that_of_embed(tmp_path):
         assert not row[len(ours) :].any()
 
 
-def test_a_fine_tuned_run_is_refused(tmp_path):
-    loaded = load_encoder("cell MLP", tmp_path)
-    manifest = loaded.manifest | {"classes": [0, 1]}
-    model = Classifier(loaded.model, 2)
-    tuned = type(loaded)(loaded.wing, None, loaded.recipe, manifest, model)
-    with pytest.raises(InputError, match="Use --to onnx"):
-        loaded.wing.export_targets["transformers"].write(tuned, tmp_path)
+def export_tuned(name, folder, target, more=(), units=None):
+    loaded = load_tuned(name, folder, target, more, units)
+    out = folder / "out"
+    out.mkdir()
+    difference = loaded.wing.export_targets["transformers"].write(loaded, out)
+    assert difference <= 1e-6 * (1 if units is None else units["mean"])
+    return loaded, out
+
+
+def logits_of(loaded, cells):
+    with torch.no_grad():
+        return loaded.model(loaded.prepare(cells)).numpy()
+
+
+def test_classifiers_load_without_r2mae(tmp_path):
+    runs = {}
+    for name in ("mlp", "transformer"):
+        encoder = {"mlp": "cell MLP"}.get(name, "cell transformer")
+        loaded, out = export_tuned(encoder, tmp_path / name, "classes")
+        cells = make_cells(loaded, missing=5 if name == "mlp" else 0)
+        cells.write_h5ad(tmp_path / f"{name}.h5ad")
+        runs[name] = logits_of(loaded, cells)
+        files = {path.name for path in out.iterdir()}
+        code = {"modeling_cell_classifier.py", "modeling_cell.py", "cell_input.py"}
+        assert files == code | {"config.json", "model.safetensors", "genes.txt"}
+    run_without_r2mae(LOAD_CLASSIFIERS, tmp_path)
+    for name, expected in runs.items():
+        assert differ(np.load(tmp_path / f"{name}.npy"), expected) <= 1e-6
+        assert np.ptp(expected, axis=0).min() > 1e-3
+
+
+@pytest.mark.parametrize("encoder", ["cell MLP", "cell transformer"])
+@pytest.mark.parametrize(
+    ("target", "problem", "loss"),
+    [
+        ("classes", "single_label_classification", torch.nn.functional.cross_entropy),
+        (
+            "multi_label",
+            "multi_label_classification",
+            torch.nn.functional.binary_cross_entropy_with_logits,
+        ),
+        ("regression", "regression", torch.nn.functional.mse_loss),
+    ],
+)
+def test_a_classifier_gives_the_runs_logits_and_a_loss(
+    encoder, target, problem, loss, tmp_path
+):
+    units = {"mean": 5.0, "spread": 3.0} if target == "regression" else None
+    more = ("tune.hidden=6", "tune.dropout=0.5")
+    loaded, out = export_tuned(encoder, tmp_path, target, more, units)
+    r2mae.register_with_transformers()
+    model = AutoModelForSequenceClassification.from_pretrained(out)
+    assert type(model).__module__ == "r2mae.modalities.cell.modeling_cell_classifier"
+    assert model.config.problem_type == problem
+    cells = make_cells(loaded)
+    expected = logits_of(loaded, cells)
+    if units is not None:
+        expected = expected * 3 + 5
+    labels = {
+        "classes": torch.arange(len(cells)) % 3,
+        "multi_label": (torch.arange(3 * len(cells)) % 2).reshape(-1, 3).float(),
+        "regression": torch.arange(len(cells)).float(),
+    }[target]
+    with torch.no_grad():
+        output = model(**model.encode(cells), labels=labels)
+    assert differ(output.logits.numpy(), expected) <= 1e-6
+    logits = torch.from_numpy(expected)
+    direct = loss(logits.squeeze(1) if target == "regression" else logits, labels)
+    assert float(output.loss) == pytest.approx(float(direct), rel=1e-5)
+
+
+def test_ordered_classes_are_refused_in_one_line(tmp_path):
+    loaded = load_tuned("cell MLP", tmp_path, "ordinal")
+    with pytest.raises(InputError, match="ordered classes.*Use --to onnx") as refusal:
+        loaded.wing.export_targets["transformers"].write(loaded, tmp_path)
+    assert "\n" not in str(refusal.value)
