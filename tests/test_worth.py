@@ -102,3 +102,16 @@ def test_each_wing_names_its_data_and_peers(worth, wing):
     assert module.NAMES
     assert module.PEERS
     assert callable(module.measure)
+
+
+def test_scratch_has_half_of_all_operations(worth, tmp_path, monkeypatch):
+    module = importlib.import_module("worth_vision")
+    documents = {
+        module.PRETRAIN_RECIPE: {"training_pflop": 0.3},
+        module.FINETUNE_RECIPE: {"plans": {"100": {"training_pflop": 0.1}}},
+    }
+    monkeypatch.setattr(
+        module, "checked", lambda work, recipe, *values: documents[recipe]
+    )
+    # Four times the operations of fine-tuning in all: twice its steps are half of them.
+    assert module.scratch_steps(tmp_path) == 2 * module.FINETUNE_STEPS
