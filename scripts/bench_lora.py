@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import worth_language
 import worth_vision
-from worth_runs import ROOT, checked, settings, train
+from worth_runs import ROOT, checked, predictions_of, settings, train, tuned_run
 
 from r2mae.training.metric_log import read_metrics
 from r2mae.training.run_folder import RunFolder
@@ -105,7 +105,7 @@ def finetune(task: Task, method: str, seed: int, rate: float, work: Path) -> Run
     """Pretrain and fine-tune once; fine-tuning has a process of its own."""
     start = task.pretrain(seed, work)
     name = f"lora_{start}_{method.replace(', ', '_').replace(' ', '_')}_{rate:g}"
-    folder = work / "runs" / name / f"labels_{task.labels}" / f"seed_{seed}"
+    folder = tuned_run(work, name, task.labels, seed)
     kept = work / f"{name}.cost"
     if not kept.is_file():
         values = *values_of(task, method, work / "runs" / start), f"seed={seed}"
@@ -146,7 +146,7 @@ def measure(task: Task, method: str, work: Path) -> dict[str, list[float]]:
         rates = (chosen,) if seed else RATES
         runs = {rate: finetune(task, method, seed, rate, work) for rate in rates}
         chosen = max(runs, key=lambda rate: held_out_accuracy(runs[rate].folder))
-        predicted, expected = np.load(runs[chosen].folder / "test_predictions.npy")
+        predicted, expected = predictions_of(runs[chosen].folder)
         row = {"accuracy": float((predicted == expected).mean())}
         row |= {**runs[chosen].cost, "learning rate": chosen}
         for key, value in row.items():
