@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +12,7 @@ from r2mae.data.card import load_card, locate
 from r2mae.errors import InputError
 from r2mae.evaluation.read_out import ReadOut
 from r2mae.interop.exports import TENSOR_EXPORTS, Export
+from r2mae.wing_commands import Build, Store, Subcommand, Task
 
 if TYPE_CHECKING:  # recipes are validated without importing torch
     import numpy as np
@@ -29,53 +29,8 @@ if TYPE_CHECKING:  # recipes are validated without importing torch
 
     Features = npt.NDArray[np.float32]
 
-Result = dict[str, Any]  # JSON-serializable, as `--json` prints it
 # data, output, features (N, D), names (N)
 WriteFeatures = Callable[[Path, Path, Any, list[str]], None]
-
-
-@dataclass(frozen=True)
-class Task:
-    """`r2mae evaluate RUN --task NAME`.
-
-    run: scores a run on a recipe's data (the run's own, unless `--data` names another) and returns the result.
-    show: prints a result as text. conclude: a sentence on it for `r2mae demo`, or "".
-    reads_features: whether it compares features, so that --layer and --pool apply.
-    """
-
-    help: str
-    run: Callable[[LoadedRun, AnyRecipe, Namespace], Result]
-    show: Callable[[Result], None]
-    add_arguments: Callable[[ArgumentParser], None] = lambda _: None
-    conclude: Callable[[Result], str] = lambda _: ""
-    reads_features: bool = False
-
-
-@dataclass(frozen=True)
-class Subcommand:
-    """`r2mae NAME RUN ...`. check: looks at the arguments before the run is loaded."""
-
-    help: str
-    run: Callable[[LoadedRun, Namespace], None]
-    add_arguments: Callable[[ArgumentParser], None] = lambda _: None
-    check: Callable[[Namespace], None] = lambda _: None
-
-
-@dataclass(frozen=True)
-class Build:
-    """`r2mae data build KIND ...`: converts files to a memory-mapped store. run returns its path."""
-
-    help: str
-    add_arguments: Callable[[ArgumentParser], None]
-    run: Callable[[Namespace], Path]
-
-
-@dataclass(frozen=True)
-class Store:
-    """A kind of store, as `r2mae data inspect` describes it: a report, and how it is printed."""
-
-    inspect: Callable[[Path], Result]
-    show: Callable[[Result], None]
 
 
 class Wing(ABC):
@@ -89,7 +44,6 @@ class Wing(ABC):
     feature_formats: file suffix -> a writer of `embed` features, beside .npy and .parquet.
     demo: shown by `r2mae demo` after training; None probes the encoder's features with few and with all labels.
     demo_read_out: features that these probes read.
-    draws_quickly: `draw_samples` takes about a second, so that a run draws when it ends.
     """
 
     name: ClassVar[str]
@@ -104,7 +58,6 @@ class Wing(ABC):
     feature_formats: ClassVar[Mapping[str, WriteFeatures]] = {}
     demo: ClassVar[Task | None] = None
     demo_read_out: ClassVar[ReadOut] = ReadOut()
-    draws_quickly: ClassVar[bool] = True
 
     # --- data
 

@@ -9,7 +9,6 @@ The last line is JSON.
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -21,7 +20,10 @@ from typing import NamedTuple
 import numpy as np
 import worth_language
 import worth_vision
-from worth_runs import DATA, ROOT, checked, settings, train
+from worth_runs import ROOT, checked, predictions_of, settings, train, tuned_run
+
+from r2mae.training.metric_log import read_metrics
+from r2mae.training.run_folder import RunFolder
 
 SEEDS = 3
 RATES = (1e-3, 3e-3)
@@ -31,7 +33,6 @@ METHODS = {
     "last 2 blocks": ("tune.last_layers=2",),
     "head": ("tune.freeze=true",),
 }
-SST2 = DATA / "language" / "sst2"
 
 
 class Task(NamedTuple):
@@ -44,11 +45,11 @@ class Task(NamedTuple):
     values: Callable[[Path], tuple[str, ...]]
 
 
-class Cost(NamedTuple):
-    """What one fine-tuning run took."""
+class Run(NamedTuple):
+    """A fine-tuning run, and the CPU seconds and peak MiB that it took."""
 
-    cpu_seconds: float
-    peak_mib: float
+    folder: Path
+    cost: dict[str, float]
 
 
 def pretrain_images(seed: int, work: Path) -> str:
@@ -66,6 +67,7 @@ def pretrain_texts(seed: int, work: Path) -> str:
 
 
 def values_of_images(folder: Path) -> tuple[str, ...]:
+    """Overrides that start from a run on images."""
     return (
         *worth_vision.tuning_values(worth_vision.FINETUNE_STEPS),
         f"model.init_from={folder}",
@@ -73,6 +75,7 @@ def values_of_images(folder: Path) -> tuple[str, ...]:
 
 
 def values_of_texts(folder: Path) -> tuple[str, ...]:
+    """Overrides that start from a run on texts."""
     return (
         worth_language.ROOT_OF_DATA,
         f"data.tokenizer={folder}",
@@ -98,12 +101,16 @@ TASKS = {
 }
 
 
-def finetune(task: Task, name: str, seed: int, work: Path, values: list[str]) -> Cost:
-    """Fine-tune in a process of its own, once."""
+def finetune(task: Task, method: str, seed: int, rate: float, work: Path) -> Run:
+    """Pretrain and fine-tune once; fine-tuning has a process of its own."""
+    start = task.pretrain(seed, work)
+    name = f"lora_{start}_{method.replace(', ', '_').replace(' ', '_')}_{rate:g}"
+    folder = tuned_run(work, name, task.labels, seed)
     kept = work / f"{name}.cost"
     if not kept.is_file():
+        values = *values_of(task, method, work / "runs" / start), f"seed={seed}"
+        options = settings(*values, f"optimizer.lr={rate}")
         path = str(ROOT / "recipes" / task.recipe)
-        options = settings(*values, f"seed={seed}")
         command = [sys.executable, "-m", "r2mae", "finetune", path, "--name", name]
         process = subprocess.Popen(
             [*command, *options], cwd=work, stdout=subprocess.DEVNULL
@@ -111,48 +118,42 @@ def finetune(task: Task, name: str, seed: int, work: Path, values: list[str]) ->
         _, status, used = os.wait4(process.pid, 0)
         if status:
             raise SystemExit(f"{name}: fine-tuning failed.")
-        seconds = used.ru_utime + used.ru_stime
-        kept.write_text(json.dumps(Cost(seconds, used.ru_maxrss / 1024)))
-    return Cost(*json.loads(kept.read_text()))
+        cost = {
+            "CPU seconds": used.ru_utime + used.ru_stime,
+            "peak MiB": used.ru_maxrss / 1024,
+        }
+        kept.write_text(json.dumps(cost))
+    return Run(folder, json.loads(kept.read_text()))
+
+
+def values_of(task: Task, method: str, start: Path) -> tuple[str, ...]:
+    """Overrides of the recipe: those of the task, then those of the method."""
+    return *task.values(start), *METHODS[method]
 
 
 def held_out_accuracy(folder: Path) -> float:
     """The last accuracy on held-out training samples."""
-    with (folder / "metrics.csv").open() as file:
-        values = [row.get("validation/accuracy") for row in csv.DictReader(file)]
-    return float([value for value in values if value][-1])
+    metrics = read_metrics(RunFolder(folder))
+    name = "validation/accuracy"
+    return metrics[max(step for step in metrics if name in metrics[step])][name]
 
 
-def measure(task: Task, work: Path) -> dict[str, dict[str, list[float]]]:
-    """{method: {accuracy, CPU seconds, peak MiB, learning rate: a number a seed}}."""
-    results = {}
-    for method, changes in METHODS.items():
-        columns: dict[str, list[float]] = {}
-        chosen = 0.0
-        for seed in range(SEEDS):
-            run = task.pretrain(seed, work)
-            values = [*task.values(work / "runs" / run), *changes]
-            runs = {}
-            for rate in RATES if seed == 0 else (chosen,):
-                name = (
-                    f"lora_{run}_{method.replace(', ', '_').replace(' ', '_')}_{rate:g}"
-                )
-                cost = finetune(
-                    task, name, seed, work, [*values, f"optimizer.lr={rate}"]
-                )
-                folder = work / "runs" / name / f"labels_{task.labels}" / f"seed_{seed}"
-                runs[rate] = folder, cost
-            if seed == 0:
-                chosen = max(runs, key=lambda rate: held_out_accuracy(runs[rate][0]))
-            folder, cost = runs[chosen]
-            predicted, expected = np.load(folder / "test_predictions.npy")
-            row = {"accuracy": float((predicted == expected).mean())}
-            row |= {"CPU seconds": cost.cpu_seconds, "peak MiB": cost.peak_mib}
-            for key, value in (row | {"learning rate": chosen}).items():
-                columns.setdefault(key, []).append(value)
-        trained = checked(work, task.recipe, *values)["parameters"]["trained"]
-        results[method] = columns | {"trained parameters": [trained]}
-    return results
+def measure(task: Task, method: str, work: Path) -> dict[str, list[float]]:
+    """{accuracy, CPU seconds, peak MiB, learning rate: a number a seed}, and trained parameters."""
+    columns: dict[str, list[float]] = {}
+    chosen = 0.0
+    for seed in range(SEEDS):
+        rates = (chosen,) if seed else RATES
+        runs = {rate: finetune(task, method, seed, rate, work) for rate in rates}
+        chosen = max(runs, key=lambda rate: held_out_accuracy(runs[rate].folder))
+        predicted, expected = predictions_of(runs[chosen].folder)
+        row = {"accuracy": float((predicted == expected).mean())}
+        row |= {**runs[chosen].cost, "learning rate": chosen}
+        for key, value in row.items():
+            columns.setdefault(key, []).append(value)
+    values = values_of(task, method, work / "runs" / task.pretrain(0, work))
+    trained = checked(work, task.recipe, *values)["parameters"]["trained"]
+    return columns | {"trained parameters": [trained]}
 
 
 def main() -> None:
@@ -165,7 +166,7 @@ def main() -> None:
         task = TASKS[name]
         work = (arguments.work / task.wing).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        results[name] = measure(task, work)
+        results[name] = {method: measure(task, method, work) for method in METHODS}
         for method, columns in results[name].items():
             means = {key: np.mean(values) for key, values in columns.items()}
             print(

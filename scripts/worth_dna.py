@@ -18,7 +18,17 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
-from worth_runs import DATA, ROOT, Scores, compared, merged, settings, train
+from worth_runs import (
+    DATA,
+    ROOT,
+    Scores,
+    compared,
+    merged,
+    predictions_of,
+    settings,
+    train,
+    tuned_run,
+)
 
 NAMES = ("prom_core_all", "tf_0", "prom_300_tata")
 PEERS = ("k-mers", "scratch", "scratch, longer")
@@ -56,8 +66,7 @@ def fine_tune(name: str, run: str, seed: int, seconds: float, work: Path) -> Sco
         table = f"{name}_{seed}_{method.replace(', ', '_').replace(' ', '_')}"
         options = (*tuning_values(name, seed, steps), *values)
         spent = train(work, "finetune", table, "dna/gue_finetune.yaml", *options)
-        folder = work / "runs" / table / f"labels_{LABELS}" / f"seed_{seed}"
-        predicted[method] = np.load(folder / "test_predictions.npy")
+        predicted[method] = predictions_of(tuned_run(work, table, LABELS, seed))
         return spent
 
     tune("r2mae", STEPS, pretrained)

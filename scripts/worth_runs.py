@@ -59,6 +59,16 @@ def train(work: Path, verb: str, run: str, recipe: str, *values: str) -> float:
     return float(kept.read_text())
 
 
+def tuned_run(work: Path, table: str, labels: int, seed: int) -> Path:
+    """Folder of one run of a fine-tuning table."""
+    return work / "runs" / table / f"labels_{labels}" / f"seed_{seed}"
+
+
+def predictions_of(run: Path) -> np.ndarray:
+    """(2, N) predicted and true classes of the test split."""
+    return np.load(run / "test_predictions.npy")
+
+
 def probes(
     work: Path, run: str, options: list[str], score: str, titles: dict[str, str]
 ) -> Scores:

@@ -10,15 +10,16 @@ smaller), with five seeds. Accuracy on the 10,000 test images:
 
 from pathlib import Path
 
-import numpy as np
 from worth_runs import (
     DATA,
     Scores,
     checked,
     compared,
     merged,
+    predictions_of,
     probes,
     train,
+    tuned_run,
 )
 
 NAMES = ("cifar10",)
@@ -69,8 +70,8 @@ def fine_tune(run: str, seed: int, work: Path) -> Scores:
         table = f"{run}_{method}"
         options = (*tuning_values(steps), f"seed={seed}", *values)
         train(work, "finetune", table, FINETUNE_RECIPE, *options)
-        folder = work / "runs" / table / f"labels_{FINETUNE_LABELS}" / f"seed_{seed}"
-        predicted[method] = np.load(folder / "test_predictions.npy")
+        folder = tuned_run(work, table, FINETUNE_LABELS, seed)
+        predicted[method] = predictions_of(folder)
     expected = predicted["r2mae"][1]
     classes = {method: both[:1] for method, both in predicted.items()}
     return compared(f"fine-tuned, {FINETUNE_LABELS} labels a class", classes, expected)

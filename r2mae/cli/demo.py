@@ -14,7 +14,7 @@ from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.launch import read_launch
-from r2mae.wing import Task
+from r2mae.wing_commands import Task
 
 LABELS_PER_CLASS = (10, None)  # None: all
 DRAWS = 10

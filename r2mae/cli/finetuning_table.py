@@ -26,11 +26,6 @@ def predictions_file(split: str) -> str:
     return f"{split}_predictions.npy"
 
 
-def tested_splits(recipe: Any) -> tuple[str, ...]:
-    """Names of the splits that finished runs are tested on, "test" first."""
-    return ("test", *getattr(recipe.data, "more_tests", ()))
-
-
 def load_table(arguments: Namespace) -> Recipe:
     """The recipe, with the overrides of --seeds and --labels-per-class."""
     overrides = [*arguments.set]
@@ -69,7 +64,7 @@ def check_runs(recipe: Recipe, table: Path, source: str) -> None:
     from r2mae.training.checkpoint import read_manifest
     from r2mae.training.run_folder import RunFolder
 
-    splits = ("train", *tested_splits(recipe))
+    splits = ("train", *recipe.tested_splits)
     current = {split: open_split(recipe, split).fingerprint for split in splits}
     for single, path in every_run(recipe, table):
         folder = RunFolder(path)
@@ -133,15 +128,15 @@ def score_once(path: Path) -> list[str]:
     from r2mae.recipe.targets import task_of
 
     loaded = load_run(str(path))
-    task = task_of(loaded.recipe)
-    has_classes = loaded.recipe.tune.target.has_classes  # type: ignore[attr-defined]
+    recipe: Any = loaded.recipe
+    task, has_classes = task_of(recipe), recipe.tune.target.has_classes
     class_names = loaded.manifest["class_names"] if has_classes else []
-    for split in tested_splits(loaded.recipe):
+    for split in recipe.tested_splits:
         file = path / predictions_file(split)
         key = "test" if split == "test" else f"test_{split}"
         if key in loaded.folder.read_status() and file.is_file():
             continue
-        test = with_labels(loaded.wing.open_split(loaded.recipe, split))
+        test = with_labels(loaded.wing.open_split(recipe, split))
         fingerprint = test.fingerprint
         progress = progress_bar(f"{path}, {split}")
         predicted, expected, skipped = task.predict(loaded, test, progress)
@@ -172,7 +167,7 @@ def summarize_runs(
     metrics = task_of(recipe).metrics
     row: dict[str, Any] = metrics.summarize(predictions, expected)
     row["runs"] = [str(path) for path in paths]
-    for split in tested_splits(recipe)[1:]:
+    for split in recipe.tested_splits[1:]:
         row[split] = metrics.summarize(*_load_predictions(paths, split))
     if against is None:
         return row

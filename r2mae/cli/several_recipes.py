@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from r2mae.cli.finetuning_table import Recipe, check_runs, load_table, tested_splits
+from r2mae.cli.finetuning_table import Recipe, check_runs, load_table
 from r2mae.cli.training import print_status
 from r2mae.errors import InputError
 from r2mae.options import run_path
@@ -88,7 +88,7 @@ def _rows(name: str, recipe: Recipe, table: Result) -> list[Result]:
     counts = recipe.repeat.labels_per_class
     scores = [row for row in table["scores"] if row["labels_per_class"] in counts]
     for row in scores:
-        for split in tested_splits(recipe):
+        for split in recipe.tested_splits:
             of_split = row if split == "test" else row[split]
             for metric in recipe.metrics:
                 is_usual = metric == recipe.tune.target.scores[0]

@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from r2mae.errors import InputError
-from r2mae.wing import Subcommand
+from r2mae.wing_commands import Subcommand
 
 
 def run_subcommand(name: str, subcommand: Subcommand, arguments: Namespace) -> None:

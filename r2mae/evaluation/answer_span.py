@@ -97,22 +97,20 @@ def summarize(predictions: list[Floats], expected: Floats) -> dict[str, Any]:
     hits = np.stack(predictions)[:, :, 1]
     return {
         **over_seeds(scores),
-        "half_width": repeated_bootstrap(_mean_f1, predictions),
+        "half_width": repeated_bootstrap(_mean_f1, predictions, expected),
         "exact_match_half_width": share_interval(hits)[1],
     }
 
 
 def compare(
-    ours: list[Floats],
-    theirs: list[Floats],
-    expected: Floats,  # noqa: ARG001 - as of the other targets
+    ours: list[Floats], theirs: list[Floats], expected: Floats
 ) -> dict[str, float | None]:
     """{difference, half_width} of F1, ours - theirs, paired by seed and by question."""
-    return paired_bootstrap(_mean_f1, ours, theirs)
+    return paired_bootstrap(_mean_f1, ours, theirs, expected)
 
 
-def _mean_f1(rows: Integers, scores: Floats) -> float:
-    return float(scores[rows, 0].mean())
+def _mean_f1(scores: Floats, _: Floats) -> float:
+    return float(scores[:, 0].mean())
 
 
 def require_questions(source: SampleSource) -> Any:

@@ -118,20 +118,16 @@ def summarize(predictions: list[Integers], expected: Integers) -> dict[str, Any]
     _, half_width = share_interval(hits)
     scores = [score(predicted, expected) for predicted in predictions]
 
-    def correlation(rows: Integers, predicted: Integers) -> float:
-        return matthews(predicted[rows], expected[rows])
-
-    def f1(rows: Integers, predicted: Integers) -> float:
-        return binary_f1(predicted[rows], expected[rows])
-
-    is_binary = bool(expected.max() <= 1)
-    f1s = [binary_f1(predicted, expected) for predicted in predictions]
+    f1, f1_half_width = None, None
+    if expected.max() <= 1:
+        f1 = float(np.mean([binary_f1(each, expected) for each in predictions]))
+        f1_half_width = repeated_bootstrap(binary_f1, predictions, expected)
     return {
         **over_seeds(scores),
         "half_width": half_width,
-        "f1": float(np.mean(f1s)) if is_binary else None,
-        "f1_half_width": repeated_bootstrap(f1, predictions) if is_binary else None,
-        "matthews_half_width": repeated_bootstrap(correlation, predictions),
+        "f1": f1,
+        "f1_half_width": f1_half_width,
+        "matthews_half_width": repeated_bootstrap(matthews, predictions, expected),
     }
 
 

@@ -130,14 +130,10 @@ def summarize(predictions: list[Floats], expected: npt.ArrayLike) -> dict[str, A
     """
     truth = np.asarray(expected, dtype=np.bool_)
     scores = [score(probabilities, truth) for probabilities in predictions]
-
-    def statistic(rows: Integers, predicted: Flags) -> float:
-        return micro_f1(predicted[rows], truth[rows])
-
     flags = [probabilities > 0.5 for probabilities in predictions]
     return {
         **over_seeds(scores),
-        "half_width": repeated_bootstrap(statistic, flags),
+        "half_width": repeated_bootstrap(micro_f1, flags, truth),
     }
 
 
@@ -146,9 +142,5 @@ def compare(
 ) -> dict[str, float | None]:
     """{difference, half_width} of micro F1, ours - theirs, paired by seed and by sample."""
     truth = np.asarray(expected, dtype=np.bool_)
-
-    def statistic(rows: Integers, predicted: Flags) -> float:
-        return micro_f1(predicted[rows], truth[rows])
-
     first, second = ([one > 0.5 for one in each] for each in (ours, theirs))
-    return paired_bootstrap(statistic, first, second)
+    return paired_bootstrap(micro_f1, first, second, truth)

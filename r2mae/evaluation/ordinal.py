@@ -45,12 +45,9 @@ def summarize(predictions: list[Integers], expected: Integers) -> dict[str, Any]
     """
     hits = np.stack([predicted == expected for predicted in predictions])
     scores = [score(predicted, expected) for predicted in predictions]
-
-    def kappa(rows: Integers, predicted: Integers) -> float:
-        return quadratic_kappa(predicted[rows], expected[rows])
-
+    kappa_half_width = repeated_bootstrap(quadratic_kappa, predictions, expected)
     return {
         **over_seeds(scores),
         "half_width": share_interval(hits)[1],
-        "quadratic_kappa_half_width": repeated_bootstrap(kappa, predictions),
+        "quadratic_kappa_half_width": kappa_half_width,
     }

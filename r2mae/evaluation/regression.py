@@ -63,20 +63,12 @@ def summarize(predictions: list[Floats], expected: Floats) -> dict[str, Any]:
     half_width: of Pearson's correlation, over test samples and seeds; None for one sample.
     """
     scores = [score(predicted, expected) for predicted in predictions]
-
-    def correlation(rows: Integers, predicted: Floats) -> float:
-        return _pearson(predicted[rows], expected[rows])
-
-    places = _places(expected)
-
-    def rank_correlation(rows: Integers, predicted: Integers) -> float:
-        return _pearson(_ranks(predicted[rows]), _ranks(places[rows]))
-
-    predicted_places = [_places(predicted) for predicted in predictions]
+    places = [_places(predicted) for predicted in predictions]
+    spearman_half_width = repeated_bootstrap(_spearman, places, _places(expected))
     return {
         **over_seeds(scores),
-        "spearman_half_width": repeated_bootstrap(rank_correlation, predicted_places),
-        "half_width": repeated_bootstrap(correlation, predictions),
+        "spearman_half_width": spearman_half_width,
+        "half_width": repeated_bootstrap(_pearson, predictions, expected),
     }
 
 
@@ -84,11 +76,7 @@ def compare(
     ours: list[Floats], theirs: list[Floats], expected: Floats
 ) -> dict[str, float | None]:
     """{difference, half_width} of Pearson's correlation, ours - theirs, paired by seed and by sample."""
-
-    def statistic(rows: Integers, numbers: Floats) -> float:
-        return _pearson(numbers[rows], expected[rows])
-
-    return paired_bootstrap(statistic, ours, theirs)
+    return paired_bootstrap(_pearson, ours, theirs, expected)
 
 
 def _places(numbers: Floats) -> Integers:
@@ -102,6 +90,11 @@ def _ranks(places: Integers) -> Floats:
     counts = np.bincount(places)
     ranks: Floats = (counts.cumsum() - (counts - 1) / 2)[places]
     return ranks
+
+
+def _spearman(predicted: Integers, expected: Integers) -> float:
+    """Spearman's correlation of places."""
+    return _pearson(_ranks(predicted), _ranks(expected))
 
 
 def _pearson(first: Floats, second: Floats) -> float:

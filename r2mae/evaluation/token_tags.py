@@ -85,10 +85,9 @@ def summarize(predictions: list[Integers], expected: Integers) -> dict[str, Any]
     scores = [score(predicted, expected) for predicted in predictions]
 
     def half_width(name: str) -> float | None:
-        def statistic(rows: Integers, predicted: Integers) -> float:
-            return score(predicted[rows], expected[rows])[name]
-
-        return repeated_bootstrap(statistic, predictions)
+        return repeated_bootstrap(
+            lambda *counts: score(*counts)[name], predictions, expected
+        )
 
     return {
         **over_seeds(scores),
@@ -103,11 +102,9 @@ def compare(
     ours: list[Integers], theirs: list[Integers], expected: Integers
 ) -> dict[str, float | None]:
     """{difference, half_width} of F1, ours - theirs, paired by seed and by sentence."""
-
-    def statistic(rows: Integers, predicted: Integers) -> float:
-        return score(predicted[rows], expected[rows])["f1"]
-
-    return paired_bootstrap(statistic, ours, theirs)
+    return paired_bootstrap(
+        lambda *counts: score(*counts)["f1"], ours, theirs, expected
+    )
 
 
 def is_tag(tag: Any) -> bool:

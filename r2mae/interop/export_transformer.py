@@ -8,6 +8,7 @@ import torch
 
 from r2mae.data.tokenizer import save_tokenizer, strip_before_mask
 from r2mae.errors import InputError
+from r2mae.interop.export_custom import check_target, scale_and_shift
 from r2mae.interop.quiet import quiet_transformers
 from r2mae.interop.transformer_config import position_offset
 
@@ -38,11 +39,7 @@ def export_transformer_run(
             f"tune.hidden must be null for --to transformers, which has its own heads, got {recipe.tune.hidden}."
         )
     names, target = loaded.manifest["class_names"], recipe.tune.target
-    if target.auto_model is None:
-        raise InputError(
-            f"tune.target must not be {target} for --to transformers, which has no such "
-            "head. Use --to onnx or torch_export."
-        )
+    check_target(target)
     if target.problem_type is None:
         task = target.auto_model
         return export_token_classifier(model, tokenizer, folder, names, task)
@@ -51,8 +48,8 @@ def export_transformer_run(
         raise InputError(
             f"model.pooling must be cls to export {encoder}, as transformers pools it, got {pooling}."
         )
-    unit, problem = loaded.manifest.get("target"), target.problem_type
-    return export_classifier(model, tokenizer, folder, names, unit, problem)
+    units, problem = loaded.manifest.get("target"), target.problem_type
+    return export_classifier(model, tokenizer, folder, names, units, problem)
 
 
 def auto_class(loaded: Any) -> str:
@@ -95,24 +92,24 @@ def export_classifier(
     tokenizer: Any,
     folder: Path,
     class_names: list[str],
-    target: dict[str, float] | None = None,
+    units: dict[str, float] | None = None,
     problem: str | None = "single_label_classification",
 ) -> float:
     """Write a `Classifier`, load it back, and give the largest difference of logits.
 
-    target: {"mean", "spread"} of a regression's targets. The exported last layer predicts in
-        their units.
+    units: {"mean", "spread"} of a regression's targets, in which the exported last layer
+        predicts.
     problem: `problem_type` of transformers.
 
     Raises: InputError when the logits of the loaded model differ.
     """
     config = _head_config(model.backbone, class_names, problem)
-    unit, shift = (1.0, 0.0) if target is None else (target["spread"], target["mean"])
+    scale, shift = scale_and_shift(units)
     task = "SequenceClassification"
-    theirs = _write_model(model, tokenizer, folder, config, task, unit, shift)
+    theirs = _write_model(model, tokenizer, folder, config, task, scale, shift)
     with torch.no_grad():
         ids, batch = _random_tokens(model.backbone)
-        ours = model.eval()(batch) * unit + shift
+        ours = model.eval()(batch) * scale + shift
         return _checked(ours, theirs(input_ids=ids).logits)
 
 
@@ -143,7 +140,7 @@ def _write_model(
     folder: Path,
     config: Any,
     task: str,
-    unit: float = 1.0,
+    scale: float = 1.0,
     shift: float = 0.0,
 ) -> Any:
     """Write a fine-tuned model and its tokenizer; gives the model of transformers, loaded from them."""
@@ -152,7 +149,7 @@ def _write_model(
     auto = getattr(transformers, f"AutoModelFor{task}")
     with quiet_transformers():
         theirs = auto.from_config(config)
-        _fill_head(theirs, model, unit, shift)
+        _fill_head(theirs, model, scale, shift)
         theirs.base_model.load_state_dict(
             model.backbone.base.state_dict(), strict=False
         )
@@ -173,8 +170,8 @@ def _head_config(backbone: Any, class_names: list[str], problem: str | None) -> 
     return config
 
 
-def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
-    """Copy the head's weights to transformers' head, its output times unit, plus shift."""
+def _fill_head(theirs: Any, model: Any, scale: float, shift: float) -> None:
+    """Copy the head's weights to transformers' head, its output times scale, plus shift."""
     state = model.head.state_dict()
     layers = {
         "modernbert": {"1": "head.dense", "3": "head.norm", "4": "classifier"},
@@ -191,9 +188,9 @@ def _fill_head(theirs: Any, model: Any, unit: float, shift: float) -> None:
     }
     weights = {name: state[ours] for name, ours in names.items() if ours in state}
     last = layers[max(layers)]
-    weights[f"{last}.weight"] = weights[f"{last}.weight"] * unit
+    weights[f"{last}.weight"] = weights[f"{last}.weight"] * scale
     if f"{last}.bias" in weights:
-        weights[f"{last}.bias"] = weights[f"{last}.bias"] * unit + shift
+        weights[f"{last}.bias"] = weights[f"{last}.bias"] * scale + shift
     theirs.load_state_dict(weights, strict=False)
 
 

@@ -229,50 +229,46 @@ def bootstrap_interval(
 
 
 def repeated_bootstrap(
-    statistic: Callable[[Integers, Any], float],
-    repeats: Sequence[Any],
+    statistic: Callable[[Any, Any], float], repeats: Sequence[Any], expected: Any
 ) -> float | None:
     """95 % half-width of the mean of a statistic over repeats, such as seeds.
 
     That of a bootstrap over the N items, and Student's t over repeats; their squares add.
     None where both are 0, as for one item or perfect predictions: nothing is estimated.
 
-    statistic: of indices of items and of one repeat.
-    repeats: predictions of the same items, (N, ...) each.
+    statistic: of predicted and expected values of the same items.
+    repeats: predictions of the same items, (N, ...) each. expected: (N, ...).
     """
-    items = len(repeats[0])
-    everything = np.arange(items)
 
     def mean(rows: Integers) -> float:
-        return float(np.mean([statistic(rows, repeat) for repeat in repeats]))
+        truth = expected[rows]
+        return float(np.mean([statistic(repeat[rows], truth) for repeat in repeats]))
 
-    low, high = bootstrap_interval(mean, items)
-    _, over_repeats = mean_interval(
-        [statistic(everything, repeat) for repeat in repeats]
-    )
+    low, high = bootstrap_interval(mean, len(expected))
+    _, over_repeats = mean_interval([statistic(repeat, expected) for repeat in repeats])
     spread = 0.0 if math.isnan(over_repeats) else over_repeats
     half_width = math.hypot(float(high - low) / 2, spread)
     return half_width or None
 
 
 def paired_bootstrap(
-    statistic: Callable[[Integers, Any], float],
+    statistic: Callable[[Any, Any], float],
     ours: Sequence[Any],
     theirs: Sequence[Any],
+    expected: Any,
 ) -> dict[str, float | None]:
     """{difference, half_width} of a statistic, ours - theirs, paired by repeat and by item.
 
     As in `repeated_bootstrap`.
     """
 
-    def difference(rows: Integers, pair: Any) -> float:
-        return statistic(rows, pair[:, 0]) - statistic(rows, pair[:, 1])
+    def difference(pair: Any, truth: Any) -> float:
+        return statistic(pair[:, 0], truth) - statistic(pair[:, 1], truth)
 
     pairs = [np.stack(pair, axis=1) for pair in zip(ours, theirs, strict=True)]
-    everything = np.arange(len(pairs[0]))
     return {
-        "difference": float(np.mean([difference(everything, pair) for pair in pairs])),
-        "half_width": repeated_bootstrap(difference, pairs),
+        "difference": float(np.mean([difference(pair, expected) for pair in pairs])),
+        "half_width": repeated_bootstrap(difference, pairs, expected),
     }
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from r2mae.errors import InputError
 
 if TYPE_CHECKING:
-    from r2mae.wing import Build, Store, Subcommand, Wing
+    from r2mae.wing import Wing
+    from r2mae.wing_commands import Build, Store, Subcommand
 
 GROUP = "r2mae.modalities"
 BUILT_IN = ("vision", "cell", "language", "dna", "algebra")

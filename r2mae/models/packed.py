@@ -22,8 +22,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-# One more call of attention costs about as much as this many padded (query, key) pairs,
-# and to copy and mask a token of a padded group as much as so many: measured on CPU cores.
+# Costs in padded (query, key) pairs, measured on CPU cores: of one more call of attention,
+# and of copying and masking a token of a padded group.
 _PAIRS_PER_CALL, _PAIRS_PER_TOKEN = 2048, 16
 
 

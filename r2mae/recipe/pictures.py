@@ -8,7 +8,6 @@ from typing import Any
 from r2mae import __version__
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError, first_line
-from r2mae.modalities import find_wing
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.training.run_folder import RunFolder
 
@@ -46,11 +45,8 @@ def draw_pictures(folder: RunFolder) -> str:
 
 
 def store_pictures(recipe: AnyRecipe, folder: RunFolder) -> None:
-    """Draw a finished run's pictures, unless its recipe has none or they take long."""
-    watch = getattr(recipe, "watch", None)
-    if recipe.task != "pretrain" or not getattr(watch, "pictures", False):
-        return
-    if not find_wing(recipe.modality).draws_quickly:
+    """Draw a finished run's pictures, unless its recipe has none."""
+    if not getattr(recipe.watch, "pictures", False):  # in pretraining recipes alone
         return
     try:
         draw_pictures(folder)

@@ -69,7 +69,7 @@ def check_table(recipe: Any) -> None:
     """
     split, task = open_split(recipe, "train"), task_of(recipe)
     names = task.outputs(recipe, split)
-    for test in ("test", *getattr(recipe.data, "more_tests", ())):
+    for test in recipe.tested_splits:
         task.check_test(split, open_split(recipe, test))
     if not recipe.tune.target.one_class:
         return

@@ -2,7 +2,7 @@
 
 import html
 
-from r2mae.errors import InputError
+from r2mae.errors import InputError, first_line
 from r2mae.page.markup import paragraph
 from r2mae.recipe.pictures import draw_pictures, stored_pictures
 from r2mae.report.record import RunRecord
@@ -31,5 +31,4 @@ def _draw(record: RunRecord) -> str:
     try:
         return draw_pictures(record.folder)
     except (InputError, ImportError, OSError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return paragraph(f"No pictures: {line}")
+        return paragraph(f"No pictures: {first_line(error)}")

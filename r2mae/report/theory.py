@@ -123,6 +123,6 @@ def _agreement(risks: list[float], scaled: list[float], measured: list[float]) -
     tau = float(stats.kendalltau(risks, measured).statistic)
     distance = float(np.abs(np.subtract(scaled, measured)).max())
     return (
-        f"Kendall's tau {tau:+.2f}, at most {distance:.2g} apart, of losses that differ "
-        f"by {float(np.ptp(measured)):.2g}"
+        f"Kendall's tau {tau:+.2f}, within {distance:.2g} of the losses, which span "
+        f"{float(np.ptp(measured)):.2g}"
     )

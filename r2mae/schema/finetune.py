@@ -142,6 +142,11 @@ class FinetuneRecipe(Recipe[DataT, ModelT]):
         """Scores that a table of several recipes shows."""
         return self.repeat.metrics or self.tune.target.scores[:1]
 
+    @property
+    def tested_splits(self) -> tuple[str, ...]:
+        """Splits that finished runs are tested on, "test" first."""
+        return ("test", *getattr(self.data, "more_tests", ()))
+
     @model_validator(mode="after")
     def _check_runs(self) -> "FinetuneRecipe[DataT, ModelT]":
         counts, target = self.repeat.labels_per_class, self.tune.target

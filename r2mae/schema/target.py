@@ -118,15 +118,11 @@ def _written(target: Target) -> Any:
 
 
 # A name, or a mapping from the name to options where the target has some.
-_Names = Literal[
-    "classes", "ordinal", "multi_label", "regression", "token_tags", "answer_span"
-]
 if TYPE_CHECKING:
     TargetChoice = Target
 else:
-    TargetChoice = Annotated[
-        _Names | _Ordinal, AfterValidator(_build), PlainSerializer(_written)
-    ]
+    _Choice = Literal[tuple(TARGETS)] | _Ordinal
+    TargetChoice = Annotated[_Choice, AfterValidator(_build), PlainSerializer(_written)]
 
 
 def without_old_keys(tune: Any) -> Any:

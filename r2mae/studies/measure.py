@@ -208,10 +208,10 @@ def _entry(value: Any, key: str, name: str) -> Any:
     if isinstance(value, list):
         entries = {str(number): item for number, item in enumerate(value)}
     if not isinstance(entries, dict) or key not in entries:
-        found = ", ".join(entries) if isinstance(entries, dict) else "a number"
+        names = ", ".join(entries) if isinstance(entries, dict) else "a number"
         raise InputError(
             f"measure.tasks.{name}.value must lead to a number, got {key!r} where "
-            f"there is {found}."
+            f"there is {names}."
         )
     return entries[key]
 

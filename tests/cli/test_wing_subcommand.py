@@ -8,7 +8,7 @@ import r2mae.recipe.run
 from r2mae.cli.wing_subcommand import run_subcommand
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
-from r2mae.wing import Subcommand
+from r2mae.wing_commands import Subcommand
 from tests.interop.encoders import load_encoder
 
 ARGUMENTS = Namespace(run="runs/a", checkpoint="best", weights="ema")

@@ -236,31 +236,30 @@ def test_intervals_over_items_and_repeats_cover_the_truth():
     assert 0.93 < covered_difference / rounds <= 1
 
 
+def mean_error(predicted, expected):
+    return float((predicted - expected).mean())
+
+
 def test_the_bootstrap_over_repeats_adds_their_spread():
-    values = np.random.default_rng(0).standard_normal(300)
-
-    def mean(rows, repeat):
-        return float(repeat[rows].mean())
-
-    one = repeated_bootstrap(mean, [values])
-    assert one == pytest.approx(1.96 * values.std() / np.sqrt(300), rel=0.1)
-    two = repeated_bootstrap(mean, [values - 0.1, values + 0.1])
+    rng = np.random.default_rng(0)
+    errors, expected = rng.standard_normal(300), 5 * rng.standard_normal(300)
+    one = repeated_bootstrap(mean_error, [expected + errors], expected)
+    assert one == pytest.approx(1.96 * errors.std() / np.sqrt(300), rel=0.1)
+    repeats = [expected + errors - 0.1, expected + errors + 0.1]
+    two = repeated_bootstrap(mean_error, repeats, expected)
     assert two == pytest.approx(np.hypot(one, 12.7062 * 0.1), rel=0.01)
-    assert repeated_bootstrap(mean, [np.ones(12)]) is None
+    assert repeated_bootstrap(mean_error, [np.ones(12)], np.zeros(12)) is None
 
 
 def test_the_paired_bootstrap_is_that_of_the_differences():
     rng = np.random.default_rng(0)
-    theirs = [rng.standard_normal(300) for _ in range(2)]
+    expected, zeros = 5 * rng.standard_normal(300), np.zeros(300)
+    theirs = [expected + rng.standard_normal(300) for _ in range(2)]
     ours = [each + 0.5 + 0.1 * rng.standard_normal(300) for each in theirs]
-
-    def mean(rows, repeat):
-        return float(repeat[rows].mean())
-
     differences = [one - other for one, other in zip(ours, theirs, strict=True)]
-    compared = paired_bootstrap(mean, ours, theirs)
+    compared = paired_bootstrap(mean_error, ours, theirs, expected)
     assert compared["difference"] == pytest.approx(np.mean(differences))
-    half_width = repeated_bootstrap(mean, differences)
+    half_width = repeated_bootstrap(mean_error, differences, zeros)
     assert compared["half_width"] == pytest.approx(half_width)
-    assert half_width < 0.1 < repeated_bootstrap(mean, ours)
-    assert paired_bootstrap(mean, ours, ours)["half_width"] is None
+    assert half_width < 0.1 < repeated_bootstrap(mean_error, ours, zeros)
+    assert paired_bootstrap(mean_error, ours, ours, expected)["half_width"] is None

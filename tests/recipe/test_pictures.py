@@ -8,7 +8,6 @@ import pytest
 import r2mae.recipe.pictures as pictures
 import r2mae.recipe.run
 from r2mae.cli.main import main
-from r2mae.modalities import find_wing
 from r2mae.recipe.run import load_run
 from r2mae.report.pictures import pictures_section
 from r2mae.report.record import read_records
@@ -67,18 +66,6 @@ def test_pictures_of_anything_else_are_drawn_again(run, change, monkeypatch):
 def test_a_run_draws_nothing_where_its_recipe_has_no_pictures(scratch):
     pretrain()
     assert not (scratch / "runs/a/pictures").exists()
-
-
-def test_a_slow_wing_draws_nothing_when_its_run_ends(run, monkeypatch):
-    loaded = load_run(run)
-    (run / "pictures/held_out.json").unlink()
-    wing = find_wing(loaded.recipe.modality)
-    monkeypatch.setattr(type(wing), "draws_quickly", False)
-    pictures.store_pictures(loaded.recipe, loaded.folder)
-    assert not (run / "pictures/held_out.json").exists()
-    monkeypatch.setattr(type(wing), "draws_quickly", True)
-    pictures.store_pictures(loaded.recipe, loaded.folder)
-    assert (run / "pictures/held_out.json").exists()
 
 
 def test_pictures_that_cannot_be_drawn_are_a_line_and_no_error(

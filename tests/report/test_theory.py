@@ -43,8 +43,8 @@ def test_the_caption_has_size_rank_correlation_and_distance(scratch):
     assert "N = 50, d = 7" in page
     assert "one linear map for all ratios: Kendall&#x27;s tau +1.00" in page
     # Falls where the losses rise: a flat line, half the range away from both ends.
-    text = "a linear map for each ratio: Kendall&#x27;s tau -1.00, at most 0.025 apart"
-    assert f"{text}, of losses that differ by 0.05" in page
+    text = "a linear map for each ratio: Kendall&#x27;s tau -1.00, within 0.025 of the losses"
+    assert f"{text}, which span 0.05" in page
 
 
 def test_a_prediction_for_other_ratios_is_refused(scratch, capsys):

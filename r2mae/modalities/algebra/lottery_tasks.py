@@ -7,7 +7,7 @@ from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.algebra.picture_option import picture_path
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import Result
+from r2mae.wing_commands import Result
 
 
 def score_lottery(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:

@@ -11,7 +11,7 @@ from r2mae.modalities.algebra.lottery_tasks import (
 )
 from r2mae.modalities.algebra.picture_option import add_picture, picture_path
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import Result
+from r2mae.wing_commands import Result
 
 SINGLE = 0.95  # share of energy from which a neuron counts as single-component
 

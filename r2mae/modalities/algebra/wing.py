@@ -13,7 +13,8 @@ from r2mae.modalities.algebra.schema import (
     AlgebraFinetuneRecipe,
     AlgebraPretrainRecipe,
 )
-from r2mae.wing import Task, Wing
+from r2mae.wing import Wing
+from r2mae.wing_commands import Task
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from r2mae.errors import InputError
 from r2mae.options import positive
 from r2mae.progress import progress_bars
-from r2mae.wing import Result
+from r2mae.wing_commands import Result
 
 if TYPE_CHECKING:
     from r2mae.modalities.cell.schema import CellData

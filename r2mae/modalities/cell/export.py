@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from r2mae.interop.exports import largest_difference
 from r2mae.loaded_run import LoadedRun
 
 _LOAD = """from transformers import AutoModel
@@ -29,7 +28,7 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
 
     Raises: InputError for ordered classes, or other outputs than the run's.
     """
-    from r2mae.interop.export_head import write_classifier
+    from r2mae.interop.export_custom import write_classifier, write_encoder
     from r2mae.modalities.cell.inference import cell_inference
 
     loaded.model.cpu()
@@ -40,38 +39,19 @@ def export_to_transformers(loaded: LoadedRun, folder: Path) -> float:
     inputs = (_dense(batch, len(theirs.config.genes)), batch["measured"])
     if loaded.num_classes is not None:
         return write_classifier(loaded, theirs, folder, batch, inputs)
-    return _write_encoder(loaded.model, theirs, folder, batch, inputs)
-
-
-def _write_encoder(
-    model: Any, theirs: Any, folder: Path, batch: Any, inputs: Any
-) -> float:
-    import torch
-
-    from r2mae.interop.quiet import quiet_transformers
-
-    missing, _ = theirs.load_state_dict(model.state_dict(), strict=False)
-    assert not missing  # the masked model has a decoder beside
-    with quiet_transformers():
-        theirs.save_pretrained(folder)
-        reloaded = type(theirs).from_pretrained(folder).eval()
-    with torch.no_grad():
-        features = reloaded(*inputs).pooler_output
-        return largest_difference(features, model.embed(batch))
+    return write_encoder(loaded.model, theirs, folder, batch, inputs)
 
 
 def _build_theirs(loaded: LoadedRun) -> Any:
     """The run's model as one of transformers, with random weights."""
-    from r2mae.interop.export_head import head_options
+    from r2mae.interop.export_custom import head_options
     from r2mae.modalities.cell import modeling_cell as encoders
     from r2mae.modalities.cell import modeling_cell_classifier as classifiers
     from r2mae.modalities.cell.normalization import PER
 
-    is_tuned = loaded.num_classes is not None
-
     section: Any = loaded.recipe.model
     data: Any = loaded.recipe.data
-    shared = {
+    options = {
         "genes": loaded.manifest["genes"],
         "values": data.values,
         "matrix": data.matrix,
@@ -83,18 +63,20 @@ def _build_theirs(loaded: LoadedRun) -> Any:
         "depth": section.depth,
         "dropout": section.dropout,
     }
-    shared |= head_options(loaded) if is_tuned else {}
-    build: Any
+    encoder: Any
+    classifier: Any
     if section.encoder == "mlp":
-        own = {"hidden": section.hidden, "components": section.components}
-        build = encoders.CellMLPModel
-        if is_tuned:
-            build = classifiers.CellMLPForSequenceClassification
-        return build(encoders.CellMLPConfig(**shared, **own))
-    build = encoders.CellTransformerModel
-    if is_tuned:
-        build = classifiers.CellTransformerForSequenceClassification
-    return build(encoders.CellTransformerConfig(**shared, heads=section.heads))
+        options |= {"hidden": section.hidden, "components": section.components}
+        encoder = encoders.CellMLPModel
+        classifier = classifiers.CellMLPForSequenceClassification
+    else:
+        options |= {"heads": section.heads}
+        encoder = encoders.CellTransformerModel
+        classifier = classifiers.CellTransformerForSequenceClassification
+    if loaded.num_classes is None:
+        return encoder(encoder.config_class(**options))
+    config = classifier.config_class(**options, **head_options(loaded))
+    return classifier(config)
 
 
 def _dense(batch: dict[str, Any], num_genes: int) -> Any:

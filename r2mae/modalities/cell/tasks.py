@@ -9,7 +9,7 @@ from r2mae.loaded_run import LoadedRun
 from r2mae.options import parse_ratios
 from r2mae.progress import progress_bar, status_line
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import Result
+from r2mae.wing_commands import Result
 
 if TYPE_CHECKING:
     from r2mae.wing import Features

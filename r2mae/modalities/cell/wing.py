@@ -11,7 +11,8 @@ from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.cell import builds, export, tasks
 from r2mae.modalities.cell.schema import CellFinetuneRecipe, CellPretrainRecipe
 from r2mae.options import share
-from r2mae.wing import Build, Store, Task, Wing
+from r2mae.wing import Wing
+from r2mae.wing_commands import Build, Store, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,7 +71,6 @@ class CellWing(Wing):
     builds = _BUILDS
     stores = _STORES
     feature_formats = _FEATURE_FORMATS
-    draws_quickly = False  # UMAP compiles for several seconds
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
         """Cells of a split, in the input format of the recipe's model."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.progress import progress_bars
-from r2mae.wing import Result
+from r2mae.wing_commands import Result
 
 _SHOWN = 30  # contigs listed
 

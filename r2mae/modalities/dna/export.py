@@ -1,10 +1,8 @@
 """`r2mae export` of DNA models to transformers."""
 
 from pathlib import Path
-from typing import Any
 
 from r2mae.errors import InputError
-from r2mae.interop.exports import largest_difference
 from r2mae.loaded_run import LoadedRun
 
 
@@ -58,7 +56,11 @@ def load_with(loaded: LoadedRun) -> str:
 
 def _export_convolutions(loaded: LoadedRun, folder: Path) -> float:
     """Write the model with its modeling file; the largest difference of its outputs."""
-    from r2mae.interop.export_head import head_options, write_classifier
+    from r2mae.interop.export_custom import (
+        head_options,
+        write_classifier,
+        write_encoder,
+    )
     from r2mae.modalities.dna import modeling_dna_conv as theirs
     from r2mae.modalities.dna.assembly import conv_shape
     from r2mae.modalities.dna.inference import dna_inference
@@ -70,7 +72,7 @@ def _export_convolutions(loaded: LoadedRun, folder: Path) -> float:
     del shape["dropout"], shape["rc_equivariant"]
     if loaded.num_classes is None:
         encoder = theirs.DnaConvModel(theirs.DnaConvConfig(**shape))
-        return _write_encoder(model, encoder, folder, batch)
+        return write_encoder(model, encoder, folder, batch, (batch["bases"],))
     shape |= head_options(loaded)
     if loaded.recipe.data.both_strands:
         shape["both_strands"] = True
@@ -79,18 +81,3 @@ def _export_convolutions(loaded: LoadedRun, folder: Path) -> float:
     config = theirs.DnaConvConfig(**shape)
     classifier = theirs.DnaConvForSequenceClassification(config)
     return write_classifier(loaded, classifier, folder, batch, (batch["bases"],))
-
-
-def _write_encoder(model: Any, theirs: Any, folder: Path, batch: Any) -> float:
-    import torch
-
-    from r2mae.interop.quiet import quiet_transformers
-
-    missing, _ = theirs.load_state_dict(model.state_dict(), strict=False)
-    assert not missing  # the masked model has a head beside
-    with quiet_transformers():
-        theirs.save_pretrained(folder)
-        reloaded = type(theirs).from_pretrained(folder).eval()
-    with torch.no_grad():
-        features = reloaded(batch["bases"]).pooler_output
-        return largest_difference(features, model.embed(batch))

@@ -11,7 +11,8 @@ from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna import builds, export, tasks
 from r2mae.modalities.dna.schema import DnaFinetuneRecipe, DnaPretrainRecipe
 from r2mae.modalities.dna.variants import effect, subcommand
-from r2mae.wing import Build, Store, Subcommand, Task, Wing
+from r2mae.wing import Wing
+from r2mae.wing_commands import Build, Store, Subcommand, Task
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,7 @@ from typing import Any
 from r2mae.errors import InputError
 from r2mae.options import positive
 from r2mae.progress import progress_bars, status_line
-from r2mae.wing import Result
+from r2mae.wing_commands import Result
 
 LEAST_VOCABULARY = 300
 _ROW_LENGTHS = (

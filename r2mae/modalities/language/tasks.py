@@ -7,7 +7,7 @@ from r2mae.loaded_run import LoadedRun
 from r2mae.options import parse_ratios
 from r2mae.progress import progress_bar
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import Result
+from r2mae.wing_commands import Result
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -14,7 +14,8 @@ from r2mae.modalities.language.schema import (
     LanguageFinetuneRecipe,
     LanguagePretrainRecipe,
 )
-from r2mae.wing import Build, Store, Subcommand, Task, Wing
+from r2mae.wing import Wing
+from r2mae.wing_commands import Build, Store, Subcommand, Task
 
 if TYPE_CHECKING:
     from torch import nn

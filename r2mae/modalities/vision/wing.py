@@ -12,7 +12,8 @@ from r2mae.interop.exports import Export
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.vision import reconstruct
 from r2mae.modalities.vision.schema import VisionFinetuneRecipe, VisionPretrainRecipe
-from r2mae.wing import Subcommand, Wing
+from r2mae.wing import Wing
+from r2mae.wing_commands import Subcommand
 
 if TYPE_CHECKING:
     from torch import nn

@@ -234,6 +234,8 @@ def test_a_classifier_gives_the_runs_logits_and_a_loss(
 
 def test_ordered_classes_are_refused_in_one_line(tmp_path):
     loaded = load_tuned("cell MLP", tmp_path, "ordinal")
-    with pytest.raises(InputError, match="ordered classes.*Use --to onnx") as refusal:
+    with pytest.raises(
+        InputError, match="must not be ordinal.*Use --to onnx"
+    ) as refusal:
         loaded.wing.export_targets["transformers"].write(loaded, tmp_path)
     assert "\n" not in str(refusal.value)

@@ -120,7 +120,7 @@ def turn(sequence):
 
 def test_ordered_classes_are_refused(tmp_path):
     loaded = load_tuned("DNA convolutions", tmp_path, "ordinal")
-    with pytest.raises(InputError, match="ordered classes.*Use --to onnx"):
+    with pytest.raises(InputError, match="must not be ordinal.*Use --to onnx"):
         loaded.wing.export_targets["transformers"].write(loaded, tmp_path)
 
 

@@ -2,7 +2,7 @@
 
 The D features of a base are two halves, one for each strand. The features of the reverse complement are those of
 the sequence in reversed order with their halves swapped; logits are those of the complements. Half of each weight is a
-parameter, from which the other half follows. Operations are as many as without.
+parameter, from which the other half follows. The number of operations is unchanged.
 
 Source: Zhou et al. 2022, "Towards a better understanding of reverse-complement equivariance for deep learning models in
 genomics"; Mallet and Vert 2021, "Reverse-complement equivariant networks for DNA sequences".

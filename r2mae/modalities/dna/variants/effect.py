@@ -18,7 +18,7 @@ from r2mae.modalities.dna.variants.subcommand import (
 )
 from r2mae.options import parse_pairs, positive
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing import Result
+from r2mae.wing_commands import Result
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -10,7 +10,8 @@ from r2mae.loaded_run import LoadedRun
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
 from r2mae.schema.recipe import DataSection, ModelSection
-from r2mae.wing import Task, Wing
+from r2mae.wing import Wing
+from r2mae.wing_commands import Task
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from r2mae.data.source import SampleSource
     from r2mae.schema.recipe import AnyRecipe
-    from r2mae.wing import Result
+    from r2mae.wing_commands import Result
 
 
 class TableData(DataSection):

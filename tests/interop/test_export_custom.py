@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from r2mae.errors import InputError
-from r2mae.interop.export_head import head_options, write_classifier
+from r2mae.interop.export_custom import head_options, write_classifier
 from r2mae.modalities.dna.modeling_dna_conv import (
     DnaConvConfig,
     DnaConvForSequenceClassification,
