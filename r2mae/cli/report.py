@@ -39,8 +39,7 @@ def run(arguments: Namespace) -> None:
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--output must end in .html, got {str(path)!r}.")
     if arguments.theory:
-        for record in records:
-            write_theory(record)
+        write_theory(records)
     write_report(records, path, with_pictures=not arguments.no_pictures)
     if arguments.json:
         print(json.dumps({"report": str(path), "runs": arguments.runs}))

@@ -20,11 +20,11 @@ def stored_pictures(folder: RunFolder, manifest: dict[str, Any]) -> str | None:
     "" for a run without pictures.
     """
     try:
-        stored = json.loads((folder.pictures / _FILE).read_text())
-    except (OSError, ValueError):  # absent or damaged: drawn again
+        stored = dict(json.loads((folder.pictures / _FILE).read_text()))
+    except (OSError, ValueError, TypeError):  # absent or damaged: drawn again
         return None
-    is_same = stored.pop("drawn_from", None) == _origin(manifest)
-    return str(stored["html"]) if is_same and "html" in stored else None
+    html, is_same = stored.get("html"), stored.get("drawn_from") == _origin(manifest)
+    return html if is_same and isinstance(html, str) else None
 
 
 def draw_pictures(folder: RunFolder) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
@@ -31,12 +32,19 @@ _NOTE = (
 )
 
 
-def write_theory(record: RunRecord) -> None:
-    """Predict from the run's training data, and store it in the run's folder.
+def write_theory(records: list[RunRecord]) -> None:
+    """Predict from each run's training data; then store all predictions in the runs' folders.
 
-    Raises: InputError for runs without held-out losses at 3 ratios, for laws with a
-        schedule, and where the data is missing.
+    Raises: InputError for runs without finite held-out losses at 3 ratios, for laws with
+        a schedule, and where the data is missing.
     """
+    predictions = [_predict(record) for record in records]
+    for record, predicted in zip(records, predictions, strict=True):
+        text = json.dumps(asdict(predicted), indent=1)
+        write_atomic(record.folder.path / _FILE, f"{text}\n")
+
+
+def _predict(record: RunRecord) -> "RatioRisks":
     from r2mae.advice.ratio_risks import predict_over_ratios
     from r2mae.advice.recipe_data import read_token_values
     from r2mae.recipe.load import parse_recipe
@@ -46,17 +54,29 @@ def write_theory(record: RunRecord) -> None:
             f"--theory must have runs with held-out losses at {_FEWEST} mask ratios or "
             f"more, got {record.name} with {len(record.ratios)}. Leave it out."
         )
+    losses = _losses(record)
+    if not np.isfinite(losses).all():
+        raise InputError(
+            f"--theory must have runs with finite held-out losses, got {record.name} with "
+            f"{', '.join(f'{loss:g}' for loss in losses)}. Leave it out."
+        )
     recipe: Any = parse_recipe(record.recipe, str(record.folder.recipe))
-    tokens, num_rows = read_token_values(recipe)
-    predicted = predict_over_ratios(
-        tokens,
-        recipe.mask.law,
-        list(record.ratios),
-        num_rows=num_rows,
-        seed=recipe.seed,
-    )
-    text = json.dumps(asdict(predicted), indent=1)
-    write_atomic(record.folder.path / _FILE, f"{text}\n")
+    try:
+        tokens, num_rows = read_token_values(recipe)
+        return predict_over_ratios(
+            tokens,
+            recipe.mask.law,
+            list(record.ratios),
+            num_rows=num_rows,
+            seed=recipe.seed,
+        )
+    except InputError as error:
+        raise InputError(f"{record.name}: {error}") from None
+
+
+def _losses(record: RunRecord) -> list[float]:
+    """The last held-out loss at each mask ratio."""
+    return [losses[-1] for _, losses in record.ratios.values()]
 
 
 def theory_section(records: list[RunRecord]) -> str:
@@ -80,9 +100,9 @@ def _read(record: RunRecord) -> "RatioRisks | None":
     from r2mae.advice.ratio_risks import RatioRisks
 
     try:
-        predicted = RatioRisks(**json.loads(file.read_text()))
-        is_of_run = predicted.ratios == list(record.ratios)
-    except (ValueError, TypeError):
+        predicted = TypeAdapter(RatioRisks).validate_json(file.read_bytes())
+        is_of_run = predicted.ratios == list(record.ratios) and _is_complete(predicted)
+    except ValueError:
         is_of_run = False
     if not is_of_run:
         raise InputError(
@@ -92,8 +112,17 @@ def _read(record: RunRecord) -> "RatioRisks | None":
     return predicted
 
 
+def _is_complete(predicted: "RatioRisks") -> bool:
+    """Whether both predictions have a finite number for each ratio."""
+    curves = [getattr(predicted, name) for name in _NAMES]
+    has_all = all(len(risks) == len(predicted.ratios) for risks in curves)
+    return has_all and bool(np.isfinite(curves).all())
+
+
 def _compare(record: RunRecord, predicted: "RatioRisks") -> str:
-    measured = [curve[1][-1] for curve in record.ratios.values()]
+    measured = _losses(record)
+    if not np.isfinite(measured).all():
+        return paragraph(f"{record.name}: held-out losses are not finite.")
     lines = {"held-out loss": (predicted.ratios, measured)}
     sentences = []
     for key, name in _NAMES.items():

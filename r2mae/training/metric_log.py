@@ -41,12 +41,14 @@ def loss_by_ratio(metrics: Mapping[str, float]) -> list[tuple[float, float]]:
 def read_metrics(folder: RunFolder) -> dict[int, dict[str, float]]:
     """{step: {metric: value}} of metrics.csv; empty where there is none.
 
-    Raises: InputError for a value that is not a number.
+    Raises: InputError for a value, or the mask ratio of a loss, that is not a number.
     """
     metrics: dict[int, dict[str, float]] = {}
     for step, row in numbered_rows(folder):
         _, metric, value = row.split(",")
         try:
+            if metric.startswith(LOSS_AT):
+                float(metric.removeprefix(LOSS_AT))
             metrics.setdefault(step, {})[metric] = float(value)
         except ValueError:
             raise InputError(

@@ -45,16 +45,19 @@ def test_a_report_shows_what_the_run_stored_and_loads_no_model(run, monkeypatch)
     assert section.count("data:image/png;base64") == 9
 
 
-@pytest.mark.parametrize("change", ["weights", "version", "damage"])
+DAMAGED = {"cut off": "{", "a list": "[1]", "a number": "3", "no text": "null"}
+
+
+@pytest.mark.parametrize("change", ["weights", "version", "html", *DAMAGED])
 def test_pictures_of_anything_else_are_drawn_again(run, change, monkeypatch):
     path = run / "pictures" / "held_out.json"
     stored = json.loads(path.read_text())
-    stored["html"] = "outdated"
+    stored["html"] = None if change == "html" else "outdated"
     if change == "weights":
         stored["drawn_from"]["sha256"]["model.safetensors"] = "other"
     if change == "version":
         monkeypatch.setattr(pictures, "__version__", "9.9")
-    path.write_text("{" if change == "damage" else json.dumps(stored))
+    path.write_text(DAMAGED.get(change, json.dumps(stored)))
     records = read_records([str(run)])
     section = pictures_section(records)
     assert "outdated" not in section

@@ -76,7 +76,11 @@ def test_folders_that_cannot_be_read_are_one_line(scratch, command, capsys):
     damaged = scratch / "damaged"
     write_run(damaged)
     (damaged / "run.json").write_text("{")
-    for run in (empty, started, damaged):
+    odd = scratch / "odd"
+    write_run(odd)
+    with (odd / "metrics.csv").open("a") as file:
+        file.write("10,validation/loss_at_half,1.0\n")
+    for run in (empty, started, damaged, odd):
         assert main([command, str(run)]) == 2
         printed = capsys.readouterr()
         assert len(printed.err.strip().splitlines()) == 1

@@ -1,9 +1,11 @@
 """The theory's prediction in the report of a run: computed once, stored, and drawn."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 from r2mae.advice.ratio_risks import RatioRisks
 from r2mae.cli.main import main
@@ -29,9 +31,9 @@ def test_a_prediction_is_stored_and_shown_by_later_reports(scratch):
     assert all(0 < risk < 2 for risk in RatioRisks(**stored).own_maps)
 
 
-def store(folder, *, ratios=RATIOS, one_map=(0.1, 0.2, 0.4), own_maps=(3, 2, 1)):
-    predicted = {"ratios": ratios, "one_map": one_map, "own_maps": own_maps}
-    content = predicted | {"num_rows": 50, "num_features": 7}
+def store(folder, **changed):
+    predicted = {"ratios": RATIOS, "one_map": [0.1, 0.2, 0.4], "own_maps": [3, 2, 1]}
+    content = predicted | {"num_rows": 50, "num_features": 7} | changed
     (folder / "theory_over_ratios.json").write_text(json.dumps(content))
 
 
@@ -47,14 +49,60 @@ def test_the_caption_has_size_rank_correlation_and_distance(scratch):
     assert f"{text}, which span 0.05" in page
 
 
-def test_a_prediction_for_other_ratios_is_refused(scratch, capsys):
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"ratios": [0.1, 0.5, 0.9]},
+        {"one_map": None},
+        {"one_map": [0.1]},
+        {"own_maps": ["a", "b", "c"]},
+        {"own_maps": [0.1, float("nan"), 0.3]},
+        {"num_rows": "many"},
+        {"another": 1, "num_features": None},
+    ],
+    ids=str,
+)
+def test_another_prediction_is_refused(scratch, capsys, changed):
     run = write_run(scratch / "one")
-    store(scratch / "one", ratios=[0.1, 0.5, 0.9])
+    store(scratch / "one", **changed)
     assert main(["report", run, "--no-pictures"]) == 2
     printed = capsys.readouterr().err.strip()
     assert len(printed.splitlines()) == 1
     assert "theory_over_ratios.json" in printed
     assert "--theory" in printed
+    assert not (scratch / "one/report.html").exists()
+
+
+def test_losses_that_are_not_finite_have_no_theory(scratch, capsys):
+    run = write_run(scratch / "one")
+    path = scratch / "one/metrics.csv"
+    row = f"10,validation/loss_at_{RATIOS[1]:g},"
+    rows = [
+        f"{row}nan" if each.startswith(row) else each
+        for each in path.read_text().splitlines()
+    ]
+    path.write_text("\n".join(rows) + "\n")
+    assert main(["report", run, "--no-pictures", "--theory"]) == 2
+    printed = capsys.readouterr().err
+    assert "--theory must have runs with finite held-out losses, got one" in printed
+    store(scratch / "one")  # from before
+    assert main(["report", run, "--no-pictures"]) == 0
+    page = (scratch / "one/report.html").read_text()
+    assert "one: held-out losses are not finite." in page
+
+
+def test_nothing_is_stored_where_one_of_several_runs_has_no_theory(scratch, capsys):
+    settings = overrides("schedule.steps=4")
+    assert main(["pretrain", str(DEMO), "--name", "a", *settings]) == 0
+    shutil.copytree("runs/a", "runs/b")
+    recipe = scratch / "runs/b/recipe.yaml"
+    changed = yaml.safe_load(recipe.read_text())
+    changed["mask"]["schedule"] = {"linear": {"to": {"fixed": {"ratio": 0.5}}}}
+    recipe.write_text(yaml.safe_dump(changed))
+    capsys.readouterr()
+    assert main(["report", "runs/a", "runs/b", "--no-pictures", "--theory"]) == 2
+    assert "b: mask.schedule must be null for the theory" in capsys.readouterr().err
+    assert not list(scratch.glob("runs/*/theory_over_ratios.json"))
 
 
 def test_a_run_without_held_out_ratios_has_no_theory(scratch, capsys):
