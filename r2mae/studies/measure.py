@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, get_args
@@ -162,8 +163,13 @@ def _labels(count: int | str) -> str:
 
 def check_tasks(measure: MeasureSection, wing: Wing) -> None:
     """Raise InputError for tasks that the modality lacks, or options that a task lacks."""
+    kinds = (_LOSS, _FINETUNED, _PROBES, _HIDDEN_PROBES)
     for name, each in measure.tasks.items():
-        if kind_of(name) != name:
+        if not name.strip():
+            raise InputError(
+                f"measure.tasks must have names that are not empty, got {name!r}."
+            )
+        if kind_of(name) != name or name in kinds:
             raise InputError(
                 f"measure.tasks must not have the name of another measurement, got {name!r}."
             )
@@ -194,10 +200,15 @@ def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:
     value: Any = task.run(loaded, loaded.recipe, arguments)
     for key in measure.value.split("."):
         value = _entry(value, key, name)
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise InputError(
             f"measure.tasks.{name}.value must lead to a number, got {measure.value}, "
             f"where there is a {type(value).__name__}."
+        )
+    if not math.isfinite(value):
+        raise InputError(
+            f"measure.tasks.{name}.value must lead to a finite number, got "
+            f"{measure.value}, where there is {value}."
         )
     return {name: Measurement(float(value), measure.better)}
 
@@ -225,7 +236,8 @@ class _OptionParser(ArgumentParser):
 
 def _task_arguments(name: str, wing: Wing, measure: TaskMeasure) -> Namespace:
     """The options of `r2mae evaluate RUN --task TASK`, as the command line reads them."""
-    parser = _OptionParser(prog=f"measure.tasks.{name}.options")
+    where = f"measure.tasks.{name}.options"
+    parser = _OptionParser(prog=where, add_help=False)
     parser.add_argument("--baselines", action="store_true")
     parser.add_argument("--json", action="store_true")
     wing.tasks[measure.task].add_arguments(parser)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
@@ -259,6 +260,18 @@ BAD = [
         {"measure": {"tasks": {"fine-tuned, 5": {"task": "knn", "value": "a"}}}},
         "must not have the name of another measurement, got 'fine-tuned, 5'",
     ),
+    (
+        {"measure": {"tasks": {"probes": {"task": "knn", "value": "a"}}}},
+        "must not have the name of another measurement, got 'probes'",
+    ),
+    (
+        {"measure": {"tasks": {"held-out loss": {"task": "knn", "value": "a"}}}},
+        "must not have the name of another measurement, got 'held-out loss'",
+    ),
+    (
+        {"measure": {"tasks": {" ": {"task": "knn", "value": "a"}}}},
+        "measure.tasks must have names that are not empty, got ' '",
+    ),
 ]
 
 
@@ -374,8 +387,9 @@ def test_tasks_of_the_modality_are_measured(scratch):
             measure_run(loaded, changed)
 
 
-def test_options_of_a_task_are_checked_before_anything_trains(scratch):
-    task = {"task": "masked", "value": "rows", "options": {"fold": 3}}
+@pytest.mark.parametrize("options", [{"fold": 3}, {"help": True}, {"h": True}])
+def test_options_of_a_task_are_checked_before_anything_trains(scratch, options):
+    task = {"task": "masked", "value": "rows", "options": options}
     with pytest.raises(InputError, match="masked.options must be options of the task"):
         load_study(
             str(
@@ -394,6 +408,31 @@ def test_an_option_that_is_false_is_not_given():
     task = {"task": "masked", "value": "scores.0.accuracy", "options": options}
     section = MeasureSection.model_validate({"tasks": {"masked": task}})
     check_tasks(section, find_wing("language"))
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [(float("nan"), "finite number, got rows, where there is nan"), (True, "a bool")],
+)
+def test_what_a_task_returns_must_be_a_finite_number(result, message):
+    task = {"task": "masked", "value": "rows", "options": {"ratios": "0.5"}}
+    section = MeasureSection.model_validate(
+        {"ratios": [0.5], "probes": [], "tasks": {"any": task}}
+    )
+    returned = SimpleNamespace(
+        add_arguments=find_wing("language").tasks["masked"].add_arguments,
+        run=lambda *_: {"rows": result},
+    )
+    loaded = SimpleNamespace(
+        wing=SimpleNamespace(tasks={"masked": returned}),
+        recipe=None,
+        folder=SimpleNamespace(
+            path="run",
+            read_status=lambda: {"metrics": {"validation/loss_at_0.5": 1.0}},
+        ),
+    )
+    with pytest.raises(InputError, match=message):
+        measure_run(loaded, section)
 
 
 def test_attentive_probes_are_measured_with_parts_hidden(scratch, monkeypatch):
