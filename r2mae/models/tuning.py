@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from r2mae.errors import InputError
 from r2mae.models.classifier import Classifier, SpanClassifier, WordClassifier
@@ -56,10 +57,17 @@ def add_lora(encoder: Any, *, rank: int, alpha: float, dropout: float) -> None:
     A layer's output becomes W x + b + (alpha / rank) B A x, with A (rank, inputs) random
     and B (outputs, rank) zero. Only A and B are trained.
 
-    Raises: InputError for an encoder without blocks that have linear layers, or a rank
-        above the inputs or outputs of one of these, which no change of its weights has.
+    Raises: InputError for an encoder without blocks that have linear layers, or whose
+        layers share weights; for a rank above the inputs or outputs of a layer, which no
+        change of its weights has.
     Source: Hu et al. 2021 (LoRA), as implemented in peft.
     """
+    if _shares_weights(encoder):
+        raise InputError(
+            f"tune.lora must be null for {_architecture(encoder)} with layers that share "
+            f"weights, which its changes would not, got rank {rank}. Leave it out, or set "
+            "tune.last_layers."
+        )
     names = _linear_layers(encoder)
     if not names:
         raise InputError(
@@ -151,6 +159,15 @@ def _blocks(encoder: Any) -> list[nn.Module]:
     blocks = encoder.blocks if isinstance(encoder, HasBlocks) else None
     # nn.TransformerEncoder, for example, reads weights of linear layers without calling them.
     return list(blocks) if isinstance(blocks, nn.Sequential | nn.ModuleList) else []
+
+
+def _shares_weights(encoder: nn.Module) -> bool:
+    """Whether a layer of the blocks computes its weights from other parameters."""
+    return any(
+        parametrize.is_parametrized(part)
+        for block in _blocks(encoder)
+        for part in block.modules()
+    )
 
 
 def _linear_layers(encoder: nn.Module) -> list[str]:

@@ -20,6 +20,7 @@ from r2mae.modalities.dna.recipe_data import codec_of, model_keys, species_of
 from r2mae.modalities.dna.schema import DnaEncoder
 from r2mae.modalities.dna.tokens import Codec
 from r2mae.schema.recipe import AnyRecipe
+from r2mae.schema.section import shown
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.start import find_checkpoint, init_from_run, is_awaited, is_run
 
@@ -175,7 +176,9 @@ def _start_from(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
 
 def _check_conv_run(manifest: dict[str, Any], source: str, recipe: AnyRecipe) -> None:
     """Raise InputError for a run whose convolutions differ from the recipe's."""
-    section, theirs = recipe.model, manifest["recipe"]["model"]
+    # Runs from before there were shared weights do not name them.
+    section, theirs = recipe.model, {"rc_equivariant": False}
+    theirs |= manifest["recipe"]["model"]
     # No weight shows dilations, so that loading would not fail.
     dilations = theirs.get("dilations")
     if dilations is not None and list(dilations) != list(section.dilations):
@@ -198,5 +201,5 @@ def _check_conv_run(manifest: dict[str, Any], source: str, recipe: AnyRecipe) ->
         if theirs.get(name) not in (None, shape[name]):
             raise InputError(
                 f"model must have the shape of {source!r}, {model_keys(manifest)}, "
-                f"got {name}: {shape[name]}."
+                f"got {name}: {shown(shape[name])}. Repeat those keys."
             )

@@ -15,6 +15,7 @@ from r2mae.modalities.dna.tokens import (
     find_codec,
 )
 from r2mae.schema.recipe import AnyRecipe
+from r2mae.schema.section import shown
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.start import find_checkpoint, is_awaited, is_run
 
@@ -120,7 +121,9 @@ def model_keys(manifest: dict[str, Any]) -> str:
         "kmer",
     )
     return ", ".join(
-        f"{name}: {section[name]}" for name in names if section.get(name) is not None
+        f"{name}: {shown(section[name])}".replace('"', "")
+        for name in names
+        if section.get(name) is not None
     )
 
 

@@ -136,5 +136,6 @@ def test_untied_weights_are_those_of_a_plain_network():
 
 
 def test_lora_which_knows_no_strands_is_refused():
-    with pytest.raises(InputError, match=r"tune\.lora must be null for"):
+    shared = r"tune\.lora must be null for DnaConv with layers that share weights"
+    with pytest.raises(InputError, match=shared):
         add_lora(DnaConv(rc_equivariant=True, **SHAPE), rank=2, alpha=2.0, dropout=0.0)
