@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from r2mae.data.labels import natural
+from r2mae.data.labels import natural, split_labels
 from r2mae.data.source import Chosen, SampleSource, with_labels
 from r2mae.errors import InputError, did_you_mean
 from r2mae.evaluation.features import require_labels
@@ -42,13 +42,20 @@ def find_tags(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> list[str
 def find_labels(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> list[str]:
     """Names (C,) of the labels of a training split whose samples have any number of them.
 
-    Raises: InputError without labels, or when the recipe's num_classes differs.
+    Raises: InputError without labels, with the same of all samples, or when the recipe's
+        num_classes differs.
     """
     names = label_names(split)
     if not names:
         raise InputError(
             "data must hold labels for tune.target multi_label, got none in any sample. "
             "Name another label column."
+        )
+    numbers = np.unique(require_labels(with_labels(split))).tolist()
+    if len({frozenset(split_labels(split.class_names[each])) for each in numbers}) < 2:
+        raise InputError(
+            "data must hold samples whose labels differ for tune.target multi_label, got "
+            f"{', '.join(names[:5])} for all. Name another label column."
         )
     _check_count(recipe, len(names))
     return names

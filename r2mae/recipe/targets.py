@@ -143,19 +143,30 @@ def _value(_: Any, split: SampleSource) -> Names:
 
 
 def _check_numbers(_: SampleSource, test: SampleSource) -> None:
-    regression.require_targets(test)
+    _spread(regression.require_targets(test), "the test split")
 
 
 def _regression(recipe: Any, train: SampleSource, *_: Any) -> Built:
-    numbers = regression.require_targets(train)
-    mean, spread = float(numbers.mean()), float(numbers.std())
-    if not spread > 0:
-        raise InputError(
-            f"data must hold numbers that differ, got {mean:g} for all. Use another label column."
-        )
+    numbers = regression.require_targets(train).astype(np.float64)
+    spread, mean = _spread(numbers, "data"), float(numbers.mean())
     standardized = torch.from_numpy((numbers - mean) / spread).float()
     facts = {"target": {"mean": mean, "spread": spread}}
     return objective.Regression(standardized, recipe.seed), facts
+
+
+def _spread(numbers: Any, what: str) -> float:
+    """Standard deviation of numbers (N,). Raises: InputError where it is 0, or infinite."""
+    least, most = numbers.min(), numbers.max()
+    if not np.isfinite([least, most]).all():
+        raise InputError(
+            f"{what} must hold numbers of 32 bits, up to 3.4e38, got {least:g} to {most:g}. "
+            "Use other units."
+        )
+    if least == most:
+        raise InputError(
+            f"{what} must hold numbers that differ, got {most:g} for all. Use another label column."
+        )
+    return float(numbers.astype(np.float64).std())
 
 
 def _predict_numbers(loaded: Any, test: Any, progress: Any) -> Tested:

@@ -213,6 +213,17 @@ class Recipe(Section, Generic[DataT, ModelT]):
     log: tuple[Logger, ...] = ("csv",)
 
     @model_validator(mode="after")
+    def _check_label_column(self) -> "Recipe[DataT, ModelT]":
+        # Read as false, it would stand for the column that the card names.
+        if (column := getattr(self.data, "label_column", None)) in ("", ()):
+            got = list(column) if column == () else column
+            raise ValueError(
+                f"data.label_column must name a column, got {got!r}. Leave it out for "
+                "that of the card."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check(self) -> "Recipe[DataT, ModelT]":
         replicas = self.hardware.replicas
         total, each = self.batch.global_samples, self.batch.per_device_samples

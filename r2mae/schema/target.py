@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, PlainSerializer, field_validator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, field_validator
 
 from r2mae.schema.section import Section, shown
 
@@ -112,6 +112,16 @@ def _build(value: Any) -> Target:
     return TARGETS[value]
 
 
+def _check_options(value: Any) -> Any:
+    """Raise ValueError for options of a target that has none."""
+    if isinstance(value, Mapping) and (names := TARGETS.keys() & value.keys()):
+        for name in sorted(names - {"ordinal"}):
+            raise ValueError(
+                f"must be {name} alone, which has no options, got {shown(value)}."
+            )
+    return value
+
+
 def _written(target: Target) -> Any:
     """As a recipe has it."""
     return {target.name: {"order": target.order}} if target.order else target.name
@@ -122,7 +132,12 @@ if TYPE_CHECKING:
     TargetChoice = Target
 else:
     _Choice = Literal[tuple(TARGETS)] | _Ordinal
-    TargetChoice = Annotated[_Choice, AfterValidator(_build), PlainSerializer(_written)]
+    TargetChoice = Annotated[
+        _Choice,
+        AfterValidator(_build),
+        BeforeValidator(_check_options),
+        PlainSerializer(_written),
+    ]
 
 
 def without_old_keys(tune: Any) -> Any:

@@ -110,6 +110,8 @@ def test_labels_of_samples_with_several():
         find_labels(load(*several, "tune.num_classes=2"), data)
     with pytest.raises(InputError, match="must hold labels"):
         find_labels(load(*several), source([";"], [0]))
+    with pytest.raises(InputError, match="labels differ .* got a, b for all"):
+        find_labels(load(*several), source(["a;b", "b;a"], [0, 1]))
 
 
 def test_thresholds_start_at_the_shares_of_the_training_labels(scratch):

@@ -21,3 +21,18 @@ def test_a_recipe_of_another_task_is_named_with_its_command():
     message = "task must be pretrain here, got finetune. Name a pretraining recipe"
     with pytest.raises(InputError, match=message):
         load_recipe("digits_finetune", task="pretrain")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "column"),
+    [
+        ("dna/gue_finetune", "[]"),
+        ("language/sst2_finetune", '""'),
+        ("vision/digits_finetune", '""'),
+        ("cell/pbmc3k_mlp", '""'),
+    ],
+)
+def test_no_column_of_labels_does_not_stand_for_that_of_the_card(recipe, column):
+    got = "''" if column == '""' else r"\[\]"
+    with pytest.raises(InputError, match=f"label_column must name a column, got {got}"):
+        load_recipe(recipe, [f"data.label_column={column}"])

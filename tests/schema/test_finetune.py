@@ -94,6 +94,8 @@ def test_what_is_refused(settings, words):
     [
         ({"target": order(1.5, 2)}, "ordinal.order.0 must be text, got 1.5"),
         ({"target": {"ordnal": {}}}, "target.ordnal must be a key .* mean ordinal"),
+        ({"target": {"multi_label": {}}}, "target must be multi_label alone"),
+        ({"target": order("a", "b") | {"classes": 1}}, "must be classes alone"),
         ({"target": "clases"}, "Did you mean classes"),
         (
             {"class_weights": {"bad": None}},
