@@ -93,16 +93,26 @@ def every_run(recipe: Recipe, table: Path) -> list[tuple[Recipe, Path]]:
 
 
 def earlier_rows(table: Path, recipe: Recipe) -> list[dict[str, Any]]:
-    """Rows of scores.json for numbers of labels that this command does not train; they are kept."""
+    """Rows of scores.json for numbers of labels that this command does not train; they are kept.
+
+    Raises: InputError for a damaged file.
+    """
     file = table / "scores.json"
-    rows = json.loads(file.read_text())["scores"] if file.is_file() else []
     counts = recipe.repeat.labels_per_class
     # Rows without half_width were written by older versions, and are dropped.
-    return [
-        row
-        for row in rows
-        if row["labels_per_class"] not in counts and "half_width" in row
-    ]
+    shown = {"half_width", "seeds", recipe.tune.target.scores[0]}
+    try:
+        rows = json.loads(file.read_text())["scores"] if file.is_file() else []
+        return [
+            row
+            for row in rows
+            if row["labels_per_class"] not in counts and shown <= row.keys()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{file} must hold scores of runs, got other content. Delete it: finished runs "
+            "are not trained again."
+        ) from None
 
 
 def single_run(
@@ -185,12 +195,26 @@ def _load_predictions(paths: list[Path], split: str = "test") -> tuple[list[Any]
     """(predictions (N,) of each run, true values (N,)), None for the latter if runs differ."""
     import numpy as np
 
-    saved = [np.load(path / predictions_file(split)) for path in paths]
+    saved = [read_predictions(path / predictions_file(split)) for path in paths]
     predictions = [predicted for predicted, _ in saved]
     expected = saved[0][1]
     if all(np.array_equal(true_values, expected) for _, true_values in saved):
         return predictions, expected
     return predictions, None
+
+
+def read_predictions(file: Path) -> tuple[Any, Any]:
+    """(predictions, true values) of a file. Raises: InputError for a damaged one."""
+    import numpy as np
+
+    try:
+        predicted, expected = np.load(file)
+    except (ValueError, EOFError, TypeError):
+        raise InputError(
+            f"{file} must hold predictions and true values, got a damaged file. Delete it: "
+            "a finished run predicts again."
+        ) from None
+    return predicted, expected
 
 
 def check_against(recipe: Recipe, against: str) -> None:
@@ -207,6 +231,7 @@ def check_against(recipe: Recipe, against: str) -> None:
             raise InputError(
                 f"--against must hold the same seeds and labels, got no {path / PREDICTIONS}."
             )
+        read_predictions(path / PREDICTIONS)
         checkpoint = open_run(str(path)).pointer("last")
         assert checkpoint is not None
         other: Any = parse_recipe(read_manifest(checkpoint)["recipe"], str(path))

@@ -9,6 +9,7 @@ import numpy as np
 from r2mae.errors import InputError
 
 _HUGE = 1 << 62
+_LARGEST = float(np.finfo(np.float32).max)
 NO_LABEL = ";"  # the class of a sample that has none of several labels
 LabelColumn = str | tuple[str, ...]
 
@@ -105,10 +106,18 @@ def _number_by_name(values: list[str]) -> tuple[Any, dict[int, str]]:
 
 
 def real_numbers(values: list[Any], label: str, where: str) -> Any:
-    """(N,) float32 of a column of numbers. Raises: InputError for others."""
+    """(N,) float32 of a column of numbers. Raises: InputError for others, and larger ones."""
     for row, value in enumerate(values):
-        if not isinstance(value, (int, float)) or not np.isfinite(value):
+        is_number = isinstance(value, int) or (
+            isinstance(value, float) and np.isfinite(value)
+        )
+        if not is_number:
             raise InputError(
                 f"{where}: row {row} of {label} must be a number, got {value!r}."
+            )
+        if abs(value) > _LARGEST:
+            raise InputError(
+                f"{where}: row {row} of {label} must be a number of 32 bits, up to "
+                f"{_LARGEST:.1e}, got {value!r:.40}. Use other units."
             )
     return np.array(values, dtype=np.float32)

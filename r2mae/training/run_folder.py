@@ -116,7 +116,8 @@ class RunFolder:
         for key in sorted(earlier.keys() | current.keys()):
             free = any(key == name or key.startswith(f"{name}.") for name in _FREE_KEYS)
             if not free and earlier.get(key) != current.get(key):
-                was, now = shown(earlier.get(key)), shown(current.get(key))
+                was = shown(earlier.get(key, _entry(stored, key)))
+                now = shown(current.get(key, _entry(document, key)))
                 remedy = "Choose another --name, or --fresh to start over beside it."
                 if key.startswith("mask."):
                     remedy += f" To start from its weights: another --name and --set model.init_from={self.path}."
@@ -261,3 +262,11 @@ def flatten(document: Any, prefix: str = "") -> dict[str, Any]:
         for key, value in document.items()
     )
     return {key: value for part in inner for key, value in part.items()}
+
+
+def _entry(document: dict[str, Any], key: str) -> Any:
+    """What a dotted key leads to, also a section; None where it is absent."""
+    entry: Any = document
+    for part in key.split("."):
+        entry = entry.get(part) if isinstance(entry, dict) else None
+    return entry

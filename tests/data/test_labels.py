@@ -3,7 +3,7 @@
 import datasets
 import pytest
 
-from r2mae.data.labels import class_numbers, split_labels
+from r2mae.data.labels import class_numbers, real_numbers, split_labels
 from r2mae.errors import InputError
 
 
@@ -42,3 +42,18 @@ def test_columns_of_other_values_are_refused(value):
 def test_nothing_is_no_class():
     with pytest.raises(InputError, match=r"row 1 of label must be a class.*write ;"):
         class_numbers(table(label=["a", None]), "label", "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), "row 1 of y must be a number, got nan"),
+        (None, "row 1 of y must be a number, got None"),
+        (-1e39, r"must be a number of 32 bits, up to 3\.4e\+38, got -1e\+39"),
+        (10**400, "must be a number of 32 bits"),
+    ],
+)
+def test_numbers_that_32_bits_do_not_hold_are_refused(value, message):
+    with pytest.raises(InputError, match=message):
+        real_numbers([0.5, value], "y", "train.csv")
+    assert real_numbers([0.5, 3e38, 7], "y", "train.csv").dtype == "float32"

@@ -27,6 +27,15 @@ def test_a_run_from_before_a_key_existed_continues(scratch, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_a_key_that_became_a_section_shows_the_section(tmp_path):
+    run_folder = RunFolder(tmp_path / "run")
+    ordered = load_recipe(str(TUNED), ["tune.target={ordinal: {order: [a, b]}}"])
+    run_folder.start(recipe_document(ordered))
+    message = r'target must be {"ordinal": {"order": \["a", "b"\]}} .*, got "classes"'
+    with pytest.raises(InputError, match=message):
+        check_run(load_recipe(str(TUNED)), run_folder, "recipe.yaml")
+
+
 def test_a_run_with_a_key_that_is_no_more_says_what_the_key_is_now(tmp_path):
     run_folder = RunFolder(tmp_path / "run")
     recipe = load_recipe(str(TUNED), ["tune.target=ordinal"])
