@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(
     r"(<!-- (laws|laws in detail|study): ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL
 )
+_START = re.compile(r"<!-- (?:laws|laws in detail|study): [^>]*? -->")
 _KINDS = ("held-out loss", "probes", "probes, input partly hidden")
 _HEADER = ["data", "random ratio", "best fixed ratio"]
 _HEADER += [f"{kind}, gain in %" for kind in _KINDS]
@@ -35,14 +36,29 @@ _HEADER += [f"{kind}, gain in %" for kind in _KINDS]
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.md")
-    for path in parser.parse_args().files:
-        to_root = os.path.relpath(ROOT, path.resolve().parent) + "/"
-        to_root = to_root.removeprefix("./")  # of a file in the root itself
-        write_atomic(path, fill(path.read_text(), to_root))
+    try:
+        for path in parser.parse_args().files:
+            to_root = os.path.relpath(ROOT, path.resolve().parent) + "/"
+            to_root = to_root.removeprefix("./")  # of a file in the root itself
+            write_atomic(path, fill(path.read_text(), to_root))
+    except (InputError, OSError) as error:
+        print(f"law_tables.py: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def fill(text, to_root=""):
-    """The text with new tables in its blocks. to_root: what leads its links to the repository's root."""
+    """The text with new tables in its blocks. to_root: what leads its links to the repository's root.
+
+    Raises: InputError for a block without an end, or a study that does not exist.
+    """
+    starts = [match[0] for match in _START.finditer(text)]
+    ended = [match[1].strip() for match in _BLOCK.finditer(text)]
+    for start in starts:
+        if start not in ended:
+            raise InputError(
+                f"{start} must be a line of its own, and the table must end by <!-- end -->."
+            )
     return _BLOCK.sub(lambda match: _fill_block(match, to_root), text)
 
 
@@ -190,4 +206,4 @@ _COLUMNS = {
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

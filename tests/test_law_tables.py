@@ -29,12 +29,38 @@ goes
 
 
 @pytest.fixture
-def fill(scratch):
+def law_tables():
     path = ROOT / "scripts" / "law_tables.py"
     specification = importlib.util.spec_from_file_location("law_tables", path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    return module.fill
+    return module
+
+
+@pytest.fixture
+def fill(scratch, law_tables):
+    return law_tables.fill
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- laws: digits -->\n", "must end by <!-- end -->"),
+        ("see <!-- laws: digits --> here\n<!-- end -->\n", "must be a line of its own"),
+        ("<!-- study: none -->\n<!-- end -->\n", "STUDY must be a file, or one of"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_page_that_cannot_be_filled_is_one_line(
+    law_tables, scratch, monkeypatch, capsys, text, message
+):
+    if text is not None:
+        (scratch / "page.md").write_text(text)
+    monkeypatch.setattr("sys.argv", ["law_tables.py", "page.md"])
+    assert law_tables.main() == 2
+    assert message in capsys.readouterr().err
+    if text is not None:
+        assert (scratch / "page.md").read_text() == text
 
 
 def test_only_tables_of_studies_with_trials_are_filled(fill, scratch, capsys):

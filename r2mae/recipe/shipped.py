@@ -46,9 +46,10 @@ def find_study(name: str) -> Path:
     plain = name.removeprefix("recipes/").removeprefix("studies/").removesuffix(".yaml")
     if plain in shipped:
         return shipped[plain]
+    near = did_you_mean(plain, shipped)
+    remedy = near if near.startswith("Did") else "Name its file."
     raise InputError(
-        f"STUDY must be a file, or one of {', '.join(shipped)}, got {name!r}. "
-        f"{did_you_mean(plain, shipped)}"
+        f"STUDY must be a file, or one of {', '.join(shipped)}, got {name!r}. {remedy}"
     )
 
 

@@ -144,7 +144,7 @@ class Study:
         free = ("seeds", "laws", "primary", "recipe", "set")
         current = {key: value for key, value in document.items() if key not in free}
         if file.exists():
-            earlier = _with_defaults(json.loads(file.read_text()))
+            earlier = _read_stored(file)
             for key, value in current.items():
                 if earlier.get(key) != value:
                     raise InputError(
@@ -201,10 +201,20 @@ def load_study(
     return study
 
 
-def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
-    """A stored study, with the defaults of keys that did not exist when it began."""
+def _read_stored(file: Path) -> dict[str, Any]:
+    """A stored study, with the defaults of keys that did not exist when it began.
+
+    Raises: InputError for a damaged file.
+    """
+    try:
+        document = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError):
+        raise InputError(
+            f"{file} must hold the study of its folder, got something else. Restore it, "
+            "or choose another --name."
+        ) from None
     keys = StudySection.model_fields.keys() & document.keys()
-    section = validate(StudySection, {key: document[key] for key in keys}, "study.json")
+    section = validate(StudySection, {key: document[key] for key in keys}, str(file))
     return document | section.model_dump(mode="json")
 
 

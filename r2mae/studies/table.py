@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.errors import InputError
 from r2mae.law import FixedRatio
 from r2mae.studies.measure import Better, Measurements
 from r2mae.studies.plan import Study, Trial
@@ -95,6 +96,12 @@ def _table(
     kept = {(trial.law, trial.seed): trial for trial in trials if trial.seed in seeds}
     laws = tuple(dict.fromkeys(law for law, _ in kept))
     names = measured[next(iter(kept.values())).name]
+    for trial in kept.values():
+        if measured[trial.name].keys() != names.keys():
+            raise InputError(
+                f"{trial.name} must have the measurements of the other trials, got others. "
+                "Delete its measurements.json: `r2mae study` measures the trial again."
+            )
     metrics = {}
     for name, example in names.items():
         values, items = {}, {}

@@ -3,10 +3,12 @@
 import json
 import os
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from r2mae.data.atomic import write_atomic
+from r2mae.errors import InputError
 from r2mae.recipe.run import load_run
 from r2mae.recipe.train import train_run
 from r2mae.studies.finetuned import measure_finetuned
@@ -48,10 +50,19 @@ def run_trial(study: Study, trial: Trial) -> None:
 
 
 def read_measurements(path: Path) -> Measurements:
-    """The measurements of a finished trial."""
-    document = json.loads((path / _NUMBERS).read_text())
-    with np.load(path / _ITEMS) as items:
-        return {
-            name: Measurement(each["value"], each["better"], items.get(name))
-            for name, each in document.items()
-        }
+    """The measurements of a finished trial. Raises: InputError for damaged files."""
+    try:
+        document = json.loads((path / _NUMBERS).read_text())
+        with np.load(path / _ITEMS) as items:
+            return {
+                name: Measurement(float(each["value"]), each["better"], items.get(name))
+                for name, each in document.items()
+            }
+    except (ValueError, TypeError, KeyError, AttributeError, EOFError, BadZipFile):
+        got = "other content"
+    except FileNotFoundError as error:
+        got = f"no {Path(str(error.filename)).name}"
+    raise InputError(
+        f"{path} must hold the measurements of its trial in {_NUMBERS} and {_ITEMS}, got "
+        f"{got}. Delete {_NUMBERS}: `r2mae study` measures the trial again."
+    )

@@ -9,6 +9,7 @@ import time
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from r2mae.cli.main import main
@@ -22,6 +23,7 @@ from r2mae.studies.budget import planned_steps, training_pflop
 from r2mae.studies.measure import _probe_name, check_tasks, measure_run
 from r2mae.studies.plan import load_study
 from r2mae.studies.queue import count_finished, failures, forget_failures, work
+from r2mae.studies.table import build_tables
 from r2mae.studies.theory_card import write_theory_card
 from r2mae.studies.trial import is_finished, read_measurements
 from tests.conftest import ROOT
@@ -387,6 +389,56 @@ def test_tasks_of_the_modality_are_measured(scratch):
             measure_run(loaded, changed)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("measurements.json", b"[]"),
+        ("measurements.json", b'{"a": {"value": "x", "better": "higher"}}'),
+        ("measurements.json", b"{"),
+        ("items.npz", b"junk"),
+        ("items.npz", b""),
+        ("items.npz", None),
+    ],
+)
+def test_damaged_measurements_are_refused(tmp_path, name, content):
+    (tmp_path / "measurements.json").write_text(
+        '{"a": {"value": 1, "better": "higher"}}'
+    )
+    np.savez_compressed(tmp_path / "items.npz", a=np.ones(2))
+    assert read_measurements(tmp_path)["a"].value == 1
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    got = "no items.npz" if content is None else "other content"
+    with pytest.raises(InputError, match=f"got {got}. Delete measurements.json"):
+        read_measurements(tmp_path)
+
+
+def test_trials_with_other_measurements_are_refused(scratch):
+    study = load_study(str(write_study(scratch)))
+    for number, trial in enumerate(study.trials):
+        path = study.path(trial)
+        path.mkdir(parents=True)
+        name = "b" if number == 1 else "a"
+        numbers = {name: {"value": 1.0, "better": "higher"}}
+        (path / "measurements.json").write_text(json.dumps(numbers))
+        np.savez_compressed(path / "items.npz")
+    odd = study.trials[1].name
+    with pytest.raises(InputError, match=f"{odd} must have the measurements of"):
+        build_tables(study)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3", "{}"])
+def test_a_damaged_study_is_refused(scratch, text):
+    study = load_study(str(write_study(scratch)))
+    study.start()
+    (study.folder / "study.json").write_text(text)
+    with pytest.raises(InputError, match=r"study\.json"):
+        study.start()
+    assert (study.folder / "study.json").read_text() == text
+
+
 @pytest.mark.parametrize("options", [{"fold": 3}, {"help": True}, {"h": True}])
 def test_options_of_a_task_are_checked_before_anything_trains(scratch, options):
     task = {"task": "masked", "value": "rows", "options": options}
@@ -417,7 +469,7 @@ def test_an_option_that_is_false_is_not_given():
 def test_what_a_task_returns_must_be_a_finite_number(result, message):
     task = {"task": "masked", "value": "rows", "options": {"ratios": "0.5"}}
     section = MeasureSection.model_validate(
-        {"ratios": [0.5], "probes": [], "tasks": {"any": task}}
+        {"ratios": (0.5,), "probes": (), "tasks": {"any": task}}
     )
     returned = SimpleNamespace(
         add_arguments=find_wing("language").tasks["masked"].add_arguments,
