@@ -12,6 +12,8 @@ from r2mae.schema.section import shown
 from r2mae.training.metric_log import LOSS_AT, read_metrics
 from r2mae.training.run_folder import RunFolder, existing_run
 
+_STATUS: dict[str, type[Any]] = dict.fromkeys(("hardware", "versions"), dict)
+_STATUS |= {"steps": int}
 Curve = tuple[list[int], list[float]]  # steps and values
 
 
@@ -85,6 +87,8 @@ def read_records(paths: list[str]) -> list[RunRecord]:
 def _read_record(path: str, name: str) -> RunRecord:
     folder = existing_run(path)
     recipe, status = load_document(folder.recipe), folder.read_status()
+    _check_types(folder.recipe, recipe, {"seed": int})
+    _check_types(folder.path / "run.json", status, _STATUS)
     metrics = read_metrics(folder)
     final = status.get("metrics")
     if not metrics and final:  # of a run that logs to other loggers only
@@ -109,7 +113,23 @@ def _read_record(path: str, name: str) -> RunRecord:
 def _read_manifest(folder: RunFolder) -> dict[str, Any]:
     """Of the last checkpoint, unchecked; `load_run` verifies what it loads."""
     last = folder.pointer("last")
-    return {} if last is None else _read_json(last / "manifest.json")
+    if last is None:
+        return {}
+    manifest = _read_json(last / "manifest.json")
+    _check_types(last / "manifest.json", manifest, {"data": dict})
+    return manifest
+
+
+def _check_types(
+    file: Path, document: dict[str, Any], types: dict[str, type[Any]]
+) -> None:
+    """Raise InputError for an entry of another type."""
+    for key, expected in types.items():
+        if key in document and not isinstance(document[key], expected):
+            name = "a mapping" if expected is dict else "a whole number"
+            raise InputError(
+                f"{file}: {key} must be {name}, got {shown(document[key])}. Restore the file."
+            )
 
 
 def _read_results(path: Path) -> dict[str, dict[str, Any]]:

@@ -80,7 +80,13 @@ def test_folders_that_cannot_be_read_are_one_line(scratch, command, capsys):
     write_run(odd)
     with (odd / "metrics.csv").open("a") as file:
         file.write("10,validation/loss_at_half,1.0\n")
-    for run in (empty, started, damaged, odd):
+    old, typed = scratch / "typed/old", scratch / "typed/status"
+    write_run(old)
+    recipe = yaml.safe_load((old / "recipe.yaml").read_text()) | {"seed": [0]}
+    (old / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    write_run(typed)
+    (typed / "run.json").write_text(json.dumps({"versions": None}))
+    for run in (empty, started, damaged, odd, old, typed):
         assert main([command, str(run)]) == 2
         printed = capsys.readouterr()
         assert len(printed.err.strip().splitlines()) == 1
