@@ -177,8 +177,8 @@ def _start_from(model: nn.Module, recipe: AnyRecipe) -> nn.Module:
 def _check_conv_run(manifest: dict[str, Any], source: str, recipe: AnyRecipe) -> None:
     """Raise InputError for a run whose convolutions differ from the recipe's."""
     # Runs from before there were shared weights do not name them.
-    section, theirs = recipe.model, {"rc_equivariant": False}
-    theirs |= manifest["recipe"]["model"]
+    theirs: dict[str, Any] = {"rc_equivariant": False} | manifest["recipe"]["model"]
+    section = recipe.model
     # No weight shows dilations, so that loading would not fail.
     dilations = theirs.get("dilations")
     if dilations is not None and list(dilations) != list(section.dilations):
