@@ -70,13 +70,19 @@ def predictions_of(run: Path) -> np.ndarray:
 
 
 def probes(
-    work: Path, run: str, options: list[str], score: str, titles: dict[str, str]
+    work: Path,
+    run: str,
+    options: list[str],
+    score: str,
+    titles: dict[str, str],
+    suffix: str = "",
 ) -> Scores:
     """Scores of probes on complete and partly hidden test samples.
 
     options: of `r2mae evaluate`.
     score: "accuracy", with intervals over test samples, or "balanced_accuracy".
     titles: names of the tasks in the table.
+    suffix: of the names of measures in which a part of each test sample is hidden.
     """
     document = json.loads(
         r2mae(work, "evaluate", f"runs/{run}", *options, "--baselines", "--json")
@@ -87,6 +93,7 @@ def probes(
         for row in result["rows"]:
             labels, hidden = row["labels_per_class"], row["hidden"]
             key = f"{titles[task]}, {labels} labels a class, {hidden:.0%} hidden"
+            key += suffix if hidden else ""
             scores[key] = {
                 named(method): values[score] for method, values in row["scores"].items()
             }

@@ -38,6 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--hidden", type=shares, default=(0.0,), metavar="P,P,...", help=hidden
     )
+    copies = "train probes also on copies of the samples with as large a share hidden"
+    parser.add_argument("--hide-in-training", action="store_true", help=copies)
     add_read_out(parser)
     baselines = "also score the untrained encoder and simple input features"
     parser.add_argument("--baselines", action="store_true", help=baselines)
@@ -158,12 +160,18 @@ def _probe(
             f"--task {','.join(tasks)} must have one class for each sample, got data "
             "with tune.target multi_label. Name other data by --data; r2mae finetune scores it."
         )
+    if arguments.hide_in_training and not any(arguments.hidden):
+        raise InputError(
+            "--hide-in-training must be given with a share of --hidden above 0, got "
+            f"--hidden {','.join(map(str, arguments.hidden))}. Add --hidden 0.5, say."
+        )
     plan = ProbePlan(
         tasks=tuple(tasks),
         labels_per_class=tuple(arguments.labels_per_class),
         draws=arguments.draws,
         baselines=arguments.baselines,
         hidden=arguments.hidden,
+        hide_in_training=arguments.hide_in_training,
     )
     return probe_encoders(loaded, recipe, plan)
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from r2mae.data.source import Batch, SampleSource, batch_labels
 from r2mae.evaluation.attentive_probe import AttentiveProbes, train_probes
 from r2mae.evaluation.features import for_each_batch, hiding_masks, needed_rows
-from r2mae.evaluation.tokens import extract_tokens
+from r2mae.evaluation.hidden_copies import places_with_copies
+from r2mae.evaluation.tokens import TokenSet, extract_tokens
 from r2mae.progress import progress_bar, status_line
 
 Integers = npt.NDArray[np.int64]
@@ -36,32 +37,51 @@ def attentive_predictions(
     test: SampleSource,
     choices: Sequence[list[Integers] | None],
     hidden: Sequence[float] = (0.0,),
+    hide_in_training: bool = False,
 ) -> AttentivePredictions:
-    """Train probes on complete samples, and predict test samples with a part hidden.
+    """Train probes, and predict test samples with a part hidden.
 
     name: of the encoder, shown with the progress.
     choices: draws of rows of train, or None for all rows, as `probe_predictions` has them.
     hidden: shares of each test sample that are hidden.
+    hide_in_training: train also on copies of the training samples with as large a share
+        hidden; otherwise on complete samples alone.
 
     Raises: InputError where the training tokens do not fit into memory.
     """
     rows = needed_rows(len(train), choices)
-    tokens = extract_tokens(
-        model, train, rows, progress_bar(f"tokens of {name}, train")
-    )
+    places = [
+        draws and [np.searchsorted(rows, row) for row in draws] for draws in choices
+    ]
+    title = f"tokens of {name}, train"
+    complete = extract_tokens(model, train, rows, progress_bar(title))
+    trained = _train(name, model, complete, places)
+    predicted = {}
+    for share in hidden:
+        probes = trained
+        if hide_in_training and share > 0:
+            copies = extract_tokens(model, train, rows, progress_bar(title), share)
+            doubled = [
+                draws and places_with_copies(draws, len(rows)) for draws in places
+            ]
+            probes = _train(name, model, complete.joined(copies), doubled)
+        predicted[share], labels = _predict(name, model, probes, test, share)
+    return AttentivePredictions(predicted, labels)
+
+
+def _train(
+    name: str, model: Any, tokens: TokenSet, choices: Sequence[list[Integers] | None]
+) -> list[list[AttentiveProbes]]:
+    """Probes for each choice of places in the tokens."""
     device = next(model.parameters()).device
     trained = []
-    for draws in choices:
-        places = draws and [np.searchsorted(rows, draw) for draw in draws]
+    for places in choices:
         with status_line(f"{name}, attentive_probe") as status:
             probes = train_probes(
                 tokens, places, steps=STEPS, device=device, status=status
             )
             trained.append(probes)
-    predicted = {}
-    for share in hidden:
-        predicted[share], labels = _predict(name, model, trained, test, share)
-    return AttentivePredictions(predicted, labels)
+    return trained
 
 
 def _predict(

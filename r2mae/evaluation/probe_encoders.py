@@ -21,11 +21,14 @@ from r2mae.evaluation.features import (
     needed_rows,
     require_labels,
 )
+from r2mae.evaluation.hidden_copies import places_with_copies, with_copies
 from r2mae.evaluation.probe import ProbeTask, compare, probe_predictions, summarize
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.progress import progress_bar, status_line
 
 Draws = list[npt.NDArray[np.int64]]  # rows of the training split, one array per draw
+# {encoder: (training features, test features)}
+Splits = dict[str, tuple[LabelledFeatures, LabelledFeatures]]
 # labels_per_class, hidden, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
 Row = dict[str, Any]
 Predictions = dict[str, dict[str, Any]]  # {encoder: {task: labels (draws, M)}}
@@ -39,7 +42,9 @@ class ProbePlan:
     draws: random choices of labels for each number of them.
     baselines: also probe an untrained encoder and simple features of the input.
     hidden: shares of each test sample that are hidden, the same parts from encoders and
-        simple features; a row of results for each. Probes are trained on complete samples.
+        simple features; a row of results for each.
+    hide_in_training: train probes also on a copy of each training sample with as large a
+        share hidden; otherwise on complete samples alone.
     """
 
     tasks: tuple[ProbeTask | Literal["attentive_probe"], ...]
@@ -47,6 +52,7 @@ class ProbePlan:
     draws: int = 10
     baselines: bool = False
     hidden: tuple[float, ...] = (0.0,)
+    hide_in_training: bool = False
 
 
 def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
@@ -64,16 +70,19 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     compared = _encoders(loaded, plan)
     attentive = _attend(compared, plan, train, test, choices)
     tasks = [task for task in plan.tasks if task != "attentive_probe"]
-    encoders = compared if tasks else []
-    of_train = _extract(encoders, train, "train", rows=rows)
+    probed = compared if tasks else []
+    of_train = _extract(probed, train, "train", rows=rows)
     table = []
     for hidden in plan.hidden:
-        of_test = _extract(encoders, test, "test", hidden=hidden)
-        splits = _as_probed(loaded, encoders, of_train, of_test)
+        of_test = _extract(probed, test, "test", hidden=hidden)
+        splits = _as_probed(loaded, probed, of_train, of_test)
         of_any: list[Any] = [*of_test, *attentive.values()]
+        copied = plan.hide_in_training and hidden > 0
+        if copied:
+            copies = _extract(probed, train, "train", rows=rows, hidden=hidden)
+            splits = _with_copies(splits, _as_probed(loaded, probed, of_train, copies))
         for number, count in enumerate(plan.labels_per_class):
-            draws = choices[number]
-            places = draws and [np.searchsorted(rows, draw) for draw in draws]
+            places = _places(rows, choices[number], copied)
             predictions: Predictions = {
                 name: _probe(name, tasks, *parts, places)
                 for name, parts in splits.items()
@@ -85,6 +94,27 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
                 _row(count, predictions, of_any[0].labels) | {"hidden": hidden}
             )
     return table
+
+
+def _with_copies(splits: Splits, of_copies: Splits) -> Splits:
+    """Splits whose training has copies of its samples too.
+
+    of_copies: the copies as its second parts.
+    """
+    return {
+        name: (with_copies(train, of_copies[name][1]), test)
+        for name, (train, test) in splits.items()
+    }
+
+
+def _places(
+    rows: npt.NDArray[np.int64], draws: Draws | None, copied: bool
+) -> Draws | None:
+    """Places in the extracted features of draws of rows, with those of copies if there are any."""
+    if draws is None:
+        return None
+    places = [np.searchsorted(rows, draw) for draw in draws]
+    return places_with_copies(places, len(rows)) if copied else places
 
 
 def _encoders(loaded: Any, plan: ProbePlan) -> list[Compared]:
@@ -112,7 +142,13 @@ def _attend(
         return {}
     return {
         encoder.name: attentive_predictions(
-            encoder.name, encoder.model, train, test, choices, plan.hidden
+            encoder.name,
+            encoder.model,
+            train,
+            test,
+            choices,
+            plan.hidden,
+            plan.hide_in_training,
         )
         for encoder in encoders
         if encoder.kind == "embed"
@@ -136,7 +172,7 @@ def _as_probed(
     encoders: list[Compared],
     of_train: list[LabelledFeatures],
     of_test: list[LabelledFeatures],
-) -> dict[str, tuple[LabelledFeatures, LabelledFeatures]]:
+) -> Splits:
     """name -> (training features, test features); baselines after PCA for example."""
     splits = {}
     for encoder, train, test in zip(encoders, of_train, of_test, strict=True):

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from r2mae.data.source import Batch, SampleSource, batch_labels
 from r2mae.errors import InputError
-from r2mae.evaluation.features import for_each_batch
+from r2mae.evaluation.features import for_each_batch, hiding_masks
 
 Integers = npt.NDArray[np.int64]
 _GIGABYTE = 1e9
@@ -29,6 +29,11 @@ class TokenSet:
 
     tokens: list[Tensor]
     labels: Integers
+
+    def joined(self, other: "TokenSet") -> "TokenSet":
+        """These samples, then those of the other."""
+        labels = np.concatenate([self.labels, other.labels])
+        return TokenSet(self.tokens + other.tokens, labels)
 
     def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """(tokens (..., T, K) float32, is_token (..., T)) of samples rows (...)."""
@@ -46,8 +51,11 @@ def extract_tokens(
     source: SampleSource,
     rows: Integers | None = None,
     progress: Callable[[int, int], None] | None = None,
+    hidden: float = 0.0,
 ) -> TokenSet:
-    """Tokens of complete samples, or of rows in their order, on the CPU.
+    """Tokens of all samples, or of rows in their order, on the CPU.
+
+    hidden: share of each sample that is not seen, as in `extract`.
 
     Raises: InputError where they would fill more than half of this machine's memory.
     """
@@ -56,7 +64,9 @@ def extract_tokens(
     labels: list[Integers] = []
 
     def keep(batch: Batch) -> None:
-        tokens, is_token = model.embed_tokens(batch)
+        tokens, is_token = model.embed_tokens(
+            batch, *hiding_masks(model, batch, hidden)
+        )
         flat = tokens[is_token].clamp(-_LARGEST, _LARGEST).half().cpu()
         if not samples:
             _check_memory(flat.nbytes / len(tokens), size)

@@ -51,6 +51,8 @@ class MeasureSection(Section):
     labels_per_class: of the probes' training; "all" uses every label.
     draws: random choices of the labels, where they are few.
     hidden: shares of each test sample that are hidden from the encoder in the probes.
+    hide_in_training: score partly hidden test samples also by probes that are trained on
+        copies of the training samples with as large a share hidden, beside complete ones.
     tasks: numbers from `r2mae evaluate`, by a name for each.
     finetune: fine-tuning, which probes of frozen features do not replace.
     """
@@ -60,6 +62,7 @@ class MeasureSection(Section):
     labels_per_class: LabelCounts = Field(default=("all",), min_length=1)
     draws: int = Field(default=10, ge=1, le=1000)
     hidden: tuple[float, ...] = Field(default=(0.0,), min_length=1)
+    hide_in_training: bool = False
     tasks: dict[str, TaskMeasure] = Field(default={})
     finetune: FinetuneMeasure | None = None
 
@@ -74,6 +77,11 @@ class MeasureSection(Section):
             raise ValueError(
                 f"hidden must be in [0, 1), got {list(self.hidden)}. "
                 "It is the share of a sample."
+            )
+        if self.hide_in_training and not any(self.hidden):
+            raise ValueError(
+                "hide_in_training must come with a share of hidden above 0, got "
+                f"{list(self.hidden)}. Add 0.5 to hidden, say."
             )
         return self
 

@@ -13,7 +13,7 @@ from r2mae.page.figure import (
     plot_lines,
     to_svg,
 )
-from r2mae.studies.measure import loss_name
+from r2mae.studies.measurement import loss_name
 from r2mae.studies.statistics import regrets
 from r2mae.studies.table import Metric, Table
 from r2mae.studies.theory_card import TheoryCard

@@ -16,7 +16,7 @@ from r2mae.schema.document import set_keys
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.recipe import recipe_document
 from r2mae.schema.study import FinetuneMeasure
-from r2mae.studies.measure import Measurement, Measurements, finetuned_name
+from r2mae.studies.measurement import Measurement, Measurements, finetuned_name
 
 Recipe = FinetuneRecipe[Any, Any]
 _FOLDER = "finetuned"  # in the folder of the pretraining run

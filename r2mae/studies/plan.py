@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.recipe.load import parse_recipe
@@ -24,6 +23,8 @@ from r2mae.schema.study import StudySection
 from r2mae.studies.budget import planned_steps, steps_at_equal_flops
 from r2mae.studies.finetuned import finetuning_recipe
 from r2mae.studies.measure import check_labels, check_tasks
+from r2mae.studies.measurement import measurement_names
+from r2mae.studies.stored import store_study
 
 Recipe = PretrainRecipe[Any, Any]
 
@@ -77,6 +78,11 @@ class Study:
         axes = self.section.vary
         combinations = itertools.product(*axes.values())
         return [tuple(zip(axes, values, strict=True)) for values in combinations]
+
+    @cached_property
+    def measurement_names(self) -> set[str]:
+        """Names of the measurements of each trial."""
+        return measurement_names(self.section.measure)
 
     @cached_property
     def trials(self) -> list[Trial]:
@@ -136,34 +142,10 @@ class Study:
 
         Raises: InputError where it holds another one.
         """
-        file = self.folder / "study.json"
         document = self.section.model_dump(mode="json")
         document |= {"base": self.base, "finetuning": self.finetuning}
-        # Trials of further seeds and laws are added; primary changes only the report;
-        # recipe and set are names for what "base" holds.
-        free = ("seeds", "laws", "primary", "recipe", "set")
-        current = {key: value for key, value in document.items() if key not in free}
-        if file.exists():
-            earlier = _read_stored(file)
-            for key, value in current.items():
-                if earlier.get(key) != value:
-                    raise InputError(
-                        f"{self.folder} must hold the same study to continue, but its "
-                        f"{key} differs. Choose another --name."
-                    )
-            self._check_same_laws(earlier["laws"])
-            document["laws"] = earlier["laws"] | document["laws"]
+        store_study(self.folder, document)
         self.trials_folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, json.dumps(document, indent=1) + "\n")
-
-    def _check_same_laws(self, earlier: dict[str, Any]) -> None:
-        """Raise InputError where a law has changed under its name: its trials are finished."""
-        for law, mask in self.section.laws.items():
-            if law in earlier and earlier[law] != mask:
-                raise InputError(
-                    f"{self.folder}: law {law!r} must stay the same to continue, but it "
-                    "differs. Give the changed law another name."
-                )
 
 
 def load_study(
@@ -199,23 +181,6 @@ def load_study(
         study.finetuning_of(trial, None)
     check_tasks(section.measure, find_wing(base["modality"]))
     return study
-
-
-def _read_stored(file: Path) -> dict[str, Any]:
-    """A stored study, with the defaults of keys that did not exist when it began.
-
-    Raises: InputError for a damaged file.
-    """
-    try:
-        document = dict(json.loads(file.read_text()))
-    except (ValueError, TypeError):
-        raise InputError(
-            f"{file} must hold the study of its folder, got something else. Restore it, "
-            "or choose another --name."
-        ) from None
-    keys = StudySection.model_fields.keys() & document.keys()
-    section = validate(StudySection, {key: document[key] for key in keys}, str(file))
-    return document | section.model_dump(mode="json")
 
 
 def _document_beside(file: Path, recipe: str) -> dict[str, Any]:

@@ -39,13 +39,13 @@ def work(study: Study) -> None:
     """
     for trial in study.trials:
         _check_launcher()
-        if is_finished(study.path(trial)) or failure_file(study, trial).exists():
+        if is_finished(study, trial) or failure_file(study, trial).exists():
             continue
         lock = file_lock(study.trials_folder / f".{trial.name}.lock")
         if not acquire(lock, wait=False):
             continue  # another worker's
         try:
-            if not is_finished(study.path(trial)):
+            if not is_finished(study, trial):
                 _run_recorded(study, trial)
         finally:
             lock.release()
@@ -160,11 +160,11 @@ def failures(study: Study) -> dict[str, str]:
 
 def count_finished(study: Study) -> int:
     """Number of trained and measured trials."""
-    return sum(is_finished(study.path(trial)) for trial in study.trials)
+    return sum(is_finished(study, trial) for trial in study.trials)
 
 
 def _is_left(study: Study) -> bool:
     return any(
-        not is_finished(study.path(trial)) and not failure_file(study, trial).exists()
+        not is_finished(study, trial) and not failure_file(study, trial).exists()
         for trial in study.trials
     )

@@ -13,7 +13,7 @@ from r2mae.studies.statistics import (
     specialist_regret,
 )
 from r2mae.studies.table import Table
-from r2mae.studies.trial import is_finished, read_measurements
+from r2mae.studies.trial import is_finished, measurements_of
 from r2mae.training.run_folder import RunFolder
 
 Row = dict[str, Any]
@@ -23,16 +23,15 @@ def trial_rows(study: Study) -> list[Row]:
     """One row for each measurement of each finished trial."""
     rows = []
     for trial in study.trials:
-        path = study.path(trial)
-        if not is_finished(path):
+        if not is_finished(study, trial):
             continue
-        status = RunFolder(path).read_status()
+        status = RunFolder(study.path(trial)).read_status()
         about = {"trial": trial.name, "law": trial.law, "seed": trial.seed}
         about |= dict(trial.variant) | {"steps": status["steps"]}
         about["seconds"] = status["seconds"]
         rows += [
             about | {"metric": name, "value": each.value}
-            for name, each in read_measurements(path).items()
+            for name, each in measurements_of(study, trial).items()
         ]
     return rows
 

@@ -173,7 +173,7 @@ def mean_specialist_regret(table: Table, law: str) -> Difference | None:
 
 def _specialist_excess(table: Table, law: str) -> dict[float, Floats]:
     """ratio -> (S,) relative excess of the loss over the specialist's, for each seed."""
-    from r2mae.studies.measure import loss_name
+    from r2mae.studies.measurement import loss_name
 
     excess = {}
     for ratio in set(table.fixed.values()):

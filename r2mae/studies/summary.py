@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from r2mae.studies.measure import kind_of
+from r2mae.studies.measurement import kind_of
 from r2mae.studies.statistics import (
     NOT_MEASURED,
     Difference,

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.errors import InputError
 from r2mae.law import FixedRatio
-from r2mae.studies.measure import Better, Measurements
+from r2mae.studies.measurement import Better, Measurements
 from r2mae.studies.plan import Study, Trial
-from r2mae.studies.trial import is_finished, read_measurements
+from r2mae.studies.trial import is_finished, measurements_of
 
 Floats = npt.NDArray[np.float64]
 Variant = tuple[tuple[str, Any], ...]
@@ -68,8 +67,8 @@ class Table:
 
 def build_tables(study: Study) -> list[Table]:
     """A table for each variant in which every law has a finished seed."""
-    trials = [trial for trial in study.trials if is_finished(study.path(trial))]
-    measured = {trial.name: read_measurements(study.path(trial)) for trial in trials}
+    trials = [trial for trial in study.trials if is_finished(study, trial)]
+    measured = {trial.name: measurements_of(study, trial) for trial in trials}
     tables = []
     for variant in study.variants:
         here = [trial for trial in trials if trial.variant == variant]
@@ -96,12 +95,6 @@ def _table(
     kept = {(trial.law, trial.seed): trial for trial in trials if trial.seed in seeds}
     laws = tuple(dict.fromkeys(law for law, _ in kept))
     names = measured[next(iter(kept.values())).name]
-    for trial in kept.values():
-        if measured[trial.name].keys() != names.keys():
-            raise InputError(
-                f"{trial.name} must have the measurements of the other trials, got others. "
-                "Delete its measurements.json: `r2mae study` measures the trial again."
-            )
     metrics = {}
     for name, example in names.items():
         values, items = {}, {}

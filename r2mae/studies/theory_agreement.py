@@ -14,7 +14,7 @@ import numpy as np
 
 from r2mae.advice.half_samples import band
 from r2mae.metrics.interval import RESAMPLES
-from r2mae.studies.measure import kind_of
+from r2mae.studies.measurement import kind_of
 from r2mae.studies.statistics import relative_shortfalls, signed_values
 from r2mae.studies.table import Floats, Table
 from r2mae.studies.theory_card import TheoryCard

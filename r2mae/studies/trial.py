@@ -12,26 +12,36 @@ from r2mae.errors import InputError
 from r2mae.recipe.run import load_run
 from r2mae.recipe.train import train_run
 from r2mae.studies.finetuned import measure_finetuned
-from r2mae.studies.measure import Measurement, Measurements, measure_run, to_json
+from r2mae.studies.measure import measure_run
+from r2mae.studies.measurement import Measurement, Measurements, to_json
 from r2mae.studies.plan import Study, Trial
 
 _ITEMS = "items.npz"
 _NUMBERS = "measurements.json"  # written last: a trial with it is finished
 
 
-def is_finished(path: Path) -> bool:
-    """Whether the trial at a run folder is trained and measured."""
-    return (path / _NUMBERS).is_file()
+def is_finished(study: Study, trial: Trial) -> bool:
+    """Whether a trial is trained, and has all measurements of the study."""
+    file = study.path(trial) / _NUMBERS
+    if not file.is_file():
+        return False
+    try:
+        measured = json.loads(file.read_text()).keys()
+    except (ValueError, AttributeError):
+        return True  # damaged, as `read_measurements` says
+    return study.measurement_names <= set(measured)
 
 
 def run_trial(study: Study, trial: Trial) -> None:
     """Train a trial, from its last checkpoint if any, and measure it; nothing if finished.
 
+    A trained trial that lacks some measurement is measured anew, without training.
+
     Raises: InputError for what the recipe cannot do; InterruptedRun after a signal.
     """
-    path = study.path(trial)
-    if is_finished(path):
+    if is_finished(study, trial):
         return
+    path = study.path(trial)
     train_run(trial.recipe, path, source=trial.name)
     measurements = measure_run(load_run(str(path)), study.section.measure)
     finetuning = study.finetuning_of(trial, path)
@@ -49,8 +59,15 @@ def run_trial(study: Study, trial: Trial) -> None:
     write_atomic(path / _NUMBERS, to_json(measurements))
 
 
+def measurements_of(study: Study, trial: Trial) -> Measurements:
+    """The study's measurements of a finished trial. Raises: InputError for damaged files."""
+    measured = read_measurements(study.path(trial))
+    names = study.measurement_names
+    return {name: each for name, each in measured.items() if name in names}
+
+
 def read_measurements(path: Path) -> Measurements:
-    """The measurements of a finished trial. Raises: InputError for damaged files."""
+    """All measurements in a run folder. Raises: InputError for damaged files."""
     try:
         document = json.loads((path / _NUMBERS).read_text())
         with np.load(path / _ITEMS) as items:

@@ -166,6 +166,19 @@ def test_attentive_probe_is_scored_on_samples_of_which_a_part_is_hidden(
     assert hidden < complete - 0.1
 
 
+def test_probes_are_trained_on_copies_with_as_large_a_share_hidden(answer, capfd):
+    call = ("evaluate", "runs/run", "--task", "knn,linear_probe", "--baselines")
+    call += ("--draws", "2", "--labels-per-class", "20,all", "--hidden")
+    alone = answer(*call, "0,0.5")["tasks"]
+    both = answer(*call, "0,0.5", "--hide-in-training")["tasks"]
+    for task in ("knn", "linear_probe"):
+        for before, after in zip(alone[task]["rows"], both[task]["rows"], strict=True):
+            assert (before == after) == (before["hidden"] == 0)
+            assert list(before["scores"]) == list(after["scores"])
+    assert main([*call, "0", "--hide-in-training"]) == 2
+    assert "share of --hidden above 0" in capfd.readouterr().err
+
+
 def test_evaluate_compares_pair_by_pair(answer):
     call = (
         "evaluate",

@@ -17,15 +17,16 @@ from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.recipe.run import load_run
-from r2mae.schema.study import MeasureSection
+from r2mae.schema.study import MeasureSection, StudySection
 from r2mae.studies import trial as trial_module
 from r2mae.studies.budget import planned_steps, training_pflop
-from r2mae.studies.measure import _probe_name, check_tasks, measure_run
+from r2mae.studies.measure import check_tasks, measure_run
+from r2mae.studies.measurement import probe_name
 from r2mae.studies.plan import load_study
 from r2mae.studies.queue import count_finished, failures, forget_failures, work
-from r2mae.studies.table import build_tables
+from r2mae.studies.stored import store_study
 from r2mae.studies.theory_card import write_theory_card
-from r2mae.studies.trial import is_finished, read_measurements
+from r2mae.studies.trial import is_finished, measurements_of, read_measurements
 from tests.conftest import ROOT
 from tests.studies.small import LAWS, UNIFORM, write_study
 
@@ -100,7 +101,7 @@ def test_a_killed_study_continues_without_repeating_a_trial(scratch):
     numbers = {
         trial.name: study.path(trial) / "measurements.json"
         for trial in study.trials
-        if is_finished(study.path(trial))
+        if is_finished(study, trial)
     }
     assert 1 <= len(numbers) < 6
     before = {name: file.stat().st_mtime_ns for name, file in numbers.items()}
@@ -200,7 +201,7 @@ def test_one_seed_is_reported_as_valid_json(scratch, capsys):
 
 
 def test_hidden_shares_of_the_same_percentage_are_kept_apart():
-    names = {_probe_name("knn", "all", share) for share in (0.12, 0.125, 0.29)}
+    names = {probe_name("knn", "all", share) for share in (0.12, 0.125, 0.29)}
     ends = {name.removeprefix("knn, all labels, ") for name in names}
     assert ends == {"12% hidden", "12.5% hidden", "29% hidden"}
 
@@ -415,18 +416,83 @@ def test_damaged_measurements_are_refused(tmp_path, name, content):
         read_measurements(tmp_path)
 
 
-def test_trials_with_other_measurements_are_refused(scratch):
-    study = load_study(str(write_study(scratch)))
-    for number, trial in enumerate(study.trials):
-        path = study.path(trial)
-        path.mkdir(parents=True)
-        name = "b" if number == 1 else "a"
-        numbers = {name: {"value": 1.0, "better": "higher"}}
-        (path / "measurements.json").write_text(json.dumps(numbers))
-        np.savez_compressed(path / "items.npz")
-    odd = study.trials[1].name
-    with pytest.raises(InputError, match=f"{odd} must have the measurements of"):
-        build_tables(study)
+def test_a_measurement_is_added_without_training_and_left_out_again(
+    scratch, monkeypatch
+):
+    measure = {"ratios": [0.25], "probes": ["knn"], "hidden": [0.0, 0.5]}
+    study = load_study(str(write_study(scratch, seeds=1, measure=measure)))
+    study.start()
+    first = study.trials[0]
+    trial_module.run_trial(study, first)
+    before = set(measurements_of(study, first))
+    assert before == study.measurement_names
+
+    more = measure | {"hide_in_training": True, "probes": ["knn", "linear_probe"]}
+    changed = load_study(str(write_study(scratch, seeds=1, measure=more)))
+    changed.start()
+    assert not is_finished(changed, first)
+    trained = (study.path(first) / "metrics.csv").read_bytes()
+    trial_module.run_trial(changed, first)
+    assert (study.path(first) / "metrics.csv").read_bytes() == trained
+    added = set(measurements_of(changed, first)) - before
+    assert added == {
+        "knn, all labels, 50% hidden, also in training",
+        "linear_probe, all labels",
+        "linear_probe, all labels, 50% hidden",
+        "linear_probe, all labels, 50% hidden, also in training",
+    }
+    study.start()
+    assert is_finished(study, first)
+    assert set(measurements_of(study, first)) == before
+
+
+def test_a_probe_that_saw_partly_hidden_samples_reads_them_better(scratch, monkeypatch):
+    monkeypatch.setattr("r2mae.evaluation.attentive_predictions.STEPS", 60)
+    probes = ["linear_probe", "attentive_probe"]
+    measure = {"ratios": [0.25], "probes": probes, "hidden": [0.75]}
+    measure |= {"hide_in_training": True, "labels_per_class": [40], "draws": 2}
+    study = load_study(
+        str(write_study(scratch, seeds=1, measure=measure)), ["schedule.steps=60"]
+    )
+    study.start()
+    trial_module.run_trial(study, study.trials[2])
+    measured = measurements_of(study, study.trials[2])
+    for probe in probes:
+        name = f"{probe}, 40 labels per class, 75% hidden"
+        gain = measured[f"{name}, also in training"].value - measured[name].value
+        assert gain > 0.03, probe
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"draws": 3}, r"its measure\.draws differs\. Choose another --name"),
+        (
+            {"tasks": {"own": {"task": "masked", "value": "b"}}},
+            r"measure\.tasks\.own must stay the same .* Give the changed task another name",
+        ),
+    ],
+)
+def test_a_measurement_that_changes_under_its_name_is_refused(
+    scratch, changed, message
+):
+    measure = {"ratios": [0.25], "probes": ["knn"]}
+    measure |= {"tasks": {"own": {"task": "masked", "value": "a"}}}
+    stored = {"base": {}, "finetuning": None}
+    stored |= dumped(measure)
+    store_study(scratch / "folder", stored)
+    with pytest.raises(InputError, match=message):
+        store_study(scratch / "folder", stored | dumped(measure | changed))
+
+
+def dumped(measure):
+    section = {"recipe": "r", "laws": LAWS, "measure": measure}
+    return StudySection.model_validate_json(json.dumps(section)).model_dump(mode="json")
+
+
+def test_hiding_in_training_needs_a_hidden_share():
+    with pytest.raises(ValueError, match="hide_in_training must come with a share"):
+        MeasureSection.model_validate({"hide_in_training": True})
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3", "{}"])

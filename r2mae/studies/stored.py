@@ -1,0 +1,90 @@
+"""The study that a folder holds, in study.json: what may change when it continues."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from r2mae.data.atomic import write_atomic
+from r2mae.errors import InputError
+from r2mae.schema.section import validate
+from r2mae.schema.study import StudySection
+
+# Trials of further seeds and laws are added; primary changes only the report; recipe and
+# set are names for what "base" holds.
+_FREE = ("seeds", "laws", "primary", "recipe", "set", "measure")
+# Keys of `measure` whose values are in the names of measurements.
+_ADDABLE = {"probes", "labels_per_class", "hidden", "hide_in_training"}
+
+
+def store_study(folder: Path, document: dict[str, Any]) -> None:
+    """Write a study into its folder, with the laws and tasks that it had before.
+
+    document: of a `StudySection`, with "base" and "finetuning".
+
+    Raises: InputError where the folder holds another study.
+    """
+    file = folder / "study.json"
+    if file.exists():
+        earlier = _read_stored(file)
+        for key in document.keys() - set(_FREE):
+            if earlier.get(key) != document[key]:
+                _refuse(folder, key)
+        _check_same_laws(folder, earlier["laws"], document["laws"])
+        _check_same_measurements(folder, earlier["measure"], document["measure"])
+        tasks = earlier["measure"]["tasks"] | document["measure"]["tasks"]
+        measure = document["measure"] | {"tasks": tasks}
+        laws = earlier["laws"] | document["laws"]
+        document = document | {"laws": laws, "measure": measure}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, json.dumps(document, indent=1) + "\n")
+
+
+def _refuse(folder: Path, key: str) -> None:
+    raise InputError(
+        f"{folder} must hold the same study to continue, but its {key} differs. "
+        "Choose another --name."
+    )
+
+
+def _check_same_laws(
+    folder: Path, earlier: dict[str, Any], laws: dict[str, Any]
+) -> None:
+    """Raise InputError where a law has changed under its name: its trials are finished."""
+    for law, mask in laws.items():
+        if law in earlier and earlier[law] != mask:
+            raise InputError(
+                f"{folder}: law {law!r} must stay the same to continue, but it "
+                "differs. Give the changed law another name."
+            )
+
+
+def _check_same_measurements(
+    folder: Path, earlier: dict[str, Any], measure: dict[str, Any]
+) -> None:
+    """Raise InputError where a measurement has changed under its name; others may come and go."""
+    for key in measure.keys() - _ADDABLE - {"tasks"}:
+        if earlier[key] != measure[key]:
+            _refuse(folder, f"measure.{key}")
+    for name, task in measure["tasks"].items():
+        if name in earlier["tasks"] and earlier["tasks"][name] != task:
+            raise InputError(
+                f"{folder}: measure.tasks.{name} must stay the same to continue, but it "
+                "differs. Give the changed task another name."
+            )
+
+
+def _read_stored(file: Path) -> dict[str, Any]:
+    """A stored study, with the defaults of keys that did not exist when it began.
+
+    Raises: InputError for a damaged file.
+    """
+    try:
+        document = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError):
+        raise InputError(
+            f"{file} must hold the study of its folder, got something else. Restore it, "
+            "or choose another --name."
+        ) from None
+    keys = StudySection.model_fields.keys() & document.keys()
+    section = validate(StudySection, {key: document[key] for key in keys}, str(file))
+    return document | section.model_dump(mode="json")
