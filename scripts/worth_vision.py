@@ -2,9 +2,9 @@
 
 A small ViT is pretrained on 49,000 images of CIFAR-10 without their labels (recipes/vision/cifar10_vit_tiny.yaml, made
 smaller), with five seeds, about 21 CPU minutes each. Accuracy on the 10,000 test images:
-- of a linear probe with 10 and 100 labels a class, three draws of labels, also with half and three quarters of each test
-  image hidden, when the probe has seen complete images alone or copies with as much hidden too. Baselines: the untrained
-  encoder and raw pixels, which see the same patches.
+- of a linear probe with 10 and 100 labels a class, three draws of labels, also with half and three quarters of each
+  test image hidden; the probe has then seen complete images alone, or copies with as much hidden too. Baselines: the
+  untrained encoder and raw pixels, which see the same patches.
 - of fine-tuning with 100 labels a class (recipes/vision/cifar10_finetune.yaml). Baseline: the same network from random
   weights, for half of the operations that pretraining and fine-tuning take together. For all, seed 1 was worse.
 """
