@@ -55,7 +55,6 @@ def measure(name: str, seed: int, work: Path, _: str | None) -> Scores:
     options += ["--hidden", ",".join(map(str, HIDDEN))]
     copies = [*options, "--hide-in-training"]
     scores = [
-        # Rows of complete test images are those of the first: both write them.
         probes(work, run, copies, "accuracy", PROBES, ", also in training"),
         probes(work, run, options, "accuracy", PROBES),
         fine_tune(run, seed, work),

@@ -95,6 +95,24 @@ def test_predictions_are_compared_with_intervals(runs):
     assert json.loads(json.dumps(scores)) == scores
 
 
+def test_probes_trained_on_copies_are_rows_of_their_own(runs, tmp_path, monkeypatch):
+    """Those on complete samples are the same with and without copies."""
+    half_width = {"pretrained - raw input": {"difference": 0.3, "half_width": 0.1}}
+    methods = {"pretrained": {"accuracy": 0.8}, "raw input": {"accuracy": 0.5}}
+    row = {"labels_per_class": 10, "scores": methods, "differences": half_width}
+    rows = [row | {"hidden": 0.0}, row | {"hidden": 0.5}]
+    document = json.dumps({"task": "knn", "rows": rows})
+    monkeypatch.setattr(runs, "r2mae", lambda *_: document)
+    arguments = (tmp_path, "run", [], "accuracy", {"knn": "kNN"})
+    alone, both = runs.probes(*arguments), runs.probes(*arguments, ", in training")
+    assert alone["kNN, 10 labels a class, 50% hidden"]["r2mae"] == 0.8
+    accuracies = {key for key in both if runs.OVER_SAMPLES not in key}
+    assert accuracies == {
+        "kNN, 10 labels a class, 0% hidden",
+        "kNN, 10 labels a class, 50% hidden, in training",
+    }
+
+
 @pytest.mark.parametrize("wing", ["cell", "vision", "language", "dna"])
 def test_each_wing_names_its_data_and_peers(worth, wing):
     module = importlib.import_module(f"worth_{wing}")
