@@ -2,9 +2,9 @@
 
 The MLP of recipes/cell/pbmc3k_mlp.yaml over the 2,000 most variable genes of three data sets. It is pretrained on
 four fifths of the cells, and everything is measured on the fifth, in five folds with a seed each:
-- labels: kNN and linear probe on frozen features, also with a part of each test cell hidden, when the probe has seen
-  complete cells alone or copies with as much hidden too; Leiden clusters of all, at the resolution of the highest NMI and at 1. The labels of pbmc3k and baron_mouse1 come from clustering the same
-  counts, which favours PCA.
+- labels: kNN and linear probe on frozen features, also with a part of each test cell hidden; the probe has then seen
+  complete cells alone, or copies with as much hidden too. Leiden clusters of all, at the resolution of the highest NMI
+  and at 1. The labels of pbmc3k and baron_mouse1 come from clustering the same counts, which favours PCA.
 - halves: every cell's counts are split in two at random; ridge regression from features of one half to log1p counts of
   the other, fitted on training cells, correlated by gene on test cells.
 - imputation: 30 % of genes hidden.
