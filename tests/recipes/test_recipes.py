@@ -100,6 +100,12 @@ def test_says_what_it_is_for_and_how_to_run_it(path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_names_recipes_that_exist(path):
+    for name in re.findall(r"recipes/[\w/]+\.yaml", path.read_text()):
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_checks(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     report = summarize(load_recipe(str(path)))
