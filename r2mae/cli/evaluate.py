@@ -224,6 +224,10 @@ def print_scores(rows: list[Row]) -> None:
     draws = max(_pretrained(row)["draws"] for row in rows)
     over = f"test samples and {draws} draws of labels" if draws > 1 else "test samples"
     print(f"test accuracy ± 95 % interval over {over}; differences are paired")
+    if any(row.get("hide_in_training") for row in rows):
+        print(
+            "probes are trained on complete samples and on copies with as much hidden"
+        )
     columns = [*rows[0]["scores"], *rows[0]["differences"]]
     _print_table(rows, columns, _format_accuracy)
     print("balanced accuracy / macro F1")

@@ -29,7 +29,8 @@ from r2mae.progress import progress_bar, status_line
 Draws = list[npt.NDArray[np.int64]]  # rows of the training split, one array per draw
 # {encoder: (training features, test features)}
 Splits = dict[str, tuple[LabelledFeatures, LabelledFeatures]]
-# labels_per_class, hidden, scores {encoder: {task: score}}, differences {"a - b": {task: difference}}
+# labels_per_class, hidden, hide_in_training (where it is so), scores {encoder: {task: score}},
+# differences {"a - b": {task: difference}}
 Row = dict[str, Any]
 Predictions = dict[str, dict[str, Any]]  # {encoder: {task: labels (draws, M)}}
 
@@ -72,7 +73,7 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     tasks = [task for task in plan.tasks if task != "attentive_probe"]
     probed = compared if tasks else []
     of_train = _extract(probed, train, "train", rows=rows)
-    table = []
+    table: list[Row] = []
     for hidden in plan.hidden:
         of_test = _extract(probed, test, "test", hidden=hidden)
         splits = _as_probed(loaded, probed, of_train, of_test)
@@ -88,11 +89,10 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
                 for name, parts in splits.items()
             }
             for name, attended in attentive.items():
-                attended_row = {"attentive_probe": attended.predicted[hidden][number]}
-                predictions[name] = predictions.get(name, {}) | attended_row
-            table.append(
-                _row(count, predictions, of_any[0].labels) | {"hidden": hidden}
-            )
+                of_name = predictions.setdefault(name, {})
+                of_name["attentive_probe"] = attended.predicted[hidden][number]
+            row = _row(count, predictions, of_any[0].labels) | {"hidden": hidden}
+            table.append(row | {"hide_in_training": True} if copied else row)
     return table
 
 
