@@ -17,14 +17,12 @@ from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.recipe.run import load_run
-from r2mae.schema.study import MeasureSection, StudySection
+from r2mae.schema.study import MeasureSection
 from r2mae.studies import trial as trial_module
 from r2mae.studies.budget import planned_steps, training_pflop
 from r2mae.studies.measure import check_tasks, measure_run
-from r2mae.studies.measurement import probe_name
 from r2mae.studies.plan import load_study
 from r2mae.studies.queue import count_finished, failures, forget_failures, work
-from r2mae.studies.stored import store_study
 from r2mae.studies.theory_card import write_theory_card
 from r2mae.studies.trial import is_finished, measurements_of, read_measurements
 from tests.conftest import ROOT
@@ -198,12 +196,6 @@ def test_one_seed_is_reported_as_valid_json(scratch, capsys):
     page = (scratch / "studies/small/report.html").read_text()
     assert "nan<" not in page
     assert "nan%" not in page
-
-
-def test_hidden_shares_of_the_same_percentage_are_kept_apart():
-    names = {probe_name("knn", "all", share) for share in (0.12, 0.125, 0.29)}
-    ends = {name.removeprefix("knn, all labels, ") for name in names}
-    assert ends == {"12% hidden", "12.5% hidden", "29% hidden"}
 
 
 def test_slurm_script_starts_workers(scratch, capsys):
@@ -461,38 +453,6 @@ def test_a_probe_that_saw_partly_hidden_samples_reads_them_better(scratch, monke
         name = f"{probe}, 40 labels per class, 75% hidden"
         gain = measured[f"{name}, also in training"].value - measured[name].value
         assert gain > 0.03, probe
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"draws": 3}, r"its measure\.draws differs\. Choose another --name"),
-        (
-            {"tasks": {"own": {"task": "masked", "value": "b"}}},
-            r"measure\.tasks\.own must stay the same .* Give the changed task another name",
-        ),
-    ],
-)
-def test_a_measurement_that_changes_under_its_name_is_refused(
-    scratch, changed, message
-):
-    measure = {"ratios": [0.25], "probes": ["knn"]}
-    measure |= {"tasks": {"own": {"task": "masked", "value": "a"}}}
-    stored = {"base": {}, "finetuning": None}
-    stored |= dumped(measure)
-    store_study(scratch / "folder", stored)
-    with pytest.raises(InputError, match=message):
-        store_study(scratch / "folder", stored | dumped(measure | changed))
-
-
-def dumped(measure):
-    section = {"recipe": "r", "laws": LAWS, "measure": measure}
-    return StudySection.model_validate_json(json.dumps(section)).model_dump(mode="json")
-
-
-def test_hiding_in_training_needs_a_hidden_share():
-    with pytest.raises(ValueError, match="hide_in_training must come with a share"):
-        MeasureSection.model_validate({"hide_in_training": True})
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3", "{}"])
