@@ -38,7 +38,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--hidden", type=shares, default=(0.0,), metavar="P,P,...", help=hidden
     )
-    copies = "train probes also on copies of the samples with as large a share hidden"
+    copies = (
+        "in rows with a share hidden, train probes on the training samples twice: "
+        "complete, and with the same share hidden"
+    )
     parser.add_argument("--hide-in-training", action="store_true", help=copies)
     add_read_out(parser)
     baselines = "also score the untrained encoder and simple input features"
@@ -85,6 +88,7 @@ def run(arguments: Namespace) -> None:
     tasks = list(dict.fromkeys(arguments.task))
     _check_tasks(tasks, loaded)
     _check_read_out(tasks, loaded, arguments)
+    _check_hiding(tasks, arguments)
     recipe = _recipe(loaded, arguments)
     loaded, about = find_read_out(loaded, recipe, arguments, tasks)
     if not arguments.json:
@@ -131,6 +135,20 @@ def _check_read_out(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -
             )
 
 
+def _check_hiding(tasks: list[str], arguments: Namespace) -> None:
+    """Raise InputError for hidden input without a probe, or copies without a hidden share."""
+    if arguments.hide_in_training and not any(arguments.hidden):
+        raise InputError(
+            "--hide-in-training must be given with a share of --hidden above 0, got "
+            f"--hidden {','.join(map(str, arguments.hidden))}. Add --hidden 0.5, say."
+        )
+    if any(arguments.hidden) and not set(tasks) & set(PROBES):
+        raise InputError(
+            f"--hidden must be given with a probe ({', '.join(PROBES)}), got --task "
+            f"{','.join(tasks)}. Leave it out, or add a probe."
+        )
+
+
 def _print_json(
     loaded: LoadedRun,
     arguments: Namespace,
@@ -159,11 +177,6 @@ def _probe(
         raise InputError(
             f"--task {','.join(tasks)} must have one class for each sample, got data "
             "with tune.target multi_label. Name other data by --data; r2mae finetune scores it."
-        )
-    if arguments.hide_in_training and not any(arguments.hidden):
-        raise InputError(
-            "--hide-in-training must be given with a share of --hidden above 0, got "
-            f"--hidden {','.join(map(str, arguments.hidden))}. Add --hidden 0.5, say."
         )
     plan = ProbePlan(
         tasks=tuple(tasks),

@@ -128,6 +128,7 @@ def _own_arguments(path: str, arguments: Namespace) -> list[str]:
 
 
 def _report(study: "Study", arguments: Namespace) -> None:
+    from r2mae.studies.queue import describe_unmeasured
     from r2mae.studies.report import write_report
     from r2mae.studies.rows import comparison_rows, summary_rows
     from r2mae.studies.table import build_tables
@@ -139,6 +140,8 @@ def _report(study: "Study", arguments: Namespace) -> None:
             "Run them first: r2mae study."
         )
     path = write_report(study)
+    for line in describe_unmeasured(study):
+        print(line, file=sys.stderr)
     tables = build_tables(study)
     compared = _compare_to_theory(study, tables)
     rows = {table.title: comparison_rows(table) for table in tables}

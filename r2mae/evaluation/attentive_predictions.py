@@ -12,7 +12,7 @@ import numpy.typing as npt
 from r2mae.data.source import Batch, SampleSource, batch_labels
 from r2mae.evaluation.attentive_probe import AttentiveProbes, train_probes
 from r2mae.evaluation.features import for_each_batch, hiding_masks, needed_rows
-from r2mae.evaluation.hidden_copies import places_with_copies
+from r2mae.evaluation.hidden_copies import places_of
 from r2mae.evaluation.tokens import TokenSet, extract_tokens
 from r2mae.progress import progress_bar, status_line
 
@@ -50,21 +50,21 @@ def attentive_predictions(
     Raises: InputError where the training tokens do not fit into memory.
     """
     rows = needed_rows(len(train), choices)
-    places = [
-        draws and [np.searchsorted(rows, row) for row in draws] for draws in choices
-    ]
     title = f"tokens of {name}, train"
-    complete = extract_tokens(model, train, rows, progress_bar(title))
-    trained = _train(name, model, complete, places)
+    sets = 2 if hide_in_training and any(hidden) else 1
+    complete = extract_tokens(model, train, rows, progress_bar(title), sets=sets)
+    of_complete: list[list[AttentiveProbes]] | None = None
     predicted = {}
     for share in hidden:
-        probes = trained
         if hide_in_training and share > 0:
             copies = extract_tokens(model, train, rows, progress_bar(title), share)
-            doubled = [
-                draws and places_with_copies(draws, len(rows)) for draws in places
-            ]
-            probes = _train(name, model, complete.joined(copies), doubled)
+            places = [places_of(draws, rows, copied=True) for draws in choices]
+            probes = _train(name, model, complete.joined(copies), places)
+            del copies  # before those of the next share
+        else:
+            places = [places_of(draws, rows) for draws in choices]
+            of_complete = of_complete or _train(name, model, complete, places)
+            probes = of_complete
         predicted[share], labels = _predict(name, model, probes, test, share)
     return AttentivePredictions(predicted, labels)
 

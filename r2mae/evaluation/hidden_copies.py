@@ -23,6 +23,16 @@ def with_copies(
     )
 
 
-def places_with_copies(draws: Sequence[Integers], size: int) -> list[Integers]:
-    """Draws of N = size samples, each with its copies as `with_copies` places them."""
-    return [np.concatenate([draw, draw + size]) for draw in draws]
+def places_of(
+    draws: Sequence[Integers] | None, rows: Integers, copied: bool = False
+) -> list[Integers] | None:
+    """Places of draws of rows among features of rows (N,), which rise; None for all.
+
+    copied: with the copies that `with_copies` puts behind the samples.
+    """
+    if draws is None:
+        return None
+    places = [np.searchsorted(rows, draw) for draw in draws]
+    if not copied:
+        return places
+    return [np.concatenate([place, place + len(rows)]) for place in places]

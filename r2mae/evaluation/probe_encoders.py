@@ -21,7 +21,7 @@ from r2mae.evaluation.features import (
     needed_rows,
     require_labels,
 )
-from r2mae.evaluation.hidden_copies import places_with_copies, with_copies
+from r2mae.evaluation.hidden_copies import places_of, with_copies
 from r2mae.evaluation.probe import ProbeTask, compare, probe_predictions, summarize
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.progress import progress_bar, status_line
@@ -76,14 +76,16 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     table: list[Row] = []
     for hidden in plan.hidden:
         of_test = _extract(probed, test, "test", hidden=hidden)
-        splits = _as_probed(loaded, probed, of_train, of_test)
         of_any: list[Any] = [*of_test, *attentive.values()]
         copied = plan.hide_in_training and hidden > 0
         if copied:
             copies = _extract(probed, train, "train", rows=rows, hidden=hidden)
-            splits = _with_copies(splits, _as_probed(loaded, probed, of_train, copies))
+            of_test = list(map(with_copies, of_test, copies))
+        splits = _as_probed(loaded, probed, of_train, of_test)
+        if copied:
+            splits = _with_copies_in_training(splits, len(rows))
         for number, count in enumerate(plan.labels_per_class):
-            places = _places(rows, choices[number], copied)
+            places = places_of(choices[number], rows, copied)
             predictions: Predictions = {
                 name: _probe(name, tasks, *parts, places)
                 for name, parts in splits.items()
@@ -96,25 +98,14 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     return table
 
 
-def _with_copies(splits: Splits, of_copies: Splits) -> Splits:
-    """Splits whose training has copies of its samples too.
-
-    of_copies: the copies as its second parts.
-    """
-    return {
-        name: (with_copies(train, of_copies[name][1]), test)
-        for name, (train, test) in splits.items()
-    }
-
-
-def _places(
-    rows: npt.NDArray[np.int64], draws: Draws | None, copied: bool
-) -> Draws | None:
-    """Places in the extracted features of draws of rows, with those of copies if there are any."""
-    if draws is None:
-        return None
-    places = [np.searchsorted(rows, draw) for draw in draws]
-    return places_with_copies(places, len(rows)) if copied else places
+def _with_copies_in_training(splits: Splits, count: int) -> Splits:
+    """Move the last `count` test samples, which are copies of training samples, to training."""
+    moved = {}
+    for name, (train, both) in splits.items():
+        test = LabelledFeatures(both.features[:-count], both.labels[:-count])
+        copies = LabelledFeatures(both.features[-count:], both.labels[-count:])
+        moved[name] = (with_copies(train, copies), test)
+    return moved
 
 
 def _encoders(loaded: Any, plan: ProbePlan) -> list[Compared]:

@@ -52,10 +52,12 @@ def extract_tokens(
     rows: Integers | None = None,
     progress: Callable[[int, int], None] | None = None,
     hidden: float = 0.0,
+    sets: int = 1,
 ) -> TokenSet:
     """Tokens of all samples, or of rows in their order, on the CPU.
 
     hidden: share of each sample that is not seen, as in `extract`.
+    sets: how many sets of this size will be in memory at once.
 
     Raises: InputError where they would fill more than half of this machine's memory.
     """
@@ -69,7 +71,7 @@ def extract_tokens(
         )
         flat = tokens[is_token].clamp(-_LARGEST, _LARGEST).half().cpu()
         if not samples:
-            _check_memory(flat.nbytes / len(tokens), size)
+            _check_memory(flat.nbytes / len(tokens), size * sets)
         samples.extend(flat.split(is_token.sum(dim=1).tolist()))
         labels.append(batch_labels(source, batch))
 

@@ -13,7 +13,7 @@ from r2mae.page.figure import (
     plot_lines,
     to_svg,
 )
-from r2mae.studies.measurement import loss_name
+from r2mae.studies.measurement import IN_TRAINING, loss_name
 from r2mae.studies.statistics import regrets
 from r2mae.studies.table import Metric, Table
 from r2mae.studies.theory_card import TheoryCard
@@ -115,10 +115,12 @@ def measured_ratios(table: Table) -> list[float]:
 
 
 def _hidden_metrics(table: Table) -> dict[str, dict[float, str]]:
-    """probe -> {hidden share in %: metric}."""
+    """probe -> {hidden share in %: metric}; probes that saw partly hidden samples apart."""
     groups: dict[str, dict[float, str]] = {}
     for name in table.metrics:
-        match = re.fullmatch(r"(.+ class|.+ labels)(?:, (.+)% hidden)?", name)
+        pattern = rf"(.+ class|.+ labels)(?:, (.+)% hidden)?({IN_TRAINING})?"
+        match = re.fullmatch(pattern, name)
         if match:
-            groups.setdefault(match[1], {})[float(match[2] or 0)] = name
+            probe = match[1] + (match[3] or "")
+            groups.setdefault(probe, {})[float(match[2] or 0)] = name
     return groups

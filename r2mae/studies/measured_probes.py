@@ -4,6 +4,7 @@ R draws of labels, M test samples.
 """
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from r2mae.evaluation.features import (
     needed_rows,
     require_labels,
 )
-from r2mae.evaluation.hidden_copies import places_with_copies, with_copies
+from r2mae.evaluation.hidden_copies import places_of, with_copies
 from r2mae.evaluation.probe import probe_predictions
 from r2mae.loaded_run import LoadedRun
 from r2mae.metrics.few_label import few_label_draws
@@ -67,20 +68,16 @@ def measure_probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
         share: extract_labelled(loaded.model, test, hidden=share)
         for share in measure.hidden
     }
-    places = {
-        count: rows and [np.searchsorted(needed, row) for row in rows]
-        for count, rows in draws.items()
-    }
-    results = _score(probed, complete, tests, places, "")
+    results = _score(probed, complete, tests)
     if measure.hide_in_training:
-        doubled = {
-            count: rows and places_with_copies(rows, len(needed))
-            for count, rows in places.items()
-        }
         for share in filter(None, measure.hidden):
             copies = extract_labelled(loaded.model, train, rows=needed, hidden=share)
-            both, of_test = with_copies(complete, copies), {share: tests[share]}
-            results |= _score(probed, both, of_test, doubled, IN_TRAINING)
+            both = with_copies(complete, copies)
+            results |= _score(probed, both, {share: tests[share]}, copied=True)
+    if "attentive_probe" in measure.probes:
+        results |= _attend(probed, measure.hidden)
+        if measure.hide_in_training:
+            results |= _attend(probed, filter(None, measure.hidden), copied=True)
     return results
 
 
@@ -88,52 +85,56 @@ def _score(
     probed: _Probed,
     train: LabelledFeatures,
     tests: dict[float, LabelledFeatures],
-    places: dict[Any, Draws],
-    suffix: str,
+    copied: bool = False,
 ) -> Measurements:
-    """Scores of all probes, which are trained once for all hidden shares of tests.
+    """Scores of probes of features, which are trained once for all hidden shares of tests.
 
-    places: rows of train by labels per class.
-    suffix: of the names of measurements; IN_TRAINING where train holds partly hidden copies.
+    copied: train holds partly hidden copies behind its samples.
     """
     labels = np.concatenate([each.labels for each in tests.values()])
     features = np.concatenate([each.features for each in tests.values()])
     stacked = LabelledFeatures(features, labels)
-    attended = {}
-    if "attentive_probe" in probed.measure.probes:
-        attended = _attend(probed, tuple(tests), bool(suffix))
+    probes = [each for each in probed.measure.probes if each != "attentive_probe"]
     results: Measurements = {}
-    for probe, (count, rows) in itertools.product(
-        probed.measure.probes, places.items()
-    ):
-        if probe == "attentive_probe":
-            predicted = attended[count]
-        else:
-            predicted = probe_predictions(probe, train, stacked, draws=rows)
+    for probe, (count, rows) in itertools.product(probes, probed.draws.items()):
+        places = places_of(rows, probed.needed, copied)
+        predicted = probe_predictions(probe, train, stacked, draws=places)
         hits = (predicted == labels).reshape(len(predicted), len(tests), -1)
-        items = hits.mean(axis=0).astype(np.float32)  # (hidden shares, M)
-        for share, right in zip(tests, items, strict=True):
-            name = probe_name(probe, count, share) + suffix
-            results[name] = Measurement(float(right.mean()), "higher", right)
+        for number, share in enumerate(tests):
+            name = _name(probe, count, share, copied)
+            results[name] = _measurement(hits[:, number])
     return results
 
 
 def _attend(
-    probed: _Probed, hidden: tuple[float, ...], hide_in_training: bool
-) -> dict[Any, npt.NDArray[np.int64]]:
-    """(R, hidden shares * M) classes by attentive probes, by labels per class."""
-    predicted = attentive_predictions(
+    probed: _Probed, hidden: Iterable[float], copied: bool = False
+) -> Measurements:
+    """Scores of attentive probes."""
+    predicted, labels = attentive_predictions(
         "encoder",
         probed.loaded.model,
         probed.train,
         probed.test,
         list(probed.draws.values()),
-        hidden,
-        hide_in_training,
-    ).predicted
-    by_choice = zip(*(predicted[share] for share in hidden), strict=True)
-    stacked = [np.concatenate(parts, axis=1) for parts in by_choice]
-    return dict(zip(probed.draws, stacked, strict=True))
+        tuple(hidden),
+        copied,
+    )
+    results: Measurements = {}
+    for number, count in enumerate(probed.draws):
+        for share, classes in predicted.items():
+            name = _name("attentive_probe", count, share, copied)
+            results[name] = _measurement(classes[number] == labels)
+    return results
+
+
+def _name(probe: str, count: int | str, share: float, copied: bool) -> str:
+    return probe_name(probe, count, share) + (IN_TRAINING if copied else "")
+
+
+def _measurement(hits: npt.NDArray[np.bool_]) -> Measurement:
+    """Accuracy of hits (R, M)."""
+    items = hits.mean(axis=0).astype(np.float32)
+    return Measurement(float(items.mean()), "higher", items)
 
 
 def draw_labels(train: SampleSource, count: int | str, draws: int) -> Draws:

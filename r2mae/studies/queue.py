@@ -20,7 +20,7 @@ from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError, InterruptedRun
 from r2mae.progress import progress_bar
 from r2mae.studies.plan import Study, Trial
-from r2mae.studies.trial import is_finished, run_trial
+from r2mae.studies.trial import is_finished, lacks_measurements, run_trial
 
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 2.0
@@ -161,6 +161,17 @@ def failures(study: Study) -> dict[str, str]:
 def count_finished(study: Study) -> int:
     """Number of trained and measured trials."""
     return sum(is_finished(study, trial) for trial in study.trials)
+
+
+def describe_unmeasured(study: Study) -> list[str]:
+    """A line where trained runs lack measurements that were added later; else none."""
+    count = sum(lacks_measurements(study, trial) for trial in study.trials)
+    if not count:
+        return []
+    return [
+        f"{count} trained runs lack measurements that were added later. r2mae study "
+        f"{study.name} measures them without training."
+    ]
 
 
 def _is_left(study: Study) -> bool:

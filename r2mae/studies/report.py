@@ -11,7 +11,7 @@ from r2mae.page.document import document
 from r2mae.page.markup import cell, data_table, paragraph
 from r2mae.studies.figures import draw_hidden, draw_losses, draw_regrets
 from r2mae.studies.plan import Study
-from r2mae.studies.queue import count_finished, failures
+from r2mae.studies.queue import count_finished, describe_unmeasured, failures
 from r2mae.studies.rows import (
     Row,
     comparison_rows,
@@ -77,6 +77,7 @@ def _page(study: Study, sections: list[str]) -> str:
     ]
     failed = failures(study)
     lines += [f"Failed: {name}: {error}" for name, error in failed.items()]
+    lines += describe_unmeasured(study)
     body = "".join(map(paragraph, lines))
     if not sections:
         body += "<p>No seed is finished under all laws yet.</p>"

@@ -10,10 +10,14 @@ from r2mae.schema.section import validate
 from r2mae.schema.study import StudySection
 
 # Trials of further seeds and laws are added; primary changes only the report; recipe and
-# set are names for what "base" holds.
+# set are names for what "base" holds; `_check_same_measurements` compares measure.
 _FREE = ("seeds", "laws", "primary", "recipe", "set", "measure")
-# Keys of `measure` whose values are in the names of measurements.
+# Keys of `measure` that a trained run can still be measured by; their values are in the
+# names of measurements. Losses at the ratios are measured while it trains.
 _ADDABLE = {"probes", "labels_per_class", "hidden", "hide_in_training"}
+
+# What a user calls a key of the document.
+_NAMES = {"base": "recipe or set", "finetuning": "measure.finetune.recipe"}
 
 
 def store_study(folder: Path, document: dict[str, Any]) -> None:
@@ -26,11 +30,11 @@ def store_study(folder: Path, document: dict[str, Any]) -> None:
     file = folder / "study.json"
     if file.exists():
         earlier = _read_stored(file)
-        for key in document.keys() - set(_FREE):
-            if earlier.get(key) != document[key]:
-                _refuse(folder, key)
         _check_same_laws(folder, earlier["laws"], document["laws"])
         _check_same_measurements(folder, earlier["measure"], document["measure"])
+        for key in document.keys() - set(_FREE):
+            if earlier.get(key) != document[key]:
+                _refuse(folder, _NAMES.get(key, key))
         tasks = earlier["measure"]["tasks"] | document["measure"]["tasks"]
         measure = document["measure"] | {"tasks": tasks}
         laws = earlier["laws"] | document["laws"]

@@ -32,6 +32,12 @@ def is_finished(study: Study, trial: Trial) -> bool:
     return study.measurement_names <= set(measured)
 
 
+def lacks_measurements(study: Study, trial: Trial) -> bool:
+    """Whether a trial was measured before the study had all of its measurements."""
+    is_measured = (study.path(trial) / _NUMBERS).is_file()
+    return is_measured and not is_finished(study, trial)
+
+
 def run_trial(study: Study, trial: Trial) -> None:
     """Train a trial, from its last checkpoint if any, and measure it; nothing if finished.
 

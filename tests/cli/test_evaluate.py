@@ -1,8 +1,16 @@
 """A line for each number of labels and task, with intervals where there are any."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 
-from r2mae.cli.evaluate import _plain, add_run_arguments, print_scores
+import pytest
+
+from r2mae.cli.evaluate import (
+    _check_hiding,
+    _plain,
+    add_run_arguments,
+    print_scores,
+)
+from r2mae.errors import InputError
 
 BALANCED = {"balanced_accuracy": 0.85, "macro_f1": 0.75, "draws": 1}
 SCORES = {
@@ -49,3 +57,10 @@ def test_help_without_a_run_asks_for_one(capsys):
     assert "name a RUN to see the tasks of its modality" in " ".join(
         parser.format_help().split()
     )
+
+
+def test_hidden_input_without_a_probe_is_refused():
+    arguments = Namespace(hidden=(0.0, 0.5), hide_in_training=False)
+    _check_hiding(["imputation", "knn"], arguments)
+    with pytest.raises(InputError, match=r"--hidden must be given with a probe \(knn"):
+        _check_hiding(["imputation"], arguments)

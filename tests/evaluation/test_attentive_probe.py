@@ -132,8 +132,8 @@ def test_tokens_are_kept_for_drawn_samples_only(monkeypatch):
     train, test = sources()
     kept = []
 
-    def extract(*arguments):
-        kept.append(extract_tokens(*arguments))
+    def extract(*arguments, **options):
+        kept.append(extract_tokens(*arguments, **options))
         return kept[-1]
 
     monkeypatch.setattr(

@@ -61,5 +61,5 @@ def test_laws_and_tasks_that_were_left_out_are_remembered(tmp_path):
 
 def test_another_base_is_refused(tmp_path):
     store_study(tmp_path, stored())
-    with pytest.raises(InputError, match="its base differs"):
+    with pytest.raises(InputError, match="its recipe or set differs"):
         store_study(tmp_path, stored() | {"base": {"seed": 1}})

@@ -22,7 +22,13 @@ from r2mae.studies import trial as trial_module
 from r2mae.studies.budget import planned_steps, training_pflop
 from r2mae.studies.measure import check_tasks, measure_run
 from r2mae.studies.plan import load_study
-from r2mae.studies.queue import count_finished, failures, forget_failures, work
+from r2mae.studies.queue import (
+    count_finished,
+    describe_unmeasured,
+    failures,
+    forget_failures,
+    work,
+)
 from r2mae.studies.theory_card import write_theory_card
 from r2mae.studies.trial import is_finished, measurements_of, read_measurements
 from tests.conftest import ROOT
@@ -423,6 +429,8 @@ def test_a_measurement_is_added_without_training_and_left_out_again(
     changed = load_study(str(write_study(scratch, seeds=1, measure=more)))
     changed.start()
     assert not is_finished(changed, first)
+    (line,) = describe_unmeasured(changed)
+    assert line.startswith("1 trained runs lack measurements that were added later")
     trained = (study.path(first) / "metrics.csv").read_bytes()
     trial_module.run_trial(changed, first)
     assert (study.path(first) / "metrics.csv").read_bytes() == trained
