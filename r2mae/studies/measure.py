@@ -23,7 +23,7 @@ from r2mae.wing import Wing
 def measure_run(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
     """All measurements of a study on one run, by name.
 
-    Raises: InputError for data without labels.
+    Raises: InputError for a held-out loss that is not finite, and data without labels.
     """
     measurements = _losses(loaded, measure)
     if measure.probes:
@@ -34,12 +34,21 @@ def measure_run(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
 
 
 def _losses(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
-    """Of the last step, as training measured them."""
+    """Of the last step, as training measured them.
+
+    Raises: InputError for one that is not finite: regrets of all laws would be nan.
+    """
     metrics = loaded.folder.read_status()["metrics"]
-    return {
-        loss_name(ratio): Measurement(metrics[f"validation/loss_at_{ratio:g}"], "lower")
-        for ratio in measure.ratios
-    }
+    losses = {}
+    for ratio in measure.ratios:
+        loss = float(metrics[f"validation/loss_at_{ratio:g}"])
+        if not math.isfinite(loss):
+            raise InputError(
+                f"{loss_name(ratio)} must be finite to compare a law, got {loss}: the run "
+                "did not train. Leave out the law, or lower the learning rate of all."
+            )
+        losses[loss_name(ratio)] = Measurement(loss, "lower")
+    return losses
 
 
 def check_tasks(measure: MeasureSection, wing: Wing) -> None:
