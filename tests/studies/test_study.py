@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import subprocess
 import sys
@@ -139,6 +140,41 @@ def test_a_failed_trial_stops_nothing_and_is_tried_again(scratch, monkeypatch, c
     assert not failures(study)
 
 
+def test_a_trial_whose_loss_is_not_finite_fails_and_leaves_other_laws_alone(
+    scratch, capsys
+):
+    measure = {"ratios": [0.25, 0.75], "probes": []}
+    path = str(write_study(scratch, measure=measure))
+    assert main(["study", path]) == 0
+    study = load_study(path)
+    diverged = study.trials[0]
+    run, numbers = (
+        study.path(diverged) / name for name in ("run.json", "measurements.json")
+    )
+    status = json.loads(run.read_text())
+    status["metrics"]["validation/loss_at_0.25"] = math.nan
+    run.write_text(json.dumps(status))
+    measured = json.loads(numbers.read_text())
+    measured["held-out loss at 0.25"]["value"] = math.nan  # as trials once were stored
+    numbers.write_text(json.dumps(measured))
+    assert not is_finished(study, diverged)
+    capsys.readouterr()
+    assert main(["study", path]) == 2
+    printed = capsys.readouterr()
+    assert "nan" not in printed.out
+    assert (
+        f"{diverged.name}: held-out loss at 0.25 must be finite to compare a law, got nan"
+        in printed.err
+    )
+    page = (study.folder / "report.html").read_text()
+    assert f"Failed: {diverged.name}: held-out loss" in page
+    assert "nan%" not in page
+    rows = list(csv.DictReader((study.folder / "regrets.csv").open()))
+    assert {row["law"] for row in rows} == set(LAWS)
+    assert all(math.isfinite(float(row["mean_regret"])) for row in rows)
+    assert "nan" not in (study.folder / "trials.csv").read_text()
+
+
 def test_equal_flops_gives_laws_that_hide_more_more_steps(scratch):
     path = write_study(scratch, budget="equal_flops")
     study = load_study(str(path), ["schedule.steps=200", "schedule.warmup_steps=20"])
@@ -237,6 +273,10 @@ BAD = [
     (
         {"laws": LAWS | {"fixed-0.25": UNIFORM}},
         "must differ in letters or digits",
+    ),
+    (
+        {"laws": LAWS | {"STRATIFIED": {"ratio": {"fixed": {"ratio": 0.5}}}}},
+        'case aside, got 2 trials "stratified_seed-0". Rename one.',
     ),
     (
         {"vary": {"model.dept": [1]}},
@@ -346,6 +386,17 @@ def test_a_law_may_not_change_under_its_name(scratch):
     more = fewer | {"fixed 0.25": changed["fixed 0.25"]}
     with pytest.raises(InputError, match="law 'fixed 0.25' must stay the same"):
         load_study(str(write_study(scratch, laws=more))).start()
+
+
+@pytest.mark.parametrize("name", ["fixed-0.25", "Fixed 0.25"])
+def test_a_new_law_may_not_take_the_folders_of_an_earlier_one(scratch, name):
+    load_study(str(write_study(scratch))).start()
+    others = {law: LAWS[law] for law in ("fixed 0.75", "stratified")}
+    other = {name: {"ratio": {"fixed": {"ratio": 0.3}}}}
+    with pytest.raises(
+        InputError, match=f"law '{name}' must not have the trial folders"
+    ):
+        load_study(str(write_study(scratch, laws=others | other))).start()
 
 
 def test_tasks_of_the_modality_are_measured(scratch):
