@@ -26,7 +26,7 @@ def finetune_several(
     Raises: InputError for options that are of one recipe, and for recipes that cannot be
         trained by one command.
     """
-    every = {}
+    every: dict[str, tuple[Namespace, Recipe]] = {}
     for path in (arguments.recipe, *arguments.more):
         one = Namespace(**vars(arguments) | {"recipe": path, "more": []})
         name = Path(path).stem

@@ -397,7 +397,6 @@ def test_demo_runs_several_recipes_and_sums_up(trained, capfd):
         (["--name", "x"], "--name must be given with one recipe, got 2"),
         (["--set", "hardware.devices=2"], "hardware.devices must be 1 where several"),
         (["digits_demo"], "RECIPE must be given once, got digits_demo twice"),
-        (["Digits_demo"], "RECIPE must be given once, got digits_demo twice"),
         (["nowhere"], "got 'nowhere'"),
         (["digits_finetune"], "task must be pretrain here, got finetune"),
     ],

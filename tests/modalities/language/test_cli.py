@@ -137,6 +137,8 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
         "--tokenizer",
         "tok",
     )
+    absent = ("data", "build", "text", "absent", "train.txt", "--tokenizer", "runs/no")
+    assert "--tokenizer must exist, got 'runs/no'" in refused(capsys, *absent)
     assert "exactly one of them" in refused(
         capsys,
         "data",
@@ -766,6 +768,16 @@ def test_frozen_features_and_embed(here, capsys):
             "pretrain",
             ["model.init_from=runs/absent"],
             ["model.init_from must exist", "runs/absent"],
+        ),
+        (
+            "pretrain",
+            ["data.tokenizer=runs/absent"],
+            ["data.tokenizer must exist", "runs/absent"],
+        ),
+        (
+            "finetune",
+            ["data.tokenizer=./absent"],
+            ["data.tokenizer must exist", "./absent"],
         ),
         (
             "pretrain",
