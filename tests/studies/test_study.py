@@ -17,6 +17,7 @@ from r2mae.cli.main import main
 from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
 from r2mae.schema.study import MeasureSection, StudySection
 from r2mae.studies import trial as trial_module
@@ -28,6 +29,7 @@ from r2mae.studies.queue import count_finished, failures, forget_failures, work
 from r2mae.studies.stored import store_study
 from r2mae.studies.theory_card import write_theory_card
 from r2mae.studies.trial import is_finished, measurements_of, read_measurements
+from r2mae.wing_commands import Task
 from tests.conftest import ROOT
 from tests.studies.small import LAWS, UNIFORM, write_study
 
@@ -312,6 +314,10 @@ BAD = [
         "must not have the name of another measurement, got 'held-out loss'",
     ),
     (
+        {"measure": {"tasks": {"any": {"task": "knn", "value": "rows..accuracy"}}}},
+        "value must be keys separated by dots, got 'rows..accuracy'",
+    ),
+    (
         {"measure": {"tasks": {" ": {"task": "knn", "value": "a"}}}},
         "measure.tasks must have names that are not empty, got ' '",
     ),
@@ -572,6 +578,73 @@ def test_options_of_a_task_are_checked_before_anything_trains(scratch, options):
         )
 
 
+def checked(modality, task, **options):
+    """`check_tasks` of one task with these options."""
+    named = {"any": {"task": task, "value": "rows", "options": options}}
+    check_tasks(MeasureSection.model_validate({"tasks": named}), find_wing(modality))
+
+
+@pytest.mark.parametrize(
+    ("modality", "task", "options", "message"),
+    [
+        ("language", "masked", {"ratios": "15"}, "argument --ratios: must be up to 16"),
+        ("dna", "masked", {"ratios": "0.1,x"}, "argument --ratios: must be up to 16"),
+        ("cell", "imputation", {"ratios": 1.0}, "argument --ratios: must be up to 16"),
+        ("cell", "clustering", {"umap": "a.pdf"}, "--umap: must end in .png"),
+        ("algebra", "vote", {"vote-picture": "a.pdf"}, "must end in .png, got 'a.pdf'"),
+        ("dna", "variant_effect", {}, "--variants must be set"),
+        ("dna", "variant_effect", {"variants": "a.vcf"}, "--label must be set"),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": "a.vcf", "label": "y"},
+            "--variants must be a file, got 'a.vcf'",
+        ),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": __file__, "label": "y", "negative": "1"},
+            "--positive and --negative must differ",
+        ),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": __file__, "label": "y", "alias": "chrM"},
+            "--alias must be LEFT=RIGHT, got 'chrM'",
+        ),
+    ],
+)
+def test_values_of_options_are_checked_before_anything_trains(
+    modality, task, options, message
+):
+    with pytest.raises(InputError) as error:
+        checked(modality, task, **options)
+    assert str(error.value).startswith("measure.tasks.any.options")
+    assert message in str(error.value)
+
+
+def test_a_task_of_a_study_reads_the_labels_that_its_options_name():
+    checked("dna", "variant_effect", variants=__file__, label="y")
+    options = {"label": "grade"}
+    task = {"task": "any", "value": "column", "options": options}
+    section = MeasureSection.model_validate(
+        {"ratios": (0.5,), "probes": (), "tasks": {"column": task}}
+    )
+    names = {"label": 0.0, "grade": 1.0}
+    task = Task(
+        "", lambda _, recipe, __: {"column": names[recipe.data.label_column]}, str
+    )
+    folder = SimpleNamespace(
+        path="run", read_status=lambda: {"metrics": {"validation/loss_at_0.5": 1.0}}
+    )
+    loaded = SimpleNamespace(
+        wing=SimpleNamespace(tasks={"any": task}),
+        recipe=load_recipe("sst2_finetune", ["data.label_column=label"]),
+        folder=folder,
+    )
+    assert measure_run(loaded, section)["column"].value == 1
+
+
 def test_an_option_that_is_false_is_not_given():
     options = {"baselines": False, "ratios": "0.5"}
     task = {"task": "masked", "value": "scores.0.accuracy", "options": options}
@@ -590,6 +663,7 @@ def test_what_a_task_returns_must_be_a_finite_number(result, message):
     )
     returned = SimpleNamespace(
         add_arguments=find_wing("language").tasks["masked"].add_arguments,
+        check=lambda _: None,
         run=lambda *_: {"rows": result},
     )
     loaded = SimpleNamespace(
