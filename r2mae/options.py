@@ -71,30 +71,33 @@ def shares(text: str) -> tuple[float, ...]:
     return tuple(dict.fromkeys(numbers))
 
 
+def mask_ratios(text: str) -> list[float]:
+    """Argparse type: up to 16 fractions in (0, 1) separated by commas, as in `0.25,0.5`."""
+    try:
+        ratios = [float(part) for part in text.split(",")]
+    except ValueError:
+        ratios = [math.nan]
+    if not all(0 < ratio < 1 for ratio in ratios) or len(ratios) > MAX_RATIOS:
+        raise ArgumentTypeError(
+            f"must be up to {MAX_RATIOS} fractions in (0, 1) separated by commas, "
+            f"got {text!r}"
+        )
+    return ratios
+
+
+def png_path(text: str) -> Path:
+    """Argparse type: a file that ends in .png."""
+    if Path(text).suffix.lower() != ".png":
+        raise ArgumentTypeError(f"must end in .png, got {text!r}")
+    return Path(text)
+
+
 def comma_separated(text: str) -> list[str]:
     """Argparse type: names separated by commas, as in `knn,linear_probe`."""
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
         raise ArgumentTypeError(f"must be names separated by commas, got {text!r}")
     return parts
-
-
-def parse_ratios(text: str) -> list[float]:
-    """Mask ratios separated by commas, as in `0.25,0.5`.
-
-    Raises: InputError unless they are fractions in (0, 1), at most 16 of them.
-    """
-    try:
-        ratios = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--ratios must be numbers separated by commas, got {text!r}."
-        ) from None
-    if not all(0 < ratio < 1 for ratio in ratios) or len(ratios) > MAX_RATIOS:
-        raise InputError(
-            f"--ratios must be up to {MAX_RATIOS} fractions in (0, 1), got {text!r}."
-        )
-    return ratios
 
 
 def parse_pairs(name: str, texts: Sequence[str]) -> dict[str, str]:

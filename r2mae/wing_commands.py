@@ -20,6 +20,7 @@ class Task:
     """`r2mae evaluate RUN --task NAME`.
 
     run: scores a run on a recipe's data (the run's own, unless `--data` names another) and returns the result.
+    check: looks at the arguments before anything is read, in a study before anything trains.
     show: prints a result as text. conclude: a sentence on it for `r2mae demo`, or "".
     reads_features: whether it compares features, so that --layer and --pool apply.
     """
@@ -30,6 +31,7 @@ class Task:
     add_arguments: Callable[[ArgumentParser], None] = lambda _: None
     conclude: Callable[[Result], str] = lambda _: ""
     reads_features: bool = False
+    check: Callable[[Namespace], None] = lambda _: None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """`r2mae compare`: final numbers of several runs as a table."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from typing import Any
+
+from r2mae.cli.json_text import json_text
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def run(arguments: Namespace) -> None:
 
     result = to_json(read_records(arguments.runs))
     if arguments.json:
-        print(json.dumps(result))
+        print(json_text(result))
         return
     runs = result["runs"]
     print_table(["", *(each["name"] for each in runs)], _rows(runs))

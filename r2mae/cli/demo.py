@@ -64,8 +64,9 @@ def _check(arguments: Namespace) -> None:
             f"--name must be given with one recipe, got {len(recipes)}. Leave it out."
         )
     names = [Path(recipe).stem for recipe in recipes]
+    folders = [name.casefold() for name in names]  # as some file systems take them
     for recipe, name in zip(recipes, names, strict=True):
-        if names.count(name) > 1:
+        if folders.count(name.casefold()) > 1:
             raise InputError(
                 f"RECIPE must be given once, got {name} twice. Leave one out."
             )

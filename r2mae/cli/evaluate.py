@@ -86,7 +86,7 @@ def run(arguments: Namespace) -> None:
 
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     tasks = list(dict.fromkeys(arguments.task))
-    _check_tasks(tasks, loaded)
+    _check_tasks(tasks, loaded, arguments)
     _check_read_out(tasks, loaded, arguments)
     _check_hiding(tasks, arguments)
     recipe = _recipe(loaded, arguments)
@@ -110,8 +110,8 @@ def run(arguments: Namespace) -> None:
         _print_json(loaded, arguments, about, results)
 
 
-def _check_tasks(tasks: list[str], loaded: LoadedRun) -> None:
-    """Raise InputError for a task that the run's modality lacks."""
+def _check_tasks(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> None:
+    """Raise InputError for a task that the run's modality lacks, or its options."""
     possible = (*PROBES, *loaded.wing.tasks)
     for name in tasks:
         if name not in possible:
@@ -119,6 +119,8 @@ def _check_tasks(tasks: list[str], loaded: LoadedRun) -> None:
                 f"--task must be one of {', '.join(possible)} for runs on "
                 f"{loaded.recipe.modality}, got {name!r}."
             )
+        if name not in PROBES:
+            loaded.wing.tasks[name].check(arguments)
 
 
 def _check_read_out(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> None:
@@ -207,13 +209,12 @@ def _plain(rows: list[Row], task: str) -> dict[str, Any]:
 
 def _recipe(loaded: LoadedRun, arguments: Namespace) -> Any:
     """The recipe whose data is scored: the run's, or that of --data, with the labels of --label."""
+    from r2mae.recipe.labels import with_label_column
+
     recipe = loaded.recipe
     if arguments.data is not None:
         recipe = _other_data(loaded, arguments.data)
-    if arguments.label is None or not hasattr(recipe.data, "label_column"):
-        return recipe
-    data = recipe.data.model_copy(update={"label_column": arguments.label})
-    return recipe.model_copy(update={"data": data})
+    return with_label_column(recipe, arguments.label)
 
 
 def _other_data(loaded: LoadedRun, path: str) -> Any:

@@ -26,11 +26,11 @@ def finetune_several(
     Raises: InputError for options that are of one recipe, and for recipes that cannot be
         trained by one command.
     """
-    every = {}
+    every: dict[str, tuple[Namespace, Recipe]] = {}
     for path in (arguments.recipe, *arguments.more):
         one = Namespace(**vars(arguments) | {"recipe": path, "more": []})
         name = Path(path).stem
-        if name in every:
+        if name.casefold() in map(str.casefold, every):  # one folder on some disks
             raise InputError(f"RECIPE must be given once, got {name} twice.")
         every[name] = (one, load_table(one))
     _check(arguments, [recipe for _, recipe in every.values()])

@@ -1,14 +1,12 @@
 """`r2mae study`: train under several mask-ratio laws, and compare the runs."""
 
-import json
-import math
 import shlex
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_set
+from r2mae.cli.json_text import json_text
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
 from r2mae.options import positive, run_path
@@ -149,7 +147,7 @@ def _report(study: "Study", arguments: Namespace) -> None:
     if arguments.json:
         document = {"report": str(path), "comparisons": rows, "theory": compared}
         document["gains"] = {table.title: _gains(table, primary) for table in tables}
-        print(json.dumps(_none_for_nan(document)))
+        print(json_text(document))
         return
     for table in tables:
         _print_summary(table, summary_rows(table, rows[table.title]))
@@ -211,18 +209,6 @@ def _gains(table: "Table", law: str | None) -> list[dict[str, Any]]:
     from r2mae.studies.summary import gain_rows
 
     return [] if law is None or not table.fixed else gain_rows(table, law)
-
-
-def _none_for_nan(value: Any) -> Any:
-    """A document with None for nan, which JSON cannot hold, and dataclasses as mappings."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, dict):
-        return {key: _none_for_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_none_for_nan(entry) for entry in value]
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return None if is_nan else value
 
 
 def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:

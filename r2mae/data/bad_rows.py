@@ -9,7 +9,7 @@ class BadRows:
     """Skips bad rows and counts them, or raises an error at the first.
 
     skip: whether they are skipped.
-    remedy: end of the error's message.
+    remedy: end of the message on a bad row that is an error.
     numbers: of skipped rows, from 0, in the order of reading.
     """
 
@@ -27,12 +27,17 @@ class BadRows:
         if len(self.examples) < _EXAMPLES:
             self.examples.append(message)
 
+    def add(self, other: "BadRows") -> None:
+        """Count the rows that another reading left out."""
+        self.numbers += other.numbers
+        self.examples = [*self.examples, *other.examples][:_EXAMPLES]
+
     def check_few(self, total: int, where: str) -> None:
         """Raise InputError where more than half of a file's rows, total, were left out."""
         if 2 * len(self.numbers) > total:
             raise InputError(
                 f"{where} must be right in at least half of {total:,} rows, got "
-                f"{self.note} {self.remedy or 'Mend the file.'}"
+                f"{self.note} Mend the file."
             )
 
     @property

@@ -1,18 +1,38 @@
-"""The hub of models: asked once, before libraries ask it for each of a dozen files, several times."""
+"""Sources that are a path here or an id on the hub of models.
+
+The hub is asked once, before libraries ask it for each of a dozen files, several times.
+"""
 
 from pathlib import Path
 
 from r2mae.errors import InputError, first_line
 
 
+def is_local(source: str) -> bool:
+    """Whether a source is a path on this machine, there or not, and no hub id.
+
+    A hub id is `name` or `owner/name`. One that the hub's cache lacks is taken for a path
+    where `owner` is a folder here.
+    """
+    if source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1:
+        return True
+    if Path(source).exists():
+        return True
+    return "/" in source and Path(source).parent.is_dir() and not _is_cached(source)
+
+
 def check_source(source: str, key: str) -> None:
-    """Raise InputError unless source is a folder, a model in the hub's cache, or one that the hub has."""
-    from huggingface_hub import HfApi, constants
+    """Raise InputError unless source is a path, a model in the hub's cache, or one that the hub has."""
+    from huggingface_hub import HfApi
 
     if Path(source).exists():
         return
-    kept = Path(constants.HF_HUB_CACHE) / f"models--{source.replace('/', '--')}"
-    if kept.is_dir():
+    if is_local(source):
+        raise InputError(
+            f"{key} must exist, got {source!r}. Check the path, or give a run, another "
+            "folder or a hub id."
+        )
+    if _is_cached(source):
         return
     try:
         HfApi().model_info(source, timeout=10)
@@ -20,3 +40,11 @@ def check_source(source: str, key: str) -> None:
         raise InputError(
             f"{key} must be a folder, or a hub id that can be had, got {source!r}: {first_line(error)}."
         ) from None
+
+
+def _is_cached(source: str) -> bool:
+    """Whether the hub's cache has a model."""
+    from huggingface_hub import constants
+
+    name = f"models--{source.replace('/', '--')}"
+    return (Path(constants.HF_HUB_CACHE) / name).is_dir()

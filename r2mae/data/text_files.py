@@ -109,8 +109,8 @@ def read_pieces(
 ) -> Iterator[Piece]:
     """Documents of files, from where an earlier reading stopped.
 
-    Raises: InputError for bytes that are not of the encoding, missing columns, and rows
-        that are not text.
+    Raises: InputError for bytes that are not of the encoding, missing columns, rows that
+        are not text, and a table of which more than half of the rows are to be skipped.
     """
     bad_rows = bad_rows or BadRows()
     for number, path in enumerate(paths):
@@ -118,10 +118,12 @@ def read_pieces(
         if number < start[0]:
             continue
         if kind_of(path) is not None:
-            # Malformed rows are counted when a file is begun, not when it is resumed.
-            malformed = bad_rows if at == 0 else BadRows(skip=bad_rows.skip)
+            malformed = BadRows(skip=bad_rows.skip, remedy=bad_rows.remedy)
             rows = read_table(path, options, malformed)
-            yield from read_rows(rows, str(path), column, bad_rows, number, at)
+            if at == 0:  # counted when a file is begun, not when it is resumed
+                bad_rows.add(malformed)
+            name = str(path)
+            yield from read_rows(rows, name, column, bad_rows, number, at, malformed)
         else:
             encoding = encoding_named(path, options)
             yield from _plain(path, document, encoding, number, at)
@@ -134,22 +136,52 @@ def read_rows(
     bad_rows: BadRows,
     number: int = 0,
     start: int = 0,
+    malformed: BadRows | None = None,
 ) -> Iterator[Piece]:
-    """Documents of a data set of `datasets`, from row `start` on. number: of the file."""
+    """Documents of a data set of `datasets`, from row `start` on.
+
+    number: of the file. malformed: its rows that were left out before.
+
+    Raises: InputError for rows that are not text, or more than half of them.
+    """
     texts = select_column(rows, column, name).select_columns([column])
+    if bad_rows.skip:
+        _check_few_bad(texts, column, name, malformed)
+    for row, text, fault in _checked_rows(texts, column, name, start):
+        if fault:
+            bad_rows.reject(row, fault)
+        elif text.strip():
+            size = 0
+            for part in split_text(text):
+                is_start, size = size == 0, size + len(part)
+                is_end = size == len(text)
+                # Reading resumes at a row, never inside one.
+                yield Piece(part, is_start, is_end, number, row + 1 if is_end else None)
+
+
+def _check_few_bad(
+    texts: Any, column: str, name: str, malformed: BadRows | None
+) -> None:
+    """Raise InputError where more than half of a table's rows are bad, before any is used."""
+    own = BadRows(skip=True)
+    if malformed is not None:
+        own.add(malformed)
+    total = len(texts) + len(own.numbers)
+    for row, _, fault in _checked_rows(texts, column, name):
+        if fault:
+            own.reject(row, fault)
+    own.check_few(total, name)
+
+
+def _checked_rows(
+    texts: Any, column: str, name: str, start: int = 0
+) -> Iterator[tuple[int, Any, str]]:
+    """(row, text, what is wrong with it or "") from row `start` on."""
     for first in range(start, len(texts), _ROWS):
         for row, text in enumerate(texts[first : first + _ROWS][column], first):
-            if fault := fault_of_text(text):
-                bad_rows.reject(row, f"{name}: row {row} of {column} must {fault}.")
-            elif text.strip():
-                size = 0
-                for part in split_text(text):
-                    is_start, size = size == 0, size + len(part)
-                    is_end = size == len(text)
-                    # Reading resumes at a row, never inside one.
-                    yield Piece(
-                        part, is_start, is_end, number, row + 1 if is_end else None
-                    )
+            fault = fault_of_text(text)
+            rule = f"{name}: row {row} of {column} must {fault}."
+            yield row, text, rule if fault else ""
 
 
 def fault_of_text(text: Any) -> str:

@@ -23,53 +23,56 @@ _BYTE_SPACES = (
 
 
 @lru_cache(maxsize=8)
-def load_tokenizer(source: str, *, needs_last: bool = True) -> Any:
+def load_tokenizer(
+    source: str, *, needs_last: bool = True, key: str = "data.tokenizer"
+) -> Any:
     """A fast tokenizer of transformers, from a folder or hub id.
 
     needs_last: whether a token must end a document (sep or eos).
+    key: of the recipe, or option, that names it.
 
     Raises: InputError when it cannot be read, is no fast one, or lacks a vocabulary or mask,
         pad or border tokens.
     """
     from transformers import AutoTokenizer
 
-    check_source(source, "data.tokenizer")
+    check_source(source, key)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as error:
         raise InputError(
-            f"data.tokenizer must be a tokenizer's folder or hub id, got {source!r}: {first_line(error)}."
+            f"{key} must be a tokenizer's folder or hub id, got {source!r}: {first_line(error)}."
         ) from None
     if type(tokenizer).__name__ == "EsmTokenizer":
         tokenizer = as_fast(tokenizer)
-    check_tokenizer(tokenizer, source, needs_last=needs_last)
+    check_tokenizer(tokenizer, source, needs_last, key)
     # A saved tokenizer may cut or pad all that it is given.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
 
 
-def check_tokenizer(tokenizer: Any, source: str, *, needs_last: bool = True) -> None:
+def check_tokenizer(tokenizer: Any, source: str, needs_last: bool, key: str) -> None:
     """Raise InputError unless it is fast and has the special tokens of a masked language model."""
     if not tokenizer.is_fast:
         raise InputError(
-            f"data.tokenizer must be a fast one (tokenizer.json), got {source!r}, which is slow."
+            f"{key} must be a fast one (tokenizer.json), got {source!r}, which is slow."
         )
     # transformers makes up a tokenizer for a model's folder without one.
     if not {*tokenizer.get_vocab()} - {*tokenizer.all_special_tokens}:
         raise InputError(
-            f"data.tokenizer must have a vocabulary, got {source!r} with special tokens alone. "
+            f"{key} must have a vocabulary, got {source!r} with special tokens alone. "
             "Add tokenizer.json or vocab.txt."
         )
     for name in ("mask_token", "pad_token"):
         if getattr(tokenizer, name) is None:
             raise InputError(
-                f"data.tokenizer must have a {name.replace('_', ' ')}, got {source!r} without one."
+                f"{key} must have a {name.replace('_', ' ')}, got {source!r} without one."
             )
     first, last = ends(tokenizer)
     if first is None or (needs_last and last is None):
         raise InputError(
-            f"data.tokenizer must have cls and sep, or bos and eos tokens, got {source!r} without them."
+            f"{key} must have cls and sep, or bos and eos tokens, got {source!r} without them."
         )
 
 

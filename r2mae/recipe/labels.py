@@ -25,6 +25,14 @@ def open_labelled(recipe: AnyRecipe) -> tuple[SampleSource, SampleSource]:
     return with_labels(train), with_labels(held_out)
 
 
+def with_label_column(recipe: AnyRecipe, column: str | None) -> AnyRecipe:
+    """A recipe whose labels are another column; as it is for None, and data without columns."""
+    if column is None or not hasattr(recipe.data, "label_column"):
+        return recipe
+    data = recipe.data.model_copy(update={"label_column": column})
+    return recipe.model_copy(update={"data": data})
+
+
 def find_tags(recipe: FinetuneRecipe[Any, Any], split: SampleSource) -> list[str]:
     """Names (C,) of the tags of words in a training split.
 

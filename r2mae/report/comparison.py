@@ -1,6 +1,8 @@
 """Numbers of finished or running runs, recipe keys that differ, and paired differences."""
 
+import math
 import statistics
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,7 +68,8 @@ def paired_differences(records: list[RunRecord]) -> tuple[list[Difference], str]
     """(differences, what could not be compared, or "").
 
     Runs of one recipe with several seeds count as repeats. Each other recipe is compared
-    with the first run's over the seeds that both have, where task, data and step are the same.
+    with the first run's over the seeds that both have, where task, data and step are the same,
+    and where the values are finite.
     """
     groups = list(_by_recipe(records).values())
     reference, *others = groups
@@ -80,10 +83,23 @@ def paired_differences(records: list[RunRecord]) -> tuple[list[Difference], str]
             left_out += [record.name for record in group.values()]
         else:
             rows += _differences(same)
-    if not left_out:
-        return rows, ""
-    reason = "no run of the first recipe has the same task, seed, data and step"
-    return rows, f"Not compared: {', '.join(left_out)}, as {reason}."
+    notes = []
+    if left_out:
+        reason = "no run of the first recipe has the same task, seed, data and step"
+        notes.append(f"Not compared: {', '.join(left_out)}, as {reason}.")
+    diverged = [
+        record.name
+        for record in records
+        if not _are_finite(final_metrics(record).values())
+    ]
+    if others and diverged:
+        names = ", ".join(diverged)
+        notes.append(f"Not compared: values of {names} that are not finite.")
+    return rows, " ".join(notes)
+
+
+def _are_finite(values: Iterable[float]) -> bool:
+    return all(map(math.isfinite, values))
 
 
 def _by_recipe(records: list[RunRecord]) -> dict[str, dict[Any, RunRecord]]:
@@ -108,15 +124,19 @@ def _differences(pairs: list[tuple[RunRecord, RunRecord]]) -> list[Difference]:
     shared = set.intersection(*({*one} & {*other} for one, other in finals))
     rows = []
     for metric in sorted(shared):
-        values = [one[metric] for one, _ in finals]
-        references = [other[metric] for _, other in finals]
+        both = [(one[metric], other[metric]) for one, other in finals]
+        finite = [number for number, pair in enumerate(both) if _are_finite(pair)]
+        if not finite:
+            continue
+        values, references = zip(*(both[number] for number in finite), strict=True)
         mean, half_width = paired_interval(values, references)
+        compared = [pairs[number] for number in finite]
         rows.append(
             Difference(
-                runs=[one.name for one, _ in pairs],
-                reference=[other.name for _, other in pairs],
+                runs=[one.name for one, _ in compared],
+                reference=[other.name for _, other in compared],
                 metric=metric_title(metric),
-                seeds=[one.recipe.get("seed") for one, _ in pairs],
+                seeds=[one.recipe.get("seed") for one, _ in compared],
                 difference=mean,
                 half_width=none_if_nan(half_width),
             )

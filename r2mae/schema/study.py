@@ -23,6 +23,15 @@ class TaskMeasure(Section):
     better: Literal["higher", "lower"] = "higher"
     options: dict[str, str | int | float | bool] = Field(default={})
 
+    @model_validator(mode="after")
+    def _check(self) -> "TaskMeasure":
+        if not all(self.value.split(".")):
+            raise ValueError(
+                f"value must be keys separated by dots, got {self.value!r}. "
+                "Name a number in the JSON of the task: rows.0.accuracy, say."
+            )
+        return self
+
 
 LabelCounts = tuple[Annotated[int, Field(ge=1)] | Literal["all"], ...]
 

@@ -8,6 +8,7 @@ from r2mae.data.source import with_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.features import check_classes
 from r2mae.loaded_run import LoadedRun
+from r2mae.recipe.labels import with_label_column
 from r2mae.schema.study import MeasureSection, TaskMeasure
 from r2mae.studies.measured_probes import draw_labels, measure_probes
 from r2mae.studies.measurement import (
@@ -23,7 +24,7 @@ from r2mae.wing import Wing
 def measure_run(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
     """All measurements of a study on one run, by name.
 
-    Raises: InputError for data without labels.
+    Raises: InputError for a held-out loss that is not finite, and data without labels.
     """
     measurements = _losses(loaded, measure)
     if measure.probes:
@@ -34,12 +35,21 @@ def measure_run(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
 
 
 def _losses(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
-    """Of the last step, as training measured them."""
+    """Of the last step, as training measured them.
+
+    Raises: InputError for one that is not finite: regrets of all laws would be nan.
+    """
     metrics = loaded.folder.read_status()["metrics"]
-    return {
-        loss_name(ratio): Measurement(metrics[f"validation/loss_at_{ratio:g}"], "lower")
-        for ratio in measure.ratios
-    }
+    losses = {}
+    for ratio in measure.ratios:
+        loss = float(metrics[f"validation/loss_at_{ratio:g}"])
+        if not math.isfinite(loss):
+            raise InputError(
+                f"{loss_name(ratio)} must be finite to compare a law, got {loss}: the run "
+                "did not train. Leave out the law, or lower the learning rate of all."
+            )
+        losses[loss_name(ratio)] = Measurement(loss, "lower")
+    return losses
 
 
 def check_tasks(measure: MeasureSection, wing: Wing) -> None:
@@ -77,7 +87,8 @@ def _task(loaded: LoadedRun, name: str, measure: TaskMeasure) -> Measurements:
     arguments = _task_arguments(name, loaded.wing, measure)
     arguments.run, arguments.task = str(loaded.folder.path), measure.task
     task = loaded.wing.tasks[measure.task]
-    value: Any = task.run(loaded, loaded.recipe, arguments)
+    recipe = with_label_column(loaded.recipe, arguments.label)
+    value: Any = task.run(loaded, recipe, arguments)
     for key in measure.value.split("."):
         value = _entry(value, key, name)
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -115,14 +126,24 @@ class _OptionParser(ArgumentParser):
 
 
 def _task_arguments(name: str, wing: Wing, measure: TaskMeasure) -> Namespace:
-    """The options of `r2mae evaluate RUN --task TASK`, as the command line reads them."""
+    """The options of `r2mae evaluate RUN --task TASK`, as the command line reads them.
+
+    Raises: InputError for those that the task lacks, and values that it does not take.
+    """
     where = f"measure.tasks.{name}.options"
     parser = _OptionParser(prog=where, add_help=False)
+    parser.add_argument("--label")
     parser.add_argument("--baselines", action="store_true")
     parser.add_argument("--json", action="store_true")
-    wing.tasks[measure.task].add_arguments(parser)
+    task = wing.tasks[measure.task]
+    task.add_arguments(parser)
     argv: list[str] = []
     for option, value in measure.options.items():
         if value is not False:  # a flag that is not set
             argv += [f"--{option}"] if value is True else [f"--{option}", str(value)]
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    try:
+        task.check(arguments)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    return arguments

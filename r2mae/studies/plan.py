@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +23,7 @@ from r2mae.studies.budget import planned_steps, steps_at_equal_flops
 from r2mae.studies.finetuned import finetuning_recipe
 from r2mae.studies.measure import check_labels, check_tasks
 from r2mae.studies.measurement import measurement_names
-from r2mae.studies.stored import store_study
+from r2mae.studies.stored import as_file_name, store_study
 
 Recipe = PretrainRecipe[Any, Any]
 
@@ -45,7 +44,7 @@ class Trial:
     def name(self) -> str:
         """Name of the run folder."""
         axes = [f"{key.rpartition('.')[2]}-{value}" for key, value in self.variant]
-        return "_".join(map(_slug, [self.law, *axes, f"seed-{self.seed}"]))
+        return "_".join(map(as_file_name, [self.law, *axes, f"seed-{self.seed}"]))
 
 
 @dataclass(frozen=True)
@@ -233,14 +232,12 @@ def _check_different(study: Study) -> None:
                 "with the same mask. Delete one."
             )
         masks[mask] = trial.law
-    counts = Counter(trial.name for trial in study.trials)
+    # Some file systems take `A` and `a` for the same folder.
+    counts = Counter(trial.name.casefold() for trial in study.trials)
     name, most = counts.most_common(1)[0]
     if most > 1:
         raise InputError(
             f"{study.name}: names of laws and values of axes must differ in letters or "
-            f"digits, got {most} trials {shown(name)}. Rename one."
+            f"digits, case aside, got {most} trials {shown(name)}. "
+            "Rename one."
         )
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

@@ -1,6 +1,7 @@
 """The study that a folder holds, in study.json: what may change when it continues."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,22 @@ def _refuse(folder: Path, key: str) -> None:
 def _check_same_laws(
     folder: Path, earlier: dict[str, Any], laws: dict[str, Any]
 ) -> None:
-    """Raise InputError where a law has changed under its name: its trials are finished."""
+    """Raise InputError where a law has changed under its name: its trials are finished.
+
+    So has a new law whose trials would be in the folders of an earlier one.
+    """
+    by_folder = {as_file_name(law).casefold(): law for law in earlier}
     for law, mask in laws.items():
+        before = by_folder.get(as_file_name(law).casefold())
         if law in earlier and earlier[law] != mask:
             raise InputError(
                 f"{folder}: law {law!r} must stay the same to continue, but it "
                 "differs. Give the changed law another name."
+            )
+        if law not in earlier and before is not None:
+            raise InputError(
+                f"{folder}: law {law!r} must not have the trial folders of {before!r}, "
+                "which the study had before. Give it another name."
             )
 
 
@@ -92,3 +103,8 @@ def _read_stored(file: Path) -> dict[str, Any]:
     keys = StudySection.model_fields.keys() & document.keys()
     section = validate(StudySection, {key: document[key] for key in keys}, str(file))
     return document | section.model_dump(mode="json")
+
+
+def as_file_name(text: str) -> str:
+    """Letters, digits and points of a text; anything else is a hyphen."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

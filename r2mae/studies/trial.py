@@ -1,6 +1,7 @@
 """Train and measure one trial of a study."""
 
 import json
+import math
 import os
 from pathlib import Path
 from zipfile import BadZipFile
@@ -21,15 +22,21 @@ _NUMBERS = "measurements.json"  # written last: a trial with it is finished
 
 
 def is_finished(study: Study, trial: Trial) -> bool:
-    """Whether a trial is trained, and has all measurements of the study."""
+    """Whether a trial is trained, and has all measurements of the study.
+
+    One that is not finite does not count: measuring it again says what is wrong.
+    """
     file = study.path(trial) / _NUMBERS
     if not file.is_file():
         return False
     try:
-        measured = json.loads(file.read_text()).keys()
-    except (ValueError, AttributeError):
+        measured = json.loads(file.read_text()).items()
+        finite = {
+            name for name, each in measured if math.isfinite(float(each["value"]))
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
         return True  # damaged, as `read_measurements` says
-    return study.measurement_names <= set(measured)
+    return study.measurement_names <= finite
 
 
 def lacks_measurements(study: Study, trial: Trial) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from r2mae.data.hub import is_local
 from r2mae.errors import InputError
 from r2mae.models.tuning import is_of_lora, merge_lora, plain_name
 from r2mae.training.checkpoint import MODEL, load_tensors, read_manifest
@@ -21,31 +22,25 @@ def is_run(source: str | None) -> bool:
     )
 
 
-def _is_local(source: str) -> bool:
-    """Whether a source must be a path, as it cannot be a hub id."""
-    return (
-        source.startswith(("runs/", "/", ".", "~"))
-        or source.count("/") > 1
-        or Path(source).exists()
-    )
-
-
 def is_awaited(source: str | None) -> bool:
     """Whether a source is a run that is not trained yet."""
-    return source is not None and _is_local(source) and not is_here(source)
+    return source is not None and is_local(source) and not is_here(source)
 
 
-def find_checkpoint(source: str) -> Any:
-    """The last checkpoint of a run to start from. Raises: InputError if there is none."""
+def find_checkpoint(source: str, key: str = "model.init_from") -> Any:
+    """The last checkpoint of a run that a recipe's key names.
+
+    Raises: InputError if there is none.
+    """
     if (Path(source) / "manifest.json").is_file():
         return Path(source)
     try:
         checkpoint = open_run(source).pointer("last")
     except InputError as error:
-        raise InputError(f"model.init_from: {error}") from None
+        raise InputError(f"{key}: {error}") from None
     if checkpoint is None:
         raise InputError(
-            f"model.init_from must hold a checkpoint, got none in {source!r}. Train it first."
+            f"{key} must hold a checkpoint, got none in {source!r}. Train it first."
         )
     return checkpoint
 

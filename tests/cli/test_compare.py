@@ -1,5 +1,10 @@
 """Tables of several runs on the terminal."""
 
+import json
+import math
+
+import pytest
+
 from r2mae.cli.compare import print_table
 from r2mae.cli.main import main
 from tests.report.test_report import write_run
@@ -29,6 +34,24 @@ def test_columns_are_runs_and_what_differs_follows(scratch, capsys):
         if line.startswith("validation loss  ") and "+" in line
     ]
     assert difference.split()[-3:-1] == ["+0.2000", "±"]
+
+
+def test_values_that_are_not_finite_are_left_out_of_differences(scratch, capsys):
+    losses = {(0.5, 0): 1.0, (0.5, 1): 2.0, (0.75, 0): 1.25, (0.75, 1): math.nan}
+    runs = [
+        write_run(scratch / f"r{ratio}_{seed}", seed=seed, ratio=ratio, loss=loss)
+        for (ratio, seed), loss in losses.items()
+    ]
+    printed = compare(capsys, *runs)
+    assert "Not compared: values of r0.75_1 that are not finite." in printed
+    result = json.loads(compare(capsys, *runs, "--json"), parse_constant=pytest.fail)
+    numbers = [run["numbers"]["validation loss"] for run in result["runs"]]
+    assert numbers == [1, 2, 1.25, None]
+    rows = {row["metric"]: row for row in result["paired_differences"]}
+    assert rows["validation loss"]["seeds"] == [0]
+    assert rows["validation loss"]["difference"] == 0.25
+    (probe,) = [rows[name] for name in rows if "kNN" in name]
+    assert probe["seeds"] == [0, 1]
 
 
 def test_a_number_that_one_run_lacks_is_a_dash(scratch, capsys):

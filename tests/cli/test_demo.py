@@ -4,6 +4,7 @@ import pytest
 
 from r2mae.cli.demo import conclude
 from r2mae.cli.main import main
+from tests.conftest import DEMO
 
 
 @pytest.mark.parametrize(
@@ -14,6 +15,7 @@ from r2mae.cli.main import main
             "--name must be given with one",
         ),
         (["digits_demo", "vision/digits_demo"], "got digits_demo twice"),
+        (["digits_demo", "Digits_Demo.yaml"], "got digits_demo twice"),
         (["digits_demo", "no_such_recipe"], "no_such_recipe"),
         (["digits_demo", "digits_finetune"], "task must be pretrain"),
     ],
@@ -21,6 +23,7 @@ from r2mae.cli.main import main
 def test_a_mistake_is_one_line_before_anything_trains(
     scratch, capsys, arguments, message
 ):
+    (scratch / "Digits_Demo.yaml").write_text(DEMO.read_text())
     assert main(["demo", *arguments]) == 2
     printed = capsys.readouterr().err.strip()
     assert message in printed

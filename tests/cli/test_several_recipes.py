@@ -1,8 +1,11 @@
 """The table over several recipes: which scores, their intervals and their mean."""
 
+from argparse import Namespace
+
 import pytest
 
-from r2mae.cli.several_recipes import _mean, _rows, print_several
+from r2mae.cli.several_recipes import _mean, _rows, finetune_several, print_several
+from r2mae.errors import InputError
 from r2mae.recipe.load import load_recipe
 from tests.conftest import ROOT
 
@@ -18,6 +21,20 @@ def test_the_mean_is_over_recipes_whatever_their_number_of_scores():
     assert _mean(rows) == pytest.approx((0.3 + 0.9) / 2)
     assert _mean([*rows, row("b", "squared_error", 7.0)]) == _mean(rows)
     assert _mean([row("b", "squared_error", 7.0)]) is None
+
+
+def test_recipes_whose_runs_may_share_a_folder_are_refused(tmp_path):
+    text = (ROOT / "recipes" / "vision" / "digits_finetune.yaml").read_text()
+    paths = []
+    for name in ("one/digits.yaml", "two/Digits.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text(text)
+        paths.append(str(path))
+    arguments = Namespace(set=[], seeds=None, labels_per_class=None)
+    arguments.recipe, *arguments.more = paths
+    with pytest.raises(InputError, match="must be given once, got Digits twice"):
+        finetune_several(arguments, lambda _: {})
 
 
 def test_scores_have_their_own_intervals(capsys):

@@ -84,12 +84,35 @@ def test_a_row_beyond_the_header_is_one_line_or_skipped(scratch):
 def test_bad_rows_of_json_lines_are_skipped_on_request(scratch):
     path = scratch / "a.jsonl"
     rows = ['{"text": "one"}', "{broken", '["a", "list"]', '{"text": null}']
-    path.write_text("\n".join([*rows, '{"text": "two"}']))
+    path.write_text("\n".join([*rows, '{"text": "two"}', '{"text": "three"}']))
     with pytest.raises(InputError, match="readable as json"):
         texts_of(path)
     bad_rows = BadRows(skip=True)
-    assert texts_of(path, bad_rows=bad_rows) == ["one", "two"]
+    assert texts_of(path, bad_rows=bad_rows) == ["one", "two", "three"]
     assert "3 bad rows" in bad_rows.note
+
+
+@pytest.mark.parametrize("start", [(0, 0), (1, 1)])
+def test_a_table_of_mostly_bad_rows_is_refused_before_any_is_read(scratch, start):
+    """Malformed rows and those without text together; also where reading resumes."""
+    (scratch / "good.txt").write_text("good")
+    path = scratch / "a.jsonl"
+    rows = ['{"text": "one"}', "{broken", "[]", '{"text": null}']
+
+    def read():
+        paths = [scratch / "good.txt", path]
+        bad_rows = BadRows(skip=True)
+        pieces = read_pieces(paths, "text", "file", {}, start, bad_rows)
+        return [piece.text for piece in pieces]
+
+    path.write_text("\n".join(rows))
+    with pytest.raises(InputError) as error:
+        read()
+    rule = f"{path} must be right in at least half of 4 rows, got 3 bad rows: "
+    assert str(error.value).startswith(rule)
+    assert str(error.value).endswith("Mend the file.")
+    path.write_text("\n".join([*rows, '{"text": "two"}', '{"text": "three"}']))
+    assert read()[-2:] == ["two", "three"]
 
 
 def test_rows_of_other_bytes_are_skipped_on_request(scratch):

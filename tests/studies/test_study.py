@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from r2mae.cli.main import main
 from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
+from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
 from r2mae.schema.study import MeasureSection
 from r2mae.studies import trial as trial_module
@@ -31,6 +33,7 @@ from r2mae.studies.queue import (
 )
 from r2mae.studies.theory_card import write_theory_card
 from r2mae.studies.trial import is_finished, measurements_of, read_measurements
+from r2mae.wing_commands import Task
 from tests.conftest import ROOT
 from tests.studies.small import LAWS, UNIFORM, write_study
 
@@ -143,6 +146,41 @@ def test_a_failed_trial_stops_nothing_and_is_tried_again(scratch, monkeypatch, c
     assert not failures(study)
 
 
+def test_a_trial_whose_loss_is_not_finite_fails_and_leaves_other_laws_alone(
+    scratch, capsys
+):
+    measure = {"ratios": [0.25, 0.75], "probes": []}
+    path = str(write_study(scratch, measure=measure))
+    assert main(["study", path]) == 0
+    study = load_study(path)
+    diverged = study.trials[0]
+    run, numbers = (
+        study.path(diverged) / name for name in ("run.json", "measurements.json")
+    )
+    status = json.loads(run.read_text())
+    status["metrics"]["validation/loss_at_0.25"] = math.nan
+    run.write_text(json.dumps(status))
+    measured = json.loads(numbers.read_text())
+    measured["held-out loss at 0.25"]["value"] = math.nan  # as trials once were stored
+    numbers.write_text(json.dumps(measured))
+    assert not is_finished(study, diverged)
+    capsys.readouterr()
+    assert main(["study", path]) == 2
+    printed = capsys.readouterr()
+    assert "nan" not in printed.out
+    assert (
+        f"{diverged.name}: held-out loss at 0.25 must be finite to compare a law, got nan"
+        in printed.err
+    )
+    page = (study.folder / "report.html").read_text()
+    assert f"Failed: {diverged.name}: held-out loss" in page
+    assert "nan%" not in page
+    rows = list(csv.DictReader((study.folder / "regrets.csv").open()))
+    assert {row["law"] for row in rows} == set(LAWS)
+    assert all(math.isfinite(float(row["mean_regret"])) for row in rows)
+    assert "nan" not in (study.folder / "trials.csv").read_text()
+
+
 def test_equal_flops_gives_laws_that_hide_more_more_steps(scratch):
     path = write_study(scratch, budget="equal_flops")
     study = load_study(str(path), ["schedule.steps=200", "schedule.warmup_steps=20"])
@@ -237,6 +275,10 @@ BAD = [
         "must differ in letters or digits",
     ),
     (
+        {"laws": LAWS | {"STRATIFIED": {"ratio": {"fixed": {"ratio": 0.5}}}}},
+        'case aside, got 2 trials "stratified_seed-0". Rename one.',
+    ),
+    (
         {"vary": {"model.dept": [1]}},
         "model.dept must be a key of model. Did you mean depth?",
     ),
@@ -268,6 +310,10 @@ BAD = [
     (
         {"measure": {"tasks": {"held-out loss": {"task": "knn", "value": "a"}}}},
         "must not have the name of another measurement, got 'held-out loss'",
+    ),
+    (
+        {"measure": {"tasks": {"any": {"task": "knn", "value": "rows..accuracy"}}}},
+        "value must be keys separated by dots, got 'rows..accuracy'",
     ),
     (
         {"measure": {"tasks": {" ": {"task": "knn", "value": "a"}}}},
@@ -344,6 +390,17 @@ def test_a_law_may_not_change_under_its_name(scratch):
     more = fewer | {"fixed 0.25": changed["fixed 0.25"]}
     with pytest.raises(InputError, match="law 'fixed 0.25' must stay the same"):
         load_study(str(write_study(scratch, laws=more))).start()
+
+
+@pytest.mark.parametrize("name", ["fixed-0.25", "Fixed 0.25"])
+def test_a_new_law_may_not_take_the_folders_of_an_earlier_one(scratch, name):
+    load_study(str(write_study(scratch))).start()
+    others = {law: LAWS[law] for law in ("fixed 0.75", "stratified")}
+    other = {name: {"ratio": {"fixed": {"ratio": 0.3}}}}
+    with pytest.raises(
+        InputError, match=f"law '{name}' must not have the trial folders"
+    ):
+        load_study(str(write_study(scratch, laws=others | other))).start()
 
 
 def test_tasks_of_the_modality_are_measured(scratch):
@@ -489,6 +546,73 @@ def test_options_of_a_task_are_checked_before_anything_trains(scratch, options):
         )
 
 
+def checked(modality, task, **options):
+    """`check_tasks` of one task with these options."""
+    named = {"any": {"task": task, "value": "rows", "options": options}}
+    check_tasks(MeasureSection.model_validate({"tasks": named}), find_wing(modality))
+
+
+@pytest.mark.parametrize(
+    ("modality", "task", "options", "message"),
+    [
+        ("language", "masked", {"ratios": "15"}, "argument --ratios: must be up to 16"),
+        ("dna", "masked", {"ratios": "0.1,x"}, "argument --ratios: must be up to 16"),
+        ("cell", "imputation", {"ratios": 1.0}, "argument --ratios: must be up to 16"),
+        ("cell", "clustering", {"umap": "a.pdf"}, "--umap: must end in .png"),
+        ("algebra", "vote", {"vote-picture": "a.pdf"}, "must end in .png, got 'a.pdf'"),
+        ("dna", "variant_effect", {}, "--variants must be set"),
+        ("dna", "variant_effect", {"variants": "a.vcf"}, "--label must be set"),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": "a.vcf", "label": "y"},
+            "--variants must be a file, got 'a.vcf'",
+        ),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": __file__, "label": "y", "negative": "1"},
+            "--positive and --negative must differ",
+        ),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": __file__, "label": "y", "alias": "chrM"},
+            "--alias must be LEFT=RIGHT, got 'chrM'",
+        ),
+    ],
+)
+def test_values_of_options_are_checked_before_anything_trains(
+    modality, task, options, message
+):
+    with pytest.raises(InputError) as error:
+        checked(modality, task, **options)
+    assert str(error.value).startswith("measure.tasks.any.options")
+    assert message in str(error.value)
+
+
+def test_a_task_of_a_study_reads_the_labels_that_its_options_name():
+    checked("dna", "variant_effect", variants=__file__, label="y")
+    options = {"label": "grade"}
+    task = {"task": "any", "value": "column", "options": options}
+    section = MeasureSection.model_validate(
+        {"ratios": (0.5,), "probes": (), "tasks": {"column": task}}
+    )
+    names = {"label": 0.0, "grade": 1.0}
+    task = Task(
+        "", lambda _, recipe, __: {"column": names[recipe.data.label_column]}, str
+    )
+    folder = SimpleNamespace(
+        path="run", read_status=lambda: {"metrics": {"validation/loss_at_0.5": 1.0}}
+    )
+    loaded = SimpleNamespace(
+        wing=SimpleNamespace(tasks={"any": task}),
+        recipe=load_recipe("sst2_finetune", ["data.label_column=label"]),
+        folder=folder,
+    )
+    assert measure_run(loaded, section)["column"].value == 1
+
+
 def test_an_option_that_is_false_is_not_given():
     options = {"baselines": False, "ratios": "0.5"}
     task = {"task": "masked", "value": "scores.0.accuracy", "options": options}
@@ -507,6 +631,7 @@ def test_what_a_task_returns_must_be_a_finite_number(result, message):
     )
     returned = SimpleNamespace(
         add_arguments=find_wing("language").tasks["masked"].add_arguments,
+        check=lambda _: None,
         run=lambda *_: {"rows": result},
     )
     loaded = SimpleNamespace(

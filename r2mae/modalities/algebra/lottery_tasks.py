@@ -5,7 +5,6 @@ from typing import Any
 
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
-from r2mae.modalities.algebra.picture_option import picture_path
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing_commands import Result
 
@@ -19,7 +18,7 @@ def score_lottery(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) ->
     from r2mae.modalities.algebra.spectrum import energies
 
     readout.require_two_layers(loaded.model, "lottery", quadratic=True)
-    picture = picture_path(arguments, "lottery")
+    picture = arguments.lottery_picture
     group = open_group(recipe.data.group)
     name = recipe.data.group
     end = readout.neurons_of(loaded.model, name)
@@ -101,7 +100,7 @@ def score_rates(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> R
     from r2mae.modalities.algebra import pictures, rates, readout
 
     readout.require_two_layers(loaded.model, "alignment_rates", quadratic=True)
-    picture = picture_path(arguments, "rates")
+    picture = arguments.rates_picture
     model = readout.initial_model(loaded)
     neurons = readout.neurons_of(model, recipe.data.group)
     if not rates.is_complex(neurons.components) or list(neurons.triads) != [2]:

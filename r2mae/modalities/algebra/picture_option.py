@@ -1,10 +1,9 @@
 """The option of a task that draws its result."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Callable
-from pathlib import Path
 
-from r2mae.errors import InputError
+from r2mae.options import png_path
 
 
 def add_picture(task: str) -> Callable[[ArgumentParser], None]:
@@ -12,17 +11,7 @@ def add_picture(task: str) -> Callable[[ArgumentParser], None]:
 
     def add_arguments(parser: ArgumentParser) -> None:
         text = "also draw the result"
-        parser.add_argument(f"--{task}-picture", metavar="FILE.png", help=text)
+        option = f"--{task}-picture"
+        parser.add_argument(option, type=png_path, metavar="FILE.png", help=text)
 
     return add_arguments
-
-
-def picture_path(arguments: Namespace, task: str) -> Path | None:
-    """Where to draw; None where the option is not used.
-
-    Raises: InputError for another suffix.
-    """
-    path: str | None = getattr(arguments, f"{task}_picture")
-    if path is not None and Path(path).suffix != ".png":
-        raise InputError(f"--{task}-picture must end in .png, got {path!r}.")
-    return None if path is None else Path(path)

@@ -9,7 +9,7 @@ from r2mae.modalities.algebra.lottery_tasks import (
     score_lottery,
     show_lottery,
 )
-from r2mae.modalities.algebra.picture_option import add_picture, picture_path
+from r2mae.modalities.algebra.picture_option import add_picture
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing_commands import Result
 
@@ -26,7 +26,7 @@ def score_spectrum(
     from r2mae.modalities.algebra import pictures, readout, uniformity
 
     readout.require_two_layers(loaded.model, "spectrum")
-    picture = picture_path(arguments, "spectrum")
+    picture = arguments.spectrum_picture
     neurons = readout.neurons_of(loaded.model, recipe.data.group)
     is_single = neurons.winning_shares >= SINGLE
     share, half_width = share_interval(is_single)
@@ -99,7 +99,7 @@ def score_vote(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Re
     from r2mae.modalities.algebra import pictures, readout, vote
 
     readout.require_two_layers(loaded.model, "vote")
-    picture = picture_path(arguments, "vote")
+    picture = arguments.vote_picture
     neurons = readout.neurons_of(loaded.model, recipe.data.group)
     rows = vote.score_subsets(loaded.model, neurons)
     if picture is not None:
@@ -142,7 +142,7 @@ def score_stages(loaded: LoadedRun, _recipe: AnyRecipe, arguments: Namespace) ->
             f"--task stages must have a pretraining run, got {loaded.recipe.task}. "
             "Name another run."
         )
-    picture = picture_path(arguments, "stages")
+    picture = arguments.stages_picture
     every = loaded.model.curve.every_samples // loaded.recipe.batch.global_samples
     curve = stages.read_curve(loaded.model, every, loaded.manifest["step"])
     rows = stages.find_stages(curve)

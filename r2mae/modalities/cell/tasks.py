@@ -1,12 +1,11 @@
 """`r2mae evaluate --task imputation` and `--task clustering` for single cells."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
-from r2mae.options import parse_ratios
+from r2mae.options import mask_ratios, png_path
 from r2mae.progress import progress_bar, status_line
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing_commands import Result
@@ -21,6 +20,7 @@ def add_imputation_arguments(parser: ArgumentParser) -> None:
     """`--ratios`."""
     parser.add_argument(
         "--ratios",
+        type=mask_ratios,
         default="0.1,0.3,0.5",
         metavar="P,P,P",
         help="mask ratios: fractions of genes to mask",
@@ -34,7 +34,6 @@ def score_imputation(
     from r2mae.data.source import hold_out
     from r2mae.modalities.cell import imputation
 
-    ratios = parse_ratios(arguments.ratios)
     if getattr(recipe.data, "values", None) != "counts" or recipe.task != "pretrain":
         raise InputError(
             f"{arguments.run} must be a pretraining run on raw counts for imputation, "
@@ -46,7 +45,7 @@ def score_imputation(
     test = loaded.wing.open_split(recipe, "test")
     with status_line("imputation") as status:
         scores_at = imputation.score_imputation(
-            loaded.model, train, held_out, test, ratios, status
+            loaded.model, train, held_out, test, arguments.ratios, status
         )
     rows = []
     for ratio, scores in scores_at.items():
@@ -89,9 +88,8 @@ def _difference(pair: tuple[float, float] | None) -> str:
 
 def add_clustering_arguments(parser: ArgumentParser) -> None:
     """`--umap`."""
-    parser.add_argument(
-        "--umap", metavar="FILE.png", help="also save a UMAP of the features"
-    )
+    text = "also save a UMAP of the features"
+    parser.add_argument("--umap", type=png_path, metavar="FILE.png", help=text)
 
 
 def score_clustering(
@@ -105,8 +103,6 @@ def score_clustering(
     from r2mae.evaluation.features import LabelledFeatures, extract_each_labelled
     from r2mae.modalities.cell.clustering import cluster_scores, save_umap
 
-    if arguments.umap is not None and Path(arguments.umap).suffix != ".png":
-        raise InputError(f"--umap must end in .png, got {arguments.umap!r}.")
     splits = [
         with_labels(loaded.wing.open_split(recipe, split))
         for split in ("train", "test")
@@ -127,7 +123,7 @@ def score_clustering(
         )
         scores[name] = cluster_scores(data)
         if arguments.umap is not None and name == TRAINED:
-            save_umap(data, splits[0].class_names, Path(arguments.umap))
+            save_umap(data, splits[0].class_names, arguments.umap)
     return {"cells": "train and test", "scores": scores}
 
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
-from r2mae.options import parse_ratios
+from r2mae.options import mask_ratios
 from r2mae.progress import progress_bar
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing_commands import Result
@@ -16,6 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """`--ratios` and `--skip-repeats`."""
     parser.add_argument(
         "--ratios",
+        type=mask_ratios,
         default="0.05,0.15,0.3",
         metavar="P,P,P",
         help="mask ratios; default 0.05,0.15,0.3",
@@ -29,7 +30,7 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
     rows = score_ratios(
         loaded,
         recipe,
-        parse_ratios(arguments.ratios),
+        arguments.ratios,
         skip_repeats=arguments.skip_repeats,
     )
     return {

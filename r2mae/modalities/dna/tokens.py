@@ -224,7 +224,8 @@ def find_codec(tokenizer: str | None, kmer: int) -> Codec:
     """The codec of a tokenizer's folder or hub id; None: of our own tokenizer."""
     if tokenizer is None:
         return make_codec(nucleotide_tokenizer(kmer), kmer)
-    return make_codec(load_tokenizer(tokenizer, needs_last=False), kmer)
+    loaded = load_tokenizer(tokenizer, needs_last=False, key="model.tokenizer")
+    return make_codec(loaded, kmer)
 
 
 class DnaTokens:

@@ -35,6 +35,7 @@ _TASKS = {
         effect.evaluate,
         effect.show_scores,
         effect.add_arguments,
+        check=effect.check,
     ),
 }
 _DEMO = Task(

@@ -78,7 +78,7 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
             text += f"; {share:.3g} % unknown to the tokenizer"
         return {"tokens": text}
     lines = {}
-    for split in ("train", "test"):
+    for split in ("train", *recipe.tested_splits):  # type: ignore[attr-defined]
         source: Any = open_split(recipe, split)
         if isinstance(source, TaggedSentences):
             lines[split] = describe_words(source)

@@ -49,7 +49,10 @@ def add_tokenizer_arguments(parser: ArgumentParser) -> None:
 
 def add_skip_bad_rows(parser: ArgumentParser) -> None:
     """`--skip-bad-rows`."""
-    text = "leave out rows of tables that are malformed or hold no text, and count them"
+    text = (
+        "leave out rows of tables that are malformed or hold no text, and count them; "
+        "a table of more than half such rows is refused"
+    )
     parser.add_argument("--skip-bad-rows", action="store_true", help=text)
 
 

@@ -193,7 +193,10 @@ class _Table(NamedTuple):
 def _read_columns(
     columns: tuple[str, ...], rows: Any, where: str, bad_rows: BadRows
 ) -> _Table:
-    """The texts of a table's rows. bad_rows: also those skipped when the table was read."""
+    """The texts of a table's rows. bad_rows: also those skipped when the table was read.
+
+    Raises: InputError for bad rows, and where more than half of the rows were skipped.
+    """
     for column in columns:
         rows = select_column(rows, column, where)
     texts = [rows[column][:] for column in columns]
@@ -202,6 +205,7 @@ def _read_columns(
     every = np.arange(len(texts[0]) + len(bad_rows.numbers))
     numbers = np.setdiff1d(every, np.array(bad_rows.numbers, dtype=np.int64))
     table = _keep_texts(texts, columns, where, bad_rows)
+    bad_rows.check_few(len(every), where)
     return table._replace(numbers=numbers[table.numbers])
 
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
-from r2mae.options import parse_ratios
+from r2mae.options import mask_ratios
 from r2mae.progress import progress_bar
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing_commands import Result
@@ -14,6 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """`--ratios`."""
     parser.add_argument(
         "--ratios",
+        type=mask_ratios,
         default="0.15,0.3,0.5",
         metavar="P,P,P",
         help="mask ratios: fractions of tokens to mask",
@@ -27,7 +28,6 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
     from r2mae.modalities.language.masked_tokens import count_tokens, score_masked
     from r2mae.models.masked_language import MaskedLanguageModel
 
-    ratios = parse_ratios(arguments.ratios)
     if not isinstance(loaded.model, MaskedLanguageModel):
         raise InputError(
             f"RUN must be a pretraining run on texts for --task masked, got {loaded.folder.name}."
@@ -35,8 +35,9 @@ def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
     train = hold_out(open_split(recipe, "train"), recipe.data.held_out)[0]
     counts = count_tokens(loaded.model, train)
     test = open_split(recipe, "test")
+    progress = progress_bar("masked", "rows")
     scores = score_masked(
-        loaded.model, test, counts, ratios, progress=progress_bar("masked", "rows")
+        loaded.model, test, counts, arguments.ratios, progress=progress
     )
     return {"scores": [row.to_dict() for row in scores]}
 

@@ -31,10 +31,10 @@ def recipe_tokenizer(recipe: AnyRecipe) -> Any:
 
 
 def named_tokenizer(source: str) -> Any:
-    """The tokenizer of a folder, a hub id or a run."""
+    """The tokenizer of a folder, a hub id or a run that `--tokenizer` names."""
     if is_run(source):
-        source = str(checkpoint_tokenizer(read_manifest(find_checkpoint(source))))
-    return load_tokenizer(source)
+        source = str(_run_tokenizer(source, "--tokenizer"))
+    return load_tokenizer(source, key="--tokenizer")
 
 
 def data_with_tokenizer(recipe: AnyRecipe) -> Any:
@@ -47,10 +47,14 @@ def data_with_tokenizer(recipe: AnyRecipe) -> Any:
     if source is None and start is not None:
         return set_tokenizer(data, str(start))
     if isinstance(source, str) and is_run(source):
-        return set_tokenizer(
-            data, str(checkpoint_tokenizer(read_manifest(find_checkpoint(source))))
-        )
+        key = "model.init_from" if source == start else "data.tokenizer"
+        return set_tokenizer(data, str(_run_tokenizer(source, key)))
     return data
+
+
+def _run_tokenizer(source: str, key: str) -> Path:
+    """Folder with the tokenizer of a run that key names."""
+    return checkpoint_tokenizer(read_manifest(find_checkpoint(source, key)))
 
 
 def set_tokenizer(data: Any, source: str) -> Any:

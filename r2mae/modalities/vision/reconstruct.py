@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
-from r2mae.options import parse_ratios
+from r2mae.options import mask_ratios, png_path
 
 if TYPE_CHECKING:
     from r2mae.data.source import SampleSource
@@ -27,18 +27,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="image files; default: held-out samples",
     )
     parser.add_argument(
-        "-o", "--output", metavar="PNG", help="default: RUN/pictures/reconstruct.png"
+        "-o",
+        "--output",
+        type=png_path,
+        metavar="PNG",
+        help="default: RUN/pictures/reconstruct.png",
     )
     parser.add_argument(
-        "--ratios", default="0.25,0.5,0.75", metavar="P,P,P", help="fractions to hide"
+        "--ratios",
+        type=mask_ratios,
+        default="0.25,0.5,0.75",
+        metavar="P,P,P",
+        help="fractions to hide",
     )
-
-
-def check(arguments: Namespace) -> None:
-    """Raise InputError for invalid ratios or an output that is not a PNG file."""
-    parse_ratios(arguments.ratios)
-    if not str(_output(arguments)).lower().endswith(".png"):
-        raise InputError(f"--output must end in .png, got {str(_output(arguments))!r}.")
 
 
 def run(loaded: LoadedRun, arguments: Namespace) -> None:
@@ -49,7 +50,7 @@ def run(loaded: LoadedRun, arguments: Namespace) -> None:
     from r2mae.models.frozen_mask import frozen_mask
     from r2mae.training.pictures import save_pictures
 
-    ratios, output = parse_ratios(arguments.ratios), _output(arguments)
+    ratios, output = arguments.ratios, _output(arguments)
     source, most = _open_images(loaded, arguments)
     if loaded.recipe.task != "pretrain":
         raise InputError(
@@ -100,6 +101,5 @@ def _report(
 
 
 def _output(arguments: Namespace) -> Path:
-    return Path(
-        arguments.output or Path(arguments.run) / "pictures" / "reconstruct.png"
-    )
+    default = Path(arguments.run) / "pictures" / "reconstruct.png"
+    return arguments.output or default

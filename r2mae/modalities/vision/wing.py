@@ -40,7 +40,6 @@ _SUBCOMMANDS = {
         "draw masked and predicted images",
         reconstruct.run,
         reconstruct.add_arguments,
-        reconstruct.check,
     )
 }
 _HUB_TASKS = ("image-feature-extraction", "image-classification")

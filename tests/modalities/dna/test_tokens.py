@@ -62,3 +62,8 @@ def test_a_token_for_each_base_is_taken_with_and_without_blanks():
         codec = find_codec(None, kmer)
         assert len(codec.kmers) == 4**kmer
         assert make_codec(nucleotide_tokenizer(kmer), kmer).unknown == codec.unknown
+
+
+def test_an_absent_path_is_refused_by_its_key(scratch):
+    with pytest.raises(InputError, match=r"^model.tokenizer must exist, got 'runs/no'"):
+        find_codec("runs/no", 1)

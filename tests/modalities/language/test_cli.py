@@ -137,6 +137,8 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
         "--tokenizer",
         "tok",
     )
+    absent = ("data", "build", "text", "absent", "train.txt", "--tokenizer", "runs/no")
+    assert "--tokenizer must exist, got 'runs/no'" in refused(capsys, *absent)
     assert "exactly one of them" in refused(
         capsys,
         "data",
@@ -567,6 +569,20 @@ def test_bad_rows_are_skipped_on_request(here, capsys):
     assert "2 bad rows were left out" in printed
 
 
+def test_a_table_of_mostly_bad_rows_is_refused(here, capsys):
+    (here / "worse.csv").write_text("text,n\none,1\na, b,2\n,3\n")
+    said(capsys, "data", "build", "tokenizer", "worse_tok", "train.txt")
+    build = ("data", "build", "text", "worse", "worse.csv", "--tokenizer", "worse_tok")
+    embed = ("embed", "runs/run", "worse.csv", "-o", "worse.npy")
+    for command in (build, embed):
+        line = refused(capsys, *command, "--skip-bad-rows")
+        assert "worse.csv must be right in at least half of 3 rows" in line
+    (here / "sparse.txt").write_text("one\n\n\n\ntwo\n")  # lines are no rows
+    embed = ("embed", "runs/run", "sparse.txt", "-o", "sparse.npy")
+    said(capsys, *embed, "--skip-bad-rows")
+    assert len(np.load("sparse.npy")) == 2
+
+
 def test_a_run_on_pairs_refuses_single_texts(here, capsys):
     """Item 20."""
     pairs = settings(
@@ -766,6 +782,16 @@ def test_frozen_features_and_embed(here, capsys):
             "pretrain",
             ["model.init_from=runs/absent"],
             ["model.init_from must exist", "runs/absent"],
+        ),
+        (
+            "pretrain",
+            ["data.tokenizer=runs/absent"],
+            ["data.tokenizer must exist", "runs/absent"],
+        ),
+        (
+            "finetune",
+            ["data.tokenizer=./absent"],
+            ["data.tokenizer must exist", "./absent"],
         ),
         (
             "pretrain",

@@ -178,6 +178,16 @@ def test_all_tasks_by_one_command(here, capsys):
     assert "mismatched" in printed
 
 
+def test_check_counts_every_test_split(here, capsys):
+    words = ("check", ROOT / "recipes/language/glue_mnli.yaml", *settings(SMALL_GLUE))
+    data = json.loads(said(capsys, *words, "--json"))["data"]
+    sizes = {name: data[name].split(";")[0] for name in ("train", "test", "mismatched")}
+    assert sizes == {"train": "30 texts"} | dict.fromkeys(
+        ("test", "mismatched"), "12 texts"
+    )
+    assert "mismatched   12 texts" in said(capsys, *words)
+
+
 @pytest.mark.parametrize("task", [*TASKS, "cola"])
 def test_texts_and_labels_are_those_of_the_files(here, task):
     recipe = recipe_of(task)

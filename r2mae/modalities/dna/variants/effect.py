@@ -46,17 +46,29 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_variant_options(parser)
 
 
+def check(arguments: Namespace) -> None:
+    """Raise InputError for options that are missing, contradict each other, or name no file."""
+    for name in ("variants", "label"):
+        if getattr(arguments, name) is None:
+            raise InputError(
+                f"--{name} must be set for --task variant_effect, got nothing."
+            )
+    for name in ("variants", "phylop"):
+        path = getattr(arguments, name)
+        if path is not None and not Path(path).is_file():
+            raise InputError(f"--{name} must be a file, got {path!r}. Check the path.")
+    if set(arguments.positive.split(",")) & set(arguments.negative.split(",")):
+        raise InputError("--positive and --negative must differ, got a value in both.")
+    for name in ("column", "alias"):
+        parse_pairs(name, getattr(arguments, name))
+
+
 def evaluate(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:  # noqa: ARG001
     """AUROC and AUPRC of each score with 95 % bootstrap intervals."""
     import numpy as np
 
     from r2mae.metrics.ranking import rank_scores
 
-    for name in ("variants", "label"):
-        if getattr(arguments, name) is None:
-            raise InputError(
-                f"--{name} must be set for --task variant_effect, got nothing."
-            )
     variants, places = open_variants(loaded, arguments, arguments.variants)
     is_positive, is_labelled = _classes(variants, arguments)
     scores, missing = _all_scores(loaded, variants, places, arguments)
@@ -119,8 +131,6 @@ def _classes(variants: Any, arguments: Namespace) -> tuple[Any, Any]:
                 f"got {','.join(values)}. Present: {present}."
             )
         flags.append(is_class)
-    if (flags[0] & flags[1]).any():
-        raise InputError("--positive and --negative must differ, got a value in both.")
     return flags[0], flags[0] | flags[1]
 
 

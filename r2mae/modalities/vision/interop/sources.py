@@ -9,6 +9,7 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
+from r2mae.data.hub import is_local
 from r2mae.errors import InputError, first_line
 from r2mae.interop.quiet import quiet_transformers
 from r2mae.interop.tensor_file import read_tensor_file
@@ -75,17 +76,15 @@ def _read(source: str, encoder_names: Collection[str]) -> Source:
             rename_file_weights(state, encoder_names),
             heads or _usual_heads(config["architecture"]),
         )
-    # No hub id looks like a path.
-    is_path = source.startswith(("runs/", "/", ".", "~")) or source.count("/") > 1
-    if is_path and not path.exists():
-        raise InputError(
-            f"model.init_from must exist, got {source!r}. "
-            "Train it first, or check the path."
-        )
     if source.startswith("timm/"):
         name = source.removeprefix("timm/")
         state = timm.create_model(name, pretrained=True).state_dict()
         return Source(rename_file_weights(state, encoder_names), _usual_heads(name))
+    if is_local(source) and not path.exists():
+        raise InputError(
+            f"model.init_from must exist, got {source!r}. "
+            "Train it first, or check the path."
+        )
     return _read_transformers(source)
 
 

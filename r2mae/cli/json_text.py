@@ -1,0 +1,22 @@
+"""The text that --json prints, of numbers that may not be finite."""
+
+import json
+import math
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+
+def json_text(document: Any) -> str:
+    """A document as JSON: dataclasses are mappings, and numbers that are not finite null."""
+    return json.dumps(_plain(document))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    is_number = not isinstance(value, float) or math.isfinite(value)
+    return value if is_number else None
