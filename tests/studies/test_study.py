@@ -363,7 +363,7 @@ def test_a_folder_of_another_study_is_refused(scratch):
     path = write_study(scratch)
     load_study(str(path)).start()
     with pytest.raises(
-        InputError, match="must hold the same study to continue, but its base"
+        InputError, match="must hold the same study to continue, but its recipe or set"
     ):
         load_study(str(path), ["schedule.steps=5"]).start()
     load_study(str(path), seeds=7).start()  # further seeds are added
