@@ -5,7 +5,7 @@
 Run it where `studies/` is. `<!-- laws: digits pbmc3k -->` starts a table with a line for
 each study, `<!-- laws in detail: digits pbmc3k -->` one with more columns, and
 `<!-- study: digits -->` one with a line for each law; `<!-- end -->` ends them.
-What is there about a study whose trials are not in `studies/` stays.
+What is there about a study without a complete seed in `studies/` stays.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.studies.measurement import HIDDEN_PROBES, IN_TRAINING
 from r2mae.studies.plan import load_study
 from r2mae.studies.rows import comparison_rows, summary_rows
 from r2mae.studies.summary import gain_rows, with_interval
@@ -28,7 +29,7 @@ _BLOCK = re.compile(
     r"(<!-- (laws|laws in detail|study): ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL
 )
 _START = re.compile(r"<!-- (?:laws|laws in detail|study): [^>]*? -->")
-_KINDS = ("held-out loss", "probes", "probes, input partly hidden")
+_KINDS = ("held-out loss", "probes", HIDDEN_PROBES, HIDDEN_PROBES + IN_TRAINING)
 _HEADER = ["data", "random ratio", "best fixed ratio"]
 _HEADER += [f"{kind}, gain in %" for kind in _KINDS]
 
@@ -73,14 +74,17 @@ def _fill_block(match, to_root):
         ]
         return start + _markdown(header, rows) + end
     study = load_study(names)
-    return start + (_law_tables(study) if _has_trials(study) else content) + end
+    return start + (_law_tables(study) if _is_measured(study) else content) + end
 
 
-def _has_trials(study):
-    has_trials = study.trials_folder.is_dir()
-    if not has_trials:
-        print(f"{study.name}: no trials in {study.folder}, left as is", file=sys.stderr)
-    return has_trials
+def _is_measured(study):
+    """Whether some seed has all measurements under every law; otherwise its tables stay."""
+    if study.trials_folder.is_dir() and build_tables(study):
+        return True
+    print(
+        f"{study.name}: no complete seed in {study.folder}, left as is", file=sys.stderr
+    )
+    return False
 
 
 def _study_lines(name, content, line_of, to_root):
@@ -89,7 +93,7 @@ def _study_lines(name, content, line_of, to_root):
     content: the table so far. to_root: see `fill`. line_of: makes a line of the variant's `_Comparison`.
     """
     study = load_study(name)
-    if not _has_trials(study):
+    if not _is_measured(study):
         lines = [
             line for line in content.splitlines() if line.startswith(f"| [{name}]")
         ]
