@@ -50,8 +50,13 @@ def collected(files: list[Path]) -> Results:
     return results
 
 
-def table(results: dict[str, Results], peers: tuple[str, ...]) -> str:
-    """Markdown: the mean over seeds, and differences to the baselines with 95 % intervals."""
+def table(
+    results: dict[str, Results], peers: tuple[str, ...], widening: float = 1.0
+) -> str:
+    """Markdown: the mean over seeds, and differences to the baselines with 95 % intervals.
+
+    widening: factor of the half widths over seeds.
+    """
     header, *columns = ["measure"], *results
     keys = [key for by in results.values() for key in by if OVER_SAMPLES not in key]
     for name in columns:
@@ -60,7 +65,7 @@ def table(results: dict[str, Results], peers: tuple[str, ...]) -> str:
     for key in dict.fromkeys(keys):
         row = [key]
         for by_measure in results.values():
-            row += cells(by_measure, key, peers_of(by_measure, peers))
+            row += cells(by_measure, key, peers_of(by_measure, peers), widening)
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
@@ -71,7 +76,9 @@ def peers_of(by_measure: Results, peers: tuple[str, ...]) -> list[str]:
     return [peer for peer in peers if peer in measured]
 
 
-def cells(by_measure: Results, key: str, peers: list[str]) -> list[str]:
+def cells(
+    by_measure: Results, key: str, peers: list[str], widening: float
+) -> list[str]:
     """The score, and a difference for each peer."""
     methods = by_measure.get(key, {})
     if "r2mae" not in methods:
@@ -79,22 +86,26 @@ def cells(by_measure: Results, key: str, peers: list[str]) -> list[str]:
     own, halves = methods["r2mae"], by_measure.get(key + OVER_SAMPLES, {})
     score = f"{np.mean(own):.0f}" if key == "CPU seconds" else f"{np.mean(own):.3f}"
     texts = [
-        difference(own, methods.get(peer, []), halves.get(peer, [])) for peer in peers
+        difference(own, methods.get(peer, []), halves.get(peer, []), widening)
+        for peer in peers
     ]
     return [score, *texts]
 
 
-def difference(own: list[float], other: list[float], halves: list[float]) -> str:
+def difference(
+    own: list[float], other: list[float], halves: list[float], widening: float = 1.0
+) -> str:
     """Paired by seed; bold where r2mae is ahead, italics where it is behind.
 
     halves: half widths of intervals over test samples, where all seeds share these.
+    widening: see `table`.
     """
     from r2mae.metrics.interval import mean_interval
 
     if len(own) != len(other) or len(own) < 2:
         return ""
     mean, over_seeds = mean_interval(np.array(own) - np.array(other))
-    half = np.hypot(over_seeds, np.mean(halves) if halves else 0.0)
+    half = np.hypot(widening * over_seeds, np.mean(halves) if halves else 0.0)
     text = f"{mean:+.3f} ± {half:.3f}"
     if abs(mean) <= half:
         return text
@@ -139,7 +150,7 @@ def main() -> None:
         name: collected([work / f"{name}_{seed}.json" for seed in range(SEEDS)])
         for name in names
     }
-    print(table(results, module.PEERS))
+    print(table(results, module.PEERS, getattr(module, "WIDENING", 1.0)))
     print(f"worth: {json.dumps(results)}")
 
 

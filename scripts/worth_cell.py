@@ -39,6 +39,8 @@ EPOCHS = {"pbmc3k": 30, "worm_neuron": 15, "baron_mouse1": 60}
 NAMES = tuple(EPOCHS)
 PEERS = ("PCA-50", "scVI")
 FOLDS, LEAST_CELLS, HIDDEN = 5, 20, (0, 0.25, 0.5, 0.75, 0.9)
+# Folds share training cells, so their scores are not independent (Nadeau and Bengio 2003).
+WIDENING = (1 + FOLDS / (FOLDS - 1)) ** 0.5
 PROBES = {"knn": "kNN", "linear_probe": "linear probe"}
 
 

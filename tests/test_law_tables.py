@@ -74,7 +74,22 @@ def test_only_tables_of_studies_with_trials_are_filled(fill, scratch, capsys):
     assert "replaced" not in page
     short, detailed = re.findall(r"\| \[small.yaml\]\(../recipes/.*", page)
     assert detailed.startswith(short.rstrip("| "))
-    assert detailed.count(" | ") == short.count(" | ") + 5
+    assert detailed.count(" | ") == short.count(" | ") + 6
     assert "3 laws x 2 seeds, 4 steps (equal steps)" in page
     assert "| fixed 0.25 |" in page
-    assert "digits: no trials in studies/digits, left as is" in capsys.readouterr().err
+    assert (
+        "digits: no complete seed in studies/digits, left as is"
+        in capsys.readouterr().err
+    )
+
+
+def test_tables_stay_where_a_measurement_is_missing(fill, scratch):
+    """As after one was added to a study."""
+    study = load_study(str(write_study(scratch, seeds=1, primary="stratified")))
+    for trial in study.trials:
+        folder = study.path(trial)
+        folder.mkdir(parents=True)
+        (folder / "measurements.json").write_text("{}")
+    page = fill(PAGE)
+    assert page.count("replaced") == PAGE.count("replaced") > 0
+    assert "goes" in page

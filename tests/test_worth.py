@@ -30,7 +30,9 @@ def test_a_difference_is_paired_and_marked(worth):
     assert worth.difference(better, worse, []).startswith("**+0.100 ± 0.000")
     assert worth.difference(worse, better, []).startswith("*-0.100 ± 0.000")
     assert worth.difference(better, worse, [0.2] * 3) == "+0.100 ± 0.200"
-    assert worth.difference(better, [0.9, 0.7, 0.9], []).startswith("+0.017 ± 0.1")
+    uneven = [0.9, 0.7, 0.9]
+    assert worth.difference(better, uneven, []) == "+0.017 ± 0.190"
+    assert worth.difference(better, uneven, [], 1.5) == "+0.017 ± 0.285"
 
 
 def test_one_seed_or_a_missing_peer_has_no_difference(worth):

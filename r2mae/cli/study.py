@@ -28,6 +28,7 @@ exec {command}
 
 def add_arguments(parser: ArgumentParser) -> None:
     """`[report] STUDY`, changes to it, and where its trials run."""
+    parser.usage = "r2mae study [report] STUDY [options]"
     text = "study file, or name of a study of r2mae; with report, only write its report"
     parser.add_argument("study", nargs="+", metavar="[report] STUDY", help=text)
     add_set(parser)

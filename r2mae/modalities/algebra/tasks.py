@@ -90,7 +90,7 @@ def conclude_spectrum(result: Result) -> str:
         f"{sum(row['neurons'] > 0 for row in result['components'])} of "
         f"{len(result['components'])} components are used. The output phase is the sum "
         f"of the input phases up to {angle:.3f} rad. The network is right on "
-        f"{result['test_accuracy']:.1%} of the triples that did not train."
+        f"{result['test_accuracy']:.1%} of the triples that it was not trained on."
     )
 
 
@@ -198,10 +198,10 @@ def conclude_demo(result: Result) -> str:
     name, score = next(iter(scores.items()))
     largest = scores["largest initial energy"]
     return (
-        f"The network is right on {spectrum['test_accuracy']:.1%} of the sums that did "
-        f"not train, {spectrum['single_component']:.1%} of its neurons have learned one "
-        f"frequency, and initial weights name it for {score['share_right']:.1%} ± "
-        f"{score['half_width']:.1%} of them by {name}, for "
-        f"{largest['share_right']:.1%} ± {largest['half_width']:.1%} by the largest "
-        "initial energy."
+        f"The network is right on {spectrum['test_accuracy']:.1%} of the sums that it was "
+        f"not trained on. {spectrum['single_component']:.1%} of its neurons have learned "
+        "a single frequency. Initial weights predict which one for "
+        f"{score['share_right']:.1%} ± {score['half_width']:.1%} of the neurons, by "
+        f"{name}; the frequency of the largest initial energy is right for "
+        f"{largest['share_right']:.1%} ± {largest['half_width']:.1%}."
     )
