@@ -79,6 +79,7 @@ def _fill_block(match, to_root):
 
 def _is_measured(study):
     """Whether some seed has all measurements under every law; otherwise its tables stay."""
+    study.check_names()
     if study.trials_folder.is_dir() and build_tables(study):
         return True
     print(

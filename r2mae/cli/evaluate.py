@@ -262,7 +262,7 @@ def _print_table(
     table = [["labels per class", *(["hidden"] if hides else []), "task", *columns]]
     for row in rows:
         cells = row["scores"] | row["differences"]
-        hidden = [f"{row['hidden']:.0%}"] if hides else []
+        hidden = [f"{100 * row['hidden']:g}%"] if hides else []
         for task in row["scores"]["pretrained"]:
             numbers = [
                 show(cells[name][task]) if task in cells[name] else "-"

@@ -61,6 +61,7 @@ def run(arguments: Namespace) -> None:
 
         return print_plan(study, arguments.jobs, arguments.json)
     if action == ["report"]:
+        _check_measured(study)
         return _report(study, arguments)
     if not arguments.worker:
         study.check_data()
@@ -124,6 +125,17 @@ def _own_arguments(path: str, arguments: Namespace) -> list[str]:
     if arguments.name is not None:
         argv += ["--name", arguments.name]
     return argv
+
+
+def _check_measured(study: "Study") -> None:
+    """Raise InputError where a report would lose what the last one had, or show other laws."""
+    from r2mae.studies.queue import describe_unmeasured
+    from r2mae.studies.table import build_tables
+
+    study.check_names()
+    unmeasured = describe_unmeasured(study)
+    if unmeasured and not build_tables(study):
+        raise InputError(f"{study.folder}: {unmeasured[0]}")
 
 
 def _report(study: "Study", arguments: Namespace) -> None:

@@ -87,6 +87,16 @@ class MeasureSection(Section):
                 f"hidden must be in [0, 1), got {list(self.hidden)}. "
                 "It is the share of a sample."
             )
+        if any(self.hidden) and not self.probes:
+            raise ValueError(
+                f"hidden must come with probes, got {list(self.hidden)} and no probes. "
+                "Add knn to probes, say."
+            )
+        shares = [f"{100 * share:g}%" for share in self.hidden]
+        if len(set(shares)) < len(shares):
+            raise ValueError(
+                f"hidden must list different shares, got {', '.join(shares)}. Delete one."
+            )
         if self.hide_in_training and not any(self.hidden):
             raise ValueError(
                 "hide_in_training must come with a share of hidden above 0, got "

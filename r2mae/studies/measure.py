@@ -46,7 +46,8 @@ def _losses(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
         if not math.isfinite(loss):
             raise InputError(
                 f"{loss_name(ratio)} must be finite to compare a law, got {loss}: the run "
-                "did not train. Leave out the law, or lower the learning rate of all."
+                "did not train. Leave out the law, or "
+                "lower the learning rate under another --name."
             )
         losses[loss_name(ratio)] = Measurement(loss, "lower")
     return losses

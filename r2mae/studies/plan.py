@@ -23,7 +23,7 @@ from r2mae.studies.budget import planned_steps, steps_at_equal_flops
 from r2mae.studies.finetuned import finetuning_recipe
 from r2mae.studies.measure import check_labels, check_tasks
 from r2mae.studies.measurement import measurement_names
-from r2mae.studies.stored import as_file_name, store_study
+from r2mae.studies.stored import as_file_name, check_same_names, store_study
 
 Recipe = PretrainRecipe[Any, Any]
 
@@ -136,14 +136,21 @@ class Study:
         if finetuning is not None:
             check_table(finetuning)
 
+    @property
+    def _document(self) -> dict[str, Any]:
+        document = self.section.model_dump(mode="json")
+        return document | {"base": self.base, "finetuning": self.finetuning}
+
+    def check_names(self) -> None:
+        """Raise InputError where its folder has another law or measurement under the same name."""
+        check_same_names(self.folder, self._document)
+
     def start(self) -> None:
         """Make the folder, or check that it holds this study.
 
         Raises: InputError where it holds another one.
         """
-        document = self.section.model_dump(mode="json")
-        document |= {"base": self.base, "finetuning": self.finetuning}
-        store_study(self.folder, document)
+        store_study(self.folder, self._document)
         self.trials_folder.mkdir(parents=True, exist_ok=True)
 
 

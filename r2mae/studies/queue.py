@@ -164,13 +164,13 @@ def count_finished(study: Study) -> int:
 
 
 def describe_unmeasured(study: Study) -> list[str]:
-    """A line where trained runs lack measurements that were added later; else none."""
+    """A line where trained runs lack measurements of the study file; else none."""
     count = sum(lacks_measurements(study, trial) for trial in study.trials)
     if not count:
         return []
     return [
-        f"{count} trained runs lack measurements that were added later. r2mae study "
-        f"{study.name} measures them without training."
+        f"Trained runs that lack measurements of this study: {count}. The command that "
+        "ran it measures them without training."
     ]
 
 

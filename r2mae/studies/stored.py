@@ -31,8 +31,7 @@ def store_study(folder: Path, document: dict[str, Any]) -> None:
     file = folder / "study.json"
     if file.exists():
         earlier = _read_stored(file)
-        _check_same_laws(folder, earlier["laws"], document["laws"])
-        _check_same_measurements(folder, earlier["measure"], document["measure"])
+        check_same_names(folder, document)
         for key in document.keys() - set(_FREE):
             if earlier.get(key) != document[key]:
                 _refuse(folder, _NAMES.get(key, key))
@@ -42,6 +41,18 @@ def store_study(folder: Path, document: dict[str, Any]) -> None:
         document = document | {"laws": laws, "measure": measure}
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(file, json.dumps(document, indent=1) + "\n")
+
+
+def check_same_names(folder: Path, document: dict[str, Any]) -> None:
+    """Raise InputError where a law or a measurement has changed under the name of a stored one.
+
+    document: as in `store_study`.
+    """
+    file = folder / "study.json"
+    if file.exists():
+        earlier = _read_stored(file)
+        _check_same_laws(folder, earlier["laws"], document["laws"])
+        _check_same_measurements(folder, earlier["measure"], document["measure"])
 
 
 def _refuse(folder: Path, key: str) -> None:
@@ -81,11 +92,18 @@ def _check_same_measurements(
         if earlier[key] != measure[key]:
             _refuse(folder, f"measure.{key}")
     for name, task in measure["tasks"].items():
-        if name in earlier["tasks"] and earlier["tasks"][name] != task:
+        is_changed = name in earlier["tasks"] and earlier["tasks"][name] != task
+        if is_changed and _is_measured(folder, name):
             raise InputError(
                 f"{folder}: measure.tasks.{name} must stay the same to continue, but it "
                 "differs. Give the changed task another name."
             )
+
+
+def _is_measured(folder: Path, name: str) -> bool:
+    """Whether some trial has a measurement of that name."""
+    files = folder.glob("trials/*/measurements.json")
+    return any(json.dumps(name) in file.read_text() for file in files)
 
 
 def _read_stored(file: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from r2mae.studies.measurement import Measurement, Measurements, to_json
 from r2mae.studies.plan import Study, Trial
 
 _ITEMS = "items.npz"
-_NUMBERS = "measurements.json"  # written last: a trial with it is finished
+_NUMBERS = "measurements.json"  # written last
 
 
 def is_finished(study: Study, trial: Trial) -> bool:
@@ -40,7 +40,7 @@ def is_finished(study: Study, trial: Trial) -> bool:
 
 
 def lacks_measurements(study: Study, trial: Trial) -> bool:
-    """Whether a trial was measured before the study had all of its measurements."""
+    """Whether a trial was measured, but not all that the study file asks for."""
     is_measured = (study.path(trial) / _NUMBERS).is_file()
     return is_measured and not is_finished(study, trial)
 
@@ -48,7 +48,8 @@ def lacks_measurements(study: Study, trial: Trial) -> bool:
 def run_trial(study: Study, trial: Trial) -> None:
     """Train a trial, from its last checkpoint if any, and measure it; nothing if finished.
 
-    A trained trial that lacks some measurement is measured anew, without training.
+    A trained trial that lacks some measurement is measured anew, without training, and
+    keeps those that are not in the study file.
 
     Raises: InputError for what the recipe cannot do; InterruptedRun after a signal.
     """
@@ -56,7 +57,8 @@ def run_trial(study: Study, trial: Trial) -> None:
         return
     path = study.path(trial)
     train_run(trial.recipe, path, source=trial.name)
-    measurements = measure_run(load_run(str(path)), study.section.measure)
+    measurements = read_measurements(path) if (path / _NUMBERS).is_file() else {}
+    measurements |= measure_run(load_run(str(path)), study.section.measure)
     finetuning = study.finetuning_of(trial, path)
     if finetuning is not None:
         measurements |= measure_finetuned(finetuning, path)
@@ -68,6 +70,7 @@ def run_trial(study: Study, trial: Trial) -> None:
     unfinished = path / f".{_ITEMS}"
     with unfinished.open("wb") as file:
         np.savez_compressed(file, **items)  # type: ignore[arg-type]
+    (path / _NUMBERS).unlink(missing_ok=True)  # it must not stand beside other items
     os.replace(unfinished, path / _ITEMS)
     write_atomic(path / _NUMBERS, to_json(measurements))
 

@@ -38,6 +38,9 @@ def test_a_measurement_that_changes_under_its_name_is_refused(
     tmp_path, changed, message
 ):
     store_study(tmp_path, stored())
+    trial = tmp_path / "trials" / "one"
+    trial.mkdir(parents=True)
+    (trial / "measurements.json").write_text('{"own": {}}')
     before = (tmp_path / "study.json").read_bytes()
     with pytest.raises(InputError, match=message):
         store_study(tmp_path, stored(**changed))
@@ -63,3 +66,11 @@ def test_another_base_is_refused(tmp_path):
     store_study(tmp_path, stored())
     with pytest.raises(InputError, match="its recipe or set differs"):
         store_study(tmp_path, stored() | {"base": {"seed": 1}})
+
+
+def test_a_task_that_was_never_measured_can_be_corrected(tmp_path):
+    store_study(tmp_path, stored())
+    corrected = {"own": {"task": "masked", "value": "b"}}
+    store_study(tmp_path, stored(tasks=corrected))
+    kept = json.loads((tmp_path / "study.json").read_text())["measure"]["tasks"]
+    assert kept["own"]["value"] == "b"

@@ -227,7 +227,7 @@ def test_dry_run_has_a_row_for_each_variant(scratch, capsys):
 
 
 def test_one_seed_is_reported_as_valid_json(scratch, capsys):
-    measure = {"ratios": [0.25], "probes": [], "hidden": [0.0, 0.5]}
+    measure = {"ratios": [0.25], "probes": []}
     changes = {"seeds": 1, "primary": "stratified", "measure": measure}
     path = str(write_study(scratch, **changes))
     assert main(["study", path]) == 0
@@ -487,7 +487,7 @@ def test_a_measurement_is_added_without_training_and_left_out_again(
     changed.start()
     assert not is_finished(changed, first)
     (line,) = describe_unmeasured(changed)
-    assert line.startswith("1 trained runs lack measurements that were added later")
+    assert line.startswith("Trained runs that lack measurements of this study: 1.")
     trained = (study.path(first) / "metrics.csv").read_bytes()
     trial_module.run_trial(changed, first)
     assert (study.path(first) / "metrics.csv").read_bytes() == trained
