@@ -135,6 +135,11 @@ def _check_read_out(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -
                 "--layer and --pool must be given with tasks that read features "
                 f"({', '.join(readers)}), got {name}. Run it without them."
             )
+    if arguments.pool is not None and set(tasks) == {"attentive_probe"}:
+        raise InputError(
+            "--pool must be given with tasks that read pooled features, got "
+            f"attentive_probe, which reads tokens, and --pool {arguments.pool}. Leave it out."
+        )
 
 
 def _check_hiding(tasks: list[str], arguments: Namespace) -> None:

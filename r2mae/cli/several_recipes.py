@@ -26,13 +26,7 @@ def finetune_several(
     Raises: InputError for options that are of one recipe, and for recipes that cannot be
         trained by one command.
     """
-    every: dict[str, tuple[Namespace, Recipe]] = {}
-    for path in (arguments.recipe, *arguments.more):
-        one = Namespace(**vars(arguments) | {"recipe": path, "more": []})
-        name = Path(path).stem
-        if name.casefold() in map(str.casefold, every):  # one folder on some disks
-            raise InputError(f"RECIPE must be given once, got {name} twice.")
-        every[name] = (one, load_table(one))
+    every = _load_tables(arguments)
     _check(arguments, [recipe for _, recipe in every.values()])
     from r2mae.recipe.assembly import is_data_here
 
@@ -56,6 +50,18 @@ def finetune_several(
         "scores": rows,
         "mean": _mean(rows),
     }
+
+
+def _load_tables(arguments: Namespace) -> dict[str, tuple[Namespace, Recipe]]:
+    """name -> (the options of its own command, recipe)."""
+    every: dict[str, tuple[Namespace, Recipe]] = {}
+    for path in (arguments.recipe, *arguments.more):
+        one = Namespace(**vars(arguments) | {"recipe": path, "more": []})
+        name = Path(path).stem
+        if name.casefold() in map(str.casefold, every):  # one folder on some disks
+            raise InputError(f"RECIPE must be given once, got {name} twice.")
+        every[name] = (one, load_table(one))
+    return every
 
 
 def _check(arguments: Namespace, recipes: list[Recipe]) -> None:

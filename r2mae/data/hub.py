@@ -28,9 +28,14 @@ def check_source(source: str, key: str) -> None:
     if Path(source).exists():
         return
     if is_local(source):
+        owner = Path(source).parent
+        could_be_an_id = source.count("/") == 1 and source[0] not in "./~"
+        taken = ""
+        if could_be_an_id and owner.is_dir():
+            taken = f" It is taken for a path, as there is a folder {owner} here."
         raise InputError(
-            f"{key} must exist, got {source!r}. Check the path, or give a run, another "
-            "folder or a hub id."
+            f"{key} must exist, got {source!r}.{taken} Check the path, or give a run, "
+            "another folder or a hub id."
         )
     if _is_cached(source):
         return

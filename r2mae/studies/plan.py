@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -239,12 +238,13 @@ def _check_different(study: Study) -> None:
                 "with the same mask. Delete one."
             )
         masks[mask] = trial.law
-    # Some file systems take `A` and `a` for the same folder.
-    counts = Counter(trial.name.casefold() for trial in study.trials)
-    name, most = counts.most_common(1)[0]
-    if most > 1:
+    laws: dict[str, list[str]] = {}
+    for trial in study.trials:  # some file systems take `A` and `a` for the same folder
+        laws.setdefault(trial.name.casefold(), []).append(trial.law)
+    same = max(laws.values(), key=len)
+    if len(same) > 1:
         raise InputError(
             f"{study.name}: names of laws and values of axes must differ in letters or "
-            f"digits, case aside, got {most} trials {shown(name)}. "
-            "Rename one."
+            f"digits, case aside, got {len(same)} trials in the same folder, of "
+            f"{shown(', '.join(dict.fromkeys(same)))}. Rename one."
         )

@@ -6,6 +6,7 @@ import pytest
 
 from r2mae.cli.evaluate import (
     _check_hiding,
+    _check_read_out,
     _plain,
     add_run_arguments,
     print_scores,
@@ -64,3 +65,11 @@ def test_hidden_input_without_a_probe_is_refused():
     _check_hiding(["imputation", "knn"], arguments)
     with pytest.raises(InputError, match=r"--hidden must be given with a probe \(knn"):
         _check_hiding(["imputation"], arguments)
+
+
+def test_a_pooling_for_probes_that_read_tokens_alone_is_refused():
+    arguments = Namespace(layer="last", pool="concat")
+    loaded = Namespace(wing=Namespace(tasks={}))
+    _check_read_out(["knn", "attentive_probe"], loaded, arguments)
+    with pytest.raises(InputError, match="which reads tokens, and --pool concat"):
+        _check_read_out(["attentive_probe"], loaded, arguments)

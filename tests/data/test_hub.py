@@ -31,6 +31,8 @@ def test_a_path_that_is_not_there_is_refused_here(scratch, asked, source):
         check_source(source, "data.tokenizer")
     assert str(error.value).startswith(f"data.tokenizer must exist, got {source!r}.")
     assert str(error.value).endswith("give a run, another folder or a hub id.")
+    is_taken_for_one = "as there is a folder models here" in str(error.value)
+    assert is_taken_for_one == (source == "models/bert")
     assert not asked
 
 

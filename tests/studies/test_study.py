@@ -276,7 +276,7 @@ BAD = [
     ),
     (
         {"laws": LAWS | {"STRATIFIED": {"ratio": {"fixed": {"ratio": 0.5}}}}},
-        'case aside, got 2 trials "stratified_seed-0". Rename one.',
+        'case aside, got 2 trials in the same folder, of "stratified, STRATIFIED". Rename one.',
     ),
     (
         {"vary": {"model.dept": [1]}},

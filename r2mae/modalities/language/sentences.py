@@ -117,6 +117,12 @@ def open_given_sentences(section: Any, path: str, reading: Reading) -> SampleSou
         rows = rename(read_table(file, text, bad_rows), text)
         table = _read_columns(text_columns(section), rows, str(file), bad_rows)
         return _tokenised(section, table, str(file), reading.long_texts)
+    table = _read_lines(file, bad_rows)
+    return _tokenised(section, table, str(file), reading.long_texts, unit="line")
+
+
+def _read_lines(file: Path, bad_rows: BadRows) -> "_Table":
+    """A text a line; empty lines are bad rows."""
     check_text(file)
     with open_text(file, "utf-8") as opened:
         lines = opened.read().replace("\r\n", "\n").removesuffix("\n").split("\n")
@@ -128,8 +134,7 @@ def open_given_sentences(section: Any, path: str, reading: Reading) -> SampleSou
             rule = "be text, got nothing. Rows of the result are named by lines"
             bad_rows.reject(number, f"{file}: line {number} must {rule}.")
     texts = [lines[number - 1] for number in kept]
-    table = _Table([texts], np.array(kept, dtype=np.int64), bad_rows.note)
-    return _tokenised(section, table, str(file), reading.long_texts, unit="line")
+    return _Table([texts], np.array(kept, dtype=np.int64), bad_rows.note)
 
 
 def open_text_objects(section: Any, texts: Any) -> SampleSource:
