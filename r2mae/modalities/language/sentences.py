@@ -126,13 +126,10 @@ def _read_lines(file: Path, bad_rows: BadRows) -> "_Table":
     check_text(file)
     with open_text(file, "utf-8") as opened:
         lines = opened.read().replace("\r\n", "\n").removesuffix("\n").split("\n")
-    kept = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            kept.append(number)
-        else:
-            rule = "be text, got nothing. Rows of the result are named by lines"
-            bad_rows.reject(number, f"{file}: line {number} must {rule}.")
+    rule = "be text, got nothing. Rows of the result are named by lines"
+    kept = [number for number, line in enumerate(lines, 1) if line.strip()]
+    for number in sorted(set(range(1, len(lines) + 1)) - set(kept)):
+        bad_rows.reject(number, f"{file}: line {number} must {rule}.")
     texts = [lines[number - 1] for number in kept]
     return _Table([texts], np.array(kept, dtype=np.int64), bad_rows.note)
 
