@@ -17,8 +17,9 @@ from r2mae.evaluation.features import (
 )
 from r2mae.evaluation.probe import ProbeTask, probe_predictions
 from r2mae.evaluation.read_encoder import num_layers, read_encoder
-from r2mae.evaluation.read_out import Pool, ReadOut
+from r2mae.evaluation.read_out import ReadOut
 from r2mae.metrics.few_label import few_label_draws
+from r2mae.models.pooling import Pool
 from r2mae.progress import progress_bar, status_line
 
 Integers = npt.NDArray[np.int64]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from r2mae.evaluation.read_out import Layer, Pool, ReadOut
+from r2mae.evaluation.read_out import Layer, ReadOut
+from r2mae.models.pooling import Pool
 
 if TYPE_CHECKING:  # without torch until a method is called
     import numpy as np

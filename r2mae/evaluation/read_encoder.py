@@ -10,10 +10,11 @@ import torch.nn.functional as F  # noqa: N812 - as in torch's documentation
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
-from r2mae.evaluation.read_out import Layer, Pool, ReadOut
+from r2mae.evaluation.read_out import Layer, ReadOut
 from r2mae.masking.mask import Mask
 from r2mae.models.classifier import Classifier
 from r2mae.models.partial_copy import copy_with
+from r2mae.models.pooling import Pool
 from r2mae.models.pooling import pool as pool_tokens
 from r2mae.models.protocol import PoolsTokens, ReadsLayers
 
@@ -55,21 +56,14 @@ def layer_number(model: Any, layer: Layer) -> int:
 
 
 def _pooled(encoder: Any, pool: Pool) -> Any:
-    if pool == "concat":
-        return TokenReader(encoder, concatenate=True)
-    if not isinstance(encoder, PoolsTokens):
-        if pool == "mean":
-            return TokenReader(encoder, concatenate=False)
+    if isinstance(encoder, PoolsTokens) and pool in encoder.poolings:
+        return copy_with(encoder, pooling=pool)  # type: ignore[type-var]
+    if pool == "cls":
         raise InputError(
             f"--pool must be mean or concat for {_name(encoder)}, which has no class "
             f"token, got {pool}."
         )
-    if pool not in encoder.poolings:
-        raise InputError(
-            f"--pool must be mean or concat for a {_name(encoder)} without a class "
-            f"token, got {pool}."
-        )
-    return copy_with(encoder, pooling=pool)  # type: ignore[type-var]
+    return TokenReader(encoder, concatenate=pool == "concat")
 
 
 def _name(model: Any) -> str:

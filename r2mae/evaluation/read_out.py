@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from r2mae.errors import InputError
+from r2mae.models.pooling import Pool
 
 Layer = int | Literal["last"]
-Pool = Literal["mean", "cls", "concat"]
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class ReadOut:
     """Features of an encoder that `evaluate` and `embed` read.
 
     layer: "last", or a number from 1; -1 is the last layer, -2 the one before.
-    pool: the mean of the tokens, the class token, or all tokens concatenated. None: as
-        the model pools them.
+    pool: the mean of the tokens, the class token, or all tokens concatenated (of an MLP
+        of cells, features and principal components). None: as the model pools them.
 
     Raises: InputError for other values.
     """

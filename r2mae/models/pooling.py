@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 Pooling = Literal["mean", "cls"]
+Pool = Literal[
+    "mean", "cls", "concat"
+]  # as probes may read, beside what models are trained with
 
 
 def pool(tokens: Tensor, is_token: Tensor, pooling: Pooling = "mean") -> Tensor:

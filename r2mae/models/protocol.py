@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from r2mae.masking.loss import LossSum
 from r2mae.masking.mask import Mask
 from r2mae.models.masking_rules import MaskingRules
-from r2mae.models.pooling import Pooling
+from r2mae.models.pooling import Pool
 
 
 class MaskedOutput(NamedTuple):
@@ -191,10 +191,10 @@ class PoolsTokens(Protocol):
     pooling: the one in use; a copy of the model may be given another one.
     """
 
-    pooling: Pooling
+    pooling: Any
 
     @property
-    def poolings(self) -> tuple[Pooling, ...]:
+    def poolings(self) -> tuple[Pool, ...]:
         """Ways of pooling that the architecture has."""
         ...
 

@@ -96,7 +96,7 @@ def test_poolings_of_a_vit():
 
 
 def test_a_class_token_that_the_model_lacks_is_refused():
-    rule = "--pool must be mean or concat for a MaskedAutoencoder without a class token"
+    rule = "--pool must be mean or concat for MaskedAutoencoder, which has no class"
     with pytest.raises(InputError, match=rule):
         read_encoder(make({"class_token": False}), ReadOut(pool="cls"))
     with pytest.raises(InputError, match="for Tokens, which has no class token"):

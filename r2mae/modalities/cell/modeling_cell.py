@@ -55,12 +55,21 @@ class CellConfig(PreTrainedConfig):
 
 
 class CellMLPConfig(CellConfig):
-    """hidden: H. components: K of the completion of genes that were not measured; 0: none."""
+    """hidden: H. components: K of the completion of genes that were not measured; 0: none.
+
+    pooling: "concat" returns the K principal components beside the D features.
+    """
 
     model_type = "r2mae_cell_mlp"
 
-    def __init__(self, hidden: int = 512, components: int = 0, **options: Any) -> None:
-        self.hidden, self.components = hidden, components
+    def __init__(
+        self,
+        hidden: int = 512,
+        components: int = 0,
+        pooling: str = "mean",
+        **options: Any,
+    ) -> None:
+        self.hidden, self.components, self.pooling = hidden, components, pooling
         super().__init__(**options)
 
 
@@ -140,10 +149,13 @@ class Completion(nn.Module):
         self.register_buffer("noise_ratio", torch.ones(components))
 
     @torch.no_grad()
-    def forward(self, inputs: Tensor, measured: Tensor) -> Tensor:
-        """Completed inputs (B, G). Rows of one `measured` (G,) share a factorisation."""
+    def forward(self, inputs: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
+        """(completed inputs (B, G), principal components (B, K)).
+
+        Rows of one `measured` (G,) share a factorisation.
+        """
         patterns, pattern_of = measured.unique(dim=0, return_inverse=True)
-        completed = inputs.clone()
+        scores = inputs.new_zeros(len(inputs), len(self.axes))
         for number, is_measured in enumerate(patterns):
             rows, weight = pattern_of == number, is_measured.to(inputs.dtype)
             around = (inputs[rows] - self.mean) * weight
@@ -151,10 +163,9 @@ class Completion(nn.Module):
                 self.noise_ratio
             )
             factor = torch.linalg.cholesky(precision)
-            scores = torch.cholesky_solve((around @ self.axes.T).T, factor).T
-            filled = self.mean + scores @ self.axes
-            completed[rows] = torch.where(is_measured, inputs[rows], filled)
-        return completed
+            scores[rows] = torch.cholesky_solve((around @ self.axes.T).T, factor).T
+        filled = self.mean + scores @ self.axes
+        return torch.where(measured, inputs, filled), scores
 
 
 class CellMLPModel(CellEncoder):
@@ -189,10 +200,16 @@ class CellMLPModel(CellEncoder):
     def forward(
         self, values: Tensor, measured: Tensor | None = None, **_: Any
     ) -> BaseModelOutputWithPooling:
-        """values, measured (B, G) -> pooler_output (B, D), as a token last_hidden_state."""
+        """values, measured (B, G) -> pooler_output (B, D), as a token last_hidden_state.
+
+        With the pooling "concat", pooler_output is (B, D + K).
+        """
         inputs = self.normalize(values, measured)
-        if measured is not None and self.completion is not None:
-            inputs = self.completion(inputs, measured)
+        beside = self.config.pooling == "concat" and self.completion is not None
+        if self.completion is not None and (measured is not None or beside):
+            known = torch.ones_like(inputs, dtype=torch.bool)
+            known = known if measured is None else measured
+            inputs, scores = self.completion(inputs, known)
         latent = self.embed_values(inputs)
         if measured is not None and self.completion is None:
             latent = latent + self.embed_hidden((~measured).to(inputs.dtype))
@@ -200,8 +217,9 @@ class CellMLPModel(CellEncoder):
         for block in self.blocks:
             latent = latent + block(latent)
         features = self.features(latent)
+        pooled = torch.cat([features, scores], dim=1) if beside else features
         return BaseModelOutputWithPooling(
-            last_hidden_state=features[:, None], pooler_output=features
+            last_hidden_state=features[:, None], pooler_output=pooled
         )
 
 

@@ -161,6 +161,21 @@ def test_mean_pooling_is_that_of_embed(tmp_path):
         assert not row[len(ours) :].any()
 
 
+def test_components_beside_the_features_are_those_of_embed(tmp_path):
+    loaded, out = export("cell MLP", tmp_path)
+    r2mae.register_with_transformers()
+    model = AutoModel.from_pretrained(out, pooling="concat")
+    cells, partial = make_cells(loaded), make_cells(loaded, missing=7)
+    expected = loaded.embed(cells, pool="concat")
+    assert expected.shape[1] > loaded.embed(cells).shape[1]
+    assert differ(features_of(model, cells), expected) <= 1e-6
+    with pytest.warns(UserWarning, match="7 of the"):
+        expected = loaded.embed(partial, pool="concat")
+    with pytest.warns(UserWarning, match="7 of the"):
+        features = features_of(model, partial)
+    assert differ(features, expected) <= 1e-6
+
+
 def export_tuned(name, folder, target, more=(), units=None):
     loaded = load_tuned(name, folder, target, more, units)
     out = folder / "out"

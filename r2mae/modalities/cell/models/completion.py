@@ -3,8 +3,8 @@
 Shapes: B cells, G genes, K principal components.
 """
 
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -50,27 +50,29 @@ class Completion(nn.Module):
         inputs: (B, G); values at hidden genes are not read.
         is_hidden: (B, G) bool.
         """
-        # bf16 would be too coarse; autocast does not know the meta device of outlines.
-        exact: Any = nullcontext()
-        if torch.compiler.is_exporting():
-            return self._complete(inputs.float(), is_hidden)
-        if not inputs.is_meta:
-            exact = torch.autocast(inputs.device.type, enabled=False)
-        with torch.no_grad(), exact:
-            return self._complete(inputs.float(), is_hidden)
+        scores = self.scores(inputs, is_hidden)
+        with _constant(inputs):
+            inputs = inputs.float()
+            return torch.where(is_hidden, self.mean + scores @ self.axes, inputs)
 
-    def _complete(self, inputs: Tensor, is_hidden: Tensor) -> Tensor:
+    def scores(self, inputs: Tensor, is_hidden: Tensor) -> Tensor:
+        """(B, K) conditional means of the principal components given visible genes.
+
+        Arguments as of `forward`.
+        """
+        with _constant(inputs):
+            return self._scores(inputs.float(), is_hidden)
+
+    def _scores(self, inputs: Tensor, is_hidden: Tensor) -> Tensor:
         visible = (~is_hidden).float()
         around = (inputs - self.mean) * visible
         # Symmetric positive definite. cholesky_ex does not wait for the GPU to report errors.
         precision = self._products(visible) + torch.diag(self.noise_ratio)
         projected = (around @ self.axes.T)[:, :, None]
         if torch.compiler.is_exporting():
-            scores = _eliminate(precision, projected)
-        else:
-            factor = torch.linalg.cholesky_ex(precision).L
-            scores = torch.cholesky_solve(projected, factor)[:, :, 0]
-        return torch.where(is_hidden, self.mean + scores @ self.axes, inputs)
+            return _eliminate(precision, projected)
+        factor = torch.linalg.cholesky_ex(precision).L
+        return torch.cholesky_solve(projected, factor)[:, :, 0]
 
     def _products(self, visible: Tensor) -> Tensor:
         """(B, K, K): products of axes, summed over each cell's visible genes (B, G)."""
@@ -85,6 +87,20 @@ class Completion(nn.Module):
         products[:, rows, columns] = sums
         products[:, columns, rows] = sums
         return products
+
+
+@contextmanager
+def _constant(inputs: Tensor) -> Iterator[None]:
+    """Without gradients and autocast: bf16 would be too coarse."""
+    # Exports trace neither, and autocast does not know the meta device of outlines.
+    if torch.compiler.is_exporting():
+        yield
+    elif inputs.is_meta:
+        with torch.no_grad():
+            yield
+    else:
+        with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
+            yield
 
 
 def _eliminate(matrix: Tensor, right: Tensor) -> Tensor:

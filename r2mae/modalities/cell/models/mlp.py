@@ -25,7 +25,7 @@ from r2mae.modalities.cell.models.completion import Completion
 from r2mae.models.depths import parameter_depths
 from r2mae.models.measured_cost import MeasuredCost
 from r2mae.models.partial_copy import copy_with
-from r2mae.models.pooling import as_token
+from r2mae.models.pooling import Pool, as_token
 from r2mae.models.protocol import MaskedOutput
 from r2mae.models.recompute import recompute
 
@@ -51,6 +51,7 @@ class CellMLP(CellModel):
     ) -> None:
         super().__init__(num_genes, gene_shares)
         self.width = width
+        self.pooling: Pool = "mean"
         self.completion = completion
         self.embed_values = nn.Linear(num_genes, hidden)
         if completion is None:
@@ -76,16 +77,25 @@ class CellMLP(CellModel):
 
         Unmeasured genes are treated as hidden.
         """
+        inputs, unknown, sizes = self._read(batch, is_masked)
+        return self._encode(inputs, unknown), sizes
+
+    def _read(
+        self, batch: dict[str, Any], is_masked: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """(inputs (B, G), unknown genes (B, G) or None, library sizes (B, 1) or None)."""
         measured = batch.get("measured")
         unknown = is_masked
         if measured is not None:
             unknown = ~measured if is_masked is None else is_masked | ~measured
         sizes = self.sizes(batch, is_masked) if self.counts else None
-        inputs = self.inputs(batch, is_masked, sizes)
+        return self.inputs(batch, is_masked, sizes), unknown, sizes
+
+    def _encode(self, inputs: Tensor, unknown: Tensor | None) -> Tensor:
         latent = self.norm(self._embed(inputs, unknown))
         for block in self.blocks:
             latent = latent + block(latent)
-        return self.features(latent), sizes
+        return self.features(latent)  # type: ignore[no-any-return]
 
     def _embed(self, inputs: Tensor, unknown: Tensor | None) -> Tensor:
         """First layer (B, H). inputs: (B, G). unknown: (B, G) bool, None where all is known."""
@@ -99,14 +109,30 @@ class CellMLP(CellModel):
         return self.embed_values(inputs) + hidden  # type: ignore[no-any-return]
 
     def embed(self, batch: dict[str, Any], mask: Mask | None = None) -> Tensor:
-        """(B, D) features of visible genes; without a mask, of complete cells."""
-        return self.encode(batch, None if mask is None else mask.is_masked)[0]
+        """(B, D) features of visible genes; without a mask, of complete cells.
+
+        With the pooling "concat", (B, D + K): beside the K principal components that
+        complete hidden genes.
+        """
+        is_masked = None if mask is None else mask.is_masked
+        inputs, unknown, _ = self._read(batch, is_masked)
+        features = self._encode(inputs, unknown)
+        if self.pooling != "concat" or self.completion is None:
+            return features
+        if unknown is None:
+            unknown = torch.zeros_like(inputs, dtype=torch.bool)
+        return torch.cat([features, self.completion.scores(inputs, unknown)], dim=1)
+
+    @property
+    def poolings(self) -> tuple[Pool, ...]:
+        """ "concat" joins the linear features of the completion to those of the network."""
+        return ("mean",) if self.completion is None else ("mean", "concat")
 
     def embed_tokens(
         self, batch: dict[str, Any], mask: Mask | None = None
     ) -> tuple[Tensor, Tensor]:
         """Features as the only token: (tokens (B, 1, D), is_token (B, 1))."""
-        return as_token(self.embed(batch, mask))
+        return as_token(self.encode(batch, None if mask is None else mask.is_masked)[0])
 
     @property
     def num_layers(self) -> int:
@@ -214,8 +240,9 @@ class MaskedCellMLP(MeasuredCost, CellMLP):
 
 
 if TYPE_CHECKING:  # mypy fails here where a method of the protocol is missing
-    from r2mae.models.protocol import Encoder, MaskedModel, ReadsLayers
+    from r2mae.models.protocol import Encoder, MaskedModel, PoolsTokens, ReadsLayers
 
     _encoder: type[Encoder] = CellMLP
+    _pools_tokens: type[PoolsTokens] = CellMLP
     _reads_layers: type[ReadsLayers] = CellMLP
     _masked_model: type[MaskedModel] = MaskedCellMLP

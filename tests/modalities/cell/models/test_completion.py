@@ -36,6 +36,22 @@ def test_completion_equals_the_conditional_mean(monkeypatch, genes_at_once):
     np.testing.assert_allclose(completed.numpy(), expected, atol=1e-4)
 
 
+def test_scores_are_the_components_of_the_completion_and_read_nothing_hidden():
+    values, fit = fitted()
+    is_hidden = torch.from_numpy(hidden(len(values)))
+    inputs = torch.from_numpy(values).float()
+    completion = Completion(GENES, COMPONENTS, fit)
+    scores = completion.scores(inputs.masked_fill(is_hidden, 1e6), is_hidden)
+    filled = completion.mean + scores @ completion.axes
+    torch.testing.assert_close(
+        filled[is_hidden], completion(inputs, is_hidden)[is_hidden]
+    )
+    # Of complete cells they are those of PCA, as far as there is little noise.
+    complete = completion.scores(inputs, torch.zeros_like(is_hidden))
+    projected = (inputs - completion.mean) @ completion.axes.T
+    torch.testing.assert_close(complete, projected, rtol=0.01, atol=0.01)
+
+
 def test_completion_beats_the_mean_and_does_not_read_hidden_values():
     values, fit = fitted()
     is_hidden = torch.from_numpy(hidden(len(values)))

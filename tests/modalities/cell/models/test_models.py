@@ -6,6 +6,8 @@ import torch
 from scipy import stats
 
 from r2mae.evaluation.conditional_mean import ConditionalMean
+from r2mae.evaluation.read_encoder import read_encoder
+from r2mae.evaluation.read_out import ReadOut
 from r2mae.masking.mask import build_mask
 from r2mae.masking.pattern import Role, sample_mask
 from r2mae.modalities.cell.models.cell_model import CountLikelihood
@@ -355,6 +357,22 @@ def test_features_of_an_mlp_are_its_only_token():
 
 
 @torch.no_grad()
+def test_concat_puts_components_beside_the_features_of_an_mlp():
+    model, (batch, mask) = mlp(), dense_batch()
+    joined = read_encoder(model, ReadOut(pool="concat"))
+    for masks in ((), (mask,)):
+        features, components = joined.embed(batch, *masks).split([8, 4], dim=1)
+        torch.testing.assert_close(features, model.embed(batch, *masks))
+        assert components.std(dim=0).min() > 1e-3
+    tokens, is_token = joined.embed_tokens(batch)
+    assert tokens.shape == (5, 1, 8)
+    assert is_token.all()
+    earlier = read_encoder(model, ReadOut(layer=1, pool="concat"))
+    assert earlier.embed(batch).shape == (5, 16 + 4)
+    alone = read_encoder(masked_input_mlp(), ReadOut(pool="concat"))
+    assert alone.embed(batch).shape == (5, 8)
+
+
 def test_layers_of_an_mlp_are_its_hidden_layers_and_then_the_features():
     model, (batch, mask) = mlp().eval(), dense_batch()
     outputs = []
