@@ -6,7 +6,7 @@ four fifths of the cells, and everything is measured on the fifth, in five folds
   complete cells alone, or copies with as much hidden too. Leiden clusters of all, at the resolution of the highest NMI
   and at 1. The labels of pbmc3k and baron_mouse1 come from clustering the same counts, which favours PCA.
 - halves: every cell's counts are split in two at random; ridge regression from features of one half to log1p counts of
-  the other, fitted on training cells, correlated by gene on test cells.
+  the other, fitted on training cells with a strength chosen there, correlated by gene on test cells.
 - imputation: 30 % of genes hidden.
 Baselines: 50 principal components of log1p counts per 10,000, which complete hidden genes by their conditional mean;
 and scVI (10 latent dimensions) with as much CPU time, if --scvi names an interpreter with scvi-tools.
@@ -14,6 +14,7 @@ and scVI (10 latent dimensions) with as much CPU time, if --scvi names an interp
 
 import json
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import anndata
 import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import RidgeCV
 from sklearn.metrics import balanced_accuracy_score
 from worth_runs import (
     DATA,
@@ -41,6 +42,8 @@ PEERS = ("PCA-50", "scVI")
 FOLDS, LEAST_CELLS, HIDDEN = 5, 20, (0, 0.25, 0.5, 0.75, 0.9)
 # Folds share training cells, so their scores are not independent (Nadeau and Bengio 2003).
 WIDENING = (1 + FOLDS / (FOLDS - 1)) ** 0.5
+JOINED = ", --pool concat"  # r2mae's features beside the principal components
+STRENGTHS = np.logspace(0, 4, 9)  # of ridge regression, chosen by leave-one-out
 PROBES = {"knn": "kNN", "linear_probe": "linear probe"}
 
 
@@ -93,19 +96,40 @@ def measure(name: str, fold: int, work: Path, scvi: str | None) -> Scores:
     hidden = ",".join(map(str, HIDDEN))
     options = ["--task", ",".join(PROBES), "--hidden", hidden]
     copies = [*options, "--hide-in-training"]
+    cells, peers = read_cells(work, run, paths), {}
     parts = [
         probes(work, run, copies, "balanced_accuracy", PROBES, ", also in training"),
         probes(work, run, options, "balanced_accuracy", PROBES),
         clusters(work, run),
         imputation(work, run),
     ]
-    parts += features_of_halves(work, run, paths, scvi, seconds)
-    return merged([*parts, {"CPU seconds": seconds}])
+    if scvi is not None:
+        before, place = cpu_seconds(), work / f"{run}_scvi.npz"
+        latent = scvi_features(cells, place, scvi, training_seconds)
+        seconds["scVI"] = cpu_seconds() - before
+        parts.append(label_scores(latent["whole"], cells.labels, cells.rows))
+        peers["scVI"] = latent["one"]
+    return merged(
+        [*parts, halves(cells, peers), joined(work, run), {"CPU seconds": seconds}]
+    )
 
 
-def clusters(work: Path, run: str) -> Scores:
+def joined(work: Path, run: str) -> Scores:
+    """Labels by the features beside their principal components, of complete cells."""
+    pool = ["--pool", "concat"]
+    options = ["--task", ",".join(PROBES), "--hidden", "0", *pool]
+    scores = merged(
+        [
+            probes(work, run, options, "balanced_accuracy", PROBES),
+            clusters(work, run, *pool),
+        ]
+    )
+    return {f"{measure}{JOINED}": values for measure, values in scores.items()}
+
+
+def clusters(work: Path, run: str, *more: str) -> Scores:
     """Adjusted Rand index of Leiden clusters, at the resolution of the highest NMI and at 1."""
-    options = ["--task", "clustering", "--baselines", "--json"]
+    options = ["--task", "clustering", "--baselines", "--json", *more]
     document = json.loads(r2mae(work, "evaluate", f"runs/{run}", *options))
     return merged(
         [
@@ -135,15 +159,19 @@ def imputation(work: Path, run: str) -> Scores:
     }
 
 
-def features_of_halves(
-    work: Path,
-    run: str,
-    paths: dict[str, Path],
-    scvi: str | None,
-    seconds: dict[str, float],
-) -> list[Scores]:
-    """Prediction of half of the counts from features of the other; for scVI also the labels."""
-    from r2mae.evaluation.features import extract
+@dataclass(frozen=True)
+class Cells:
+    """A run and its data: rows of each split, labels, and dense counts of each of the `prepare`d files."""
+
+    model: Any
+    sources: dict[str, Any]
+    rows: dict[str, np.ndarray]
+    labels: np.ndarray
+    counts: dict[str, np.ndarray]
+
+
+def read_cells(work: Path, run: str, paths: dict[str, Path]) -> Cells:
+    """The run with its splits and halves of counts."""
     from r2mae.modalities.cell.assembly import open_paths, open_split
     from r2mae.recipe.run import load_run
 
@@ -151,37 +179,60 @@ def features_of_halves(
     splits: dict[str, Any] = {
         split: open_split(loaded.recipe, split) for split in ("train", "test")
     }
-    rows = {split: source.rows.numpy() for split, source in splits.items()}
-    cells = splits["train"].source
     sources = {
         part: open_paths(loaded.recipe, [str(path)]) for part, path in paths.items()
     }
-    counts = {
-        part: source.dense(np.arange(len(source))) for part, source in sources.items()
-    }
-    logs = {part: log_normalize(values) for part, values in counts.items()}
-    pca = PCA(50, random_state=0).fit(logs["whole"][rows["train"]])
-    halves = {
-        "r2mae": extract(loaded.model, sources["one"]),
-        "PCA-50": pca.transform(logs["one"]),
-    }
-    parts: list[Scores] = []
-    if scvi is not None:
-        place, before = work / f"{run}_scvi.npz", cpu_seconds()
-        np.savez(place, train=rows["train"], whole=counts["whole"], one=counts["one"])
-        peer = str(ROOT / "scripts" / "peer_scvi.py")
-        command = [scvi, peer, str(place), f"{seconds['r2mae']:.0f}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds["scVI"] = cpu_seconds() - before
-        latent = np.load(place)
-        halves["scVI"] = latent["one"]
-        parts.append(label_scores(latent["whole"], cells.labels, rows))
-        place.unlink()
-    correlations = {
-        method: predict_half(features, logs["other"], rows)
-        for method, features in halves.items()
-    }
-    return [*parts, {"halves, Pearson": correlations}]
+    return Cells(
+        loaded.model,
+        sources,
+        rows={split: source.rows.numpy() for split, source in splits.items()},
+        labels=splits["train"].source.labels,
+        counts={
+            part: source.dense(np.arange(len(source)))
+            for part, source in sources.items()
+        },
+    )
+
+
+def halves(cells: Cells, peers: dict[str, np.ndarray]) -> Scores:
+    """Prediction of half of the counts from features of the other half, by ridge regression.
+
+    peers: features (N, D) of cells' one half, by method.
+    """
+    from r2mae.evaluation.features import extract
+    from r2mae.evaluation.read_encoder import read_encoder
+    from r2mae.evaluation.read_out import ReadOut
+
+    logs = {part: log_normalize(values) for part, values in cells.counts.items()}
+    pca = PCA(50, random_state=0).fit(logs["whole"][cells.rows["train"]])
+    peers = {"PCA-50": pca.transform(logs["one"])} | peers
+    scores: Scores = {}
+    for key, pool in (
+        ("halves, Pearson", None),
+        (f"halves, Pearson{JOINED}", "concat"),
+    ):
+        encoder = read_encoder(cells.model, ReadOut(pool=pool))
+        ours = extract(encoder, cells.sources["one"])
+        scores[key] = {
+            method: predict_half(features, logs["other"], cells.rows)
+            for method, features in ({"r2mae": ours} | peers).items()
+        }
+    return scores
+
+
+def scvi_features(
+    cells: Cells, place: Path, scvi: str, seconds: float
+) -> dict[str, np.ndarray]:
+    """scVI's features of complete cells and of their one half, trained for as many CPU seconds."""
+    counts = {part: cells.counts[part] for part in ("whole", "one")}
+    np.savez(place, train=cells.rows["train"], **counts)
+    peer = str(ROOT / "scripts" / "peer_scvi.py")
+    command = [scvi, peer, str(place), f"{seconds:.0f}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with np.load(place) as latent:
+        features = dict(latent)
+    place.unlink()
+    return features
 
 
 def label_scores(
@@ -220,7 +271,7 @@ def predict_half(
     """Mean correlation by gene, of genes with at least 10 counts in test cells."""
     train, test = rows["train"], rows["test"]
     mean, spread = features[train].mean(axis=0), features[train].std(axis=0) + 1e-8
-    ridge = Ridge(alpha=10.0).fit((features[train] - mean) / spread, other[train])
+    ridge = RidgeCV(STRENGTHS).fit((features[train] - mean) / spread, other[train])
     guess, truth = ridge.predict((features[test] - mean) / spread), other[test]
     is_expressed = (truth > 0).sum(axis=0) >= 10
     guess, truth = (part[:, is_expressed] for part in (guess, truth))
