@@ -115,9 +115,9 @@ def measure(name: str, fold: int, work: Path, scvi: str | None) -> Scores:
 
 
 def joined(work: Path, run: str) -> Scores:
-    """Labels by the features beside their principal components, of complete cells."""
+    """Labels by the features beside their principal components, also with half of each test cell hidden."""
     pool = ["--pool", "concat"]
-    options = ["--task", ",".join(PROBES), "--hidden", "0", *pool]
+    options = ["--task", ",".join(PROBES), "--hidden", "0,0.5", *pool]
     scores = merged(
         [
             probes(work, run, options, "balanced_accuracy", PROBES),
