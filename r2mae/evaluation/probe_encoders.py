@@ -10,6 +10,7 @@ from r2mae.data.source import SampleSource, with_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.attentive_predictions import (
     AttentivePredictions,
+    Hidden,
     attentive_predictions,
 )
 from r2mae.evaluation.compared import Compared, compared_encoders
@@ -55,6 +56,11 @@ class ProbePlan:
     hidden: tuple[float, ...] = (0.0,)
     hide_in_training: bool = False
 
+    @property
+    def inputs(self) -> list[Hidden]:
+        """Share of the test samples that is hidden, and whether of training copies too, for each row."""
+        return [(share, self.hide_in_training and share > 0) for share in self.hidden]
+
 
 def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     """Probe a `LoadedRun` from the training to the test split of a recipe's data.
@@ -74,10 +80,9 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     probed = compared if tasks else []
     of_train = _extract(probed, train, "train", rows=rows)
     table: list[Row] = []
-    for hidden in plan.hidden:
+    for hidden, copied in plan.inputs:
         of_test = _extract(probed, test, "test", hidden=hidden)
         of_any: list[Any] = [*of_test, *attentive.values()]
-        copied = plan.hide_in_training and hidden > 0
         if copied:
             copies = _extract(probed, train, "train", rows=rows, hidden=hidden)
             of_test = list(map(with_copies, of_test, copies))
@@ -92,7 +97,7 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
             }
             for name, attended in attentive.items():
                 of_name = predictions.setdefault(name, {})
-                of_name["attentive_probe"] = attended.predicted[hidden][number]
+                of_name["attentive_probe"] = attended.predicted[hidden, copied][number]
             row = _row(count, predictions, of_any[0].labels) | {"hidden": hidden}
             table.append(row | {"hide_in_training": True} if copied else row)
     return table
@@ -133,13 +138,7 @@ def _attend(
         return {}
     return {
         encoder.name: attentive_predictions(
-            encoder.name,
-            encoder.model,
-            train,
-            test,
-            choices,
-            plan.hidden,
-            plan.hide_in_training,
+            encoder.name, encoder.model, train, test, choices, plan.inputs
         )
         for encoder in encoders
         if encoder.kind == "embed"
