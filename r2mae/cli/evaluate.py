@@ -86,10 +86,13 @@ def run(arguments: Namespace) -> None:
 
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     tasks = list(dict.fromkeys(arguments.task))
-    _check_tasks(tasks, loaded, arguments)
+    _check_names(tasks, loaded)
     _check_read_out(tasks, loaded, arguments)
     _check_hiding(tasks, arguments)
     recipe = _recipe(loaded, arguments)
+    for name in tasks:
+        if name not in PROBES:
+            loaded.wing.tasks[name].check(recipe, arguments)
     loaded, about = find_read_out(loaded, recipe, arguments, tasks)
     if not arguments.json:
         show_read_out(about)
@@ -110,8 +113,8 @@ def run(arguments: Namespace) -> None:
         _print_json(loaded, arguments, about, results)
 
 
-def _check_tasks(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> None:
-    """Raise InputError for a task that the run's modality lacks, or its options."""
+def _check_names(tasks: list[str], loaded: LoadedRun) -> None:
+    """Raise InputError for a task that the run's modality lacks."""
     possible = (*PROBES, *loaded.wing.tasks)
     for name in tasks:
         if name not in possible:
@@ -119,8 +122,6 @@ def _check_tasks(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> N
                 f"--task must be one of {', '.join(possible)} for runs on "
                 f"{loaded.recipe.modality}, got {name!r}."
             )
-        if name not in PROBES:
-            loaded.wing.tasks[name].check(arguments)
 
 
 def _check_read_out(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> None:

@@ -16,8 +16,7 @@ def print_plan(study: Study, jobs: int, as_json: bool) -> None:
     """Trials, FLOPs of each law, and expected time on this machine."""
     seeds = study.section.seeds
     trials = len(study.trials)
-    # A trial of each law and variant: seeds cost the same.
-    distinct = study.trials[: trials // seeds]
+    distinct = study.distinct_trials
     progress, rows = progress_bar("timing a step of each law", "laws"), []
     for trial in distinct:
         rows.append(_plan_of(trial))

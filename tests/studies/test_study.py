@@ -546,10 +546,20 @@ def test_options_of_a_task_are_checked_before_anything_trains(scratch, options):
         )
 
 
-def checked(modality, task, **options):
-    """`check_tasks` of one task with these options."""
+RECIPES = {
+    "language": "topics_demo",
+    "dna": "motifs_demo",
+    "cell": "pbmc3k_mlp",
+    "algebra": "modular_addition_demo",
+}
+
+
+def checked(modality, task, settings=(), **options):
+    """`check_tasks` of one task with these options, on a recipe with these settings."""
     named = {"any": {"task": task, "value": "rows", "options": options}}
-    check_tasks(MeasureSection.model_validate({"tasks": named}), find_wing(modality))
+    section = MeasureSection.model_validate({"tasks": named})
+    recipe = load_recipe(RECIPES[modality], list(settings))
+    check_tasks(section, find_wing(modality), recipe)
 
 
 @pytest.mark.parametrize(
@@ -587,8 +597,52 @@ def test_values_of_options_are_checked_before_anything_trains(
 ):
     with pytest.raises(InputError) as error:
         checked(modality, task, **options)
-    assert str(error.value).startswith("measure.tasks.any.options")
+    assert str(error.value).startswith("measure.tasks.any")
     assert message in str(error.value)
+
+
+SCALED = ("data.values=scaled", "model.likelihood=mse")
+
+
+@pytest.mark.parametrize(
+    ("modality", "task", "settings", "message"),
+    [
+        ("cell", "imputation", SCALED, "raw counts, got data.values scaled"),
+        ("cell", "clustering", ("data.card=cell_files",), "a column of labels"),
+        ("algebra", "vote", ("model.encoder=transformer",), "a two-layer network"),
+        ("algebra", "lottery", ("model.activation=relu",), "a quadratic activation"),
+        ("algebra", "lottery", ("model.init_from=runs/x",), "follow from its seed"),
+        ("algebra", "alignment_rates", ("mask.slots=any",), "product is hidden"),
+    ],
+)
+def test_a_task_that_the_recipe_cannot_do_is_refused(modality, task, settings, message):
+    checked(modality, task)
+    with pytest.raises(InputError, match=message) as error:
+        checked(modality, task, settings)
+    assert str(error.value).startswith(f"measure.tasks.any: --task {task} must have")
+
+
+def test_a_task_is_refused_before_anything_trains_for_one_variant(scratch, capfd):
+    changes = {
+        "recipe": str(ROOT / "recipes/algebra/modular_addition_demo.yaml"),
+        "set": {},
+        "laws": {
+            "low": {"ratio": UNIFORM["ratio"]},
+            "half": {"ratio": LAWS["fixed 0.25"]["ratio"]},
+        },
+        "vary": {"model.encoder": ["two_layer", "transformer"]},
+        "measure": {
+            "probes": [],
+            "tasks": {"vote": {"task": "vote", "value": "subsets"}},
+        },
+    }
+    path = str(write_study(scratch, **changes))
+    for options in ((), ("--dry-run",)):
+        assert main(["study", path, *options]) == 2
+        error = capfd.readouterr().err
+        assert error.count("\n") == 1
+        assert "measure.tasks.vote: --task vote must have a two-layer network" in error
+    assert not (scratch / "studies").exists()
 
 
 def test_a_task_of_a_study_reads_the_labels_that_its_options_name():
@@ -617,7 +671,7 @@ def test_an_option_that_is_false_is_not_given():
     options = {"baselines": False, "ratios": "0.5"}
     task = {"task": "masked", "value": "scores.0.accuracy", "options": options}
     section = MeasureSection.model_validate({"tasks": {"masked": task}})
-    check_tasks(section, find_wing("language"))
+    check_tasks(section, find_wing("language"), load_recipe("topics_demo"))
 
 
 @pytest.mark.parametrize(
@@ -631,7 +685,7 @@ def test_what_a_task_returns_must_be_a_finite_number(result, message):
     )
     returned = SimpleNamespace(
         add_arguments=find_wing("language").tasks["masked"].add_arguments,
-        check=lambda _: None,
+        check=lambda *_: None,
         run=lambda *_: {"rows": result},
     )
     loaded = SimpleNamespace(

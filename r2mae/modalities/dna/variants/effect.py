@@ -46,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_variant_options(parser)
 
 
-def check(arguments: Namespace) -> None:
+def check(_: AnyRecipe, arguments: Namespace) -> None:
     """Raise InputError for options that are missing, contradict each other, or name no file."""
     for name in ("variants", "label"):
         if getattr(arguments, name) is None:
