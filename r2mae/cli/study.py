@@ -111,7 +111,10 @@ def _run(study: "Study", path: str, arguments: Namespace) -> None:
     for name, error in failed.items():
         print(f"{name}: {error}", file=sys.stderr)
     if failed:
-        remedy = "The same command tries them again."
+        remedy = (
+            "Mend what they say, then the same command tries them again; other "
+            "settings need another --name."
+        )
         raise InputError(f"{study.name}: {len(failed)} trials failed. {remedy}")
 
 

@@ -46,8 +46,9 @@ def _losses(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
         if not math.isfinite(loss):
             raise InputError(
                 f"{loss_name(ratio)} must be finite to compare a law, got {loss}: the run "
-                "did not train. Leave out the law, or "
-                "lower the learning rate under another --name."
+                "did not train, and would not if repeated. Leave out the law, or start "
+                "a study under another --name with a lower optimizer.lr, or with "
+                "optimizer.clip_norm, by --set."
             )
         losses[loss_name(ratio)] = Measurement(loss, "lower")
     return losses

@@ -172,6 +172,11 @@ def test_a_trial_whose_loss_is_not_finite_fails_and_leaves_other_laws_alone(
         f"{diverged.name}: held-out loss at 0.25 must be finite to compare a law, got nan"
         in printed.err
     )
+    assert "a lower optimizer.lr, or with optimizer.clip_norm, by --set." in printed.err
+    assert printed.err.endswith(
+        "1 trials failed. Mend what they say, then the same command tries them again; "
+        "other settings need another --name.\n"
+    )
     page = (study.folder / "report.html").read_text()
     assert f"Failed: {diverged.name}: held-out loss" in page
     assert "nan%" not in page
