@@ -11,6 +11,7 @@ from r2mae.cli.evaluate import print_scores
 from r2mae.cli.pretrain import pretrain
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities import find_wing
 from r2mae.recipe.load import load_recipe
@@ -51,7 +52,7 @@ def run(arguments: Namespace) -> None:
     if not read_launch().is_first:
         return
     if arguments.json:
-        print(json.dumps(results[0] if len(results) == 1 else results))
+        print(json_text(results[0] if len(results) == 1 else results))
     elif len(results) > 1:
         print("\nIn short")
         for result in results:

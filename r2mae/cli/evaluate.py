@@ -1,6 +1,5 @@
 """`r2mae evaluate`: probes of a run's frozen features, and tasks of its modality, on the test split."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from r2mae.cli.arguments import add_read_out, add_run, wing_of_run
 from r2mae.cli.read_out import find_read_out, show_read_out
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 from r2mae.options import comma_separated, label_counts, positive, shares
 from r2mae.wing import Wing
@@ -170,10 +170,10 @@ def _print_json(
         "weights": arguments.weights,
     } | read_out
     if len(results) > 1:
-        print(json.dumps(about | {"tasks": results}))
+        print(json_text(about | {"tasks": results}))
         return
     ((name, result),) = results.items()
-    print(json.dumps(about | {"task": name} | result))
+    print(json_text(about | {"task": name} | result))
 
 
 def _probe(

@@ -6,9 +6,9 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_set
-from r2mae.cli.json_text import json_text
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.options import positive, run_path
 
 if TYPE_CHECKING:

@@ -1,12 +1,12 @@
 """`r2mae score-variants`: write the log-likelihood ratio of ALT to REF to a table or VCF."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.variants.files import PASSES, SCORE
 from r2mae.options import parse_pairs, share
@@ -107,7 +107,7 @@ def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
         "skipped": variants.skipped,
     }
     if arguments.json:
-        print(json.dumps(result | {"mismatches": variants.mismatches}))
+        print(json_text(result | {"mismatches": variants.mismatches}))
         return
     print(f"{output}: {result['variants']:,} variants, column {SCORE}: {about}")
     if unscored:
