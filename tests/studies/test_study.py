@@ -595,6 +595,18 @@ def checked(modality, task, settings=(), **options):
             {"variants": __file__, "label": "y", "alias": "chrM"},
             "--alias must be LEFT=RIGHT, got 'chrM'",
         ),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": __file__, "label": "y", "reference": "gone.fa"},
+            "--reference: gone.fa must be a file, or a glob",
+        ),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": __file__, "label": "y", "reference": "/"},
+            "--reference: must be a store, a file or a glob, got the folder",
+        ),
     ],
 )
 def test_values_of_options_are_checked_before_anything_trains(

@@ -70,15 +70,35 @@ def add_variant_options(parser: Any) -> None:
     )
 
 
+def check_variant_options(arguments: argparse.Namespace) -> None:
+    """Raise InputError for options of `add_variant_options` that are malformed, or name no file."""
+    from r2mae.modalities.dna.splits import places_of
+
+    for name in ("column", "alias"):
+        parse_pairs(name, getattr(arguments, name))
+    if arguments.reference is None:
+        return
+    try:
+        places_of(Path(arguments.reference))
+    except InputError as error:
+        text = str(error).removeprefix("data.root ")
+        raise InputError(f"--reference: {text}") from None
+
+
 def check(arguments: argparse.Namespace) -> None:
-    """Raise InputError, before the run is loaded, where the output cannot be written."""
+    """Raise InputError, before the run is loaded, for files that cannot be read or written."""
     from r2mae.modalities.dna.variants.writer import check_output
 
     if (arguments.variants is None) != bool(arguments.all):
         got = "neither" if arguments.variants is None else "both"
         raise InputError(f"Either VARIANTS or --all must be given, got {got}.")
     source = None if arguments.all else Path(arguments.variants)
+    if source is not None and not source.is_file():
+        raise InputError(
+            f"VARIANTS must be a file, got {arguments.variants!r}. Check the path."
+        )
     check_output(Path(arguments.output), source)
+    check_variant_options(arguments)
 
 
 def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
