@@ -110,7 +110,7 @@ def test_a_table_of_mostly_bad_rows_is_refused_before_any_is_read(scratch, start
         read()
     rule = f"{path} must be right in at least half of 4 rows, got 3 bad rows: "
     assert str(error.value).startswith(rule)
-    assert str(error.value).endswith("Mend the file.")
+    assert str(error.value).endswith("Mend them.")
     path.write_text("\n".join([*rows, '{"text": "two"}', '{"text": "three"}']))
     assert read()[-2:] == ["two", "three"]
 
