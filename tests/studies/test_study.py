@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import re
 import subprocess
 import sys
 import time
@@ -208,57 +207,6 @@ def test_axes_multiply_the_trials(scratch):
     assert depths == {1, 2}
 
 
-def test_dry_run_trains_nothing(scratch, capsys):
-    path = write_study(scratch)
-    assert main(["study", str(path), "--dry-run", "--json"]) == 0
-    plan = json.loads(capsys.readouterr().out)
-    assert plan["trials"] == 6
-    assert [row["law"] for row in plan["laws"]] == list(LAWS)
-    assert all(row["pflop"] > 0 and row["steps"] == 4 for row in plan["laws"])
-    assert not (scratch / "studies").exists()
-
-
-def test_dry_run_has_a_row_for_each_variant(scratch, capsys):
-    two = {law: LAWS[law] for law in ("fixed 0.25", "stratified")}
-    path = str(write_study(scratch, vary={"model.depth": [1, 2]}, laws=two))
-    assert main(["study", path, "--dry-run"]) == 0
-    title, *rows = capsys.readouterr().out.splitlines()
-    assert title == "8 trials: 2 laws x 2 variants x 2 seeds"
-    cost = re.compile(r"(.+?) +mean ratio .* ([\d.e+-]+) PFLOP")
-    costs = dict(match.groups() for row in rows if (match := cost.match(row)))
-    names = ["fixed 0.25, model.depth 1", "fixed 0.25, model.depth 2"]
-    assert float(costs[names[1]]) > float(costs[names[0]])
-    assert len(costs) == 4
-
-
-def test_one_seed_is_reported_as_valid_json(scratch, capsys):
-    measure = {"ratios": [0.25], "probes": []}
-    changes = {"seeds": 1, "primary": "stratified", "measure": measure}
-    path = str(write_study(scratch, **changes))
-    assert main(["study", path]) == 0
-    assert "nan" not in capsys.readouterr().out
-    assert main(["study", "report", path, "--json"]) == 0
-    text = capsys.readouterr().out
-    assert "NaN" not in text
-    (gain,) = json.loads(text)["gains"][""]
-    assert (gain["kind"], gain["fair"]["mean"]) == ("held-out loss", None)
-    page = (scratch / "studies/small/report.html").read_text()
-    assert "nan<" not in page
-    assert "nan%" not in page
-
-
-def test_slurm_script_starts_workers(scratch, capsys):
-    path = write_study(scratch)
-    assert main(["study", str(path), "--slurm", "3", "--seeds", "1"]) == 0
-    script = (scratch / "studies/small/slurm.sh").read_text()
-    assert "--array=0-2" in script
-    assert f"study {path} --seeds 1 --worker" in script
-    command = script.strip().splitlines()[-1].removeprefix("exec ").split()
-    assert command[:3] == [sys.executable, "-m", "r2mae"]
-    assert main(command[3:]) == 0
-    assert count_finished(load_study(str(path), seeds=1)) == 3
-
-
 TWICE = {"one": UNIFORM, "two": UNIFORM}
 BAD = [
     ({"laws": {"a": UNIFORM}}, "laws must hold at least 2"),
@@ -354,13 +302,6 @@ def test_a_warm_up_longer_than_training_is_refused_before_anything_trains(
     path = str(write_study(scratch))
     assert main(["study", path, "--set", "schedule.warmup_steps=9"]) == 2
     assert "shorter than training, got 9 of 4 steps" in capsys.readouterr().err
-    assert not (scratch / "studies").exists()
-
-
-def test_a_report_without_trials_is_refused(scratch, capsys):
-    path = write_study(scratch)
-    assert main(["study", "report", str(path)]) == 2
-    assert "must hold trials for a report, got none" in capsys.readouterr().err
     assert not (scratch / "studies").exists()
 
 
