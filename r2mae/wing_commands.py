@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r2mae.errors import InputError
+
 if TYPE_CHECKING:  # recipes are validated without importing torch
     from r2mae.loaded_run import LoadedRun
     from r2mae.schema.recipe import AnyRecipe
@@ -20,7 +22,8 @@ class Task:
     """`r2mae evaluate RUN --task NAME`.
 
     run: scores a run on a recipe's data (the run's own, unless `--data` names another) and returns the result.
-    check: looks at the arguments before anything is read, in a study before anything trains.
+    check: raises InputError for a recipe or arguments that it cannot score, before anything
+        is read; in a study and in `r2mae demo` before anything trains.
     show: prints a result as text. conclude: a sentence on it for `r2mae demo`, or "".
     reads_features: whether it compares features, so that --layer and --pool apply.
     """
@@ -31,7 +34,16 @@ class Task:
     add_arguments: Callable[[ArgumentParser], None] = lambda _: None
     conclude: Callable[[Result], str] = lambda _: ""
     reads_features: bool = False
-    check: Callable[[Namespace], None] = lambda _: None
+    check: Callable[[AnyRecipe, Namespace], None] = lambda *_: None
+
+
+def require_pretraining(recipe: AnyRecipe, task: str) -> None:
+    """Raise InputError for a recipe of fine-tuning, where nothing is masked."""
+    if recipe.task != "pretrain":
+        raise InputError(
+            f"--task {task} must have a pretraining recipe, got one that is to "
+            f"{recipe.task}. Name another run, or leave out --data."
+        )
 
 
 @dataclass(frozen=True)

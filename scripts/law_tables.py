@@ -74,18 +74,17 @@ def _fill_block(match, to_root):
         ]
         return start + _markdown(header, rows) + end
     study = load_study(names)
-    return start + (_law_tables(study) if _is_measured(study) else content) + end
+    return start + (_law_tables(study, _tables(study)) or content) + end
 
 
-def _is_measured(study):
-    """Whether some seed has all measurements under every law; otherwise its tables stay."""
+def _tables(study):
+    """A table for each variant; none, and a line, where no seed has all measurements under every law."""
     study.check_names()
-    if study.trials_folder.is_dir() and build_tables(study):
-        return True
-    print(
-        f"{study.name}: no complete seed in {study.folder}, left as is", file=sys.stderr
-    )
-    return False
+    tables = build_tables(study) if study.trials_folder.is_dir() else []
+    if not tables:
+        line = f"{study.name}: no complete seed in {study.folder}, left as is"
+        print(line, file=sys.stderr)
+    return tables
 
 
 def _study_lines(name, content, line_of, to_root):
@@ -94,7 +93,8 @@ def _study_lines(name, content, line_of, to_root):
     content: the table so far. to_root: see `fill`. line_of: makes a line of the variant's `_Comparison`.
     """
     study = load_study(name)
-    if not _is_measured(study):
+    tables = _tables(study)
+    if not tables:
         lines = [
             line for line in content.splitlines() if line.startswith(f"| [{name}]")
         ]
@@ -104,7 +104,7 @@ def _study_lines(name, content, line_of, to_root):
     law = study.section.primary
     if law is None:
         raise InputError(f"{name} must have a primary law for a line, got none.")
-    for table in build_tables(study):
+    for table in tables:
         rows = {row["law"]: row for row in _summary(table)}  # the least mean first
         fixed = next((rows[each] for each in rows if each in table.fixed), None)
         if fixed is None:
@@ -154,10 +154,10 @@ def _gain(gain):
     return {"wins": f"**{text}**", "loses": f"*{text}*"}.get(gain.verdict, text)
 
 
-def _law_tables(study):
+def _law_tables(study, tables):
     """What was run, then a line for each law, in each variant."""
     text = ""
-    for table in build_tables(study):
+    for table in tables:
         rows = [_law_line(row) for row in _summary(table)]
         header = ["law", "mean regret", "worst regret", "regret to specialists"]
         header += ["against the fair fixed ratio: wins, ties, losses"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegressionCV
-from worth_runs import DATA, ROOT, Scores, compared, train
+from worth_runs import DATA, ROOT, Scores, compared, measure_of, train
 
 NAMES = ("sst2",)
 PEERS = ("untrained", "TF-IDF", "TF-IDF of words")
@@ -33,53 +33,60 @@ def probe(folder: Path) -> Scores:
     """Accuracy of all methods, from the same labels."""
     from r2mae.evaluation.compared import compared_encoders
     from r2mae.evaluation.features import extract_each_labelled
-    from r2mae.evaluation.probe import probe_predictions
     from r2mae.metrics.few_label import few_label_draws
-    from r2mae.recipe.load import load_recipe
     from r2mae.recipe.run import load_run
 
     loaded = load_run(str(folder))
-    values = [
-        f"data.tokenizer={folder}",
-        f"model.init_from={folder}",
-        ROOT_OF_DATA,
-    ]
-    path = str(ROOT / "recipes" / "language" / "sst2_finetune.yaml")
-    recipe = load_recipe(path, values, task="finetune")
-    splits = {
-        split: loaded.wing.open_split(recipe, split) for split in ("train", "test")
-    }
+    recipe = labelled_recipe(folder)
+    train, test = (loaded.wing.open_split(recipe, split) for split in ("train", "test"))
     encoders = [(each.model, each.kind) for each in compared_encoders(loaded, True)]
-    of_train = extract_each_labelled(encoders, splits["train"])
-    texts = {split: sentences(split) for split in splits}
-    assert len(texts["train"]) == len(of_train[0].labels), (
-        "the order must be the file's"
-    )
+    of_train = extract_each_labelled(encoders, train)
+    labels = of_train[0].labels
+    texts = sentences("train"), sentences("test")
+    assert len(texts[0]) == len(labels), "the order must be the file's"
     scores: Scores = {}
     for hidden in HIDDEN:
-        of_test = extract_each_labelled(encoders, splits["test"], hidden=hidden)
-        expected = of_test[0].labels
+        of_test = extract_each_labelled(encoders, test, hidden=hidden)
         for count in LABELS:
-            draws = count and few_label_draws(of_train[0].labels, count, DRAWS, 0)
-            predicted = {
-                method: probe_predictions(
-                    "linear_probe", of_train[place], of_test[place], draws=draws
-                )
-                for place, method in enumerate(("r2mae", "untrained"))
-            }
-            counts = of_train[2].features, of_test[2].features
-            labels = of_train[0].labels
-            predicted["TF-IDF"] = logistic(tf_idf(*counts), labels, draws)
+            draws = count and few_label_draws(labels, count, DRAWS, 0)
+            predicted = predict(of_train, of_test, draws)
             if not hidden:
-                pairs = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-                words = (
-                    pairs.fit_transform(texts["train"]),
-                    pairs.transform(texts["test"]),
-                )
-                predicted["TF-IDF of words"] = logistic(words, labels, draws)
-            key = f"linear probe, {count or 'all'} labels a class, {hidden:.0%} hidden"
-            scores |= compared(key, predicted, expected)
+                words = logistic(weighted_words(*texts), labels, draws)
+                predicted["TF-IDF of words"] = words
+            key = measure_of("linear probe", count or "all", hidden)
+            scores |= compared(key, predicted, of_test[0].labels)
     return scores
+
+
+def labelled_recipe(folder: Path) -> Any:
+    """The labelled sentences, read with the tokenizer of a run."""
+    from r2mae.recipe.load import load_recipe
+
+    start = [f"data.tokenizer={folder}", f"model.init_from={folder}", ROOT_OF_DATA]
+    path = str(ROOT / "recipes" / "language" / "sst2_finetune.yaml")
+    return load_recipe(path, start, task="finetune")
+
+
+def predict(
+    of_train: list[Any], of_test: list[Any], draws: list[np.ndarray] | None
+) -> dict[str, np.ndarray]:
+    """(draws, test samples) classes by method. Features: pretrained, untrained, counts of tokens."""
+    from r2mae.evaluation.probe import probe_predictions
+
+    predicted = {
+        method: probe_predictions("linear_probe", train, test, draws=draws)
+        for method, train, test in zip(
+            ("r2mae", "untrained"), of_train, of_test, strict=False
+        )
+    }
+    counts = tf_idf(of_train[2].features, of_test[2].features)
+    return predicted | {"TF-IDF": logistic(counts, of_train[2].labels, draws)}
+
+
+def weighted_words(train: list[str], test: list[str]) -> tuple[Any, Any]:
+    """TF-IDF of words and pairs of words."""
+    pairs = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    return pairs.fit_transform(train), pairs.transform(test)
 
 
 def sentences(split: str) -> list[str]:

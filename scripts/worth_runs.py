@@ -92,8 +92,7 @@ def probes(
     for task, result in tasks.items():
         for row in result["rows"]:
             labels, hidden = row["labels_per_class"], row["hidden"]
-            key = f"{titles[task]}, {labels} labels a class, {hidden:.0%} hidden"
-            key += suffix if hidden else ""
+            key = measure_of(titles[task], labels, hidden) + (suffix if hidden else "")
             scores[key] = {
                 named(method): values[score] for method, values in row["scores"].items()
             }
@@ -103,6 +102,11 @@ def probes(
                     for pair, difference in row["differences"].items()
                 }
     return scores
+
+
+def measure_of(probe: str, labels: int | str, hidden: float) -> str:
+    """The key of a probe's scores. hidden: share of each test sample."""
+    return f"{probe}, {labels} labels a class, {100 * hidden:g}% hidden"
 
 
 def named(method: str) -> str:

@@ -63,11 +63,21 @@ def test_a_page_that_cannot_be_filled_is_one_line(
         assert (scratch / "page.md").read_text() == text
 
 
-def test_only_tables_of_studies_with_trials_are_filled(fill, scratch, capsys):
+def test_only_tables_of_studies_with_trials_are_filled(
+    fill, law_tables, scratch, capsys, monkeypatch
+):
+    build, built = law_tables.build_tables, []
+
+    def build_tables(study):
+        built.append(study.name)
+        return build(study)
+
+    monkeypatch.setattr(law_tables, "build_tables", build_tables)
     study = load_study(str(write_study(scratch, primary="stratified")))
     for trial in study.trials:
         run_trial(study, trial)
     page = fill(PAGE, "../")
+    assert built == ["small"] * 3  # once for each block
     assert "| [digits](recipes/studies/digits.yaml) | kept |  |\n" in page
     assert "stays" in page
     assert "goes" not in page

@@ -115,6 +115,12 @@ def test_probes_trained_on_copies_are_rows_of_their_own(runs, tmp_path, monkeypa
     }
 
 
+def test_measures_of_hidden_shares_are_kept_apart(runs):
+    names = {runs.measure_of("kNN", 10, share) for share in (0.0, 0.12, 0.125, 0.5)}
+    ends = {name.removeprefix("kNN, 10 labels a class, ") for name in names}
+    assert ends == {"0% hidden", "12% hidden", "12.5% hidden", "50% hidden"}
+
+
 @pytest.mark.parametrize("wing", ["cell", "vision", "language", "dna"])
 def test_each_wing_names_its_data_and_peers(worth, wing):
     module = importlib.import_module(f"worth_{wing}")

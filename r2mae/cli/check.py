@@ -4,12 +4,12 @@ Builds the model, reads the data's index, trains nothing.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from r2mae.cli.arguments import add_set
+from r2mae.json_text import json_text
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.shipped import is_study
 from r2mae.schema.document import write_document
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         documents = dict(reports) | plans
         is_single = len(documents) == 1
-        print(json.dumps(next(iter(documents.values())) if is_single else documents))
+        print(json_text(next(iter(documents.values())) if is_single else documents))
         return
     for path, plan in plans.items():
         count = f"{plan['laws']} laws, {plan['trials']} runs of {plan['recipe']}"

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from typing import Any
 
-from r2mae.cli.json_text import json_text
+from r2mae.json_text import json_text
 
 
 def add_arguments(parser: ArgumentParser) -> None:

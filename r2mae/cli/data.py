@@ -1,6 +1,5 @@
 """`r2mae data`: convert files of usual formats to stores for training, and describe a store."""
 
-import json
 import signal
 import sys
 from argparse import ArgumentParser, Namespace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from r2mae.cli.arguments import Parser, add_json
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 
 BUILD, INSPECT = "build", "inspect"
 
@@ -62,7 +62,7 @@ def describe(place: Path, as_json: bool) -> None:
     if store is None:
         raise InputError(f"{place} must be a store, got {kind}. {remedy_for(kind)}")
     report = store.inspect(place)
-    print(json.dumps(report)) if as_json else store.show(report)
+    print(json_text(report)) if as_json else store.show(report)
 
 
 @contextmanager

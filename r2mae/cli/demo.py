@@ -11,7 +11,9 @@ from r2mae.cli.evaluate import print_scores
 from r2mae.cli.pretrain import pretrain
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
+from r2mae.modalities import find_wing
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.launch import read_launch
 from r2mae.wing_commands import Task
@@ -50,7 +52,7 @@ def run(arguments: Namespace) -> None:
     if not read_launch().is_first:
         return
     if arguments.json:
-        print(json.dumps(results[0] if len(results) == 1 else results))
+        print(json_text(results[0] if len(results) == 1 else results))
     elif len(results) > 1:
         print("\nIn short")
         for result in results:
@@ -70,7 +72,10 @@ def _check(arguments: Namespace) -> None:
             raise InputError(
                 f"RECIPE must be given once, got {name} twice. Leave one out."
             )
-        load_recipe(recipe, arguments.set, task="pretrain")
+        loaded = load_recipe(recipe, arguments.set, task="pretrain")
+        demo = find_wing(loaded.modality).demo
+        if demo is not None:
+            demo.check(loaded, _defaults(demo))
 
 
 def _run_one(arguments: Namespace) -> dict[str, Any]:
@@ -141,11 +146,16 @@ def _verdict(gain: dict[str, Any]) -> str:
     return "better than" if gain["difference"] > 0 else "worse than"
 
 
-def _show(task: Task, loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
-    """The demo task of the modality, with its default options."""
+def _defaults(task: Task) -> Namespace:
+    """The default options of a task."""
     parser = ArgumentParser()
     task.add_arguments(parser)
-    result = task.run(loaded, loaded.recipe, parser.parse_args([]))
+    return parser.parse_args([])
+
+
+def _show(task: Task, loaded: LoadedRun, arguments: Namespace) -> dict[str, Any]:
+    """The demo task of the modality, with its default options."""
+    result = task.run(loaded, loaded.recipe, _defaults(task))
     if not arguments.json:
         task.show(result)
     return result | {"conclusion": task.conclude(result)}

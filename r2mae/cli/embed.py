@@ -5,7 +5,6 @@ With `--tokens`, the features of every token, as .npy or .npz.
 
 import argparse
 import csv
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from r2mae.cli.samples import (
 from r2mae.cli.token_files import append_tokens, open_token_file
 from r2mae.data.atomic import atomic_file
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 
 _FORMATS = (".npy", ".parquet")
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     text = match.pop("text", None)
     result |= match | {"skipped_samples": unreadable}
     report_left_out(source, unreadable)
-    print(json.dumps(result)) if arguments.json else _show(result, text)
+    print(json_text(result)) if arguments.json else _show(result, text)
     return INCOMPLETE if unreadable else 0
 
 

@@ -1,6 +1,5 @@
 """`r2mae evaluate`: probes of a run's frozen features, and tasks of its modality, on the test split."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from r2mae.cli.arguments import add_read_out, add_run, wing_of_run
 from r2mae.cli.read_out import find_read_out, show_read_out
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 from r2mae.options import comma_separated, label_counts, positive, shares
 from r2mae.wing import Wing
@@ -86,10 +86,13 @@ def run(arguments: Namespace) -> None:
 
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     tasks = list(dict.fromkeys(arguments.task))
-    _check_tasks(tasks, loaded, arguments)
+    _check_names(tasks, loaded)
     _check_read_out(tasks, loaded, arguments)
     _check_hiding(tasks, arguments)
     recipe = _recipe(loaded, arguments)
+    for name in tasks:
+        if name not in PROBES:
+            loaded.wing.tasks[name].check(recipe, arguments)
     loaded, about = find_read_out(loaded, recipe, arguments, tasks)
     if not arguments.json:
         show_read_out(about)
@@ -110,8 +113,8 @@ def run(arguments: Namespace) -> None:
         _print_json(loaded, arguments, about, results)
 
 
-def _check_tasks(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> None:
-    """Raise InputError for a task that the run's modality lacks, or its options."""
+def _check_names(tasks: list[str], loaded: LoadedRun) -> None:
+    """Raise InputError for a task that the run's modality lacks."""
     possible = (*PROBES, *loaded.wing.tasks)
     for name in tasks:
         if name not in possible:
@@ -119,8 +122,6 @@ def _check_tasks(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> N
                 f"--task must be one of {', '.join(possible)} for runs on "
                 f"{loaded.recipe.modality}, got {name!r}."
             )
-        if name not in PROBES:
-            loaded.wing.tasks[name].check(arguments)
 
 
 def _check_read_out(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> None:
@@ -169,10 +170,10 @@ def _print_json(
         "weights": arguments.weights,
     } | read_out
     if len(results) > 1:
-        print(json.dumps(about | {"tasks": results}))
+        print(json_text(about | {"tasks": results}))
         return
     ((name, result),) = results.items()
-    print(json.dumps(about | {"task": name} | result))
+    print(json_text(about | {"task": name} | result))
 
 
 def _probe(

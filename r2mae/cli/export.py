@@ -1,12 +1,12 @@
 """`r2mae export`: a run's model as a folder that another library reads."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from r2mae.cli.arguments import add_run, wing_of_run
 from r2mae.data.atomic import check_free
+from r2mae.json_text import json_text
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> None:
     if arguments.push is not None:
         result["pushed_to"] = push(folder, arguments.push)
     if arguments.json:
-        print(json.dumps(result))
+        print(json_text(result))
         return
     print(
         f"{folder}: step {result['checkpoint_step']}; outputs differ by {difference:.1e} at most"

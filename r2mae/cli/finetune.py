@@ -19,6 +19,7 @@ from r2mae.cli.finetuning_table import (
 )
 from r2mae.cli.several_recipes import finetune_several, print_several
 from r2mae.cli.training import print_status, train_run
+from r2mae.json_text import json_text
 from r2mae.options import positive, run_path
 from r2mae.schema.launch import read_launch
 from r2mae.schema.target import TARGETS
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         result = run_recipes(arguments)
     if result:  # of the first process
         show = print_several if arguments.more else _print
-        print(json.dumps(result)) if arguments.json else show(result)
+        print(json_text(result)) if arguments.json else show(result)
 
 
 def run_recipes(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """`r2mae mask`: draw the masks of chosen steps and samples, as training would."""
 
 import argparse
-import json
 import math
 from typing import Any
 
 from r2mae.cli.arguments import add_recipe
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.recipe.load import load_recipe
 
 
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     _check_within("--positions", offsets, recipe.batch.global_samples)
     shown = [_step(recipe, model, train, plan, step, offsets) for step in steps]
     if arguments.json:
-        print(json.dumps({"grid": list(model.grid), "steps": shown}))
+        print(json_text({"grid": list(model.grid), "steps": shown}))
         return
     for step in shown:
         _draw(step, model.grid)

@@ -20,6 +20,7 @@ from r2mae.cli.samples import (
 from r2mae.data.atomic import atomic_file, write_atomic
 from r2mae.data.labels import NO_LABEL, split_labels
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
@@ -87,7 +88,7 @@ def _write_samples(
         result["classes"] = _count(loaded, list(chain.from_iterable(labels)))
     elif target != "regression":
         result["classes"] = _count(loaded, predictions["predicted_class"].tolist())
-    print(json.dumps(result)) if arguments.json else _show(result, text)
+    print(json_text(result)) if arguments.json else _show(result, text)
     return INCOMPLETE if unreadable else 0
 
 
@@ -112,7 +113,7 @@ def _write_tags(
     result |= {"words_cut_off": source.num_cut, "classes": _count(loaded, predicted)}
     cut = f"{source.num_cut:,} words have no token, mostly beyond data.length; their tag is O"
     text = cut if source.num_cut else None
-    print(json.dumps(result)) if arguments.json else _show(result, text)
+    print(json_text(result)) if arguments.json else _show(result, text)
     return 0
 
 
@@ -136,7 +137,7 @@ def _write_answers(
     num_empty = answers.count("")
     result = {"output": str(output), "samples": len(answers), "no_answer": num_empty}
     text = f"without an answer: {num_empty:,}" if num_empty else None
-    print(json.dumps(result)) if arguments.json else _show(result, text)
+    print(json_text(result)) if arguments.json else _show(result, text)
     return 0
 
 

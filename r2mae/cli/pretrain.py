@@ -1,12 +1,12 @@
 """`r2mae pretrain`: train a recipe in a run folder until it ends or is stopped."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from r2mae.cli.arguments import add_recipe, add_training
 from r2mae.cli.training import train_run
+from r2mae.json_text import json_text
 from r2mae.options import positive, run_path
 from r2mae.recipe.load import load_recipe
 from r2mae.schema.launch import read_launch
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Start or continue a run."""
     result = pretrain(arguments)
     if arguments.json and read_launch().is_first:
-        print(json.dumps(result))
+        print(json_text(result))
 
 
 def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """`r2mae recipe list | show`: the recipes that come with r2mae."""
 
-import json
 from argparse import ArgumentParser, Namespace
 
 from r2mae.cli.arguments import Parser, add_json
+from r2mae.json_text import json_text
 from r2mae.recipe.shipped import find_recipe, shipped_recipes
 
 
@@ -29,13 +29,13 @@ def run(arguments: Namespace) -> None:
     if arguments.action == "show":
         path = find_recipe(arguments.name)
         text = path.read_text()
-        document = json.dumps({"path": str(path), "text": text})
+        document = json_text({"path": str(path), "text": text})
         print(document if arguments.json else text, end="")
         return
     recipes = shipped_recipes()
     headers = {name: _header(path.read_text()) for name, path in recipes.items()}
     if arguments.json:
-        print(json.dumps(headers))
+        print(json_text(headers))
         return
     width = max(map(len, headers), default=0)
     for name, header in headers.items():

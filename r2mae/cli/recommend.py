@@ -8,6 +8,7 @@ from typing import Any
 
 from r2mae.cli.arguments import add_set
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.options import positive
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.shipped import find_recipe
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         progress=progress_bar("bootstrap", "half-samples"),
     )
     if arguments.json:
-        print(json.dumps(_plain(advice)))
+        print(json_text(_plain(advice)))
     else:
         _print(advice)
     if arguments.output:

@@ -1,9 +1,9 @@
 """`r2mae replay`: a step that was not finite, once more, and where it began."""
 
 import argparse
-import json
 from typing import Any
 
+from r2mae.json_text import json_text
 from r2mae.options import positive
 
 
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     report = replay_step(arguments.run, arguments.step)
     if arguments.json:
-        print(json.dumps(report))
+        print(json_text(report))
         return
     row = report["recorded"]
     print(

@@ -1,10 +1,10 @@
 """`r2mae report`: one HTML page about one or several runs."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,6 +42,6 @@ def run(arguments: Namespace) -> None:
         write_theory(records)
     write_report(records, path, with_pictures=not arguments.no_pictures)
     if arguments.json:
-        print(json.dumps({"report": str(path), "runs": arguments.runs}))
+        print(json_text({"report": str(path), "runs": arguments.runs}))
     else:
         print(f"report: {path}")

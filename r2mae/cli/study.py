@@ -6,9 +6,9 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from r2mae.cli.arguments import add_set
-from r2mae.cli.json_text import json_text
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.options import positive, run_path
 
 if TYPE_CHECKING:
@@ -111,7 +111,10 @@ def _run(study: "Study", path: str, arguments: Namespace) -> None:
     for name, error in failed.items():
         print(f"{name}: {error}", file=sys.stderr)
     if failed:
-        remedy = "The same command tries them again."
+        remedy = (
+            "Mend what they say, then the same command tries them again; other "
+            "settings need another --name."
+        )
         raise InputError(f"{study.name}: {len(failed)} trials failed. {remedy}")
 
 

@@ -1,7 +1,6 @@
 """`r2mae theory`: risk and curves of a linear problem; `recommend` is in `cli/recommend.py`."""
 
 import argparse
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from r2mae.cli import recommend
 from r2mae.cli.arguments import Parser, add_json
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.options import positive
 
 
@@ -125,8 +125,7 @@ def _risk(arguments: argparse.Namespace) -> None:
             "ratio": distribution_to_dict(law),
             "covariance": arguments.covariance,
         }
-        answer = {key: _json_value(value) for key, value in risk.items()}
-        print(json.dumps(question | answer | {"acts_like_with_fresh_masks": acts_like}))
+        print(json_text(question | risk | {"acts_like_with_fresh_masks": acts_like}))
         return
     if math.isinf(risk["excess_risk"]):
         print(f"excess risk inf: as many rows as features ({problem.dim}) and no ridge")
@@ -143,13 +142,6 @@ def _risk(arguments: argparse.Namespace) -> None:
     print(
         f"with a fresh mask at every visit the law acts like the fixed ratio {acts_like:.4g}"
     )
-
-
-def _json_value(value: Any) -> Any:
-    """Infinity as a string and nan as null, which JSON lacks."""
-    if isinstance(value, float) and math.isinf(value):
-        return str(value)
-    return None if value != value else value
 
 
 def _plot(arguments: argparse.Namespace) -> None:
@@ -185,7 +177,7 @@ def _plot(arguments: argparse.Namespace) -> None:
         lines[label] = risks
     draw_curves(ratios.tolist(), lines, arguments.output, marks)
     if arguments.json:
-        print(json.dumps({"ratio": ratios.tolist(), **lines}))
+        print(json_text({"ratio": ratios.tolist(), **lines}))
     else:
         print(f"drawn: {arguments.output}")
 

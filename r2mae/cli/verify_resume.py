@@ -15,6 +15,7 @@ from typing import Any
 from r2mae.cli.arguments import add_recipe
 from r2mae.cli.training import print_status
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.options import positive_list
 from r2mae.recipe.load import load_recipe
 
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
         "seconds": round(time.monotonic() - start, 1),
     }
     print(
-        json.dumps(result) if arguments.json else f"verify-resume: {json.dumps(result)}"
+        json_text(result) if arguments.json else f"verify-resume: {json_text(result)}"
     )
     if not result["passed"]:
         raise SystemExit(1)

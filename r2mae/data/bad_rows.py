@@ -1,4 +1,4 @@
-"""Rows of tables that cannot be used: an error, or skipped and counted on request."""
+"""Rows of tables, or images, that cannot be used: an error, or skipped and counted on request."""
 
 from r2mae.errors import InputError
 
@@ -10,12 +10,16 @@ class BadRows:
 
     skip: whether they are skipped.
     remedy: end of the message on a bad row that is an error.
+    noun: what a row is called, "row" or "image".
     numbers: of skipped rows, from 0, in the order of reading.
     """
 
-    def __init__(self, *, skip: bool = False, remedy: str = "") -> None:
+    def __init__(
+        self, *, skip: bool = False, remedy: str = "", noun: str = "row"
+    ) -> None:
         self.skip = skip
         self.remedy = remedy
+        self.noun = noun
         self.numbers: list[int] = []
         self.examples: list[str] = []
 
@@ -33,11 +37,11 @@ class BadRows:
         self.examples = [*self.examples, *other.examples][:_EXAMPLES]
 
     def check_few(self, total: int, where: str) -> None:
-        """Raise InputError where more than half of a file's rows, total, were left out."""
+        """Raise InputError where more than half of all rows, total, were left out."""
         if 2 * len(self.numbers) > total:
             raise InputError(
-                f"{where} must be right in at least half of {total:,} rows, got "
-                f"{self.note} Mend the file."
+                f"{where} must be right in at least half of {total:,} {self.noun}s, got "
+                f"{self.note} Mend them."
             )
 
     @property
@@ -47,8 +51,9 @@ class BadRows:
             return ""
         rest = ", ..." if len(self.numbers) > len(self.examples) else ""
         count = len(self.numbers)
-        rows = "bad row" if count == 1 else "bad rows"
-        return f"{count:,} {rows}: {' '.join(self.examples)}{rest}"
+        plural = "" if count == 1 else "s"
+        examples = " ".join(self.examples)
+        return f"{count:,} bad {self.noun}{plural}: {examples}{rest}"
 
 
 SKIP_OPTION = "Mend the file, or leave such rows out: --skip-bad-rows."

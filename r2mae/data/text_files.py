@@ -65,7 +65,7 @@ def expand_texts(patterns: list[str]) -> list[Path]:
                 Path(path) for path in sorted(glob.glob(pattern, recursive=True))
             ]
         for path in matches:
-            paths += _files_below(path) if path.is_dir() else [path]
+            paths += files_below(path) if path.is_dir() else [path]
     if not paths:
         raise InputError(
             f"{patterns[0]} must be files of text, or a glob that matches some, got none. Check the path."
@@ -82,7 +82,7 @@ def expand_texts(patterns: list[str]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Texts and tables in a folder and those below it, each once, without runs."""
     files = list_files(folder, is_excluded=lambda names: _RUN in names)
     texts = [check_link(path) for path in files if _is_text_or_table(path)]

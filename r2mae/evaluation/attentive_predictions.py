@@ -17,16 +17,19 @@ from r2mae.evaluation.tokens import TokenSet, extract_tokens
 from r2mae.progress import progress_bar, status_line
 
 Integers = npt.NDArray[np.int64]
+# A share of each test sample that is hidden, and whether probes are trained also on copies
+# of the training samples with as large a share hidden, or on complete samples alone.
+Hidden = tuple[float, bool]
 STEPS = 300  # of training a probe
 
 
 class AttentivePredictions(NamedTuple):
-    """predicted: hidden share -> (R, M) classes for each choice of labels.
+    """predicted: what is hidden -> (R, M) classes for each choice of labels.
 
     labels: (M,) of the test samples.
     """
 
-    predicted: dict[float, list[Integers]]
+    predicted: dict[Hidden, list[Integers]]
     labels: Integers
 
 
@@ -36,27 +39,24 @@ def attentive_predictions(
     train: SampleSource,
     test: SampleSource,
     choices: Sequence[list[Integers] | None],
-    hidden: Sequence[float] = (0.0,),
-    hide_in_training: bool = False,
+    hidden: Sequence[Hidden] = ((0.0, False),),
 ) -> AttentivePredictions:
     """Train probes, and predict test samples with a part hidden.
 
     name: of the encoder, shown with the progress.
     choices: draws of rows of train, or None for all rows, as `probe_predictions` has them.
-    hidden: shares of each test sample that are hidden.
-    hide_in_training: train also on copies of the training samples with as large a share
-        hidden; otherwise on complete samples alone.
+    hidden: what is hidden; complete training samples are read once for all.
 
     Raises: InputError where the training tokens do not fit into memory.
     """
     rows = needed_rows(len(train), choices)
     title = f"tokens of {name}, train"
-    sets = 2 if hide_in_training and any(hidden) else 1
+    sets = 2 if any(copied for _, copied in hidden) else 1
     complete = extract_tokens(model, train, rows, progress_bar(title), sets=sets)
     of_complete: list[list[AttentiveProbes]] | None = None
     predicted = {}
-    for share in hidden:
-        if hide_in_training and share > 0:
+    for share, copied in hidden:
+        if copied:
             copies = extract_tokens(model, train, rows, progress_bar(title), share)
             places = [places_of(draws, rows, copied=True) for draws in choices]
             probes = _train(name, model, complete.joined(copies), places)
@@ -65,7 +65,8 @@ def attentive_predictions(
             places = [places_of(draws, rows) for draws in choices]
             of_complete = of_complete or _train(name, model, complete, places)
             probes = of_complete
-        predicted[share], labels = _predict(name, model, probes, test, share)
+        classes, labels = _predict(name, model, probes, test, share)
+        predicted[share, copied] = classes
     return AttentivePredictions(predicted, labels)
 
 

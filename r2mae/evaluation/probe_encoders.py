@@ -10,6 +10,7 @@ from r2mae.data.source import SampleSource, with_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.attentive_predictions import (
     AttentivePredictions,
+    Hidden,
     attentive_predictions,
 )
 from r2mae.evaluation.compared import Compared, compared_encoders
@@ -55,6 +56,11 @@ class ProbePlan:
     hidden: tuple[float, ...] = (0.0,)
     hide_in_training: bool = False
 
+    @property
+    def inputs(self) -> list[Hidden]:
+        """Share of the test samples that is hidden, and whether of training copies too, for each row."""
+        return [(share, self.hide_in_training and share > 0) for share in self.hidden]
+
 
 def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     """Probe a `LoadedRun` from the training to the test split of a recipe's data.
@@ -74,16 +80,15 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     probed = compared if tasks else []
     of_train = _extract(probed, train, "train", rows=rows)
     table: list[Row] = []
-    for hidden in plan.hidden:
+    for hidden, copied in plan.inputs:
         of_test = _extract(probed, test, "test", hidden=hidden)
         of_any: list[Any] = [*of_test, *attentive.values()]
-        copied = plan.hide_in_training and hidden > 0
-        if copied:
-            copies = _extract(probed, train, "train", rows=rows, hidden=hidden)
-            of_test = list(map(with_copies, of_test, copies))
         splits = _as_probed(loaded, probed, of_train, of_test)
         if copied:
-            splits = _with_copies_in_training(splits, len(rows))
+            of_copies = _extract(probed, train, "train", rows=rows, hidden=hidden)
+            copies = _as_probed(loaded, probed, of_train, of_copies)
+            for name, pair in copies.items():
+                splits[name] = (with_copies(*pair), splits[name][1])
         for number, count in enumerate(plan.labels_per_class):
             places = places_of(choices[number], rows, copied)
             predictions: Predictions = {
@@ -92,20 +97,10 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
             }
             for name, attended in attentive.items():
                 of_name = predictions.setdefault(name, {})
-                of_name["attentive_probe"] = attended.predicted[hidden][number]
+                of_name["attentive_probe"] = attended.predicted[hidden, copied][number]
             row = _row(count, predictions, of_any[0].labels) | {"hidden": hidden}
             table.append(row | {"hide_in_training": True} if copied else row)
     return table
-
-
-def _with_copies_in_training(splits: Splits, count: int) -> Splits:
-    """Move the last `count` test samples, which are copies of training samples, to training."""
-    moved = {}
-    for name, (train, both) in splits.items():
-        test = LabelledFeatures(both.features[:-count], both.labels[:-count])
-        copies = LabelledFeatures(both.features[-count:], both.labels[-count:])
-        moved[name] = (with_copies(train, copies), test)
-    return moved
 
 
 def _encoders(loaded: Any, plan: ProbePlan) -> list[Compared]:
@@ -133,13 +128,7 @@ def _attend(
         return {}
     return {
         encoder.name: attentive_predictions(
-            encoder.name,
-            encoder.model,
-            train,
-            test,
-            choices,
-            plan.hidden,
-            plan.hide_in_training,
+            encoder.name, encoder.model, train, test, choices, plan.inputs
         )
         for encoder in encoders
         if encoder.kind == "embed"
@@ -162,18 +151,21 @@ def _as_probed(
     loaded: Any,
     encoders: list[Compared],
     of_train: list[LabelledFeatures],
-    of_test: list[LabelledFeatures],
+    of_hidden: list[LabelledFeatures],
 ) -> Splits:
-    """name -> (training features, test features); baselines after PCA for example."""
+    """name -> both as probes read them; baselines after PCA for example.
+
+    of_hidden: of samples with a part hidden: the test samples, or copies of training samples.
+    """
     splits = {}
-    for encoder, train, test in zip(encoders, of_train, of_test, strict=True):
+    for encoder, train, hidden in zip(encoders, of_train, of_hidden, strict=True):
         if encoder.kind == "baseline":
-            train, test = _baseline(loaded, train, test)
+            train, hidden = _baseline(loaded, train, hidden)
         elif loaded.read_out.pool == "concat":
             # Tokens that are hidden are NaN.
-            complete = impute_hidden(train.features, test.features)
-            test = LabelledFeatures(complete, test.labels)
-        splits[encoder.name] = (train, test)
+            complete = impute_hidden(train.features, hidden.features)
+            hidden = LabelledFeatures(complete, hidden.labels)
+        splits[encoder.name] = (train, hidden)
     return splits
 
 

@@ -90,7 +90,8 @@ def paired_differences(records: list[RunRecord]) -> tuple[list[Difference], str]
     diverged = [
         record.name
         for record in records
-        if not _are_finite(final_metrics(record).values())
+        if record.name not in left_out
+        and not _are_finite(final_metrics(record).values())
     ]
     if others and diverged:
         names = ", ".join(diverged)

@@ -1,9 +1,9 @@
 """What a study will cost: `r2mae study --dry-run`."""
 
-import json
 import time
 from typing import Any
 
+from r2mae.json_text import json_text
 from r2mae.progress import progress_bar
 from r2mae.recipe.rehearse import first_step
 from r2mae.studies.budget import planned_steps, training_pflop
@@ -16,8 +16,7 @@ def print_plan(study: Study, jobs: int, as_json: bool) -> None:
     """Trials, FLOPs of each law, and expected time on this machine."""
     seeds = study.section.seeds
     trials = len(study.trials)
-    # A trial of each law and variant: seeds cost the same.
-    distinct = study.trials[: trials // seeds]
+    distinct = study.distinct_trials
     progress, rows = progress_bar("timing a step of each law", "laws"), []
     for trial in distinct:
         rows.append(_plan_of(trial))
@@ -25,7 +24,7 @@ def print_plan(study: Study, jobs: int, as_json: bool) -> None:
     hours = sum(row["seconds"] for row in rows) * seeds / 3600
     document = {"trials": trials, "laws": rows, "hours": round(hours, 2)}
     if as_json:
-        print(json.dumps(document))
+        print(json_text(document))
         return
     counts = [f"{len(study.section.laws)} laws", f"{seeds} seeds"]
     counts[1:1] = [f"{len(study.variants)} variants"] if study.section.vary else []

@@ -46,15 +46,16 @@ def _losses(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
         if not math.isfinite(loss):
             raise InputError(
                 f"{loss_name(ratio)} must be finite to compare a law, got {loss}: the run "
-                "did not train. Leave out the law, or "
-                "lower the learning rate under another --name."
+                "did not train, and would not if repeated. Leave out the law, or start "
+                "a study under another --name with a lower optimizer.lr, or with "
+                "optimizer.clip_norm, by --set."
             )
         losses[loss_name(ratio)] = Measurement(loss, "lower")
     return losses
 
 
-def check_tasks(measure: MeasureSection, wing: Wing) -> None:
-    """Raise InputError for tasks that the modality lacks, or options that a task lacks."""
+def check_tasks(measure: MeasureSection, wing: Wing, recipe: Any) -> None:
+    """Raise InputError for tasks that the modality lacks or the recipe cannot do, or their options."""
     for name, each in measure.tasks.items():
         if not name.strip():
             raise InputError(
@@ -70,7 +71,12 @@ def check_tasks(measure: MeasureSection, wing: Wing) -> None:
                 f"measure.tasks.{name}.task must be a task of {wing.name} ({names}), "
                 f"got {each.task!r}."
             )
-        _task_arguments(name, wing, each)
+        arguments = _task_arguments(name, wing, each)
+        labelled = with_label_column(recipe, arguments.label)
+        try:
+            wing.tasks[each.task].check(labelled, arguments)
+        except InputError as error:
+            raise InputError(f"measure.tasks.{name}: {error}") from None
 
 
 def check_labels(measure: MeasureSection, wing: Wing, recipe: Any) -> None:
@@ -131,20 +137,13 @@ def _task_arguments(name: str, wing: Wing, measure: TaskMeasure) -> Namespace:
 
     Raises: InputError for those that the task lacks, and values that it does not take.
     """
-    where = f"measure.tasks.{name}.options"
-    parser = _OptionParser(prog=where, add_help=False)
+    parser = _OptionParser(prog=f"measure.tasks.{name}.options", add_help=False)
     parser.add_argument("--label")
     parser.add_argument("--baselines", action="store_true")
     parser.add_argument("--json", action="store_true")
-    task = wing.tasks[measure.task]
-    task.add_arguments(parser)
+    wing.tasks[measure.task].add_arguments(parser)
     argv: list[str] = []
     for option, value in measure.options.items():
         if value is not False:  # a flag that is not set
             argv += [f"--{option}"] if value is True else [f"--{option}", str(value)]
-    arguments = parser.parse_args(argv)
-    try:
-        task.check(arguments)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    return arguments
+    return parser.parse_args(argv)

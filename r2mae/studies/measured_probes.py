@@ -4,7 +4,6 @@ R draws of labels, M test samples.
 """
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +25,9 @@ from r2mae.loaded_run import LoadedRun
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.schema.study import MeasureSection
 from r2mae.studies.measurement import (
-    IN_TRAINING,
     Measurement,
     Measurements,
+    probe_inputs,
     probe_name,
 )
 
@@ -75,9 +74,7 @@ def measure_probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
             both = with_copies(complete, copies)
             results |= _score(probed, both, {share: tests[share]}, copied=True)
     if "attentive_probe" in measure.probes:
-        results |= _attend(probed, measure.hidden)
-        if measure.hide_in_training:
-            results |= _attend(probed, filter(None, measure.hidden), copied=True)
+        results |= _attend(probed)
     return results
 
 
@@ -101,14 +98,12 @@ def _score(
         predicted = probe_predictions(probe, train, stacked, draws=places)
         hits = (predicted == labels).reshape(len(predicted), len(tests), -1)
         for number, share in enumerate(tests):
-            name = _name(probe, count, share, copied)
+            name = probe_name(probe, count, share, copied)
             results[name] = _measurement(hits[:, number])
     return results
 
 
-def _attend(
-    probed: _Probed, hidden: Iterable[float], copied: bool = False
-) -> Measurements:
+def _attend(probed: _Probed) -> Measurements:
     """Scores of attentive probes."""
     predicted, labels = attentive_predictions(
         "encoder",
@@ -116,19 +111,14 @@ def _attend(
         probed.train,
         probed.test,
         list(probed.draws.values()),
-        tuple(hidden),
-        copied,
+        probe_inputs(probed.measure),
     )
     results: Measurements = {}
     for number, count in enumerate(probed.draws):
-        for share, classes in predicted.items():
-            name = _name("attentive_probe", count, share, copied)
+        for hidden, classes in predicted.items():
+            name = probe_name("attentive_probe", count, *hidden)
             results[name] = _measurement(classes[number] == labels)
     return results
-
-
-def _name(probe: str, count: int | str, share: float, copied: bool) -> str:
-    return probe_name(probe, count, share) + (IN_TRAINING if copied else "")
 
 
 def _measurement(hits: npt.NDArray[np.bool_]) -> Measurement:

@@ -41,10 +41,26 @@ def loss_name(ratio: float) -> str:
     return f"{LOSS} at {ratio:g}"
 
 
-def probe_name(probe: str, count: int | str, hidden: float) -> str:
-    """Name of a probe's accuracy; count: labels per class. hidden: share of a test sample."""
+def probe_name(
+    probe: str, count: int | str, hidden: float, copied: bool = False
+) -> str:
+    """Name of a probe's accuracy.
+
+    count: labels per class. hidden: share of a test sample.
+    copied: the probe is trained also on copies with as large a share hidden.
+    """
     name = f"{probe}, {_labels(count)}"
-    return f"{name}, {100 * hidden:g}%{_HIDDEN}" if hidden else name
+    if hidden:
+        name += f", {100 * hidden:g}%{_HIDDEN}"
+    return name + IN_TRAINING if copied else name
+
+
+def probe_inputs(measure: MeasureSection) -> list[tuple[float, bool]]:
+    """(share of a test sample that is hidden, whether of training copies too) of each score."""
+    inputs = [(share, False) for share in measure.hidden]
+    if measure.hide_in_training:
+        inputs += [(share, True) for share in measure.hidden if share > 0]
+    return inputs
 
 
 def finetuned_name(count: int | str) -> str:
@@ -61,11 +77,8 @@ def measurement_names(measure: MeasureSection) -> set[str]:
     names = {loss_name(ratio) for ratio in measure.ratios} | set(measure.tasks)
     for probe in measure.probes:
         for count in measure.labels_per_class:
-            for share in measure.hidden:
-                name = probe_name(probe, count, share)
-                names.add(name)
-                if measure.hide_in_training and share > 0:
-                    names.add(name + IN_TRAINING)
+            inputs = probe_inputs(measure)
+            names |= {probe_name(probe, count, *hidden) for hidden in inputs}
     if measure.finetune is not None:
         names |= {finetuned_name(count) for count in measure.finetune.labels_per_class}
     return names

@@ -99,6 +99,11 @@ class Study:
             for (law, variant), recipe in recipes.items()
         ]
 
+    @property
+    def distinct_trials(self) -> list[Trial]:
+        """A trial of each law and variant; those of other seeds differ in the seed alone."""
+        return self.trials[: len(self.variants) * len(self.section.laws)]
+
     def _recipe(self, law: str, variant: tuple[tuple[str, Any], ...]) -> Recipe:
         where = f"{self.name}: law {law!r}"
         document = set_keys(self.base, dict(variant), where)
@@ -125,7 +130,7 @@ class Study:
 
     def check_data(self) -> None:
         """Raise InputError for what does not fit the data: schedules, and numbers of labels."""
-        for trial in self.trials[: len(self.variants) * len(self.section.laws)]:
+        for trial in self.distinct_trials:
             if trial.law == next(iter(self.section.laws)):  # laws have one schedule
                 planned_steps(trial.recipe)
         trial = self.trials[0]
@@ -184,7 +189,9 @@ def load_study(
     _check_different(study)
     for trial in study.trials:  # of every variant
         study.finetuning_of(trial, None)
-    check_tasks(section.measure, find_wing(base["modality"]))
+    wing = find_wing(base["modality"])
+    for trial in study.distinct_trials:
+        check_tasks(section.measure, wing, trial.recipe)
     return study
 
 

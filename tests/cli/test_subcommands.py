@@ -356,13 +356,6 @@ def test_embed(answer, tmp_path):
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
-def test_pretrain_answers_again_when_finished(answer):
-    again = answer("pretrain", DEMO, *overrides("watch.pictures=true"), "--name", "run")
-    assert again["status"] == "finished"
-    assert again["step"] == 20
-    assert again["metrics"]["validation/loss"] > 0
-
-
 def test_demo_ends_with_a_sentence_and_keeps_its_numbers(trained, capfd):
     assert main(["demo", str(DEMO), *overrides(), "--name", "demo"]) == 0
     *_, sentence, numbers, following = capfd.readouterr().out.splitlines()

@@ -26,7 +26,7 @@ def test_more_than_half_are_refused_with_the_first_of_them(options):
         skipped(2, **options).check_few(3, "a.csv")
     assert str(error.value) == (
         "a.csv must be right in at least half of 3 rows, got 2 bad rows: "
-        "row 0 must be text. row 1 must be text. Mend the file."
+        "row 0 must be text. row 1 must be text. Mend them."
     )
 
 

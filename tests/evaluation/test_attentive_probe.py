@@ -142,14 +142,14 @@ def test_tokens_are_kept_for_drawn_samples_only(monkeypatch):
     draws = [np.array([0, 1, 2, 30, 31, 32]), np.array([2, 3, 4, 60, 61, 62])]
     result = attentive_predictions("encoder", Tokens(), train, test, [draws])
     assert len(kept[0].tokens) == 11
-    assert result.predicted[0.0][0].shape == (2, 60)
+    assert result.predicted[0.0, False][0].shape == (2, 60)
     assert np.array_equal(result.labels, test.labels)
     labels = np.array([2, 0, 1, 0, 1, 2])
     own = TokenSet([kept[0].tokens[n] for n in (2, 3, 4, 8, 9, 10)], labels)
     unseen = torch.from_numpy(test.load(torch.arange(60), None, 0)["values"].numpy())
     alone = predict(train_probes(own, None, steps=STEPS), unseen)
     # Rounding may differ in a larger group.
-    assert (result.predicted[0.0][0][1] == alone[0]).mean() > 0.95
+    assert (result.predicted[0.0, False][0][1] == alone[0]).mean() > 0.95
 
 
 def test_tokens_that_do_not_fit_into_memory_are_refused(monkeypatch):

@@ -197,6 +197,21 @@ def test_truncated_jpeg_is_skipped_counted_and_reported(call, scratch):
     assert status["skipped_first"][0].endswith("0.jpg")
 
 
+def test_more_than_half_of_the_images_unreadable_is_refused(call, scratch):
+    folder = image_folder(scratch / "images")
+    settings = folder_settings(folder, "data.on_bad_sample=skip")
+    assert call("pretrain", DEMO, *settings, "--name", "x")[0] == 0
+    for bad in sorted(folder.rglob("*.jpg"))[:13]:
+        bad.write_bytes(bad.read_bytes()[:200])
+    words = ("data must be right in at least half of 24 images", "got 13 bad images: ")
+    refused(call("embed", "runs/x", folder, "-o", "out.npy"), *words)
+    assert not (scratch / "out.npy").exists()
+    longer = folder_settings(folder, "data.on_bad_sample=skip", "schedule.steps=8")
+    code, lines = call("pretrain", DEMO, *longer, "--name", "y")
+    assert code == 2
+    assert all(word in lines[-1] for word in words)
+
+
 def test_a_run_folder_of_another_recipe(call, scratch, capfd):
     train("run", "schedule.steps=3")
     capfd.readouterr()

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import re
 import subprocess
 import sys
 import time
@@ -172,6 +171,11 @@ def test_a_trial_whose_loss_is_not_finite_fails_and_leaves_other_laws_alone(
         f"{diverged.name}: held-out loss at 0.25 must be finite to compare a law, got nan"
         in printed.err
     )
+    assert "a lower optimizer.lr, or with optimizer.clip_norm, by --set." in printed.err
+    assert printed.err.endswith(
+        "1 trials failed. Mend what they say, then the same command tries them again; "
+        "other settings need another --name.\n"
+    )
     page = (study.folder / "report.html").read_text()
     assert f"Failed: {diverged.name}: held-out loss" in page
     assert "nan%" not in page
@@ -201,57 +205,6 @@ def test_axes_multiply_the_trials(scratch):
     assert "stratified_depth-2_held-out-0.1_seed-1" in names
     depths = {len(trial.variant) and trial.recipe.model.depth for trial in study.trials}
     assert depths == {1, 2}
-
-
-def test_dry_run_trains_nothing(scratch, capsys):
-    path = write_study(scratch)
-    assert main(["study", str(path), "--dry-run", "--json"]) == 0
-    plan = json.loads(capsys.readouterr().out)
-    assert plan["trials"] == 6
-    assert [row["law"] for row in plan["laws"]] == list(LAWS)
-    assert all(row["pflop"] > 0 and row["steps"] == 4 for row in plan["laws"])
-    assert not (scratch / "studies").exists()
-
-
-def test_dry_run_has_a_row_for_each_variant(scratch, capsys):
-    two = {law: LAWS[law] for law in ("fixed 0.25", "stratified")}
-    path = str(write_study(scratch, vary={"model.depth": [1, 2]}, laws=two))
-    assert main(["study", path, "--dry-run"]) == 0
-    title, *rows = capsys.readouterr().out.splitlines()
-    assert title == "8 trials: 2 laws x 2 variants x 2 seeds"
-    cost = re.compile(r"(.+?) +mean ratio .* ([\d.e+-]+) PFLOP")
-    costs = dict(match.groups() for row in rows if (match := cost.match(row)))
-    names = ["fixed 0.25, model.depth 1", "fixed 0.25, model.depth 2"]
-    assert float(costs[names[1]]) > float(costs[names[0]])
-    assert len(costs) == 4
-
-
-def test_one_seed_is_reported_as_valid_json(scratch, capsys):
-    measure = {"ratios": [0.25], "probes": []}
-    changes = {"seeds": 1, "primary": "stratified", "measure": measure}
-    path = str(write_study(scratch, **changes))
-    assert main(["study", path]) == 0
-    assert "nan" not in capsys.readouterr().out
-    assert main(["study", "report", path, "--json"]) == 0
-    text = capsys.readouterr().out
-    assert "NaN" not in text
-    (gain,) = json.loads(text)["gains"][""]
-    assert (gain["kind"], gain["fair"]["mean"]) == ("held-out loss", None)
-    page = (scratch / "studies/small/report.html").read_text()
-    assert "nan<" not in page
-    assert "nan%" not in page
-
-
-def test_slurm_script_starts_workers(scratch, capsys):
-    path = write_study(scratch)
-    assert main(["study", str(path), "--slurm", "3", "--seeds", "1"]) == 0
-    script = (scratch / "studies/small/slurm.sh").read_text()
-    assert "--array=0-2" in script
-    assert f"study {path} --seeds 1 --worker" in script
-    command = script.strip().splitlines()[-1].removeprefix("exec ").split()
-    assert command[:3] == [sys.executable, "-m", "r2mae"]
-    assert main(command[3:]) == 0
-    assert count_finished(load_study(str(path), seeds=1)) == 3
 
 
 TWICE = {"one": UNIFORM, "two": UNIFORM}
@@ -349,13 +302,6 @@ def test_a_warm_up_longer_than_training_is_refused_before_anything_trains(
     path = str(write_study(scratch))
     assert main(["study", path, "--set", "schedule.warmup_steps=9"]) == 2
     assert "shorter than training, got 9 of 4 steps" in capsys.readouterr().err
-    assert not (scratch / "studies").exists()
-
-
-def test_a_report_without_trials_is_refused(scratch, capsys):
-    path = write_study(scratch)
-    assert main(["study", "report", str(path)]) == 2
-    assert "must hold trials for a report, got none" in capsys.readouterr().err
     assert not (scratch / "studies").exists()
 
 
@@ -546,10 +492,20 @@ def test_options_of_a_task_are_checked_before_anything_trains(scratch, options):
         )
 
 
-def checked(modality, task, **options):
-    """`check_tasks` of one task with these options."""
+RECIPES = {
+    "language": "topics_demo",
+    "dna": "motifs_demo",
+    "cell": "pbmc3k_mlp",
+    "algebra": "modular_addition_demo",
+}
+
+
+def checked(modality, task, settings=(), **options):
+    """`check_tasks` of one task with these options, on a recipe with these settings."""
     named = {"any": {"task": task, "value": "rows", "options": options}}
-    check_tasks(MeasureSection.model_validate({"tasks": named}), find_wing(modality))
+    section = MeasureSection.model_validate({"tasks": named})
+    recipe = load_recipe(RECIPES[modality], list(settings))
+    check_tasks(section, find_wing(modality), recipe)
 
 
 @pytest.mark.parametrize(
@@ -580,6 +536,18 @@ def checked(modality, task, **options):
             {"variants": __file__, "label": "y", "alias": "chrM"},
             "--alias must be LEFT=RIGHT, got 'chrM'",
         ),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": __file__, "label": "y", "reference": "gone.fa"},
+            "--reference: gone.fa must be a file, or a glob",
+        ),
+        (
+            "dna",
+            "variant_effect",
+            {"variants": __file__, "label": "y", "reference": "/"},
+            "--reference: must be a store, a file or a glob, got the folder",
+        ),
     ],
 )
 def test_values_of_options_are_checked_before_anything_trains(
@@ -587,8 +555,52 @@ def test_values_of_options_are_checked_before_anything_trains(
 ):
     with pytest.raises(InputError) as error:
         checked(modality, task, **options)
-    assert str(error.value).startswith("measure.tasks.any.options")
+    assert str(error.value).startswith("measure.tasks.any")
     assert message in str(error.value)
+
+
+SCALED = ("data.values=scaled", "model.likelihood=mse")
+
+
+@pytest.mark.parametrize(
+    ("modality", "task", "settings", "message"),
+    [
+        ("cell", "imputation", SCALED, "raw counts, got data.values scaled"),
+        ("cell", "clustering", ("data.card=cell_files",), "a column of labels"),
+        ("algebra", "vote", ("model.encoder=transformer",), "a two-layer network"),
+        ("algebra", "lottery", ("model.activation=relu",), "a quadratic activation"),
+        ("algebra", "lottery", ("model.init_from=runs/x",), "follow from its seed"),
+        ("algebra", "alignment_rates", ("mask.slots=any",), "product is hidden"),
+    ],
+)
+def test_a_task_that_the_recipe_cannot_do_is_refused(modality, task, settings, message):
+    checked(modality, task)
+    with pytest.raises(InputError, match=message) as error:
+        checked(modality, task, settings)
+    assert str(error.value).startswith(f"measure.tasks.any: --task {task} must have")
+
+
+def test_a_task_is_refused_before_anything_trains_for_one_variant(scratch, capfd):
+    changes = {
+        "recipe": str(ROOT / "recipes/algebra/modular_addition_demo.yaml"),
+        "set": {},
+        "laws": {
+            "low": {"ratio": UNIFORM["ratio"]},
+            "half": {"ratio": LAWS["fixed 0.25"]["ratio"]},
+        },
+        "vary": {"model.encoder": ["two_layer", "transformer"]},
+        "measure": {
+            "probes": [],
+            "tasks": {"vote": {"task": "vote", "value": "subsets"}},
+        },
+    }
+    path = str(write_study(scratch, **changes))
+    for options in ((), ("--dry-run",)):
+        assert main(["study", path, *options]) == 2
+        error = capfd.readouterr().err
+        assert error.count("\n") == 1
+        assert "measure.tasks.vote: --task vote must have a two-layer network" in error
+    assert not (scratch / "studies").exists()
 
 
 def test_a_task_of_a_study_reads_the_labels_that_its_options_name():
@@ -617,7 +629,7 @@ def test_an_option_that_is_false_is_not_given():
     options = {"baselines": False, "ratios": "0.5"}
     task = {"task": "masked", "value": "scores.0.accuracy", "options": options}
     section = MeasureSection.model_validate({"tasks": {"masked": task}})
-    check_tasks(section, find_wing("language"))
+    check_tasks(section, find_wing("language"), load_recipe("topics_demo"))
 
 
 @pytest.mark.parametrize(
@@ -631,7 +643,7 @@ def test_what_a_task_returns_must_be_a_finite_number(result, message):
     )
     returned = SimpleNamespace(
         add_arguments=find_wing("language").tasks["masked"].add_arguments,
-        check=lambda _: None,
+        check=lambda *_: None,
         run=lambda *_: {"rows": result},
     )
     loaded = SimpleNamespace(

@@ -1,13 +1,18 @@
 """Training in this process: short runs of the tiny recipe, and what came of them."""
 
+import pytest
 from safetensors.torch import load_file
 
+from r2mae.errors import InputError
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import build_training
 from r2mae.schema.recipe import recipe_document
+from r2mae.training.checkpoint import MODEL, OPTIMIZER, read_manifest, save
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, TINY
+
+SPOILED = "model.encoder.blocks.1.mlp.fc1.weight"
 
 
 def prepare(name, *more):
@@ -25,6 +30,28 @@ def train(name, *more):
     """Run to the end; the folder."""
     training, folder = prepare(name, *more)
     training.run()
+    return folder
+
+
+def spoil(name, mode="stop"):
+    """Folder of a run with an infinity in one weight of its last checkpoint, continued until that was noticed.
+
+    mode: training.on_nonfinite of the continued run.
+    """
+    settings = ("schedule.steps=20", "batch.per_device_samples=8")
+    first, folder = prepare(name, *settings)
+    first.module.num_steps = 6
+    first.run()
+    last = folder.pointer("last")
+    assert last.name == "step_6"
+    tensors, moments = (load_file(last / file) for file in (MODEL, OPTIMIZER))
+    manifest = read_manifest(last)
+    tensors[SPOILED][3, 5] = float("inf")
+    about = {key: manifest[key] for key in manifest if key not in ("format", "sha256")}
+    save(last, {MODEL: tensors, OPTIMIZER: moments}, about)
+    training, _ = prepare(name, *settings, f"training.on_nonfinite={mode}")
+    with pytest.raises(InputError, match="step 1?7 must have"):
+        training.run()
     return folder
 
 

@@ -3,7 +3,6 @@
 from argparse import Namespace
 from typing import Any
 
-from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
 from r2mae.schema.recipe import AnyRecipe
 from r2mae.wing_commands import Result
@@ -17,7 +16,6 @@ def score_lottery(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) ->
     from r2mae.modalities.algebra.group import open_group
     from r2mae.modalities.algebra.spectrum import energies
 
-    readout.require_two_layers(loaded.model, "lottery", quadratic=True)
     picture = arguments.lottery_picture
     group = open_group(recipe.data.group)
     name = recipe.data.group
@@ -39,11 +37,6 @@ def score_lottery(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) ->
         result["clear"] = _clear(ordered[1] / ordered[0], times, end.winners)
         if picture is not None:
             pictures.draw_lottery(times, end.winners, picture)
-    elif picture is not None:
-        raise InputError(
-            "--lottery-picture must have an abelian group whose product is hidden, "
-            f"got {name}. Leave it out."
-        )
     scores = {
         title: _score(predicted == end.winners)
         for title, predicted in predictions.items()
@@ -99,15 +92,9 @@ def score_rates(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> R
     from r2mae.metrics.interval import mean_interval
     from r2mae.modalities.algebra import pictures, rates, readout
 
-    readout.require_two_layers(loaded.model, "alignment_rates", quadratic=True)
     picture = arguments.rates_picture
     model = readout.initial_model(loaded)
     neurons = readout.neurons_of(model, recipe.data.group)
-    if not rates.is_complex(neurons.components) or list(neurons.triads) != [2]:
-        raise InputError(
-            "--task alignment_rates must have a cyclic group of odd order whose "
-            f"product is hidden, got {recipe.data.group}. Name another run."
-        )
     slopes = rates.measure_rates(model, neurons)
     if picture is not None:
         pictures.draw_rates(slopes, picture)

@@ -9,27 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.algebra.irreps import Floats, components_of
-from r2mae.modalities.algebra.models.two_layer import TwoLayerNetwork
 from r2mae.modalities.algebra.spectrum import Neurons
 
 ALIVE = 1e-3  # share of the largest neuron's energy below which a neuron is dead
-
-
-def require_two_layers(model: Any, task: str, *, quadratic: bool = False) -> None:
-    """Raise InputError unless a task has a meaning for the model."""
-    if not isinstance(model, TwoLayerNetwork):
-        raise InputError(
-            f"--task {task} must have a pretrained two-layer network, "
-            f"got {type(model).__name__}. Name another run."
-        )
-    if quadratic and model.activation != "quadratic":
-        raise InputError(
-            f"--task {task} must have a quadratic activation, for which it is derived, "
-            f"got {model.activation}."
-        )
 
 
 def neurons_of(model: Any, group_name: str) -> Neurons:
@@ -41,15 +25,7 @@ def neurons_of(model: Any, group_name: str) -> Neurons:
 
 
 def initial_model(loaded: LoadedRun) -> Any:
-    """The run's model before training, from its seed.
-
-    Raises: InputError for a run that started from another one.
-    """
-    if loaded.recipe.model.init_from is not None:
-        raise InputError(
-            "model.init_from must be null to know a run's initial weights, "
-            f"got {loaded.recipe.model.init_from}."
-        )
+    """The model before training of a run without `init_from`, from its seed."""
     return loaded.wing.build_model(loaded.recipe)
 
 

@@ -1,8 +1,8 @@
 """`r2mae evaluate` on finite groups: spectrum, majority vote, stages; and the demo."""
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
-from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.algebra.lottery_tasks import (
     conclude_lottery,
@@ -25,7 +25,6 @@ def score_spectrum(
     from r2mae.metrics.interval import share_interval
     from r2mae.modalities.algebra import pictures, readout, uniformity
 
-    readout.require_two_layers(loaded.model, "spectrum")
     picture = arguments.spectrum_picture
     neurons = readout.neurons_of(loaded.model, recipe.data.group)
     is_single = neurons.winning_shares >= SINGLE
@@ -98,7 +97,6 @@ def score_vote(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Re
     """The network beside its winning components and the majority vote."""
     from r2mae.modalities.algebra import pictures, readout, vote
 
-    readout.require_two_layers(loaded.model, "vote")
     picture = arguments.vote_picture
     neurons = readout.neurons_of(loaded.model, recipe.data.group)
     rows = vote.score_subsets(loaded.model, neurons)
@@ -135,16 +133,11 @@ def conclude_vote(result: Result) -> str:
 def score_stages(loaded: LoadedRun, _recipe: AnyRecipe, arguments: Namespace) -> Result:
     """Stages of training from the run's curve."""
     from r2mae.modalities.algebra import pictures, stages
-    from r2mae.modalities.algebra.models.slots import MaskedSlots
 
-    if not isinstance(loaded.model, MaskedSlots):
-        raise InputError(
-            f"--task stages must have a pretraining run, got {loaded.recipe.task}. "
-            "Name another run."
-        )
     picture = arguments.stages_picture
-    every = loaded.model.curve.every_samples // loaded.recipe.batch.global_samples
-    curve = stages.read_curve(loaded.model, every, loaded.manifest["step"])
+    model: Any = loaded.model
+    every = model.curve.every_samples // loaded.recipe.batch.global_samples
+    curve = stages.read_curve(model, every, loaded.manifest["step"])
     rows = stages.find_stages(curve)
     if picture is not None:
         pictures.draw_stages(curve, rows, picture)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
-from r2mae.modalities.algebra import lottery_tasks, tasks
+from r2mae.modalities.algebra import checks, lottery_tasks, tasks
 from r2mae.modalities.algebra.picture_option import add_picture
 from r2mae.modalities.algebra.schema import (
     AlgebraFinetuneRecipe,
@@ -30,6 +30,7 @@ _TASKS = {
         tasks.show_spectrum,
         add_picture("spectrum"),
         tasks.conclude_spectrum,
+        check=checks.check_spectrum,
     ),
     "vote": Task(
         "accuracy of the majority vote that approximates the network",
@@ -37,6 +38,7 @@ _TASKS = {
         tasks.show_vote,
         add_picture("vote"),
         tasks.conclude_vote,
+        check=checks.check_vote,
     ),
     "lottery": Task(
         "predict each neuron's component from its initial weights",
@@ -44,18 +46,21 @@ _TASKS = {
         lottery_tasks.show_lottery,
         add_picture("lottery"),
         lottery_tasks.conclude_lottery,
+        check=checks.check_lottery,
     ),
     "alignment_rates": Task(
         "rates of phase alignment under gradient descent, compared with derived ones",
         lottery_tasks.score_rates,
         lottery_tasks.show_rates,
         add_picture("rates"),
+        check=checks.check_rates,
     ),
     "stages": Task(
         "stages of grokking, from the curve that training recorded",
         tasks.score_stages,
         tasks.show_stages,
         add_picture("stages"),
+        check=checks.check_stages,
     ),
 }
 _DEMO = Task(
@@ -64,6 +69,7 @@ _DEMO = Task(
     tasks.show_demo,
     tasks.add_demo_arguments,
     tasks.conclude_demo,
+    check=checks.check_demo,
 )
 
 

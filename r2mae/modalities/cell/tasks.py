@@ -8,7 +8,7 @@ from r2mae.loaded_run import LoadedRun
 from r2mae.options import mask_ratios, png_path
 from r2mae.progress import progress_bar, status_line
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing_commands import Result
+from r2mae.wing_commands import Result, require_pretraining
 
 if TYPE_CHECKING:
     from r2mae.wing import Features
@@ -27,6 +27,16 @@ def add_imputation_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def check_imputation(recipe: AnyRecipe, _: Namespace) -> None:
+    """Raise InputError for a fine-tuned run, and for one on other values than raw counts."""
+    require_pretraining(recipe, "imputation")
+    if recipe.data.values != "counts":
+        raise InputError(
+            "--task imputation must have a run on raw counts, got data.values "
+            f"{recipe.data.values}. Name another run."
+        )
+
+
 def score_imputation(
     loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace
 ) -> Result:
@@ -34,11 +44,6 @@ def score_imputation(
     from r2mae.data.source import hold_out
     from r2mae.modalities.cell import imputation
 
-    if getattr(recipe.data, "values", None) != "counts" or recipe.task != "pretrain":
-        raise InputError(
-            f"{arguments.run} must be a pretraining run on raw counts for imputation, "
-            "got another. Name another run."
-        )
     train, held_out = hold_out(
         loaded.wing.open_split(recipe, "train"), recipe.data.held_out
     )
@@ -90,6 +95,17 @@ def add_clustering_arguments(parser: ArgumentParser) -> None:
     """`--umap`."""
     text = "also save a UMAP of the features"
     parser.add_argument("--umap", type=png_path, metavar="FILE.png", help=text)
+
+
+def check_clustering(recipe: AnyRecipe, _: Namespace) -> None:
+    """Raise InputError for cells without labels."""
+    from r2mae.data.card import load_card
+
+    if (recipe.data.label_column or load_card(recipe.data.card).label_column) is None:
+        raise InputError(
+            "--task clustering must have a column of labels, got none in the recipe. "
+            "Name one by --label."
+        )
 
 
 def score_clustering(

@@ -28,6 +28,7 @@ _TASKS = {
         tasks.score_imputation,
         tasks.show_imputation,
         tasks.add_imputation_arguments,
+        check=tasks.check_imputation,
     ),
     "clustering": Task(
         "Leiden clusters (ARI, NMI) and silhouette score of the features, by label",
@@ -35,6 +36,7 @@ _TASKS = {
         tasks.show_clustering,
         tasks.add_clustering_arguments,
         reads_features=True,
+        check=tasks.check_clustering,
     ),
 }
 _EXPORTS = {

@@ -1,5 +1,6 @@
 """Where a recipe's genome or alignment is: a store, or files that become one in the cache; windows of its splits."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -180,11 +181,18 @@ def _paths(section: DnaData) -> list[Path]:
         raise InputError(
             "data.root must be given for this card, got nothing. Name a store, a file or a glob."
         )
+    return places_of(place, card.files.get("train", ()))
+
+
+def places_of(place: Path, names: Sequence[str] = ()) -> list[Path]:
+    """The store's folder, or the files at a place; names: those in a folder that is no store.
+
+    Raises: InputError where there are none.
+    """
     if not place.is_dir():
         return expand_dna([str(place)])
     if any((place / name).is_file() for name in ("meta.json", "store.json")):
         return [place]
-    names = card.files.get("train", ())
     if not names:
         kind = "" if kind_of_path(place) == FOLDER else f", {kind_of_path(place)}"
         raise InputError(

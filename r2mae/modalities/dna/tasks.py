@@ -7,7 +7,7 @@ from r2mae.loaded_run import LoadedRun
 from r2mae.options import mask_ratios
 from r2mae.progress import progress_bar
 from r2mae.schema.recipe import AnyRecipe
-from r2mae.wing_commands import Result
+from r2mae.wing_commands import Result, require_pretraining
 
 _DEMO_RATIO = 0.15
 
@@ -23,6 +23,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     repeats = "do not count soft-masked bases (lower case); they are masked like others"
     parser.add_argument("--skip-repeats", action="store_true", help=repeats)
+
+
+def check(recipe: AnyRecipe, _: Namespace) -> None:
+    """Raise InputError for a fine-tuned run."""
+    require_pretraining(recipe, "masked")
 
 
 def score(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:
@@ -48,15 +53,11 @@ def score_ratios(
     *,
     skip_repeats: bool = False,
 ) -> list[Result]:
-    """A row for each ratio. Raises: InputError for a fine-tuned run."""
+    """A row for each ratio."""
     from r2mae.data.source import hold_out
     from r2mae.modalities.dna.masked_bases import score_bases
     from r2mae.modalities.dna.recipe_data import open_split
 
-    if recipe.task != "pretrain":
-        raise InputError(
-            f"RUN must be a pretraining run for --task masked, got {loaded.folder.name}."
-        )
     train = hold_out(open_split(recipe, "train"), recipe.data.held_out)[0]
     scores = score_bases(
         loaded.model,
@@ -92,20 +93,21 @@ def show_scores(result: Result) -> None:
         )
 
 
-def run_demo(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:  # noqa: ARG001
-    """Cross-entropy on the test split, and recovery of the simulated genome's motifs.
-
-    Raises: InputError for a recipe on another genome.
-    """
-    from r2mae.modalities.dna.motifs import recover_motifs
-    from r2mae.modalities.dna.recipe_data import codec_of, find_reference
-    from r2mae.modalities.dna.variants.scoring import SiteScorer
-
+def check_demo(recipe: AnyRecipe, _: Namespace) -> None:
+    """Raise InputError for a recipe on another genome than the simulated one."""
     if recipe.data.card != "simulated_motifs" or len(recipe.data.test) != 1:
         raise InputError(
             "RECIPE must be on the card simulated_motifs with one test interval, "
             f"got {recipe.data.card}."
         )
+
+
+def run_demo(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:  # noqa: ARG001
+    """Cross-entropy on the test split, and recovery of the simulated genome's motifs."""
+    from r2mae.modalities.dna.motifs import recover_motifs
+    from r2mae.modalities.dna.recipe_data import codec_of, find_reference
+    from r2mae.modalities.dna.variants.scoring import SiteScorer
+
     scores = score_ratios(loaded, recipe, [_DEMO_RATIO])
     scorer = SiteScorer(
         loaded.model, codec_of(recipe), find_reference(recipe, None), recipe.data.length

@@ -28,6 +28,7 @@ _TASKS = {
         tasks.score,
         tasks.show_scores,
         tasks.add_arguments,
+        check=tasks.check,
     ),
     "variant_effect": Task(
         "AUROC and AUPRC on labelled variants, compared with transversions, counts of "
@@ -43,6 +44,7 @@ _DEMO = Task(
     tasks.run_demo,
     tasks.show_demo,
     conclude=tasks.conclude_demo,
+    check=tasks.check_demo,
 )
 _SUBCOMMANDS = {
     "score-variants": Subcommand(

@@ -22,6 +22,7 @@ from r2mae.interop.transformer_source import (
     checkpoint_tokenizer,
     load_transformer_weights,
 )
+from r2mae.modalities.language.given_texts import Reading, open_given_texts
 from r2mae.modalities.language.questions import (
     Questions,
     describe_questions,
@@ -29,9 +30,7 @@ from r2mae.modalities.language.questions import (
     open_questions,
 )
 from r2mae.modalities.language.sentences import (
-    Reading,
     describe_tokens,
-    open_given_sentences,
     open_sentences,
     open_text_objects,
 )
@@ -92,13 +91,13 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
 
 
 def open_paths(recipe: AnyRecipe, paths: list[str], reading: Reading) -> SampleSource:
-    """The texts of one file, each a sample."""
+    """The texts of one file or folder, each a sample."""
     if len(paths) != 1:
         raise InputError(f"DATA must be one file, got {len(paths)}.")
     data, path = data_with_tokenizer(recipe), Path(paths[0])
     target = recipe.tune.target.name if recipe.task == "finetune" else None  # type: ignore[attr-defined]
     if target not in ("token_tags", "answer_span"):
-        return open_given_sentences(data, paths[0], reading)
+        return open_given_texts(data, paths[0], reading)
     if reading != Reading():
         raise InputError(
             "--column, --long-texts and --skip-bad-rows must be left out for a run with "

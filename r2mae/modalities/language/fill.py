@@ -1,10 +1,10 @@
 """`r2mae fill`: predict the [MASK] tokens of a text."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 from r2mae.options import positive
 
@@ -29,7 +29,7 @@ def run(loaded: LoadedRun, arguments: Namespace) -> None:
     """Print the most probable tokens for each [MASK]."""
     places = fill(loaded, arguments.text, arguments.top)
     if arguments.json:
-        print(json.dumps({"text": arguments.text, "places": places}))
+        print(json_text({"text": arguments.text, "places": places}))
         return
     for number, place in enumerate(places, 1):
         tokens = [f"{guess['token']!r} {guess['probability']:.3f}" for guess in place]

@@ -3,6 +3,7 @@
 B rows, N tokens of a row, S segments: runs of tokens that attend to each other.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,6 +112,7 @@ class Sentences:
     tokens: of N texts. A text in several windows has a sample for each of them; `owners`
         says which belong together.
     where: the file's path, for messages. numbers: (N,) each text's row in the file.
+    files: of the texts, where each is a file of its own.
     labels: (N,) int64 class numbers, or None. targets: (N,) float32 for regression, or None.
     note: which rows of the file were left out.
     """
@@ -126,6 +128,7 @@ class Sentences:
         fingerprint: str,
         where: str,
         unit: str = "row",
+        files: tuple[Path, ...] = (),
         labels: Integers | None = None,
         class_names: dict[int, str] | None = None,
         targets: npt.NDArray[np.float32] | None = None,
@@ -136,7 +139,7 @@ class Sentences:
         self.owners = tokens.owners
         self.pad = pad
         self.fingerprint = fingerprint
-        self.where, self.unit = where, unit
+        self.where, self.unit, self.files = where, unit, files
         self.labels = labels
         self.class_names = class_names or {}
         self.targets = targets
@@ -146,8 +149,11 @@ class Sentences:
         return len(self.starts) - 1
 
     def name(self, index: int) -> str:
-        """The file's path and the row."""
-        return f"{self.where}, {self.unit} {self.numbers[self.owners[index]]}"
+        """The file's path, and the row where a file has several texts."""
+        owner = self.owners[index]
+        if self.files:
+            return str(self.files[owner])
+        return f"{self.where}, {self.unit} {self.numbers[owner]}"
 
     def load(self, indices: Tensor, positions: Tensor | None, seed: int) -> Batch:
         """Texts at indices (B,), padded to the longest of the batch."""

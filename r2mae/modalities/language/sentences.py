@@ -1,4 +1,4 @@
-"""Open labelled sentences: of a recipe's data, of a file, or in memory."""
+"""Open labelled sentences of a recipe's data, or texts in memory."""
 
 import os
 import warnings
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from r2mae.data.bad_rows import SKIP_OPTION, BadRows
+from r2mae.data.bad_rows import BadRows
 from r2mae.data.card import load_card
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.labels import LabelColumn, class_numbers, columns_of, real_numbers
 from r2mae.data.objects import list_objects
 from r2mae.data.source import SampleSource
 from r2mae.data.text_files import expand_texts, fault_of_text
-from r2mae.data.text_stream import check_text, open_text, suffix_of
+from r2mae.data.text_stream import suffix_of
 from r2mae.data.text_tables import kind_of, read_table, rename, select_column
 from r2mae.data.tokenizer import tokenizer_fingerprint
 from r2mae.errors import InputError
@@ -76,64 +76,6 @@ def _from_tables(
     return _labelled(section, rows, str(paths[0]), fingerprint, label, regression)
 
 
-class Reading(NamedTuple):
-    """How `embed` and `predict` read the texts of a file.
-
-    column: of a table, instead of the recipe's. skip_bad_rows: leave out rows without text.
-    """
-
-    column: str | None = None
-    long_texts: LongTexts = "cut"
-    skip_bad_rows: bool = False
-
-
-def open_given_sentences(section: Any, path: str, reading: Reading) -> SampleSource:
-    """All texts of a file that a user names: lines of a .txt, or rows of a table.
-
-    Raises: InputError for a file without the run's columns, and for bad rows.
-    """
-    files = expand_texts([path])
-    if len(files) > 1:
-        raise InputError(
-            f"DATA must be one file, got {len(files)} in {path}. "
-            "Name a .txt with a text a line, or a table with a text a row."
-        )
-    file = files[0]
-    columns = text_columns(section)
-    is_table = kind_of(file) is not None
-    if len(columns) > 1 and (reading.column is not None or not is_table):
-        got = f"--column {reading.column}" if is_table else f"{file}, a text a line"
-        raise InputError(
-            f"DATA must be a table with the columns {' and '.join(columns)}, as the run "
-            f"was fine-tuned on pairs of texts, got {got}."
-        )
-    if reading.column is not None:
-        section = section.model_copy(
-            update={"column": reading.column, "columns": (reading.column,)}
-        )
-    bad_rows = BadRows(skip=reading.skip_bad_rows, remedy=SKIP_OPTION)
-    if is_table:
-        text = load_card(section.card).text
-        rows = rename(read_table(file, text, bad_rows), text)
-        table = _read_columns(text_columns(section), rows, str(file), bad_rows)
-        return _tokenised(section, table, str(file), reading.long_texts)
-    table = _read_lines(file, bad_rows)
-    return _tokenised(section, table, str(file), reading.long_texts, unit="line")
-
-
-def _read_lines(file: Path, bad_rows: BadRows) -> "_Table":
-    """A text a line; empty lines are bad rows."""
-    check_text(file)
-    with open_text(file, "utf-8") as opened:
-        lines = opened.read().replace("\r\n", "\n").removesuffix("\n").split("\n")
-    rule = "be text, got nothing. Rows of the result are named by lines"
-    kept = [number for number, line in enumerate(lines, 1) if line.strip()]
-    for number in sorted(set(range(1, len(lines) + 1)) - set(kept)):
-        bad_rows.reject(number, f"{file}: line {number} must {rule}.")
-    texts = [lines[number - 1] for number in kept]
-    return _Table([texts], np.array(kept, dtype=np.int64), bad_rows.note)
-
-
 def open_text_objects(section: Any, texts: Any) -> SampleSource:
     """Texts in memory; pairs where the section has two columns.
 
@@ -150,7 +92,7 @@ def open_text_objects(section: Any, texts: Any) -> SampleSource:
             )
     parts = [list(part) for part in zip(*rows, strict=True)]
     table = _keep_texts(parts, columns, "objects", BadRows())
-    source = _tokenised(section, table, "objects")
+    source = tokenised(section, table, "objects")
     if text := describe_tokens(source).get("text"):
         warnings.warn(text, stacklevel=4)
     return source
@@ -184,17 +126,21 @@ def describe_tokens(source: Sentences) -> dict[str, Any]:
     return facts | ({"text": "; ".join(parts)} if parts else {})
 
 
-class _Table(NamedTuple):
-    """Columns of texts, each text's row in the file, and a note on skipped rows."""
+class Table(NamedTuple):
+    """Columns of texts, each text's row in the file, and a note on skipped rows.
+
+    files: of the texts, where each is a file of its own.
+    """
 
     texts: list[list[str]]
     numbers: Integers
     note: str = ""
+    files: tuple[Path, ...] = ()
 
 
-def _read_columns(
+def read_columns(
     columns: tuple[str, ...], rows: Any, where: str, bad_rows: BadRows
-) -> _Table:
+) -> Table:
     """The texts of a table's rows. bad_rows: also those skipped when the table was read.
 
     Raises: InputError for bad rows, and where more than half of the rows were skipped.
@@ -213,11 +159,11 @@ def _read_columns(
 
 def _keep_texts(
     texts: list[list[Any]], columns: tuple[str, ...], where: str, bad_rows: BadRows
-) -> _Table:
+) -> Table:
     """The rows with text in all columns; others are rejected."""
     kept = []
     for number, row in enumerate(zip(*texts, strict=True)):
-        faults = zip(map(_fault, row), columns, strict=True)
+        faults = zip(map(fault_of, row), columns, strict=True)
         fault, column = next((pair for pair in faults if pair[0]), ("", ""))
         if fault:
             bad_rows.reject(number, f"{where}: row {number} of {column} must {fault}.")
@@ -227,10 +173,10 @@ def _keep_texts(
         raise InputError(f"{where} must hold texts, got none.")
     if len(kept) < len(texts[0]):
         texts = [list(map(column.__getitem__, kept)) for column in texts]
-    return _Table(texts, np.array(kept, dtype=np.int64), bad_rows.note)
+    return Table(texts, np.array(kept, dtype=np.int64), bad_rows.note)
 
 
-def _fault(text: Any) -> str:
+def fault_of(text: Any) -> str:
     """Which rule a text breaks; empty for none."""
     if isinstance(text, str) and not text.strip():
         return f"be text, got {text!r:.40}"
@@ -246,7 +192,7 @@ def _labelled(
     regression: bool,
 ) -> Sentences:
     """Sentences of a table's rows. fingerprint: of the table's content."""
-    table = _read_columns(text_columns(section), rows, where, BadRows())
+    table = read_columns(text_columns(section), rows, where, BadRows())
     for column in columns_of(label):
         rows = select_column(rows, column, where)
     labels: dict[str, Any] = {}
@@ -256,12 +202,12 @@ def _labelled(
     elif label is not None:
         numbers, class_names = class_numbers(rows, label, where)
         labels = {"labels": numbers, "class_names": class_names}
-    return _tokenised(section, table, where, content=fingerprint, **labels)
+    return tokenised(section, table, where, content=fingerprint, **labels)
 
 
-def _tokenised(
+def tokenised(
     section: Any,
-    table: _Table,
+    table: Table,
     where: str,
     long_texts: LongTexts = "cut",
     *,
@@ -274,6 +220,8 @@ def _tokenised(
     second = table.texts[1] if len(table.texts) > 1 else None
 
     def name(number: int) -> str:
+        if table.files:
+            return str(table.files[number])
         return f"{where}: {unit} {table.numbers[number]}"
 
     if second is not None and long_texts == "windows":
@@ -293,6 +241,7 @@ def _tokenised(
         fingerprint=fingerprint,
         where=where,
         unit=unit,
+        files=table.files,
         note=table.note,
         **labels,
     )

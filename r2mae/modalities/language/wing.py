@@ -124,9 +124,9 @@ class LanguageWing(Wing):
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
     ) -> SampleSource:
-        """Lines of a .txt file, or rows of a table."""
+        """Texts of a folder, lines of a .txt file, or rows of a table."""
         from r2mae.modalities.language import assembly
-        from r2mae.modalities.language.sentences import Reading
+        from r2mae.modalities.language.given_texts import Reading
 
         reading = Reading(
             arguments.column, arguments.long_texts, arguments.skip_bad_rows

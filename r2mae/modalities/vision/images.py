@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from r2mae.data.bad_rows import BadRows
 from r2mae.data.card import load_card
 from r2mae.data.retry import retried
 from r2mae.data.source import Batch, Part, SampleSource
@@ -92,6 +93,12 @@ class Images:
         self.class_names = records.class_names
         self._cache: dict[int, npt.NDArray[np.uint8]] = {}
         self._cache_left = section.cache_mib << 20
+        self._unreadable: set[int] = set()
+        self._bad_images = BadRows(
+            skip=section.on_bad_sample == "skip",
+            remedy="Repair or remove it, or set data.on_bad_sample: skip.",
+            noun="image",
+        )
 
     def __len__(self) -> int:
         return len(self.records)
@@ -109,7 +116,8 @@ class Images:
         """Views of data.image_size of the images at indices (B,), augmented where positions are given.
 
         Raises: InputError naming an unreadable image when `on_bad_sample` is stop, or
-            when no image is readable.
+            when more than half of all images are unreadable. Each process counts those
+            that it tries.
         """
         skipped: list[str] = []
         samples = [self._pixels(index, skipped) for index in indices.tolist()]
@@ -161,20 +169,21 @@ class Images:
 
         An unreadable image is an error, or replaced by the next readable one.
         """
-        first_fault: InputError | None = None
-        for neighbour in range(len(self)):
-            at = (index + neighbour) % len(self)
+        at = index
+        while True:  # ends: at most half of the images are unreadable
             try:
                 return at, self._decoded(at)
             except InputError as error:
-                if self.section.on_bad_sample == "stop":
-                    remedy = "Repair or remove it, or set data.on_bad_sample: skip."
-                    raise InputError(f"{error} {remedy}") from None
-                first_fault = first_fault or error
-                skipped.append(self.records.name(at))
-        raise InputError(
-            f"data must hold at least one readable image, got none. {first_fault}"
-        )
+                self._reject(at, str(error))
+            skipped.append(self.records.name(at))
+            at = (at + 1) % len(self)
+
+    def _reject(self, index: int, fault: str) -> None:
+        """Count an unreadable image once. Raises: as `load`."""
+        if index not in self._unreadable:
+            self._bad_images.reject(index, fault)
+            self._bad_images.check_few(len(self), "data")
+            self._unreadable.add(index)
 
     def _decoded(self, index: int) -> npt.NDArray[np.uint8]:
         if index in self._cache:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 from r2mae.options import mask_ratios, png_path
 
@@ -89,7 +89,7 @@ def _report(
     if as_json:
         loss_at = dict(zip(map(str, ratios), losses, strict=True))
         result = {"picture": str(output), "images": num_images, "loss": loss_at}
-        print(json.dumps(result | {"note": note}))
+        print(json_text(result | {"note": note}))
         return
     print(
         f"{output}: {num_images} images; original, then masked and predicted per ratio"

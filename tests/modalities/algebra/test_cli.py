@@ -170,7 +170,7 @@ def test_trained_network_of_one_component_a_neuron(train, capsys):
 
 
 REFUSED = [
-    ("vote", {"encoder": "transformer"}, [], "two-layer network, got SlotTransformer"),
+    ("vote", {"encoder": "transformer"}, [], "two-layer network, got model.encoder"),
     ("lottery", {}, ["model.activation=relu"], "quadratic activation"),
     ("alignment_rates", {"group": "S3"}, [], "cyclic group of odd order"),
     ("alignment_rates", {"group": "Z6"}, [], "cyclic group of odd order"),
@@ -184,6 +184,13 @@ def test_a_task_without_meaning_is_refused(
     run = train(*settings, **about)
     assert main(["evaluate", run, "--task", task]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_demo_without_meaning_is_refused_before_it_trains(scratch, capsys):
+    recipe = write(scratch / "recipe.yaml", encoder="transformer")
+    assert main(["demo", recipe]) == 2
+    assert "must have a two-layer network" in capsys.readouterr().err
+    assert not (scratch / "runs").exists()
 
 
 def test_messages_of_recipes(scratch, capsys):

@@ -641,7 +641,7 @@ REFUSED = [
     ),
     (
         ("score-variants", "runs/run", "nope.csv", "-o", "x.tsv"),
-        "must be a file of variants",
+        "VARIANTS must be a file, got 'nope.csv'",
     ),
     (
         (
@@ -653,7 +653,7 @@ REFUSED = [
             "--reference",
             "nope.fa",
         ),
-        "nope.fa must",
+        "--reference: nope.fa must be a file, or a glob",
     ),
     (
         ("score-variants", "runs/run", "variants.csv", "-o", "x.tsv", "--alias", "a"),
@@ -831,3 +831,14 @@ def test_a_report_shows_logos_at_each_ratio(here, capsys):
     page = Path("page.html").read_text()
     assert page.count('aria-label="expected bases"') == 3 * len(RATIOS)
     assert "No pictures" not in page
+
+
+@pytest.mark.parametrize("path", ["nope.fa", "."])
+def test_a_reference_is_looked_at_before_other_tasks_are_scored(here, capsys, path):
+    words = ("--task", "masked,variant_effect", "--variants", "variants.csv")
+    words += ("--label", "kind", "--reference", path)
+    assert main(["evaluate", "runs/run", *words]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert printed.err.startswith("r2mae: --reference: ")
+    assert printed.err.count("\n") == 1

@@ -959,3 +959,17 @@ def test_a_report_fills_held_out_texts_with_probabilities(here, capsys):
     assert len(guesses) > 9
     assert all(first == second for first, second in guesses)
     assert "No pictures" not in page
+
+
+def test_a_folder_of_texts_has_a_row_a_file(here, capsys):
+    (here / "books").mkdir()
+    texts = make_texts(2)
+    for name, text in zip("ab", texts, strict=True):
+        (here / "books" / f"{name}.txt").write_text(f"{text}\n")
+    said(capsys, "embed", "runs/run", "books", "-o", "books.parquet")
+    table = pd.read_parquet("books.parquet")
+    assert table["name"].tolist() == ["books/a.txt", "books/b.txt"]
+    (here / "lines.txt").write_text("\n".join(texts))
+    said(capsys, "embed", "runs/run", "lines.txt", "-o", "lines.npy")
+    features = np.stack(table["features"])
+    np.testing.assert_allclose(features, np.load("lines.npy"), atol=1e-6)

@@ -339,14 +339,25 @@ def test_a_vanished_file_is_a_bad_image(damaged):
         images.load(torch.tensor([3]), None, 0)
 
 
-def test_all_images_bad(damaged):
-    for path in damaged.glob("*.png"):
-        path.write_bytes(b"bad")
-    with pytest.raises(
-        InputError,
-        match=r"at least one readable image, got none\. .*0\.png must be a complete",
-    ):
-        everything(open_image_paths(section(on_bad_sample="skip"), [str(damaged)]))
+def test_more_than_half_of_the_images_bad(damaged):
+    (damaged / "4.png").write_bytes(b"bad")
+    images = open_image_paths(section(on_bad_sample="skip"), [str(damaged)])
+    for _ in range(3):  # the same ones do not count again
+        assert images.load(torch.tensor([1, 2]), None, 0)["skipped"]
+    with pytest.raises(InputError) as caught:
+        everything(images)
+    message = str(caught.value)
+    assert message.startswith(
+        "data must be right in at least half of 5 images, got 3 bad images: "
+        f"{damaged / '1.png'} must be a complete, readable image"
+    )
+    assert message.endswith("Mend them.")
+
+
+def test_no_image_is_readable(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"bad")
+    with pytest.raises(InputError, match="half of 1 images, got 1 bad image: "):
+        everything(open_image_paths(section(on_bad_sample="skip"), [str(tmp_path)]))
 
 
 def test_bad_rows_of_a_table(tmp_path):
@@ -354,22 +365,23 @@ def test_bad_rows_of_a_table(tmp_path):
         {"bytes": encoded(grey(9)), "path": None},
         {"bytes": JPEG[:300], "path": None},
         None,
+        {"bytes": encoded(grey(9)), "path": None},
     ]
     pq.write_table(
-        pa.table({"image": rows, "label": [1, 1, 0]}), tmp_path / "train.parquet"
+        pa.table({"image": rows, "label": [1, 1, 0, 0]}), tmp_path / "train.parquet"
     )
     batch = (
         images := open_images(
             section(root=str(tmp_path), on_bad_sample="skip"), "train"
         )
-    ).load(torch.arange(3), None, 0)
+    ).load(torch.arange(4), None, 0)
     assert batch["skipped"] == (
         "train.parquet row 1",
         "train.parquet row 2",
         "train.parquet row 2",
     )
     assert batch["images"].unique().tolist() == [9]
-    assert images.labels.tolist() == [1, 1, 0]
+    assert images.labels.tolist() == [1, 1, 0, 0]
     with pytest.raises(
         InputError,
         match="train.parquet row 2 \\(sample 2\\) must be readable, got an empty row. Repair",

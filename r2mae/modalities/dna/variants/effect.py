@@ -12,6 +12,7 @@ from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.variants.subcommand import (
     add_variant_options,
+    check_variant_options,
     open_variants,
     score,
     scores_in_file,
@@ -46,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_variant_options(parser)
 
 
-def check(arguments: Namespace) -> None:
+def check(_: AnyRecipe, arguments: Namespace) -> None:
     """Raise InputError for options that are missing, contradict each other, or name no file."""
     for name in ("variants", "label"):
         if getattr(arguments, name) is None:
@@ -59,8 +60,7 @@ def check(arguments: Namespace) -> None:
             raise InputError(f"--{name} must be a file, got {path!r}. Check the path.")
     if set(arguments.positive.split(",")) & set(arguments.negative.split(",")):
         raise InputError("--positive and --negative must differ, got a value in both.")
-    for name in ("column", "alias"):
-        parse_pairs(name, getattr(arguments, name))
+    check_variant_options(arguments)
 
 
 def evaluate(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Result:  # noqa: ARG001

@@ -1,12 +1,12 @@
 """`r2mae score-variants`: write the log-likelihood ratio of ALT to REF to a table or VCF."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.variants.files import PASSES, SCORE
 from r2mae.options import parse_pairs, share
@@ -70,15 +70,35 @@ def add_variant_options(parser: Any) -> None:
     )
 
 
+def check_variant_options(arguments: argparse.Namespace) -> None:
+    """Raise InputError for options of `add_variant_options` that are malformed, or name no file."""
+    from r2mae.modalities.dna.splits import places_of
+
+    for name in ("column", "alias"):
+        parse_pairs(name, getattr(arguments, name))
+    if arguments.reference is None:
+        return
+    try:
+        places_of(Path(arguments.reference))
+    except InputError as error:
+        text = str(error).removeprefix("data.root ")
+        raise InputError(f"--reference: {text}") from None
+
+
 def check(arguments: argparse.Namespace) -> None:
-    """Raise InputError, before the run is loaded, where the output cannot be written."""
+    """Raise InputError, before the run is loaded, for files that cannot be read or written."""
     from r2mae.modalities.dna.variants.writer import check_output
 
     if (arguments.variants is None) != bool(arguments.all):
         got = "neither" if arguments.variants is None else "both"
         raise InputError(f"Either VARIANTS or --all must be given, got {got}.")
     source = None if arguments.all else Path(arguments.variants)
+    if source is not None and not source.is_file():
+        raise InputError(
+            f"VARIANTS must be a file, got {arguments.variants!r}. Check the path."
+        )
     check_output(Path(arguments.output), source)
+    check_variant_options(arguments)
 
 
 def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
@@ -107,7 +127,7 @@ def run(loaded: LoadedRun, arguments: argparse.Namespace) -> None:
         "skipped": variants.skipped,
     }
     if arguments.json:
-        print(json.dumps(result | {"mismatches": variants.mismatches}))
+        print(json_text(result | {"mismatches": variants.mismatches}))
         return
     print(f"{output}: {result['variants']:,} variants, column {SCORE}: {about}")
     if unscored:

@@ -9,7 +9,6 @@ import zlib
 import numpy as np
 import pytest
 
-from r2mae.data.kinds import kind_of_path
 from r2mae.errors import InputError
 from r2mae.modalities.dna.genome import files as dna_files
 from r2mae.modalities.dna.genome import two_bit as two_bit_files
@@ -279,22 +278,6 @@ def test_other_files_are_named(scratch):
         open_genome(
             [write(scratch / "a.maf", b"##maf version=1\na\ns a.b 0 1 + 1 A\n")]
         )
-    (scratch / "folder" / "meta.json").write_text("[1]")
-    kinds = {
-        "a.maf": "a MAF file",
-        "none.fa": "nothing",
-        "folder": "a folder with a meta.json that says no kind",
-    }
-    for name, data, kind in (
-        ("a.fa.gz", PACKED, "a FASTA file"),
-        ("cut.gz", PACKED[:15], "a file"),
-        ("torn.gz", PACKED[:12] + b"\xff" * 9, "a file"),
-    ):
-        write(scratch / name, data)
-        kinds[name] = kind
-    assert all(
-        kind_of_path(scratch / name).startswith(kind) for name, kind in kinds.items()
-    )
 
 
 @pytest.mark.parametrize("damage", ["meta", "bases", "unknown", "format"])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from r2mae.data.mapped import MappedArray
 from r2mae.data.source import StreamDataset, hold_out
 from r2mae.data.stream import Stream
 from r2mae.errors import InputError
@@ -324,26 +323,6 @@ def test_interval_arithmetic_is_that_of_sets():
 
 def test_encoding_knows_gaps():
     assert encode("AC-.").tolist() == [0, 1, GAP, GAP]
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_rows_are_the_same_mapped_or_read(scratch, dtype):
-    values = np.random.default_rng(0).integers(0, 200, 500).astype(dtype)
-    values.tofile("values.bin")
-    starts = np.array([0, 490, 3, 3, 77])
-    mapped, read = (
-        MappedArray(scratch / "values.bin", dtype, 500, most) for most in (1 << 20, 0)
-    )
-    assert mapped.file is None
-    assert read.file is not None
-    for array in (mapped, read):
-        rows = array.take(starts, 10)
-        assert np.array_equal(
-            rows, np.stack([values[start : start + 10] for start in starts])
-        )
-        rows[:] = 0  # a copy: the file stays
-        assert array.take(starts[:0], 10).shape == (0, 10)
-    assert np.array_equal(np.fromfile("values.bin", dtype), values)
 
 
 def test_bases_used_of_bases_present_and_shorter_windows_are_said(scratch):

@@ -8,7 +8,7 @@ from typing import Any
 
 def json_text(document: Any) -> str:
     """A document as JSON: dataclasses are mappings, and numbers that are not finite null."""
-    return json.dumps(_plain(document))
+    return json.dumps(_plain(document), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

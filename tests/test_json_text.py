@@ -1,9 +1,11 @@
 """JSON of numbers that may not be finite."""
 
 import json
+import re
 from dataclasses import dataclass
 
-from r2mae.cli.json_text import json_text
+from r2mae.json_text import json_text
+from tests.conftest import ROOT
 
 
 @dataclass
@@ -23,3 +25,9 @@ def test_what_is_not_finite_is_null_at_any_depth():
         "name": "nan",
         "done": True,
     }
+
+
+def test_whatever_is_printed_as_json_goes_through_it():
+    printed = re.compile(r"print\(\s*json\.dumps")
+    files = sorted((ROOT / "r2mae").rglob("*.py"))
+    assert not [str(file) for file in files if printed.search(file.read_text())]
