@@ -3,8 +3,9 @@
     python scripts/law_tables.py README.md docs/results.md
 
 Run it where `studies/` is. `<!-- laws: digits pbmc3k -->` starts a table with a line for
-each study, `<!-- laws in detail: digits pbmc3k -->` one with more columns, and
-`<!-- study: digits -->` one with a line for each law; `<!-- end -->` ends them.
+each study, `<!-- laws in detail: digits pbmc3k -->` one with more columns,
+`<!-- theory: digits pbmc3k -->` one of the theory's predictions, and `<!-- study: digits -->`
+one with a line for each law; `<!-- end -->` ends them.
 What is there about a study without a complete seed in `studies/` stays.
 """
 
@@ -22,13 +23,14 @@ from r2mae.studies.plan import load_study
 from r2mae.studies.rows import comparison_rows, summary_rows
 from r2mae.studies.summary import gain_rows, with_interval
 from r2mae.studies.table import build_tables
+from r2mae.studies.theory_agreement import agreements
+from r2mae.studies.theory_card import read_theory_card
 from r2mae.training.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
-_BLOCK = re.compile(
-    r"(<!-- (laws|laws in detail|study): ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL
-)
-_START = re.compile(r"<!-- (?:laws|laws in detail|study): [^>]*? -->")
+_OPENING = r"<!-- (laws|laws in detail|theory|study): ([^>]*?) -->"
+_BLOCK = re.compile(rf"({_OPENING}\n)(.*?)(<!-- end -->)", re.DOTALL)
+_START = re.compile(_OPENING)
 _KINDS = ("held-out loss", "probes", HIDDEN_PROBES, HIDDEN_PROBES + IN_TRAINING)
 _HEADER = ["data", "random ratio", "best fixed ratio"]
 _HEADER += [f"{kind}, gain in %" for kind in _KINDS]
@@ -88,9 +90,10 @@ def _tables(study):
 
 
 def _study_lines(name, content, line_of, to_root):
-    """A line for each variant: the primary law against the best fixed ratio.
+    """A line for each variant.
 
-    content: the table so far. to_root: see `fill`. line_of: makes a line of the variant's `_Comparison`.
+    content: the table so far. to_root: see `fill`. line_of: makes a line of the study, the variant's
+    table, and a title; or None.
     """
     study = load_study(name)
     tables = _tables(study)
@@ -101,18 +104,25 @@ def _study_lines(name, content, line_of, to_root):
         for line in lines:
             yield [cell.strip() for cell in line.strip()[1:-1].split("|")]
         return
-    law = study.section.primary
-    if law is None:
-        raise InputError(f"{name} must have a primary law for a line, got none.")
     for table in tables:
-        rows = {row["law"]: row for row in _summary(table)}  # the least mean first
-        fixed = next((rows[each] for each in rows if each in table.fixed), None)
-        if fixed is None:
-            raise InputError(f"{name} must have a fixed ratio for a line, got none.")
-        gains = {row["kind"]: row for row in gain_rows(table, law)}
         link = f"[{name}]({to_root}recipes/studies/{name}.yaml)"
         title = f"{link}, {table.title}" if table.title else link
-        yield line_of(_Comparison(title, rows[law], fixed, gains))
+        line = line_of(study, table, title)
+        if line is not None:
+            yield line
+
+
+def _compare(study, table, title):
+    """The primary law against the best fixed ratio."""
+    law, name = study.section.primary, study.name
+    if law is None:
+        raise InputError(f"{name} must have a primary law for a line, got none.")
+    rows = {row["law"]: row for row in _summary(table)}  # the least mean first
+    fixed = next((rows[each] for each in rows if each in table.fixed), None)
+    if fixed is None:
+        raise InputError(f"{name} must have a fixed ratio for a line, got none.")
+    gains = {row["kind"]: row for row in gain_rows(table, law)}
+    return _Comparison(title, rows[law], fixed, gains)
 
 
 class _Comparison(NamedTuple):
@@ -132,19 +142,43 @@ class _Comparison(NamedTuple):
         return _gain(self.gains[kind][choice]) if kind in self.gains else ""
 
 
-def _line(comparison):
+def _line(study, table, title):
+    return _line_of(_compare(study, table, title))
+
+
+def _line_of(comparison):
     gains = [comparison.gain(kind, "fair") for kind in _KINDS]
     fixed = comparison.fixed["law"].removeprefix("fixed ")
     return [comparison.title, comparison.span(), fixed, *gains]
 
 
-def _detailed_line(comparison):
+def _detailed_line(study, table, title):
+    comparison = _compare(study, table, title)
     regrets = [
         f"{100 * row['mean_regret']:.1f}, {100 * row['worst_regret']:.1f}"
         for row in (comparison.primary, comparison.fixed)
     ]
     hindsight = [comparison.gain(kind, "oracle") for kind in _KINDS]
-    return [*_line(comparison), *hindsight, *regrets]
+    return [*_line_of(comparison), *hindsight, *regrets]
+
+
+def _theory_line(study, table, title):
+    """Predicted against measured regret; None where the theory ranks fewer than three laws."""
+    card = read_theory_card(study)
+    compared = (
+        {} if card is None else {row.kind: row for row in agreements(table, card)}
+    )
+    overall = next(iter(compared.values()), None)
+    if overall is None or overall.tau is None:
+        return None
+    losses = compared.get(_KINDS[0], overall)
+    costs = f"{overall.cost:.1%}", f"{overall.random_cost:.1%}"
+    return [title, str(overall.points), _tau(overall), _tau(losses), *costs]
+
+
+def _tau(agreement):
+    low, high = agreement.tau_band
+    return f"{agreement.tau:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _gain(gain):
@@ -206,6 +240,17 @@ _COLUMNS = {
         + [f"{kind}, gain in hindsight" for kind in _KINDS]
         + ["mean, worst regret of the random ratio", "and of the best fixed ratio"],
         _detailed_line,
+    ),
+    "theory": (
+        [
+            "data",
+            "predictions",
+            "Kendall's tau, all measurements",
+            "held-out loss",
+            "cost of following it",
+            "of a random choice",
+        ],
+        _theory_line,
     ),
 }
 

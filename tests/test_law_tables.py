@@ -5,10 +5,12 @@ import re
 
 import pytest
 
+from r2mae.studies import theory_card
 from r2mae.studies.plan import load_study
+from r2mae.studies.theory_card import write_theory_card
 from r2mae.studies.trial import run_trial
 from tests.conftest import ROOT
-from tests.studies.small import write_study
+from tests.studies.small import predict_at_once, write_study
 
 PAGE = """# Results
 <!-- laws: digits small.yaml -->
@@ -18,6 +20,9 @@ PAGE = """# Results
 | [small.yaml](recipes/studies/small.yaml) | replaced | |
 <!-- end -->
 <!-- laws in detail: small.yaml -->
+<!-- end -->
+<!-- theory: digits small.yaml -->
+| [digits](recipes/studies/digits.yaml) | 5 |
 <!-- end -->
 <!-- study: digits -->
 stays
@@ -76,13 +81,21 @@ def test_only_tables_of_studies_with_trials_are_filled(
     study = load_study(str(write_study(scratch, primary="stratified")))
     for trial in study.trials:
         run_trial(study, trial)
+    without_card = fill(PAGE, "../")
+    monkeypatch.setattr(theory_card, "predict_laws", predict_at_once)
+    write_theory_card(study)
+    built.clear()
     page = fill(PAGE, "../")
-    assert built == ["small"] * 3  # once for each block
+    assert built == ["small"] * 4  # once for each block
     assert "| [digits](recipes/studies/digits.yaml) | kept |  |\n" in page
     assert "stays" in page
     assert "goes" not in page
     assert "replaced" not in page
-    short, detailed = re.findall(r"\| \[small.yaml\]\(../recipes/.*", page)
+    short, detailed, theory = re.findall(r"\| \[small.yaml\]\(../recipes/.*", page)
+    number = r"[+-]\d\.\d\d \([+-]\d\.\d\d to [+-]\d\.\d\d\)"
+    assert re.search(rf"\| 3 \| {number} \| {number} \| \d.*% \| \d.*% \|$", theory)
+    assert without_card.count("[small.yaml](../recipes/") == 2
+    assert page.count("| [digits](recipes/studies/digits.yaml) | 5 |\n") == 1
     assert detailed.startswith(short.rstrip("| "))
     assert detailed.count(" | ") == short.count(" | ") + 6
     assert "3 laws x 2 seeds, 4 steps (equal steps)" in page
