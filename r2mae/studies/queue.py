@@ -6,13 +6,13 @@ are files in the study's folder, so the tasks of a SLURM array are workers too.
 
 import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from r2mae.data.atomic import write_atomic
@@ -41,13 +41,20 @@ def work(study: Study) -> None:
         _check_launcher()
         if is_finished(study, trial) or failure_file(study, trial).exists():
             continue
-        lock = file_lock(study.trials_folder / f".{trial.name}.lock")
-        if not acquire(lock, wait=False):
-            continue  # another worker's
-        try:
-            if not is_finished(study, trial):
+        with _taken(study, trial) as is_ours:
+            if is_ours and not is_finished(study, trial):
                 _run_recorded(study, trial)
-        finally:
+
+
+@contextmanager
+def _taken(study: Study, trial: Trial) -> Iterator[bool]:
+    """Whether the trial is this process's meanwhile; False where another has it."""
+    lock = file_lock(study.trials_folder / f".{trial.name}.lock")
+    is_ours = acquire(lock, wait=False)
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
             lock.release()
 
 
@@ -139,8 +146,12 @@ def worker_command(arguments: Sequence[str]) -> list[str]:
 
 
 def forget_failures(study: Study) -> None:
-    """Let trials that failed be tried again."""
-    shutil.rmtree(study.folder / _FAILED, ignore_errors=True)
+    """Let trials that failed be tried again, but for those that others run at present."""
+    for trial in study.trials:
+        if (record := failure_file(study, trial)).exists():
+            with _taken(study, trial) as is_ours:
+                if is_ours:
+                    record.unlink(missing_ok=True)
 
 
 def failure_file(study: Study, trial: Trial) -> Path:
@@ -149,13 +160,15 @@ def failure_file(study: Study, trial: Trial) -> Path:
 
 
 def failures(study: Study) -> dict[str, str]:
-    """First line of the error of each failed trial, by name."""
-    files = {trial.name: failure_file(study, trial) for trial in study.trials}
-    return {
-        name: file.read_text().partition("\n")[0]
-        for name, file in files.items()
-        if file.exists()
-    }
+    """First line of the error of each failed trial, by name; none that others run at present."""
+    errors = {}
+    for trial in study.trials:
+        if (record := failure_file(study, trial)).exists():
+            with _taken(study, trial) as is_ours:
+                # A trial that has just ended well has no record any more.
+                if is_ours and record.exists():
+                    errors[trial.name] = record.read_text().partition("\n")[0]
+    return errors
 
 
 def count_finished(study: Study) -> int:
