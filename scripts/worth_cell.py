@@ -14,7 +14,7 @@ and scVI (10 latent dimensions) with as much CPU time, if --scvi names an interp
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def imputation(work: Path, run: str) -> Scores:
 class Cells:
     """A run and its data: rows of each split, labels, and dense counts of each of the `prepare`d files."""
 
-    model: Any
+    loaded: Any
     sources: dict[str, Any]
     rows: dict[str, np.ndarray]
     labels: np.ndarray
@@ -183,7 +183,7 @@ def read_cells(work: Path, run: str, paths: dict[str, Path]) -> Cells:
         part: open_paths(loaded.recipe, [str(path)]) for part, path in paths.items()
     }
     return Cells(
-        loaded.model,
+        loaded,
         sources,
         rows={split: source.rows.numpy() for split, source in splits.items()},
         labels=splits["train"].source.labels,
@@ -199,23 +199,28 @@ def halves(cells: Cells, peers: dict[str, np.ndarray]) -> Scores:
 
     peers: features (N, D) of cells' one half, by method.
     """
+    from r2mae.evaluation.compared import compared_encoders
     from r2mae.evaluation.features import extract
-    from r2mae.evaluation.read_encoder import read_encoder
     from r2mae.evaluation.read_out import ReadOut
 
     logs = {part: log_normalize(values) for part, values in cells.counts.items()}
-    pca = PCA(50, random_state=0).fit(logs["whole"][cells.rows["train"]])
-    peers = {"PCA-50": pca.transform(logs["one"])} | peers
     scores: Scores = {}
     for key, pool in (
         ("halves, Pearson", None),
         (f"halves, Pearson{JOINED}", "concat"),
     ):
-        encoder = read_encoder(cells.model, ReadOut(pool=pool))
-        ours = extract(encoder, cells.sources["one"])
+        loaded = replace(cells.loaded, read_out=ReadOut(pool=pool))
+        features = dict(peers)
+        for encoder in compared_encoders(loaded, baselines=True):
+            if encoder.kind == "embed":
+                ours = extract(encoder.model, cells.sources["one"])
+                features[named(encoder.name)] = ours
+        for count in {50, features["r2mae"].shape[1]}:  # PCA with as many features too
+            pca = PCA(count, random_state=0).fit(logs["whole"][cells.rows["train"]])
+            features[f"PCA-{count}"] = pca.transform(logs["one"])
         scores[key] = {
-            method: predict_half(features, logs["other"], cells.rows)
-            for method, features in ({"r2mae": ours} | peers).items()
+            method: predict_half(each, logs["other"], cells.rows)
+            for method, each in features.items()
         }
     return scores
 
