@@ -6,7 +6,8 @@ Run it where `studies/` is. `<!-- laws: digits pbmc3k -->` starts a table with a
 each study, `<!-- laws in detail: digits pbmc3k -->` one with more columns,
 `<!-- theory: digits pbmc3k -->` one of the theory's predictions, and `<!-- study: digits -->`
 one with a line for each law; `<!-- end -->` ends them.
-What is there about a study without a complete seed in `studies/` stays.
+What is there about a study without a complete seed in `studies/` stays. A study without
+predictions has no line about the theory.
 """
 
 import argparse
@@ -171,9 +172,10 @@ def _theory_line(study, table, title):
     overall = next(iter(compared.values()), None)
     if overall is None or overall.tau is None:
         return None
-    losses = compared.get(_KINDS[0], overall)
+    losses = compared.get(_KINDS[0])
     costs = f"{overall.cost:.1%}", f"{overall.random_cost:.1%}"
-    return [title, str(overall.points), _tau(overall), _tau(losses), *costs]
+    of_losses = "" if losses is None else _tau(losses)
+    return [title, str(overall.points), _tau(overall), of_losses, *costs]
 
 
 def _tau(agreement):

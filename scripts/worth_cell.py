@@ -42,7 +42,7 @@ PEERS = ("PCA-50", "scVI")
 FOLDS, LEAST_CELLS, HIDDEN = 5, 20, (0, 0.25, 0.5, 0.75, 0.9)
 # Folds share training cells, so their scores are not independent (Nadeau and Bengio 2003).
 WIDENING = (1 + FOLDS / (FOLDS - 1)) ** 0.5
-JOINED = ", --pool concat"  # r2mae's features beside the principal components
+JOINED = ", --pool concat"  # features of networks beside their principal components
 STRENGTHS = np.logspace(0, 4, 9)  # of ridge regression, chosen by leave-one-out
 PROBES = {"knn": "kNN", "linear_probe": "linear probe"}
 
@@ -96,7 +96,8 @@ def measure(name: str, fold: int, work: Path, scvi: str | None) -> Scores:
     hidden = ",".join(map(str, HIDDEN))
     options = ["--task", ",".join(PROBES), "--hidden", hidden]
     copies = [*options, "--hide-in-training"]
-    cells, peers = read_cells(work, run, paths), {}
+    cells = read_cells(work, run, paths)
+    peers: dict[str, np.ndarray] = {}
     parts = [
         probes(work, run, copies, "balanced_accuracy", PROBES, ", also in training"),
         probes(work, run, options, "balanced_accuracy", PROBES),
@@ -204,24 +205,32 @@ def halves(cells: Cells, peers: dict[str, np.ndarray]) -> Scores:
     from r2mae.evaluation.read_out import ReadOut
 
     logs = {part: log_normalize(values) for part, values in cells.counts.items()}
+
+    def pca(count: int) -> np.ndarray:
+        fitted = PCA(count, random_state=0).fit(logs["whole"][cells.rows["train"]])
+        return fitted.transform(logs["one"])
+
+    def correlations(features: dict[str, np.ndarray]) -> dict[str, float]:
+        return {
+            method: predict_half(each, logs["other"], cells.rows)
+            for method, each in features.items()
+        }
+
+    of_peers = correlations({"PCA-50": pca(50)} | peers)
     scores: Scores = {}
     for key, pool in (
         ("halves, Pearson", None),
         (f"halves, Pearson{JOINED}", "concat"),
     ):
         loaded = replace(cells.loaded, read_out=ReadOut(pool=pool))
-        features = dict(peers)
-        for encoder in compared_encoders(loaded, baselines=True):
-            if encoder.kind == "embed":
-                ours = extract(encoder.model, cells.sources["one"])
-                features[named(encoder.name)] = ours
-        for count in {50, features["r2mae"].shape[1]}:  # PCA with as many features too
-            pca = PCA(count, random_state=0).fit(logs["whole"][cells.rows["train"]])
-            features[f"PCA-{count}"] = pca.transform(logs["one"])
-        scores[key] = {
-            method: predict_half(each, logs["other"], cells.rows)
-            for method, each in features.items()
+        features = {
+            named(encoder.name): extract(encoder.model, cells.sources["one"])
+            for encoder in compared_encoders(loaded, baselines=True)
+            if encoder.kind == "embed"
         }
+        count = features["r2mae"].shape[1]  # PCA with as many features too
+        features[f"PCA-{count}"] = pca(count)
+        scores[key] = correlations(features) | of_peers
     return scores
 
 

@@ -72,10 +72,10 @@ def _check(arguments: Namespace) -> None:
             raise InputError(
                 f"RECIPE must be given once, got {name} twice. Leave one out."
             )
-        loaded = load_recipe(recipe, arguments.set, task="pretrain")
-        demo = find_wing(loaded.modality).demo
+        section = load_recipe(recipe, arguments.set, task="pretrain")
+        demo = find_wing(section.modality).demo
         if demo is not None:
-            demo.check(loaded, _defaults(demo))
+            demo.check(section, _defaults(demo))
 
 
 def _run_one(arguments: Namespace) -> dict[str, Any]:

@@ -10,7 +10,7 @@ class BadRows:
 
     skip: whether they are skipped.
     remedy: end of the message on a bad row that is an error.
-    noun: what a row is called, "row" or "image".
+    noun: what a row is called: "row", "image" or "file".
     numbers: of skipped rows, from 0, in the order of reading.
     """
 
@@ -56,4 +56,4 @@ class BadRows:
         return f"{count:,} bad {self.noun}{plural}: {examples}{rest}"
 
 
-SKIP_OPTION = "Mend the file, or leave such rows out: --skip-bad-rows."
+SKIP_OPTION = "Mend the file, or leave what is bad out: --skip-bad-rows."

@@ -5,10 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Pooling = Literal["mean", "cls"]
-Pool = Literal[
-    "mean", "cls", "concat"
-]  # as probes may read, beside what models are trained with
+Pooling = Literal["mean", "cls"]  # of a model
+Pool = Literal["mean", "cls", "concat"]  # of what probes read
 
 
 def pool(tokens: Tensor, is_token: Tensor, pooling: Pooling = "mean") -> Tensor:

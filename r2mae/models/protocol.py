@@ -188,7 +188,7 @@ class ReadsLayers(Protocol):
 class PoolsTokens(Protocol):
     """Optional: an encoder whose `embed` pools tokens in one of several ways.
 
-    pooling: the one in use; a copy of the model may be given another one.
+    pooling: the one in use, a `Pool`; a copy of the model may be given another one.
     """
 
     pooling: Any

@@ -39,11 +39,16 @@ def work(study: Study) -> None:
     """
     for trial in study.trials:
         _check_launcher()
-        if is_finished(study, trial) or failure_file(study, trial).exists():
+        if not _is_open(study, trial):
             continue
         with _taken(study, trial) as is_ours:
-            if is_ours and not is_finished(study, trial):
+            if is_ours and _is_open(study, trial):
                 _run_recorded(study, trial)
+
+
+def _is_open(study: Study, trial: Trial) -> bool:
+    """Neither finished nor failed."""
+    return not is_finished(study, trial) and not failure_file(study, trial).exists()
 
 
 @contextmanager
@@ -66,7 +71,7 @@ def _run_recorded(study: Study, trial: Trial) -> None:
     try:
         run_trial(study, trial)
     except (InterruptedRun, KeyboardInterrupt):
-        record.unlink()
+        record.unlink(missing_ok=True)
         raise
     except InputError as error:
         write_atomic(record, str(error))
@@ -74,7 +79,8 @@ def _run_recorded(study: Study, trial: Trial) -> None:
         text = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
         write_atomic(record, text)
     else:
-        record.unlink()
+        # Gone, where a second command forgot it on a file system without locks.
+        record.unlink(missing_ok=True)
 
 
 def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""A step of every recipe on a fake GPU."""
+"""A step of one recipe of each kind on a fake GPU."""
 
 import json
 

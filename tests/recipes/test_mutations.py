@@ -1,4 +1,4 @@
-"""Every recipe, spoilt in thousands of ways: a mutant loads, or is refused in one line, and nothing is written."""
+"""Recipes of each kind, spoilt in thousands of ways: a mutant loads, or is refused in one line; nothing is written."""
 
 import copy
 import random

@@ -31,6 +31,19 @@ def test_a_second_command_leaves_running_trials_alone(study, monkeypatch):
     assert not failures(study)
 
 
+def test_without_locks_a_forgotten_record_is_no_fault(study, monkeypatch):
+    """As on a file system that has none."""
+    run = []
+
+    def run_trial(_, trial):
+        failure_file(study, trial).unlink()
+        run.append(trial)
+
+    monkeypatch.setattr(queue, "run_trial", run_trial)
+    work(study)
+    assert run == study.trials
+
+
 def test_records_of_killed_trials_are_told_and_forgotten(study):
     first, second = (failure_file(study, trial) for trial in study.trials[:2])
     first.parent.mkdir()

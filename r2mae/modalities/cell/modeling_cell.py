@@ -11,76 +11,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - as in torch's documentation
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from .cell_input import read_cells  # relative: transformers copies it too
+# Relative: transformers copies these files too.
+from .cell_input import read_cells
+from .configuration_cell import CellConfig, CellMLPConfig, CellTransformerConfig
 
 _TINY = 1e-8  # keeps quotients finite
-
-
-class CellConfig(PreTrainedConfig):
-    """What the encoders have in common.
-
-    genes: names, in the order of the model's input.
-    values: "counts", which are normalised to log1p of counts per target_sum of a cell, or
-        "scaled", taken as they are.
-    matrix, genes_by, duplicates, round_counts: how an AnnData is read, see `read_cells`.
-    head_hidden: width of the hidden layer in a classifier's head; None: no such layer.
-    """
-
-    def __init__(
-        self,
-        genes: tuple[str, ...] = (),
-        values: str = "counts",
-        matrix: str = "X",
-        genes_by: str = "index",
-        duplicates: str = "refuse",
-        round_counts: bool = False,
-        target_sum: float = 10_000.0,
-        width: int = 128,
-        depth: int = 2,
-        dropout: float = 0.0,
-        head_hidden: int | None = None,
-        head_dropout: float = 0.0,
-        **options: Any,
-    ) -> None:
-        self.genes, self.values = list(genes), values
-        self.matrix, self.genes_by = matrix, genes_by
-        self.duplicates, self.round_counts = duplicates, round_counts
-        self.target_sum = target_sum
-        self.width, self.depth, self.dropout = width, depth, dropout
-        self.head_hidden, self.head_dropout = head_hidden, head_dropout
-        super().__init__(**options)
-
-
-class CellMLPConfig(CellConfig):
-    """hidden: H. components: K of the completion of genes that were not measured; 0: none.
-
-    pooling: "concat" returns the K principal components beside the D features.
-    """
-
-    model_type = "r2mae_cell_mlp"
-
-    def __init__(
-        self,
-        hidden: int = 512,
-        components: int = 0,
-        pooling: str = "mean",
-        **options: Any,
-    ) -> None:
-        self.hidden, self.components, self.pooling = hidden, components, pooling
-        super().__init__(**options)
-
-
-class CellTransformerConfig(CellConfig):
-    """pooling: "cls", the cell's token, or "mean" over it and the genes' tokens."""
-
-    model_type = "r2mae_cell_transformer"
-
-    def __init__(self, heads: int = 4, pooling: str = "cls", **options: Any) -> None:
-        self.heads, self.pooling = heads, pooling
-        super().__init__(**options)
 
 
 class CellPreTrainedModel(PreTrainedModel):
@@ -149,11 +87,13 @@ class Completion(nn.Module):
         self.register_buffer("noise_ratio", torch.ones(components))
 
     @torch.no_grad()
-    def forward(self, inputs: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, measured: Tensor | None) -> tuple[Tensor, Tensor]:
         """(completed inputs (B, G), principal components (B, K)).
 
         Rows of one `measured` (G,) share a factorisation.
         """
+        if measured is None:
+            measured = torch.ones_like(inputs, dtype=torch.bool)
         patterns, pattern_of = measured.unique(dim=0, return_inverse=True)
         scores = inputs.new_zeros(len(inputs), len(self.axes))
         for number, is_measured in enumerate(patterns):
@@ -205,11 +145,8 @@ class CellMLPModel(CellEncoder):
         With the pooling "concat", pooler_output is (B, D + K).
         """
         inputs = self.normalize(values, measured)
-        beside = self.config.pooling == "concat" and self.completion is not None
-        if self.completion is not None and (measured is not None or beside):
-            known = torch.ones_like(inputs, dtype=torch.bool)
-            known = known if measured is None else measured
-            inputs, scores = self.completion(inputs, known)
+        if self.completion is not None:
+            inputs, components = self.completion(inputs, measured)
         latent = self.embed_values(inputs)
         if measured is not None and self.completion is None:
             latent = latent + self.embed_hidden((~measured).to(inputs.dtype))
@@ -217,7 +154,9 @@ class CellMLPModel(CellEncoder):
         for block in self.blocks:
             latent = latent + block(latent)
         features = self.features(latent)
-        pooled = torch.cat([features, scores], dim=1) if beside else features
+        pooled = features
+        if self.config.pooling == "concat":
+            pooled = torch.cat([features, components], dim=1)
         return BaseModelOutputWithPooling(
             last_hidden_state=features[:, None], pooler_output=pooled
         )
@@ -298,7 +237,5 @@ class CellTransformerModel(CellEncoder):
         )
 
 
-CellMLPConfig.register_for_auto_class()
-CellTransformerConfig.register_for_auto_class()
 CellMLPModel.register_for_auto_class("AutoModel")
 CellTransformerModel.register_for_auto_class("AutoModel")

@@ -10,14 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from .modeling_cell import (
-    CellConfig,
-    CellMLPConfig,
-    CellMLPModel,
-    CellPreTrainedModel,
-    CellTransformerConfig,
-    CellTransformerModel,
-)
+from .configuration_cell import CellConfig, CellMLPConfig, CellTransformerConfig
+from .modeling_cell import CellMLPModel, CellPreTrainedModel, CellTransformerModel
 
 
 class CellClassifier(CellPreTrainedModel):
@@ -28,6 +22,11 @@ class CellClassifier(CellPreTrainedModel):
 
     def __init__(self, config: CellConfig) -> None:
         super().__init__(config)
+        if getattr(config, "pooling", "mean") == "concat":
+            raise ValueError(
+                "pooling must be mean for a classifier, whose head reads the features "
+                "alone, got 'concat'."
+            )
         self.backbone = self.encoder_class(config)
         layers: list[nn.Module] = [nn.Dropout(config.head_dropout)]
         if config.head_hidden is not None:

@@ -103,6 +103,10 @@ def _read_lines(file: Path, bad_rows: BadRows) -> Table:
     kept = [number for number, line in enumerate(lines, 1) if line.strip()]
     for number in sorted(set(range(1, len(lines) + 1)) - set(kept)):
         bad_rows.reject(number, f"{file}: line {number} must {rule}.")
+    if not kept:
+        raise InputError(
+            f"{file} must hold texts, got empty lines alone. Leave it out."
+        )
     texts = [lines[number - 1] for number in kept]
     return Table([texts], np.array(kept, dtype=np.int64), bad_rows.note)
 

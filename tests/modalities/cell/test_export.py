@@ -14,6 +14,10 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 import r2mae
 from r2mae.errors import InputError
+from r2mae.modalities.cell.configuration_cell import CellMLPConfig
+from r2mae.modalities.cell.modeling_cell_classifier import (
+    CellMLPForSequenceClassification,
+)
 from tests.interop.encoders import load_encoder, load_tuned
 
 LOAD = """import sys
@@ -123,7 +127,7 @@ def test_encoders_load_without_r2mae(tmp_path):
         cells.write_h5ad(tmp_path / f"{name}.h5ad")
         runs[name] = loaded, cells
         files = {path.name for path in out.iterdir()}
-        code = {"modeling_cell.py", "cell_input.py"}
+        code = {"modeling_cell.py", "configuration_cell.py", "cell_input.py"}
         assert files == code | {"config.json", "model.safetensors", "genes.txt"}
         genes = (out / "genes.txt").read_text().splitlines()
         assert genes == loaded.manifest["genes"]
@@ -176,6 +180,20 @@ def test_components_beside_the_features_are_those_of_embed(tmp_path):
     assert differ(features, expected) <= 1e-6
 
 
+@pytest.mark.parametrize(
+    ("pooling", "components"), [("cls", 3), ("nonsense", 3), ("concat", 0)]
+)
+def test_poolings_that_an_mlp_lacks_are_refused(pooling, components):
+    with pytest.raises(ValueError, match="pooling must be one of .*'mean'"):
+        CellMLPConfig(components=components, pooling=pooling)
+
+
+def test_a_classifier_reads_the_features_alone():
+    config = CellMLPConfig(genes=("a", "b"), components=1, pooling="concat")
+    with pytest.raises(ValueError, match="pooling must be mean for a classifier"):
+        CellMLPForSequenceClassification(config)
+
+
 def export_tuned(name, folder, target, more=(), units=None):
     loaded = load_tuned(name, folder, target, more, units)
     out = folder / "out"
@@ -199,7 +217,8 @@ def test_classifiers_load_without_r2mae(tmp_path):
         cells.write_h5ad(tmp_path / f"{name}.h5ad")
         runs[name] = logits_of(loaded, cells)
         files = {path.name for path in out.iterdir()}
-        code = {"modeling_cell_classifier.py", "modeling_cell.py", "cell_input.py"}
+        code = {"modeling_cell_classifier.py", "modeling_cell.py"}
+        code |= {"configuration_cell.py", "cell_input.py"}
         assert files == code | {"config.json", "model.safetensors", "genes.txt"}
     run_without_r2mae(LOAD_CLASSIFIERS, tmp_path)
     for name, expected in runs.items():

@@ -63,3 +63,11 @@ def test_a_folder_with_several_tables_is_refused(section, scratch):
     words = r"got 5 files in books\. Name a \.txt with a text a line"
     with pytest.raises(InputError, match=words):
         open_given_texts(section, "books", Reading())
+
+
+def test_a_file_of_empty_lines_is_refused(section, scratch):
+    (scratch / "blank.txt").write_text("\n\n \n")
+    with pytest.raises(
+        InputError, match=r"blank\.txt must hold texts, got empty lines"
+    ):
+        open_given_texts(section, "blank.txt", Reading(skip_bad_rows=True))

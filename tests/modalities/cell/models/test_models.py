@@ -373,6 +373,7 @@ def test_concat_puts_components_beside_the_features_of_an_mlp():
     assert alone.embed(batch).shape == (5, 8)
 
 
+@torch.no_grad()
 def test_layers_of_an_mlp_are_its_hidden_layers_and_then_the_features():
     model, (batch, mask) = mlp().eval(), dense_batch()
     outputs = []
