@@ -10,9 +10,11 @@ from typing import Any
 
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
-from r2mae.modalities.dna.variants.subcommand import (
+from r2mae.modalities.dna.variants.options import (
     add_variant_options,
     check_variant_options,
+)
+from r2mae.modalities.dna.variants.subcommand import (
     open_variants,
     score,
     scores_in_file,

@@ -9,7 +9,11 @@ from r2mae.errors import InputError
 from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.variants.files import PASSES, SCORE
-from r2mae.options import parse_pairs, share
+from r2mae.modalities.dna.variants.options import (
+    add_variant_options,
+    check_variant_options,
+)
+from r2mae.options import parse_pairs
 from r2mae.progress import progress_bar
 
 _NUM_CHECKED = 16  # scores of a file that are recomputed
@@ -42,47 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--indels", action="store_true", help=indels)
     add_variant_options(parser)
-
-
-def add_variant_options(parser: Any) -> None:
-    """Options of reading variants."""
-    reference = (
-        "genome on which the variants were called, or an alignment for runs on "
-        "alignments; default: the run's own"
-    )
-    parser.add_argument("--reference", metavar="FASTA", help=reference)
-    column = "column of contig, position, ref or alt, e.g. position=pos_hg38"
-    parser.add_argument(
-        "--column", action="append", default=[], metavar="FIELD=NAME", help=column
-    )
-    alias = "contig name in the files = in the reference, e.g. chrM=NC_012920.1"
-    parser.add_argument(
-        "--alias", action="append", default=[], metavar="NAME=CONTIG", help=alias
-    )
-    first = "position of a contig's first base in tables: 0-based or 1-based; default 1"
-    parser.add_argument("--first", type=int, choices=(0, 1), default=1, help=first)
-    wrong = (
-        "largest share of variants whose contig or REF is not the reference's; "
-        "these are left out; default 0.01"
-    )
-    parser.add_argument(
-        "--most-wrong", type=share, default=0.01, metavar="S", help=wrong
-    )
-
-
-def check_variant_options(arguments: argparse.Namespace) -> None:
-    """Raise InputError for options of `add_variant_options` that are malformed, or name no file."""
-    from r2mae.modalities.dna.splits import places_of
-
-    for name in ("column", "alias"):
-        parse_pairs(name, getattr(arguments, name))
-    if arguments.reference is None:
-        return
-    try:
-        places_of(Path(arguments.reference))
-    except InputError as error:
-        text = str(error).removeprefix("data.root ")
-        raise InputError(f"--reference: {text}") from None
 
 
 def check(arguments: argparse.Namespace) -> None:
