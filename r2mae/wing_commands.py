@@ -41,8 +41,8 @@ def require_pretraining(recipe: AnyRecipe, task: str) -> None:
     """Raise InputError for a recipe of fine-tuning, where nothing is masked."""
     if recipe.task != "pretrain":
         raise InputError(
-            f"--task {task} must have a pretraining recipe, got one that is to "
-            f"{recipe.task}. Name another run, or leave out --data."
+            f"task {task} must have a pretraining recipe, got one that is to "
+            f"{recipe.task}. Use another recipe or run, or leave out --data."
         )
 
 

@@ -40,9 +40,12 @@ class BadRows:
         """Raise InputError where more than half of all rows, total, were left out."""
         if 2 * len(self.numbers) > total:
             raise InputError(
-                f"{where} must be right in at least half of {total:,} {self.noun}s, got "
+                f"{where} must be right in at least half of {self._counted(total)}, got "
                 f"{self.note} Mend them."
             )
+
+    def _counted(self, count: int, adjective: str = "") -> str:
+        return f"{count:,} {adjective}{self.noun}{'' if count == 1 else 's'}"
 
     @property
     def note(self) -> str:
@@ -50,10 +53,8 @@ class BadRows:
         if not self.numbers:
             return ""
         rest = ", ..." if len(self.numbers) > len(self.examples) else ""
-        count = len(self.numbers)
-        plural = "" if count == 1 else "s"
-        examples = " ".join(self.examples)
-        return f"{count:,} bad {self.noun}{plural}: {examples}{rest}"
+        counted = self._counted(len(self.numbers), "bad ")
+        return f"{counted}: {' '.join(self.examples)}{rest}"
 
 
 SKIP_OPTION = "Mend the file, or leave what is bad out: --skip-bad-rows."

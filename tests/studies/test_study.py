@@ -599,7 +599,7 @@ def test_a_task_is_refused_before_anything_trains_for_one_variant(scratch, capfd
         assert main(["study", path, *options]) == 2
         error = capfd.readouterr().err
         assert error.count("\n") == 1
-        assert "measure.tasks.vote: --task vote must have a two-layer network" in error
+        assert "measure.tasks.vote: task vote must have a two-layer network" in error
     assert not (scratch / "studies").exists()
 
 

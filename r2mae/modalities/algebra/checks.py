@@ -14,21 +14,21 @@ def _require_two_layers(
     model = recipe.model
     if model.encoder != "two_layer":
         raise InputError(
-            f"--task {task} must have a two-layer network, got model.encoder "
-            f"{model.encoder}. Name another run."
+            f"task {task} must have a two-layer network, got model.encoder "
+            f"{model.encoder}. Use another recipe or run."
         )
     if quadratic and model.activation != "quadratic":
         raise InputError(
-            f"--task {task} must have a quadratic activation, for which it is derived, "
-            f"got {model.activation}. Name another run."
+            f"task {task} must have a quadratic activation, for which it is derived, "
+            f"got {model.activation}. Use another recipe or run."
         )
 
 
 def _require_known_start(recipe: AnyRecipe, task: str) -> None:
     if recipe.model.init_from is not None:
         raise InputError(
-            f"--task {task} must have a run whose initial weights follow from its seed, "
-            f"got model.init_from {recipe.model.init_from}. Name another run."
+            f"task {task} must have a run whose initial weights follow from its seed, "
+            f"got model.init_from {recipe.model.init_from}. Use another recipe or run."
         )
 
 
@@ -69,8 +69,8 @@ def check_rates(recipe: AnyRecipe, _: Namespace) -> None:
     varying = tuple(one for one in components_of(group) if not one.is_trivial)
     if not (_hides_product(recipe) and is_complex(varying)):
         raise InputError(
-            "--task alignment_rates must have a cyclic group of odd order whose "
-            f"product is hidden, got {group}. Name another run."
+            "task alignment_rates must have a cyclic group of odd order whose "
+            f"product is hidden, got {group}. Use another recipe or run."
         )
 
 

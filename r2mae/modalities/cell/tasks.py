@@ -32,8 +32,8 @@ def check_imputation(recipe: AnyRecipe, _: Namespace) -> None:
     require_pretraining(recipe, "imputation")
     if recipe.data.values != "counts":
         raise InputError(
-            "--task imputation must have a run on raw counts, got data.values "
-            f"{recipe.data.values}. Name another run."
+            "task imputation must have a run on raw counts, got data.values "
+            f"{recipe.data.values}. Use another recipe or run."
         )
 
 
@@ -103,7 +103,7 @@ def check_clustering(recipe: AnyRecipe, _: Namespace) -> None:
 
     if (recipe.data.label_column or load_card(recipe.data.card).label_column) is None:
         raise InputError(
-            "--task clustering must have a column of labels, got none in the recipe. "
+            "task clustering must have a column of labels, got none in the recipe. "
             "Name one by --label."
         )
 

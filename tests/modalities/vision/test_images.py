@@ -356,7 +356,7 @@ def test_more_than_half_of_the_images_bad(damaged):
 
 def test_no_image_is_readable(tmp_path):
     (tmp_path / "0.png").write_bytes(b"bad")
-    with pytest.raises(InputError, match="half of 1 images, got 1 bad image: "):
+    with pytest.raises(InputError, match="half of 1 image, got 1 bad image: "):
         everything(open_image_paths(section(on_bad_sample="skip"), [str(tmp_path)]))
 
 

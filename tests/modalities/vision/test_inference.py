@@ -91,7 +91,8 @@ def test_nothing_but_broken_files_is_an_error(runs, monkeypatch, capsys):
     monkeypatch.chdir(runs)
     broken = "images/test/a/2.png"
     assert main(["embed", "runs/run", broken, "-o", "none.npy"]) == 2
-    assert "at least one readable image" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "data must be right in at least half of 1 image, got 1 bad image: " in said
     assert not (runs / "none.npy").exists()
 
 
