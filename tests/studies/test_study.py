@@ -577,7 +577,7 @@ def test_a_task_that_the_recipe_cannot_do_is_refused(modality, task, settings, m
     checked(modality, task)
     with pytest.raises(InputError, match=message) as error:
         checked(modality, task, settings)
-    assert str(error.value).startswith(f"measure.tasks.any: --task {task} must have")
+    assert str(error.value).startswith(f"measure.tasks.any: task {task} must have")
 
 
 def test_a_task_is_refused_before_anything_trains_for_one_variant(scratch, capfd):
