@@ -3,6 +3,7 @@
 R: draws of labels  M: test samples
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,23 +14,22 @@ from r2mae.data.source import Batch, SampleSource, batch_labels
 from r2mae.evaluation.attentive_probe import AttentiveProbes, train_probes
 from r2mae.evaluation.features import for_each_batch, hiding_masks, needed_rows
 from r2mae.evaluation.hidden_copies import places_of
+from r2mae.evaluation.probe_input import ProbeInput
 from r2mae.evaluation.tokens import TokenSet, extract_tokens
 from r2mae.progress import progress_bar, status_line
 
 Integers = npt.NDArray[np.int64]
-# A share of each test sample that is hidden, and whether probes are trained also on copies
-# of the training samples with as large a share hidden, or on complete samples alone.
-Hidden = tuple[float, bool]
+Probes = list[list[AttentiveProbes]]  # groups of probes for each choice of labels
 STEPS = 300  # of training a probe
 
 
 class AttentivePredictions(NamedTuple):
-    """predicted: what is hidden -> (R, M) classes for each choice of labels.
+    """predicted: what probes see -> (R, M) classes for each choice of labels.
 
     labels: (M,) of the test samples.
     """
 
-    predicted: dict[Hidden, list[Integers]]
+    predicted: dict[ProbeInput, list[Integers]]
     labels: Integers
 
 
@@ -39,40 +39,47 @@ def attentive_predictions(
     train: SampleSource,
     test: SampleSource,
     choices: Sequence[list[Integers] | None],
-    hidden: Sequence[Hidden] = ((0.0, False),),
+    inputs: Sequence[ProbeInput] = (ProbeInput(),),
 ) -> AttentivePredictions:
     """Train probes, and predict test samples with a part hidden.
 
     name: of the encoder, shown with the progress.
     choices: draws of rows of train, or None for all rows, as `probe_predictions` has them.
-    hidden: what is hidden; complete training samples are read once for all.
+    inputs: what they see; complete training samples are read once for all, and test samples
+        once for each hidden share.
 
     Raises: InputError where the training tokens do not fit into memory.
     """
     rows = needed_rows(len(train), choices)
     title = f"tokens of {name}, train"
-    sets = 2 if any(copied for _, copied in hidden) else 1
+    sets = 2 if any(seen.copied for seen in inputs) else 1
     complete = extract_tokens(model, train, rows, progress_bar(title), sets=sets)
-    of_complete: list[list[AttentiveProbes]] | None = None
-    predicted = {}
-    for share, copied in hidden:
-        if copied:
-            copies = extract_tokens(model, train, rows, progress_bar(title), share)
-            places = [places_of(draws, rows, copied=True) for draws in choices]
+    of_complete: Probes | None = None
+    trained: dict[float, dict[ProbeInput, Probes]] = {}
+    for seen in inputs:
+        places = [places_of(draws, rows, seen.copied) for draws in choices]
+        if seen.copied:
+            copies = extract_tokens(
+                model, train, rows, progress_bar(title), seen.hidden
+            )
             probes = _train(name, model, complete.joined(copies), places)
             del copies  # before those of the next share
         else:
-            places = [places_of(draws, rows) for draws in choices]
-            of_complete = of_complete or _train(name, model, complete, places)
-            probes = of_complete
+            probes = of_complete = of_complete or _train(name, model, complete, places)
+        trained.setdefault(seen.hidden, {})[seen] = probes
+    predicted: dict[ProbeInput, list[Integers]] = {}
+    for share, by_input in trained.items():
+        probes = list(itertools.chain.from_iterable(by_input.values()))
         classes, labels = _predict(name, model, probes, test, share)
-        predicted[share, copied] = classes
+        for number, seen in enumerate(by_input):
+            first = number * len(choices)
+            predicted[seen] = classes[first : first + len(choices)]
     return AttentivePredictions(predicted, labels)
 
 
 def _train(
     name: str, model: Any, tokens: TokenSet, choices: Sequence[list[Integers] | None]
-) -> list[list[AttentiveProbes]]:
+) -> Probes:
     """Probes for each choice of places in the tokens."""
     device = next(model.parameters()).device
     trained = []
@@ -88,11 +95,11 @@ def _train(
 def _predict(
     name: str,
     model: Any,
-    trained: list[list[AttentiveProbes]],
+    trained: Probes,
     test: SampleSource,
     hidden: float,
 ) -> tuple[list[Integers], Integers]:
-    """((R, M) classes for each choice of labels, (M,) labels); tokens are not kept."""
+    """((R, M) classes for each entry of trained, (M,) labels); tokens are not kept."""
     parts: list[list[Integers]] = [[] for _ in trained]
     labels: list[Integers] = []
 

@@ -10,7 +10,6 @@ from r2mae.data.source import SampleSource, with_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.attentive_predictions import (
     AttentivePredictions,
-    Hidden,
     attentive_predictions,
 )
 from r2mae.evaluation.compared import Compared, compared_encoders
@@ -24,6 +23,7 @@ from r2mae.evaluation.features import (
 )
 from r2mae.evaluation.hidden_copies import places_of, with_copies
 from r2mae.evaluation.probe import ProbeTask, compare, probe_predictions, summarize
+from r2mae.evaluation.probe_input import ProbeInput
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.progress import progress_bar, status_line
 
@@ -57,9 +57,12 @@ class ProbePlan:
     hide_in_training: bool = False
 
     @property
-    def inputs(self) -> list[Hidden]:
-        """Share of the test samples that is hidden, and whether of training copies too, for each row."""
-        return [(share, self.hide_in_training and share > 0) for share in self.hidden]
+    def inputs(self) -> list[ProbeInput]:
+        """What the probes of each row see."""
+        return [
+            ProbeInput(share, self.hide_in_training and share > 0)
+            for share in self.hidden
+        ]
 
 
 def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
@@ -80,7 +83,8 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
     probed = compared if tasks else []
     of_train = _extract(probed, train, "train", rows=rows)
     table: list[Row] = []
-    for hidden, copied in plan.inputs:
+    for seen in plan.inputs:
+        hidden, copied = seen
         of_test = _extract(probed, test, "test", hidden=hidden)
         of_any: list[Any] = [*of_test, *attentive.values()]
         splits = _as_probed(loaded, probed, of_train, of_test)
@@ -97,7 +101,7 @@ def probe_encoders(loaded: Any, recipe: Any, plan: ProbePlan) -> list[Row]:
             }
             for name, attended in attentive.items():
                 of_name = predictions.setdefault(name, {})
-                of_name["attentive_probe"] = attended.predicted[hidden, copied][number]
+                of_name["attentive_probe"] = attended.predicted[seen][number]
             row = _row(count, predictions, of_any[0].labels) | {"hidden": hidden}
             table.append(row | {"hide_in_training": True} if copied else row)
     return table

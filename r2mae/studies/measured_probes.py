@@ -21,6 +21,7 @@ from r2mae.evaluation.features import (
 )
 from r2mae.evaluation.hidden_copies import places_of, with_copies
 from r2mae.evaluation.probe import probe_predictions
+from r2mae.evaluation.probe_input import ProbeInput
 from r2mae.loaded_run import LoadedRun
 from r2mae.metrics.few_label import few_label_draws
 from r2mae.schema.study import MeasureSection
@@ -62,19 +63,28 @@ def measure_probes(loaded: LoadedRun, measure: MeasureSection) -> Measurements:
     }
     needed = needed_rows(len(train), list(draws.values()))
     probed = _Probed(loaded, measure, train, test, draws, needed)
-    complete = extract_labelled(loaded.model, train, rows=needed)
+    results: Measurements = {}
+    if set(measure.probes) - {"attentive_probe"}:
+        results |= _probe_features(probed)
+    if "attentive_probe" in measure.probes:
+        results |= _attend(probed)
+    return results
+
+
+def _probe_features(probed: _Probed) -> Measurements:
+    """Scores of probes on one feature vector a sample."""
+    model, train, measure = probed.loaded.model, probed.train, probed.measure
+    complete = extract_labelled(model, train, rows=probed.needed)
     tests = {
-        share: extract_labelled(loaded.model, test, hidden=share)
+        share: extract_labelled(model, probed.test, hidden=share)
         for share in measure.hidden
     }
     results = _score(probed, complete, tests)
     if measure.hide_in_training:
         for share in filter(None, measure.hidden):
-            copies = extract_labelled(loaded.model, train, rows=needed, hidden=share)
+            copies = extract_labelled(model, train, rows=probed.needed, hidden=share)
             both = with_copies(complete, copies)
             results |= _score(probed, both, {share: tests[share]}, copied=True)
-    if "attentive_probe" in measure.probes:
-        results |= _attend(probed)
     return results
 
 
@@ -98,7 +108,7 @@ def _score(
         predicted = probe_predictions(probe, train, stacked, draws=places)
         hits = (predicted == labels).reshape(len(predicted), len(tests), -1)
         for number, share in enumerate(tests):
-            name = probe_name(probe, count, share, copied)
+            name = probe_name(probe, count, ProbeInput(share, copied))
             results[name] = _measurement(hits[:, number])
     return results
 
@@ -115,8 +125,8 @@ def _attend(probed: _Probed) -> Measurements:
     )
     results: Measurements = {}
     for number, count in enumerate(probed.draws):
-        for hidden, classes in predicted.items():
-            name = probe_name("attentive_probe", count, *hidden)
+        for seen, classes in predicted.items():
+            name = probe_name("attentive_probe", count, seen)
             results[name] = _measurement(classes[number] == labels)
     return results
 

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from r2mae.evaluation.probe_input import ProbeInput
 from r2mae.schema.study import MeasureSection, Probe
 
 Better = Literal["higher", "lower"]
@@ -41,25 +42,19 @@ def loss_name(ratio: float) -> str:
     return f"{LOSS} at {ratio:g}"
 
 
-def probe_name(
-    probe: str, count: int | str, hidden: float, copied: bool = False
-) -> str:
-    """Name of a probe's accuracy.
-
-    count: labels per class. hidden: share of a test sample.
-    copied: the probe is trained also on copies with as large a share hidden.
-    """
+def probe_name(probe: str, count: int | str, seen: ProbeInput) -> str:
+    """Name of a probe's accuracy. count: labels per class."""
     name = f"{probe}, {_labels(count)}"
-    if hidden:
-        name += f", {100 * hidden:g}%{_HIDDEN}"
-    return name + IN_TRAINING if copied else name
+    if seen.hidden:
+        name += f", {100 * seen.hidden:g}%{_HIDDEN}"
+    return name + IN_TRAINING if seen.copied else name
 
 
-def probe_inputs(measure: MeasureSection) -> list[tuple[float, bool]]:
-    """(share of a test sample that is hidden, whether of training copies too) of each score."""
-    inputs = [(share, False) for share in measure.hidden]
+def probe_inputs(measure: MeasureSection) -> list[ProbeInput]:
+    """What the probes of each score see."""
+    inputs = [ProbeInput(share) for share in measure.hidden]
     if measure.hide_in_training:
-        inputs += [(share, True) for share in measure.hidden if share > 0]
+        inputs += [ProbeInput(share, copied=True) for share in measure.hidden if share]
     return inputs
 
 
@@ -78,7 +73,7 @@ def measurement_names(measure: MeasureSection) -> set[str]:
     for probe in measure.probes:
         for count in measure.labels_per_class:
             inputs = probe_inputs(measure)
-            names |= {probe_name(probe, count, *hidden) for hidden in inputs}
+            names |= {probe_name(probe, count, seen) for seen in inputs}
     if measure.finetune is not None:
         names |= {finetuned_name(count) for count in measure.finetune.labels_per_class}
     return names

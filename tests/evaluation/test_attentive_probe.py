@@ -1,46 +1,18 @@
 """Attentive probes: they find tokens that a mean hides, alone or together, again and again."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from r2mae.data.arrays import ArraySource
-from r2mae.errors import InputError
-from r2mae.evaluation.attentive_predictions import STEPS, attentive_predictions
+from r2mae.evaluation.attentive_predictions import STEPS
 from r2mae.evaluation.attentive_probe import train_probes
-from r2mae.evaluation.tokens import TokenSet, extract_tokens
+from r2mae.evaluation.tokens import TokenSet
 from r2mae.metrics.linear_probe import linear_probe_accuracy
-
-WIDTH, TOKENS, CLASSES = 12, 8, 3
-
-
-def one_among_noise(num, seed):
-    """(tokens (num, T, K), labels): one marked token at a random place tells the class.
-
-    The others show random classes and no mark.
-    """
-    generator = np.random.default_rng(seed)
-    labels = np.arange(num) % CLASSES
-    shown = generator.integers(0, CLASSES, (num, TOKENS))
-    places = generator.integers(0, TOKENS, num)
-    shown[np.arange(num), places] = labels
-    tokens = generator.normal(0, 0.3, (num, TOKENS, WIDTH))
-    tokens[..., :CLASSES] += 2 * np.eye(CLASSES)[shown]
-    tokens[np.arange(num), places, CLASSES] += 2
-    return torch.from_numpy(tokens).float(), labels
+from tests.evaluation.marked_tokens import one_among_noise, predict
 
 
 def token_set(tokens, labels):
     return TokenSet(list(tokens.half()), labels)
-
-
-def predict(groups, tokens, is_token=None):
-    if is_token is None:
-        is_token = torch.ones(tokens.shape[:2], dtype=torch.bool)
-    return np.concatenate([probes.predict(tokens, is_token) for probes in groups])
 
 
 def test_attention_finds_the_token_that_a_mean_hides():
@@ -106,57 +78,3 @@ def test_padding_and_tokens_left_out_change_nothing():
     assert np.array_equal(predict(groups, spoiled, is_token), expected)
     alone = [predict(groups, part.float()[None])[0, 0] for part in short.tokens]
     assert np.array_equal(alone, expected[0])
-
-
-class Tokens(nn.Module):
-    """An encoder whose tokens are the samples' own."""
-
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-
-    def embed_tokens(self, batch):
-        tokens = batch["values"] * self.scale
-        return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool)
-
-
-def sources():
-    made = []
-    for num, seed in ((120, 0), (60, 1)):
-        tokens, labels = one_among_noise(num, seed)
-        made.append(ArraySource({"values": tokens.numpy()}, labels))
-    return made
-
-
-def test_tokens_are_kept_for_drawn_samples_only(monkeypatch):
-    train, test = sources()
-    kept = []
-
-    def extract(*arguments, **options):
-        kept.append(extract_tokens(*arguments, **options))
-        return kept[-1]
-
-    monkeypatch.setattr(
-        "r2mae.evaluation.attentive_predictions.extract_tokens", extract
-    )
-    draws = [np.array([0, 1, 2, 30, 31, 32]), np.array([2, 3, 4, 60, 61, 62])]
-    result = attentive_predictions("encoder", Tokens(), train, test, [draws])
-    assert len(kept[0].tokens) == 11
-    assert result.predicted[0.0, False][0].shape == (2, 60)
-    assert np.array_equal(result.labels, test.labels)
-    labels = np.array([2, 0, 1, 0, 1, 2])
-    own = TokenSet([kept[0].tokens[n] for n in (2, 3, 4, 8, 9, 10)], labels)
-    unseen = torch.from_numpy(test.load(torch.arange(60), None, 0)["values"].numpy())
-    alone = predict(train_probes(own, None, steps=STEPS), unseen)
-    # Rounding may differ in a larger group.
-    assert (result.predicted[0.0, False][0][1] == alone[0]).mean() > 0.95
-
-
-def test_tokens_that_do_not_fit_into_memory_are_refused(monkeypatch):
-    train, _ = sources()
-    pages = {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
-    with pytest.raises(InputError, match="must fit into half of the memory") as caught:
-        extract_tokens(Tokens(), train)
-    assert "for 120 training samples. Use fewer labels per class." in str(caught.value)
-    assert len(extract_tokens(Tokens(), train, np.arange(50)).tokens) == 50

@@ -1,11 +1,14 @@
 """Names of measurements."""
 
+from r2mae.evaluation.probe_input import ProbeInput
 from r2mae.schema.study import MeasureSection
 from r2mae.studies.measurement import kind_of, measurement_names, probe_name
 
 
 def test_hidden_shares_of_the_same_percentage_are_kept_apart():
-    names = {probe_name("knn", "all", share) for share in (0.12, 0.125, 0.29)}
+    names = {
+        probe_name("knn", "all", ProbeInput(share)) for share in (0.12, 0.125, 0.29)
+    }
     ends = {name.removeprefix("knn, all labels, ") for name in names}
     assert ends == {"12% hidden", "12.5% hidden", "29% hidden"}
 
