@@ -1,4 +1,4 @@
-"""The text that --json prints, of numbers that may not be finite."""
+"""JSON of results, whose numbers may not be finite."""
 
 import json
 import math
@@ -6,9 +6,9 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 
-def json_text(document: Any) -> str:
+def json_text(document: Any, indent: int | None = None) -> str:
     """A document as JSON: dataclasses are mappings, and numbers that are not finite null."""
-    return json.dumps(_plain(document), allow_nan=False)
+    return json.dumps(_plain(document), indent=indent, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """`r2mae demo`: pretrain demo recipes in about a minute each, and compare their encoders with baselines."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +91,7 @@ def _run_one(arguments: Namespace) -> dict[str, Any]:
         _probe(loaded, arguments) if demo is None else _show(demo, loaded, arguments)
     )
     file = loaded.folder.path / RESULT_FILE
-    write_atomic(file, json.dumps(result, indent=1) + "\n")
+    write_atomic(file, json_text(result, indent=1) + "\n")
     if not arguments.json:
         print(result["conclusion"])
         _print_files(loaded.folder.path)

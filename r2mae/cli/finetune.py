@@ -1,7 +1,6 @@
 """`r2mae finetune`: train an encoder on labels, once for each seed and number of labels, and test each run."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +152,7 @@ def _write_scores(
         **left_out,
         "scores": rows,
     }
-    write_atomic(table / "scores.json", json.dumps(result, indent=1) + "\n")
+    write_atomic(table / "scores.json", json_text(result, indent=1) + "\n")
     return result
 
 
