@@ -10,6 +10,7 @@ from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
 from r2mae.json_text import json_text
 from r2mae.options import positive, run_path
+from r2mae.schema.launch import read_launch
 
 if TYPE_CHECKING:
     from r2mae.studies.plan import Study
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _SLURM = """#!/bin/bash
 #SBATCH --job-name=r2mae-{name}
 #SBATCH --array=0-{last}
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:TERM@120
 # Each task of the array runs trials until none is left. Add your partition, GPUs and time.
 # Submit it again to continue: finished trials are not run again.
 exec {command}
@@ -63,6 +64,7 @@ def run(arguments: Namespace) -> None:
     if action == ["report"]:
         _check_measured(study)
         return _report(study, arguments)
+    _check_alone()
     if not arguments.worker:
         study.check_data()
     study.start()
@@ -75,6 +77,16 @@ def run(arguments: Namespace) -> None:
     if arguments.slurm is not None:
         return _write_slurm(study, path, arguments)
     return _run(study, path, arguments)
+
+
+def _check_alone() -> None:
+    """Raise InputError for one of several ranks: trials would wait for the others."""
+    launcher = read_launch().launcher
+    if launcher != "none":
+        raise InputError(
+            f"r2mae study must be one process, got a rank of {launcher}. Start it by "
+            "itself with --jobs N, or use the job array of --slurm N."
+        )
 
 
 def _write_theory_card(study: "Study") -> None:

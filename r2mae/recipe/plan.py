@@ -10,7 +10,7 @@ from r2mae.schema.recipe import AnyRecipe
 MeasurementCost = Callable[[int], float]
 _BUDGET = 0.1  # cost of measurements relative to training, at most
 _MOST_MEASUREMENTS = 10
-_MOST_SAMPLES, _LEAST_SAMPLES = 1000, 50  # of a measurement
+MOST_SAMPLES, _LEAST_SAMPLES = 1000, 50  # of a measurement
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _plan_measurements(
     recipe: AnyRecipe, steps: int, cost: MeasurementCost | None
 ) -> tuple[int, int]:
     """(steps between measurements, samples of each); defaults keep within `_BUDGET`."""
-    every, samples = recipe.watch.every_steps, recipe.watch.samples or _MOST_SAMPLES
+    every, samples = recipe.watch.every_steps, recipe.watch.samples or MOST_SAMPLES
     if cost is None:
         return every or math.ceil(steps / _MOST_MEASUREMENTS), samples
     budget = _BUDGET * steps

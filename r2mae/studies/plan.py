@@ -10,6 +10,7 @@ from typing import Any
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.recipe.load import parse_recipe
+from r2mae.recipe.plan import MOST_SAMPLES
 from r2mae.recipe.shipped import find_recipe, find_study
 from r2mae.recipe.targets import check_table
 from r2mae.schema.document import apply_overrides, load_document, set_keys
@@ -188,7 +189,10 @@ def load_study(
     study = Study(file.stem, section, folder, base, finetuning)
     _check_different(study)
     for trial in study.trials:  # of every variant
-        study.finetuning_of(trial, None)
+        _check_one_device(trial.recipe, file.stem, "--set")
+        tuned = study.finetuning_of(trial, None)
+        if tuned is not None:
+            _check_one_device(tuned, "measure.finetune.recipe", "measure.finetune.set:")
     wing = find_wing(base["modality"])
     for trial in study.distinct_trials:
         check_tasks(section.measure, wing, trial.recipe)
@@ -204,7 +208,10 @@ def _document_beside(file: Path, recipe: str) -> dict[str, Any]:
 def _measured(
     base: dict[str, Any], section: StudySection, where: str
 ) -> dict[str, Any]:
-    """The recipe with the study's held-out ratios, measured once, at the end."""
+    """The recipe with the study's held-out ratios, measured once, at the end.
+
+    On as many samples for all laws: `make_plan` would choose them by the cost of a step.
+    """
     recipe = parse_recipe(base, where)
     if recipe.task != "pretrain":
         raise InputError(f"{where}: recipe must pretrain, got {recipe.task}.")
@@ -213,10 +220,23 @@ def _measured(
         ("knn", "linear_probe", "effective_rank", "pictures"), False
     )
     once = {"every_steps": 1 << 39, "ratios": list(section.measure.ratios)}
+    once["samples"] = recipe.watch.samples or MOST_SAMPLES
     resolved["watch"] = resolved["watch"] | only_loss | once
     resolved["checkpoint"] = resolved["checkpoint"] | {"every_steps": None}
     resolved["log"] = ["csv"]
     return resolved
+
+
+def _check_one_device(recipe: Any, where: str, remedy: str) -> None:
+    """Raise InputError for a trial on several devices: its ranks would be further workers."""
+    hardware = recipe.hardware
+    for key, count in (("nodes", hardware.nodes), ("devices", hardware.devices)):
+        if count != 1:
+            raise InputError(
+                f"{where}: hardware.{key} must be 1 in a study, whose trials run side by "
+                f"side, got {count}. Use {remedy} hardware.{key}=1, and --jobs or --slurm "
+                "for more devices."
+            )
 
 
 def _check_axes(vary: dict[str, Any], where: str) -> None:

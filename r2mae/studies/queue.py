@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from r2mae.data.atomic import write_atomic
 from r2mae.data.lock import acquire, file_lock
 from r2mae.errors import InputError, InterruptedRun
@@ -47,8 +49,21 @@ def work(study: Study) -> None:
 
 
 def _is_open(study: Study, trial: Trial) -> bool:
-    """Neither finished nor failed."""
-    return not is_finished(study, trial) and not failure_file(study, trial).exists()
+    """Neither finished nor failed; another SLURM job array tries again what failed in this one."""
+    if is_finished(study, trial):
+        return False
+    try:
+        record = failure_file(study, trial).read_text()
+    except FileNotFoundError:
+        return True
+    return not record.endswith(_job_line())
+
+
+def _job_line() -> str:
+    """The end of a record of failure: the job array that this process is a task of, if any."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    restart = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return "" if array is None else f"\nSLURM job array {array}.{restart}\n"
 
 
 @contextmanager
@@ -67,17 +82,17 @@ def _run_recorded(study: Study, trial: Trial) -> None:
     record = failure_file(study, trial)
     record.parent.mkdir(exist_ok=True)
     # Written first: it remains if the process is killed.
-    write_atomic(record, _KILLED)
+    write_atomic(record, _KILLED + _job_line())
     try:
         run_trial(study, trial)
     except (InterruptedRun, KeyboardInterrupt):
         record.unlink(missing_ok=True)
         raise
     except InputError as error:
-        write_atomic(record, str(error))
+        write_atomic(record, str(error) + _job_line())
     except Exception as error:
         text = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
-        write_atomic(record, text)
+        write_atomic(record, text + _job_line())
     else:
         # Gone, where a second command forgot it on a file system without locks.
         record.unlink(missing_ok=True)
@@ -85,6 +100,8 @@ def _run_recorded(study: Study, trial: Trial) -> None:
 
 def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
     """Run the study's trials in `jobs` processes and show how many are finished.
+
+    Workers share the GPUs that this process sees, one each.
 
     command: starts a worker. Its output goes to worker_<k>.log.
     """
@@ -95,10 +112,16 @@ def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
             "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs))
         ),
     }
+    gpus = _gpus()
     show, shown = progress_bar(study.name, "trials"), -1
+
+    def start(number: int) -> "subprocess.Popen[bytes]":
+        own = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+        return _start(study, number, command, environment | own)
+
     try:
         for number in range(jobs):
-            processes[number] = _start(study, number, command, environment)
+            processes[number] = start(number)
         while processes:
             time.sleep(_POLL_SECONDS)
             if (finished := count_finished(study)) != shown:
@@ -111,7 +134,7 @@ def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
                 del processes[number]
                 # Killed by a signal: another worker takes its place, without the trial.
                 if code < 0 and _is_left(study):
-                    processes[number] = _start(study, number, command, environment)
+                    processes[number] = start(number)
     finally:
         # A worker saves its run before it ends. Repeated, because a signal during the
         # last step of a run ends that run only.
@@ -135,6 +158,14 @@ def _check_launcher() -> None:
     parent = os.environ.get(_LAUNCHER)
     if parent is not None and os.getppid() != int(parent):
         raise KeyboardInterrupt
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs that this process sees, as CUDA_VISIBLE_DEVICES has them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def _start(
@@ -194,7 +225,4 @@ def describe_unmeasured(study: Study) -> list[str]:
 
 
 def _is_left(study: Study) -> bool:
-    return any(
-        not is_finished(study, trial) and not failure_file(study, trial).exists()
-        for trial in study.trials
-    )
+    return any(_is_open(study, trial) for trial in study.trials)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.data.atomic import write_atomic
+from r2mae.data.lock import one_at_a_time
 from r2mae.errors import InputError
 from r2mae.schema.section import validate
 from r2mae.schema.study import StudySection
@@ -29,6 +30,12 @@ def store_study(folder: Path, document: dict[str, Any]) -> None:
     Raises: InputError where the folder holds another study.
     """
     file = folder / "study.json"
+    with one_at_a_time(file):  # workers start together
+        _store(file, document)
+
+
+def _store(file: Path, document: dict[str, Any]) -> None:
+    folder = file.parent
     if file.exists():
         earlier = _read_stored(file)
         check_same_names(folder, document)
@@ -39,7 +46,6 @@ def store_study(folder: Path, document: dict[str, Any]) -> None:
         measure = document["measure"] | {"tasks": tasks}
         laws = earlier["laws"] | document["laws"]
         document = document | {"laws": laws, "measure": measure}
-    folder.mkdir(parents=True, exist_ok=True)
     write_atomic(file, json.dumps(document, indent=1) + "\n")
 
 

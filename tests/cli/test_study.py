@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from r2mae.cli.main import main
+from r2mae.schema.launch import Launch
 from r2mae.studies import theory_card
 from r2mae.studies.plan import load_study
 from r2mae.studies.queue import count_finished
@@ -73,4 +74,13 @@ def test_a_report_without_trials_is_refused(scratch, capsys):
     path = write_study(scratch)
     assert main(["study", "report", str(path)]) == 2
     assert "must hold trials for a report, got none" in capsys.readouterr().err
+    assert not (scratch / "studies").exists()
+
+
+def test_a_rank_of_a_launcher_is_refused(scratch, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "r2mae.cli.study.read_launch", lambda: Launch("slurm", True, 0, 2, 2)
+    )
+    assert main(["study", str(write_study(scratch)), "--worker"]) == 2
+    assert "must be one process, got a rank of slurm" in capsys.readouterr().err
     assert not (scratch / "studies").exists()
