@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from r2mae.data.card import load_card, locate
+from r2mae.data.card import load_card, locate, missing_data
 from r2mae.data.kinds import FOLDER, kind_of_path
 from r2mae.data.source import SampleSource, hold_out
 from r2mae.errors import InputError
@@ -195,9 +195,7 @@ def _paths(section: DnaData) -> list[Path]:
         return [simulated_fasta()]
     place = locate(card, section.root)
     if place is None:
-        raise InputError(
-            "data.root must be given for this card, got nothing. Name a store, a file or a glob."
-        )
+        raise missing_data(card)
     return places_of(place, card.files.get("train", ()))
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from r2mae.data.cache import cache_folder, open_cached
-from r2mae.data.card import load_card, locate
+from r2mae.data.card import load_card, locate, missing_data
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.source import (
     Chosen,
@@ -194,9 +194,7 @@ def cell_paths(section: CellData) -> list[Path]:
         return [_embedded(card.embedded)]
     place = locate(card, section.root)
     if place is None:
-        raise InputError(
-            "data.root must be given for this card, got nothing. Name a store, a file or a glob."
-        )
+        raise missing_data(card)
     names = card.files.get("train", ()) if place.is_dir() else ()
     return expand_paths([str(place / name) for name in names], place)
 

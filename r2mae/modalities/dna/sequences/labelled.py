@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from r2mae.data.card import load_card, locate
+from r2mae.data.card import load_card, locate, missing_data
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.labels import LabelColumn
 from r2mae.data.objects import list_objects
@@ -43,9 +43,7 @@ def open_sequences(
     card = load_card(section.card)
     place = locate(card, section.root)
     if place is None:
-        raise InputError(
-            "data.root must be given for this card, got nothing. Name the folder of your data."
-        )
+        raise missing_data(card)
     files = {
         name: _find(place, card.files.get(name, (f"{name}.*",)))
         for name in ("train", "test")
