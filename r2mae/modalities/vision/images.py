@@ -49,7 +49,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
         section.refuse_unread(
             *_OF_FILES,
             reason=f"the images of card {section.card} come with an installed package",
-            remedy="Leave it out, or set data.card: image_folder for images of your own.",
+            remedy="Leave it out, or leave data.card out for images of your own.",
         )
     if share is None:
         records = open_records(card, section.root, split, section.label_column)

@@ -450,7 +450,7 @@ def test_keys_that_bundled_images_do_not_read_are_refused(key):
     digits = section(card="digits", channels=1)
     assert len(open_images(digits, "train")) == 1437
     with pytest.raises(
-        InputError, match=r"card digits.*data\.card: image_folder"
+        InputError, match=r"card digits.*leave data\.card out"
     ) as caught:
         open_images(digits.model_copy(update=key), "train")
     assert str(caught.value).startswith(f"data.{next(iter(key))} must not be set")
