@@ -28,11 +28,11 @@ SUBCOMMANDS = {
     ),
 }
 BUILDS = {
-    "cells": (
+    "cell": (
         "cell",
         ".h5ad, .h5mu, .loom, 10x .h5, .zarr or .mtx folders -> a store of cells",
     ),
-    "text": ("language", ".txt, .jsonl, .csv, .tsv, .parquet -> a store of tokens"),
+    "language": ("language", ".txt, .jsonl, .csv, .tsv, .parquet -> a store of tokens"),
     "tokenizer": ("language", "texts -> a tokenizer's folder"),
     "dna": ("dna", "FASTA, also .gz, or tables of sequences -> a store of a genome"),
     "msa": ("dna", "MAF or aligned FASTA, also .gz -> a store of an alignment"),

@@ -59,6 +59,7 @@ def test_help_lists_exactly_what_the_wings_have():
         assert set(wing.builds) == {
             kind for kind, (owner, _) in BUILDS.items() if owner == name
         }
+        assert not wing.builds or name in wing.builds  # one name for a modality
         assert all(
             wing.subcommands[subcommand].help == text
             for subcommand, (owner, text) in SUBCOMMANDS.items()
