@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 GROUP = "r2mae.modalities"
 BUILT_IN = ("vision", "cell", "language", "dna", "algebra")
 
-# What `--help` says without importing a wing: name -> (wing, one line). A test compares it with the wings.
+# What `--help` says without importing a wing. A test compares it with the wings.
+# Name -> (wing, one line).
 SUBCOMMANDS = {
     "reconstruct": ("vision", "draw masked and predicted images"),
     "fill": ("language", "predict the [MASK] tokens of a text"),
@@ -26,6 +27,14 @@ SUBCOMMANDS = {
         "dna",
         "score variants by log-likelihood ratio; the same command resumes",
     ),
+}
+# Tasks of `evaluate` beside the probes.
+TASKS: dict[str, tuple[str, ...]] = {
+    "vision": (),
+    "cell": ("imputation", "clustering"),
+    "language": ("masked",),
+    "dna": ("masked", "variant_effect"),
+    "algebra": ("spectrum", "vote", "lottery", "alignment_rates", "stages"),
 }
 BUILDS = {
     "cell": (
