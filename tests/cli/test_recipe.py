@@ -55,6 +55,21 @@ def test_show_finds_studies_where_no_recipe_has_the_name(capsys):
         assert capsys.readouterr().out == shipped_studies()["digits"].read_text()
 
 
+def test_keys_of_a_modality_and_those_that_all_share(capsys):
+    assert main(["recipe", "keys", "vision", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    names = {task: {key["name"] for key in keys} for task, keys in listed.items()}
+    assert "data.augment.mixup" in names["finetune"] - names["pretrain"]
+    assert "mask.ratio" in names["pretrain"] - names["finetune"]
+    assert main(["recipe", "keys"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("hardware.workers ") == 1
+    assert "tune.lora.rank" in printed
+    assert "data.image_size" not in printed
+    assert main(["recipe", "keys", "visoin"]) == 2
+    assert "modality must be one of vision" in capsys.readouterr().err
+
+
 def test_an_unknown_name_is_one_line_with_the_nearest(capsys):
     assert main(["recipe", "show", "digit_demo"]) == 2
     printed = capsys.readouterr().err.strip()

@@ -15,6 +15,7 @@ class TokenizerTraining(Section):
     """A tokenizer of the training texts themselves, made once and kept.
 
     kind: byte-level BPE, or WordPiece.
+    vocab_size: number of tokens.
     """
 
     kind: Literal["bpe", "wordpiece"] = "bpe"
@@ -26,6 +27,8 @@ class LanguageData(DataSection):
 
     Files are .txt, .jsonl, .csv, .tsv, .parquet or .arrow, also with .gz or .zst.
 
+    card: name of a data card, or path of one; text_files is for texts of your own.
+    root: place of the data, instead of the card's.
     column: of tables, that holds the texts; "a.b" is the entry b of objects in column a.
     document: what of a plain text file is one document; a row of a table always is.
     tokenizer: a folder or hub id, or a run's folder; or one to train. A store has its own.
@@ -45,7 +48,10 @@ class LanguageData(DataSection):
 class SentenceData(DataSection):
     """Labelled sentences, or pairs of them, of a card or at root: tables as for LanguageData.
 
+    card: name of a data card, or path of one; text_files is for texts of your own.
+    root: folder of the data, instead of the card's.
     columns: the one or two with the texts.
+    tokenizer: a folder or hub id, or a run's folder; null for that of model.init_from.
     label_column: of classes or numbers; for tune.target multi_label, also several of 0 and 1.
     tag_names: for tune.target token_tags, the tags that numbers in a table stand for.
     length: tokens; longer texts are cut, the longer of a pair first.

@@ -31,7 +31,9 @@ def height_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
 class AugmentSection(Section):
     """Training augmentation: random resized crop and horizontal flip.
 
-    crop_scale: lowest and highest area of a crop, as fractions of the image."""
+    crop_scale: lowest and highest area of a crop, as fractions of the image.
+    flip: mirror half of the images horizontally.
+    """
 
     crop_scale: tuple[float, float] = (0.2, 1.0)
     flip: bool = True
