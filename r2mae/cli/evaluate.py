@@ -55,10 +55,7 @@ def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
     # Without choices: `run` refuses other tasks by naming the modality.
     text = f"comma-separated: {', '.join((*PROBES, *(wing.tasks if wing else ())))}"
     if wing is None:
-        of_wings = [
-            f"{name}: {', '.join(tasks) or 'no others'}"
-            for name, tasks in TASKS.items()
-        ]
+        of_wings = [f"{name}: {', '.join(TASKS[name]) or 'none'}" for name in TASKS]
         text += (
             f"; for runs on {'; on '.join(of_wings)}. RUN --help has the options of "
             "the tasks of a run, and those that other packages add"

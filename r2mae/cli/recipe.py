@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(show)
     text = "print every key of a recipe, with its default and what it means"
     keys = actions.add_parser("keys", help=text, description=text)
-    modality = "such as vision; default: the keys that all modalities share"
+    modality = "of a recipe; default: the keys that all modalities share"
     keys.add_argument("modality", metavar="MODALITY", nargs="?", help=modality)
     add_json(keys)
 

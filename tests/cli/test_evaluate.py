@@ -58,7 +58,7 @@ def test_help_without_a_run_lists_the_tasks_of_each_modality():
     add_run_arguments(parser, [])
     text = " ".join(parser.format_help().split())
     for name, tasks in TASKS.items():
-        assert f"on {name}: {', '.join(tasks) or 'no others'}" in text
+        assert f"on {name}: {', '.join(tasks) or 'none'}" in text
 
 
 def test_hidden_input_without_a_probe_is_refused():

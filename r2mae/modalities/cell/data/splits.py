@@ -142,12 +142,8 @@ def _labels(store: CellStore, section: CellData, optional: bool = False) -> Any:
     """(class numbers (N,), names, "") for `Cells`, or None."""
     column = section.label_column or load_card(section.card).label_column
     if column is None and not optional:
-        section.refuse_unread(
-            "min_class_cells",
-            "unlabelled",
-            reason="no column has labels",
-            remedy="Set data.label_column, or leave it out.",
-        )
+        reason = "no column has labels (data.label_column)"
+        section.refuse_unread("min_class_cells", "unlabelled", reason=reason)
     if column is None or (optional and column not in store.meta["obs"]):
         return None
     codes, names = store.column(column)
