@@ -1,5 +1,6 @@
 """The wheel: it holds recipes and cards, and runs unpacked, from an empty folder, without the repository."""
 
+import json
 import os
 import subprocess
 import sys
@@ -85,11 +86,13 @@ def test_its_metadata_names_the_extras_and_the_licence(wheel):
 
 
 def test_it_runs_from_an_empty_folder(r2mae):
-    listed = {line.split()[0] for line in r2mae("recipe", "list").splitlines()}
+    listed = json.loads(r2mae("recipe", "list", "--json"))
     names = {
         name[len("recipes/") : -len(".yaml")] for name in tracked("recipes/*.yaml")
     }
-    assert listed == {name for name in names if not name.startswith("studies/")}
+    studies = {name for name in names if name.startswith("studies/")}
+    assert set(listed["recipes"]) == names - studies
+    assert {f"studies/{name}" for name in listed["studies"]} == studies
     shown = r2mae("recipe", "show", "digits_demo")
     assert shown == (ROOT / "recipes/vision/digits_demo.yaml").read_text()
     settings = ("schedule={steps: 20}", "watch={samples: 16, pictures: false}")

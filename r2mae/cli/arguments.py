@@ -87,8 +87,9 @@ def add_read_out(parser: ArgumentParser) -> None:
     )
     pool = (
         "features of a sample: the mean of its tokens, its class token (cls), or all "
-        "tokens concatenated (concat; of an MLP of cells with components, these "
-        "components); default: what the model was trained with"
+        "tokens concatenated (concat; for an MLP of cells with model.components, its "
+        "features with these components appended); default: what the model was trained "
+        "with"
     )
     parser.add_argument("--pool", choices=("mean", "cls", "concat"), help=pool)
 

@@ -85,6 +85,8 @@ def _show(path: str, report: dict[str, Any], full: bool) -> None:
         _show_finetuning(report)
     else:
         _show_pretraining(report, full)
+    for note in report["notes"]:
+        _line("note", note)
     if "rehearsal" in report:
         _show_rehearsal(report["rehearsal"])
     print()

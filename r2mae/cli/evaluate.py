@@ -9,6 +9,7 @@ from r2mae.cli.read_out import find_read_out, show_read_out
 from r2mae.errors import InputError
 from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
+from r2mae.modalities import TASKS
 from r2mae.options import comma_separated, label_counts, positive, shares
 from r2mae.wing import Wing
 
@@ -51,10 +52,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def add_run_arguments(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """`--task`, with the tasks that the named run has, and their options."""
     wing = wing_of_run(argv)
-    tasks = (*PROBES, *(wing.tasks if wing else ()))
-    hint = "" if wing else "; name a RUN to see the tasks of its modality"
     # Without choices: `run` refuses other tasks by naming the modality.
-    text = f"comma-separated: {', '.join(tasks)}{hint}"
+    text = f"comma-separated: {', '.join((*PROBES, *(wing.tasks if wing else ())))}"
+    if wing is None:
+        of_wings = [f"{name}: {', '.join(TASKS[name]) or 'none'}" for name in TASKS]
+        text += (
+            f"; for runs on {'; on '.join(of_wings)}. RUN --help has the options of "
+            "the tasks of a run, and those that other packages add"
+        )
     parser.add_argument(
         "--task",
         required=True,

@@ -14,6 +14,12 @@ from r2mae.recipe.load import load_recipe
 from r2mae.recipe.shipped import find_recipe
 from r2mae.schema.document import apply_overrides, load_document, write_document
 
+# A test compares it with the table of docs/results.md.
+CAUTION = (
+    "In the studies of docs/results.md this did not rank the laws of networks better than "
+    "chance: measure with r2mae study."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`RECIPE`, `--output`, `--write` and `--bootstrap`."""
@@ -67,6 +73,8 @@ def run(arguments: argparse.Namespace) -> None:
         draw_advice(advice, arguments.output)
     if arguments.write:
         _write(arguments, advice, beside)
+    if not arguments.json:
+        print(CAUTION)
 
 
 def _plain(advice: Any) -> dict[str, Any]:

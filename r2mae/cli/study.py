@@ -30,7 +30,10 @@ exec {command}
 def add_arguments(parser: ArgumentParser) -> None:
     """`[report] STUDY`, changes to it, and where its trials run."""
     parser.usage = "r2mae study [report] STUDY [options]"
-    text = "study file, or name of a study of r2mae; with report, only write its report"
+    text = (
+        "study file, or name of a study that r2mae recipe list shows; with report, only "
+        "write its report"
+    )
     parser.add_argument("study", nargs="+", metavar="[report] STUDY", help=text)
     add_set(parser)
     parser.add_argument("--seeds", type=positive, metavar="N", help="number of seeds")

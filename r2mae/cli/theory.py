@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "plot":
             added.add_argument("-o", "--output", required=True, metavar="FILE.png")
     text = "which mask-ratio law for a recipe's data"
-    added = questions.add_parser("recommend", help=text, description=text)
+    described = f"{text}, for a linear model. {recommend.CAUTION}"
+    added = questions.add_parser("recommend", help=text, description=described)
     add_json(added)
     recommend.add_arguments(added)
 

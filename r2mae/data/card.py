@@ -45,6 +45,14 @@ def locate(card: Card, root: str | None) -> Path | None:
     return next((place for place in places if place.is_dir()), None)
 
 
+def missing_data(card: Card) -> InputError:
+    """The error for a card whose data is neither on this machine nor on a hub."""
+    return InputError(
+        f"data.root must be given for this card, got nothing. Its data is {card.title}; "
+        f"source: {card.source}. Name its file, folder or store."
+    )
+
+
 def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Path]]:
     """(folder, []) or (None, parquet files) of a split below root: the card's first place that exists.
 

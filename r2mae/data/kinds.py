@@ -28,7 +28,7 @@ def kind_of_path(place: Path) -> str:
 def remedy_for(kind: str) -> str:
     """What to do where a store of any kind is wanted and something of this kind is there."""
     return _REMEDIES.get(
-        kind, "Stores are built of files: r2mae data build cells, text, dna or msa."
+        kind, "Stores are built of files: r2mae data build --help lists the kinds."
     )
 
 

@@ -179,6 +179,6 @@ def _undecodable(
     byte = f"byte 0x{error.object[error.start]:02x} at offset {offset:,}"
     return InputError(
         f"{path} must be {encoding.upper()}, got {byte}. "
-        "Convert it to UTF-8, such as by iconv -f latin1 -t utf-8; r2mae data build text "
+        "Convert it to UTF-8, such as by iconv -f latin1 -t utf-8; r2mae data build "
         "also reads others, by --encoding."
     )

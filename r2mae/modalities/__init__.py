@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 GROUP = "r2mae.modalities"
 BUILT_IN = ("vision", "cell", "language", "dna", "algebra")
 
-# What `--help` says without importing a wing: name -> (wing, one line). A test compares it with the wings.
+# What `--help` says without importing a wing. A test compares it with the wings.
+# Name -> (wing, one line).
 SUBCOMMANDS = {
     "reconstruct": ("vision", "draw masked and predicted images"),
     "fill": ("language", "predict the [MASK] tokens of a text"),
@@ -27,12 +28,20 @@ SUBCOMMANDS = {
         "score variants by log-likelihood ratio; the same command resumes",
     ),
 }
+# Tasks of `evaluate` beside the probes.
+TASKS: dict[str, tuple[str, ...]] = {
+    "vision": (),
+    "cell": ("imputation", "clustering"),
+    "language": ("masked",),
+    "dna": ("masked", "variant_effect"),
+    "algebra": ("spectrum", "vote", "lottery", "alignment_rates", "stages"),
+}
 BUILDS = {
-    "cells": (
+    "cell": (
         "cell",
         ".h5ad, .h5mu, .loom, 10x .h5, .zarr or .mtx folders -> a store of cells",
     ),
-    "text": ("language", ".txt, .jsonl, .csv, .tsv, .parquet -> a store of tokens"),
+    "language": ("language", ".txt, .jsonl, .csv, .tsv, .parquet -> a store of tokens"),
     "tokenizer": ("language", "texts -> a tokenizer's folder"),
     "dna": ("dna", "FASTA, also .gz, or tables of sequences -> a store of a genome"),
     "msa": ("dna", "MAF or aligned FASTA, also .gz -> a store of an alignment"),

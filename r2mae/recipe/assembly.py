@@ -102,14 +102,12 @@ def count_training_samples(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
 
 
 def _count_by_card(recipe: AnyRecipe) -> tuple[int, dict[str, Any]]:
-    from r2mae.data.card import load_card
+    from r2mae.data.card import load_card, missing_data
 
     card = load_card(recipe.data.card)
     listed = card.num_samples.get("train")
     if listed is None:
-        raise InputError(
-            "data.root must be given for this card, got nothing. Name the folder of your data."
-        )
+        raise missing_data(card)
     where = f"read from hub id {card.hub}" if card.hub else f"get it from {card.source}"
     expected = find_wing(recipe.modality).expected_samples(recipe, listed)
     about = {

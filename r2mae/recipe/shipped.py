@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from r2mae.data.card import load_card
 from r2mae.errors import InputError, did_you_mean
-from r2mae.schema.document import load_document
+from r2mae.schema.document import load_document, set_keys
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 RECIPES = next(
@@ -28,6 +29,24 @@ def shipped_recipes() -> dict[str, Path]:
     }
 
 
+def shipped_studies() -> dict[str, Path]:
+    """Name without its ending (`digits`) -> study file, in the order of names."""
+    return {path.stem: path for path in sorted((RECIPES / _STUDIES).glob("*.yaml"))}
+
+
+def data_provision(path: Path) -> str:
+    """Who provides the data of a recipe or study: `Card.provision` of its card.
+
+    "bundled" for a recipe without a card, whose data is computed.
+    """
+    document = load_document(path)
+    if "laws" in document:
+        recipe = load_document(find_recipe(document["recipe"]))
+        document = set_keys(recipe, document.get("set", {}), str(path))
+    card = document["data"].get("card")
+    return "bundled" if card is None else load_card(card).provision
+
+
 def is_study(path: str) -> bool:
     """Whether a file is a study: it has laws, which no recipe has."""
     return Path(path).is_file() and "laws" in load_document(path)
@@ -41,8 +60,7 @@ def find_study(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    files = sorted((RECIPES / _STUDIES).glob("*.yaml"))
-    shipped = {file.stem: file for file in files}
+    shipped = shipped_studies()
     plain = name.removeprefix("recipes/").removeprefix("studies/").removesuffix(".yaml")
     if plain in shipped:
         return shipped[plain]
@@ -75,3 +93,15 @@ def find_recipe(name: str) -> Path:
     raise InputError(
         f"RECIPE must be a file, or a name that r2mae recipe list shows, got {name!r}. {did_you_mean(plain, shipped)}"
     )
+
+
+def find_recipe_or_study(name: str) -> Path:
+    """As `find_recipe`; where no recipe has the name, a study of r2mae that has it."""
+    try:
+        return find_recipe(name)
+    except InputError:
+        try:
+            return find_study(name)
+        except InputError:
+            pass
+        raise

@@ -41,7 +41,22 @@ def summarize(recipe: AnyRecipe) -> dict[str, Any]:
     if source is not None:
         absent = f"{source}: not on this machine, not checked"
         data |= {"init_from": describe_start(model) or absent}
-    return {"recipe": recipe_document(recipe), "data": data} | costs
+    about = {"recipe": recipe_document(recipe), "data": data, "notes": _notes(recipe)}
+    return about | costs
+
+
+def _notes(recipe: AnyRecipe) -> list[str]:
+    """Settings that are valid, but seldom meant."""
+    hardware = recipe.hardware
+    waits = hardware.accelerator == "gpu" or hardware.replicas > 1
+    if hardware.accelerator == "auto":
+        waits = waits or torch.cuda.device_count() > 0
+    if hardware.workers or not waits or hardware.accelerator == "cpu":
+        return []
+    return [
+        "samples are read in the training process, so devices wait for them: set "
+        "hardware.workers, such as 4 per device"
+    ]
 
 
 def _pretraining(recipe: Any, samples: int) -> tuple[nn.Module, dict[str, Any]]:

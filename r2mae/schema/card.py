@@ -1,6 +1,6 @@
 """Data cards: source and licence of a data set, and names of its splits and columns."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -49,3 +49,10 @@ class Card(Section):
     text: dict[str, Any] = Field(default_factory=dict)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+
+    @property
+    def provision(self) -> Literal["bundled", "hub", "own"]:
+        """Who provides the data where no root is given: an installed library, a hub, or the user."""
+        if self.embedded is not None:
+            return "bundled"
+        return "own" if self.hub is None else "hub"

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from r2mae.cli.check import _bytes, _flop
 from r2mae.cli.main import main
@@ -17,6 +18,29 @@ def test_classes_of_absent_data_are_unknown(scratch, capsys):
     assert "all labels per class" in lines
     assert main(["check", "cifar10_finetune", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_noted"),
+    [
+        (["hardware.devices=2"], True),
+        (["hardware.accelerator=gpu"], True),
+        (["hardware.devices=2", "hardware.workers=1"], False),
+        (["hardware.devices=2", "hardware.accelerator=cpu"], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_devices_that_wait_for_samples_are_noted(
+    capsys, monkeypatch, settings, is_noted
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    changes = [part for setting in settings for part in ("--set", setting)]
+    assert main(["check", "digits_demo", *changes]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    notes = [line for line in lines if line.startswith("note ")]
+    assert len(notes) == is_noted
+    assert all("hardware.workers" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from r2mae.cli.evaluate import (
     print_scores,
 )
 from r2mae.errors import InputError
+from r2mae.modalities import TASKS
 
 BALANCED = {"balanced_accuracy": 0.85, "macro_f1": 0.75, "draws": 1}
 SCORES = {
@@ -52,12 +53,12 @@ def test_json_of_one_row_is_not_nested():
     assert [part["labels_per_class"] for part in two["rows"]] == [5, "all"]
 
 
-def test_help_without_a_run_asks_for_one(capsys):
+def test_help_without_a_run_lists_the_tasks_of_each_modality():
     parser = ArgumentParser()
     add_run_arguments(parser, [])
-    assert "name a RUN to see the tasks of its modality" in " ".join(
-        parser.format_help().split()
-    )
+    text = " ".join(parser.format_help().split())
+    for name, tasks in TASKS.items():
+        assert f"on {name}: {', '.join(tasks) or 'none'}" in text
 
 
 def test_hidden_input_without_a_probe_is_refused():

@@ -9,7 +9,7 @@ import pytest
 
 from r2mae.cli.interrupt import exit_on_interrupted_import
 from r2mae.cli.main import COMMANDS, main
-from r2mae.modalities import BUILDS, BUILT_IN, SUBCOMMANDS, find_wing
+from r2mae.modalities import BUILDS, BUILT_IN, SUBCOMMANDS, TASKS, find_wing
 from tests.conftest import ROOT, r2mae
 
 
@@ -59,6 +59,8 @@ def test_help_lists_exactly_what_the_wings_have():
         assert set(wing.builds) == {
             kind for kind, (owner, _) in BUILDS.items() if owner == name
         }
+        assert tuple(wing.tasks) == TASKS[name]
+        assert not wing.builds or name in wing.builds  # one name for a modality
         assert all(
             wing.subcommands[subcommand].help == text
             for subcommand, (owner, text) in SUBCOMMANDS.items()

@@ -12,7 +12,7 @@ from r2mae.cli.main import main
 from r2mae.errors import InputError
 from r2mae.law import FixedRatio
 from r2mae.recipe.load import load_recipe
-from tests.conftest import DEMO
+from tests.conftest import DEMO, ROOT
 
 ANSWER = SimpleNamespace(
     no_advice=None,
@@ -89,3 +89,27 @@ def test_recommend_reads_categories(scratch, capsys):
     advice = json.loads(capsys.readouterr().out)
     assert advice["num_tokens"] == 32
     assert advice["num_features"] == 3 * 32
+
+
+def test_the_caution_holds_in_the_published_studies():
+    page = (ROOT / "docs" / "results.md").read_text()
+    table = page.partition("<!-- theory: ")[2].partition("<!-- end -->")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if "](" in line]
+    assert len(rows) > 10
+    taus = [float(row[2].split()[0]) for row in rows]
+    followed, random = (
+        [float(row[column].strip().removesuffix("%")) for row in rows]
+        for column in (4, 5)
+    )
+    assert np.mean(taus) <= 0  # Kendall's tau is 0 by chance
+    assert np.mean(followed) >= np.mean(random)
+
+
+def test_the_caution_is_in_the_help_and_in_the_last_line(capsys, monkeypatch):
+    with pytest.raises(SystemExit):
+        main(["theory", "recommend", "--help"])
+    assert recommend.CAUTION in " ".join(capsys.readouterr().out.split())
+    monkeypatch.setattr("r2mae.advice.recommend", lambda *_, **__: None)
+    monkeypatch.setattr(recommend, "_print", print)
+    assert main(["theory", "recommend", str(DEMO)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == recommend.CAUTION

@@ -66,7 +66,7 @@ BAD_SETTINGS = [
         ["data={card: cifar10, root: nowhere, image_size: 32}"],
         ["data.root must be an existing folder", "nowhere"],
     ),
-    (["data={card: image_folder, image_size: 32}"], ["data.root must be set"]),
+    (["data={card: image_folder, image_size: 32}"], ["data.root must be given"]),
     (
         ["model.encoder=resnet50"],
         ["model.width must not be set for resnet50", "model.arguments"],

@@ -3,8 +3,14 @@ from argparse import Namespace
 import pytest
 import torch
 
+from r2mae.data.card import load_card
 from r2mae.errors import InputError
-from r2mae.recipe.assembly import build_model, count_training_samples, open_paths
+from r2mae.recipe.assembly import (
+    build_model,
+    count_training_samples,
+    open_paths,
+    open_split,
+)
 from r2mae.recipe.load import load_recipe
 from tests.conftest import DEMO
 
@@ -41,3 +47,22 @@ def test_hub_data_is_counted_by_its_card():
 def test_paths_that_do_not_exist():
     with pytest.raises(InputError, match="must exist"):
         open_paths(load_recipe(str(DEMO)), ["nowhere.png"], Namespace())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "atlas_transformer",
+        "glue_rte",
+        "gue_finetune",
+        "gutenberg_tiny",
+        "human_msa",
+        "ner_finetune",
+        "tiny_imagenet20_vit",
+    ],
+)
+def test_missing_data_is_refused_with_its_source(scratch, name):
+    recipe = load_recipe(name)
+    with pytest.raises(InputError, match=r"data\.root must be given") as caught:
+        open_split(recipe, "train")
+    assert load_card(recipe.data.card).source in str(caught.value)

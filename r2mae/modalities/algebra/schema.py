@@ -47,8 +47,10 @@ class AlgebraModel(ModelSection):
 
 
 class AlgebraMask(MaskSection):
-    """`slots`: "any" hides one or two of the three slots, as the ratio says; "product"
-    always hides the product alone, whatever the ratio.
+    """Which slots of a triple are hidden.
+
+    slots: "any" hides one or two of the three slots, as the ratio says; "product" always
+        hides the product alone, whatever the ratio.
     """
 
     slots: Literal["any", "product"] = "any"

@@ -1,4 +1,4 @@
-"""`r2mae data build cells`, and the report of `r2mae data inspect` on a store of cells."""
+"""`r2mae data build cell`, and the report of `r2mae data inspect` on a store of cells."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of `data build cells`."""
+    """Options of `data build cell`."""
     parser.add_argument("out", metavar="OUT", help="folder to create, the store")
     parser.add_argument(
         "files",
@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def add_reading_arguments(parser: ArgumentParser) -> None:
-    """Options of `data build cells`, `embed` and `predict`; unset ones are None."""
+    """Options of `data build cell`, `embed` and `predict`; unset ones are None."""
     genes_by = "column of var with the gene names; default: its index, or the recipe's"
     parser.add_argument("--genes-by", metavar="COLUMN", help=genes_by)
     duplicates = "sum counts of genes with the same name"

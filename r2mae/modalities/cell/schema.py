@@ -17,6 +17,8 @@ HUGE_COUNT = 1 << 31
 class GenesSection(Section):
     """The ordered vocabulary: genes seen in at least min_cells cells, of these the top_variable, or a given list.
 
+    min_cells: cells that must have a count of a gene.
+    top_variable: number of genes that vary most, of these; null for all.
     by: what names a gene: "index" (var_names), or a column of var, such as gene_ids or feature_name. A store has
         chosen already.
     duplicates: "refuse" a file in which two genes have one name, or "sum" their counts.
@@ -46,7 +48,12 @@ class GenesSection(Section):
 
 
 class TestSection(Section):
-    """Which cells are the test split: a share of all, or those whose column (a donor, a file) has one of values."""
+    """Which cells are the test split: a share of all, or those whose column (a donor, a file) has one of values.
+
+    share: of all cells, drawn once for all seeds.
+    column: of obs, or "file".
+    values: of the column, whose cells are the test split.
+    """
 
     share: float | None = Field(default=None, gt=0, lt=1)
     column: str | None = None
@@ -67,10 +74,16 @@ class CellData(DataSection):
     """Cells of a card, or at root: a store, an .h5ad, .h5mu, .zarr or .loom, a 10x .h5, a folder with an .mtx, or a
     glob of these.
 
+    card: name of a data card, or path of one; cell_files is for cells of your own.
+    root: place of the data, instead of the card's.
     matrix: "X", "raw" or "layers[NAME]"; of an .h5mu also "MODALITY:X"; of an .h5 of Cell Ranger 2, the genome.
     values: "counts" must be raw; "scaled" is whatever it is.
     round_counts: round counts that are not integers, such as those that SoupX corrected for ambient RNA.
+    genes: the ordered vocabulary.
+    min_genes: genes that a cell must express.
+    min_counts: counts that a cell must have.
     label_column: of obs, instead of the card's; cells whose label is missing or one of unlabelled have none.
+    unlabelled: labels in lower case that count as none.
     min_class_cells: smaller classes count as unlabelled.
     """
 
@@ -102,9 +115,11 @@ class CellMask(MaskSection):
 
 
 class CellEncoder(ModelSection):
-    """mlp: over all genes. transformer: over the expressed genes alone.
+    """An encoder of cells.
 
-    width: of the features. hidden: of the MLP's wide layers. heads: of a transformer. dropout: inside layers.
+    encoder: "mlp" over all genes, or "transformer" over the expressed genes alone.
+    width: of the features. depth: number of hidden layers or transformer blocks. hidden: of the MLP's wide layers.
+    heads: of a transformer. dropout: inside layers.
     components: of an MLP, principal components of the training cells. Hidden genes enter it as their conditional mean
         under probabilistic PCA with so many; with 0, as 0 beside the mask.
     """

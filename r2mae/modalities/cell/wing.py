@@ -45,7 +45,7 @@ _EXPORTS = {
     )
 }
 _BUILDS = {
-    "cells": Build(
+    "cell": Build(
         "convert files of cells to a store", builds.add_arguments, builds.build
     )
 }

@@ -34,6 +34,7 @@ class AlignmentSection(Section):
 class TracksSection(Section):
     """Numbers a base, of bedGraph, wiggle or TSV files, that weights of the loss read.
 
+    phylop: file of phyloP scores. phastcons: file of phastCons scores.
     aliases: {contig in these files and in BED files of data: contig in the genome}; a missing "chr" needs none.
     """
 
@@ -46,6 +47,8 @@ class DnaData(DataSection):
     """A genome of a card, or at root: a store, or FASTA files, tables of sequences or a glob of them; with `alignment`,
     an alignment. Of tables every row of the column "sequence" is a contig, called FOLDER/FILE/ROW.
 
+    card: name of a data card, or path of one; genome_files is for a genome or alignment of your own.
+    root: place of the data, instead of the card's.
     length, stride: bases of a window, and from one to the next; null: length, so that windows do not overlap.
     least_known: share of a window's bases that are no N.
     include, exclude, test: a contig, contig:first-last counted from 1, or a .bed file. Nothing included is all. Where
@@ -71,6 +74,9 @@ class DnaData(DataSection):
 class DnaSequenceData(DataSection):
     """Labelled sequences of a card, or at root: .csv, .tsv, .parquet, or .fa whose headers end in the class.
 
+    card: name of a data card, or path of one; sequence_files is for sequences of your own.
+    root: folder of the data, instead of the card's.
+    label_column: of classes or numbers, instead of the card's; for tune.target multi_label, also several of 0 and 1.
     column: that holds the sequences. length: bases; longer ones are cut at both ends alike.
     both_strands: training reads half of all, drawn anew every time, as reverse complements; whatever is measured or
         predicted, of the mean of both strands' features. For labels that do not depend on the strand.
@@ -98,6 +104,7 @@ class DnaLoss(Section):
     repeat_weight: of soft-masked bases.
     phylop: weights are times max(phyloP, 1).
     phastcons_floor: weights are times this + phastCons, the greatest of `smooth` neighbours.
+    smooth: bases of that neighbourhood, an odd number.
     flip_below, flip_share: where phastCons, so smoothed, is less, this share of labels is replaced by a random base.
     """
 
@@ -126,9 +133,11 @@ class DnaLoss(Section):
 
 
 class DnaEncoder(TransformerEncoder):
-    """conv: dilated convolutions. Others: transformers over single bases or k-mers, as for texts.
+    """Dilated convolutions over bases, or a transformer over single bases or k-mers.
 
-    width, depth: of conv, by default 128 and 12 blocks. kernel, dilations: of conv; dilations are cycled through.
+    encoder: "conv", or a transformer as for texts.
+    width, depth: of conv, by default 128 and 12 blocks; of others as for texts.
+    kernel, dilations: of conv; dilations are cycled through.
     rc_equivariant: reverse-complement equivariance of conv: half the parameters, shared between both strands.
     kmer: bases of a token; tokens do not overlap.
     tokenizer: null is our own, or that of init_from; else a folder or hub id, with a token for each base.
@@ -202,6 +211,11 @@ def check_dna_recipe(data: DnaData, model: Any) -> None:
         raise ValueError(
             f"data.length must be whole tokens of {model.kmer} bases, 2 at least, got {data.length}."
         )
+    if data.alignment is not None and data.name_by_file:
+        raise ValueError(
+            "data.name_by_file must be false with an alignment, whose contigs its files "
+            "name, got true."
+        )
     for name, is_needed in (
         ("phylop", model.loss.phylop),
         (
@@ -209,9 +223,15 @@ def check_dna_recipe(data: DnaData, model: Any) -> None:
             model.loss.phastcons_floor is not None or model.loss.flip_share > 0,
         ),
     ):
-        if is_needed and getattr(data.tracks, name) is None:
+        track = getattr(data.tracks, name)
+        if is_needed and track is None:
             raise ValueError(
                 f"data.tracks.{name} must be given for model.loss, got nothing."
+            )
+        if track is not None and not is_needed:
+            raise ValueError(
+                f"data.tracks.{name} must not be set where model.loss does not read it, "
+                f"got {track}. Set model.loss, or leave it out."
             )
 
 

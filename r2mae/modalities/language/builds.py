@@ -1,4 +1,4 @@
-"""`r2mae data build text` and `data build tokenizer`, and their reports in `r2mae data inspect`."""
+"""`r2mae data build language` and `data build tokenizer`, and their reports in `r2mae data inspect`."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ _ROW_LENGTHS = (
 
 
 def add_text_arguments(parser: ArgumentParser) -> None:
-    """Options of `data build text`."""
+    """Options of `data build language`."""
     parser.add_argument("out", metavar="OUT", help="folder to create, the store")
     parser.add_argument(
         "--tokenizer",

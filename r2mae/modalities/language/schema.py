@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe, PretrainWatchSection
 from r2mae.schema.recipe import DataSection
-from r2mae.schema.section import Section
+from r2mae.schema.section import Section, shown
 from r2mae.schema.tokens import HUGE_LENGTH, TokenMask, TransformerEncoder
 
 
@@ -15,6 +15,7 @@ class TokenizerTraining(Section):
     """A tokenizer of the training texts themselves, made once and kept.
 
     kind: byte-level BPE, or WordPiece.
+    vocab_size: number of tokens.
     """
 
     kind: Literal["bpe", "wordpiece"] = "bpe"
@@ -26,6 +27,8 @@ class LanguageData(DataSection):
 
     Files are .txt, .jsonl, .csv, .tsv, .parquet or .arrow, also with .gz or .zst.
 
+    card: name of a data card, or path of one; text_files is for texts of your own.
+    root: place of the data, instead of the card's.
     column: of tables, that holds the texts; "a.b" is the entry b of objects in column a.
     document: what of a plain text file is one document; a row of a table always is.
     tokenizer: a folder or hub id, or a run's folder; or one to train. A store has its own.
@@ -45,7 +48,10 @@ class LanguageData(DataSection):
 class SentenceData(DataSection):
     """Labelled sentences, or pairs of them, of a card or at root: tables as for LanguageData.
 
+    card: name of a data card, or path of one; text_files is for texts of your own.
+    root: folder of the data, instead of the card's.
     columns: the one or two with the texts.
+    tokenizer: a folder or hub id, or a run's folder; null for that of model.init_from.
     label_column: of classes or numbers; for tune.target multi_label, also several of 0 and 1.
     tag_names: for tune.target token_tags, the tags that numbers in a table stand for.
     length: tokens; longer texts are cut, the longer of a pair first.
@@ -88,4 +94,30 @@ class LanguagePretrainRecipe(PretrainRecipe[LanguageData, LanguageModel]):
     watch: LanguageWatch = LanguageWatch()
 
 
-LanguageFinetuneRecipe = FinetuneRecipe[SentenceData, LanguageClassifier]
+class LanguageFinetuneRecipe(FinetuneRecipe[SentenceData, LanguageClassifier]):
+    """Labelled sentences, tags of words, or answers to questions."""
+
+    @model_validator(mode="after")
+    def _check_target_keys(self) -> "LanguageFinetuneRecipe":
+        data, target = self.data, self.tune.target.name
+        for name, value, reader in (
+            ("tag_names", data.tag_names, "token_tags"),
+            ("stride", data.stride, "answer_span"),
+        ):
+            if value not in (None, ()) and target != reader:
+                raise ValueError(
+                    f"data.{name} must not be set with tune.target {target}, as only "
+                    f"{reader} reads it, got {shown(value)}. Leave it out."
+                )
+        if target == "token_tags" and len(data.columns) > 1:
+            raise ValueError(
+                "data.columns must name one column, of words, with tune.target "
+                f"token_tags, got {shown(data.columns)}. Leave one out."
+            )
+        is_default = data.columns == SentenceData().columns
+        if target == "answer_span" and len(data.columns) < 2 and not is_default:
+            raise ValueError(
+                "data.columns must name two columns, of questions and contexts, with "
+                f"tune.target answer_span, got {shown(data.columns)}. Name both."
+            )
+        return self

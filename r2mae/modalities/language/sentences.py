@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from r2mae.data.bad_rows import BadRows
-from r2mae.data.card import load_card
+from r2mae.data.card import load_card, missing_data
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.labels import LabelColumn, class_numbers, columns_of, real_numbers
 from r2mae.data.objects import list_objects
@@ -37,9 +37,7 @@ def open_sentences(
     card = load_card(section.card)
     place = data_place(section)
     if place is None and card.hub is None:
-        raise InputError(
-            "data.root must be given for this card, got nothing. Name the folder of your data."
-        )
+        raise missing_data(card)
     label = section.label_column or card.label_column
     if place is None:
         rows = load_hub_split(card, split)

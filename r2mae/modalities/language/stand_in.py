@@ -36,18 +36,19 @@ def stand_in(recipe: AnyRecipe, folder: Path) -> list[str]:
         documents = _documents(recipe, draw, training.vocab_size)
         (folder / "train.txt").write_text("\n".join(documents) + "\n")
         root = str(folder / "train.txt")
-        return data_settings(settings | {"root": root, "document": "line"})
+        settings |= {"root": root, "column": "text", "document": "line"}
+        return data_settings(settings)
     target = recipe.tune.target.name  # type: ignore[attr-defined]
-    if target == "token_tags":
-        _write_tagged(recipe, draw, training.vocab_size, folder)
-        return data_settings(settings | {"root": str(folder)})
-    if target == "answer_span":
-        _write_questions(recipe, draw, training.vocab_size, folder)
-        return data_settings(settings | {"root": str(folder)})
+    settings |= {"root": str(folder)}
+    if target in ("token_tags", "answer_span"):
+        write = _write_tagged if target == "token_tags" else _write_questions
+        write(recipe, draw, training.vocab_size, folder)
+        own = {"columns": ["sentence"], "label_column": None, "tag_names": []}
+        return data_settings(settings | own)
     for split, count in (("train", num_samples(recipe)), ("test", TEST_SAMPLES)):
         rows = _sentences(recipe, draw, training.vocab_size, count)
         (folder / f"{split}.tsv").write_text("\n".join(rows) + "\n")
-    return data_settings(settings | {"root": str(folder), "label_column": "label"})
+    return data_settings(settings | {"label_column": "label"})
 
 
 def _word(number: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from r2mae.data.atomic import write_atomic
 from r2mae.data.cache import cache_folder
-from r2mae.data.card import load_card, locate
+from r2mae.data.card import load_card, locate, missing_data
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.text_files import expand_texts
@@ -27,9 +27,7 @@ def split_files(section: Any, split: str) -> list[Path]:
     """
     place, card = data_place(section), load_card(section.card)
     if place is None:
-        raise InputError(
-            "data.root must be given for this card, got nothing. Name the folder of your data."
-        )
+        raise missing_data(card)
     names = card.files.get(split, (f"{split}.*",))
     paths = sorted({path for name in names for path in place.glob(name)})
     if not paths:
@@ -51,9 +49,7 @@ def find_texts(section: LanguageData, split: str = "train") -> Texts:
         hub = (card.hub, load_hub_split(card, split))
         return Texts([], column, section.document, options, hub)
     if place is None:
-        raise InputError(
-            "data.root must be given for this card, got nothing. Name a store, a file or a glob."
-        )
+        raise missing_data(card)
     names = card.files.get(split, ())
     by_name = (
         names

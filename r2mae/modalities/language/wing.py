@@ -86,7 +86,7 @@ _EXPORTS = {
     ),
 }
 _BUILDS = {
-    "text": Build(
+    "language": Build(
         "tokenise texts into a store", builds.add_text_arguments, builds.build_text
     ),
     "tokenizer": Build(

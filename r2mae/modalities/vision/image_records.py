@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from r2mae.data.card import find_files, find_folder, locate
+from r2mae.data.card import find_files, find_folder, locate, missing_data
 from r2mae.data.fingerprint import fingerprint_array
 from r2mae.data.folder_files import is_hidden
 from r2mae.errors import InputError
@@ -87,10 +87,7 @@ def _open_split(card: Card, root: str | None, split: str) -> ImageRecords:
     place = locate(card, root)
     if place is None:
         if card.hub is None:
-            raise InputError(
-                "data.root must be set for this card, got nothing. "
-                "Set it to the folder of your images."
-            )
+            raise missing_data(card)
         return TableRecords(load_hub(card, split), card, f"{card.hub}[{split}]", None)
     try:
         folder, files = find_files(card, place, split)

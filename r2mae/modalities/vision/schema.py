@@ -31,7 +31,9 @@ def height_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
 class AugmentSection(Section):
     """Training augmentation: random resized crop and horizontal flip.
 
-    crop_scale: lowest and highest area of a crop, as fractions of the image."""
+    crop_scale: lowest and highest area of a crop, as fractions of the image.
+    flip: mirror half of the images horizontally.
+    """
 
     crop_scale: tuple[float, float] = (0.2, 1.0)
     flip: bool = True
@@ -48,8 +50,9 @@ class AugmentSection(Section):
 
 
 class VisionData(DataSection):
-    """Images of a data card, at root or on the Hugging Face hub.
+    """Images at root, or of a data card that knows where they are.
 
+    card: name of a data card, or path of one; image_folder is for images of your own.
     root: a folder of images or parquet files; None for the card's hub data set.
     label_column: of parquet or hub data, instead of the card's; must exist.
     image_size: pixels of the model input: side of a square, or [height, width].
@@ -66,7 +69,7 @@ class VisionData(DataSection):
     cache_mib: memory for decoded images, per data loader worker.
     """
 
-    card: str
+    card: str = "image_folder"
     root: str | None = None
     label_column: str | None = None
     image_size: ImageSize

@@ -37,5 +37,5 @@ def stand_in(recipe: AnyRecipe, folder: Path) -> list[str]:
             image = Image.fromarray(cells.squeeze())
             image = image.resize((width, height), Image.Resampling.NEAREST)
             image.save(file, compress_level=1)
-    root = {"card": "image_folder", "root": str(folder)}
-    return data_settings(root | {"label_column": None, "held_out": HELD_OUT})
+    settings = {"card": "image_folder", "root": str(folder), "held_out": HELD_OUT}
+    return data_settings(settings | {"label_column": None, "test_share": None})

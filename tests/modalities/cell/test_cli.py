@@ -69,14 +69,14 @@ def here(trained, monkeypatch):
 def test_build_and_inspect(scratch, capsys):
     make_cells(30, 20).write_h5ad("one.h5ad")
     make_cells(20, 25, seed=1).write_h5ad("two.h5ad")
-    printed = said(capsys, "data", "build", "cells", "out/store", "*.h5ad")
+    printed = said(capsys, "data", "build", "cell", "out/store", "*.h5ad")
     assert "50 cells x 25 genes" in printed
     report = json.loads(said(capsys, "data", "inspect", "out/store", "--json"))
     assert [file["missing"] for file in report["files"]] == [5, 0]
     assert report["obs"] == {"kind": 2, "donor": 3}
     said(capsys, "pretrain", RECIPE, "--name", "s", *settings("data.root=out/store"))
     assert "must exist" in refused(
-        capsys, "data", "build", "cells", "out/other", "nope*.h5ad"
+        capsys, "data", "build", "cell", "out/other", "nope*.h5ad"
     )
     assert not (scratch / "out" / "other").exists()
     assert "out must be a store, got a folder that is no store" in refused(
@@ -336,7 +336,7 @@ def write_odd_cells(path, fraction=0.3):
 
 def test_odd_files_are_read_on_request_and_described(scratch, capsys):
     write_odd_cells("odd.h5ad")
-    build = ("data", "build", "cells", "store", "odd.h5ad")
+    build = ("data", "build", "cell", "store", "odd.h5ad")
     assert "--sum-duplicates" in refused(capsys, *build)
     assert "--round-counts" in refused(capsys, *build, "--sum-duplicates")
     printed = said(capsys, *build, "--sum-duplicates", "--round-counts")

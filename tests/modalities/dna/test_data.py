@@ -133,7 +133,7 @@ def stores(scratch, capsys):
     said(capsys, "data", "build", "dna", "genome", "g.fa")
     said(capsys, "data", "build", "msa", "alignment", "a.maf")
     make_cells(20, 10).write_h5ad("cells.h5ad")
-    said(capsys, "data", "build", "cells", "cells", "cells.h5ad")
+    said(capsys, "data", "build", "cell", "cells", "cells.h5ad")
     (scratch / "text").mkdir()
     (scratch / "text" / "meta.json").write_text(
         '{"format": "r2mae text store 2", "tokens": 3}'

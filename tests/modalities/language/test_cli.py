@@ -94,7 +94,7 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
         capsys,
         "data",
         "build",
-        "text",
+        "language",
         "store",
         "train.txt",
         "--tokenizer",
@@ -111,7 +111,7 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
         capsys,
         "data",
         "build",
-        "text",
+        "language",
         "store",
         "train.txt",
         "--tokenizer",
@@ -130,20 +130,28 @@ def test_tokenizer_store_and_training_from_it(here, capsys):
         capsys,
         "data",
         "build",
-        "text",
+        "language",
         "topics",
         "--card",
         "python_topics",
         "--tokenizer",
         "tok",
     )
-    absent = ("data", "build", "text", "absent", "train.txt", "--tokenizer", "runs/no")
+    absent = (
+        "data",
+        "build",
+        "language",
+        "absent",
+        "train.txt",
+        "--tokenizer",
+        "runs/no",
+    )
     assert "--tokenizer must exist, got 'runs/no'" in refused(capsys, *absent)
     assert "exactly one of them" in refused(
         capsys,
         "data",
         "build",
-        "text",
+        "language",
         "both",
         "train.txt",
         "--card",
@@ -460,7 +468,7 @@ def test_a_run_from_a_store_embeds_and_overwrites_nothing(here, capsys):
         capsys,
         "data",
         "build",
-        "text",
+        "language",
         "kept",
         "train.txt",
         "--tokenizer",
@@ -562,7 +570,15 @@ def test_bad_rows_are_skipped_on_request(here, capsys):
     names = pd.read_csv("bad.names.csv")["name"].tolist()
     assert names == ["bad.csv, row 0", "bad.csv, row 3"]
     said(capsys, "data", "build", "tokenizer", "bad_tok", "train.txt")
-    build = ("data", "build", "text", "bad_store", "bad.csv", "--tokenizer", "bad_tok")
+    build = (
+        "data",
+        "build",
+        "language",
+        "bad_store",
+        "bad.csv",
+        "--tokenizer",
+        "bad_tok",
+    )
     assert "must have 2 fields" in refused(capsys, *build)
     printed = said(capsys, *build, "--skip-bad-rows")
     assert "2 documents" in printed
@@ -572,7 +588,15 @@ def test_bad_rows_are_skipped_on_request(here, capsys):
 def test_a_table_of_mostly_bad_rows_is_refused(here, capsys):
     (here / "worse.csv").write_text("text,n\none,1\na, b,2\n,3\n")
     said(capsys, "data", "build", "tokenizer", "worse_tok", "train.txt")
-    build = ("data", "build", "text", "worse", "worse.csv", "--tokenizer", "worse_tok")
+    build = (
+        "data",
+        "build",
+        "language",
+        "worse",
+        "worse.csv",
+        "--tokenizer",
+        "worse_tok",
+    )
     embed = ("embed", "runs/run", "worse.csv", "-o", "worse.npy")
     for command in (build, embed):
         line = refused(capsys, *command, "--skip-bad-rows")
@@ -610,7 +634,15 @@ def test_unknown_tokens_are_reported(here, capsys):
     made = ("data", "build", "tokenizer", "words", "train.txt", "--kind", "wordpiece")
     said(capsys, *made, "--vocab-size", 400)
     (here / "foreign.txt").write_text("The cat\nтишина над рекой\n" * 40)
-    build = ("data", "build", "text", "foreign", "foreign.txt", "--tokenizer", "words")
+    build = (
+        "data",
+        "build",
+        "language",
+        "foreign",
+        "foreign.txt",
+        "--tokenizer",
+        "words",
+    )
     with pytest.warns(UserWarning, match="unknown to the tokenizer"):
         printed = said(capsys, *build, "--document", "line")
     assert "% of tokens are unknown to the tokenizer" in printed

@@ -1,6 +1,7 @@
 """Random texts that stand in for missing ones."""
 
 import numpy as np
+import pytest
 import torch
 
 from r2mae.data.tokenizer import is_continuation, load_tokenizer
@@ -36,3 +37,16 @@ def test_keeps_a_tokenizer_that_is_here(scratch):
     train_tokenizer(make_texts(20), "bpe", 300).save_pretrained(place)
     recipe, _, _ = open_stand_in("wikitext_small", scratch, f"data.tokenizer={place}")
     assert recipe_tokenizer(recipe) is load_tokenizer(str(place))
+
+
+def test_columns_of_tables_are_not_those_of_the_stand_in(scratch):
+    _, train, _ = open_stand_in("sst2_phrases", scratch)
+    assert len(train) > 1
+
+
+@pytest.mark.parametrize("name", ["ner_finetune", "squad_finetune"])
+def test_files_with_fixed_columns_need_none(scratch, name):
+    columns = "[tokens]" if name == "ner_finetune" else "[asked, passage]"
+    own = (f"data.columns={columns}", "data.label_column=labels")
+    _, train, _ = open_stand_in(name, scratch, *own)
+    assert len(train) > 1

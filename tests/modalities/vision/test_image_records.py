@@ -381,7 +381,8 @@ def test_a_card_without_a_place():
     message = refusal(open_records, CARD, None, "train")
     assert (
         message
-        == "data.root must be set for this card, got nothing. Set it to the folder of your images."
+        == "data.root must be given for this card, got nothing. Its data is images of your own, "
+        "whose folders name the classes; source: your own. Name its file, folder or store."
     )
 
 

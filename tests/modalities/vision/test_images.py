@@ -434,3 +434,23 @@ def test_cifar10(split, num):
         mean, torch.tensor(load_card("cifar10").mean).double(), atol=0.03
     )
     assert images.records.name(7) == f"{split}.parquet row 7"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"root": "nowhere"},
+        {"value_range": (0.0, 16.0)},
+        {"background": (0, 0, 0)},
+        {"max_megapixels": 1.0},
+    ],
+    ids=str,
+)
+def test_keys_that_bundled_images_do_not_read_are_refused(key):
+    digits = section(card="digits", channels=1)
+    assert len(open_images(digits, "train")) == 1437
+    with pytest.raises(
+        InputError, match=r"card digits.*leave data\.card out"
+    ) as caught:
+        open_images(digits.model_copy(update=key), "train")
+    assert str(caught.value).startswith(f"data.{next(iter(key))} must not be set")

@@ -1,5 +1,6 @@
 import pytest
 
+from r2mae.data.card import load_card
 from r2mae.errors import InputError
 from r2mae.modalities.vision.schema import AugmentSection, VisionData, VisionModel
 from r2mae.schema.section import validate
@@ -18,6 +19,11 @@ def test_data_defaults():
         data.cache_mib,
     ) == (None, 3, 0.05, "stop", 256)
     assert data.augment == AugmentSection(crop_scale=(0.2, 1.0), flip=True)
+
+
+def test_images_of_ones_own_need_no_card():
+    data = validate(VisionData, {"root": "photos", "image_size": 8}, "recipe.yaml")
+    assert load_card(data.card).provision == "own"
 
 
 def test_augmentation_can_be_off():

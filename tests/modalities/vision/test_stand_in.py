@@ -29,3 +29,9 @@ def test_each_class_has_the_labels_to_fine_tune_on(scratch):
     counts = np.unique(train.labels, return_counts=True)[1]
     assert len(counts) == 3
     assert counts.min() >= 40
+
+
+def test_a_share_for_testing_is_not_needed_as_there_is_a_test_split(scratch):
+    own = "data={card: image_folder, image_size: 8, channels: 1, test_share: 0.2}"
+    recipe, *_ = open_stand_in("digits_demo", scratch, own)
+    assert len(WING.open_split(recipe, "test")) > 0

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from r2mae.data.cache import cache_folder, open_cached
-from r2mae.data.card import load_card, locate
+from r2mae.data.card import load_card, locate, missing_data
 from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.source import (
     Chosen,
@@ -47,6 +47,7 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
     Raises: InputError when the data is not there, damaged, or the split is empty.
     """
     store = _find_store(section)
+    _check_matrix(section, store)
     genes = vocabulary(section, store)
     cells = Cells(store, genes, view, labels=_labels(store, section))
     is_kept = cells.genes_of_cells() >= section.min_genes
@@ -59,6 +60,16 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
             f"{store.place} must hold cells of the {split} split, got none of {len(store)}. Set data.test."
         )
     return Chosen(cells, rows)
+
+
+def _check_matrix(section: CellData, store: CellStore) -> None:
+    """Raise InputError where a store was built of another matrix than the recipe names."""
+    got = sorted({file["matrix"] for file in store.meta["files"]} - {section.matrix})
+    if got and section.matrix != "X":
+        raise InputError(
+            f"data.matrix must be {got[0]}, of which the store {store.path} was built, got {section.matrix}. "
+            "Leave it out, or build a store of that matrix."
+        )
 
 
 def open_cell_paths(
@@ -130,6 +141,9 @@ def _is_test(store: CellStore, section: CellData) -> npt.NDArray[np.bool_]:
 def _labels(store: CellStore, section: CellData, optional: bool = False) -> Any:
     """(class numbers (N,), names, "") for `Cells`, or None."""
     column = section.label_column or load_card(section.card).label_column
+    if column is None and not optional:
+        reason = "no column has labels (data.label_column)"
+        section.refuse_unread("min_class_cells", "unlabelled", reason=reason)
     if column is None or (optional and column not in store.meta["obs"]):
         return None
     codes, names = store.column(column)
@@ -176,9 +190,7 @@ def cell_paths(section: CellData) -> list[Path]:
         return [_embedded(card.embedded)]
     place = locate(card, section.root)
     if place is None:
-        raise InputError(
-            "data.root must be given for this card, got nothing. Name a store, a file or a glob."
-        )
+        raise missing_data(card)
     names = card.files.get("train", ()) if place.is_dir() else ()
     return expand_paths([str(place / name) for name in names], place)
 

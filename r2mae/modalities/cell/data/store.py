@@ -122,7 +122,7 @@ def open_store(path: Path) -> CellStore:
         meta = json.loads((path / META).read_text())
     except (OSError, ValueError):
         raise InputError(
-            f"{path} must be a store of cells, got no readable {META}. Build one: r2mae data build cells."
+            f"{path} must be a store of cells, got no readable {META}. Build one: r2mae data build cell."
         ) from None
     if meta.get("format") != FORMAT:
         raise InputError(

@@ -1,5 +1,7 @@
 """Batches of cells: values, decoys, roles, labels, splits; all functions of index, seed and position."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from r2mae.errors import InputError
 from r2mae.masking.pattern import Role
 from r2mae.masking.rng import RandomStream, host_bits
 from r2mae.modalities.cell.data import cells as cell_module
+from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import CellView
 from r2mae.modalities.cell.data.splits import open_cell_paths, open_cells, vocabulary
 from r2mae.modalities.cell.schema import CellData, GenesSection
@@ -24,7 +27,7 @@ def cells(scratch):
 
 
 def section(**more):
-    return CellData(root="cells.h5ad", label_column="kind", **more)
+    return CellData(**{"root": "cells.h5ad", "label_column": "kind"} | more)
 
 
 def load(view, positions=None, seed=0, **more):
@@ -198,3 +201,17 @@ def test_a_changed_file_is_read_anew(cells, scratch):
     cells.X = cells.X * 2
     cells.write_h5ad("cells.h5ad")
     assert load(CellView())["values"].sum() == 2 * before
+
+
+def test_keys_that_a_store_or_missing_labels_do_not_read_are_refused(cells):
+    build_store(Path("store"), [Path("cells.h5ad")])
+    store = section(root="store")
+    assert len(open_cells(store, "train", CellView()))
+    raw = store.model_copy(update={"matrix": "raw"})
+    with pytest.raises(
+        InputError, match=r"data\.matrix must be X, of which the store store"
+    ):
+        open_cells(raw, "train", CellView())
+    nameless = CellData(root="store", min_class_cells=3)
+    with pytest.raises(InputError, match=r"data\.min_class_cells must not be set"):
+        open_cells(nameless, "train", CellView())
