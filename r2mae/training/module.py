@@ -174,6 +174,8 @@ class Engine(lightning.LightningModule):
             "samples": self.steps_done * self.settings.global_samples,
             "skipped_steps": self.skipped_steps,
         }
+        if self.validated_step == self.steps_done and self.validation_loss is not None:
+            checkpoint["description"]["validation_loss"] = self.validation_loss
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Start at the checkpoint's step. Lightning's loop state is not restored: accumulation may have changed."""

@@ -78,9 +78,8 @@ class ValidationCallback(lightning.Callback, ABC):
 
     @staticmethod
     def set_validation_loss(pl_module: Engine, loss: float, step: int) -> None:
-        """Set the held-out loss that `CheckpointCallback` reads and the checkpoint's manifest records."""
+        """Set the held-out loss that `CheckpointCallback` reads and the manifest of that step's checkpoint records."""
         pl_module.validation_loss, pl_module.validated_step = loss, step
-        pl_module.description["validation_loss"] = loss
 
     def batches(
         self, source: SampleSource, device: torch.device, rank: int, world_size: int
