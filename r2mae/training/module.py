@@ -70,7 +70,8 @@ class Engine(lightning.LightningModule):
         self.start_step = 0
         self.steps_done = 0
         self.report: StepReport | None = None  # of the step that has just ended
-        self.skipped: set[str] = set()  # samples that could not be read
+        # Samples that could not be read: of all ranks up to the last save, then of this one.
+        self.skipped: set[str] = set()
         self.skipped_steps = 0
         self.latest_metrics: dict[str, float] = {}
         self.validation_loss: float | None = None
@@ -173,6 +174,7 @@ class Engine(lightning.LightningModule):
             "step": self.steps_done,
             "samples": self.steps_done * self.settings.global_samples,
             "skipped_steps": self.skipped_steps,
+            "skipped_samples": sorted(self.skipped),
         }
         if self.validated_step == self.steps_done and self.validation_loss is not None:
             checkpoint["description"]["validation_loss"] = self.validation_loss
@@ -181,6 +183,7 @@ class Engine(lightning.LightningModule):
         """Start at the checkpoint's step. Lightning's loop state is not restored: accumulation may have changed."""
         self.start_step = self.steps_done = int(checkpoint["description"]["step"])
         self.skipped_steps = int(checkpoint["description"].get("skipped_steps", 0))
+        self.skipped = set(checkpoint["description"].get("skipped_samples", ()))
         self._loaded_optimizer = checkpoint["optimizer_tensors"]
         self._loaded_average = checkpoint.get("moving_average")
         progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
