@@ -146,7 +146,7 @@ def _train(
     writes, start = is_first_process(), time.monotonic()
     ending, stopped_by = "failed", None
     try:
-        metrics = training.run()
+        training.run()
         ending = "finished"
     except InterruptedRun as interrupted:
         ending, stopped_by = "interrupted", interrupted.signal_number
@@ -157,8 +157,6 @@ def _train(
         skipped = sorted(training.module.skipped)
         seconds = round(earlier_seconds + time.monotonic() - start, 2)
         entries = {"seconds": seconds, "status": ending, "signal": stopped_by}
-        if ending == "finished":  # with the rest: a kill may come between two writes
-            entries |= {"step": training.module.steps_done, "metrics": metrics}
         entries |= {"skipped_samples": len(skipped), "skipped_first": skipped[:100]}
         # On a full disk the error that stopped the run matters, not that run.json cannot be written.
         with contextlib.suppress(*(() if ending == "finished" else (OSError,))):

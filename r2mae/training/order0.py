@@ -113,7 +113,9 @@ class Order0(lightning.Callback):
 
     def _is_due(self, engine: Engine) -> bool:
         step, last = engine.steps_done, engine.num_steps
-        if engine.report is None or not engine.validated_step == step > 0:
+        if engine.report is None or engine.validation_loss is None:
+            return False
+        if not engine.validated_step == step > 0:
             return False
         if step == last:
             return True

@@ -73,7 +73,7 @@ class ValidationCallback(lightning.Callback, ABC):
             logger.log_metrics(metrics, step)
         if trainer.is_global_zero:
             print_above_bars(f"step {step}/{pl_module.num_steps}: {describe(metrics)}")
-        pl_module.latest_metrics = metrics
+        pl_module.latest_metrics, pl_module.validated_step = metrics, step
         pl_module.skipped |= self.skipped
 
     @staticmethod
