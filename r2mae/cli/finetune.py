@@ -11,6 +11,7 @@ from r2mae.cli.finetuning_table import (
     check_folder,
     check_runs,
     earlier_rows,
+    every_run,
     load_table,
     score_once,
     single_run,
@@ -114,9 +115,10 @@ def _train_seeds(
 ) -> list[Path]:
     """Train every seed with one number of labels; returns the run folders."""
     paths = []
+    alone = not arguments.more and len(every_run(recipe, table)) == 1
     for number in range(recipe.repeat.seeds):
         single, path = single_run(recipe, table, count, number)
-        train_run(single, path, arguments, fresh=fresh)
+        train_run(single, path, arguments, fresh=fresh, alone=alone)
         paths.append(path)
     return paths
 

@@ -48,6 +48,12 @@ def pretrain(arguments: argparse.Namespace) -> dict[str, Any]:
         from r2mae.training.profile import Profile
 
         callbacks.append(Profile(path, arguments.profile))
+    alone = len(getattr(arguments, "recipes", [recipe])) == 1  # of `demo`
     return train_run(
-        recipe, path, arguments, fresh=arguments.fresh, callbacks=callbacks
+        recipe,
+        path,
+        arguments,
+        fresh=arguments.fresh,
+        alone=alone,
+        callbacks=callbacks,
     )

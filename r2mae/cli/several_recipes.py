@@ -53,10 +53,10 @@ def finetune_several(
 
 
 def _load_tables(arguments: Namespace) -> dict[str, tuple[Namespace, Recipe]]:
-    """name -> (the options of its own command, recipe)."""
+    """name -> (options with its recipe, the recipe)."""
     every: dict[str, tuple[Namespace, Recipe]] = {}
     for path in (arguments.recipe, *arguments.more):
-        one = Namespace(**vars(arguments) | {"recipe": path, "more": []})
+        one = Namespace(**vars(arguments) | {"recipe": path})
         name = Path(path).stem
         if name.casefold() in map(str.casefold, every):  # one folder on some disks
             raise InputError(f"RECIPE must be given once, got {name} twice.")

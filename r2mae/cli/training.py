@@ -15,6 +15,7 @@ def train_run(
     arguments: argparse.Namespace,
     *,
     fresh: bool,
+    alone: bool,
     callbacks: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """`recipe.train.train_run` with the options of a command; its traceback goes to the folder's log file."""
@@ -26,6 +27,7 @@ def train_run(
         source=str(arguments.recipe),
         fresh=fresh,
         trace=getattr(arguments, "trace", False),
+        alone=alone,
         callbacks=callbacks,
         on_start=lambda folder: setattr(arguments, "log_file", folder.stderr),
     )

@@ -192,6 +192,8 @@ def _compare(
 
     straight, killed: run folders by the number of devices. elastic: a run whose number of devices changed.
     """
+    import numpy as np
+
     from r2mae.training.run_folder import RunFolder
     from r2mae.training.trace import read_trace
 
@@ -201,9 +203,12 @@ def _compare(
     losses = {path: _losses(rows) for path, rows in traces.items()}
     first = next(iter(straight.values()))
     same = all(rows == masks[first] for rows in masks.values())
-    difference = max(
-        _largest_difference(losses[first], other) for other in losses.values()
-    )
+    differences = [
+        difference
+        for other in losses.values()
+        for difference in _differences(losses[first], other)
+    ]
+    difference = float(np.max(differences))  # of Python, max passes over NaN
     identical = {}
     for count, path in straight.items():
         same_losses = losses[path] == losses[killed[count]]
@@ -231,10 +236,10 @@ def _losses(rows: list[dict[str, Any]]) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows}
 
 
-def _largest_difference(first: dict[int, float], other: dict[int, float]) -> float:
-    """Over the first steps that both have."""
+def _differences(first: dict[int, float], other: dict[int, float]) -> list[float]:
+    """Of the first steps that both have."""
     steps = [step for step in first if step <= _COMPARED_STEPS and step in other]
-    return max(abs(other[step] - first[step]) for step in steps)
+    return [abs(other[step] - first[step]) for step in steps]
 
 
 def _hashes(path: Path) -> dict[str, str]:

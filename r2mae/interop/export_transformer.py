@@ -212,7 +212,8 @@ def _random_tokens(model: Any) -> tuple[torch.Tensor, dict[str, Any]]:
 def _checked(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     """The largest difference of logits. Raises: InputError when it is more than rounding."""
     difference = float((ours - theirs).abs().max())
-    if difference > 1e-3 * float(ours.abs().max().clamp(min=1)):
+    # Negated, so that NaN is refused.
+    if not difference <= 1e-3 * float(ours.abs().max().clamp(min=1)):
         raise InputError(
             f"the exported model must compute the same logits, got a difference of {difference:.1e}."
         )

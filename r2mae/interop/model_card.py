@@ -71,14 +71,25 @@ def _card_facts(data: Any) -> dict[str, str]:
     return {"data": card.title, "licence of the data": card.licence}
 
 
+def _latest_loss(loaded: Any) -> str:
+    """The held-out loss at the checkpoint's step, or at the last one before that was validated."""
+    step, loss = loaded.manifest["step"], loaded.manifest.get("validation_loss")
+    if loss is None:
+        measured = {
+            number: values["validation/loss"]
+            for number, values in read_metrics(loaded.folder).items()
+            if number <= step and "validation/loss" in values
+        }
+        if not measured:
+            return "not measured"
+        step = max(measured)
+        loss = measured[step]
+    return f"{loss:.6g} (at step {step})"
+
+
 def _measured(loaded: Any) -> dict[str, str]:
     """Held-out loss at the step and by mask ratio; test metrics of a fine-tuned run."""
-    loss = loaded.manifest.get("validation_loss")
-    rows = {
-        "held-out loss": "not measured"
-        if loss is None
-        else f"{loss:.6g} (latest one measured)"
-    }
+    rows = {"held-out loss": _latest_loss(loaded)}
     latest: dict[str, float] = {}
     for step, values in sorted(read_metrics(loaded.folder).items()):
         if step <= loaded.manifest["step"]:

@@ -51,7 +51,13 @@ def pretrain(
     _check_callbacks(callbacks)
     path = run_path(_default_name(recipe) if name is None else name)
     train_run(
-        parsed, path, source=source, fresh=fresh, trace=trace, callbacks=callbacks
+        parsed,
+        path,
+        source=source,
+        fresh=fresh,
+        trace=trace,
+        alone=True,
+        callbacks=callbacks,
     )
     wait_for_all_ranks()  # until the first has written the last checkpoint
     return load_run(str(path))

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ def train_run(
     source: str,
     fresh: bool = False,
     trace: bool = False,
+    alone: bool = False,
     callbacks: Sequence[Any] = (),
     on_start: Callable[[RunFolder], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def train_run(
 
     source: name of the recipe in messages.
     fresh: an earlier run at path is renamed first.
+    alone: the command has no other run; its id in wandb is then `WANDB_RUN_ID`, where that is set.
     on_start: called once the folder exists.
 
     Raises: InputError for bad recipes, data or folders; InterruptedRun after a signal.
@@ -62,10 +65,11 @@ def train_run(
         return {"run": str(folder.path)} | status
     gc.collect()  # an earlier Trainer of this process, in a reference cycle with its data
     run_id = status.get("id") or f"{folder.name}-{time.strftime('%Y%m%d%H%M%S')}"
+    logged = _logged_id(run_id, alone)
     # Locked before data is opened, which may take minutes; nothing else is written yet.
     with folder.reserve() if writes else contextlib.nullcontext():
         training = build_training(
-            recipe, folder, fresh=fresh, run_id=run_id, trace=trace, callbacks=callbacks
+            recipe, folder, fresh=fresh, run_id=logged, trace=trace, callbacks=callbacks
         )
     if writes:
         _start(folder, recipe, run_id, training, fresh)
@@ -75,6 +79,14 @@ def train_run(
     if writes:
         store_pictures(recipe, folder)
     return result
+
+
+def _logged_id(run_id: str, alone: bool) -> str:
+    """The id of a run for wandb; `WANDB_RUN_ID`, which the agent of a sweep sets, is that of one run only."""
+    given = os.environ.get("WANDB_RUN_ID")
+    if not given:
+        return run_id
+    return given if alone else f"{given}-{run_id}"
 
 
 def check_run(recipe: AnyRecipe, folder: RunFolder, source: str) -> None:
@@ -146,7 +158,7 @@ def _train(
     writes, start = is_first_process(), time.monotonic()
     ending, stopped_by = "failed", None
     try:
-        metrics = training.run()
+        training.run()
         ending = "finished"
     except InterruptedRun as interrupted:
         ending, stopped_by = "interrupted", interrupted.signal_number
@@ -157,8 +169,6 @@ def _train(
         skipped = sorted(training.module.skipped)
         seconds = round(earlier_seconds + time.monotonic() - start, 2)
         entries = {"seconds": seconds, "status": ending, "signal": stopped_by}
-        if ending == "finished":  # with the rest: a kill may come between two writes
-            entries |= {"step": training.module.steps_done, "metrics": metrics}
         entries |= {"skipped_samples": len(skipped), "skipped_first": skipped[:100]}
         # On a full disk the error that stopped the run matters, not that run.json cannot be written.
         with contextlib.suppress(*(() if ending == "finished" else (OSError,))):

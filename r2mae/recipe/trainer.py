@@ -57,7 +57,10 @@ def build_trainer(
     """A Trainer with our strategy, checkpoints and callbacks; Lightning's own callbacks are off.
 
     share_buffers: broadcast the first process's buffers to the others at every step.
+
+    Raises: InputError for several devices without a launcher.
     """
+    _check_launcher(recipe)
     _quiet_lightning()
     import pytorch_lightning as lightning
 
@@ -86,6 +89,16 @@ def build_trainer(
         num_sanity_val_steps=0,
         limit_val_batches=0,
     )
+
+
+def _check_launcher(recipe: AnyRecipe) -> None:
+    """Lightning would start this process's whole command again as each of the other ranks."""
+    hardware = recipe.hardware
+    if read_launch().launcher == "none" and hardware.replicas > 1:
+        raise InputError(
+            "hardware.devices must be 1 without a launcher, "
+            f"got {hardware.replicas}. Use r2mae pretrain or finetune, or torchrun."
+        )
 
 
 def _strategy(recipe: AnyRecipe, share_buffers: bool) -> Any:

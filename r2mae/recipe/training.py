@@ -21,6 +21,7 @@ from r2mae.recipe.trainer import (
     build_trainer,
     close_loggers,
     has_batch_norm,
+    is_first_process,
     synchronise_batch_norm,
 )
 from r2mae.schema.recipe import AnyRecipe, recipe_document
@@ -46,16 +47,21 @@ class Training:
     trainer: Any
     module: Any
     plan: Plan
+    folder: RunFolder
     resume_from: str | None
     left_out: str = ""
 
     def run(self) -> dict[str, float]:
-        """Train to the end; returns the last validation metrics."""
+        """Train to the end; returns the last validation metrics, which are in run.json then."""
+        module = self.module
         try:
-            self.trainer.fit(self.module, ckpt_path=self.resume_from)
+            self.trainer.fit(module, ckpt_path=self.resume_from)
+            metrics = dict(module.latest_metrics)
+            if is_first_process():  # before loggers close: an upload may take long
+                self.folder.write_status(step=module.steps_done, metrics=metrics)
         finally:
             close_loggers(self.trainer)
-        return dict(self.module.latest_metrics)
+        return metrics
 
 
 def build_training(
@@ -86,7 +92,8 @@ def build_training(
         has_batch_norm(engine.model),
     )
     left_out = getattr(root_of(parts.train), "note", "")
-    return Training(trainer, engine, plan, str(last) if last else None, left_out)
+    resume_from = str(last) if last else None
+    return Training(trainer, engine, plan, folder, resume_from, left_out)
 
 
 def _build_callbacks(

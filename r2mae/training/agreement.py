@@ -1,16 +1,18 @@
-"""Shares a signal that one rank received with all ranks."""
+"""Shares with all ranks what one of them met: a signal, or samples that it could not read."""
 
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 
-class SignalAgreement:
+class RankAgreement:
     """Tells all ranks of a signal after the same step, without waiting for the device.
 
     `start` begins an all-reduce between the hosts (gloo) at the end of a step. `finish`
     reads its result before the next step; data is loaded in between.
+    `unite` is to be called between `finish` and `start`.
 
     timeout: how long a rank waits for the others.
     """
@@ -41,3 +43,14 @@ class SignalAgreement:
             self._work.wait()
             self._work = None
         return int(self._number)
+
+    def unite(self, names: set[str]) -> set[str]:
+        """Names that any rank has; all ranks must call it after the same step.
+
+        Raises: as `finish`.
+        """
+        if self._group is None:
+            return names
+        gathered: list[Any] = [None] * self._group.size()
+        dist.all_gather_object(gathered, names, group=self._group)
+        return set().union(*gathered)

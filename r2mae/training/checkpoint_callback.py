@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as lightning
 
 from r2mae.errors import InterruptedRun
-from r2mae.training.agreement import SignalAgreement
+from r2mae.training.agreement import RankAgreement
 from r2mae.training.checkpoint import read_manifest, remove
 from r2mae.training.checkpoint_io import checkpoint_files
 from r2mae.training.kept_signals import keep_signal, take_signal
@@ -59,7 +59,7 @@ class CheckpointCallback(lightning.Callback):
         for number in _SIGNALS:
             signal.signal(number, self._remember)
         self._signal = take_signal()
-        self.agreement = SignalAgreement(trainer.world_size, self.timeout)
+        self.agreement = RankAgreement(trainer.world_size, self.timeout)
         # Lightning would broadcast SIGTERM at every micro-batch, and wait for the device.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         best = self.folder.pointer("best")
@@ -151,6 +151,7 @@ class CheckpointCallback(lightning.Callback):
         if step == self._last_saved:
             return
         self._last_saved = step
+        pl_module.skipped = self.agreement.unite(pl_module.skipped)
         # Every rank has a part of a sharded model, which rank 0 needs.
         if not trainer.is_global_zero and not is_sharded(pl_module.model):
             return

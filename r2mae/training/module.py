@@ -70,7 +70,8 @@ class Engine(lightning.LightningModule):
         self.start_step = 0
         self.steps_done = 0
         self.report: StepReport | None = None  # of the step that has just ended
-        self.skipped: set[str] = set()  # samples that could not be read
+        # Samples that could not be read: of all ranks up to the last save, then of this one.
+        self.skipped: set[str] = set()
         self.skipped_steps = 0
         self.latest_metrics: dict[str, float] = {}
         self.validation_loss: float | None = None
@@ -173,12 +174,19 @@ class Engine(lightning.LightningModule):
             "step": self.steps_done,
             "samples": self.steps_done * self.settings.global_samples,
             "skipped_steps": self.skipped_steps,
+            "skipped_samples": sorted(self.skipped),
         }
+        if self.validated_step == self.steps_done:
+            checkpoint["description"]["metrics"] = self.latest_metrics
+            if self.validation_loss is not None:
+                checkpoint["description"]["validation_loss"] = self.validation_loss
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Start at the checkpoint's step. Lightning's loop state is not restored: accumulation may have changed."""
         self.start_step = self.steps_done = int(checkpoint["description"]["step"])
         self.skipped_steps = int(checkpoint["description"].get("skipped_steps", 0))
+        self.skipped = set(checkpoint["description"].get("skipped_samples", ()))
+        self.latest_metrics = dict(checkpoint["description"].get("metrics", {}))
         self._loaded_optimizer = checkpoint["optimizer_tensors"]
         self._loaded_average = checkpoint.get("moving_average")
         progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total

@@ -105,14 +105,17 @@ class Order0(lightning.Callback):
             expected = min(expected, naive, key=lambda candidate: candidate.nats)
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step)
-        learned_nothing = loss > (1 - _TOLERANCE) * expected.nats
+        # Negated, so that a loss of NaN counts.
+        learned_nothing = not loss <= (1 - _TOLERANCE) * expected.nats
         self.folder.write_status(learned_nothing=learned_nothing)
         if learned_nothing:
             self._warn(step, pl_module.num_steps, loss, expected)
 
     def _is_due(self, engine: Engine) -> bool:
         step, last = engine.steps_done, engine.num_steps
-        if engine.report is None or not engine.validated_step == step > 0:
+        if engine.report is None or engine.validation_loss is None:
+            return False
+        if not engine.validated_step == step > 0:
             return False
         if step == last:
             return True

@@ -29,11 +29,7 @@ class Progress(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Start the clock, the bar and the loggers."""
-        for logger in trainer.loggers:
-            if isinstance(logger, CsvLogger):  # the first: others read its file
-                logger.rewind(pl_module.start_step)
-            if isinstance(logger, GuardedLogger):
-                logger.begin(pl_module.start_step, run_config(trainer, pl_module))
+        _begin_loggers(trainer, pl_module)
         self.throughput.start(trainer, pl_module.start_step)
         if trainer.is_global_zero:
             self._bar = Bar(
@@ -86,6 +82,11 @@ class Progress(lightning.Callback):
             metrics["train/mask_ratio"] = report.mask_ratio
         return metrics
 
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
+        """Let loggers complete a run that was killed after its last checkpoint: no step is left to train."""
+        if pl_module.start_step == pl_module.num_steps:
+            _begin_loggers(trainer, pl_module)
+
     def teardown(
         self,
         trainer: lightning.Trainer,
@@ -96,6 +97,15 @@ class Progress(lightning.Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _begin_loggers(trainer: lightning.Trainer, engine: Engine) -> None:
+    """Open what the run logs to, up to the step that it starts from."""
+    for logger in trainer.loggers:
+        if isinstance(logger, CsvLogger):  # the first: others read its file
+            logger.rewind(engine.start_step)
+        if isinstance(logger, GuardedLogger):
+            logger.begin(engine.start_step, run_config(trainer, engine))
 
 
 def _describe(metrics: dict[str, float]) -> str:

@@ -15,7 +15,7 @@ def run_config(trainer: lightning.Trainer, engine: Engine) -> dict[str, Any]:
     counts = [(p.numel(), p.requires_grad) for p in engine.model.parameters()]
     machine = {
         "host": platform.node(),
-        "device": device_name(engine.device),
+        "device": device_name(trainer.strategy.root_device),
         "world_size": trainer.world_size,
     }
     return {

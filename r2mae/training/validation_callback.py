@@ -73,14 +73,13 @@ class ValidationCallback(lightning.Callback, ABC):
             logger.log_metrics(metrics, step)
         if trainer.is_global_zero:
             print_above_bars(f"step {step}/{pl_module.num_steps}: {describe(metrics)}")
-        pl_module.latest_metrics = metrics
+        pl_module.latest_metrics, pl_module.validated_step = metrics, step
         pl_module.skipped |= self.skipped
 
     @staticmethod
     def set_validation_loss(pl_module: Engine, loss: float, step: int) -> None:
-        """Set the held-out loss that `CheckpointCallback` reads and the checkpoint's manifest records."""
+        """Set the held-out loss that `CheckpointCallback` reads and the manifest of that step's checkpoint records."""
         pl_module.validation_loss, pl_module.validated_step = loss, step
-        pl_module.description["validation_loss"] = loss
 
     def batches(
         self, source: SampleSource, device: torch.device, rank: int, world_size: int

@@ -7,7 +7,6 @@ all offline folders gives each step once, in order.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +48,7 @@ class WandbRun(WandbLogger):
             project="r2mae",
             name=folder.name,
             save_dir=str(folder.path),
-            id=os.environ.get("WANDB_RUN_ID", run_id),  # set by the agent of a sweep
+            id=run_id,
             resume="allow",
         )
         self.folder = folder

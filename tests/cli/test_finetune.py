@@ -19,6 +19,7 @@ from PIL import Image
 from r2mae.cli import finetune as finetuning
 from r2mae.cli.main import main
 from r2mae.data.source import Chosen
+from r2mae.recipe import train as training
 from r2mae.recipe.assembly import build_model, open_split, open_training_data
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.run import load_run
@@ -101,6 +102,24 @@ def test_a_signal_between_two_runs_stops_the_next_one(call, pretrained, monkeypa
     assert signal.getsignal(signal.SIGUSR1) == before
     monkeypatch.undo()
     assert call(*options)[0] == 0  # continues
+
+
+def test_runs_of_a_table_have_ids_of_their_own_in_a_sweep(call, monkeypatch):
+    ids, build = [], training.build_training
+
+    def build_training(*arguments, **options):
+        ids.append(options["run_id"])
+        return build(*arguments, **options)
+
+    monkeypatch.setattr(training, "build_training", build_training)
+    monkeypatch.setenv("WANDB_RUN_ID", "abc123")
+    options = settings(SCRATCH, "schedule={steps: 2}")
+    assert call("--name", "sweep_1", *options)[0] == 0
+    assert ids == ["abc123"]
+    assert call("--name", "sweep_2", *options, "--seeds", 2)[0] == 0
+    _, first, second = ids
+    assert first.startswith("abc123-sweep_2-labels_5-seed_0-")
+    assert second.startswith("abc123-sweep_2-labels_5-seed_1-")
 
 
 def test_a_table_of_seeds_and_labels(call, pretrained):

@@ -36,17 +36,16 @@ def test_a_batch_that_does_not_divide_is_said_before_anything_runs(tmp_path):
 
 def test_a_plain_difference_fails(tmp_path, monkeypatch):
     """The comparison itself: two runs that differ in one mask, in one weight, in one loss."""
-    rows = [
-        {"step": 1, "position": 0, "index": 4, "ratio": 0.5, "mask": "a", "loss": 1.0}
-    ]
+    row = {"step": 1, "position": 0, "index": 4, "ratio": 0.5, "mask": "a", "loss": 1.0}
     for name, change, hashes in (
         ("straight", {}, "h"), ("same", {}, "h"), ("mask", {"mask": "b"}, "h"), ("weights", {}, "g"),
-        ("loss", {"loss": 1.1}, "h"),
+        ("loss", {"loss": 1.1}, "h"), ("nan", {"loss": float("nan")}, "h"),
     ):  # fmt: skip
         folder = tmp_path / name
         folder.mkdir()
+        rows = (row, row | {"step": 2} | change)
         (folder / "trace.jsonl").write_text(
-            "".join(json.dumps(row | change) + "\n" for row in rows)
+            "".join(json.dumps(row) + "\n" for row in rows)
         )
         (folder / "hashes").write_text(hashes)
     monkeypatch.setattr(
@@ -64,3 +63,4 @@ def test_a_plain_difference_fails(tmp_path, monkeypatch):
     assert not passed("weights", "same")
     assert not passed("same", "mask")
     assert not passed("same", "loss")
+    assert not passed("same", "nan")

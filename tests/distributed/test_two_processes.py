@@ -6,7 +6,13 @@ import pytest
 
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, overrides, r2mae
-from tests.training.runs import largest_difference, metric, weights
+from tests.training.runs import (
+    broken_images,
+    largest_difference,
+    metric,
+    prepare,
+    weights,
+)
 
 # Uneven counts (every sample its own ratio), accumulation 2 in both, and clipping that bites.
 SETTINGS = overrides(
@@ -105,6 +111,18 @@ def test_more_ranks_than_samples_to_watch(tmp_path):
         check=0,
     )
     assert metric(RunFolder(tmp_path / "runs" / "run"), "validation/loss")[4] > 0
+
+
+def test_unreadable_samples_of_all_processes_are_counted(tmp_path, monkeypatch):
+    settings = broken_images(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    one, _ = prepare("one", *settings)
+    one.run()
+    options = [*overrides(*settings), "--set", "hardware.devices=2"]
+    r2mae("pretrain", DEMO, *options, "--name", "two", cwd=tmp_path, check=0)
+    status = RunFolder(tmp_path / "runs" / "two").read_status()
+    assert set(status["skipped_first"]) == one.module.skipped
+    assert status["skipped_samples"] == len(one.module.skipped)
 
 
 def test_batch_norm_over_two_processes(tmp_path):

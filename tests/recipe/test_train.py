@@ -1,5 +1,7 @@
 """What `pretrain` does with a run folder that exists."""
 
+import json
+
 import pytest
 import yaml
 
@@ -25,6 +27,21 @@ def test_a_run_from_before_a_key_existed_continues(scratch, capsys):
     assert main(["pretrain", str(DEMO), *changed]) == 2
     message = 'mask.weight must be "token" to continue runs/digits_demo, got "sample"'
     assert message in capsys.readouterr().err
+
+
+def test_a_run_killed_after_its_last_checkpoint_ends_with_its_metrics(scratch):
+    command = ["pretrain", str(DEMO), *overrides("schedule.steps=3"), "--name", "run"]
+    assert main(command) == 0
+    folder = RunFolder("runs/run")
+    finished, rows = folder.read_status(), folder.metrics.read_text()
+    assert finished["metrics"]["validation/loss"] > 0
+    left = {key: finished[key] for key in finished if key not in ("step", "metrics")}
+    (folder.path / "run.json").write_text(json.dumps(left | {"status": "running"}))
+    assert main(command) == 0
+    again = folder.read_status()
+    for key in ("status", "step", "metrics", "skipped_samples"):
+        assert again[key] == finished[key]
+    assert folder.metrics.read_text() == rows
 
 
 def test_a_key_that_became_a_section_shows_the_section(tmp_path):

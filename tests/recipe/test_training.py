@@ -29,6 +29,14 @@ def test_more_gpus_than_there_are():
     )
 
 
+def test_several_devices_need_a_launcher(scratch):
+    """Lightning would run this process's command again."""
+    with pytest.raises(
+        InputError, match=r"devices must be 1 without .*, got 2\. Use r2mae"
+    ):
+        prepare("run", "hardware.devices=2", "hardware.accelerator=cpu")
+
+
 def test_a_schedule_changes_the_law_in_mid_training(scratch):
     moving = "mask={ratio: {fixed: {ratio: 0.75}}, schedule: {stepwise: {at: [0.5], to: [{fixed: {ratio: 0.25}}]}}}"
     training, _ = prepare("run", moving, "schedule.steps=6")

@@ -1,6 +1,7 @@
 """Training in this process: short runs of the tiny recipe, and what came of them."""
 
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from r2mae.errors import InputError
@@ -53,6 +54,22 @@ def spoil(name, mode="stop"):
     with pytest.raises(InputError, match="step 1?7 must have"):
         training.run()
     return folder
+
+
+def broken_images(folder):
+    """Settings of a run of two steps over images, of which every third cannot be read."""
+    for number in range(48):
+        path = folder / "train" / f"class_{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if number % 3:
+            Image.effect_noise((16, 16), 40 + number).save(path)
+        else:
+            path.write_bytes(b"broken")
+    data = f"{{card: image_folder, root: {folder}, image_size: 16, held_out: 0.25, on_bad_sample: skip}}"
+    # Probes would read all images.
+    watch = ("watch.samples=8", "watch.knn=false", "watch.effective_rank=false")
+    steps = ("schedule.steps=2", "schedule.warmup_steps=1")
+    return (f"data={data}", "model.patch_size=4", *steps, *watch)
 
 
 def weights(folder, step):

@@ -43,6 +43,18 @@ def test_best_survives_what_comes_after(scratch):
     assert folder.pointer("best").is_dir()
 
 
+def test_a_manifest_has_the_loss_of_its_own_step_or_none(scratch):
+    folder = train(
+        "run", "schedule.steps=6", "watch.every_steps=4", "checkpoint.every_steps=5"
+    )
+    losses = metric(folder, "validation/loss")
+    assert list(losses) == [4, 6]
+    for step in (5, 6):
+        manifest = read_manifest(folder.checkpoints / f"step_{step}")
+        saved = manifest.get("validation_loss")
+        assert saved == (pytest.approx(losses[6], rel=1e-6) if step == 6 else None)
+
+
 def test_a_signal_in_the_last_step_is_kept_for_the_next_run(scratch):
     with keep_signals():
         training, folder = prepare("run", "schedule.steps=4")

@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from r2mae.errors import InputError, InterruptedRun
-from tests.training.runs import largest_difference, metric, prepare, train, weights
+from tests.training.runs import (
+    broken_images,
+    largest_difference,
+    metric,
+    prepare,
+    train,
+    weights,
+)
 
 CLIPPED = ("optimizer.clip_norm=0.5", "log=[csv]")
 
@@ -139,6 +146,19 @@ def test_continuing_equals_never_having_stopped(scratch):
     assert largest_difference(weights(straight, 20), weights(folder, 20)) == 0
     assert metric(straight, "validation/loss") == metric(folder, "validation/loss")
     assert metric(straight, "train/loss").keys() == metric(folder, "train/loss").keys()
+
+
+def test_a_continued_run_knows_the_unreadable_samples_of_before(scratch):
+    settings = broken_images(scratch / "images")
+    whole, _ = prepare("whole", *settings)
+    whole.run()
+    first, _ = prepare("run", *settings)
+    first.module.num_steps = 1
+    first.run()
+    second, _ = prepare("run", *settings)
+    second.run()
+    assert second.module.skipped == whole.module.skipped
+    assert 0 < len(first.module.skipped) < len(whole.module.skipped)
 
 
 def test_accumulation_may_change_between_runs(scratch):

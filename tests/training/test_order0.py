@@ -72,6 +72,11 @@ def test_it_speaks_after_a_tenth_and_at_the_end(capsys, folder):
     assert folder.read_status()["learned_nothing"] is False
 
 
+def test_a_loss_of_nan_is_nothing_learned(capsys, folder):
+    assert "its held-out loss is nan" in at(100, float("nan"), capsys)[0]
+    assert folder.read_status()["learned_nothing"] is True
+
+
 def test_the_end_is_judged_by_a_better_prediction_without_a_model(capsys, folder):
     naive = NaiveLoss(0.5 * ENTROPY, "predicting every base by its column")
     callback = Order0(source(), RunFolder("runs/x"), 0, lambda: naive)

@@ -3,9 +3,10 @@ import io
 import pytest
 
 from r2mae.errors import InputError
+from r2mae.training.guarded_logger import GuardedLogger
 from r2mae.training.progress import CsvLogger
 from r2mae.training.run_folder import RunFolder
-from tests.training.runs import metric, train
+from tests.training.runs import metric, prepare, train
 
 
 def test_csv_continues_where_training_does(tmp_path):
@@ -19,6 +20,37 @@ def test_csv_continues_where_training_does(tmp_path):
     assert logger.folder.metrics.read_text().splitlines() == [
         "step,metric,value", "1,a,0.33333333", "1,b,1", "2,a,0.66666667", "2,b,1", "3,a,7",
     ]  # fmt: skip
+
+
+class Sink:
+    """What a logger is told, and the metrics in run.json when it is closed."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.begun = None
+        self.metrics = None
+
+    def begin(self, start_step, config):
+        self.begun = start_step
+
+    def log_metrics(self, metrics, step): ...
+
+    def commit(self): ...
+
+    def close(self):
+        self.metrics = self.folder.read_status().get("metrics")
+
+
+def test_loggers_are_begun_and_closed_where_no_step_is_left(scratch):
+    """A run that is killed while they close is completed by the same command."""
+    for start_step in (0, 4):
+        training, folder = prepare("run", "schedule.steps=4")
+        sink = Sink(folder)
+        training.trainer.loggers.append(GuardedLogger("sink", sink))
+        metrics = training.run()
+        assert sink.begun == start_step
+        assert sink.metrics == metrics
+        assert metrics["validation/loss"] > 0
 
 
 def test_numbers_a_person_reads(scratch, capfd):

@@ -15,7 +15,7 @@ from r2mae.recipe.run import load_run
 from r2mae.training.checkpoint import read_manifest
 from r2mae.training.metric_log import read_metrics
 from r2mae.training.run_folder import RunFolder
-from r2mae.training.wandb_run import read_history, read_records
+from r2mae.training.wandb_run import WandbRun, read_history, read_records
 from tests.conftest import DEMO, ROOT, overrides, r2mae
 from tests.training.runs import metric
 from tests.training.wandb_server import wandb_server
@@ -61,6 +61,11 @@ def test_wandb_has_what_metrics_csv_has(tmp_path):
     (table,) = (folder.path / "wandb").glob(f"offline-run-*/files/{page}")
     loss = metric(folder, "validation/loss_at_0.5")[4]
     assert f"<tr><td>0.5<td>{loss:.6g}" in table.read_text()
+
+
+def test_the_id_is_the_given_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "of the sweep")
+    assert WandbRun(RunFolder(tmp_path), "own").version == "own"
 
 
 def test_pictures_and_the_best_checkpoint_are_logged(tmp_path, monkeypatch):

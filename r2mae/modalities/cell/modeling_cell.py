@@ -67,7 +67,8 @@ class CellEncoder(CellPreTrainedModel):
             return values
         share = values.new_ones(len(values), 1)
         if measured is not None:
-            share = (measured.to(values.dtype) @ self.gene_shares)[:, None]
+            # Not a matrix product, which autocast would round to bf16.
+            share = (measured * self.gene_shares).sum(dim=1, keepdim=True)
         counts = values.sum(dim=1, keepdim=True).clamp(min=1)
         sizes = counts / share.clamp(min=_TINY)
         return torch.log1p(values * (self.config.target_sum / sizes))
@@ -94,6 +95,10 @@ class Completion(nn.Module):
         """
         if measured is None:
             measured = torch.ones_like(inputs, dtype=torch.bool)
+        with torch.autocast(inputs.device.type, enabled=False):
+            return self._complete(inputs, measured)
+
+    def _complete(self, inputs: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
         patterns, pattern_of = measured.unique(dim=0, return_inverse=True)
         scores = inputs.new_zeros(len(inputs), len(self.axes))
         for number, is_measured in enumerate(patterns):

@@ -124,6 +124,8 @@ def test_the_curve_holds_what_the_last_point_measures(train):
     last = curve.measure(run.model)
     assert float(last[2]) == pytest.approx(hits[is_training].mean())
     assert float(last[3]) == pytest.approx(hits[~is_training].mean())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(curve.measure(run.model), last)
 
 
 @pytest.mark.parametrize("slots", ["product", "any"])

@@ -118,6 +118,23 @@ def test_automodel_gives_what_embed_gives(option, tmp_path):
         assert expected.std(axis=0).min() > 1e-3
 
 
+def test_autocast_rounds_neither_sizes_nor_completed_genes(tmp_path):
+    loaded, out = export("cell MLP", tmp_path)
+    r2mae.register_with_transformers()
+    encoder = AutoModel.from_pretrained(out)
+    values = torch.from_numpy(make_cells(loaded).X.toarray()[:, :40]).float()
+    measured = torch.arange(40).expand_as(values) % 3 > 0
+
+    def inputs():
+        logs = encoder.normalize(values, measured)
+        return logs, *encoder.completion(logs, measured)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = inputs()
+    for under_autocast, exact in zip(rounded, inputs(), strict=True):
+        assert torch.equal(under_autocast, exact)
+
+
 def test_encoders_load_without_r2mae(tmp_path):
     runs = {}
     for name in ("mlp", "transformer"):

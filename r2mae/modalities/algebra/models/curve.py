@@ -74,7 +74,11 @@ class Curve(nn.Module):
 
     @torch.no_grad()
     def measure(self, model: Any) -> Tensor:
-        """(6,) `COLUMNS` of a model."""
+        """(6,) `COLUMNS` of a model, in the precision of its weights."""
+        with torch.autocast(self.triples.device.type, enabled=False):
+            return self._measure(model)
+
+    def _measure(self, model: Any) -> Tensor:
         hidden = torch.zeros_like(self.triples, dtype=torch.bool)
         hidden[:, 2] = True
         logits = model.slot_logits(self.triples, hidden)[:, -1]

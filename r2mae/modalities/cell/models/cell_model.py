@@ -81,7 +81,8 @@ class CellModel(nn.Module):
             shares = shares[batch["columns"]]
         visible_share = shares.new_ones(values.shape[0], 1)
         if measured is not None:
-            visible_share = (measured.to(shares.dtype) @ self.gene_shares)[:, None]
+            # Not a matrix product, which autocast would round to bf16.
+            visible_share = (measured * self.gene_shares).sum(dim=1, keepdim=True)
         if is_masked is not None:
             hidden_share = (is_masked * shares).sum(dim=1, keepdim=True)
             visible_share = visible_share - hidden_share

@@ -132,7 +132,8 @@ class PatchedImages(ImageEncoder):
             for size in self.grid
         )
         places = torch.cartesian_prod(rows, columns)  # (N, 2)
-        weights = torch.cdist(places, places).clamp(min=1.0) ** -4
+        squares = (places[:, None] - places).square().sum(dim=2)
+        weights = squares.clamp(min=1.0) ** -2
         is_visible = ~mask.is_masked[:, None, :]  # (B, 1, N)
         weights = weights * is_visible  # (B, N, N)
         total = weights.sum(dim=2, keepdim=True)
@@ -140,8 +141,10 @@ class PatchedImages(ImageEncoder):
         total = total.masked_fill(~has_visible, 1.0)
         means = torch.where(is_visible[:, 0, :, None], mean, 0.0)
         stds = torch.where(is_visible[:, 0, :, None], std, 0.0)
-        mean = weights @ means / total
-        std = torch.where(has_visible, weights @ stds / total, 1.0)
+        # Not matrix products, which autocast would round to bf16.
+        mean = (weights * means.mT).sum(dim=2, keepdim=True) / total
+        std = (weights * stds.mT).sum(dim=2, keepdim=True) / total
+        std = torch.where(has_visible, std, 1.0)
         return gather_tokens(mean, mask.masked), gather_tokens(std, mask.masked)
 
     @staticmethod

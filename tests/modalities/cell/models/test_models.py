@@ -154,6 +154,19 @@ def test_genes_that_were_not_measured_count_as_hidden():
     assert (roles == torch.where(measured, Role.HIDEABLE, Role.ABSENT)).all()
 
 
+@pytest.mark.parametrize("make", [mlp, transformer])
+def test_autocast_does_not_round_sizes(make):
+    model, values = make(), cells()
+    measured = (
+        torch.rand(values.shape, generator=torch.Generator().manual_seed(1)) < 0.9
+    )
+    hidden = measured & (measured.cumsum(dim=1) > 2)  # two genes are visible
+    batch = {"values": values * measured, "measured": measured}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        sizes = model.sizes(batch, hidden)
+    assert torch.equal(sizes, model.sizes(batch, hidden))
+
+
 def test_likelihoods_by_scipy():
     values, rates = torch.tensor([[0.0, 3.0, 7.0]]), torch.tensor([[0.5, 2.0, 9.0]])
     shares, sizes, genes = (

@@ -447,6 +447,9 @@ def test_issue_19_4_brightness_is_interpolated_from_visible_patches():
     near, far = painted[:8, 8:16].mean(), painted[16:24, 24:].mean()
     assert near < 40
     assert far > 180
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = model.paint(batch, build_mask(is_masked))[0, 2].float().mean(0)
+    assert torch.equal(rounded, painted)
 
 
 @pytest.mark.parametrize(
