@@ -117,15 +117,14 @@ def _print_keys(modality: str | None, as_json: bool) -> None:
         print(json_text(entries))
         return
     shared = set(keys["pretrain"])
-    width = max(len(key.name) for of_task in keys.values() for key in of_task)
-    print(f"{'KEY':<{width}}  DEFAULT       MEANING (task: pretrain)")
-    _print_aligned(keys["pretrain"], width)
-    print(
-        f"\n{'KEY':<{width}}  DEFAULT       MEANING (task: finetune, where it differs)"
-    )
-    _print_aligned([key for key in keys["finetune"] if key not in shared], width)
+    _print_table("MEANING (task: pretrain)", keys["pretrain"])
+    print()
+    own = [key for key in keys["finetune"] if key not in shared]
+    _print_table("MEANING (task: finetune, where it differs)", own)
 
 
-def _print_aligned(keys: list["Key"], width: int) -> None:
-    for key in keys:
-        print(f"{key.name:<{width}}  {key.default:<12}  {key.meaning}".rstrip())
+def _print_table(title: str, keys: list["Key"]) -> None:
+    rows = [("KEY", "DEFAULT", title), *keys]
+    name_width, default_width = (max(len(row[n]) for row in rows) for n in (0, 1))
+    for name, default, meaning in rows:
+        print(f"{name:<{name_width}}  {default:<{default_width}}  {meaning}".rstrip())

@@ -22,7 +22,7 @@ _SLURM = """#!/bin/bash
 #SBATCH --array=0-{last}
 #SBATCH --signal=B:TERM@120
 # Each task of the array runs trials until none is left. Add your partition, GPUs and time.
-# Submit it again to continue: finished trials are not run again.
+# Submit it again to continue: finished trials are not run again, and failed ones are tried again.
 exec {command}
 """
 
@@ -84,12 +84,16 @@ def run(arguments: Namespace) -> None:
 
 def _check_alone() -> None:
     """Raise InputError for one of several ranks: trials would wait for the others."""
-    launcher = read_launch().launcher
-    if launcher != "none":
-        raise InputError(
-            f"r2mae study must be one process, got a rank of {launcher}. Start it by "
-            "itself with --jobs N, or use the job array of --slurm N."
-        )
+    launch = read_launch()
+    if launch.launcher == "none" or launch.world_size == 1:
+        return
+    got = f"a rank of {launch.launcher}"
+    if launch.launcher == "other":
+        got = "LOCAL_RANK in the environment, as other launchers set it"
+    raise InputError(
+        f"r2mae study must be one process, got {got}. Start it by itself with --jobs N, "
+        "or use the job array of --slurm N."
+    )
 
 
 def _write_theory_card(study: "Study") -> None:

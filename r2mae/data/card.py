@@ -49,7 +49,7 @@ def missing_data(card: Card) -> InputError:
     """The error for a card whose data is neither on this machine nor on a hub."""
     return InputError(
         f"data.root must be given for this card, got nothing. Its data is {card.title}; "
-        f"source: {card.source}. Name its file, folder or store."
+        f"source: {card.source}. Set data.root to where it is."
     )
 
 

@@ -74,7 +74,8 @@ def _card_facts(data: Any) -> dict[str, str]:
 def _latest_loss(loaded: Any) -> str:
     """The held-out loss at the checkpoint's step, or at the last one before that was validated."""
     step, loss = loaded.manifest["step"], loaded.manifest.get("validation_loss")
-    if loss is None:
+    # Manifests without metrics are older, and may have the loss of an earlier step.
+    if loss is None or "metrics" not in loaded.manifest:
         measured = {
             number: values["validation/loss"]
             for number, values in read_metrics(loaded.folder).items()

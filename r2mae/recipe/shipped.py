@@ -96,12 +96,12 @@ def find_recipe(name: str) -> Path:
 
 
 def find_recipe_or_study(name: str) -> Path:
-    """As `find_recipe`; where no recipe has the name, a study of r2mae that has it."""
-    try:
-        return find_recipe(name)
-    except InputError:
-        try:
-            return find_study(name)
-        except InputError:
-            pass
-        raise
+    """As `find_recipe`; where no recipe has the name, a study of r2mae that has it.
+
+    Raises: as `find_recipe`.
+    """
+    plain = name.removeprefix("recipes/").removeprefix("studies/").removesuffix(".yaml")
+    studies = shipped_studies()
+    names = {key.rpartition("/")[2] for key in shipped_recipes()}
+    is_study = plain in studies and plain not in names and not Path(name).exists()
+    return studies[plain] if is_study else find_recipe(name)

@@ -48,14 +48,14 @@ def summarize(recipe: AnyRecipe) -> dict[str, Any]:
 def _notes(recipe: AnyRecipe) -> list[str]:
     """Settings that are valid, but seldom meant."""
     hardware = recipe.hardware
-    waits = hardware.accelerator == "gpu" or hardware.replicas > 1
-    if hardware.accelerator == "auto":
-        waits = waits or torch.cuda.device_count() > 0
-    if hardware.workers or not waits or hardware.accelerator == "cpu":
+    if hardware.workers or hardware.accelerator == "cpu":
+        return []
+    has_gpu = hardware.accelerator == "gpu" or torch.cuda.device_count() > 0
+    if not has_gpu and hardware.replicas == 1:
         return []
     return [
         "samples are read in the training process, so devices wait for them: set "
-        "hardware.workers, such as 4 per device"
+        "hardware.workers, for example to 4"
     ]
 
 

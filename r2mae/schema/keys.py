@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from r2mae.schema.section import Section
 
-_KEYS = re.compile(r"(?:^|(?<=[.:] )|(?<=\n))(\w+(?:, \w+)*): ", re.MULTILINE)
+_KEYS = re.compile(r"(?:^|(?<=[.:] ))(\w+(?:, \w+)*): ", re.MULTILINE)
 _SENTENCE_END = re.compile(r"\.(?=\s|$)")
 
 
@@ -54,23 +54,26 @@ def list_keys(
 
 def _meanings(section: type[Section]) -> dict[str, str]:
     """{key: first sentence} of the docstrings of a section and those that it extends."""
-    found: dict[str, str] = {}
-    names = set(section.model_fields)
+    sentences: dict[str, str] = {}
+    keys = set(section.model_fields)
     for base in section.__mro__:
         if base is Section or not issubclass(base, Section):
             continue
         text = inspect.cleandoc(base.__dict__.get("__doc__") or "")
-        own = [
-            match
-            for match in _KEYS.finditer(text)
-            if names >= set(match[1].split(", "))
-        ]
-        ends = [*(match.start() for match in own[1:]), len(text)]
-        for match, end in zip(own, ends, strict=False):
-            sentence = _first_sentence(text[match.end() : end])
-            for name in match[1].split(", "):
-                found.setdefault(name, sentence)
-    return found
+        for names, meaning in _described(text, keys):
+            for name in names:
+                sentences.setdefault(name, _first_sentence(meaning))
+    return sentences
+
+
+def _described(text: str, keys: set[str]) -> Iterator[tuple[list[str], str]]:
+    """(keys, what a docstring says of them), for each `key: ...` or `key, key: ...` in it."""
+    heads = [
+        match for match in _KEYS.finditer(text) if keys >= set(match[1].split(", "))
+    ]
+    ends = [*(match.start() for match in heads[1:]), len(text)]
+    for match, end in zip(heads, ends, strict=True):
+        yield match[1].split(", "), text[match.end() : end]
 
 
 def _first_sentence(text: str) -> str:

@@ -141,9 +141,9 @@ Schedule = Annotated[
 class MaskSection(Section):
     """`mask`: how many positions are masked, and which.
 
-    ratio: distribution of the mask ratio, a fraction in (0, 1). One of fixed, uniform,
-        beta, truncated_normal and mixture, with the fields of their classes in
-        `r2mae.law`.
+    ratio: distribution of the mask ratio, a fraction in (0, 1): {fixed: {ratio: 0.5}},
+        {uniform: {low: 0.1, high: 0.9}}, or beta, truncated_normal or mixture, with the
+        fields of their classes in `r2mae.law`.
     levels: number of equally likely ratios that stand for the distribution. Fewer means
         fewer tensor shapes to compile; 8 keeps the mean close.
     scope: "step" for one ratio per step, the same on all devices, which keeps their work
@@ -156,7 +156,7 @@ class MaskSection(Section):
         over samples. They differ where the ratio does.
     pattern: "random" positions, or "block" for rectangles.
     schedule: change of the distribution during training, one of linear, cosine and
-        stepwise; null for none.
+        stepwise, as {linear: {to: {fixed: {ratio: 0.15}}}}; null for none.
     """
 
     ratio: Ratio

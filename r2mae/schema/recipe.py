@@ -4,8 +4,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from r2mae.errors import InputError
-from r2mae.schema.section import Section, exactly_one, shown
+from r2mae.schema.section import Section, exactly_one
 
 # Upper bounds that only typing errors exceed.
 HUGE = 1 << 40
@@ -169,25 +168,6 @@ class DataSection(Section):
     """
 
     held_out: float = Field(default=0.05, gt=0, lt=1)
-
-    def refuse_unread(
-        self, *names: str, reason: str, remedy: str = "Leave it out."
-    ) -> None:
-        """Raise InputError where one of these keys has another value than its default.
-
-        Data of some kinds does not read every key; a value that changes nothing misleads.
-        reason: why nothing would read it, to follow "as".
-        """
-        for name in names:
-            value = getattr(self, name)
-            default = (
-                type(self).model_fields[name].get_default(call_default_factory=True)
-            )
-            if value != default:
-                raise InputError(
-                    f"data.{name} must not be set, as {reason}, "
-                    f"got {shown(value)}. {remedy}"
-                )
 
 
 class ModelSection(Section):

@@ -45,11 +45,12 @@ def finetuning_recipe(
             f"{document.get('modality')}. Name another recipe."
         )
     model, data = document.get("model", {}), document.get("data", {})
+    parsed = _parse(document, where)
     # The encoder must be that of the run, whatever axes the study has.
-    shared = _keys_of(document, where) & trained["model"].keys()
+    shared = type(parsed.model).model_fields.keys() & trained["model"].keys()
     model |= {key: trained["model"][key] for key in shared}
     model["init_from"] = None if start is None else str(start)
-    if data.get("card") == trained["data"]["card"]:
+    if parsed.data.card == trained["data"]["card"]:
         data["root"] = trained["data"]["root"]
     repeat = {"seeds": 1, "labels_per_class": list(measure.labels_per_class)}
     changed = {"model": model, "data": data, "repeat": repeat, "seed": trained["seed"]}
@@ -59,11 +60,6 @@ def finetuning_recipe(
             f"{where} must classify, got {recipe.tune.target}. Name another recipe."
         )
     return recipe
-
-
-def _keys_of(document: dict[str, Any], where: str) -> set[str]:
-    """The keys that the model section of a fine-tuning recipe may have."""
-    return set(type(_parse(document, where).model).model_fields)
 
 
 def _parse(document: dict[str, Any], where: str) -> Recipe:

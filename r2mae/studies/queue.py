@@ -62,8 +62,7 @@ def _is_open(study: Study, trial: Trial) -> bool:
 def _job_line() -> str:
     """The end of a record of failure: the job array that this process is a task of, if any."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    restart = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return "" if array is None else f"\nSLURM job array {array}.{restart}\n"
+    return "" if array is None else f"\nSLURM job array {array}\n"
 
 
 @contextmanager
@@ -101,7 +100,7 @@ def _run_recorded(study: Study, trial: Trial) -> None:
 def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
     """Run the study's trials in `jobs` processes and show how many are finished.
 
-    Workers share the GPUs that this process sees, one each.
+    Workers take the GPUs that this process sees in turn, one each.
 
     command: starts a worker. Its output goes to worker_<k>.log.
     """
@@ -112,16 +111,10 @@ def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
             "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs))
         ),
     }
-    gpus = _gpus()
     show, shown = progress_bar(study.name, "trials"), -1
-
-    def start(number: int) -> "subprocess.Popen[bytes]":
-        own = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-        return _start(study, number, command, environment | own)
-
     try:
         for number in range(jobs):
-            processes[number] = start(number)
+            processes[number] = _start(study, number, command, environment)
         while processes:
             time.sleep(_POLL_SECONDS)
             if (finished := count_finished(study)) != shown:
@@ -134,7 +127,7 @@ def run_workers(study: Study, jobs: int, command: Sequence[str]) -> None:
                 del processes[number]
                 # Killed by a signal: another worker takes its place, without the trial.
                 if code < 0 and _is_left(study):
-                    processes[number] = start(number)
+                    processes[number] = _start(study, number, command, environment)
     finally:
         # A worker saves its run before it ends. Repeated, because a signal during the
         # last step of a run ends that run only.
@@ -171,6 +164,9 @@ def _gpus() -> list[str]:
 def _start(
     study: Study, number: int, command: Sequence[str], environment: dict[str, str]
 ) -> "subprocess.Popen[bytes]":
+    if gpus := _gpus():
+        gpu = gpus[number % len(gpus)]
+        environment = environment | {"CUDA_VISIBLE_DEVICES": gpu}
     with (study.folder / f"worker_{number}.log").open("ab") as log:
         return subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL

@@ -8,6 +8,7 @@ from typing import Any
 from r2mae.data.atomic import write_atomic
 from r2mae.data.lock import one_at_a_time
 from r2mae.errors import InputError
+from r2mae.recipe.plan import MOST_SAMPLES
 from r2mae.schema.section import validate
 from r2mae.schema.study import StudySection
 
@@ -124,6 +125,9 @@ def _read_stored(file: Path) -> dict[str, Any]:
             f"{file} must hold the study of its folder, got something else. Restore it, "
             "or choose another --name."
         ) from None
+    # Studies began with null here, for which the cost of a step chose a number.
+    watch = document.get("base", {}).get("watch", {})
+    watch["samples"] = watch.get("samples") or MOST_SAMPLES
     keys = StudySection.model_fields.keys() & document.keys()
     section = validate(StudySection, {key: document[key] for key in keys}, str(file))
     return document | section.model_dump(mode="json")

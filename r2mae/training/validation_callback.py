@@ -40,7 +40,7 @@ class ValidationCallback(lightning.Callback, ABC):
     def measure(
         self, trainer: lightning.Trainer, pl_module: Engine, step: int
     ) -> dict[str, float]:
-        """Metrics, the same on every rank; must call `set_validation_loss`, which chooses `best`."""
+        """Metrics, the same on every rank; `set_validation_loss` is called where a loss is measured."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Validate what training starts from."""
@@ -64,6 +64,7 @@ class ValidationCallback(lightning.Callback, ABC):
     def _validate(self, trainer: lightning.Trainer, pl_module: Engine) -> None:
         """Measure in evaluation mode, and log."""
         step = pl_module.steps_done
+        pl_module.validation_loss = None  # until `measure` sets that of this step
         pl_module.eval()
         precision = trainer.precision_plugin.forward_context()
         with torch.no_grad(), precision, gathered(pl_module.model):

@@ -211,11 +211,6 @@ def check_dna_recipe(data: DnaData, model: Any) -> None:
         raise ValueError(
             f"data.length must be whole tokens of {model.kmer} bases, 2 at least, got {data.length}."
         )
-    if data.alignment is not None and data.name_by_file:
-        raise ValueError(
-            "data.name_by_file must be false with an alignment, whose contigs its files "
-            "name, got true."
-        )
     for name, is_needed in (
         ("phylop", model.loss.phylop),
         (
@@ -223,15 +218,9 @@ def check_dna_recipe(data: DnaData, model: Any) -> None:
             model.loss.phastcons_floor is not None or model.loss.flip_share > 0,
         ),
     ):
-        track = getattr(data.tracks, name)
-        if is_needed and track is None:
+        if is_needed and getattr(data.tracks, name) is None:
             raise ValueError(
                 f"data.tracks.{name} must be given for model.loss, got nothing."
-            )
-        if track is not None and not is_needed:
-            raise ValueError(
-                f"data.tracks.{name} must not be set where model.loss does not read it, "
-                f"got {track}. Set model.loss, or leave it out."
             )
 
 

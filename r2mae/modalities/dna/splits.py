@@ -25,7 +25,6 @@ def open_windows(section: DnaData, split: str) -> SampleSource:
 
     Raises: InputError when the data is not there or damaged, or a split holds no window.
     """
-    _check_store(section)
     windows = _windows(section, split)
     return (
         hold_out(windows, section.held_out)[1]
@@ -81,22 +80,6 @@ def _windows(section: DnaData, split: str) -> Windows:
     except InputError:
         _check_left(section, genome, parts, taken)
         raise
-
-
-def _check_store(section: DnaData) -> None:
-    """Raise InputError for a key that says how files are read, where the data is a store."""
-    place = _paths(section)[0]
-    if not place.is_dir():
-        return
-    if section.alignment is not None and section.alignment.genome is not None:
-        raise InputError(
-            f"data.alignment.genome must not be set, as {place} is a store, which has the "
-            f"bases of its reference, got {section.alignment.genome}. Leave it out."
-        )
-    contigs = [] if section.alignment else find_genome(section).contigs
-    if not all(":" in contig.name for contig in contigs):
-        reason = f"{place} is a store, whose contigs are named already"
-        section.refuse_unread("name_by_file", reason=reason)
 
 
 class _Part(NamedTuple):

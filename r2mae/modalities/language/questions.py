@@ -16,7 +16,6 @@ from r2mae.data.bad_rows import BadRows
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.source import HELD_OUT_KEY, Batch, Chosen
 from r2mae.data.stream import permute
-from r2mae.data.text_stream import suffix_of
 from r2mae.data.tokenizer import tokenizer_fingerprint
 from r2mae.errors import InputError
 from r2mae.modalities.language.question_files import Question, read_questions
@@ -133,10 +132,6 @@ def open_questions(section: Any, split: str) -> Questions:
         than half of them are not where they should be.
     """
     paths = split_files(section, split)
-    for path in paths:
-        if suffix_of(path) == ".json":
-            reason = f"{path} is a file as SQuAD has it, not a table"
-            section.refuse_unread("columns", "label_column", reason=reason)
     stamps = tuple((os.path.realpath(path), path.stat().st_mtime_ns) for path in paths)
     return _opened(section, tuple(paths), stamps, split == "train")
 

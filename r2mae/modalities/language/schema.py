@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe, PretrainWatchSection
 from r2mae.schema.recipe import DataSection
-from r2mae.schema.section import Section, shown
+from r2mae.schema.section import Section
 from r2mae.schema.tokens import HUGE_LENGTH, TokenMask, TransformerEncoder
 
 
@@ -94,30 +94,4 @@ class LanguagePretrainRecipe(PretrainRecipe[LanguageData, LanguageModel]):
     watch: LanguageWatch = LanguageWatch()
 
 
-class LanguageFinetuneRecipe(FinetuneRecipe[SentenceData, LanguageClassifier]):
-    """Labelled sentences, tags of words, or answers to questions."""
-
-    @model_validator(mode="after")
-    def _check_target_keys(self) -> "LanguageFinetuneRecipe":
-        data, target = self.data, self.tune.target.name
-        for name, value, reader in (
-            ("tag_names", data.tag_names, "token_tags"),
-            ("stride", data.stride, "answer_span"),
-        ):
-            if value not in (None, ()) and target != reader:
-                raise ValueError(
-                    f"data.{name} must not be set with tune.target {target}, as only "
-                    f"{reader} reads it, got {shown(value)}. Leave it out."
-                )
-        if target == "token_tags" and len(data.columns) > 1:
-            raise ValueError(
-                "data.columns must name one column, of words, with tune.target "
-                f"token_tags, got {shown(data.columns)}. Leave one out."
-            )
-        is_default = data.columns == SentenceData().columns
-        if target == "answer_span" and len(data.columns) < 2 and not is_default:
-            raise ValueError(
-                "data.columns must name two columns, of questions and contexts, with "
-                f"tune.target answer_span, got {shown(data.columns)}. Name both."
-            )
-        return self
+LanguageFinetuneRecipe = FinetuneRecipe[SentenceData, LanguageClassifier]

@@ -9,7 +9,6 @@ from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.card import load_card
 from r2mae.data.lock import one_at_a_time
 from r2mae.data.source import SampleSource, hold_out
-from r2mae.data.text_tables import kind_of
 from r2mae.data.tokenizer import (
     load_tokenizer,
     save_tokenizer,
@@ -56,12 +55,8 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
     if place is not None and is_text_store(place):
         store = open_text_store(place)
         _check_tokenizer(section, store)
-        section.refuse_unread(
-            "column", "document", reason=f"{place} is a store, whose texts are read"
-        )
         return store
     texts = find_texts(section, split)
-    _check_reading(section, texts)
     tokenizer = find_tokenizer(section)
     version = FORMAT.split()[-1]  # stores of other versions are not opened
     name = f"{texts.fingerprint}_{tokenizer_fingerprint(tokenizer)}_{version}"
@@ -71,17 +66,6 @@ def find_store(section: LanguageData, split: str = "train") -> TextStore:
         _open_with_tokenizer,
         lambda: build_text_store(cached, texts, tokenizer, listener.get()),
     )
-
-
-def _check_reading(section: LanguageData, texts: Texts) -> None:
-    """Raise InputError for a key of the recipe that files of another kind would need."""
-    is_table = [kind_of(path) is not None for path in texts.paths]
-    if texts.hub is not None or all(is_table):
-        reason = "every row of a table is a document"
-        section.refuse_unread("document", reason=reason)
-    elif not any(is_table):
-        reason = "the files are plain text, which has no columns"
-        section.refuse_unread("column", reason=reason)
 
 
 def _check_tokenizer(section: LanguageData, store: TextStore) -> None:

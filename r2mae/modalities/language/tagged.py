@@ -96,9 +96,6 @@ def open_tagged(section: Any, split: str) -> TaggedSentences:
         raise InputError(
             f"{paths[0].parent} must hold one file of the {split} split, got {got}."
         )
-    if kind_of(paths[0]) is None:
-        reason = f"{paths[0]} has words and tags in fixed columns"
-        section.refuse_unread("columns", "tag_names", reason=reason)
     stamp = (os.path.realpath(paths[0]), paths[0].stat().st_mtime_ns)
     return _opened(section, paths[0], stamp)
 

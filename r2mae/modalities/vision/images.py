@@ -37,19 +37,17 @@ from r2mae.modalities.vision.timm_augment import augment_views
 
 _CROP_TRIES = 10
 _ASPECT = (3 / 4, 4 / 3)
-# Keys that say where files are and how they become pixels.
-_OF_FILES = ("root", "value_range", "background", "max_megapixels")
 Box = tuple[float, float, float, float]
 
 
 def open_images(section: VisionData, split: str) -> SampleSource:
     """The images of a recipe's data section, split "train" or "test"."""
     card, share = load_card(section.card), section.test_share
-    if card.embedded is not None:
-        section.refuse_unread(
-            *_OF_FILES,
-            reason=f"the images of card {section.card} come with an installed package",
-            remedy="Leave it out, or leave data.card out for images of your own.",
+    if card.embedded is not None and section.root is not None:
+        raise InputError(
+            f"data.root must not be set with card {section.card}, whose images come with an "
+            f"installed package, got {section.root}. For images of your own set data.card: "
+            "image_folder."
         )
     if share is None:
         records = open_records(card, section.root, split, section.label_column)

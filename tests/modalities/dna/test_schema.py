@@ -63,16 +63,6 @@ REFUSED = [
         "model.loss.flip_share=0.5",
         "data.tracks.phastcons must be given for model.loss",
     ),
-    (
-        RECIPE,
-        "data.tracks.phylop=a.wigFix.gz",
-        "data.tracks.phylop must not be set where model.loss does not read it",
-    ),
-    (
-        MSA,
-        "data.name_by_file=true",
-        "data.name_by_file must be false with an alignment",
-    ),
     (RECIPE, "mask.pattern=word", "mask.pattern must be 'random' or 'span'"),
     (RECIPE, "mask.replacement=[0.9, 0.2]", "replacement must be two shares"),
     (RECIPE, "data.length=4", "data.length must be at least 8"),

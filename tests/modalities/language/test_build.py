@@ -540,27 +540,3 @@ def test_a_build_stopped_inside_a_long_row_resumes_at_its_start(
     part = build_text_store(scratch / "part", texts, tokenizer)
     assert np.array_equal(part.tokens, complete.tokens)
     assert np.array_equal(part.documents, complete.documents)
-
-
-@pytest.mark.parametrize(
-    ("file", "key"),
-    [
-        ("a.txt", {"column": "body"}),
-        ("a.csv", {"document": "line"}),
-        ("store", {"column": "body"}),
-        ("store", {"document": "line"}),
-    ],
-    ids=str,
-)
-def test_keys_of_other_kinds_of_files_are_refused(scratch, tokenizer, file, key):
-    (scratch / "a.txt").write_text("\n".join(make_texts(50)))
-    (scratch / "a.csv").write_text(
-        "\n".join(["text", *(f'"{text}"' for text in make_texts(50))])
-    )
-    build_text_store(scratch / "store", Texts([scratch / "a.txt"]), tokenizer)
-    plain = LanguageData(
-        root=file, tokenizer=None if file == "store" else {"vocab_size": 300}
-    )
-    assert find_store(plain).meta["documents"]
-    with pytest.raises(InputError, match=f"data.{next(iter(key))} must not be set"):
-        find_store(plain.model_copy(update=key))

@@ -161,21 +161,6 @@ def test_check_counts_questions(here, capsys):
     )
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("data.columns=[a, b]", "data.columns must not be set, as "),
-        ("data.label_column=x", "data.label_column must not be set, as "),
-        ("data.columns=[a]", "data.columns must name two columns"),
-        ("data.tag_names=[O]", "data.tag_names must not be set with tune.target"),
-        ("tune.target=token_tags", "data.stride must not be set with tune.target"),
-    ],
-)
-def test_keys_that_questions_do_not_read_are_refused(here, capsys, setting, words):
-    stride = "data.stride=8"
-    assert words in refused(capsys, "check", TUNE, *answering(stride, setting))
-
-
 def write_split(folder, questions):
     """train.json and test.json, each question with a context of its own."""
     paragraphs = [

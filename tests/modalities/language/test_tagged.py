@@ -193,14 +193,6 @@ def test_a_test_split_without_entities_is_refused(here, capsys, tmp_path):
     assert "the test split must hold entities, by which it is scored" in line
 
 
-def test_columns_of_a_conll_file_are_refused(here, capsys):
-    line = refused(capsys, "check", TUNE, *tagged("data.columns=[words]"))
-    assert "data.columns must not be set, as " in line
-    assert "fixed columns" in line
-    line = refused(capsys, "check", TUNE, *tagged("data.columns=[one, two]"))
-    assert "data.columns must name one column, of words" in line
-
-
 def test_a_label_column_of_a_conll_file_is_refused(here, capsys):
     line = refused(
         capsys, "finetune", TUNE, "--name", "x", *tagged("data.label_column=pos")

@@ -47,7 +47,6 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
     Raises: InputError when the data is not there, damaged, or the split is empty.
     """
     store = _find_store(section)
-    _check_matrix(section, store)
     genes = vocabulary(section, store)
     cells = Cells(store, genes, view, labels=_labels(store, section))
     is_kept = cells.genes_of_cells() >= section.min_genes
@@ -60,16 +59,6 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
             f"{store.place} must hold cells of the {split} split, got none of {len(store)}. Set data.test."
         )
     return Chosen(cells, rows)
-
-
-def _check_matrix(section: CellData, store: CellStore) -> None:
-    """Raise InputError where a store was built of another matrix than the recipe names."""
-    got = sorted({file["matrix"] for file in store.meta["files"]} - {section.matrix})
-    if got and section.matrix != "X":
-        raise InputError(
-            f"data.matrix must be {got[0]}, of which the store {store.path} was built, got {section.matrix}. "
-            "Leave it out, or build a store of that matrix."
-        )
 
 
 def open_cell_paths(
@@ -141,9 +130,6 @@ def _is_test(store: CellStore, section: CellData) -> npt.NDArray[np.bool_]:
 def _labels(store: CellStore, section: CellData, optional: bool = False) -> Any:
     """(class numbers (N,), names, "") for `Cells`, or None."""
     column = section.label_column or load_card(section.card).label_column
-    if column is None and not optional:
-        reason = "no column has labels (data.label_column)"
-        section.refuse_unread("min_class_cells", "unlabelled", reason=reason)
     if column is None or (optional and column not in store.meta["obs"]):
         return None
     codes, names = store.column(column)
@@ -250,12 +236,24 @@ def _opened(paths: tuple[str, ...], options: BuildOptions, state: str) -> CellSt
                 f"data.values must be {store.meta['values']}, as {paths[0]} has, "
                 f"got {options.values}."
             )
+        _check_matrix(store, options.matrix)
         return store
     place = cache_folder("cells") / state
     files = [Path(path) for path in paths]
     return open_cached(
         place, open_store, lambda: build_store(place, files, options, listener.get())
     )
+
+
+def _check_matrix(store: CellStore, matrix: str) -> None:
+    """Raise InputError where a store was built of another matrix than the recipe names."""
+    got = sorted({file["matrix"] for file in store.meta["files"]})
+    # An .h5mu has it in a modality: rna:layers[counts].
+    if matrix != "X" and all(name.rpartition(":")[2] != matrix for name in got):
+        raise InputError(
+            f"data.matrix must be {got[0]}, of which the store {store.path} was built, got "
+            f"{matrix}. Name that one, or build a store of the other."
+        )
 
 
 def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:

@@ -19,7 +19,6 @@ from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.schema import DnaSequenceData
 from r2mae.modalities.dna.sequences.files import (
     NO_SOFT_MASK,
-    is_fasta,
     is_sequence_file,
     read_sequence_file,
 )
@@ -48,8 +47,6 @@ def open_sequences(
         name: _find(place, card.files.get(name, (f"{name}.*",)))
         for name in ("train", "test")
     }
-    for file in files.values():
-        _check_columns(section, file)
     label = section.label_column or card.label_column
     if split == "test":
         return _read(section, files["test"], label, regression=regression)
@@ -58,15 +55,6 @@ def open_sequences(
         tested = tested + [_reverse_complement(codes) for codes in tested]
     excluded = {_middle(codes, section.length) for codes in tested}
     return _read(section, files["train"], label, excluded, regression=regression)
-
-
-def _check_columns(section: DnaSequenceData, file: Path) -> None:
-    """Raise InputError for names of columns where a file has none."""
-    if is_fasta(file):
-        reason = f"{file} is FASTA, whose headers end in the label"
-        section.refuse_unread("column", reason=reason)
-        if section.label_column != "label":
-            section.refuse_unread("label_column", reason=reason)
 
 
 def open_given_sequences(section: Any, paths: list[str]) -> SampleSource:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from anndata.io import write_elem
 
 from r2mae.data.source import hold_out, root_of, with_labels
 from r2mae.errors import InputError
@@ -13,6 +16,7 @@ from r2mae.masking.rng import RandomStream, host_bits
 from r2mae.modalities.cell.data import cells as cell_module
 from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import CellView
+from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.splits import open_cell_paths, open_cells, vocabulary
 from r2mae.modalities.cell.schema import CellData, GenesSection
 from r2mae.modalities.cell.schema import TestSection as Split
@@ -203,7 +207,7 @@ def test_a_changed_file_is_read_anew(cells, scratch):
     assert load(CellView())["values"].sum() == 2 * before
 
 
-def test_keys_that_a_store_or_missing_labels_do_not_read_are_refused(cells):
+def test_another_matrix_than_that_of_a_store_is_refused(cells):
     build_store(Path("store"), [Path("cells.h5ad")])
     store = section(root="store")
     assert len(open_cells(store, "train", CellView()))
@@ -212,6 +216,18 @@ def test_keys_that_a_store_or_missing_labels_do_not_read_are_refused(cells):
         InputError, match=r"data\.matrix must be X, of which the store store"
     ):
         open_cells(raw, "train", CellView())
-    nameless = CellData(root="store", min_class_cells=3)
-    with pytest.raises(InputError, match=r"data\.min_class_cells must not be set"):
-        open_cells(nameless, "train", CellView())
+
+
+def test_a_matrix_of_a_modality_is_the_one_that_was_named(scratch):
+    """A store of an .h5mu names it with its modality: rna:layers[counts]."""
+    rna = make_cells(40, 12)
+    rna.layers["counts"] = rna.X.copy()
+    with h5py.File("cells.h5mu", "w") as file:
+        write_elem(file, "mod/rna", rna)
+        write_elem(file, "obs", pd.DataFrame(index=rna.obs_names))
+    named = CellData(root="cells.h5mu", matrix="layers[counts]")
+    assert len(open_cells(named, "train", CellView()))
+    options = BuildOptions("layers[counts]")
+    build_store(Path("store"), [Path("cells.h5mu")], options)
+    stored = named.model_copy(update={"root": "store"})
+    assert len(open_cells(stored, "train", CellView()))

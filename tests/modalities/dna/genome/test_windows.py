@@ -9,9 +9,8 @@ import torch
 from r2mae.data.source import StreamDataset, hold_out
 from r2mae.data.stream import Stream
 from r2mae.errors import InputError
-from r2mae.modalities.dna.alignment.build import build_alignment_store
 from r2mae.modalities.dna.genome.bases import GAP, decode, encode, reverse_complement
-from r2mae.modalities.dna.genome.build import build_genome_store, open_genome
+from r2mae.modalities.dna.genome.build import open_genome
 from r2mae.modalities.dna.genome.interval_sets import (
     intersect,
     invert,
@@ -346,25 +345,3 @@ def test_bases_used_of_bases_present_and_shorter_windows_are_said(scratch):
     assert Windows(genome, 50).note == ""
     assert Windows(genome, 64, stride=20).used == 200 * 184 + 10 * 984
     assert Windows(genome, 10, stride=100).used == 10 * (200 * 2 + 10 * 10)
-
-
-def test_keys_that_a_store_does_not_read_are_refused(scratch):
-    (scratch / "g.fa").write_text(">c\n" + "ACGT" * 40 + "\n")
-    files = [scratch / "g.fa"]
-    for name, by_file in (("plain", False), ("by_file", True)):
-        build_genome_store(scratch / name, files, name_by_file=by_file)
-    section = DnaData(root="by_file", length=8, name_by_file=True)
-    assert len(open_windows(section, "train"))
-    with pytest.raises(InputError, match=r"data\.name_by_file must not be set"):
-        open_windows(section.model_copy(update={"root": "plain"}), "train")
-    build_alignment_store(scratch / "out", [write_maf(scratch / "a.maf")])
-    aligned = DnaData(root="out", length=8, alignment={"genome": "g.fa"})
-    with pytest.raises(InputError, match=r"data\.alignment\.genome must not be set"):
-        open_windows(aligned, "train")
-
-
-def write_maf(path):
-    """A block of two species."""
-    rows = [f"s {name}.c 0 160 + 160 {'ACGT' * 40}" for name in ("hg", "mm")]
-    path.write_text("\n".join(["##maf version=1", "a", *rows]) + "\n")
-    return path

@@ -215,14 +215,3 @@ def test_several_files_of_sequences_are_refused_with_what_to_name(scratch):
         (scratch / name).write_text("sequence\nACGT\n")
     with pytest.raises(InputError, match=r"got 2 in \*\.csv\. Name one of them"):
         open_given_sequences(None, ["*.csv"])
-
-
-def test_names_of_columns_are_refused_where_the_files_are_fasta(tables):
-    for split in ("train", "test"):
-        (tables / f"{split}.csv").unlink()
-        (tables / f"{split}.fa").write_text(f">a 0\nACGT{'A' * len(split)}\n>b 1\nCC\n")
-    assert len(open_sequences(section(), "test")) == 2
-    for key in ("column", "label_column"):
-        wrong = section().model_copy(update={key: "kind"})
-        with pytest.raises(InputError, match=rf"data\.{key} must not be set.*FASTA"):
-            open_sequences(wrong, "test")
