@@ -72,7 +72,7 @@ def _described(text: str, keys: set[str]) -> Iterator[tuple[list[str], str]]:
         match for match in _KEYS.finditer(text) if keys >= set(match[1].split(", "))
     ]
     ends = [*(match.start() for match in heads[1:]), len(text)]
-    for match, end in zip(heads, ends, strict=True):
+    for match, end in zip(heads, ends, strict=False):  # without heads one end
         yield match[1].split(", "), text[match.end() : end]
 
 
