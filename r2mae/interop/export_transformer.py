@@ -78,11 +78,12 @@ def export_masked_language(model: Any, tokenizer: Any, folder: Path) -> float:
         theirs = AutoModelForMaskedLM.from_pretrained(folder).eval()
     with torch.no_grad():
         ids, batch = _random_tokens(model)
-        features, slots = model.features(
-            batch, build_mask(torch.ones_like(ids, dtype=torch.bool))
-        )
+        # Not all: ESM's token dropout divides by the share of tokens that are not masked.
+        is_masked = torch.zeros_like(ids, dtype=torch.bool)
+        is_masked[:, ::2] = True
+        features, slots = model.features(batch, build_mask(is_masked))
         ours = torch.nn.functional.linear(features, *model.output_layer())
-        masked = torch.full_like(ids, model.vocabulary.mask)
+        masked = ids.masked_fill(is_masked, model.vocabulary.mask)
         logits = theirs(input_ids=masked).logits.flatten(0, 1)[slots]
     return _checked(ours, logits)
 

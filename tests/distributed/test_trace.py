@@ -33,7 +33,9 @@ def record(cwd, devices):
         "PATH": "/usr/bin:/bin",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, str(cwd / "job.py"), str(devices)]
+    torchrun = ["-m", "torch.distributed.run", f"--nproc-per-node={devices}"]
+    launcher = torchrun if devices > 1 else []
+    command = [sys.executable, *launcher, str(cwd / "job.py"), str(devices)]
     done = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=800
     )
