@@ -33,3 +33,19 @@ def test_laws_are_measured_on_as_many_samples(scratch):
     path.write_text(json.dumps(document))
     for trial in load_study(str(path)).distinct_trials:
         assert trial.recipe.watch.samples == 1000
+
+
+def test_a_study_begun_without_a_number_of_samples_continues(scratch):
+    """As older versions stored it; they chose 1000 in all studies of r2mae."""
+    path = write_study(scratch)
+    document = json.loads(path.read_text())
+    del document["set"]["watch.samples"]
+    path.write_text(json.dumps(document))
+    study = load_study(str(path))
+    study.start()
+    file = study.folder / "study.json"
+    stored = json.loads(file.read_text())
+    stored["base"]["watch"]["samples"] = None
+    file.write_text(json.dumps(stored))
+    load_study(str(path)).start()
+    assert json.loads(file.read_text())["base"]["watch"]["samples"] == 1000
