@@ -5,7 +5,8 @@
 Run it where `studies/` is. `<!-- laws: digits pbmc3k -->` starts a table with a line for
 each study, `<!-- laws in detail: digits pbmc3k -->` one with more columns,
 `<!-- theory: digits pbmc3k -->` one of the theory's predictions, and `<!-- study: digits -->`
-one with a line for each law; `<!-- end -->` ends them.
+one with a line for each law; `<!-- end -->` ends them. A study is named in them by the first
+comment of its file, which says what mask ratios are compared on.
 What is there about a study without a complete seed in `studies/` stays. A study without
 predictions has no line about the theory.
 """
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.recipe.shipped import find_study
 from r2mae.studies.measurement import HIDDEN_PROBES, IN_TRAINING
 from r2mae.studies.plan import load_study
 from r2mae.studies.rows import comparison_rows, summary_rows
@@ -33,7 +35,8 @@ _OPENING = r"<!-- (laws|laws in detail|theory|study): ([^>]*?) -->"
 _BLOCK = re.compile(rf"({_OPENING}\n)(.*?)(<!-- end -->)", re.DOTALL)
 _START = re.compile(_OPENING)
 _KINDS = ("held-out loss", "probes", HIDDEN_PROBES, HIDDEN_PROBES + IN_TRAINING)
-_HEADER = ["data", "random ratio", "best fixed ratio"]
+_SUBJECT = re.compile(r"# .* mask ratios compared on (.*?)(?:[.,] 2 CPU cores\.)?\n")
+_HEADER = ["data and model", "random ratio", "best fixed ratio"]
 _HEADER += [f"{kind}, gain in %" for kind in _KINDS]
 
 
@@ -97,20 +100,26 @@ def _study_lines(name, content, line_of, to_root):
     table, and a title; or None.
     """
     study = load_study(name)
+    file = f"recipes/studies/{study.name}.yaml)"
+    link = f"[{_subject(name)}]({to_root}{file}"
     tables = _tables(study)
     if not tables:
-        lines = [
-            line for line in content.splitlines() if line.startswith(f"| [{name}]")
-        ]
-        for line in lines:
-            yield [cell.strip() for cell in line.strip()[1:-1].split("|")]
+        for line in content.splitlines():
+            if file in line:
+                title, *cells = (cell.strip() for cell in line.strip()[1:-1].split("|"))
+                yield [link + title.partition(file)[2], *cells]
         return
     for table in tables:
-        link = f"[{name}]({to_root}recipes/studies/{name}.yaml)"
         title = f"{link}, {table.title}" if table.title else link
         line = line_of(study, table, title)
         if line is not None:
             yield line
+
+
+def _subject(name):
+    """Data and model of a study in words, or its name."""
+    match = _SUBJECT.match(find_study(name).read_text())
+    return match[1] if match else name
 
 
 def _compare(study, table, title):
@@ -245,7 +254,7 @@ _COLUMNS = {
     ),
     "theory": (
         [
-            "data",
+            "data and model",
             "predictions",
             "Kendall's tau, all measurements",
             "held-out loss",

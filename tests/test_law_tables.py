@@ -87,7 +87,8 @@ def test_only_tables_of_studies_with_trials_are_filled(
     built.clear()
     page = fill(PAGE, "../")
     assert built == ["small"] * 4  # once for each block
-    assert "| [digits](recipes/studies/digits.yaml) | kept |  |\n" in page
+    digits = "| [scanned digits: a small ViT](../recipes/studies/digits.yaml) |"
+    assert f"{digits} kept |  |\n" in page
     assert "stays" in page
     assert "goes" not in page
     assert "replaced" not in page
@@ -95,7 +96,7 @@ def test_only_tables_of_studies_with_trials_are_filled(
     number = r"[+-]\d\.\d\d \([+-]\d\.\d\d to [+-]\d\.\d\d\)"
     assert re.search(rf"\| 3 \| {number} \| {number} \| \d.*% \| \d.*% \|$", theory)
     assert without_card.count("[small.yaml](../recipes/") == 2
-    assert page.count("| [digits](recipes/studies/digits.yaml) | 5 |\n") == 1
+    assert page.count(f"{digits} 5 |\n") == 1
     assert detailed.startswith(short.rstrip("| "))
     assert detailed.count(" | ") == short.count(" | ") + 6
     assert "3 laws x 2 seeds, 4 steps (equal steps)" in page
