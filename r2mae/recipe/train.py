@@ -163,6 +163,9 @@ def _train(
     except InterruptedRun as interrupted:
         ending, stopped_by = "interrupted", interrupted.signal_number
         raise
+    except KeyboardInterrupt:
+        ending = "interrupted"
+        raise
     except torch.OutOfMemoryError as error:
         raise out_of_memory(recipe, error) from error
     finally:

@@ -52,13 +52,18 @@ class Training:
     left_out: str = ""
 
     def run(self) -> dict[str, float]:
-        """Train to the end; returns the last validation metrics, which are in run.json then."""
+        """Train to the end; returns the last validation metrics, which are in run.json then.
+
+        Raises: InterruptedRun after a signal; KeyboardInterrupt after a second Ctrl-C, with nothing saved.
+        """
         module = self.module
         try:
             self.trainer.fit(module, ckpt_path=self.resume_from)
             metrics = dict(module.latest_metrics)
             if is_first_process():  # before loggers close: an upload may take long
                 self.folder.write_status(step=module.steps_done, metrics=metrics)
+        except SystemExit:  # how Lightning ends after a KeyboardInterrupt
+            raise KeyboardInterrupt from None
         finally:
             close_loggers(self.trainer)
         return metrics

@@ -6,6 +6,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.loggers import Logger
 
+from r2mae.data.atomic import write_atomic
 from r2mae.progress import Bar
 from r2mae.training.guarded_logger import GuardedLogger
 from r2mae.training.metric_log import numbered_rows
@@ -146,7 +147,7 @@ class CsvLogger(Logger):
         """Delete rows after a step, from which training continues, and rows cut off by a crash."""
         if self.folder.metrics.is_file():
             kept = [row for number, row in numbered_rows(self.folder) if number <= step]
-            self.folder.metrics.write_text("\n".join([_HEADER, *kept]) + "\n")
+            write_atomic(self.folder.metrics, "\n".join([_HEADER, *kept]) + "\n")
 
     @lightning.utilities.rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:

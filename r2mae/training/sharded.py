@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -56,11 +57,18 @@ def complete(tensor: Tensor) -> Tensor:
 
 
 def complete_on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`complete` of each tensor, moved to the CPU at once: the device holds one of them."""
-    return {
-        name: complete(tensor).cpu() if isinstance(tensor, DTensor) else tensor
-        for name, tensor in tensors.items()
-    }
+    """`complete` of each tensor on rank 0, moved to the CPU at once: the device holds one of them.
+
+    Other ranks return tensors that are not sharded alone, so that a node's memory holds one copy.
+    """
+    host = {}
+    for name, tensor in tensors.items():
+        whole = complete(tensor)
+        if not isinstance(tensor, DTensor):
+            host[name] = tensor
+        elif dist.get_rank() == 0:
+            host[name] = whole.cpu()
+    return host
 
 
 def shard_like(tensor: Tensor, parameter: Tensor) -> Tensor:

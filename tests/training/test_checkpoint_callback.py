@@ -93,6 +93,21 @@ def test_a_signal_saves_and_leaves(scratch, number):
     assert signal.getsignal(number) == before
 
 
+def test_a_second_ctrl_c_stops_at_once(scratch):
+    training, folder = prepare("run", "checkpoint.every_steps=1000")
+    module, original = training.module, training.module.optimizer_step
+
+    def twice(*arguments, **options):
+        original(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    module.optimizer_step = twice
+    with pytest.raises(KeyboardInterrupt):
+        training.run()
+    assert folder.saved() == []
+
+
 def test_the_end_of_training_restores_handlers_and_frees_the_model(scratch):
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
     before = [signal.getsignal(number) for number in numbers]

@@ -1,4 +1,6 @@
+import errno
 import io
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,22 @@ def test_csv_continues_where_training_does(tmp_path):
     assert logger.folder.metrics.read_text().splitlines() == [
         "step,metric,value", "1,a,0.33333333", "1,b,1", "2,a,0.66666667", "2,b,1", "3,a,7",
     ]  # fmt: skip
+
+
+def test_rows_survive_a_full_disk(tmp_path, monkeypatch):
+    logger = CsvLogger(RunFolder(tmp_path))
+    for step in (1, 2, 3):
+        logger.log_metrics({"a": step / 3}, step)
+    before = logger.folder.metrics.read_bytes()
+
+    def no_space(path, text):
+        with path.open("w"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", no_space)
+    with pytest.raises(OSError, match="No space"):
+        logger.rewind(2)
+    assert logger.folder.metrics.read_bytes() == before
 
 
 class Sink:
