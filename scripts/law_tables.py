@@ -101,7 +101,7 @@ def _study_lines(name, content, line_of, to_root):
     """
     study = load_study(name)
     file = f"recipes/studies/{study.name}.yaml)"
-    link = f"[{_subject(name)}]({to_root}{file}"
+    link = f"[{subject(name)}]({to_root}{file}"
     tables = _tables(study)
     if not tables:
         for line in content.splitlines():
@@ -116,7 +116,7 @@ def _study_lines(name, content, line_of, to_root):
             yield line
 
 
-def _subject(name):
+def subject(name):
     """Data and model of a study in words, or its name."""
     match = _SUBJECT.match(find_study(name).read_text())
     return match[1] if match else name
