@@ -78,6 +78,7 @@ def test_two_nodes_and_one_of_them_is_lost_and_comes_back(tmp_path, port):
     assert code == 0, said
     assert end(again, 30)[0] == 0
     assert folder.read_status()["status"] == "finished"
+    assert folder.read_status()["hardware"]["nodes"] == 2
     assert last_step(folder) == 300
     assert "continuing at step" in said
     assert nobody_is_left(tmp_path)
