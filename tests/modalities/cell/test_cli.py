@@ -314,9 +314,9 @@ def test_an_anndata_in_memory_is_embedded_as_its_file_is(here, capsys):
         run.embed(other)
 
 
-def test_masks_are_shown_before_the_data_was_opened(scratch):
-    done = r2mae("mask", "pbmc68k_demo", "--positions", "0:1", check=0)
-    assert "step 2" in done.stdout
+def test_masks_are_shown_before_the_data_was_opened(scratch, capsys):
+    shown = said(capsys, "mask", "pbmc68k_demo", "--positions", "0:1")
+    assert "step 2" in shown
 
 
 def write_odd_cells(path, fraction=0.3):
