@@ -109,7 +109,7 @@ def load(path, overrides=None):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_mutant_loads_or_is_one_line(recipe, tmp_path):
-    file, refused, number = tmp_path / "mutant.yaml", 0, 0
+    file, refused, judged, number = tmp_path / "mutant.yaml", 0, 0, 0
     document = load_document(recipe)
     paths = first_keys()[recipe]
     for mutants in (
@@ -120,13 +120,14 @@ def test_every_mutant_loads_or_is_one_line(recipe, tmp_path):
             number += 1
             write(mutant, file)
             line = load(file)
+            if "model.arguments." in what:  # those are timm's: `check` asks it
+                continue
+            judged += 1
             refused += line is not None
-            if (
-                what.startswith("misspelt") and "model.arguments." not in what
-            ):  # those are timm's: `check` asks it
+            if what.startswith("misspelt"):
                 assert line is not None, what
     assert number == len(paths) * (3 + len(STRANGE))
-    assert refused >= number / 2
+    assert refused >= judged / 2
 
 
 def test_every_key_of_a_kind_of_recipe_gets_every_value():
