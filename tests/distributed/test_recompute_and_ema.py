@@ -25,7 +25,7 @@ def test_killed_and_continued_equals_straight(tmp_path):
     recomputing = command("one", *SETTINGS, "hardware.recompute=blocks")
     code, stderr, _ = end(start(tmp_path, recomputing), 300)
     assert code == 0, stderr
-    stopped = cut(straight, 10, "two")
+    stopped = cut(straight, "two")
     # What recomputes may change too: it changes no number.
     code, stderr, _ = end(start(tmp_path, command("two", *SETTINGS)), 300)
     assert code == 0, stderr

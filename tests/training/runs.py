@@ -36,15 +36,14 @@ def train(name, *more):
     return folder
 
 
-def cut(folder, step, name):
-    """A copy of a finished run as a kill would have left it after its checkpoint of that step."""
+def cut(folder, name):
+    """A copy of a finished run as a kill would have left it before its last checkpoint."""
     copy = RunFolder(folder.path.with_name(name))
     shutil.copytree(folder.path, copy.path)
-    for path in copy.saved():
-        if saved_step(path) > step:
-            shutil.rmtree(path)
-    copy.point("last", copy.checkpoints / f"step_{step}")
-    copy.write_status(status="running")
+    *_, earlier, last = copy.saved()
+    shutil.rmtree(last)
+    copy.point("last", earlier)
+    copy.write_status(status="running", step=saved_step(earlier))
     return copy
 
 
