@@ -122,27 +122,24 @@ class _Jobs:
         self._process(path, next(counts), None)
         return path
 
-    def _process(self, path: Path, devices: int, kill_at: int | None) -> None:
+    def _command(self, path: Path, devices: int) -> list[str]:
+        """What trains in a run folder on a number of devices."""
         settings = [
             part
             for value in (*self.settings, f"hardware.devices={devices}")
             for part in ("--set", value)
         ]
-        command = [
-            sys.executable,
-            "-m",
-            "r2mae",
-            "pretrain",
-            self.recipe,
-            "--trace",
-            "--name",
-            path.name,
-            *settings,
-        ]
+        train = [sys.executable, "-m", "r2mae", "pretrain", self.recipe]
+        return [*train, "--trace", "--name", path.name, *settings]
+
+    def _process(self, path: Path, devices: int, kill_at: int | None) -> None:
         until = "to the end" if kill_at is None else f"to be killed at step {kill_at}"
         print_status(f"{path.name} on {devices}: {until}")
         process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, start_new_session=True
+            self._command(path, devices),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         try:
             deadline = time.monotonic() + _SECONDS

@@ -358,7 +358,7 @@ EVERYTHING = (
 def test_killed_and_continued_is_bit_identical(call, pretrained):
     more = settings(
         *EVERYTHING,
-        "schedule={steps: 300}",
+        "schedule={steps: 120}",
         "checkpoint.every_steps=5",
         "repeat.labels_per_class=[all]",
     )
@@ -384,7 +384,7 @@ def test_killed_and_continued_is_bit_identical(call, pretrained):
     assert killed.read_status()["status"] == "running"
     assert call(*more, "--name", "killed")[0] == 0
     straight = RunFolder("runs/straight/labels_all/seed_0")
-    assert largest_difference(weights(straight, 300), weights(killed, 300)) == 0
+    assert largest_difference(weights(straight, 120), weights(killed, 120)) == 0
     assert straight.read_status()["test"] == killed.read_status()["test"]
 
 
@@ -453,31 +453,6 @@ def test_a_run_of_lora_predicts_embeds_and_starts_with_merged_weights(call, tune
         assert torch.equal(later[key], tensor)
 
 
-def test_a_killed_run_of_lora_continues_bit_identically(call, pretrained):
-    more = settings(
-        TUNED["lora"],
-        "schedule={steps: 60}",
-        "checkpoint.every_steps=3",
-        "watch.every_steps=60",
-    )
-    assert call(*more, "--name", "lora_straight")[0] == 0
-    command = [sys.executable, "-m", "r2mae", "finetune", str(RECIPE), *more]
-    process = subprocess.Popen(
-        [*command, "--name", "lora_killed"],
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    killed = RunFolder("runs/lora_killed/labels_5/seed_0")
-    while process.poll() is None and not killed.pointer("last"):
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert killed.read_status()["status"] == "running"
-    assert call(*more, "--name", "lora_killed")[0] == 0
-    straight = RunFolder("runs/lora_straight/labels_5/seed_0")
-    assert largest_difference(weights(straight, 60), weights(killed, 60)) == 0
-
-
 def test_check_prints_what_lora_trains(call):
     code, out, _ = call(*settings(TUNED["lora"]), "--json", subcommand="check")
     assert code == 0
@@ -493,7 +468,7 @@ def test_check_prints_what_lora_trains(call):
     assert "new: head (2 tensors)" in out
 
 
-def test_two_processes_are_one(pretrained):
+def test_two_processes_are_one(call, pretrained):
     """Two runs in one command, so the second meets processes that are already there."""
     more = settings(
         *EVERYTHING[:1],
@@ -501,19 +476,12 @@ def test_two_processes_are_one(pretrained):
         "batch.per_device_samples=4",
         "repeat.seeds=2",
     )
-    for name, devices in (("one", 1), ("two", 2)):
-        done = r2mae(
-            "finetune",
-            RECIPE,
-            *more,
-            "--set",
-            f"hardware.devices={devices}",
-            "--name",
-            f"devices_{name}",
-            cwd=pretrained,
-            check=0,
-        )
-        assert done.stdout.count("labels per class") == 1
+    code, out, _ = call(*more, "--name", "devices_one")
+    assert code == 0
+    assert out.count("labels per class") == 1
+    devices = ("--set", "hardware.devices=2", "--name", "devices_two")
+    done = r2mae("finetune", RECIPE, *more, *devices, cwd=pretrained, check=0)
+    assert done.stdout.count("labels per class") == 1
     for seed in (0, 1):
         one, two = (
             RunFolder(pretrained / f"runs/devices_{name}/labels_5/seed_{seed}")

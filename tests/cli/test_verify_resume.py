@@ -1,37 +1,65 @@
 import json
 
+import pytest
+
 from r2mae.cli import verify_resume
-from tests.conftest import DEMO, overrides, r2mae
+from r2mae.cli.main import main
+from tests.conftest import DEMO, overrides
 
 
-def test_kills_on_one_and_two_devices(tmp_path):
-    done = r2mae(
-        "verify-resume",
-        DEMO,
-        *overrides(),
-        "--kill-at",
-        "7",
-        "--devices",
-        "1,2",
-        cwd=tmp_path,
-        check=0,
-    )
-    result = json.loads(done.stdout.splitlines()[-1].removeprefix("verify-resume: "))
+def test_a_killed_run_is_compared_with_one_that_was_not(scratch, capsys):
+    options = ("--kill-at", "7", "--devices", "1")
+    assert main(["verify-resume", str(DEMO), *overrides(), *options]) == 0
+    printed = capsys.readouterr().out.splitlines()[-1]
+    result = json.loads(printed.removeprefix("verify-resume: "))
     assert result["passed"]
     assert result["order_and_masks_identical"]
     assert result["positions"] == 20 * 16
-    assert result["weights_bit_identical"] == {"1": True, "2": True}
-    assert 0 < result["largest_loss_difference"] < 1e-5
-    assert not list((tmp_path / "runs").iterdir())
+    assert result["weights_bit_identical"] == {"1": True}
+    assert result["largest_loss_difference"] == 0
+    assert not list((scratch / "runs").iterdir())
 
 
-def test_a_batch_that_does_not_divide_is_said_before_anything_runs(tmp_path):
-    done = r2mae(
-        "verify-resume", DEMO, *overrides(), "--devices", "1,3", cwd=tmp_path, check=2
-    )
-    assert "must be divisible by" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "runs").exists()
+def test_on_one_and_two_devices_each_run_is_killed_and_one_changes_its_devices(
+    scratch, monkeypatch
+):
+    """What tests/distributed/test_four_ranks.py does, by the processes of this command."""
+    processes, compared = [], []
+
+    def process(jobs, path, devices, kill_at):
+        assert jobs._command(path, devices)[-1] == f"hardware.devices={devices}"
+        processes.append((path.name.rpartition("-")[2], devices, kill_at))
+
+    def compare(straight, killed, elastic, *, exact_losses):
+        paths = (*straight.values(), *killed.values(), elastic)
+        compared.extend(path.name.rpartition("-")[2] for path in paths)
+        assert list(straight) == list(killed) == [1, 2]
+        return {"passed": False}
+
+    monkeypatch.setattr(verify_resume._Jobs, "_process", process)
+    monkeypatch.setattr(verify_resume, "_compare", compare)
+    options = ("--kill-at", "13,7", "--devices", "1,2")
+    with pytest.raises(SystemExit, match="1"):
+        main(["verify-resume", str(DEMO), *overrides(), *options])
+    assert processes == [
+        ("straight_1", 1, None),
+        *[("killed_1", 1, kill_at) for kill_at in (7, 13, None)],
+        ("straight_2", 2, None),
+        *[("killed_2", 2, kill_at) for kill_at in (7, 13, None)],
+        ("elastic", 1, 7),
+        ("elastic", 2, 13),
+        ("elastic", 1, None),
+    ]
+    assert compared == ["straight_1", "straight_2", "killed_1", "killed_2", "elastic"]
+
+
+def test_a_batch_that_does_not_divide_is_said_before_anything_runs(scratch, capsys):
+    options = [*overrides(), "--devices", "1,3"]
+    assert main(["verify-resume", str(DEMO), *options]) == 2
+    error = capsys.readouterr().err
+    assert "must be divisible by" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (scratch / "runs").exists()
 
 
 def test_a_plain_difference_fails(tmp_path, monkeypatch):

@@ -39,15 +39,10 @@ SETTINGS = (
     "hardware.timeout_seconds=10",
     "hardware.workers=1",
 )
+# Rank 0 is the harder one to lose: the others meet at its store. Which rank the supervisor
+# names, of killed and frozen ones, is also in tests/cli/test_launch.py.
 FAULTS = {
-    "rank 1 is killed": (1, signal.SIGKILL, 120, "rank 1 was killed by signal 9"),
     "rank 0 is killed": (0, signal.SIGKILL, 120, "rank 0 was killed by signal 9"),
-    "rank 1 freezes": (
-        1,
-        signal.SIGSTOP,
-        140,
-        "rank 1 did not answer within hardware.timeout_seconds: 10",
-    ),
     "rank 0 freezes": (
         0,
         signal.SIGSTOP,

@@ -6,8 +6,6 @@ Other ranks cannot be had so: DDP takes the sizes of its buckets from rank 0.
 import subprocess
 import sys
 
-import pytest
-
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import DEMO, overrides
 from tests.distributed.jobs import ENVIRONMENT
@@ -43,8 +41,8 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize(("nodes", "devices"), [(1, 8), (32, 8)])
-def test_rank_0_of_many_trains(tmp_path, nodes, devices):
+def test_rank_0_of_many_trains(tmp_path):
+    nodes, devices = 32, 8
     world_size = nodes * devices
     settings = overrides(
         f"hardware.nodes={nodes}",

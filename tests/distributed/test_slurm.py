@@ -12,6 +12,7 @@ import pytest
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.distributed.jobs import (
+    ENVIRONMENT,
     SLOW_SAVE,
     command,
     end,
@@ -47,7 +48,7 @@ def job(tmp_path):
             "MASTER_PORT": str(free_port()),
             "PYTHON": sys.executable,
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
-            "PYTHONPATH": f"{tmp_path}:{ROOT}",
+            "PYTHONPATH": f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}",
         } | environment
         settings = ("schedule.steps=100000", "checkpoint.every_steps=100000", *settings)
         line = [str(ROOT / "scripts" / "slurm.sh"), *command("run", *settings)[4:]]
@@ -117,22 +118,8 @@ def test_sigterm_saves_and_does_not_queue(job, tmp_path):
     check_saved(folder, signal.SIGTERM)
 
 
-def test_what_an_earlier_job_left_queues_nothing(job, tmp_path):
+def test_ntasks_alone_and_what_an_earlier_job_left_queues_nothing(job, tmp_path):
     """Otherwise a job with a mistake would queue itself for ever."""
-    folder = RunFolder(tmp_path / "runs" / "run")
-    process = job()
-    wait_for(folder, process, 5)
-    signal_step(tmp_path, signal.SIGUSR1)
-    end(process, 60)
-    assert is_queued(tmp_path)
-    (tmp_path / "queued").unlink()
-    code, stderr, _ = end(job("seed=1", SLURM_RESTART_COUNT="1"), 60)
-    assert code in (2, 143), stderr  # 143: srun killed the rank that waited
-    assert "seed must be 0 to continue runs/run, got 1" in stderr
-    assert not is_queued(tmp_path)
-
-
-def test_ntasks_alone_and_cpus_per_task(job, tmp_path):
     folder = RunFolder(tmp_path / "runs" / "run")
     shape = {"SLURM_NTASKS_PER_NODE": None, "SLURM_CPUS_PER_TASK": "3"}
     process = job(**shape)
@@ -144,6 +131,11 @@ def test_ntasks_alone_and_cpus_per_task(job, tmp_path):
     code, stderr, _ = end(process, 60)
     assert code == 138, stderr
     assert is_queued(tmp_path)
+    (tmp_path / "queued").unlink()
+    code, stderr, _ = end(job("seed=1", SLURM_RESTART_COUNT="1"), 60)
+    assert code in (2, 143), stderr  # 143: srun killed the rank that waited
+    assert "seed must be 0 to continue runs/run, got 1" in stderr
+    assert not is_queued(tmp_path)
 
 
 def test_of_one_task_r2mae_starts_the_ranks(job, tmp_path):

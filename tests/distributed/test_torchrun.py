@@ -9,6 +9,7 @@ import pytest
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.distributed.jobs import (
+    ENVIRONMENT,
     SLOW_SAVE,
     command,
     end,
@@ -78,6 +79,7 @@ def test_two_nodes_and_one_of_them_is_lost_and_comes_back(tmp_path, port):
     assert code == 0, said
     assert end(again, 30)[0] == 0
     assert folder.read_status()["status"] == "finished"
+    assert folder.read_status()["hardware"]["nodes"] == 2
     assert last_step(folder) == 300
     assert "continuing at step" in said
     assert nobody_is_left(tmp_path)
@@ -96,7 +98,7 @@ def test_a_signal_during_a_slow_save_ends_the_job_and_the_save_is_whole(tmp_path
         PYTHON=sys.executable,
         NPROC_PER_NODE="2",
         SLOW_SAVE="5",
-        PYTHONPATH=f"{tmp_path}:{ROOT}",
+        PYTHONPATH=f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}",
         TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1",  # the script sets a longer one
     )
     wait_for(folder, process, 5)

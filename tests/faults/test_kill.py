@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from r2mae.cli.main import main
 from r2mae.training.run_folder import RunFolder
-from tests.conftest import DEMO, overrides, r2mae
+from tests.conftest import DEMO, overrides
 from tests.training.runs import largest_difference, metric, weights
 
+STEPS = 150
 SETTINGS = overrides(
-    "schedule.steps=300",
+    f"schedule.steps={STEPS}",
     "checkpoint.every_steps=10",
     "watch.every_steps=25",
     "watch.samples=16",
@@ -51,10 +53,17 @@ def wait_for(folder, process, step):
     pytest.fail(f"step {step} did not come")
 
 
+def finish(cwd, name):
+    """Train to the end, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        assert main(["pretrain", str(DEMO), *SETTINGS, "--name", name]) == 0
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("kill")
-    r2mae("pretrain", DEMO, *SETTINGS, "--name", "straight", cwd=cwd, check=0)
+    finish(cwd, "straight")
     return RunFolder(cwd / "runs" / "straight")
 
 
@@ -63,14 +72,14 @@ def test_killed_runs_end_bit_identical(straight):
         straight.path.parent.parent,
         RunFolder(straight.path.with_name("killed")),
     )
-    kills = sorted(random.Random().sample(range(5, 290), 2))
+    kills = sorted(random.Random().sample(range(5, STEPS - 10), 2))
     for kill_at in kills:
         process = start(cwd, "killed")
         wait_for(folder, process, kill_at)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    r2mae("pretrain", DEMO, *SETTINGS, "--name", "killed", cwd=cwd, check=0)
-    assert largest_difference(weights(straight, 300), weights(folder, 300)) == 0, (
+    finish(cwd, "killed")
+    assert largest_difference(weights(straight, STEPS), weights(folder, STEPS)) == 0, (
         f"killed at {kills}"
     )
     assert metric(straight, "validation/loss") == metric(folder, "validation/loss")
@@ -95,18 +104,10 @@ def test_a_signal_leaves_a_checkpoint_that_continues(straight, number, code):
     assert folder.read_status()["status"] == "interrupted"
     assert folder.pointer("last").name == f"step_{folder.read_status()['step']}"
     if number == signal.SIGINT:
-        r2mae("pretrain", DEMO, *SETTINGS, "--name", folder.path.name, cwd=cwd, check=0)
-        assert largest_difference(weights(straight, 300), weights(folder, 300)) == 0
+        finish(cwd, folder.path.name)
+        assert largest_difference(weights(straight, STEPS), weights(folder, STEPS)) == 0
 
 
-def test_a_finished_run_says_so(straight):
-    done = r2mae(
-        "pretrain",
-        DEMO,
-        *SETTINGS,
-        "--name",
-        "straight",
-        cwd=straight.path.parent.parent,
-        check=0,
-    )
-    assert "finished at step 300" in done.stderr
+def test_a_finished_run_says_so(straight, capsys):
+    finish(straight.path.parent.parent, "straight")
+    assert f"finished at step {STEPS}" in capsys.readouterr().err

@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 
+from r2mae.cli.main import main
 from r2mae.modalities.vision.models.autoencoder import MaskedAutoencoder
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.rehearse import rehearse
 from r2mae.recipe.shipped import shipped_recipes
-from tests.conftest import DEMO, ROOT, r2mae
+from tests.conftest import DEMO, ROOT
 
 
 def first_of_each_kind():
@@ -95,8 +96,8 @@ def test_a_tensor_on_the_host_is_an_error(monkeypatch):
         rehearse(load_recipe(str(DEMO)))
 
 
-def test_the_command_prints_it(tmp_path):
-    done = r2mae("check", DEMO, "--rehearse", cwd=tmp_path, check=0)
-    assert "a step of rank 0 of 1 on a fake GPU" in done.stdout
-    done = r2mae("check", DEMO, "--rehearse", "--json", cwd=tmp_path, check=0)
-    assert json.loads(done.stdout)["rehearsal"]["waits"] == {}
+def test_the_command_prints_it(scratch, capsys):
+    assert main(["check", str(DEMO), "--rehearse"]) == 0
+    assert "a step of rank 0 of 1 on a fake GPU" in capsys.readouterr().out
+    assert main(["check", str(DEMO), "--rehearse", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rehearsal"]["waits"] == {}

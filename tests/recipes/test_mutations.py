@@ -70,17 +70,21 @@ def value_mutants(document, paths):
 
 @cache
 def first_keys():
-    """For each recipe, the keys that no earlier one of its task, wing and encoder has.
+    """For each recipe, the keys that no earlier one has in a section of the same class, or in a model of its encoder.
 
     The same key of two such recipes is read by the same lines of the schema.
     """
     seen, first = set(), {}
-    for recipe in RECIPES:
-        document = load_document(recipe)
-        kind = (document["task"], document["modality"], document["model"]["encoder"])
-        paths = list(keys(document))
-        first[recipe] = [path for path in paths if (kind, path) not in seen]
-        seen.update((kind, path) for path in paths)
+    for path in RECIPES:
+        recipe, document = load_recipe(str(path)), load_document(path)
+        first[path] = []
+        for key in keys(document):
+            name = key[0]
+            encoder = recipe.model.encoder if name == "model" else None
+            kind = (type(getattr(recipe, name)), encoder, key)
+            if kind not in seen:
+                first[path].append(key)
+            seen.add(kind)
     return first
 
 
@@ -105,7 +109,7 @@ def load(path, overrides=None):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_mutant_loads_or_is_one_line(recipe, tmp_path):
-    file, refused, number = tmp_path / "mutant.yaml", 0, 0
+    file, refused, judged, number = tmp_path / "mutant.yaml", 0, 0, 0
     document = load_document(recipe)
     paths = first_keys()[recipe]
     for mutants in (
@@ -116,17 +120,18 @@ def test_every_mutant_loads_or_is_one_line(recipe, tmp_path):
             number += 1
             write(mutant, file)
             line = load(file)
+            if "model.arguments." in what:  # those are timm's: `check` asks it
+                continue
+            judged += 1
             refused += line is not None
-            if (
-                what.startswith("misspelt") and "model.arguments." not in what
-            ):  # those are timm's: `check` asks it
+            if what.startswith("misspelt"):
                 assert line is not None, what
     assert number == len(paths) * (3 + len(STRANGE))
-    assert refused >= number / 2
+    assert refused >= judged / 2
 
 
 def test_every_key_of_a_kind_of_recipe_gets_every_value():
-    assert sum(map(len, first_keys().values())) > 400
+    assert sum(map(len, first_keys().values())) > 300
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -135,7 +140,7 @@ def test_every_pair_of_changes_too(recipe, tmp_path):
     document = load_document(recipe)
     paths = list(keys(document))
     single = [*structural_mutants(document, paths), *value_mutants(document, paths)]
-    for _ in range(60):
+    for _ in range(30):
         mutant = rng.choice(single)[1]
         path = rng.choice(list(keys(mutant)))
         mutant = changed(

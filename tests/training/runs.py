@@ -1,5 +1,7 @@
 """Training in this process: short runs of the tiny recipe, and what came of them."""
 
+import shutil
+
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
@@ -10,7 +12,7 @@ from r2mae.recipe.trainer import is_first_process
 from r2mae.recipe.training import build_training
 from r2mae.schema.recipe import recipe_document
 from r2mae.training.checkpoint import MODEL, OPTIMIZER, read_manifest, save
-from r2mae.training.run_folder import RunFolder
+from r2mae.training.run_folder import RunFolder, saved_step
 from tests.conftest import DEMO, TINY
 
 SPOILED = "model.encoder.blocks.1.mlp.fc1.weight"
@@ -32,6 +34,17 @@ def train(name, *more):
     training, folder = prepare(name, *more)
     training.run()
     return folder
+
+
+def cut(folder, name):
+    """A copy of a finished run as a kill would have left it before its last checkpoint."""
+    copy = RunFolder(folder.path.with_name(name))
+    shutil.copytree(folder.path, copy.path)
+    *_, earlier, last = copy.saved()
+    shutil.rmtree(last)
+    copy.point("last", earlier)
+    copy.write_status(status="running", step=saved_step(earlier))
+    return copy
 
 
 def spoil(name, mode="stop"):

@@ -17,7 +17,7 @@ from r2mae.training.metric_log import read_metrics
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.wandb_run import WandbRun, read_history, read_records
 from tests.conftest import DEMO, ROOT, overrides, r2mae
-from tests.training.runs import metric
+from tests.training.runs import metric, prepare
 from tests.training.wandb_server import wandb_server
 
 pytest.importorskip("wandb")
@@ -36,20 +36,20 @@ def logged(folder):
     }
 
 
-def test_wandb_has_what_metrics_csv_has(tmp_path):
-    settings = overrides("log=[csv, wandb]", "schedule.steps=4", "watch.every_steps=2")
-    # A process of its own: its end is what flushes the log.
-    r2mae(
-        "pretrain",
-        DEMO,
-        *settings,
-        "--name",
-        "run",
-        cwd=tmp_path,
-        check=0,
-        **OFFLINE,
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of 4 steps in a process of its own, whose end is what flushes the log."""
+    cwd = tmp_path_factory.mktemp("wandb")
+    settings = overrides(
+        "log=[csv, wandb_checkpoint]", "schedule.steps=4", "watch.pictures=true"
     )
-    folder = RunFolder(tmp_path / "runs" / "run")
+    options = [*settings, "--name", "run"]
+    r2mae("pretrain", DEMO, *options, cwd=cwd, check=0, **OFFLINE)
+    return RunFolder(cwd / "runs" / "run")
+
+
+def test_wandb_has_what_metrics_csv_has(trained):
+    folder = trained
     history = logged(folder)
     for name in ("train/loss", "validation/loss", "probe/knn"):
         for step, value in metric(folder, name).items():
@@ -68,13 +68,8 @@ def test_the_id_is_the_given_one(tmp_path, monkeypatch):
     assert WandbRun(RunFolder(tmp_path), "own").version == "own"
 
 
-def test_pictures_and_the_best_checkpoint_are_logged(tmp_path, monkeypatch):
-    settings = overrides(
-        "log=[csv, wandb_checkpoint]", "schedule.steps=4", "watch.pictures=true"
-    )
-    command = ["pretrain", DEMO, *settings, "--name", "run"]
-    r2mae(*command, cwd=tmp_path, check=0, **OFFLINE)
-    folder = RunFolder(tmp_path / "runs" / "run")
+def test_pictures_and_the_best_checkpoint_are_logged(trained, tmp_path, monkeypatch):
+    folder = trained
     history = logged(folder)
     for step in (2, 4):
         page = history[step, "validation/pictures/path"]
@@ -106,13 +101,13 @@ def test_pictures_and_the_best_checkpoint_are_logged(tmp_path, monkeypatch):
 def test_a_killed_and_continued_run_syncs_as_one_history(tmp_path):
     settings = overrides(
         "log=[csv, wandb]",
-        "schedule.steps=150",
-        "watch.every_steps=30",
+        "schedule.steps=100",
+        "watch.every_steps=25",
         "checkpoint.every_steps=10",
     )
     command = ["pretrain", DEMO, *settings, "--name", "run"]
     folder = RunFolder(tmp_path / "runs" / "run")
-    kill_at_step(60, folder, command, tmp_path)
+    kill_at_step(40, folder, command, tmp_path)
     r2mae(*command, cwd=tmp_path, check=0, **OFFLINE)
     offline = sorted((folder.path / "wandb").glob("offline-run-*"))
     assert len(offline) == 2
@@ -174,14 +169,17 @@ def sync(server, folders, cwd):
     assert "ERROR" not in done.stderr, done.stderr
 
 
-def test_metrics_from_before_wandb_was_turned_on_are_logged_too(tmp_path):
-    command = ["pretrain", DEMO, "--name", "run"]
-    settings = overrides("schedule.steps=60", "watch.every_steps=20")
-    folder = RunFolder(tmp_path / "runs" / "run")
-    kill_at_step(6, folder, [*command, *settings], tmp_path)
-    settings += ["--set", "log=[csv, wandb]"]
-    r2mae(*command, *settings, cwd=tmp_path, check=0, **OFFLINE)
+def test_metrics_from_before_wandb_was_turned_on_are_logged_too(scratch):
+    settings = ("schedule.steps=20", "watch.every_steps=10")
+    training, folder = prepare("run", *settings)
+    training.module.num_steps = 6
+    training.run()
+    folder.write_status(status="interrupted")
+    folder._lock.release(force=True)
+    command = ["pretrain", DEMO, "--name", "run", *overrides(*settings)]
+    r2mae(*command, "--set", "log=[csv, wandb]", check=0, **OFFLINE)
     assert {step for step, _ in logged(folder)} == set(read_metrics(folder))
+    assert max(read_metrics(folder)) == 20
 
 
 def test_every_seed_of_a_fine_tuning_is_a_run_of_its_own(tmp_path):

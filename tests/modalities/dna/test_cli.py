@@ -141,6 +141,10 @@ def trained(request, tmp_path_factory):
     return folder, kind
 
 
+# Files in and out, and refusals, do not depend on the encoder.
+ONE_ENCODER = pytest.mark.parametrize("trained", ["conv"], indirect=True)
+
+
 @pytest.fixture
 def here(trained, monkeypatch):
     monkeypatch.chdir(trained[0])
@@ -171,6 +175,7 @@ def test_masked_beats_counts_of_bases(here, capsys):
     )
 
 
+@ONE_ENCODER
 def test_scores_to_a_table_and_to_a_vcf(here, capsys):
     found = json.loads(
         said(
@@ -218,6 +223,7 @@ def test_scores_to_a_table_and_to_a_vcf(here, capsys):
     ]
 
 
+@ONE_ENCODER
 def test_every_variant_of_regions_is_scored(here, capsys):
     Path("r.bed").write_text("chrone\t3000\t3004\n")
     command = ("score-variants", "runs/run", "--all", "r.bed", "--all", "one:3004-3010")
@@ -240,6 +246,7 @@ def test_every_variant_of_regions_is_scored(here, capsys):
     assert len(positions) == (both.position <= 3004).sum()
 
 
+@ONE_ENCODER
 def test_scores_of_bases_are_written_as_big_wig(here, capsys):
     library = pytest.importorskip("pyBigWig")
     command = ("score-variants", "runs/run", "--all", "one:3001-3010")
@@ -278,6 +285,7 @@ def test_indels_are_scored_on_request(here, capsys):
     assert pytest.approx(score, rel=1e-4) == row.R2MAE
 
 
+@ONE_ENCODER
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -294,6 +302,7 @@ def test_variants_or_regions_are_named(here, capsys, arguments, message):
     assert message in refused(capsys, "score-variants", "runs/run", *arguments)
 
 
+@ONE_ENCODER
 def test_a_vcf_is_scored_record_by_record_and_anew(here, capsys):
     """A record that is commented out, a blank line, scores of an earlier time, bytes of another encoding."""
     lines = Path("variants.vcf").read_text().splitlines()
@@ -320,6 +329,7 @@ def test_a_vcf_is_scored_record_by_record_and_anew(here, capsys):
     assert all(known[tuple(line.split("\t")[:5])] == line for line in records)
 
 
+@ONE_ENCODER
 def test_scores_of_something_else_are_refused(here, capsys):
     said(capsys, "score-variants", "runs/run", "variants.csv", "-o", "mine.csv")
     table = pd.read_csv("mine.csv")
@@ -468,6 +478,7 @@ def test_a_pretraining_run_embeds_short_sequences(here, capsys):
     assert np.allclose(np.load("mixed.npy")[:2], features, atol=1e-5)
 
 
+@ONE_ENCODER
 def test_embed_regions_of_a_bed_file_on_their_strand(here, capsys):
     letters = Path("genome.fa").read_text().split()[1]
     Path("r.bed").write_text("1\t10\t50\tx\t0\t-\nchrone\t0\t100\n")
@@ -483,6 +494,7 @@ def test_embed_regions_of_a_bed_file_on_their_strand(here, capsys):
     assert np.allclose(np.load("regions.npy"), expected, atol=1e-5)
 
 
+@ONE_ENCODER
 @pytest.mark.parametrize("stride", [64, 32])
 def test_embed_what_is_held_out_where_no_test_split_is_named(here, capsys, stride):
     data = f"data={{root: genome.fa, length: 64, stride: {stride}, held_out: 0.1}}"
@@ -576,6 +588,7 @@ def test_finetune_and_probe_from_the_run(here, capsys):
     )
 
 
+@ONE_ENCODER
 def test_numbers_are_learnt_of_sequences(here, capsys, tmp_path):
     draw = np.random.default_rng(0)
     rows = ["".join(draw.choice(list("ACGT"), 48, p=[0.5 - share, share, share, 0.5 - share])) for share in
@@ -614,6 +627,7 @@ def test_numbers_are_learnt_of_sequences(here, capsys, tmp_path):
     )
 
 
+@ONE_ENCODER
 def test_a_run_goes_on_with_the_same_command(here, capsys):
     words = (
         "pretrain",
@@ -716,6 +730,7 @@ REFUSED = [
 ]
 
 
+@ONE_ENCODER
 @pytest.mark.parametrize(
     ("words", "line"), REFUSED, ids=[" ".join(words)[:60] for words, _ in REFUSED]
 )
@@ -825,6 +840,7 @@ def test_tokens_of_windows_are_an_array(here, capsys):
     np.testing.assert_allclose(tokens.mean(axis=1), features, atol=1e-5)
 
 
+@ONE_ENCODER
 def test_a_report_shows_logos_at_each_ratio(here, capsys):
     del here
     said(capsys, "report", "runs/run", "-o", "page.html")
@@ -833,6 +849,7 @@ def test_a_report_shows_logos_at_each_ratio(here, capsys):
     assert "No pictures" not in page
 
 
+@ONE_ENCODER
 @pytest.mark.parametrize("path", ["nope.fa", "."])
 def test_a_reference_is_looked_at_before_other_tasks_are_scored(here, capsys, path):
     words = ("--task", "masked,variant_effect", "--variants", "variants.csv")

@@ -241,10 +241,14 @@ raise SystemExit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(("kind", "file"), [("dna", "g.fa"), ("msa", "a.maf")])
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+    ("kind", "file", "number", "code"),
+    [
+        ("dna", "g.fa", signal.SIGINT, 130),
+        ("dna", "g.fa", signal.SIGKILL, -9),
+        ("msa", "a.maf", signal.SIGTERM, 143),
+        ("msa", "a.maf", signal.SIGKILL, -9),
+    ],
 )
 def test_a_stopped_build_starts_again(scratch, capsys, kind, file, number, code):
     (scratch / "g.fa").write_text(">c1\nACGT\n>c2\nAC\n")
