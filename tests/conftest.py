@@ -9,7 +9,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "recipes" / "vision" / "digits_demo.yaml"
-LIGHT = ROOT / "tests" / "light"  # for PYTHONPATH of the processes that tests start
 SHARED = ROOT.parent / "shared" / "data"
 
 # Small enough for a step in a few milliseconds; overrides of the demo recipe.
@@ -160,9 +159,6 @@ def pytest_runtest_setup():
     threads of the whole process, and with another number results differ in their last bits.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if str(LIGHT) not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*paths, str(LIGHT)]))
     import torch
 
     torch.set_num_threads(1)

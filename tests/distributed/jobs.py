@@ -12,7 +12,7 @@ import pytest
 
 from r2mae.training.run_folder import RunFolder
 from r2mae.training.trace import read_trace
-from tests.conftest import DEMO, LIGHT, ROOT, overrides
+from tests.conftest import DEMO, ROOT, overrides
 from tests.training.runs import metric
 
 # Bare outside names: the tests of one launcher must not see another's.
@@ -21,7 +21,7 @@ PLAIN = {
     for name in ("PATH", "HOME", "OMP_NUM_THREADS", "LANG")
     if name in os.environ
 }
-ENVIRONMENT = PLAIN | {"PYTHONPATH": f"{ROOT}:{LIGHT}", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = PLAIN | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 # Every save takes this much longer; imported by every Python of the job.
 SLOW_SAVE = """

@@ -12,7 +12,6 @@ import pytest
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.distributed.jobs import (
-    ENVIRONMENT,
     SLOW_SAVE,
     command,
     end,
@@ -48,7 +47,7 @@ def job(tmp_path):
             "MASTER_PORT": str(free_port()),
             "PYTHON": sys.executable,
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
-            "PYTHONPATH": f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}",
+            "PYTHONPATH": f"{tmp_path}:{ROOT}",
         } | environment
         settings = ("schedule.steps=100000", "checkpoint.every_steps=100000", *settings)
         line = [str(ROOT / "scripts" / "slurm.sh"), *command("run", *settings)[4:]]

@@ -9,7 +9,6 @@ import pytest
 from r2mae.training.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.distributed.jobs import (
-    ENVIRONMENT,
     SLOW_SAVE,
     command,
     end,
@@ -98,7 +97,7 @@ def test_a_signal_during_a_slow_save_ends_the_job_and_the_save_is_whole(tmp_path
         PYTHON=sys.executable,
         NPROC_PER_NODE="2",
         SLOW_SAVE="5",
-        PYTHONPATH=f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}",
+        PYTHONPATH=f"{tmp_path}:{ROOT}",
         TORCH_ELASTIC_SHUTDOWN_TIMEOUT="1",  # the script sets a longer one
     )
     wait_for(folder, process, 5)
