@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # recipes are validated without importing torch
 
     Features = npt.NDArray[np.float32]
 
-# data, output, features (N, D), names (N)
-WriteFeatures = Callable[[Path, Path, Any, list[str]], None]
+# DATA as given, output, features (N, D), the source and its rows (N)
+WriteFeatures = Callable[[str, Path, Any, Any, list[int]], None]
 
 
 class Wing(ABC):

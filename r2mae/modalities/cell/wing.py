@@ -52,10 +52,12 @@ _BUILDS = {
 _STORES = {"a store of cells": Store(builds.inspect_store, builds.show_store)}
 
 
-def _write_h5ad(data: Path, output: Path, features: Any, names: list[str]) -> None:
+def _write_h5ad(
+    data: str, output: Path, features: Any, source: Any, rows: list[int]
+) -> None:
     from r2mae.modalities.cell.anndata import write_features
 
-    write_features(data, output, features, names)
+    write_features(data, output, features, source, rows)
 
 
 _FEATURE_FORMATS = {".h5ad": _write_h5ad}

@@ -95,6 +95,21 @@ def test_embed_adds_to_a_copy(here, capsys):
     assert after.obsm["X_r2mae"].std(axis=0).min() > 0
 
 
+def test_embed_of_several_files_names_their_cells(here, capsys):
+    for number in (1, 2):
+        make_cells(20, 40, seed=number).write_h5ad(f"donor {number}.h5ad")
+    call = ("embed", "runs/run", "donor*.h5ad", "-o")
+    said(capsys, *call, "several.h5ad")
+    assert list(anndata.read_h5ad("several.h5ad").obs["file"].unique()) == [
+        "donor 1",
+        "donor 2",
+    ]
+    said(capsys, *call, "several.npy")
+    names = pd.read_csv("several.names.csv")["name"]
+    assert names.is_unique
+    assert names[20] == "donor 2.h5ad, cell cell_0"
+
+
 def test_embed_of_other_genes(here, capsys):
     cells = make_cells(20, 60)[:, 15:].copy()
     cells[:, ::-1].copy().write_h5ad("other.h5ad")
