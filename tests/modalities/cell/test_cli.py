@@ -329,6 +329,45 @@ def test_an_anndata_in_memory_is_embedded_as_its_file_is(here, capsys):
         run.embed(other)
 
 
+def test_another_matrix_is_read_where_it_is_named(here, capsys):
+    cells = make_cells(50, 40, seed=1)
+    run = r2mae_package.load("runs/run")
+    features = run.embed(cells)
+    cells.layers["counts"], cells.X = cells.X, np.log1p(cells.X.toarray())
+    cells.write_h5ad("layered.h5ad")
+    call = ("embed", "runs/run", "layered.h5ad", "-o", "layered.npy")
+    assert (
+        "layers[counts] looks raw: choose it by data.matrix, or --matrix."
+        in refused(capsys, *call)
+    )
+    said(capsys, *call, "--matrix", "layers[counts]")
+    assert np.array_equal(np.load("layered.npy"), features)
+    assert "got X, layers[counts]. Name another one: data.matrix, or --matrix." in (
+        refused(capsys, *call, "--matrix", "raw")
+    )
+    with pytest.raises(InputError, match=r"embed\(adata, matrix='layers\[counts\]'\)"):
+        run.embed(cells)
+    with pytest.raises(InputError, match=r"got X, layers\[counts\]\. Name another one"):
+        run.embed(cells, matrix="raw")
+    with pytest.raises(InputError, match="matrix must be a name, got 3"):
+        run.embed(cells, matrix=3)
+    with pytest.raises(InputError, match="got 'matrx'. Did you mean matrix?"):
+        run.embed(cells, matrx="X")
+    assert np.array_equal(run.embed(cells, matrix="layers[counts]"), features)
+    odd = make_cells(60, 40)
+    odd.layers["odd"] = odd.X.toarray()
+    odd.layers["odd"][55, 0] = 0.5
+    with pytest.raises(
+        InputError, match=r"^AnnData: layers\[odd\] must hold raw counts"
+    ):
+        run.embed(odd, matrix="layers[odd]")
+    batch = run.prepare(cells, matrix="layers[counts]")
+    assert len(batch["indices"]) == 50
+    cells.var["symbol"], cells.var_names = cells.var_names, [str(n) for n in range(40)]
+    again = run.embed(cells, matrix="layers[counts]", genes_by="symbol")
+    assert np.array_equal(again, features)
+
+
 def test_masks_are_shown_before_the_data_was_opened(scratch):
     done = r2mae("mask", "pbmc68k_demo", "--positions", "0:1", check=0)
     assert "step 2" in done.stdout
