@@ -95,6 +95,16 @@ def test_embed_adds_to_a_copy(here, capsys):
     assert after.obsm["X_r2mae"].std(axis=0).min() > 0
 
 
+def test_embed_of_other_formats_has_the_names_of_their_cells(here, capsys):
+    cells = make_cells(20, 40)
+    cells.obs_names = [f"cell {number} x" for number in range(20)]
+    cells.write_zarr("spaces.zarr")
+    said(capsys, "embed", "runs/run", "spaces.zarr", "-o", "spaces.h5ad")
+    out = anndata.read_h5ad("spaces.h5ad")
+    assert list(out.obs_names) == list(cells.obs_names)
+    assert out.obsm["X_r2mae"].shape[0] == 20
+
+
 def test_embed_of_several_files_names_their_cells(here, capsys):
     for number in (1, 2):
         make_cells(20, 40, seed=number).write_h5ad(f"donor {number}.h5ad")
