@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # recipes are validated without importing torch
     from r2mae.wing import Wing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedRun(EmbedsObjects):
     """A trained run, ready to be used.
 
@@ -32,6 +32,14 @@ class LoadedRun(EmbedsObjects):
     manifest: dict[str, Any]
     model: nn.Module
     read_out: ReadOut = field(default_factory=ReadOut)
+
+    def __repr__(self) -> str:
+        """One line: a manifest may list thousands of genes."""
+        parameters = sum(each.numel() for each in self.model.parameters())
+        return (
+            f"<run {self.folder.path}: {self.wing.name}, {self.recipe.task}, "
+            f"step {self.manifest['step']:,}, {parameters:,} parameters>"
+        )
 
     @property
     def num_classes(self) -> int | None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # recipes are validated without importing torch
 
     Features = npt.NDArray[np.float32]
 
-# data, output, features (N, D), names (N)
-WriteFeatures = Callable[[Path, Path, Any, list[str]], None]
+# DATA as given, output, features (N, D), the source and its rows (N)
+WriteFeatures = Callable[[str, Path, Any, Any, list[int]], None]
 
 
 class Wing(ABC):
@@ -42,6 +42,7 @@ class Wing(ABC):
     tasks, subcommands, exports, builds, stores: what this modality adds to the commands of that kind, by name.
         `export_targets` adds ONNX and torch.export to the exports.
     feature_formats: file suffix -> a writer of `embed` features, beside .npy and .parquet.
+    object_options: keywords of `LoadedRun.embed` that `open_objects` takes, which say how objects are read.
     demo: shown by `r2mae demo` after training; None probes the encoder's features with few and with all labels.
     demo_read_out: features that these probes read.
     """
@@ -56,6 +57,7 @@ class Wing(ABC):
     builds: ClassVar[Mapping[str, Build]] = {}
     stores: ClassVar[Mapping[str, Store]] = {}
     feature_formats: ClassVar[Mapping[str, WriteFeatures]] = {}
+    object_options: ClassVar[tuple[str, ...]] = ()
     demo: ClassVar[Task | None] = None
     demo_read_out: ClassVar[ReadOut] = ReadOut()
 

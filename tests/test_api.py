@@ -55,6 +55,14 @@ def test_pretrain_gives_the_loaded_run(trained):
     assert all(np.isfinite(loss) for _, loss in record.calls)
 
 
+def test_a_run_is_shown_in_one_line(trained):
+    _, run, _ = trained
+    count = sum(tensor.numel() for tensor in run.model.parameters())
+    assert repr(run) == (
+        f"<run runs/run: vision, pretrain, step 4, {count:,} parameters>"
+    )
+
+
 def test_a_recipe_may_be_a_mapping(scratch, trained):
     folder = trained[0]
     document = yaml.safe_load((folder / "runs" / "run" / "recipe.yaml").read_text())

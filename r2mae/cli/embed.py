@@ -176,8 +176,8 @@ def _write_wing_format(
     """A format of the run's modality."""
     from r2mae.data.source import root_of
 
-    names = [root_of(source).name(row).rsplit(" ", 1)[1] for row in rows]
-    loaded.wing.feature_formats[output.suffix](Path(data), output, features, names)
+    write = loaded.wing.feature_formats[output.suffix]
+    write(data, output, features, root_of(source), rows)
 
 
 def _write_array(output: Path, features: Any, source: Any, read: list[int]) -> None:

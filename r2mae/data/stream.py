@@ -18,6 +18,8 @@ MAX_SAMPLES = 1 << 40
 _TABLE_ITEMS = 1 << 16
 # Positions computed together: in calls of 64 each position would cost 100 times as much.
 _CHUNK = 1 << 14
+# Offsets permuted at once: ten million would have over 1 GiB of temporaries.
+_WALKED = 1 << 18
 # With 4 rounds, permutations of 8 to 64 items are up to a quarter off uniform.
 _ROUNDS = 8
 
@@ -34,7 +36,13 @@ def permute(offsets: Tensor, num_items: int, key: int | Tensor) -> Tensor:
     """
     if num_items <= _TABLE_ITEMS and isinstance(key, int):
         return _table(num_items, key)[offsets]
-    return _walk(offsets, num_items, torch.as_tensor(key))
+    keys = torch.as_tensor(key)
+    parts = offsets.split(_WALKED)
+    part_keys = keys.split(_WALKED) if keys.ndim else [keys] * len(parts)
+    walked = [
+        _walk(part, num_items, k) for part, k in zip(parts, part_keys, strict=True)
+    ]
+    return torch.cat(walked) if len(walked) > 1 else walked[0]
 
 
 @lru_cache(maxsize=8)

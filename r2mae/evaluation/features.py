@@ -172,11 +172,12 @@ def require_labels(source: SampleSource) -> npt.NDArray[np.int64]:
 
     Raises: InputError when the data has none.
     """
-    if source.labels is None:
+    labels = source.labels
+    if labels is None:
         raise InputError(
             f"data must have labels for this task, got {source.labels_absent}"
         )
-    return source.labels
+    return labels
 
 
 def check_classes(train: SampleSource, test: SampleSource) -> None:

@@ -69,9 +69,12 @@ def _find_checkpoint(folder: RunFolder, checkpoint: str) -> Path:
         else folder.checkpoints / checkpoint
     )
     if place is None or not place.is_dir():
-        names = ", ".join(["last", "best", *(saved.name for saved in folder.saved())])
+        pointers = [name for name in ("last", "best") if folder.pointer(name)]
+        names = ", ".join([*pointers, *(saved.name for saved in folder.saved())])
+        is_deleted = (folder.checkpoints / checkpoint).is_file()
+        reason = ", which was deleted" if is_deleted else ""
         raise InputError(
-            f"--checkpoint must be one of {names} for {folder.path}, got {checkpoint!r}."
+            f"--checkpoint must be one of {names} for {folder.path}, got {checkpoint!r}{reason}."
         )
     return place
 

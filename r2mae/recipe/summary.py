@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from r2mae.data.source import has_labels
 from r2mae.law import expected_maximum
 from r2mae.masking.pattern import count_masked
 from r2mae.recipe.assembly import (
@@ -119,7 +120,7 @@ def _has_labels(recipe: AnyRecipe) -> bool:
     """Whether the training split has labels; True if the data is not on this machine."""
     if not is_data_here(recipe):
         return True
-    return open_training_data(recipe)[0].labels is not None
+    return has_labels(open_training_data(recipe)[0])
 
 
 def _finetuning_cost(recipe: AnyRecipe, samples: int) -> MeasurementCost:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r2mae.data.source import root_of
+from r2mae.data.source import has_labels, root_of
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.models.protocol import PredictsClasses
@@ -165,8 +165,8 @@ def build_engine(
     parts = TASKS[recipe.task](complete, folder)
     parts = _with_flops(recipe, parts)
     assert parts.flops is not None
-    has_labels = parts.train.labels is not None
-    cost = measurement_cost(recipe, parts.flops, len(parts.train), has_labels)
+    labelled = has_labels(parts.train)
+    cost = measurement_cost(recipe, parts.flops, len(parts.train), labelled)
     plan = make_plan(recipe, len(parts.train), parts.tokens_per_sample, cost)
     model = synchronise_batch_norm(parts.model, recipe)
     _check_shardable(recipe, model)

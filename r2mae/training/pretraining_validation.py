@@ -14,7 +14,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain, move
+from r2mae.data.source import (
+    Batch,
+    SampleSource,
+    batch_labels,
+    has_labels,
+    load_plain,
+    move,
+)
 from r2mae.masking.mask import Mask
 from r2mae.metrics.knn import knn_accuracy
 from r2mae.metrics.linear_probe import linear_probe_accuracy
@@ -145,8 +152,8 @@ class PretrainingValidation(ValidationCallback):
     ) -> dict[str, float]:
         """kNN and linear probe from training to held-out features, and the features' effective rank."""
         settings, metrics = self.settings, dict[str, float]()
-        has_labels = self.train.labels is not None and self.held_out.labels is not None
-        probing = has_labels and (settings.knn or settings.linear_probe)
+        labelled = has_labels(self.train) and has_labels(self.held_out)
+        probing = labelled and (settings.knn or settings.linear_probe)
         if not probing and not settings.effective_rank:
             return metrics
         test, test_labels = self._features(
@@ -185,12 +192,12 @@ class PretrainingValidation(ValidationCallback):
         world_size: int,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Features and labels of the watched samples, gathered in index order whatever the number of ranks."""
-        has_labels = source.labels is not None
+        labelled = has_labels(source)
         rows: list[tuple[Tensor, Tensor, Tensor]] = []
         for batch in self.batches(source, device, rank, world_size):
             here = batch["rows"]
             labels = torch.zeros_like(here)
-            if has_labels:
+            if labelled:
                 labels = torch.from_numpy(batch_labels(source, batch))
             features = model.embed(batch).float().cpu()
             rows.append((features, here, labels))

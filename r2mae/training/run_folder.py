@@ -157,16 +157,20 @@ class RunFolder:
         self._lock = None  # it locks the renamed folder
 
     def pointer(self, name: str) -> Path | None:
-        """The checkpoint that `last` or `best` points to, or None when there is none."""
+        """The checkpoint that `last` or `best` points to, or None when there is none.
+
+        Where it was deleted by hand, `last` is the newest one left, and there is no `best`.
+        """
         file = self.checkpoints / name
         if not file.is_file():
             return None
         target = self.checkpoints / file.read_text(errors="replace").strip()
-        if not target.is_dir() and (
-            left := self.saved()
-        ):  # deleted by hand: use the newest one left
-            return left[-1]
-        return target
+        if target.is_dir():
+            return target
+        if name == "best":
+            return None
+        left = self.saved()
+        return left[-1] if left else target
 
     def point(self, name: str, checkpoint: Path) -> None:
         """Let `last` or `best` point to a checkpoint."""

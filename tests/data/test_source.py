@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from r2mae.data.source import StreamDataset, as_is, hold_out
+from r2mae.data.source import Part, StreamDataset, as_is, has_labels, hold_out
 from r2mae.data.stream import MicroBatches, Stream
 from r2mae.errors import InputError
 
@@ -94,6 +94,15 @@ def test_labels_and_fingerprint_follow():
         assert (part.labels_absent, part.class_names) == ("nothing", {0: "none"})
         assert part.fingerprint == source.fingerprint
     assert hold_out(Numbers(50, has_labels=False), 0.3)[0].labels is None
+
+
+def test_whether_there_are_labels_is_asked_without_looking_them_up(monkeypatch):
+    train, held_out = hold_out(Numbers(50), 0.3)
+    assert not has_labels(hold_out(Numbers(50, has_labels=False), 0.3)[0])
+    assert train.labels is train.labels  # looked up once
+    monkeypatch.setattr(Part, "_outer", None)  # which permutes all samples
+    assert has_labels(train)
+    assert has_labels(held_out)
 
 
 def test_positions_and_seed_reach_the_source():

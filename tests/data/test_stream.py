@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+from r2mae.data import stream as stream_module
 from r2mae.data.stream import MAX_SAMPLES, MicroBatches, Stream, permute
 
 SIZES = [
@@ -49,6 +50,16 @@ def test_keys_may_differ_between_offsets():
         assert torch.equal(
             mixed[part * 100 : part * 100 + 100], permute(torch.arange(100), 100, key)
         )
+
+
+def test_many_offsets_are_permuted_in_parts(monkeypatch):
+    offsets, num = torch.arange(5000) * 7, 100_000
+    keys = torch.arange(5000) % 3
+    whole = permute(offsets, num, 5), permute(offsets, num, keys)
+    monkeypatch.setattr(stream_module, "_WALKED", 1024)
+    assert torch.equal(permute(offsets, num, 5), whole[0])
+    assert torch.equal(permute(offsets, num, keys), whole[1])
+    assert permute(offsets[:0], num, 5).tolist() == []
 
 
 @pytest.mark.parametrize("num", [3, 4])

@@ -3,6 +3,7 @@ import torch
 
 from r2mae.errors import InputError
 from r2mae.recipe.run import load_run
+from r2mae.training.checkpoint import remove
 from tests.training.runs import train, weights
 
 
@@ -34,6 +35,12 @@ def test_a_run_loads_with_its_own_weights(scratch):
         InputError, match="--checkpoint must be one of last, best, .*for runs/run"
     ):
         load_run("runs/run", "step_3")
+    remove(folder.pointer("best"))
+    left = ", ".join(["last", *(path.name for path in folder.saved())])
+    with pytest.raises(
+        InputError, match=f"one of {left} for runs/run, got 'best', which was deleted"
+    ):
+        load_run("runs/run", "best")
 
 
 def test_pixels_are_prepared_as_in_training_whatever_the_card_says_today(scratch):

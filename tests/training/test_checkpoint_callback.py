@@ -6,7 +6,7 @@ import weakref
 import pytest
 
 from r2mae.errors import InterruptedRun
-from r2mae.training.checkpoint import read_manifest
+from r2mae.training.checkpoint import read_manifest, remove
 from r2mae.training.kept_signals import keep_signals, take_signal
 from tests.training.runs import metric, prepare, train
 
@@ -41,6 +41,20 @@ def test_best_survives_what_comes_after(scratch):
     assert best < 24
     assert folder.pointer("best").name == f"step_{best}"
     assert folder.pointer("best").is_dir()
+
+
+def test_a_deleted_best_leaves_no_loss_to_beat(scratch):
+    settings = ("watch.every_steps=2", "schedule.steps=8")
+    first, folder = prepare("run", *settings)
+    first.module.num_steps = 4
+    first.run()
+    remove(folder.pointer("best"))
+    training, _ = prepare("run", *settings)
+    *_, callback = training.trainer.callbacks
+    losses = []
+    callback._read_reports = lambda *_: losses.append(callback.best_loss)
+    training.run()
+    assert losses[0] is None
 
 
 def test_a_manifest_has_the_loss_of_its_own_step_or_none(scratch):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from r2mae.data.source import Part
 from r2mae.models.frozen_mask import frozen_mask
 from tests.training.runs import metric, prepare, train
 
@@ -45,6 +46,14 @@ def test_each_has_its_switch(scratch, switch, gone):
     folder = train("run", *EVERYTHING, f"watch.{switch}=false")
     assert metric(folder, gone) == {}
     assert metric(folder, "probe/linear") != {}
+
+
+def test_labels_of_all_samples_are_not_looked_up(scratch, monkeypatch):
+    def refuse(part):
+        raise AssertionError("the labels of a whole part")
+
+    monkeypatch.setattr(Part, "labels", property(refuse))
+    assert metric(train("run", *EVERYTHING), "probe/knn") != {}
 
 
 def test_what_training_starts_from_is_measured(scratch):

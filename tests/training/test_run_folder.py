@@ -87,6 +87,10 @@ def test_pointer_to_a_deleted_checkpoint_falls_back(tmp_path):
         (folder.checkpoints / f"step_{step}").mkdir()
     folder.point("last", folder.checkpoints / "step_12")
     assert folder.pointer("last").name == "step_10"
+    folder.point("best", folder.checkpoints / "step_8")
+    assert folder.pointer("best") is None  # the newest one may be far worse
+    folder.point("best", folder.checkpoints / "step_5")
+    assert folder.pointer("best").name == "step_5"
 
 
 def test_open_run_refuses_what_is_none(tmp_path):

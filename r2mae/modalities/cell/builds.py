@@ -1,6 +1,7 @@
 """`r2mae data build cell`, and the report of `r2mae data inspect` on a store of cells."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help=".h5ad, .h5mu, .loom, 10x .h5, .zarr or .mtx folders, or globs",
     )
-    matrix = (
-        "matrix with the raw counts: X (default), raw or layers[NAME]; of .h5mu also "
-        "MODALITY:X; of Cell Ranger 2, the genome"
-    )
-    parser.add_argument("--matrix", default="X", help=matrix)
     add_reading_arguments(parser)
     top_variable = "keep the K most variable genes"
     parser.add_argument("--top-variable", type=positive, metavar="K", help=top_variable)
@@ -43,6 +39,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def add_reading_arguments(parser: ArgumentParser) -> None:
     """Options of `data build cell`, `embed` and `predict`; unset ones are None."""
+    matrix = (
+        "matrix of the counts: X, raw or layers[NAME]; of .h5mu also MODALITY:X; of "
+        "Cell Ranger 2, the genome; default: X, or the recipe's"
+    )
+    parser.add_argument("--matrix", metavar="NAME", help=matrix)
     genes_by = "column of var with the gene names; default: its index, or the recipe's"
     parser.add_argument("--genes-by", metavar="COLUMN", help=genes_by)
     duplicates = "sum counts of genes with the same name"
@@ -55,18 +56,25 @@ def add_reading_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def with_reading_arguments(data: "CellData", arguments: Namespace) -> "CellData":
-    """The data section with these options instead of its own."""
-    genes: dict[str, Any] = {}
-    update: dict[str, Any] = {}
-    if getattr(arguments, "genes_by", None) is not None:
-        genes["by"] = arguments.genes_by
-    if getattr(arguments, "sum_duplicates", None):
-        genes["duplicates"] = "sum"
-    if getattr(arguments, "round_counts", None):
-        update["round_counts"] = True
+READING = ("matrix", "genes_by", "sum_duplicates", "round_counts")
+
+
+def with_reading(data: "CellData", options: Mapping[str, Any]) -> "CellData":
+    """The data section with options of `add_reading_arguments`, where they are not None, instead of its own.
+
+    Raises: InputError for a value of another type.
+    """
+    given = {name: options[name] for name in READING if options.get(name) is not None}
+    for name, value in given.items():
+        expected = str if name in ("matrix", "genes_by") else bool
+        if not isinstance(value, expected):
+            rule = "a name" if expected is str else "True or False"
+            raise InputError(f"{name} must be {rule}, got {value!r}.")
+    genes = {"by": given.pop("genes_by")} if "genes_by" in given else {}
+    if "sum_duplicates" in given:
+        genes["duplicates"] = "sum" if given.pop("sum_duplicates") else "refuse"
     section = data.genes.model_copy(update=genes)
-    return data.model_copy(update={"genes": section, **update})
+    return data.model_copy(update={"genes": section, **given})
 
 
 def build(arguments: Namespace) -> Path:
@@ -93,7 +101,7 @@ def build(arguments: Namespace) -> Path:
         ) from None
     out.parent.mkdir(parents=True, exist_ok=True)
     options = BuildOptions(
-        arguments.matrix,
+        arguments.matrix or "X",
         "counts",
         bool(arguments.round_counts),
         genes,

@@ -52,13 +52,16 @@ _BUILDS = {
 _STORES = {"a store of cells": Store(builds.inspect_store, builds.show_store)}
 
 
-def _write_h5ad(data: Path, output: Path, features: Any, names: list[str]) -> None:
+def _write_h5ad(
+    data: str, output: Path, features: Any, source: Any, rows: list[int]
+) -> None:
     from r2mae.modalities.cell.anndata import write_features
 
-    write_features(data, output, features, names)
+    write_features(data, output, features, source, rows)
 
 
 _FEATURE_FORMATS = {".h5ad": _write_h5ad}
+_OBJECT_OPTIONS = builds.READING
 
 
 class CellWing(Wing):
@@ -73,6 +76,7 @@ class CellWing(Wing):
     builds = _BUILDS
     stores = _STORES
     feature_formats = _FEATURE_FORMATS
+    object_options = _OBJECT_OPTIONS
 
     def open_split(self, recipe: AnyRecipe, split: str) -> SampleSource:
         """Cells of a split, in the input format of the recipe's model."""
@@ -86,14 +90,18 @@ class CellWing(Wing):
         """All cells of a file, with the recipe's genes."""
         from r2mae.modalities.cell import assembly
 
-        data = builds.with_reading_arguments(recipe.data, arguments)
+        data = builds.with_reading(recipe.data, vars(arguments))
         recipe = recipe.model_copy(update={"data": data})
         return assembly.open_paths(recipe, paths, arguments.min_overlap)
 
-    def open_objects(self, recipe: AnyRecipe, objects: Any) -> SampleSource:
+    def open_objects(
+        self, recipe: AnyRecipe, objects: Any, **options: Any
+    ) -> SampleSource:
         """An AnnData whose genes are matched by name; a warning lists those that are missing."""
         from r2mae.modalities.cell import assembly
 
+        data = builds.with_reading(recipe.data, options)
+        recipe = recipe.model_copy(update={"data": data})
         return assembly.open_objects(recipe, objects)
 
     def add_path_arguments(self, parser: ArgumentParser) -> None:

@@ -36,9 +36,10 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
 
 def _describe_classes(source: SampleSource) -> str:
     """Number of classes and images of each, or why there are none."""
-    if source.labels is None:
+    labels = source.labels
+    if labels is None:
         return f"none: {source.labels_absent}"
-    numbers, sizes = np.unique(source.labels, return_counts=True)
+    numbers, sizes = np.unique(labels, return_counts=True)
     names = [source.class_names[number] for number in numbers.tolist()]
     by_name = sorted(zip(names, sizes.tolist(), strict=True))
     title = f"{len(names)} classes in train and held out"

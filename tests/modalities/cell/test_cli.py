@@ -99,6 +99,31 @@ def test_embed_adds_to_a_copy(here, capsys):
     assert after.obsm["X_r2mae"].std(axis=0).min() > 0
 
 
+def test_embed_of_other_formats_has_the_names_of_their_cells(here, capsys):
+    cells = make_cells(20, 40)
+    cells.obs_names = [f"cell {number} x" for number in range(20)]
+    cells.write_zarr("spaces.zarr")
+    said(capsys, "embed", "runs/run", "spaces.zarr", "-o", "spaces.h5ad")
+    out = anndata.read_h5ad("spaces.h5ad")
+    assert list(out.obs_names) == list(cells.obs_names)
+    assert out.obsm["X_r2mae"].shape[0] == 20
+
+
+def test_embed_of_several_files_names_their_cells(here, capsys):
+    for number in (1, 2):
+        make_cells(20, 40, seed=number).write_h5ad(f"donor {number}.h5ad")
+    call = ("embed", "runs/run", "donor*.h5ad", "-o")
+    said(capsys, *call, "several.h5ad")
+    assert list(anndata.read_h5ad("several.h5ad").obs["file"].unique()) == [
+        "donor 1",
+        "donor 2",
+    ]
+    said(capsys, *call, "several.npy")
+    names = pd.read_csv("several.names.csv")["name"]
+    assert names.is_unique
+    assert names[20] == "donor 2.h5ad, cell cell_0"
+
+
 def test_embed_of_other_genes(here, capsys):
     cells = make_cells(20, 60)[:, 15:].copy()
     cells[:, ::-1].copy().write_h5ad("other.h5ad")
@@ -324,6 +349,45 @@ def test_an_anndata_in_memory_is_embedded_as_its_file_is(here, capsys):
     other.X[0, 0] = np.nan
     with pytest.raises(InputError, match="^AnnData: X must hold raw counts .* got nan"):
         run.embed(other)
+
+
+def test_another_matrix_is_read_where_it_is_named(here, capsys):
+    cells = make_cells(50, 40, seed=1)
+    run = r2mae_package.load("runs/run")
+    features = run.embed(cells)
+    cells.layers["counts"], cells.X = cells.X, np.log1p(cells.X.toarray())
+    cells.write_h5ad("layered.h5ad")
+    call = ("embed", "runs/run", "layered.h5ad", "-o", "layered.npy")
+    assert (
+        "layers[counts] looks raw: choose it by data.matrix, or --matrix."
+        in refused(capsys, *call)
+    )
+    said(capsys, *call, "--matrix", "layers[counts]")
+    assert np.array_equal(np.load("layered.npy"), features)
+    assert "got X, layers[counts]. Name another one: data.matrix, or --matrix." in (
+        refused(capsys, *call, "--matrix", "raw")
+    )
+    with pytest.raises(InputError, match=r"embed\(adata, matrix='layers\[counts\]'\)"):
+        run.embed(cells)
+    with pytest.raises(InputError, match=r"got X, layers\[counts\]\. Name another one"):
+        run.embed(cells, matrix="raw")
+    with pytest.raises(InputError, match="matrix must be a name, got 3"):
+        run.embed(cells, matrix=3)
+    with pytest.raises(InputError, match="got 'matrx'. Did you mean matrix?"):
+        run.embed(cells, matrx="X")
+    assert np.array_equal(run.embed(cells, matrix="layers[counts]"), features)
+    odd = make_cells(60, 40)
+    odd.layers["odd"] = odd.X.toarray()
+    odd.layers["odd"][55, 0] = 0.5
+    with pytest.raises(
+        InputError, match=r"^AnnData: layers\[odd\] must hold raw counts"
+    ):
+        run.embed(odd, matrix="layers[odd]")
+    batch = run.prepare(cells, matrix="layers[counts]")
+    assert len(batch["indices"]) == 50
+    cells.var["symbol"], cells.var_names = cells.var_names, [str(n) for n in range(40)]
+    again = run.embed(cells, matrix="layers[counts]", genes_by="symbol")
+    assert np.array_equal(again, features)
 
 
 def test_masks_are_shown_before_the_data_was_opened(scratch, capsys):

@@ -83,7 +83,7 @@ def open_mudata(path: Path, root: Any, matrix: str) -> Contents:
         if len(candidates) != 1:
             raise InputError(
                 f"{path} must have one modality of genes, got {', '.join(names)}. "
-                f"Choose one: the matrix {names[0]}:X, for example."
+                f"Choose one: data.matrix, or --matrix, {names[0]}:X for example."
             )
         modality = candidates[0]
     contents = open_anndata_group(path, root["mod"][modality], matrix)

@@ -147,8 +147,8 @@ def _raw_elsewhere(file: CellFile, value: float) -> str:
     if file.contents.in_memory is None:
         with open_container(file.path) as opened:
             for name, place in paths.items():
-                if name != file.matrix and _looks_raw(opened[place]):
-                    return f"{name} looks raw: choose it as the matrix."
+                if name != file.matrix and looks_raw(_first_values(opened[place])):
+                    return f"{name} looks raw: choose it by data.matrix, or --matrix."
     remedy = "No other matrix of the file looks raw: get a file with raw counts."
     if np.isfinite(value) and value >= 0:
         rounded = "data.round_counts: true, or --round-counts"
@@ -156,9 +156,16 @@ def _raw_elsewhere(file: CellFile, value: float) -> str:
     return remedy
 
 
-def _looks_raw(matrix: Any) -> bool:
-    """Whether the first entries of a stored matrix are non-negative integers."""
-    sample = matrix[:50] if is_array(matrix) else matrix["data"][:100_000]
+def _first_values(matrix: Any) -> npt.NDArray[Any]:
+    """The first entries of a stored matrix."""
+    first: npt.NDArray[Any] = (
+        matrix[:50] if is_array(matrix) else matrix["data"][:100_000]
+    )
+    return first
+
+
+def looks_raw(sample: npt.NDArray[Any]) -> bool:
+    """Whether values are non-negative integers; not where there are none."""
     if sample.dtype.kind not in "biuf" or not sample.size:
         return False
     sample = as_numbers(sample)

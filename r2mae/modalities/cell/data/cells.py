@@ -77,8 +77,9 @@ class Cells:
         return self._labels
 
     def name(self, index: int) -> str:
-        """The store's path and the cell's name in obs."""
-        return f"{self.store.place}, cell {bytes(self.store.names[index]).decode()}"
+        """The cell's file, and its name in obs."""
+        file = self.store.meta["files"][self.store.file[index]]
+        return f"{file['path']}, cell {self.store.cell_name(index)}"
 
     def genes_of_cells(self) -> npt.NDArray[np.int64]:
         """(N,) the number of the model's genes that each cell has a count of."""

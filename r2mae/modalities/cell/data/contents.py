@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from r2mae.errors import InputError, did_you_mean
+from r2mae.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -48,5 +48,5 @@ def check_matrix(path: Path, matrix: str, matrices: Mapping[str, str]) -> None:
     if matrix not in matrices:
         raise InputError(
             f"{path} must have the matrix {matrix!r}, got {', '.join(matrices) or 'none'}. "
-            f"{did_you_mean(matrix, matrices)}"
+            "Name another one: data.matrix, or --matrix."
         )

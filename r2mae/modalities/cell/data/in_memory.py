@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy import sparse
 
 from r2mae.data.source import SampleSource
 from r2mae.errors import InputError, did_you_mean
+from r2mae.modalities.cell.data.blocks import looks_raw
 from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
 from r2mae.modalities.cell.data.features import TYPE_COLUMN, without_version
@@ -43,7 +46,8 @@ def open_anndata(section: CellData, cells: Any, view: CellView) -> SampleSource:
         refuse_empty_cells(source, "AnnData")
     except InputError as error:  # names the temporary file
         folder.cleanup()
-        raise InputError(str(error).replace(str(file), "AnnData")) from None
+        message = str(error).replace(f"{file}: X ", f"AnnData: {section.matrix} ")
+        raise InputError(message.replace(str(file), "AnnData")) from None
     source.folder = folder  # type: ignore[attr-defined] # deleted with the source
     missing = sorted(
         set(map(without_version, genes)) - set(map(without_version, store.gene_names))
@@ -53,7 +57,7 @@ def open_anndata(section: CellData, cells: Any, view: CellView) -> SampleSource:
         share = f"{len(missing)} of the run's {len(genes)} genes"
         warnings.warn(
             f"{share} are missing and count as not measured, the first {first}.",
-            stacklevel=4,
+            stacklevel=6,
         )
     return source
 
@@ -68,16 +72,8 @@ def _minimal(cells: Any, section: CellData) -> Any:
         matrices[f"layers[{name}]"] = cells.layers[name]
     if cells.raw is not None:
         matrices["raw"] = cells.raw.X
-    if matrices.get(section.matrix) is None:
-        remedy = did_you_mean(section.matrix, matrices)
-        raise InputError(
-            f"the AnnData must have the matrix {section.matrix!r}, got none. {remedy}"
-        )
-    dtype = np.dtype(matrices[section.matrix].dtype)
-    if dtype.kind not in "biuf":
-        raise InputError(
-            f"the AnnData must have real numbers in {section.matrix}, got {dtype}."
-        )
+    matrices = {name: each for name, each in matrices.items() if each is not None}
+    _check_matrix(section, matrices)
     by = section.genes.by
     var = cells.raw.var if section.matrix == "raw" else cells.var
     if by != "index" and by not in var.columns:
@@ -94,3 +90,36 @@ def _minimal(cells: Any, section: CellData) -> Any:
         obs=pd.DataFrame(index=cells.obs_names.astype(str)),
         var=features,
     )
+
+
+def _first_values(matrix: Any) -> npt.NDArray[Any]:
+    """Values of the first cells of a matrix, sparse or not, backed by a file or not."""
+    first = matrix[:50]
+    return np.asarray(first.data if sparse.issparse(first) else first)
+
+
+def _check_matrix(section: CellData, matrices: dict[str, Any]) -> None:
+    """Raise InputError unless the matrix that the run reads is there, and of numbers.
+
+    Where it must hold raw counts and does not, one that looks raw is named.
+    """
+    name = section.matrix
+    if name not in matrices:
+        raise InputError(
+            f"the AnnData must have the matrix {name!r}, got {', '.join(matrices) or 'none'}. "
+            "Name another one, as in run.embed(adata, matrix='X')."
+        )
+    dtype = np.dtype(matrices[name].dtype)
+    if dtype.kind not in "biuf":
+        raise InputError(f"the AnnData must have real numbers in {name}, got {dtype}.")
+    sample = _first_values(matrices[name])
+    if section.values != "counts" or section.round_counts or not sample.size:
+        return
+    if looks_raw(sample):
+        return
+    for other, matrix in matrices.items():
+        if looks_raw(_first_values(matrix)):
+            raise InputError(
+                f"the AnnData must have raw counts in {name}, got other values. "
+                f"{other} looks raw: run.embed(adata, matrix={other!r})."
+            )

@@ -252,7 +252,7 @@ def _check_matrix(store: CellStore, matrix: str) -> None:
     if matrix != "X" and all(name.rpartition(":")[2] != matrix for name in got):
         raise InputError(
             f"data.matrix must be {got[0]}, of which the store {store.path} was built, got "
-            f"{matrix}. Name that one, or build a store of the other."
+            f"{matrix}. Name that one, here or by --matrix, or build a store of the other."
         )
 
 

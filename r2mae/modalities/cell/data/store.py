@@ -60,6 +60,18 @@ class CellStore:
         """16 hex digits over what it was built from and how."""
         return str(self.meta["fingerprint"])
 
+    @property
+    def file_names(self) -> list[str]:
+        """What the column "file" calls the files: without folders, unless two are then alike."""
+        names = [str(file["name"]) for file in self.meta["files"]]
+        if len(set(names)) < len(names):
+            return [str(file["path"]) for file in self.meta["files"]]
+        return names
+
+    def cell_name(self, row: int) -> str:
+        """What its file calls a cell; files may have names in common."""
+        return bytes(self.names[row]).decode()
+
     def measured(self) -> Array:
         """(F, G) bool: which genes each file had."""
         table = np.zeros(
@@ -80,7 +92,7 @@ class CellStore:
         Raises: InputError naming the columns there are; for columns of fractions.
         """
         if name == "file":
-            return np.asarray(self.file), [file["name"] for file in self.meta["files"]]
+            return np.asarray(self.file), self.file_names
         columns = self.meta["obs"]
         if name not in columns:
             near = did_you_mean(name, ["file", *columns])

@@ -41,7 +41,7 @@ def _genome(path: Path, file: Any, matrix: str) -> str:
     if len(genomes) > 1:
         raise InputError(
             f"{path} must have one genome or a choice of one, got {', '.join(genomes)}. "
-            f"Choose it as the matrix: data.matrix or --matrix {genomes[0]}."
+            f"Choose it: data.matrix, or --matrix, {genomes[0]} for example."
         )
     return genomes[0]
 

@@ -211,7 +211,7 @@ def test_a_matrix_is_chosen(name, counts, tmp_path):
 
 
 REFUSED = {
-    "two genomes": (ten_x(2, "hg19", "mm10"), "got hg19, mm10. Choose it as the matrix"),
+    "two genomes": (ten_x(2, "hg19", "mm10"), "got hg19, mm10. Choose it: data.matrix, or --matrix, hg19"),
     "modalities without rna": (h5mu("one", "two"), "one modality of genes, got one, two"),
     "no barcodes": (
         lambda folder, counts: remove(mtx()(folder, counts), "barcodes.tsv.gz"),
