@@ -11,9 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from r2mae.data.bad_rows import BadRows
 from r2mae.data.card import load_card
-from r2mae.data.retry import retried
 from r2mae.data.source import Batch, Part, SampleSource
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
@@ -25,7 +23,7 @@ from r2mae.modalities.vision.image_records import (
     open_records,
 )
 from r2mae.modalities.vision.mixing import mix_pairs
-from r2mae.modalities.vision.pixels import decode
+from r2mae.modalities.vision.read_image import bad_images, read_pixels
 from r2mae.modalities.vision.schema import (
     AugmentSection,
     TuningAugmentSection,
@@ -100,11 +98,7 @@ class Images:
         self._cache: dict[int, npt.NDArray[np.uint8]] = {}
         self._cache_left = section.cache_mib << 20
         self._unreadable: set[int] = set()
-        self._bad_images = BadRows(
-            skip=section.on_bad_sample == "skip",
-            remedy="Repair or remove it, or set data.on_bad_sample: skip.",
-            noun="image",
-        )
+        self._bad_images = bad_images(section)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -194,16 +188,7 @@ class Images:
     def _decoded(self, index: int) -> npt.NDArray[np.uint8]:
         if index in self._cache:
             return self._cache[index]
-        try:
-            raw = retried(lambda: self.records.read(index))
-        except OSError as error:
-            raise InputError(
-                f"{self.records.name(index)} (sample {index}) must be readable, got {error}."
-            ) from None
-        if isinstance(raw, bytes):
-            pixels = decode(raw, self.section, self.records.name(index))
-        else:  # embedded images are grey
-            pixels = np.broadcast_to(raw, (*raw.shape[:2], self.section.channels))
+        pixels = read_pixels(self.records, index, self.section)
         if pixels.nbytes <= self._cache_left:
             self._cache[index] = pixels
             self._cache_left -= pixels.nbytes

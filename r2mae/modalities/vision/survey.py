@@ -20,6 +20,7 @@ from r2mae.modalities.vision.pixels import (
     read_array,
     reduction,
 )
+from r2mae.modalities.vision.read_image import bad_images, read_encoded
 from r2mae.modalities.vision.schema import VisionData
 from r2mae.modalities.vision.tiff_bands import open_image
 from r2mae.schema.launch import read_launch
@@ -52,17 +53,17 @@ def describe_pixels(records: ImageRecords, section: VisionData) -> str:
         such images are skipped.
     """
     survey, rows = _Survey(), _spread(records, _FILES)
+    unreadable = bad_images(section)
     for row in rows:
-        raw = records.read(row)
-        if not isinstance(raw, bytes):
-            return ""
         try:
+            raw = read_encoded(records, row)
+            if not isinstance(raw, bytes):
+                return ""
             start = time.perf_counter()
             decode(raw, section, records.name(row))
             survey.seconds += time.perf_counter() - start
-        except InputError:
-            if section.on_bad_sample == "stop":
-                raise
+        except InputError as error:
+            unreadable.reject(row, str(error))
             survey.notes.append("unreadable, to be skipped")
             continue
         _examine(raw, section, survey)
