@@ -4,7 +4,7 @@ import numpy as np
 
 from r2mae.data.card import load_card
 from r2mae.data.source import SampleSource, hold_out, root_of
-from r2mae.modalities.vision.image_files import FolderRecords
+from r2mae.modalities.vision.image_folder import FolderRecords
 from r2mae.modalities.vision.image_records import has_split, unread_folders
 from r2mae.modalities.vision.images import Images, open_images
 from r2mae.modalities.vision.survey import describe_pixels

@@ -1,5 +1,6 @@
 """Encoded images and their labels: a folder, parquet files, the hub, or digits."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,11 +12,8 @@ from r2mae.data.card import find_files, find_folder, locate, missing_data
 from r2mae.data.fingerprint import fingerprint_array
 from r2mae.data.folder_files import is_hidden
 from r2mae.errors import InputError
-from r2mae.modalities.vision.image_files import (
-    FileRecords,
-    FolderRecords,
-    fingerprint_paths,
-)
+from r2mae.modalities.vision.image_files import FileRecords, fingerprint_paths
+from r2mae.modalities.vision.image_folder import FolderRecords
 from r2mae.modalities.vision.image_tables import (
     Labels,
     TableRecords,
@@ -127,10 +125,10 @@ def unread_folders(card: Card, root: str | None) -> list[str]:
     }
     if place in read or None in read:  # all of the root, or parquet files
         return []
+    with os.scandir(place) as entries:
+        folders = [entry.name for entry in entries if entry.is_dir()]
     return sorted(
-        folder.name
-        for folder in place.iterdir()
-        if folder.is_dir() and not is_hidden(folder.name) and folder not in read
+        name for name in folders if not is_hidden(name) and place / name not in read
     )
 
 
