@@ -7,7 +7,8 @@ from r2mae.data.source import SampleSource, hold_out, root_of
 from r2mae.modalities.vision.image_folder import FolderRecords
 from r2mae.modalities.vision.image_records import has_split, unread_folders
 from r2mae.modalities.vision.images import Images, open_images
-from r2mae.modalities.vision.survey import describe_pixels
+from r2mae.modalities.vision.pixel_cache import describe_cache
+from r2mae.modalities.vision.survey import describe_pixels, survey_images
 from r2mae.schema.recipe import AnyRecipe
 
 _MOST_CLASSES = 12  # that are listed one by one
@@ -27,8 +28,10 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
     lines = {"splits": splits, "labels": _describe_classes(train)}
     root = root_of(train)
     assert isinstance(root, Images)
-    if pixels := describe_pixels(root.records, section):
-        lines["pixels"] = pixels
+    if (survey := survey_images(root.records, section)) is not None:
+        lines["pixels"] = describe_pixels(survey, section)
+        if cache := describe_cache(survey, recipe):
+            lines["cache"] = cache
     if unread := _describe_unread(train, unread_folders(card, section.root)):
         lines["not read"] = unread
     return lines

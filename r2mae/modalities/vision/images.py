@@ -23,6 +23,7 @@ from r2mae.modalities.vision.image_records import (
     open_records,
 )
 from r2mae.modalities.vision.mixing import mix_pairs
+from r2mae.modalities.vision.pixel_cache import PixelCache
 from r2mae.modalities.vision.read_image import bad_images, read_pixels
 from r2mae.modalities.vision.schema import (
     AugmentSection,
@@ -95,8 +96,7 @@ class Images:
         self.fingerprint = records.fingerprint
         self.labels_absent = records.labels_absent
         self.class_names = records.class_names
-        self._cache: dict[int, npt.NDArray[np.uint8]] = {}
-        self._cache_left = section.cache_mib << 20
+        self._cache = PixelCache(len(records), section.cache_mib << 20)
         self._unreadable: set[int] = set()
         self._bad_images = bad_images(section)
 
@@ -186,12 +186,10 @@ class Images:
             self._unreadable.add(index)
 
     def _decoded(self, index: int) -> npt.NDArray[np.uint8]:
-        if index in self._cache:
-            return self._cache[index]
-        pixels = read_pixels(self.records, index, self.section)
-        if pixels.nbytes <= self._cache_left:
-            self._cache[index] = pixels
-            self._cache_left -= pixels.nbytes
+        pixels = self._cache.get(index)
+        if pixels is None:
+            pixels = read_pixels(self.records, index, self.section)
+            self._cache.add(index, pixels)
         return pixels
 
 

@@ -66,7 +66,8 @@ class VisionData(DataSection):
     test_share: fraction of the images that are the test split, where the data has none
         of its own; drawn at random, the same for every seed.
     on_bad_sample: stop at an unreadable image, or skip it.
-    cache_mib: memory for decoded images, per data loader worker.
+    cache_mib: memory for decoded images, per data loader worker; unused where not all
+        images fit.
     """
 
     card: str = "image_folder"

@@ -11,7 +11,7 @@ from r2mae.errors import InputError
 from r2mae.modalities.vision.image_records import open_record_paths
 from r2mae.modalities.vision.images import open_image_paths
 from r2mae.modalities.vision.schema import VisionData
-from r2mae.modalities.vision.survey import describe_pixels
+from r2mae.modalities.vision.survey import describe_pixels, survey_images
 
 CARD = load_card("image_folder")
 
@@ -39,7 +39,7 @@ def test_an_unreadable_image_is_refused_in_the_words_of_training(tmp_path, make)
     images = open_image_paths(section(), [place])
     messages = []
     for read in (
-        lambda: describe_pixels(images.records, section()),
+        lambda: survey_images(images.records, section()),
         lambda: [
             images.load(torch.tensor([row]), None, 0) for row in range(len(images))
         ],
@@ -53,6 +53,9 @@ def test_an_unreadable_image_is_refused_in_the_words_of_training(tmp_path, make)
 
 def test_an_unreadable_image_is_counted_where_it_is_skipped(tmp_path):
     records = open_record_paths(CARD, [str(damaged_file(tmp_path))])
-    said = describe_pixels(records, section(on_bad_sample="skip"))
+    skip = section(on_bad_sample="skip")
+    survey = survey_images(records, skip)
+    assert survey.num_bytes == [8 * 8 * 3] * 3
+    said = describe_pixels(survey, skip)
     assert "4 of 4 files: 3 L (PNG)" in said
     assert "1 unreadable, to be skipped" in said
