@@ -41,10 +41,13 @@ def _describe_classes(source: SampleSource) -> str:
     """Number of classes and images of each, or why there are none."""
     if source.labels is None:
         return f"none: {source.labels_absent}"
-    numbers, sizes = np.unique(source.labels, return_counts=True)
+    is_labelled = source.labels >= 0
+    numbers, sizes = np.unique(source.labels[is_labelled], return_counts=True)
     names = [source.class_names[number] for number in numbers.tolist()]
     by_name = sorted(zip(names, sizes.tolist(), strict=True))
     title = f"{len(names)} classes in train and held out"
+    if not is_labelled.all():
+        title += f" ({np.sum(~is_labelled):,} images without a label)"
     if len(names) <= _MOST_CLASSES:
         return f"{title}: {_list_counts(by_name)}"
     if sizes.min() == sizes.max():
@@ -67,5 +70,5 @@ def _describe_unread(source: SampleSource, folders: list[str]) -> str:
     records = getattr(root_of(source), "records", None)
     if isinstance(records, FolderRecords):
         others = sorted(records.other_files.items())
-        parts += [f"{count:,} files {suffix}" for suffix, count in others]
+        parts += [f"{count:,} files {suffix}" for suffix, count in others if count]
     return "; ".join(parts)

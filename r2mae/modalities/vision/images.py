@@ -22,6 +22,7 @@ from r2mae.modalities.vision.image_records import (
     open_record_paths,
     open_records,
 )
+from r2mae.modalities.vision.labelled_folder import LabelledFolder
 from r2mae.modalities.vision.mixing import mix_pairs
 from r2mae.modalities.vision.pixel_cache import PixelCache
 from r2mae.modalities.vision.read_image import bad_images, read_pixels
@@ -31,7 +32,7 @@ from r2mae.modalities.vision.schema import (
     VisionData,
     height_width,
 )
-from r2mae.modalities.vision.survey import warn_of_dark_images
+from r2mae.modalities.vision.survey import print_once, warn_of_dark_images
 from r2mae.modalities.vision.timm_augment import augment_views
 
 _CROP_TRIES = 10
@@ -50,7 +51,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
         )
     if share is None:
         records = open_records(card, section.root, split, section.label_column)
-        warn_of_dark_images(records, section)
+        _warn(records, section)
         return Images(records, section)
     if has_split(card, section.root, "test"):
         raise InputError(
@@ -58,7 +59,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
             f"got {share}. Leave it out."
         )
     records = open_records(card, section.root, "train", section.label_column)
-    warn_of_dark_images(records, section)
+    _warn(records, section)
     images = Images(records, section)
     size = len(images) - round(share * len(images))
     if not 0 < size < len(images):
@@ -72,7 +73,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
 def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
     """Images of a folder, parquet files or image files, prepared as the recipe's own."""
     records = open_record_paths(load_card(section.card), paths, section.label_column)
-    warn_of_dark_images(records, section)
+    _warn(records, section)
     return Images(records, section)
 
 
@@ -81,6 +82,12 @@ def open_image_objects(section: VisionData, images: Any) -> "Images":
     # Nothing is cached: the images are in memory already.
     section = section.model_copy(update={"on_bad_sample": "stop", "cache_mib": 0})
     return Images(ImageObjects(images, section), section)
+
+
+def _warn(records: ImageRecords, section: VisionData) -> None:
+    warn_of_dark_images(records, section)
+    if isinstance(records, LabelledFolder) and records.note:
+        print_once(f"data: {records.note}")
 
 
 class Images:

@@ -54,7 +54,8 @@ class VisionData(DataSection):
 
     card: name of a data card, or path of one; image_folder is for images of your own.
     root: a folder of images or parquet files; None for the card's hub data set.
-    label_column: of parquet or hub data, instead of the card's; must exist.
+    label_column: of parquet or hub data, instead of the card's; must exist. Of images in a
+        folder, a column of the metadata.csv or labels.csv beside them.
     image_size: pixels of the model input: side of a square, or [height, width].
     channels: 1 is grey, 3 is RGB; other numbers are those of bands in the files, such as
         a TIFF with 4 bands, a TIFF with a grey page per channel, or a .npy (H, W, bands).

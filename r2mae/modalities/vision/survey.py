@@ -102,11 +102,12 @@ def warn_of_dark_images(records: ImageRecords, section: VisionData) -> None:
                 return
             highest.append(value)
     if dark := _describe_dark(highest, section):
-        _print_once(f"data: {dark}")
+        print_once(f"data: {dark}")
 
 
 @cache
-def _print_once(line: str) -> None:
+def print_once(line: str) -> None:
+    """Print a warning of the first rank to stderr, unless it was printed before."""
     if read_launch().is_first:
         print(line, file=sys.stderr, flush=True)
 
