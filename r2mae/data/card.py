@@ -1,5 +1,7 @@
 """Finding data cards and the files that they name."""
 
+import heapq
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -72,8 +74,7 @@ def find_files(card: Card, root: Path, split: str) -> tuple[Path | None, list[Pa
                 return folder, []
         elif files := _matches(root, place):
             return None, files
-    entries = sorted(path.name for path in root.iterdir())
-    present = ", ".join(entries[:8]) or "nothing"
+    present = ", ".join(heapq.nsmallest(8, os.listdir(root))) or "nothing"
     expected = ", ".join(places) or "a split that the card does not have"
     raise InputError(
         f"data.root {root} must hold {expected} for split {split!r}, got {present}. Check the path."
@@ -86,8 +87,10 @@ def find_folder(root: Path, place: str) -> Path | None:
     if exact.is_dir():
         return exact
     name = place.rstrip("/").lower()
-    same = (path for path in sorted(root.iterdir()) if path.name.lower() == name)
-    return next((path for path in same if path.is_dir()), None)
+    # A root may hold a million images itself.
+    with os.scandir(root) as entries:
+        same = [entry.name for entry in entries if entry.name.lower() == name]
+    return next((root / name for name in sorted(same) if (root / name).is_dir()), None)
 
 
 def _matches(root: Path, pattern: str) -> list[Path]:

@@ -16,11 +16,17 @@ def fingerprint_files(root: Path, files: Iterable[Path], contents: bool = True) 
     digest = hashlib.sha256()
     for path in sorted(files):
         size = path.stat().st_size
-        digest.update(
-            f"{path.relative_to(root)}\0{size}\0".encode(errors="surrogateescape")
-        )
+        digest.update(_name_and_size(str(path.relative_to(root)), size))
         if contents:
             digest.update(_content(path, size))
+    return shortened(digest)
+
+
+def fingerprint_sizes(files: Iterable[tuple[str, int]]) -> str:
+    """`fingerprint_files` without contents, of (relative name, bytes) in the order of paths."""
+    digest = hashlib.sha256()
+    for name, size in files:
+        digest.update(_name_and_size(name, size))
     return shortened(digest)
 
 
@@ -40,6 +46,10 @@ def fingerprint_array(array: npt.NDArray[np.generic]) -> str:
 def shortened(digest: "hashlib._Hash") -> str:
     """The 16 hex digits of a SHA-256 digest that fingerprints are made of."""
     return digest.hexdigest()[:16]
+
+
+def _name_and_size(name: str, size: int) -> bytes:
+    return f"{name}\0{size}\0".encode(errors="surrogateescape")
 
 
 def _content(path: Path, size: int) -> bytes:

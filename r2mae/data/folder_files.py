@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from r2mae.errors import InputError
 
@@ -15,12 +16,24 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _CLUTTER
 
 
-def list_files(
-    folder: Path,
+class Folder(NamedTuple):
+    """A folder and the files in it, without those below.
+
+    state: device, inode and time of modification before it was read. A file that is
+        added, removed or renamed changes it; one that is written anew does not.
+    """
+
+    path: str
+    state: tuple[int, int, int]
+    files: list[os.DirEntry[str]]
+
+
+def scan_folders(
+    folder: str,
     is_excluded: Callable[[set[str]], bool] = lambda _: False,
     above: frozenset[str] = frozenset(),
-) -> Iterator[Path]:
-    """Files in a folder and all folders below it, in any order.
+) -> Iterator[Folder]:
+    """A folder and all folders below it, in any order. Files are not looked at.
 
     is_excluded: whether to leave out a folder, by the names in it.
     above: real paths of folders that are being listed. Links to them are not followed.
@@ -29,17 +42,47 @@ def list_files(
     """
     real = Path(os.path.realpath(folder))
     above |= {str(real), *map(str, real.parents)}
-    names = _names(folder)
-    if is_excluded(names):
+    state, entries = _read(folder)
+    if is_excluded({entry.name for entry in entries}):
         return
-    for name in names:
-        path = folder / name
-        if is_hidden(name):
-            continue
-        if not path.is_dir():
-            yield path
-        elif os.path.realpath(path) not in above:
-            yield from list_files(path, is_excluded, above)
+    folders: list[os.DirEntry[str]] = []
+    files: list[os.DirEntry[str]] = []
+    for entry in entries:
+        if not is_hidden(entry.name):
+            (folders if _is_folder(entry) else files).append(entry)
+    yield Folder(folder, state, files)
+    for entry in folders:
+        if os.path.realpath(entry.path) not in above:
+            yield from scan_folders(entry.path, is_excluded, above)
+
+
+def list_files(
+    folder: Path, is_excluded: Callable[[set[str]], bool] = lambda _: False
+) -> Iterator[Path]:
+    """Files in a folder and all folders below it, as `scan_folders` finds them."""
+    for scanned in scan_folders(str(folder), is_excluded):
+        for entry in scanned.files:
+            yield Path(entry.path)
+
+
+def file_size(entry: os.DirEntry[str]) -> int:
+    """Bytes of a file. Raises: InputError for one that cannot be reached."""
+    try:
+        return entry.stat().st_size
+    except OSError as error:
+        check_link(Path(entry.path))
+        raise InputError(
+            f"{entry.path} must be readable, got: {error.strerror}. Remove it."
+        ) from None
+
+
+def folder_state(folder: str) -> tuple[int, int, int] | None:
+    """`Folder.state` as it is now; None where there is no such folder."""
+    try:
+        facts = os.stat(folder)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino, facts.st_mtime_ns
 
 
 def check_link(path: Path) -> Path:
@@ -52,10 +95,19 @@ def check_link(path: Path) -> Path:
     return path
 
 
-def _names(folder: Path) -> set[str]:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself
+        return False
+
+
+def _read(folder: str) -> tuple[tuple[int, int, int], list[os.DirEntry[str]]]:
+    try:
+        facts = os.stat(folder)
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
+            state = facts.st_dev, facts.st_ino, facts.st_mtime_ns
+            return state, list(entries)
     except OSError as error:
         raise InputError(
             f"{folder} must be readable, got: {error.strerror}. "

@@ -14,6 +14,7 @@ from r2mae.data.atomic import atomic_folder, write_atomic
 from r2mae.data.cache import cache_folder, open_cached
 from r2mae.data.fingerprint import fingerprint_bytes, fingerprint_files
 from r2mae.data.lock import one_at_a_time
+from r2mae.data.table_size import announced
 from r2mae.errors import InputError
 
 _COMPLETE = "complete.json"
@@ -35,7 +36,8 @@ def cached_table(
     builder: of `datasets`: csv, json, parquet or arrow. options: of that builder.
     prepare: is called for each file before it is converted.
 
-    Raises: what `datasets` raises for files that it cannot read.
+    Raises: InputError where the cache has no space for them, and what `datasets` raises
+        for files that it cannot read.
     """
     # By content, as `datasets` itself looks at paths and times alone.
     contents = [fingerprint_files(path.parent, [path]) for path in files]
@@ -46,7 +48,10 @@ def cached_table(
     def build() -> Any:
         with one_at_a_time(place):
             if not place.exists():
-                with atomic_folder(place) as unfinished:
+                with (
+                    atomic_folder(place) as unfinished,
+                    announced(files, place, unfinished),
+                ):
                     _convert(builder, files, options, prepare, unfinished)
         return _open(place)
 

@@ -4,10 +4,11 @@ import numpy as np
 
 from r2mae.data.card import load_card
 from r2mae.data.source import SampleSource, hold_out, root_of
-from r2mae.modalities.vision.image_files import FolderRecords
+from r2mae.modalities.vision.image_folder import FolderRecords
 from r2mae.modalities.vision.image_records import has_split, unread_folders
 from r2mae.modalities.vision.images import Images, open_images
-from r2mae.modalities.vision.survey import describe_pixels
+from r2mae.modalities.vision.pixel_cache import describe_cache
+from r2mae.modalities.vision.survey import describe_pixels, survey_images
 from r2mae.schema.recipe import AnyRecipe
 
 _MOST_CLASSES = 12  # that are listed one by one
@@ -27,8 +28,10 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
     lines = {"splits": splits, "labels": _describe_classes(train)}
     root = root_of(train)
     assert isinstance(root, Images)
-    if pixels := describe_pixels(root.records, section):
-        lines["pixels"] = pixels
+    if (survey := survey_images(root.records, section)) is not None:
+        lines["pixels"] = describe_pixels(survey, section)
+        if cache := describe_cache(survey, recipe):
+            lines["cache"] = cache
     if unread := _describe_unread(train, unread_folders(card, section.root)):
         lines["not read"] = unread
     return lines
@@ -39,10 +42,17 @@ def _describe_classes(source: SampleSource) -> str:
     labels = source.labels
     if labels is None:
         return f"none: {source.labels_absent}"
+<<<<<<< HEAD
     numbers, sizes = np.unique(labels, return_counts=True)
+=======
+    is_labelled = source.labels >= 0
+    numbers, sizes = np.unique(source.labels[is_labelled], return_counts=True)
+>>>>>>> h_images
     names = [source.class_names[number] for number in numbers.tolist()]
     by_name = sorted(zip(names, sizes.tolist(), strict=True))
     title = f"{len(names)} classes in train and held out"
+    if not is_labelled.all():
+        title += f" ({np.sum(~is_labelled):,} images without a label)"
     if len(names) <= _MOST_CLASSES:
         return f"{title}: {_list_counts(by_name)}"
     if sizes.min() == sizes.max():
@@ -65,5 +75,5 @@ def _describe_unread(source: SampleSource, folders: list[str]) -> str:
     records = getattr(root_of(source), "records", None)
     if isinstance(records, FolderRecords):
         others = sorted(records.other_files.items())
-        parts += [f"{count:,} files {suffix}" for suffix, count in others]
+        parts += [f"{count:,} files {suffix}" for suffix, count in others if count]
     return "; ".join(parts)

@@ -1,14 +1,12 @@
-"""Image files: those that a user names, or those of a folder, whose subfolders name classes."""
+"""Image files that a user names."""
 
 import os
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2mae.data.fingerprint import fingerprint_files
-from r2mae.data.folder_files import check_link, list_files
 from r2mae.errors import InputError
-from r2mae.modalities.vision.image_tables import Labels, encode_classes
+from r2mae.modalities.vision.image_tables import Labels
 
 SUFFIXES = {
     ".jpg",
@@ -54,39 +52,6 @@ class FileRecords:
     def name(self, index: int) -> str:
         """Path of an image, for messages."""
         return str(self.paths[index])
-
-
-class FolderRecords(FileRecords):
-    """Image files of a folder and its subfolders, which name the classes if any.
-
-    other_files: number of files that are no images, by suffix.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        files = [check_link(path) for path in list_files(folder)]
-        paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
-        if not paths:
-            raise InputError(
-                f"data.root {folder} must hold images "
-                f"({', '.join(sorted(SUFFIXES))}), got none. Check the path."
-            )
-        super().__init__(paths)
-        suffixes = Counter(path.suffix.lower() or path.name for path in files)
-        self.other_files = {
-            suffix: count
-            for suffix, count in suffixes.items()
-            if suffix not in SUFFIXES
-        }
-        classes = [path.relative_to(folder).parts[0] for path in self.paths]
-        loose = [path for path in self.paths if path.parent == folder]
-        if not loose:
-            self.labels_absent = ""
-            self.labels, self.class_names = encode_classes(classes)
-            return
-        remedy = "Put each image into a folder that is named like its class."
-        self.labels_absent = (
-            f"images outside class folders, the first {loose[0]}. {remedy}"
-        )
 
 
 def fingerprint_paths(files: list[Path], contents: bool) -> str:

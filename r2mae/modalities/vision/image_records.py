@@ -1,5 +1,6 @@
 """Encoded images and their labels: a folder, parquet files, the hub, or digits."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,18 +11,21 @@ import numpy.typing as npt
 from r2mae.data.card import find_files, find_folder, locate, missing_data
 from r2mae.data.fingerprint import fingerprint_array
 from r2mae.data.folder_files import is_hidden
+from r2mae.data.text_tables import read_table
 from r2mae.errors import InputError
-from r2mae.modalities.vision.image_files import (
-    FileRecords,
-    FolderRecords,
-    fingerprint_paths,
-)
+from r2mae.modalities.vision.image_files import FileRecords, fingerprint_paths
+from r2mae.modalities.vision.image_folder import FolderRecords
 from r2mae.modalities.vision.image_tables import (
     Labels,
     TableRecords,
     encode_classes,
     load_hub,
     load_parquet,
+)
+from r2mae.modalities.vision.labelled_folder import (
+    FILE_NAME,
+    LabelledFolder,
+    find_label_table,
 )
 from r2mae.schema.card import Card
 
@@ -56,17 +60,22 @@ def open_records(
 ) -> ImageRecords:
     """The images of a card's split.
 
-    label_column: used instead of the card's; it must exist, the card's need not.
+    label_column: used instead of the card's; it must exist, the card's need not. Of a
+        folder of images, a column of the table beside them.
 
     Raises: InputError for missing folders, files and columns, and for empty splits.
     """
-    card = _with_column(card, label_column)
-    records = _open_split(card, root, split)
-    if label_column is None:
+    records = _open_split(card, root, split, label_column)
+    if label_column is None or isinstance(records, LabelledFolder):
         return records
     got = None
     if not isinstance(records, TableRecords):
         remedy = "Leave it out: class folders name the classes."
+        if isinstance(records, FolderRecords):
+            remedy = (
+                f"Leave it out, or put a metadata.csv with the columns {FILE_NAME} and "
+                f"{label_column} beside the images."
+            )
         got = f"{label_column!r} for data without columns. {remedy}"
     elif records.labels is None:
         got = records.labels_absent
@@ -81,7 +90,10 @@ def _with_column(card: Card, label_column: str | None) -> Card:
     return card.model_copy(update={"label_column": label_column})
 
 
-def _open_split(card: Card, root: str | None, split: str) -> ImageRecords:
+def _open_split(
+    card: Card, root: str | None, split: str, label_column: str | None
+) -> ImageRecords:
+    card = _with_column(card, label_column)
     if card.embedded is not None:
         return _DigitRecords(split)
     place = locate(card, root)
@@ -101,7 +113,24 @@ def _open_split(card: Card, root: str | None, split: str) -> ImageRecords:
     if folder is None:
         return _open_parquet(files, card)
     _check_not_mixed(card, place, folder)
-    return FolderRecords(folder)
+    return _open_folder(folder, place, card, label_column)
+
+
+def _open_folder(
+    folder: Path, root: Path, card: Card, label_column: str | None
+) -> FolderRecords:
+    """Images labelled by a table in their folder or at the root, or else by class folders."""
+    table = find_label_table(folder, root)
+    if table is None:
+        return FolderRecords(folder)
+    if label_column is not None:
+        return LabelledFolder(folder, table, label_column, card)
+    records = FolderRecords(folder)
+    if records.labels is None:
+        records.labels_absent = (
+            f"no data.label_column for {table}. Set it to the column of the classes."
+        )
+    return records
 
 
 def has_split(card: Card, root: str | None, split: str) -> bool:
@@ -127,10 +156,10 @@ def unread_folders(card: Card, root: str | None) -> list[str]:
     }
     if place in read or None in read:  # all of the root, or parquet files
         return []
+    with os.scandir(place) as entries:
+        folders = [entry.name for entry in entries if entry.is_dir()]
     return sorted(
-        folder.name
-        for folder in place.iterdir()
-        if folder.is_dir() and not is_hidden(folder.name) and folder not in read
+        name for name in folders if not is_hidden(name) and place / name not in read
     )
 
 
@@ -160,10 +189,20 @@ def open_record_paths(
         if not file.exists():
             raise InputError(f"{file} must exist, but it does not. Check the path.")
     if len(files) == 1 and files[0].is_dir():
-        return FolderRecords(files[0])
+        return _open_named_folder(files[0], card, label_column)
     if all(file.suffix == ".parquet" for file in files):
         return _open_parquet(files, _with_column(card, label_column))
     return FileRecords(files)
+
+
+def _open_named_folder(
+    folder: Path, card: Card, label_column: str | None
+) -> FolderRecords:
+    """A folder that need not have the recipe's labels."""
+    table = find_label_table(folder)
+    if table is None or label_column not in read_table(table, card.text).column_names:
+        return FolderRecords(folder)
+    return LabelledFolder(folder, table, str(label_column), card)
 
 
 def _open_parquet(files: list[Path], card: Card) -> ImageRecords:

@@ -1,6 +1,7 @@
 """Encoded images and labels in tables: parquet files and hub data sets."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from r2mae.data.tables import cached_table
 from r2mae.errors import InputError, did_you_mean, is_full_or_forbidden
 from r2mae.schema.card import Card
+from r2mae.schema.launch import read_launch
 
 Labels = npt.NDArray[np.int64]
 
@@ -80,7 +82,9 @@ def load_hub(card: Card, split: str) -> Any:
     """A split of the card's hub data set; `datasets` downloads it if needed."""
     from datasets import load_dataset
 
-    with _errors_of_datasets(f"hub data set {card.hub}"):
+    # A download may take hours.
+    bars = sys.stderr.isatty() and read_launch().is_first
+    with _errors_of_datasets(f"hub data set {card.hub}", bars):
         return load_dataset(str(card.hub), split=card.splits.get(split, split))
 
 
@@ -91,15 +95,20 @@ def load_parquet(files: list[Path]) -> Any:
 
 
 @contextmanager
-def _errors_of_datasets(what: str) -> Iterator[None]:
-    """The many kinds of errors of `datasets` as InputError."""
-    from datasets import disable_progress_bars
+def _errors_of_datasets(what: str, bars: bool = False) -> Iterator[None]:
+    """The many kinds of errors of `datasets` as InputError. bars: show its progress."""
+    from datasets import disable_progress_bars, enable_progress_bars
     from datasets.utils.logging import CRITICAL, set_verbosity
 
-    disable_progress_bars()
+    if bars:
+        enable_progress_bars()
+    else:
+        disable_progress_bars()
     set_verbosity(CRITICAL)  # else it logs an error before raising it
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
         cause = error.__cause__ or error
         if is_full_or_forbidden(cause):

@@ -11,9 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from r2mae.data.bad_rows import BadRows
 from r2mae.data.card import load_card
-from r2mae.data.retry import retried
 from r2mae.data.source import Batch, Part, SampleSource
 from r2mae.errors import InputError
 from r2mae.masking.rng import RandomStream, uniforms
@@ -24,15 +22,17 @@ from r2mae.modalities.vision.image_records import (
     open_record_paths,
     open_records,
 )
+from r2mae.modalities.vision.labelled_folder import LabelledFolder
 from r2mae.modalities.vision.mixing import mix_pairs
-from r2mae.modalities.vision.pixels import decode
+from r2mae.modalities.vision.pixel_cache import PixelCache
+from r2mae.modalities.vision.read_image import bad_images, read_pixels
 from r2mae.modalities.vision.schema import (
     AugmentSection,
     TuningAugmentSection,
     VisionData,
     height_width,
 )
-from r2mae.modalities.vision.survey import warn_of_dark_images
+from r2mae.modalities.vision.survey import print_once, warn_of_dark_images
 from r2mae.modalities.vision.timm_augment import augment_views
 
 _CROP_TRIES = 10
@@ -51,7 +51,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
         )
     if share is None:
         records = open_records(card, section.root, split, section.label_column)
-        warn_of_dark_images(records, section)
+        _warn(records, section)
         return Images(records, section)
     if has_split(card, section.root, "test"):
         raise InputError(
@@ -59,7 +59,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
             f"got {share}. Leave it out."
         )
     records = open_records(card, section.root, "train", section.label_column)
-    warn_of_dark_images(records, section)
+    _warn(records, section)
     images = Images(records, section)
     size = len(images) - round(share * len(images))
     if not 0 < size < len(images):
@@ -73,7 +73,7 @@ def open_images(section: VisionData, split: str) -> SampleSource:
 def open_image_paths(section: VisionData, paths: list[str]) -> "Images":
     """Images of a folder, parquet files or image files, prepared as the recipe's own."""
     records = open_record_paths(load_card(section.card), paths, section.label_column)
-    warn_of_dark_images(records, section)
+    _warn(records, section)
     return Images(records, section)
 
 
@@ -82,6 +82,12 @@ def open_image_objects(section: VisionData, images: Any) -> "Images":
     # Nothing is cached: the images are in memory already.
     section = section.model_copy(update={"on_bad_sample": "stop", "cache_mib": 0})
     return Images(ImageObjects(images, section), section)
+
+
+def _warn(records: ImageRecords, section: VisionData) -> None:
+    warn_of_dark_images(records, section)
+    if isinstance(records, LabelledFolder) and records.note:
+        print_once(f"data: {records.note}")
 
 
 class Images:
@@ -97,14 +103,9 @@ class Images:
         self.fingerprint = records.fingerprint
         self.labels_absent = records.labels_absent
         self.class_names = records.class_names
-        self._cache: dict[int, npt.NDArray[np.uint8]] = {}
-        self._cache_left = section.cache_mib << 20
+        self._cache = PixelCache(len(records), section.cache_mib << 20)
         self._unreadable: set[int] = set()
-        self._bad_images = BadRows(
-            skip=section.on_bad_sample == "skip",
-            remedy="Repair or remove it, or set data.on_bad_sample: skip.",
-            noun="image",
-        )
+        self._bad_images = bad_images(section)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -192,21 +193,10 @@ class Images:
             self._unreadable.add(index)
 
     def _decoded(self, index: int) -> npt.NDArray[np.uint8]:
-        if index in self._cache:
-            return self._cache[index]
-        try:
-            raw = retried(lambda: self.records.read(index))
-        except OSError as error:
-            raise InputError(
-                f"{self.records.name(index)} (sample {index}) must be readable, got {error}."
-            ) from None
-        if isinstance(raw, bytes):
-            pixels = decode(raw, self.section, self.records.name(index))
-        else:  # embedded images are grey
-            pixels = np.broadcast_to(raw, (*raw.shape[:2], self.section.channels))
-        if pixels.nbytes <= self._cache_left:
-            self._cache[index] = pixels
-            self._cache_left -= pixels.nbytes
+        pixels = self._cache.get(index)
+        if pixels is None:
+            pixels = read_pixels(self.records, index, self.section)
+            self._cache.add(index, pixels)
         return pixels
 
 

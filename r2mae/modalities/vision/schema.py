@@ -54,7 +54,8 @@ class VisionData(DataSection):
 
     card: name of a data card, or path of one; image_folder is for images of your own.
     root: a folder of images or parquet files; None for the card's hub data set.
-    label_column: of parquet or hub data, instead of the card's; must exist.
+    label_column: of parquet or hub data, instead of the card's; must exist. Of images in a
+        folder, a column of the metadata.csv or labels.csv beside them.
     image_size: pixels of the model input: side of a square, or [height, width].
     channels: 1 is grey, 3 is RGB; other numbers are those of bands in the files, such as
         a TIFF with 4 bands, a TIFF with a grey page per channel, or a .npy (H, W, bands).
@@ -66,7 +67,8 @@ class VisionData(DataSection):
     test_share: fraction of the images that are the test split, where the data has none
         of its own; drawn at random, the same for every seed.
     on_bad_sample: stop at an unreadable image, or skip it.
-    cache_mib: memory for decoded images, per data loader worker.
+    cache_mib: memory for decoded images, per data loader worker; unused where not all
+        images fit.
     """
 
     card: str = "image_folder"

@@ -20,6 +20,7 @@ from r2mae.modalities.vision.pixels import (
     read_array,
     reduction,
 )
+from r2mae.modalities.vision.read_image import bad_images, read_encoded
 from r2mae.modalities.vision.schema import VisionData
 from r2mae.modalities.vision.tiff_bands import open_image
 from r2mae.schema.launch import read_launch
@@ -29,51 +30,61 @@ _SLOW_SECONDS = 0.2  # to decode an image
 
 
 @dataclass
-class _Survey:
+class Survey:
     """Facts about a sample of images.
 
+    total: images of the data set. read: images of the sample.
     modes: mode and format of each image, or bands and type of each array.
     notes: on single images. sizes: (width, height) in pixels.
     highest: largest value of each image with more than 8 bits.
-    seconds: decoding time of all.
+    num_bytes: of decoded pixels, of each image. seconds: decoding time of all.
     """
 
+    total: int
+    read: int = 0
     modes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     highest: list[float] = field(default_factory=list)
+    num_bytes: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
 
-def describe_pixels(records: ImageRecords, section: VisionData) -> str:
-    """One line on a sample of files; empty for images that a package has as arrays.
+def survey_images(records: ImageRecords, section: VisionData) -> Survey | None:
+    """Facts about a sample of files; None for images that a package has as arrays.
 
     Raises: InputError for an image that is damaged or does not fit the recipe, unless
         such images are skipped.
     """
-    survey, rows = _Survey(), _spread(records, _FILES)
-    for row in rows:
-        raw = records.read(row)
-        if not isinstance(raw, bytes):
-            return ""
+    survey, unreadable = Survey(len(records)), bad_images(section)
+    for row in _spread(records, _FILES):
         try:
+            raw = read_encoded(records, row)
+            if not isinstance(raw, bytes):
+                return None
+            survey.read += 1
             start = time.perf_counter()
-            decode(raw, section, records.name(row))
+            pixels = decode(raw, section, records.name(row))
             survey.seconds += time.perf_counter() - start
-        except InputError:
-            if section.on_bad_sample == "stop":
-                raise
+            survey.num_bytes.append(pixels.nbytes)
+        except InputError as error:
+            unreadable.reject(row, str(error))
             survey.notes.append("unreadable, to be skipped")
             continue
         _examine(raw, section, survey)
+    return survey
+
+
+def describe_pixels(survey: Survey, section: VisionData) -> str:
+    """One line on a sample of files."""
     modes = [f"{number} {kind}" for kind, number in Counter(survey.modes).items()]
-    parts = [f"{len(rows)} of {len(records):,} files: {', '.join(modes)}"]
+    parts = [f"{survey.read} of {survey.total:,} files: {', '.join(modes)}"]
     if survey.sizes:
         parts.append(_describe_sizes(survey.sizes))
     parts += [f"{number} {note}" for note, number in Counter(survey.notes).items()]
     if dark := _describe_dark(survey.highest, section):
         parts.append(dark)
-    seconds = survey.seconds / len(rows)
+    seconds = survey.seconds / survey.read
     parts.append(f"{seconds * 1e3:,.0f} ms to decode one")
     if seconds > _SLOW_SECONDS:
         parts.append("resize them once before training, as they are read every epoch")
@@ -91,11 +102,12 @@ def warn_of_dark_images(records: ImageRecords, section: VisionData) -> None:
                 return
             highest.append(value)
     if dark := _describe_dark(highest, section):
-        _print_once(f"data: {dark}")
+        print_once(f"data: {dark}")
 
 
 @cache
-def _print_once(line: str) -> None:
+def print_once(line: str) -> None:
+    """Print a warning of the first rank to stderr, unless it was printed before."""
     if read_launch().is_first:
         print(line, file=sys.stderr, flush=True)
 
@@ -132,7 +144,7 @@ def highest_value(raw: bytes) -> float | None:
         return float(np.asarray(image).max())
 
 
-def _examine(raw: bytes, section: VisionData, survey: _Survey) -> None:
+def _examine(raw: bytes, section: VisionData, survey: Survey) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if (highest := highest_value(raw)) is not None:

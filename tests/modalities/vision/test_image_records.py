@@ -229,12 +229,13 @@ def test_a_named_label_column_must_be_there(tmp_path, column, message):
 
 
 def test_data_without_columns_has_no_label_column(tmp_path):
-    said = "got 'fine' for data without columns. Leave it out: class folders name the classes."
-    for card, root in (
-        (load_card("digits"), None),
-        (CARD, str(folder(tmp_path, "cat/1.png", "dog/2.png"))),
+    said = "got 'fine' for data without columns. Leave it out"
+    folders = str(folder(tmp_path, "cat/1.png", "dog/2.png"))
+    for card, root, remedy in (
+        (load_card("digits"), None, ": class folders name the classes."),
+        (CARD, folders, ", or put a metadata.csv with the columns file_name and fine "),
     ):
-        assert refusal(open_records, card, root, "train", "fine").endswith(said)
+        assert said + remedy in refusal(open_records, card, root, "train", "fine")
 
 
 def test_classes_have_names(tmp_path):

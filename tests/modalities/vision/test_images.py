@@ -269,7 +269,7 @@ def test_the_cache_changes_nothing(tmp_path, augment):
             )
         ).save(tmp_path / f"{number}.png")
     views = []
-    for cache in (0, 1, 256):  # none, one image, all
+    for cache in (0, 1, 256):  # none, one image of so few, all
         images = open_image_paths(
             section(augment=augment, cache_mib=cache), [str(tmp_path)]
         )
