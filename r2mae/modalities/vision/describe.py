@@ -42,12 +42,8 @@ def _describe_classes(source: SampleSource) -> str:
     labels = source.labels
     if labels is None:
         return f"none: {source.labels_absent}"
-<<<<<<< HEAD
-    numbers, sizes = np.unique(labels, return_counts=True)
-=======
-    is_labelled = source.labels >= 0
-    numbers, sizes = np.unique(source.labels[is_labelled], return_counts=True)
->>>>>>> h_images
+    is_labelled = labels >= 0
+    numbers, sizes = np.unique(labels[is_labelled], return_counts=True)
     names = [source.class_names[number] for number in numbers.tolist()]
     by_name = sorted(zip(names, sizes.tolist(), strict=True))
     title = f"{len(names)} classes in train and held out"
