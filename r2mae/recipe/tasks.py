@@ -65,6 +65,7 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
             folder,
             plan.per_device_samples,
             at_start=recipe.model.init_from is not None,
+            workers=recipe.hardware.workers,
         )
 
     return Parts(
@@ -96,6 +97,7 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
             plan.watch_every_steps,
             plan.watch_samples,
             plan.per_device_samples,
+            workers=recipe.hardware.workers,
         )
 
     return Parts(

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from r2mae.cli.main import main
-from r2mae.data.source import load_plain
+from r2mae.data.source import load_or_error
 from r2mae.masking.pattern import count_masked
 from r2mae.recipe.assembly import build_model, open_split
 from r2mae.recipe.load import load_recipe
@@ -264,11 +264,11 @@ def test_evaluate_reads_each_sample_once_for_all_tasks_and_encoders(
 ):
     indices = []
 
-    def load(source, rows, device):
+    def load(source, rows):
         indices.append(len(rows))
-        return load_plain(source, rows, device)
+        return load_or_error(source, rows)
 
-    monkeypatch.setattr("r2mae.evaluation.features.load_plain", load)
+    monkeypatch.setattr("r2mae.data.reader.load_or_error", load)
     tasks = answer("evaluate", "runs/run", "--task", "knn,linear_probe", "--baselines")[
         "tasks"
     ]
