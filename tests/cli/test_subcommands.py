@@ -279,6 +279,30 @@ def test_evaluate_reads_each_sample_once_for_all_tasks_and_encoders(
     assert alone["scores"] == tasks["knn"]["scores"]
 
 
+def test_workers_and_precision_of_features(answer, tmp_path):
+    options = (("--workers", "0"), ("--workers", "2"), ("--precision", "bf16-mixed"))
+    features = []
+    for number, option in enumerate(options):
+        file = tmp_path / f"{number}.npy"
+        answer("embed", "runs/run", "train", "-o", file, *option)
+        features.append(np.load(file))
+    alone, ahead, mixed = features
+    assert np.array_equal(alone, ahead)
+    assert mixed.dtype == np.float32
+    assert not np.array_equal(alone, mixed)
+    np.testing.assert_allclose(alone, mixed, atol=0.1)
+    call = ("evaluate", "runs/run", "--task", "knn,linear_probe", "--workers")
+    assert answer(*call, "0") == answer(*call, "2")
+
+
+def test_workers_are_a_whole_number(trained, capfd):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "runs/run", "--task", "knn", "--workers", "-1"])
+    assert (
+        "--workers: must be a whole number from 0, got '-1'" in capfd.readouterr().err
+    )
+
+
 def test_labels_per_class_and_tasks_that_are_repeated_count_once(answer):
     call = ("evaluate", "runs/run", "--task", "knn", "--task", "knn")
     result = answer(*call, "--labels-per-class", "2,2", "--draws", "2")
