@@ -17,6 +17,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def count(text: str) -> int:
+    """Argparse type: a whole number from 0."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"must be a whole number from 0, got {text!r}")
+    return int(text)
+
+
 def share(text: str) -> float:
     """Argparse type: a number in [0, 1]."""
     try:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from r2mae.options import layer
+from r2mae.options import count, layer
 
 if TYPE_CHECKING:
     from r2mae.wing import Wing
@@ -73,6 +73,20 @@ def add_run(parser: ArgumentParser) -> None:
         choices=("trained", "ema"),
         default="trained",
         help="trained (default), or the moving average that training.ema keeps",
+    )
+
+
+def add_inference(parser: ArgumentParser) -> None:
+    """`--workers` and `--precision`: how a command reads samples and computes features."""
+    workers = (
+        "processes that read samples; 0 reads in this one; default: hardware.workers of "
+        "the run, at most the cores here"
+    )
+    parser.add_argument("--workers", type=count, metavar="N", help=workers)
+    parser.add_argument(
+        "--precision",
+        choices=("32-true", "bf16-mixed"),
+        help="precision of the encoder; default: hardware.precision of the run",
     )
 
 

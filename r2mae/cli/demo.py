@@ -82,14 +82,17 @@ def _run_one(arguments: Namespace) -> dict[str, Any]:
     trained = pretrain(arguments)
     if not read_launch().is_first:
         return {}
+    from r2mae.evaluation.inference import inference
     from r2mae.recipe.run import load_run
 
     loaded = load_run(trained["run"])
     result = {"run": trained["run"], "training_seconds": trained["seconds"]}
     demo = loaded.wing.demo
-    result |= (
-        _probe(loaded, arguments) if demo is None else _show(demo, loaded, arguments)
-    )
+    with inference(loaded.recipe.hardware):
+        if demo is None:
+            result |= _probe(loaded, arguments)
+        else:
+            result |= _show(demo, loaded, arguments)
     file = loaded.folder.path / RESULT_FILE
     write_atomic(file, json_text(result, indent=1) + "\n")
     if not arguments.json:

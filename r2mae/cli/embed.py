@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.cli.arguments import add_read_out, wing_of_run
+from r2mae.cli.inference import chosen_inference
 from r2mae.cli.read_out import find_read_out, show_read_out
 from r2mae.cli.samples import (
     INCOMPLETE,
@@ -61,13 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.weights)
     check_apart(output, loaded, arguments)
     source = open_samples(loaded, arguments)
-    loaded, about = find_read_out(loaded, loaded.recipe, arguments)
-    if not arguments.json:
-        show_read_out(about)
-    if arguments.tokens:
-        result, unreadable = _write_tokens(loaded, output, source)
-    else:
-        result, unreadable = _write_features(loaded, output, arguments.data, source)
+    with chosen_inference(loaded, arguments):
+        loaded, about = find_read_out(loaded, loaded.recipe, arguments)
+        if not arguments.json:
+            show_read_out(about)
+        if arguments.tokens:
+            result, unreadable = _write_tokens(loaded, output, source)
+        else:
+            result, unreadable = _write_features(loaded, output, arguments.data, source)
     result |= about
     match = loaded.wing.describe_match(source)
     text = match.pop("text", None)

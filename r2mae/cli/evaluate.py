@@ -4,7 +4,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from r2mae.cli.arguments import add_read_out, add_run, wing_of_run
+from r2mae.cli.arguments import add_inference, add_read_out, add_run, wing_of_run
+from r2mae.cli.inference import chosen_inference
 from r2mae.cli.read_out import find_read_out, show_read_out
 from r2mae.errors import InputError
 from r2mae.json_text import json_text
@@ -45,6 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--hide-in-training", action="store_true", help=copies)
     add_read_out(parser)
+    add_inference(parser)
     baselines = "also score the untrained encoder and simple input features"
     parser.add_argument("--baselines", action="store_true", help=baselines)
 
@@ -98,6 +100,16 @@ def run(arguments: Namespace) -> None:
     for name in tasks:
         if name not in PROBES:
             loaded.wing.tasks[name].check(recipe, arguments)
+    with chosen_inference(loaded, arguments):
+        about, results = _score(loaded, recipe, arguments, tasks)
+    if arguments.json:
+        _print_json(loaded, arguments, about, results)
+
+
+def _score(
+    loaded: LoadedRun, recipe: Any, arguments: Namespace, tasks: list[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """(what differs from the default read-out, the result of each task); prints tables without --json."""
     loaded, about = find_read_out(loaded, recipe, arguments, tasks)
     if not arguments.json:
         show_read_out(about)
@@ -114,8 +126,7 @@ def run(arguments: Namespace) -> None:
         results[name] = task.run(loaded, recipe, arguments)
         if not arguments.json:
             task.show(results[name])
-    if arguments.json:
-        _print_json(loaded, arguments, about, results)
+    return about, results
 
 
 def _check_names(tasks: list[str], loaded: LoadedRun) -> None:

@@ -133,6 +133,7 @@ def score_once(path: Path) -> list[str]:
     import numpy as np
 
     from r2mae.data.source import with_labels
+    from r2mae.evaluation.inference import inference
     from r2mae.progress import progress_bar
     from r2mae.recipe.run import load_run
     from r2mae.recipe.targets import task_of
@@ -149,7 +150,8 @@ def score_once(path: Path) -> list[str]:
         test = with_labels(loaded.wing.open_split(recipe, split))
         fingerprint = test.fingerprint
         progress = progress_bar(f"{path}, {split}")
-        predicted, expected, skipped = task.predict(loaded, test, progress)
+        with inference(recipe.hardware):
+            predicted, expected, skipped = task.predict(loaded, test, progress)
         if skipped:
             count = f"{len(skipped)} unreadable test samples"
             print(f"{path}: skipped {count}, such as {min(skipped)}", file=sys.stderr)

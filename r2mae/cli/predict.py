@@ -6,6 +6,7 @@ from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
+from r2mae.cli.inference import chosen_inference
 from r2mae.cli.samples import (
     INCOMPLETE,
     add_data,
@@ -62,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     source = open_samples(loaded, arguments)
     writers = {"token_tags": _write_tags, "answer_span": _write_answers}
     write = writers.get(target, _write_samples)
-    return write(loaded, source, output, arguments)
+    with chosen_inference(loaded, arguments):
+        return write(loaded, source, output, arguments)
 
 
 def _write_samples(

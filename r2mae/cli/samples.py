@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from r2mae.cli.arguments import add_run, wing_of_run
+from r2mae.cli.arguments import add_inference, add_run, wing_of_run
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
 from r2mae.progress import progress_bar
@@ -19,8 +19,9 @@ _SPLIT_NAMES = (*SPLITS, "dev", "valid")  # usual names of files of splits
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """`RUN` and `DATA`."""
+    """`RUN`, `DATA`, `--workers` and `--precision`."""
     add_run(parser)
+    add_inference(parser)
     data = "train, test, or files that the run's modality reads"
     parser.add_argument("data", metavar="DATA", help=data)
 
@@ -131,7 +132,8 @@ def compute_outputs(
     is_own = np.array(read) == indices  # a neighbour replaces an unreadable sample
     root = root_of(source)
     unreadable = {root.name(index) for index in indices[~is_own].tolist()}
-    outputs, indices = outputs[is_own], indices[is_own]
+    if unreadable:  # otherwise the copy would double the memory
+        outputs, indices = outputs[is_own], indices[is_own]
     owners = getattr(root, "owners", None)
     if owners is not None:
         outputs, indices = _average(outputs, indices, owners[indices])

@@ -192,7 +192,8 @@ def move(batch: Batch, device: torch.device) -> Batch:
     moved = dict(batch)
     for key, value in batch.items():
         if isinstance(value, Tensor):
-            moved[key] = value.to(device)
+            # Batches of workers are pinned for a GPU; copies from one must be waited for.
+            moved[key] = value.to(device, non_blocking=device.type == "cuda")
         elif isinstance(value, dict):
             moved[key] = move(value, device)
     return moved
@@ -241,12 +242,34 @@ class StreamDataset(torch.utils.data.Dataset[Batch]):
 
     def __getitems__(self, positions: list[int]) -> Batch:
         at = torch.tensor(positions)
-        try:
-            batch = self.source.load(self.stream.indices(at), at, self.stream.seed)
-        # An exception would leave the worker as a traceback, not as one line.
-        except InputError as error:
-            return {"error": str(error)}
+        indices = self.stream.indices(at)
+        batch = load_or_error(self.source, indices, at, self.stream.seed)
+        if "error" in batch:
+            return batch
         return batch | {"positions": at, "first_position": positions[0]}
+
+
+def load_or_error(
+    source: SampleSource,
+    indices: Tensor,
+    positions: Tensor | None = None,
+    seed: int = 0,
+) -> Batch:
+    """`source.load` in a DataLoader worker: {"error": message} for an InputError.
+
+    An exception would leave the worker as a traceback, not as one line.
+    """
+    try:
+        return source.load(indices, positions, seed)
+    except InputError as error:
+        return {"error": str(error)}
+
+
+def check_loaded(batch: Batch) -> Batch:
+    """The batch. Raises: InputError, the one that `load_or_error` met."""
+    if "error" in batch:
+        raise InputError(batch["error"])
+    return batch
 
 
 def as_is(batch: Batch) -> Batch:

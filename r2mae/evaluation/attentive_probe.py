@@ -84,7 +84,8 @@ class AttentiveProbes(nn.Module):
 
     def predict(self, tokens: Tensor, is_token: Tensor) -> Integers:
         """(R, B) classes that the probes give tokens (B, T, K)."""
-        with torch.no_grad():
+        device_type = tokens.device.type
+        with torch.no_grad(), torch.autocast(device_type, enabled=False):
             logits = self(self.pool(tokens.float()[None], is_token[None]))
         return np.asarray(self.classes[logits.argmax(dim=2).cpu().numpy()])
 

@@ -72,11 +72,13 @@ class EmbedsObjects:
         Raises: InputError for objects that the run cannot read, or a layer or pooling that it does not have.
         """
         from r2mae.evaluation.in_memory import embed_samples
+        from r2mae.evaluation.inference import inference
         from r2mae.evaluation.read_encoder import read_encoder
 
         source = self._open(objects, reading)
         encoder = read_encoder(self.model, ReadOut(layer, pool))
-        return embed_samples(encoder, source, batch_size)
+        with inference(self.recipe.hardware, workers=0):
+            return embed_samples(encoder, source, batch_size)
 
     def embed_tokens(
         self,
@@ -88,8 +90,10 @@ class EmbedsObjects:
     ) -> list[Features]:
         """Tokens (T, K) of each sample in memory, float32; otherwise as `embed`."""
         from r2mae.evaluation.in_memory import embed_sample_tokens
+        from r2mae.evaluation.inference import inference
         from r2mae.evaluation.read_encoder import read_encoder
 
         source = self._open(objects, reading)
         encoder = read_encoder(self.model, ReadOut(layer))
-        return embed_sample_tokens(encoder, source, batch_size)
+        with inference(self.recipe.hardware, workers=0):
+            return embed_sample_tokens(encoder, source, batch_size)

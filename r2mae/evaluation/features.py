@@ -1,6 +1,7 @@
 """Features of data sets: of an encoder, or input features as a baseline."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,10 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from r2mae.data.source import Batch, SampleSource, batch_labels, load_plain
+from r2mae.data.reader import read_plain
+from r2mae.data.source import Batch, SampleSource, batch_labels
 from r2mae.errors import InputError
+from r2mae.evaluation.inference import current
 from r2mae.masking.mask import Mask
 from r2mae.models.frozen_mask import frozen_mask
+from r2mae.models.precision import autocast
 
 Features = npt.NDArray[np.float32]
 Kind = Literal["embed", "baseline", "forward"]
@@ -67,12 +71,14 @@ def extract_each(
 
     Models are on one device.
     """
-    parts: list[list[Features]] = [[] for _ in encoders]
+    size = len(source) if rows is None else len(rows)
+    parts = [_Rows(size) for _ in encoders]
 
     def encode(batch: Batch) -> None:
         for part, (model, kind) in zip(parts, encoders, strict=True):
             method = model if kind == "forward" else getattr(model, kind)
-            features = method(batch, *hiding_masks(model, batch, hidden))
+            with _exact(batch) if kind == "baseline" else nullcontext():
+                features = method(batch, *hiding_masks(model, batch, hidden))
             part.append(features.float().cpu().numpy())
         if on_batch is not None:
             on_batch(batch)
@@ -81,7 +87,42 @@ def extract_each(
 
     models = [model for model, _ in encoders]
     for_each_batch(models, source, encode, batch_size, rows, progress)
-    return [np.concatenate(part) for part in parts]
+    return [part.array for part in parts]
+
+
+def _exact(batch: Batch) -> torch.autocast:
+    """The context of input features, which no model computes."""
+    return torch.autocast(batch["indices"].device.type, enabled=False)
+
+
+class _Rows:
+    """Rows (N, D), allocated once: parts and their concatenation would need twice the memory.
+
+    size: N, mostly. A model of words gives more rows than samples, or fewer.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._filled = 0
+        self._rows: Features | None = None  # D is that of the first part
+
+    def append(self, part: Features) -> None:
+        """Add rows (n, D)."""
+        start, end = self._filled, self._filled + len(part)
+        if self._rows is None or end > self._size:
+            self._size = max(self._size, 2 * end if start else end)
+            rows = np.empty((self._size, *part.shape[1:]), dtype=np.float32)
+            if self._rows is not None:
+                rows[:start] = self._rows[:start]
+            self._rows = rows
+        self._rows[start:end] = part
+        self._filled = end
+
+    @property
+    def array(self) -> Features:
+        """All rows, at least one."""
+        assert self._rows is not None
+        return self._rows[: self._filled]
 
 
 def for_each_batch(
@@ -94,18 +135,21 @@ def for_each_batch(
 ) -> None:
     """Call visit with each batch of the samples, with models in eval mode, without gradients.
 
+    Samples are read, and visit computes, as the `inference` around it says.
     rows, progress: as in `extract`.
     """
+    workers, precision = current.get()
     device = next(models[0].parameters()).device
     samples = torch.arange(len(source)) if rows is None else torch.from_numpy(rows)
     were_training = [model.training for model in models]
     for model in models:
         model.eval()
     done = 0
-    with torch.no_grad():
-        for indices in samples.split(batch_size):
-            visit(load_plain(source, indices, device))
-            done += len(indices)
+    batches = read_plain(source, samples, batch_size, device, workers)
+    with torch.no_grad(), autocast(device.type, precision):
+        for batch in batches:
+            visit(batch)
+            done = min(done + batch_size, len(samples))
             if progress is not None:
                 progress(done, len(samples))
     for model, was_training in zip(models, were_training, strict=True):

@@ -69,7 +69,7 @@ def extract_tokens(
         tokens, is_token = model.embed_tokens(
             batch, *hiding_masks(model, batch, hidden)
         )
-        flat = tokens[is_token].clamp(-_LARGEST, _LARGEST).half().cpu()
+        flat = tokens[is_token].float().clamp(-_LARGEST, _LARGEST).half().cpu()
         if not samples:
             _check_memory(flat.nbytes / len(tokens), size * sets)
         samples.extend(flat.split(is_token.sum(dim=1).tolist()))

@@ -78,15 +78,20 @@ def emulated_notice(recipe: AnyRecipe) -> str | None:
     """A line where the CPU has no bfloat16 instructions, so that bf16 is slower than float32."""
     if recipe.hardware.precision != "bf16-mixed" or choose_accelerator(recipe) == "gpu":
         return None
-    read = getattr(torch.cpu, "get_capabilities", dict)  # not in torch 2.11
-    capabilities: dict[str, Any] = read()
-    has_bf16 = any(have for name, have in capabilities.items() if "bf16" in name)
-    if has_bf16 or not capabilities:
+    if not emulates_bf16():
         return None
     return (
         "hardware.precision: bf16-mixed is emulated on this CPU, and slower than "
         "--set hardware.precision=32-true"
     )
+
+
+def emulates_bf16() -> bool:
+    """Whether this CPU is known to have no bfloat16 instructions."""
+    read = getattr(torch.cpu, "get_capabilities", dict)  # not in torch 2.11
+    capabilities: dict[str, Any] = read()
+    has_bf16 = any(have for name, have in capabilities.items() if "bf16" in name)
+    return bool(capabilities) and not has_bf16
 
 
 def out_of_memory(recipe: AnyRecipe, error: BaseException) -> InputError:

@@ -20,6 +20,7 @@ from r2mae.data.stream import MicroBatches
 from r2mae.errors import InputError
 from r2mae.modalities import find_wing
 from r2mae.models.meta_pass import SavedStorages
+from r2mae.models.precision import autocast
 from r2mae.recipe.assembly import is_data_here
 from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.training import build_engine
@@ -117,7 +118,6 @@ def _step(
 ) -> int:
     """One step in the order of `step.py`; gives the bytes on the device, at least."""
     hardware, model, step = recipe.hardware, engine.model.train(), engine.step
-    is_bf16 = hardware.precision == "bf16-mixed"
     device.put(model)
     optimizer = engine.build_optimizer(model)
     weights = dict(model.named_parameters())
@@ -126,7 +126,7 @@ def _step(
     step.copy_batch_norm()
     step.start(moved, optimizer)
     with (
-        torch.autocast("cuda", dtype=torch.bfloat16, enabled=is_bf16),
+        autocast("cuda", hardware.precision),
         saved_tensors_hooks(saved.add, lambda tensor: tensor),
     ):
         step.forward(moved)
@@ -161,11 +161,10 @@ def _unused_parameters(engine: Engine, recipe: AnyRecipe) -> tuple[str, ...]:
     samples = engine.dataset.__getitems__([0, 1])
     batch = engine.objective.prepare(samples, 0)
     model, host = engine.model, torch.device("cpu")
-    is_bf16 = recipe.hardware.precision == "bf16-mixed"
     with fake_device(host) as device:
         device.put(model)
         moved = device.batch(batch)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_bf16):
+        with autocast("cpu", recipe.hardware.precision):
             loss = engine.objective.loss(model, moved).total
         loss.backward()
     return tuple(

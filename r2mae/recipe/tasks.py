@@ -40,31 +40,21 @@ class Parts:
 def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Parts:
     """A masked model that predicts what its law hides."""
     from r2mae.training.objective import MaskedPrediction
-    from r2mae.training.pretraining_validation import (
-        PretrainingValidation,
-        ValidationSettings,
-    )
+    from r2mae.training.pretraining_validation import PretrainingValidation
 
     train, held_out = open_training_data(recipe)
     model: Any = build_model(recipe)
-    mask, watch = recipe.mask, recipe.watch
+    mask = recipe.mask
 
     def measure(plan: Plan) -> Any:
-        settings = asdict(
-            ValidationSettings(plan.watch_every_steps, plan.watch_samples, watch.ratios)
-        )
-        settings |= {
-            name: getattr(watch, name)
-            for name in settings
-            if isinstance(settings[name], bool)
-        }
         return PretrainingValidation(
-            ValidationSettings(**settings),
+            _validation_settings(plan, recipe.watch),
             train,
             held_out,
             folder,
             plan.per_device_samples,
             at_start=recipe.model.init_from is not None,
+            workers=recipe.hardware.workers,
         )
 
     return Parts(
@@ -78,6 +68,20 @@ def pretraining_parts(recipe: PretrainRecipe[Any, Any], folder: RunFolder) -> Pa
         tokens_per_sample=math.prod(model.grid),
         facts={"law": mask.law.to_dict()},
     )
+
+
+def _validation_settings(plan: Plan, watch: Any) -> Any:
+    """Steps and samples of the plan, ratios and switches of `watch`."""
+    from r2mae.training.pretraining_validation import ValidationSettings
+
+    every, samples = plan.watch_every_steps, plan.watch_samples
+    settings = asdict(ValidationSettings(every, samples, watch.ratios))
+    settings |= {
+        name: getattr(watch, name)
+        for name in settings
+        if isinstance(settings[name], bool)
+    }
+    return ValidationSettings(**settings)
 
 
 def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Parts:  # noqa: ARG001 - signature of TASKS
@@ -96,6 +100,7 @@ def finetuning_parts(recipe: FinetuneRecipe[Any, Any], folder: RunFolder) -> Par
             plan.watch_every_steps,
             plan.watch_samples,
             plan.per_device_samples,
+            workers=recipe.hardware.workers,
         )
 
     return Parts(

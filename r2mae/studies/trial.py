@@ -10,6 +10,7 @@ import numpy as np
 
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
+from r2mae.evaluation.inference import inference
 from r2mae.recipe.run import load_run
 from r2mae.recipe.train import train_run
 from r2mae.studies.finetuned import measure_finetuned
@@ -58,10 +59,12 @@ def run_trial(study: Study, trial: Trial) -> None:
     path = study.path(trial)
     train_run(trial.recipe, path, source=trial.name)
     measurements = read_measurements(path) if (path / _NUMBERS).is_file() else {}
-    measurements |= measure_run(load_run(str(path)), study.section.measure)
-    finetuning = study.finetuning_of(trial, path)
-    if finetuning is not None:
-        measurements |= measure_finetuned(finetuning, path)
+    # In float32 for every trial: rounding must not differ within a comparison.
+    with inference(trial.recipe.hardware, precision="32-true"):
+        measurements |= measure_run(load_run(str(path)), study.section.measure)
+        finetuning = study.finetuning_of(trial, path)
+        if finetuning is not None:
+            measurements |= measure_finetuned(finetuning, path)
     items = {
         name: each.items
         for name, each in measurements.items()

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from r2mae.data.source import Batch, StreamDataset, as_is
+from r2mae.data.source import Batch, StreamDataset, as_is, check_loaded
 from r2mae.data.stream import MicroBatches
-from r2mae.errors import InputError
-from r2mae.training.data_worker import set_up_worker
+from r2mae.data.worker import set_up_worker
 from r2mae.training.ema import MovingAverage
 from r2mae.training.objective import Objective
 from r2mae.training.optimizer import load_optimizer_tensors, optimizer_tensors
@@ -104,9 +103,7 @@ class Engine(lightning.LightningModule):
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Raise the error that a DataLoader worker met."""
-        if "error" in batch:
-            raise InputError(batch["error"])
-        return batch
+        return check_loaded(batch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate and the seed of dropout."""

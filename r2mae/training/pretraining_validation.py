@@ -73,6 +73,7 @@ class PretrainingValidation(ValidationCallback):
         batch_size: int,
         *,
         at_start: bool = False,
+        workers: int = 0,
     ) -> None:
         super().__init__(
             held_out,
@@ -80,6 +81,7 @@ class PretrainingValidation(ValidationCallback):
             settings.samples,
             batch_size,
             at_start=at_start,
+            workers=workers,
         )
         self.settings = settings
         self.train = train

@@ -7,7 +7,9 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 
-from r2mae.data.source import Batch, SampleSource, load_plain
+from r2mae.data.reader import read_plain
+from r2mae.data.source import Batch, SampleSource
+from r2mae.models.precision import autocast
 from r2mae.progress import print_above_bars
 from r2mae.training.metric_log import LOSS_AT, metric_title
 from r2mae.training.module import Engine
@@ -18,6 +20,7 @@ class ValidationCallback(lightning.Callback, ABC):
     """Validates every `every_steps` steps and at the end; logs the metrics and sets them on the engine.
 
     at_start: also before the first step.
+    workers: processes that read held-out samples; 0 reads them in the training process.
     """
 
     def __init__(
@@ -28,12 +31,14 @@ class ValidationCallback(lightning.Callback, ABC):
         batch_size: int,
         *,
         at_start: bool = False,
+        workers: int = 0,
     ) -> None:
         self.held_out = held_out
         self.every_steps = every_steps
         self.samples = samples
         self.batch_size = batch_size
         self.at_start = at_start
+        self.workers = workers
         self.skipped: set[str] = set()
 
     @abstractmethod
@@ -66,7 +71,7 @@ class ValidationCallback(lightning.Callback, ABC):
         step = pl_module.steps_done
         pl_module.validation_loss = None  # until `measure` sets that of this step
         pl_module.eval()
-        precision = trainer.precision_plugin.forward_context()
+        precision = autocast(pl_module.device.type, trainer.precision)
         with torch.no_grad(), precision, gathered(pl_module.model):
             metrics = self.measure(trainer, pl_module, step)
         pl_module.train()
@@ -87,8 +92,8 @@ class ValidationCallback(lightning.Callback, ABC):
     ) -> Iterator[Batch]:
         """Plain views of the first `samples` of a source, this rank's share; "rows" says which."""
         mine = torch.arange(min(self.samples, len(source)))[rank::world_size]
-        for part in mine.split(self.batch_size) if len(mine) else ():
-            batch = load_plain(source, part, device)
+        read = read_plain(source, mine, self.batch_size, device, self.workers)
+        for batch, part in zip(read, mine.split(self.batch_size), strict=False):
             self.skipped.update(batch.get("skipped", ()))
             yield batch | {"rows": part}
 

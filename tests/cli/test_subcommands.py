@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from r2mae.cli.main import main
-from r2mae.data.source import load_plain
+from r2mae.data.source import load_or_error
 from r2mae.masking.pattern import count_masked
 from r2mae.recipe.assembly import build_model, open_split
 from r2mae.recipe.load import load_recipe
@@ -264,11 +264,11 @@ def test_evaluate_reads_each_sample_once_for_all_tasks_and_encoders(
 ):
     indices = []
 
-    def load(source, rows, device):
+    def load(source, rows):
         indices.append(len(rows))
-        return load_plain(source, rows, device)
+        return load_or_error(source, rows)
 
-    monkeypatch.setattr("r2mae.evaluation.features.load_plain", load)
+    monkeypatch.setattr("r2mae.data.reader.load_or_error", load)
     tasks = answer("evaluate", "runs/run", "--task", "knn,linear_probe", "--baselines")[
         "tasks"
     ]
@@ -277,6 +277,30 @@ def test_evaluate_reads_each_sample_once_for_all_tasks_and_encoders(
     assert sum(indices) == 1437 + 360
     alone = answer("evaluate", "runs/run", "--task", "knn", "--baselines")
     assert alone["scores"] == tasks["knn"]["scores"]
+
+
+def test_workers_and_precision_of_features(answer, tmp_path):
+    options = (("--workers", "0"), ("--workers", "2"), ("--precision", "bf16-mixed"))
+    features = []
+    for number, option in enumerate(options):
+        file = tmp_path / f"{number}.npy"
+        answer("embed", "runs/run", "train", "-o", file, *option)
+        features.append(np.load(file))
+    alone, ahead, mixed = features
+    assert np.array_equal(alone, ahead)
+    assert mixed.dtype == np.float32
+    assert not np.array_equal(alone, mixed)
+    np.testing.assert_allclose(alone, mixed, atol=0.1)
+    call = ("evaluate", "runs/run", "--task", "knn,linear_probe", "--workers")
+    assert answer(*call, "0") == answer(*call, "2")
+
+
+def test_workers_are_a_whole_number(trained, capfd):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "runs/run", "--task", "knn", "--workers", "-1"])
+    assert (
+        "--workers: must be a whole number from 0, got '-1'" in capfd.readouterr().err
+    )
 
 
 def test_labels_per_class_and_tasks_that_are_repeated_count_once(answer):

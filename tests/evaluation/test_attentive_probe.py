@@ -29,6 +29,18 @@ def test_attention_finds_the_token_that_a_mean_hides():
     assert linear_probe_accuracy(of_train, labels, of_test, expected) < 0.7
 
 
+def test_mixed_precision_of_an_encoder_does_not_round_probes():
+    tokens, labels = one_among_noise(400, 0)
+    (probes,) = train_probes(token_set(tokens, labels), None, steps=5)
+    is_token = torch.ones(tokens.shape[:2], dtype=torch.bool)
+    seen = []
+    probes.register_forward_hook(lambda *call: seen.append(call[2]))
+    probes.predict(tokens, is_token)
+    with torch.autocast("cpu", torch.bfloat16):
+        probes.predict(tokens, is_token)
+    assert torch.equal(*seen)
+
+
 def test_training_again_gives_the_same_predictions():
     tokens, labels = one_among_noise(60, 0)
     one, two = (

@@ -6,7 +6,11 @@ import torch
 from PIL import Image
 
 from r2mae.data.source import Part
+from r2mae.evaluation.features import extract
+from r2mae.evaluation.inference import inference
+from r2mae.metrics.rank import effective_rank
 from r2mae.models.frozen_mask import frozen_mask
+from r2mae.schema.recipe import HardwareSection
 from tests.training.runs import metric, prepare, train
 
 EVERYTHING = (
@@ -110,3 +114,38 @@ def test_measuring_does_not_change_training(scratch):
         train("never", "watch.every_steps=1000"),
     )
     assert metric(often, "train/loss") == metric(never, "train/loss")
+
+
+def test_workers_read_the_same_held_out_samples(scratch):
+    settings = ("schedule.steps=4", "watch.every_steps=4", "watch.samples=70")
+    alone, ahead = (
+        train(f"with_{workers}", *settings, f"hardware.workers={workers}")
+        for workers in (0, 2)
+    )
+    one, two = (
+        sorted(re.findall(r"(?m)^\d+,(?:validation|probe)/.*", text))
+        for text in (alone.metrics.read_text(), ahead.metrics.read_text())
+    )
+    assert len(one) > 5
+    assert one == two
+
+
+def test_validation_is_in_the_precision_of_evaluation(scratch):
+    settings = ("schedule.steps=4", "watch.samples=40", "hardware.precision=bf16-mixed")
+    training, _ = prepare("run", *settings)
+    training.run()
+    module = training.module
+    callback = next(
+        one for one in training.trainer.callbacks if hasattr(one, "held_out")
+    )
+    rows = np.arange(40)
+    seen = []
+    for precision in ("32-true", "bf16-mixed"):
+        hardware = HardwareSection(precision=precision)
+        with inference(hardware):
+            features = extract(
+                module.model, callback.held_out, rows=rows, batch_size=16
+            )
+        seen.append(effective_rank(features.astype(np.float64)))
+    exact, mixed = seen
+    assert module.latest_metrics["probe/effective_rank"] == mixed != exact

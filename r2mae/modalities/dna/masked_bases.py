@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
-from r2mae.data.source import Batch, SampleSource, load_plain
+from r2mae.data.source import Batch, SampleSource
 from r2mae.errors import InputError
+from r2mae.evaluation.features import for_each_batch
 from r2mae.masking.mask import Mask
 from r2mae.metrics.interval import none_if_nan, ratio_interval
 from r2mae.modalities.dna.base_counts import (
@@ -98,21 +98,19 @@ def score_bases(
     progress, counting: called with (windows done, windows) of test and of train.
     """
     counts = _count(train, is_aligned, counting)
-    device = next(model.parameters()).device
-    model.eval()
     parts: list[list[Floats]] = [[] for _ in ratios]
-    with torch.no_grad():
-        for indices in torch.arange(len(test)).split(batch_size):
-            batch = load_plain(test, indices, device)
-            for rows, ratio in zip(parts, ratios, strict=True):
-                mask = frozen_mask(model, batch, ratio)
-                is_scored = mask.is_masked.cpu()
-                if skip_repeats:
-                    is_scored &= ~repeat_tokens(batch, is_scored.shape[1], kmer)
-                by_run = _score_tokens(model, batch, mask, is_scored)
-                by_counts = _score_counts(batch, mask, is_scored, counts, kmer)
-                rows.append(np.hstack([by_run, by_counts]))
-            progress(int(indices[-1]) + 1, len(test))
+
+    def score(batch: Batch) -> None:
+        for rows, ratio in zip(parts, ratios, strict=True):
+            mask = frozen_mask(model, batch, ratio)
+            is_scored = mask.is_masked.cpu()
+            if skip_repeats:
+                is_scored &= ~repeat_tokens(batch, is_scored.shape[1], kmer)
+            by_run = _score_tokens(model, batch, mask, is_scored)
+            by_counts = _score_counts(batch, mask, is_scored, counts, kmer)
+            rows.append(np.hstack([by_run, by_counts]))
+
+    for_each_batch([model], test, score, batch_size, progress=progress)
     return [
         _summarize(ratio, np.concatenate(rows), len(counts.contexts))
         for ratio, rows in zip(ratios, parts, strict=True)

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from r2mae.data.source import Batch, SampleSource, load_plain
+from r2mae.data.source import Batch, SampleSource
+from r2mae.evaluation.features import for_each_batch
 from r2mae.metrics.interval import share_interval
 from r2mae.models.frozen_mask import frozen_mask
 
@@ -69,18 +70,14 @@ def score_masked(
     counts: (V,) `count_tokens` of training rows, for the unigram baseline.
     progress: called with (rows done, rows of the source).
     """
-    device = next(model.parameters()).device
-    unigram = counts.to(device)
+    unigram = counts.to(next(model.parameters()).device)
     columns: list[list[Floats]] = [[] for _ in ratios]
-    model.eval()
-    done = 0
-    with torch.no_grad():
-        for indices in torch.arange(len(source)).split(batch_size):
-            batch = load_plain(source, indices, device)
-            for parts, ratio in zip(columns, ratios, strict=True):
-                parts.append(_score_rows(model, batch, ratio, unigram))
-            done += len(indices)
-            progress(done, len(source))
+
+    def score(batch: Batch) -> None:
+        for parts, ratio in zip(columns, ratios, strict=True):
+            parts.append(_score_rows(model, batch, ratio, unigram))
+
+    for_each_batch([model], source, score, batch_size, progress=progress)
     return [
         _summarize(ratio, np.concatenate(parts))
         for ratio, parts in zip(ratios, columns, strict=True)

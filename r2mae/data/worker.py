@@ -8,7 +8,7 @@ from types import TracebackType
 
 
 def set_up_worker(worker: int) -> None:  # noqa: ARG001
-    """Let a worker leave signals to the training process, and end with it silently.
+    """Let a worker leave signals to the process that reads from it, and end with it silently.
 
     SLURM and Ctrl-C may send a signal to every process of a job. A worker that died of
     it would make the training process fail before it can save.

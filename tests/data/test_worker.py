@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 # A worker that says when it is set up, and one that a lost parent ends.
 WORKER = """
 import os, sys, time
-from r2mae.training.data_worker import set_up_worker
+from r2mae.data.worker import set_up_worker
 sys.excepthook = lambda kind, *_: print(kind.__name__, flush=True)
 parent, child = os.getpid(), os.fork()
 if child == 0:

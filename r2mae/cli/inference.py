@@ -1,0 +1,24 @@
+"""`--workers` and `--precision`: how a command reads samples and computes features."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from r2mae.loaded_run import LoadedRun
+
+
+@contextmanager
+def chosen_inference(loaded: LoadedRun, arguments: Namespace) -> Iterator[None]:
+    """`inference` with the run's `hardware`, which the options override."""
+    from r2mae.evaluation.inference import inference
+    from r2mae.recipe.device import emulates_bf16
+
+    hardware = loaded.recipe.hardware
+    precision = arguments.precision or hardware.precision
+    on_cpu = loaded.device.type == "cpu"
+    if precision == "bf16-mixed" and on_cpu and emulates_bf16():
+        text = "bf16-mixed is emulated on this CPU: --precision 32-true is faster"
+        print(f"{loaded.folder.path}: {text}", file=sys.stderr)
+    with inference(hardware, arguments.workers, precision):
+        yield

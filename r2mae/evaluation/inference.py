@@ -1,0 +1,45 @@
+"""How encoders run over data sets: processes that read samples, and the precision."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from r2mae.schema.recipe import HardwareSection
+
+
+class Inference(NamedTuple):
+    """workers: processes that read samples; 0 reads in this process. precision: as in a recipe."""
+
+    workers: int = 0
+    precision: str = "32-true"
+
+
+# A command sets it once for all that it measures, also for tasks of wings.
+current: ContextVar[Inference] = ContextVar("inference", default=Inference())  # noqa: B039 - a tuple
+
+
+@contextmanager
+def inference(
+    hardware: HardwareSection, workers: int | None = None, precision: str | None = None
+) -> Iterator[None]:
+    """Within, `for_each_batch` reads and computes as a recipe's `hardware` says.
+
+    workers: instead of the recipe's, of which no more than the cores here are used.
+    precision: instead of the recipe's.
+    """
+    if workers is None:
+        workers = min(hardware.workers, _num_cores())
+    token = current.set(Inference(workers, precision or hardware.precision))
+    try:
+        yield
+    finally:
+        current.reset(token)
+
+
+def _num_cores() -> int:
+    """Cores that this process may use; the machine's where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
