@@ -86,7 +86,7 @@ def add_inference(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("32-true", "bf16-mixed"),
-        help="precision of the encoder; default: hardware.precision of the run",
+        help="precision of the encoder; default: hardware.precision of the run on a GPU, 32-true on a CPU",
     )
 
 

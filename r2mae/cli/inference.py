@@ -14,11 +14,9 @@ def chosen_inference(loaded: LoadedRun, arguments: Namespace) -> Iterator[None]:
     from r2mae.evaluation.inference import inference
     from r2mae.recipe.device import emulates_bf16
 
-    hardware = loaded.recipe.hardware
-    precision = arguments.precision or hardware.precision
-    on_cpu = loaded.device.type == "cpu"
+    precision, on_cpu = arguments.precision, loaded.device.type == "cpu"
     if precision == "bf16-mixed" and on_cpu and emulates_bf16():
         text = "bf16-mixed is emulated on this CPU: --precision 32-true is faster"
         print(f"{loaded.folder.path}: {text}", file=sys.stderr)
-    with inference(hardware, arguments.workers, precision):
+    with inference(loaded.recipe.hardware, arguments.workers, precision):
         yield

@@ -138,14 +138,14 @@ def for_each_batch(
     Samples are read, and visit computes, as the `inference` around it says.
     rows, progress: as in `extract`.
     """
-    workers, precision = current.get()
-    device = next(models[0].parameters()).device
+    settings, device = current.get(), next(models[0].parameters()).device
     samples = torch.arange(len(source)) if rows is None else torch.from_numpy(rows)
     were_training = [model.training for model in models]
     for model in models:
         model.eval()
     done = 0
-    batches = read_plain(source, samples, batch_size, device, workers)
+    batches = read_plain(source, samples, batch_size, device, settings.workers)
+    precision = settings.precision_on(device.type)
     with torch.no_grad(), autocast(device.type, precision):
         for batch in batches:
             visit(batch)

@@ -10,10 +10,15 @@ from r2mae.schema.recipe import HardwareSection
 
 
 class Inference(NamedTuple):
-    """workers: processes that read samples; 0 reads in this process. precision: as in a recipe."""
+    """workers: processes that read samples; 0 reads in this process. precision, as in a recipe: on a GPU."""
 
     workers: int = 0
     precision: str = "32-true"
+    cpu_precision: str = "32-true"
+
+    def precision_on(self, device_type: str) -> str:
+        """The precision of a device, "cpu" or another."""
+        return self.cpu_precision if device_type == "cpu" else self.precision
 
 
 # A command sets it once for all that it measures, also for tasks of wings.
@@ -24,14 +29,15 @@ current: ContextVar[Inference] = ContextVar("inference", default=Inference())  #
 def inference(
     hardware: HardwareSection, workers: int | None = None, precision: str | None = None
 ) -> Iterator[None]:
-    """Within, `for_each_batch` reads and computes as a recipe's `hardware` says.
+    """Within, `for_each_batch` reads and, on a GPU, computes as a recipe's `hardware` says.
 
     workers: instead of the recipe's, of which no more than the cores here are used.
-    precision: instead of the recipe's.
+    precision: instead of the recipe's on a GPU, and of float32 on a CPU, many of which only emulate bf16.
     """
     if workers is None:
         workers = min(hardware.workers, _num_cores())
-    token = current.set(Inference(workers, precision or hardware.precision))
+    on_gpu, on_cpu = precision or hardware.precision, precision or "32-true"
+    token = current.set(Inference(workers, on_gpu, on_cpu))
     try:
         yield
     finally:

@@ -24,10 +24,12 @@ def test_options_override_the_recipe(monkeypatch, capsys, precision, emulated):
     )
     for workers in (None, 0, 3):
         with chosen_inference(loaded, Namespace(workers=workers, precision=precision)):
-            expected = (1 if workers is None else workers, precision or "bf16-mixed")
-            assert current.get() == expected
+            settings = current.get()
+            assert settings.workers == (1 if workers is None else workers)
+            assert settings.precision_on("cuda") == (precision or "bf16-mixed")
+            assert settings.precision_on("cpu") == (precision or "32-true")
     lines = capsys.readouterr().err.splitlines()
-    if emulated and precision != "32-true":
+    if emulated and precision == "bf16-mixed":
         text = "bf16-mixed is emulated on this CPU: --precision 32-true is faster"
         assert lines == [f"runs/x: {text}"] * 3
     else:

@@ -77,12 +77,13 @@ def test_features_are_the_same_for_any_number_of_workers(run):
     assert facts[2][-1] == (len(rows), len(rows))
 
 
-def test_features_are_computed_in_the_recipes_precision(run):
+def test_a_cpu_computes_in_float32_unless_told_otherwise(run):
     loaded, source, rows = run
     exact = extract(loaded.model, source, batch_size=50, rows=rows)
-    with inference(MIXED, workers=0):
+    with inference(MIXED, workers=0, precision="bf16-mixed"):
         mixed = extract(loaded.model, source, batch_size=50, rows=rows)
-    with inference(MIXED, workers=0, precision="32-true"):
+    with inference(MIXED, workers=0):
+        assert current.get().precision_on("cuda") == "bf16-mixed"
         again = extract(loaded.model, source, batch_size=50, rows=rows)
     batch = source.load(torch.from_numpy(rows), None, 0)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -112,12 +113,12 @@ def extract_under(precision, model, source, rows, **options):
 
 def test_it_ends_with_its_block():
     def fail():
-        assert current.get() == Inference(3, "bf16-mixed")
+        assert current.get() == Inference(3, "bf16-mixed", "32-true")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), inference(MIXED, workers=3):
         fail()
-    assert current.get() == Inference(0, "32-true")
+    assert current.get() == Inference()
 
 
 def test_a_recipes_workers_are_at_most_the_cores(monkeypatch):

@@ -141,8 +141,7 @@ def test_validation_is_in_the_precision_of_evaluation(scratch):
     rows = np.arange(40)
     seen = []
     for precision in ("32-true", "bf16-mixed"):
-        hardware = HardwareSection(precision=precision)
-        with inference(hardware):
+        with inference(HardwareSection(), precision=precision):
             features = extract(
                 module.model, callback.held_out, rows=rows, batch_size=16
             )
