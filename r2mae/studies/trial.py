@@ -59,7 +59,7 @@ def run_trial(study: Study, trial: Trial) -> None:
     path = study.path(trial)
     train_run(trial.recipe, path, source=trial.name)
     measurements = read_measurements(path) if (path / _NUMBERS).is_file() else {}
-    # In float32 for every trial: rounding must not differ within a comparison.
+    # Features in float32 for every trial: rounding must not differ within a comparison.
     with inference(trial.recipe.hardware, precision="32-true"):
         measurements |= measure_run(load_run(str(path)), study.section.measure)
         finetuning = study.finetuning_of(trial, path)
