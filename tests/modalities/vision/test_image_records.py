@@ -383,7 +383,7 @@ def test_a_card_without_a_place():
     assert (
         message
         == "data.root must be given for this card, got nothing. Its data is images of your own, "
-        "whose folders name the classes; source: your own. Set data.root to where it is."
+        "with classes by folder or table if any; source: your own. Set data.root to where it is."
     )
 
 
