@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.cli.arguments import add_set, add_training
-from r2mae.cli.evaluate import print_scores
 from r2mae.cli.pretrain import pretrain
+from r2mae.cli.probe_table import print_scores
 from r2mae.data.atomic import write_atomic
 from r2mae.errors import InputError
 from r2mae.json_text import json_text

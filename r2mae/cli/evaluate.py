@@ -1,11 +1,12 @@
 """`r2mae evaluate`: probes of a run's frozen features, and tasks of its modality, on the test split."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from r2mae.cli.arguments import add_inference, add_read_out, add_run, wing_of_run
 from r2mae.cli.inference import chosen_inference
+from r2mae.cli.probe_table import Row, print_scores
 from r2mae.cli.read_out import find_read_out, show_read_out
 from r2mae.errors import InputError
 from r2mae.json_text import json_text
@@ -15,7 +16,6 @@ from r2mae.options import comma_separated, label_counts, positive, shares
 from r2mae.wing import Wing
 
 PROBES = ("knn", "linear_probe", "attentive_probe")
-Row = dict[str, Any]  # of `probe_encoders`
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -253,58 +253,3 @@ def _other_data(loaded: LoadedRun, path: str) -> Any:
     model = recipe.model.model_copy(update={"init_from": None})
     recipe = recipe.model_copy(update={"model": model})
     return loaded.wing.with_checkpoint_facts(recipe, loaded.manifest)
-
-
-def print_scores(rows: list[Row]) -> None:
-    """Print accuracies with intervals and differences, then balanced accuracy and macro F1."""
-    draws = max(_pretrained(row)["draws"] for row in rows)
-    over = f"test samples and {draws} draws of labels" if draws > 1 else "test samples"
-    print(f"test accuracy ± 95 % interval over {over}; differences are paired")
-    if any(row.get("hide_in_training") for row in rows):
-        print(
-            "probes are trained on complete samples and on copies with as much hidden"
-        )
-    columns = [*rows[0]["scores"], *rows[0]["differences"]]
-    _print_table(rows, columns, _format_accuracy)
-    print("balanced accuracy / macro F1")
-    _print_table(rows, list(rows[0]["scores"]), _format_balanced)
-
-
-def _pretrained(row: Row) -> dict[str, Any]:
-    """Any score of the run's own encoder."""
-    scores: dict[str, dict[str, Any]] = row["scores"]["pretrained"]
-    return next(iter(scores.values()))
-
-
-def _print_table(
-    rows: list[Row], columns: list[str], show: Callable[[dict[str, Any]], str]
-) -> None:
-    """A line for each number of labels and task, a column for each encoder or difference."""
-    hides = any(row["hidden"] for row in rows)
-    table = [["labels per class", *(["hidden"] if hides else []), "task", *columns]]
-    for row in rows:
-        cells = row["scores"] | row["differences"]
-        hidden = [f"{100 * row['hidden']:g}%"] if hides else []
-        for task in row["scores"]["pretrained"]:
-            numbers = [
-                show(cells[name][task]) if task in cells[name] else "-"
-                for name in columns
-            ]
-            table.append([str(row["labels_per_class"]), *hidden, task, *numbers])
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        pairs = zip(line, widths, strict=True)
-        print("  ".join(f"{text:<{width}}" for text, width in pairs).rstrip())
-
-
-def _format_accuracy(score: dict[str, Any]) -> str:
-    number = (
-        format(score["difference"], "+.3f")
-        if "difference" in score
-        else format(score["accuracy"], ".3f")
-    )
-    return f"{number} ± {score['half_width']:.3f}"
-
-
-def _format_balanced(score: dict[str, Any]) -> str:
-    return f"{score['balanced_accuracy']:.3f} / {score['macro_f1']:.3f}"
