@@ -21,7 +21,8 @@ _SAFE_CLASSES: list[Any] = [Namespace, PosixPath]
 def read_tensor_file(path: Path) -> dict[str, Tensor]:
     """The state dict of a file; of one with several, that of the model.
 
-    Raises: InputError for a file that torch does not load without running code.
+    Raises: InputError for a file that torch does not load without running code, or
+        without names of tensors.
     """
     if path.suffix == ".safetensors":
         return dict(load_file(path))
@@ -30,6 +31,11 @@ def read_tensor_file(path: Path) -> dict[str, Tensor]:
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
         except UnpicklingError:
             raise _not_plain(path) from None
+    if not isinstance(content, dict):
+        raise InputError(
+            f"model.init_from must be a file of named tensors, got one {type(content).__name__} "
+            f"in {str(path)!r}. Save the state dict: torch.save(model.state_dict(), FILE)."
+        )
     for _ in range(len(_STATE_KEYS)):
         nested = (key for key in _STATE_KEYS if isinstance(content.get(key), dict))
         key = next(nested, None)
