@@ -407,7 +407,10 @@ BAD = {
     ),
     "an empty file": (lambda at: written(at / "vit.safetensors", b""), READ),
     "a text": (lambda at: written(at / "notes.txt", b"weights\n"), READ),
-    "a pickle of no tensors": (lambda at: pickled(at / "x.pth", [1, 2]), READ),
+    "a pickle of no tensors": (
+        lambda at: pickled(at / "x.pth", [1, 2]),
+        "must be a file of named tensors, got one list",
+    ),
     "weights of another net": (
         lambda at: pickled(at / "x.pth", {"conv1.weight": torch.zeros(3)}),
         "must hold ViT weights, got none of the encoder's names",
