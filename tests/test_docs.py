@@ -5,11 +5,15 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import yaml
 
+from r2mae.recipe.load import parse_recipe
+from r2mae.studies.plan import load_study
 from tests.conftest import ROOT
 
 # <!-- path of a file -->, then a fenced block: a part of that file, or all of it.
 QUOTED = re.compile(r"<!-- (\S+) -->\n```\w+\n(.*?)```\n", re.DOTALL)
+YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 TOY = ROOT / "tests" / "modalities" / "toy_wing"
 
@@ -52,6 +56,27 @@ def test_paths_in_text_exist(page):
     roots = (ROOT, ROOT / "r2mae")
     missing = [p for p in paths if not any((root / p).exists() for root in roots)]
     assert not missing
+
+
+def shown_documents(key):
+    """(page, document) of the recipes and studies that pages show: those with the key."""
+    for page in (*PAGES, ROOT / "README.md"):
+        for text in YAML.findall(page.read_text()):
+            is_of_toy_wing = "modality: table" in text  # which only its page registers
+            if re.search(f"^{key}:", text, re.M) and not is_of_toy_wing:
+                yield pytest.param(text, id=page_name(page))
+
+
+@pytest.mark.parametrize("text", shown_documents("laws"))
+def test_studies_that_pages_show_are_valid(tmp_path, text):
+    file = tmp_path / "shown.yaml"
+    file.write_text(text)
+    assert len(load_study(str(file)).trials) > 1
+
+
+@pytest.mark.parametrize("text", shown_documents("task"))
+def test_recipes_that_pages_show_are_valid(text):
+    assert parse_recipe(yaml.safe_load(text), "shown").task in ("pretrain", "finetune")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

@@ -11,6 +11,7 @@ _SMALL = 50  # features or samples at which gaps of 10 % were measured
 _MANY = 10  # samples per feature, from which the limit of many samples holds
 _DOMINANT = 1 / 20  # share of the variance in one direction
 _ENOUGH_VARIANCE = 0.9
+_LEAST_GAIN = 5e-4  # nats per feature; less is printed as 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _size(facts: Facts) -> list[tuple[bool, str]]:
 def _data(facts: Facts) -> list[tuple[bool, str]]:
     return [
         (
-            not facts.gain > 0,
+            not facts.gain >= _LEAST_GAIN,
             "on held-out samples the covariance is no better than independent features: "
             "use more samples",
         ),

@@ -12,6 +12,7 @@ from r2mae.cli.arguments import add_set
 from r2mae.json_text import json_text
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.shipped import is_study
+from r2mae.schema.describe_law import describe_law
 from r2mae.schema.document import write_document
 
 _WIDTH = 12  # of the first column
@@ -180,17 +181,10 @@ def _show_pretraining(report: dict[str, Any], full: bool) -> None:
 
 
 def _show_mask(report: dict[str, Any]) -> None:
-    """The law in one line: distribution, levels, scope, weight, pattern, and where a schedule ends."""
+    """The law in one line, and where a schedule ends."""
     mask, tokens = report["recipe"]["mask"], report["plan"]["tokens_per_sample"]
-    ((name, values),) = mask["ratio"].items()
-    numbers = ", ".join(f"{key} {value}" for key, value in values.items())
     hidden = [level["masked"] for level in report["levels"]]
-    scope = mask["scope"]
-    parts = [f"{name} ({numbers})", f"{len(hidden)} levels"]
-    parts += [scope if scope == "stratified" else f"one ratio per {scope}"]
-    weight = {"inverse_ratio": "1/ratio"}.get(mask["weight"], mask["weight"])
-    parts += [f"weight {weight}"] if weight != "token" else []
-    law = ", ".join([*parts, f"pattern {mask['pattern']}"])
+    law = f"{describe_law(mask, len(hidden))}, pattern {mask['pattern']}"
     low, high = min(hidden), max(hidden)
     span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     _line("mask", f"{law}: {span} of {tokens:,} tokens")

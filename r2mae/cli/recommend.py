@@ -118,6 +118,13 @@ def _print(advice: Any) -> None:
         f"{advice.law_acts_like:.2f} (all {equal} weigh alike in its loss), excess risk "
         f"{_times(advice.law_excess)} that of the best fixed ratio ({_times(low)} to {_times(high)})"
     )
+    _print_choices(advice)
+    _print_schedules(advice)
+
+
+def _print_choices(advice: Any) -> None:
+    from r2mae.advice import is_at_edge
+
     print(
         "3. regret when the setting is uncertain "
         "(samples x 1/4 to 4, noise x 1 to 2, test ratio 0 to 0.75, training time):"
@@ -129,10 +136,10 @@ def _print(advice: Any) -> None:
         ("least expected among uniform laws", advice.least_expected_uniform),
         ("this recipe's law", advice.law_regret),
     ):
+        edge = " (at the edge of those tried)" if is_at_edge(law.law) else ""
         print(
-            f"   {text}: {_format_law(law.law)}, expected {law.expected:.1%}, worst {law.worst:.1%}"
+            f"   {text}: {_format_law(law.law)}{edge}, expected {law.expected:.1%}, worst {law.worst:.1%}"
         )
-    _print_schedules(advice)
 
 
 def _print_schedules(advice: Any) -> None:

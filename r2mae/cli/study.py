@@ -126,10 +126,7 @@ def _run(study: "Study", path: str, arguments: Namespace) -> None:
         command = worker_command(_own_arguments(path, arguments))
         run_workers(study, arguments.jobs, command)
     _report(study, arguments)
-    failed = failures(study)
-    for name, error in failed.items():
-        print(f"{name}: {error}", file=sys.stderr)
-    if failed:
+    if failed := failures(study):
         remedy = (
             "Mend what they say, then the same command tries them again; other "
             "settings need another --name."
@@ -138,7 +135,7 @@ def _run(study: "Study", path: str, arguments: Namespace) -> None:
 
 
 def _own_arguments(path: str, arguments: Namespace) -> list[str]:
-    """The command line of a worker on the same study."""
+    """The arguments that make another command work on the same study."""
     argv = [path]
     for setting in arguments.set:
         argv += ["--set", setting]
@@ -156,12 +153,12 @@ def _check_measured(study: "Study") -> None:
 
     study.check_names()
     unmeasured = describe_unmeasured(study)
-    if unmeasured and not build_tables(study):
-        raise InputError(f"{study.folder}: {unmeasured[0]}")
+    if unmeasured is not None and not build_tables(study):
+        raise InputError(f"{study.folder}: {unmeasured}")
 
 
 def _report(study: "Study", arguments: Namespace) -> None:
-    from r2mae.studies.queue import describe_unmeasured
+    from r2mae.studies.queue import describe_missing
     from r2mae.studies.report import write_report
     from r2mae.studies.rows import comparison_rows, summary_rows
     from r2mae.studies.table import build_tables
@@ -173,7 +170,7 @@ def _report(study: "Study", arguments: Namespace) -> None:
             "Run them first: r2mae study."
         )
     path = write_report(study)
-    for line in describe_unmeasured(study):
+    for line in describe_missing(study):
         print(line, file=sys.stderr)
     tables = build_tables(study)
     compared = _compare_to_theory(study, tables)
@@ -210,7 +207,8 @@ def _print_summary(table: "Table", rows: list[dict[str, Any]]) -> None:
     from r2mae.studies.summary import with_interval
 
     title = f"{table.title}: " if table.title else ""
-    print(f"{title}{len(table.seeds)} seeds, {len(table.metrics)} measurements")
+    seeds = "1 seed" if len(table.seeds) == 1 else f"{len(table.seeds)} seeds"
+    print(f"{title}{seeds}, {len(table.metrics)} measurements")
     width = max(len(row["law"]) for row in rows)
     for row in rows:
         text = f"{row['law']:<{width}}  mean regret {row['mean_regret']:6.2%}"
@@ -253,5 +251,8 @@ def _write_slurm(study: "Study", path: str, arguments: Namespace) -> None:
     command = shlex.join(worker_command(_own_arguments(path, arguments)))
     script = study.folder / "slurm.sh"
     last = arguments.slurm - 1
-    write_atomic(script, _SLURM.format(name=study.name, last=last, command=command))
-    print(f"run: sbatch {script}, then: r2mae study report {path}")
+    write_atomic(
+        script, _SLURM.format(name=study.folder.name, last=last, command=command)
+    )
+    report = shlex.join(["report", *_own_arguments(path, arguments)])
+    print(f"run: sbatch {script}, then: r2mae study {report}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.errors import InputError
+from r2mae.schema.describe_law import describe_law
 from r2mae.schema.document import load_document
 from r2mae.schema.section import shown
 from r2mae.training.metric_log import LOSS_AT, read_metrics
@@ -37,7 +38,7 @@ class RunRecord:
 
     @property
     def law(self) -> str:
-        """The mask-ratio law in a few characters; "none" for fine-tuning."""
+        """The mask-ratio law in words; "none" for fine-tuning."""
         mask = self.recipe.get("mask")
         return describe_law(mask) if isinstance(mask, dict) else "none"
 
@@ -145,20 +146,3 @@ def _read_json(file: Path) -> dict[str, Any]:
         raise InputError(
             f"{file} must be a JSON object, got something else. Delete or rename it."
         ) from None
-
-
-def describe_law(mask: dict[str, Any]) -> str:
-    """`uniform 0.6 0.9` of a recipe's mask section; a schedule follows it."""
-    ratio = mask.get("ratio")
-    text = shown(ratio)
-    if isinstance(ratio, dict) and len(ratio) == 1:
-        ((name, parameters),) = ratio.items()
-        values = parameters.values() if isinstance(parameters, dict) else [parameters]
-        if all(isinstance(value, int | float) for value in values):
-            text = " ".join([name, *(f"{value:g}" for value in values)])
-    schedule = mask.get("schedule")
-    if schedule:
-        text += f", schedule {shown(schedule)}"
-    if mask.get("scope", "step") != "step":
-        text += f", {mask['scope']}"
-    return text

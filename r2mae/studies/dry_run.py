@@ -1,6 +1,7 @@
 """What a study will cost: `r2mae study --dry-run`."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
 from r2mae.json_text import json_text
@@ -34,11 +35,11 @@ def print_plan(study: Study, jobs: int, as_json: bool) -> None:
     for name, row in zip(names, rows, strict=True):
         print(
             f"{name:<{width}}  mean ratio {row['mean_ratio']:.2f}  "
-            f"{row['steps']:>8,} steps  {row['pflop']:.3g} PFLOP  about {row['seconds']:,.0f} s"
+            f"{row['steps']:>8,} steps  {row['pflop']:.3g} PFLOP  about {row['seconds']:,.0f} s  "
+            f"{row['mask']}"
         )
-    print(
-        f"about {hours:.1f} h of one process, {hours / jobs:.1f} h with --jobs {jobs}"
-    )
+    alone, shared = (timedelta(seconds=round(3600 * h)) for h in (hours, hours / jobs))
+    print(f"training: about {alone} in one process, {shared} with --jobs {jobs}")
     print(f"folder: {study.folder}")
 
 
@@ -52,6 +53,7 @@ def _plan_of(trial: Trial) -> dict[str, Any]:
     steps = planned_steps(trial.recipe)
     return dict(trial.variant) | {
         "law": trial.law,
+        "mask": trial.law_in_words,
         "mean_ratio": round(trial.recipe.mask.law.mean(), 4),
         "steps": steps,
         "pflop": training_pflop(trial.recipe),

@@ -13,6 +13,7 @@ from r2mae.recipe.load import parse_recipe
 from r2mae.recipe.plan import MOST_SAMPLES
 from r2mae.recipe.shipped import find_recipe, find_study
 from r2mae.recipe.targets import check_table
+from r2mae.schema.describe_law import describe_law
 from r2mae.schema.document import apply_overrides, load_document, set_keys
 from r2mae.schema.finetune import FinetuneRecipe
 from r2mae.schema.pretrain import PretrainRecipe
@@ -45,6 +46,11 @@ class Trial:
         """Name of the run folder."""
         axes = [f"{key.rpartition('.')[2]}-{value}" for key, value in self.variant]
         return "_".join(map(as_file_name, [self.law, *axes, f"seed-{self.seed}"]))
+
+    @property
+    def law_in_words(self) -> str:
+        """The law, with what it takes from the recipe's `mask`."""
+        return describe_law(recipe_document(self.recipe)["mask"])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ are files in the study's folder, so the tasks of a SLURM array are workers too.
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -209,15 +210,42 @@ def count_finished(study: Study) -> int:
     return sum(is_finished(study, trial) for trial in study.trials)
 
 
-def describe_unmeasured(study: Study) -> list[str]:
-    """A line where trained runs lack measurements of the study file; else none."""
+def describe_missing(study: Study) -> list[str]:
+    """What a report of the study leaves out: a line for each kind, and for each failed trial."""
+    lines, finished = [], count_finished(study)
+    if finished < len(study.trials):
+        lines.append(f"{finished} of {len(study.trials)} trials are measured.")
+    if unmeasured := describe_unmeasured(study):
+        lines.append(unmeasured)
+    lines += [f"{name} failed: {error}" for name, error in failures(study).items()]
+    seeds = _count_seeds(study)
+    if seeds > study.section.seeds:
+        lines.append(
+            f"{study.trials_folder} has trials of {seeds} seeds; --seeds {seeds} "
+            "compares them too."
+        )
+    return lines
+
+
+def describe_unmeasured(study: Study) -> str | None:
+    """A sentence where trained runs lack measurements of the study file."""
     count = sum(lacks_measurements(study, trial) for trial in study.trials)
     if not count:
-        return []
-    return [
+        return None
+    return (
         f"Trained runs that lack measurements of this study: {count}. The command that "
         "ran it measures them without training."
+    )
+
+
+def _count_seeds(study: Study) -> int:
+    """Number of seeds of which there are trials, counted from seed 0."""
+    seeds = [
+        int(name.group(1))
+        for place in study.trials_folder.iterdir()
+        if (name := re.fullmatch(r".+_seed-(\d+)", place.name))
     ]
+    return max(seeds, default=-1) + 1
 
 
 def _is_left(study: Study) -> bool:

@@ -11,7 +11,7 @@ from r2mae.page.document import document
 from r2mae.page.markup import cell, data_table, paragraph
 from r2mae.studies.figures import draw_hidden, draw_losses, draw_regrets
 from r2mae.studies.plan import Study
-from r2mae.studies.queue import count_finished, describe_unmeasured, failures
+from r2mae.studies.queue import describe_missing
 from r2mae.studies.rows import (
     Row,
     comparison_rows,
@@ -50,8 +50,7 @@ def write_report(study: Study) -> Path:
         _write_csv(study.folder / "theory.csv", predicted)
     path = study.folder / "report.html"
     sections = [
-        _section(table, compared[table.variant], study.section.primary, card)
-        for table in tables
+        _section(study, table, compared[table.variant], card) for table in tables
     ]
     write_atomic(path, _page(study, sections))
     return path
@@ -68,16 +67,14 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
 def _page(study: Study, sections: list[str]) -> str:
     section = study.section
     lines = [
-        f"{count_finished(study)} of {len(study.trials)} runs of {section.recipe}: "
+        f"{len(study.trials)} runs of {section.recipe}: "
         f"{len(section.laws)} mask-ratio laws, {section.seeds} seeds, "
         f"{section.budget.replace('_', ' ')}.",
         "Gains are paired by seed, with 95 % intervals; positive is better. "
         "The fair fixed ratio is chosen, for each seed, by the other seeds. "
         "The oracle is the best fixed ratio in hindsight.",
     ]
-    failed = failures(study)
-    lines += [f"Failed: {name}: {error}" for name, error in failed.items()]
-    lines += describe_unmeasured(study)
+    lines += describe_missing(study)
     body = "".join(map(paragraph, lines))
     if not sections:
         body += "<p>No seed is finished under all laws yet.</p>"
@@ -85,20 +82,27 @@ def _page(study: Study, sections: list[str]) -> str:
 
 
 def _section(
-    table: Table, rows: list[Row], primary: str | None, card: TheoryCard | None
+    study: Study, table: Table, rows: list[Row], card: TheoryCard | None
 ) -> str:
-    title = html.escape(table.title)
+    primary, title = study.section.primary, html.escape(table.title)
     parts = [f"<h2>{title}</h2>" if title else ""]
     if primary is not None and table.fixed:
         parts.append(_primary_table(table, primary))
     parts.append(_summary_table(table, rows))
     figures = draw_losses(table) + draw_hidden(table) + draw_regrets(table)
     parts.append(f'<div class="figures">{figures}</div>')
-    lines = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(table, rows))
-    parts.append(f"<details><summary>In sentences</summary><ul>{lines}</ul></details>")
+    trials = [each for each in study.distinct_trials if each.variant == table.variant]
+    laws = [f"{trial.law}: {trial.law_in_words}" for trial in trials]
+    parts.append(_folded("Laws, with what they take from the recipe", laws))
+    parts.append(_folded("In sentences", sentences(table, rows)))
     parts.append(theory_section(table, card))
     parts += [_metric_table(table, metric, rows) for metric in table.metrics.values()]
     return "".join(parts)
+
+
+def _folded(title: str, lines: Sequence[str]) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<details><summary>{title}</summary><ul>{items}</ul></details>"
 
 
 def _primary_table(table: Table, law: str) -> str:

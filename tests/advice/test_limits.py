@@ -25,6 +25,8 @@ def test_no_warning_where_the_theory_is_accurate():
         ({"num_rows": 49}, "N = 49 is small"),
         ({"covariance": DOMINANT}, "one direction holds 11%"),
         ({"gain": 0.0}, "no better than independent"),
+        ({"gain": 4e-4}, "no better than independent"),
+        ({"gain": float("nan")}, "no better than independent"),
         ({"explained": 0.89}, "carry 89%"),
         ({"num_rows": 1000}, "the best ratio then goes to 0 as 1/N"),
         ({"is_scheduled": True}, "only its initial distribution"),

@@ -10,7 +10,7 @@ from r2mae.cli.main import main
 from r2mae.schema.launch import Launch
 from r2mae.studies import theory_card
 from r2mae.studies.plan import load_study
-from r2mae.studies.queue import count_finished
+from r2mae.studies.queue import count_finished, failure_file
 from tests.studies.small import LAWS, predict_at_once, write_study
 
 
@@ -40,6 +40,9 @@ def test_dry_run_has_a_row_for_each_variant(scratch, capsys):
     names = ["fixed 0.25, model.depth 1", "fixed 0.25, model.depth 2"]
     assert float(costs[names[1]]) > float(costs[names[0]])
     assert len(costs) == 4
+    assert rows[0].endswith(" fixed (ratio 0.25)")
+    assert "uniform (low 0.1, high 0.9), stratified" in rows[1]
+    assert re.fullmatch(r"training: about 0:\d\d:\d\d in .*--jobs 1", rows[4])
 
 
 def test_one_seed_is_reported_as_valid_json(scratch, capsys):
@@ -61,6 +64,7 @@ def test_one_seed_is_reported_as_valid_json(scratch, capsys):
 def test_slurm_script_starts_workers(scratch, capsys):
     path = write_study(scratch)
     assert main(["study", str(path), "--slurm", "3", "--seeds", "1"]) == 0
+    assert f"then: r2mae study report {path} --seeds 1\n" in capsys.readouterr().out
     script = (scratch / "studies/small/slurm.sh").read_text()
     assert "--array=0-2" in script
     assert f"study {path} --seeds 1 --worker" in script
@@ -68,6 +72,27 @@ def test_slurm_script_starts_workers(scratch, capsys):
     assert command[:3] == [sys.executable, "-m", "r2mae"]
     assert main(command[3:]) == 0
     assert count_finished(load_study(str(path), seeds=1)) == 3
+
+
+def test_a_report_says_what_it_leaves_out(scratch, capsys):
+    measure = {"ratios": [0.25], "probes": []}
+    path = str(write_study(scratch, seeds=1, measure=measure))
+    assert main(["study", path, "--seeds", "2"]) == 0
+    capsys.readouterr()
+    assert main(["study", "report", path]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("has trials of 2 seeds; --seeds 2 compares them too.")
+    study = load_study(path, seeds=3)
+    lost = study.trials[-1]
+    failure_file(study, lost).parent.mkdir(exist_ok=True)
+    failure_file(study, lost).write_text("out of memory\nTraceback")
+    assert main(["study", "report", path, "--seeds", "3"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    expected = "6 of 9 trials are measured.", f"{lost.name} failed: out of memory"
+    assert tuple(lines) == expected
+    page = (scratch / "studies/small/report.html").read_text()
+    assert all(line in page for line in lines)
+    assert "stratified: uniform (low 0.1, high 0.9), stratified" in page
 
 
 def test_a_report_without_trials_is_refused(scratch, capsys):

@@ -35,7 +35,7 @@ def test_runs_without_a_common_seed_are_not_compared(scratch, capsys):
     assert result["paired_differences"] == []
     assert "two" in result["not_compared"]
     assert result["runs"][0]["numbers"]["samples/s"] == 100
-    assert result["runs"][1]["law"] == "fixed 0.75"
+    assert result["runs"][1]["law"] == "fixed (ratio 0.75)"
 
 
 def test_a_run_that_is_left_out_is_named_once(scratch):

@@ -7,7 +7,7 @@ import yaml
 
 from r2mae.cli.main import main
 from r2mae.report.figures import thin
-from r2mae.report.record import describe_law, read_records
+from r2mae.report.record import read_records
 from tests.conftest import DEMO, overrides
 
 RATIOS = (0.25, 0.5, 0.75)
@@ -96,8 +96,3 @@ def test_an_old_folder_without_run_json_is_reported(scratch):
     run = write_run(scratch / "old")
     (scratch / "old/run.json").unlink()
     assert main(["report", run, "--no-pictures"]) == 0
-
-
-def test_laws_are_named_with_parameters_and_scope():
-    uniform = {"ratio": {"uniform": {"low": 0.1, "high": 0.9}}, "scope": "stratified"}
-    assert describe_law(uniform) == "uniform 0.1 0.9, stratified"

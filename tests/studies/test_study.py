@@ -177,7 +177,7 @@ def test_a_trial_whose_loss_is_not_finite_fails_and_leaves_other_laws_alone(
         "other settings need another --name.\n"
     )
     page = (study.folder / "report.html").read_text()
-    assert f"Failed: {diverged.name}: held-out loss" in page
+    assert f"{diverged.name} failed: held-out loss" in page
     assert "nan%" not in page
     rows = list(csv.DictReader((study.folder / "regrets.csv").open()))
     assert {row["law"] for row in rows} == set(LAWS)
@@ -432,7 +432,8 @@ def test_a_measurement_is_added_without_training_and_left_out_again(
     changed = load_study(str(write_study(scratch, seeds=1, measure=more)))
     changed.start()
     assert not is_finished(changed, first)
-    (line,) = describe_unmeasured(changed)
+    line = describe_unmeasured(changed)
+    assert line is not None
     assert line.startswith("Trained runs that lack measurements of this study: 1.")
     trained = (study.path(first) / "metrics.csv").read_bytes()
     trial_module.run_trial(changed, first)

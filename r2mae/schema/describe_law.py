@@ -1,0 +1,34 @@
+"""A recipe's mask-ratio law in words."""
+
+from typing import Any
+
+from r2mae.schema.section import shown
+
+
+def describe_law(mask: dict[str, Any], num_levels: int | None = None) -> str:
+    """`uniform (low 0.6, high 0.9), stratified, weight 1/ratio` of a recipe's `mask` section.
+
+    Scope, and a weight of 1 / ratio, are left out for a fixed ratio, where they change nothing.
+    num_levels: distinct ratios, to be told too.
+    """
+    ratio, schedule = mask.get("ratio"), mask.get("schedule")
+    scope, weight = mask.get("scope", "step"), mask.get("weight", "token")
+    parts = [_describe_ratio(ratio)]
+    if schedule or not (isinstance(ratio, dict) and "fixed" in ratio):
+        parts += [] if num_levels is None else [f"{num_levels} levels"]
+        parts += [scope if scope == "stratified" else f"one ratio per {scope}"]
+        parts += ["weight 1/ratio"] if weight == "inverse_ratio" else []
+    parts += [f"weight {weight}"] if weight in ("sum", "sample") else []
+    parts += [f"schedule {shown(schedule)}"] if schedule else []
+    return ", ".join(parts)
+
+
+def _describe_ratio(ratio: Any) -> str:
+    """A distribution and its parameters, as a recipe writes them."""
+    if not (isinstance(ratio, dict) and len(ratio) == 1):
+        return shown(ratio)
+    ((name, parameters),) = ratio.items()
+    if not isinstance(parameters, dict):
+        return shown(ratio)
+    numbers = [f"{key} {shown(value)}" for key, value in parameters.items()]
+    return f"{name} ({', '.join(numbers)})"
