@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # r2mae under SLURM, with one task per device:
-#   sbatch --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 scripts/slurm.sh pretrain RECIPE [--set ...]
+#   sbatch --time=24:00:00 --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 --cpus-per-task=16 scripts/slurm.sh pretrain RECIPE
 # USR1 comes two minutes before the time limit. The ranks save, and the job is queued again.
 # Where saving takes longer: sbatch --signal=USR1@<seconds>, see docs/distributed.md.
 # The Python is $PYTHON, or the first `python` on PATH.
