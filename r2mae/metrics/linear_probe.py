@@ -73,10 +73,9 @@ def linear_probe_predict(
         penalty = 1 / (inverse_regularization * len(train))
         weights, intercepts = _minimize(_Objective(features, codes, penalty), progress)
         weights = weights if basis is None else basis @ weights
-        tested = Converted(test, standardize)
         predicted = [
-            _logits(tested[rows], weights, intercepts).argmax(axis=1)
-            for rows in _parts(tested, len(classes))
+            _logits(standardize(test[rows]), weights, intercepts).argmax(axis=1)
+            for rows in _parts(test, len(classes))
         ]
     return np.asarray(classes[np.concatenate(predicted)])
 
