@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from tests.conftest import DEMO
-from tests.distributed.jobs import ENVIRONMENT
+from tests.conftest import DEMO, ROOT
+from tests.distributed.jobs import ENVIRONMENT, free_port
 
 # Writes results, and the samples that this rank computed, for 4 batches, 3 and 1.
 PROGRAM = """
@@ -48,6 +48,22 @@ with rank_group(timedelta(seconds=60)) as group:
 np.savez(f"{store}_{rank}_of_{size}.npz", **found)
 """
 
+# Runs `r2mae` and prints how many samples this rank tests.
+COUNTED = """
+import sys
+from r2mae.cli.main import main
+from r2mae.evaluation import shared_batches
+
+visit_all = shared_batches.for_each_batch
+
+def counted(models, source, visit, batch_size, rows, progress):
+    print("tested", len(rows), "progress" if progress else "silent", flush=True)
+    visit_all(models, source, visit, batch_size, rows, progress)
+
+shared_batches.for_each_batch = counted
+sys.exit(main(sys.argv[1:]))
+"""
+
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
@@ -81,3 +97,39 @@ def test_each_sample_is_read_by_one_rank(ranks):
     assert counts == [[360, 200, 160], [360, 232, 128], [360, 360, 0]]
     assert ranks[1]["told_100"].tolist() == [[100, 200], [200, 200]]
     assert ranks[2]["told_360"].tolist() == []
+
+
+def test_finetune_tests_on_all_ranks(tmp_path):
+    settings = (
+        "hardware.devices=2",
+        "hardware.accelerator=cpu",
+        "model.init_from=null",
+        "model.depth=1",
+        "schedule={steps: 2, warmup_steps: 1}",
+        "watch={every_steps: 2, samples: 16}",
+        "checkpoint.every_steps=2",
+        "batch={global_samples: 8, per_device_samples: 4}",
+        "repeat={seeds: 2, labels_per_class: [5]}",
+    )
+    recipe = ROOT / "recipes" / "vision" / "digits_finetune.yaml"
+    line = [sys.executable, "-c", COUNTED, "finetune", recipe, "--json"]
+    for setting in settings:
+        line += ["--set", setting]
+    job = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    job |= {"WORLD_SIZE": "2", "NODE_RANK": "0"}
+    started = [
+        subprocess.Popen(
+            line,
+            cwd=tmp_path,
+            env=ENVIRONMENT | job | {"LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    first, second = (process.communicate(timeout=300)[0] for process in started)
+    assert [process.returncode for process in started] == [0, 0]
+    assert first.startswith("tested 256 progress\ntested 256 progress\n{")
+    assert second == "tested 104 silent\n" * 2
+    for file in tmp_path.rglob("test_predictions.npy"):
+        assert np.load(file).shape == (2, 360)
