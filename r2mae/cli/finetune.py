@@ -96,8 +96,9 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     for count in recipe.repeat.labels_per_class:
         # The first process has renamed all earlier runs already.
         paths = _train_seeds(recipe, table.path, count, arguments, fresh and not writes)
+        timeout = recipe.hardware.timeout_seconds
+        class_names = [score_once(path, timeout) for path in paths][-1]
         if writes:
-            class_names = [score_once(path) for path in paths][-1]
             scores = summarize_runs(recipe, paths, arguments.against, table.path)
             rows.append({"labels_per_class": count, **scores})
             result = _write_scores(table.path, recipe, class_names, left_out, rows)

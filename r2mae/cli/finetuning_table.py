@@ -7,6 +7,7 @@ runs/<name>/scores.json                   a row for each number of labels
 import json
 import sys
 from argparse import Namespace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,41 +126,71 @@ def single_run(
     return single, table / f"labels_{count}" / f"seed_{seed}"
 
 
-def score_once(path: Path) -> list[str]:
+def score_once(path: Path, timeout_seconds: float) -> list[str]:
     """Predict the test splits with a finished run, unless that was done before; returns its class names.
 
-    Writes <split>_predictions.npy, and the scores into run.json.
+    All ranks call it, and share the samples where training has connected them; the first
+    process writes <split>_predictions.npy, and the scores into run.json.
     """
+    from r2mae.evaluation.inference import inference
+    from r2mae.evaluation.shared_batches import of_first_rank, rank_group
+    from r2mae.recipe.run import load_run
+    from r2mae.recipe.trainer import is_first_process
+
+    writes = is_first_process()
+    with rank_group(timedelta(seconds=timeout_seconds)) as group:
+        if group is None and not writes:
+            return []
+        # Only the first process knows when the run's files are complete.
+        loaded = load_run(str(path)) if writes else None
+        untested = of_first_rank(loaded and _untested(loaded), group)
+        loaded = loaded or load_run(str(path))
+        recipe: Any = loaded.recipe
+        with inference(recipe.hardware, group=group):
+            for split in untested:
+                _score(loaded, split, writes)
+    has_classes = recipe.tune.target.has_classes
+    return list(loaded.manifest["class_names"]) if has_classes else []
+
+
+def _untested(loaded: Any) -> list[str]:
+    """The test splits that a run has not predicted yet."""
+    status, path = loaded.folder.read_status(), loaded.folder.path
+    return [
+        split
+        for split in loaded.recipe.tested_splits
+        if _score_key(split) not in status
+        or not (path / predictions_file(split)).is_file()
+    ]
+
+
+def _score_key(split: str) -> str:
+    """Where run.json has the scores of a split."""
+    return "test" if split == "test" else f"test_{split}"
+
+
+def _score(loaded: Any, split: str, writes: bool) -> None:
+    """Predict a test split with a run; the process that writes scores and saves."""
     import numpy as np
 
     from r2mae.data.source import with_labels
-    from r2mae.evaluation.inference import inference
     from r2mae.progress import progress_bar
-    from r2mae.recipe.run import load_run
     from r2mae.recipe.targets import task_of
 
-    loaded = load_run(str(path))
-    recipe: Any = loaded.recipe
-    task, has_classes = task_of(recipe), recipe.tune.target.has_classes
-    class_names = loaded.manifest["class_names"] if has_classes else []
-    for split in recipe.tested_splits:
-        file = path / predictions_file(split)
-        key = "test" if split == "test" else f"test_{split}"
-        if key in loaded.folder.read_status() and file.is_file():
-            continue
-        test = with_labels(loaded.wing.open_split(recipe, split))
-        fingerprint = test.fingerprint
-        progress = progress_bar(f"{path}, {split}")
-        with inference(recipe.hardware):
-            predicted, expected, skipped = task.predict(loaded, test, progress)
-        if skipped:
-            count = f"{len(skipped)} unreadable test samples"
-            print(f"{path}: skipped {count}, such as {min(skipped)}", file=sys.stderr)
-        np.save(file, np.stack([predicted, expected]))
-        tested = loaded.folder.read_status().get(TESTED, {}) | {split: fingerprint}
-        entries = {key: task.metrics.score(predicted, expected), TESTED: tested}
-        loaded.folder.write_status(**entries)
-    return class_names
+    folder, task = loaded.folder, task_of(loaded.recipe)
+    test = with_labels(loaded.wing.open_split(loaded.recipe, split))
+    progress = progress_bar(f"{folder.path}, {split}") if writes else None
+    predicted, expected, skipped = task.predict(loaded, test, progress)
+    if not writes:
+        return
+    if skipped:
+        count = f"{len(skipped)} unreadable test samples"
+        text = f"{folder.path}: skipped {count}, such as {min(skipped)}"
+        print(text, file=sys.stderr)
+    np.save(folder.path / predictions_file(split), np.stack([predicted, expected]))
+    tested = folder.read_status().get(TESTED, {}) | {split: test.fingerprint}
+    scores = task.metrics.score(predicted, expected)
+    folder.write_status(**{_score_key(split): scores, TESTED: tested})
 
 
 def summarize_runs(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from r2mae.data.source import Batch, SampleSource, root_of
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import over_seeds
-from r2mae.evaluation.features import for_each_batch
+from r2mae.evaluation.shared_batches import map_batches
 from r2mae.metrics.interval import (
     paired_bootstrap,
     repeated_bootstrap,
@@ -175,17 +175,15 @@ def predict_answers(
 
     Source: `postprocess_qa_predictions` of transformers' examples, with a threshold of 0.
     """
-    spans: list[Integers] = []
-    scores: list[Floats] = []
 
-    def visit(batch: Batch) -> None:
+    def answer(batch: Batch) -> tuple[Integers, Floats]:
         logits = model(batch).double()
         first, last, best = best_spans(logits)
-        spans.append(torch.stack([first, last], dim=1).cpu().numpy())
-        nothing = logits[:, 0].sum(dim=1)
-        scores.append(torch.stack([best, nothing], dim=1).cpu().numpy())
+        ends = torch.stack([first, last], dim=1)
+        scores = torch.stack([best, logits[:, 0].sum(dim=1)], dim=1)
+        return ends.cpu().numpy(), scores.cpu().numpy()
 
-    for_each_batch([model], source, visit, progress=progress)
+    spans, scores = zip(*map_batches(model, source, answer, progress), strict=True)
     places, (best, nothing) = np.concatenate(spans), np.concatenate(scores).T
     starts = np.searchsorted(source.owners, np.arange(len(source.questions)))
     answers = []

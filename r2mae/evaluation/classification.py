@@ -1,15 +1,15 @@
 """Accuracy, macro F1 and Matthews' correlation of a fine-tuned classifier on a test split, with intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from r2mae.data.source import SampleSource, batch_labels
+from r2mae.data.source import Batch, SampleSource, batch_labels
 from r2mae.errors import InputError
-from r2mae.evaluation.features import extract
+from r2mae.evaluation.shared_batches import forward, map_batches
 from r2mae.metrics.agreement import balanced_accuracy, macro_f1
 from r2mae.metrics.interval import (
     repeated_bootstrap,
@@ -30,14 +30,14 @@ def predict(
     A neighbouring sample, with its own label, replaces an unreadable one.
     progress: called with (samples done, N).
     """
-    labels: list[Integers] = []
-    skipped: set[str] = set()
-    options: Any = {
-        "skipped": skipped,
-        "on_batch": lambda batch: labels.append(batch_labels(source, batch)),
-    }
-    logits = extract(model, source, "forward", progress=progress, **options)
-    return logits.argmax(axis=1), np.concatenate(labels), skipped
+
+    def answer(batch: Batch) -> tuple[Integers, Integers, Iterable[str]]:
+        predicted = forward(model, batch).argmax(axis=1)
+        return predicted, batch_labels(source, batch), batch.get("skipped", ())
+
+    answers = map_batches(model, source, answer, progress)
+    predicted, labels, skipped = zip(*answers, strict=True)
+    return np.concatenate(predicted), np.concatenate(labels), set().union(*skipped)
 
 
 def truth(source: SampleSource, labels: Integers, classes: Sequence[int]) -> Integers:

@@ -14,6 +14,7 @@ from r2mae.data.reader import read_plain
 from r2mae.data.source import Batch, SampleSource, batch_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.inference import current
+from r2mae.evaluation.memory import check_memory
 from r2mae.masking.mask import Mask
 from r2mae.models.frozen_mask import frozen_mask
 from r2mae.models.precision import autocast
@@ -70,16 +71,21 @@ def extract_each(
     """`extract` for several (model, kind); each sample is read once for all of them.
 
     Models are on one device.
+
+    Raises: InputError where the features do not fit into this machine's memory.
     """
     size = len(source) if rows is None else len(rows)
     parts = [_Rows(size) for _ in encoders]
 
     def encode(batch: Batch) -> None:
-        for part, (model, kind) in zip(parts, encoders, strict=True):
-            method = model if kind == "forward" else getattr(model, kind)
-            with _exact(batch) if kind == "baseline" else nullcontext():
-                features = method(batch, *hiding_masks(model, batch, hidden))
-            part.append(features.float().cpu().numpy())
+        computed = [_compute(*encoder, batch, hidden) for encoder in encoders]
+        if parts[0].is_empty:
+            num_bytes = sum(features.nbytes for features in computed)
+            what = f"features of {size:,} samples"
+            remedy = "Use fewer samples, or fewer labels per class."
+            check_memory(what, num_bytes / len(batch["indices"]) * size, remedy)
+        for part, features in zip(parts, computed, strict=True):
+            part.append(features)
         if on_batch is not None:
             on_batch(batch)
         if skipped is not None:
@@ -88,6 +94,14 @@ def extract_each(
     models = [model for model, _ in encoders]
     for_each_batch(models, source, encode, batch_size, rows, progress)
     return [part.array for part in parts]
+
+
+def _compute(model: Any, kind: Kind, batch: Batch, hidden: float) -> Features:
+    """Features (B, D) of a batch."""
+    method = model if kind == "forward" else getattr(model, kind)
+    with _exact(batch) if kind == "baseline" else nullcontext():
+        features = method(batch, *hiding_masks(model, batch, hidden))
+    return np.asarray(features.float().cpu().numpy())
 
 
 def _exact(batch: Batch) -> torch.autocast:
@@ -105,6 +119,11 @@ class _Rows:
         self._size = size
         self._filled = 0
         self._rows: Features | None = None  # D is that of the first part
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no rows were added."""
+        return self._rows is None
 
     def append(self, part: Features) -> None:
         """Add rows (n, D)."""

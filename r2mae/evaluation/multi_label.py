@@ -3,7 +3,7 @@
 N samples, C labels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from scipy.special import expit
 from torch import nn
 
 from r2mae.data.labels import natural, split_labels
-from r2mae.data.source import SampleSource, batch_labels, with_labels
+from r2mae.data.source import Batch, SampleSource, batch_labels, with_labels
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import over_seeds
-from r2mae.evaluation.features import extract, require_labels
+from r2mae.evaluation.features import require_labels
+from r2mae.evaluation.shared_batches import forward, map_batches
 from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
 Floats = npt.NDArray[np.float64]
@@ -76,15 +77,16 @@ def predict_labels(
     Raises: InputError for labels that training did not have.
     """
     check_labels(names, label_names(source))
-    numbers: list[Integers] = []
-    skipped: set[str] = set()
-    options: Any = {
-        "skipped": skipped,
-        "on_batch": lambda batch: numbers.append(batch_labels(source, batch)),
-    }
-    logits = extract(model, source, "forward", progress=progress, **options)
+
+    def answer(batch: Batch) -> tuple[Any, Integers, Iterable[str]]:
+        numbers = batch_labels(source, batch)
+        return forward(model, batch), numbers, batch.get("skipped", ())
+
+    answers = map_batches(model, source, answer, progress)
+    logits, numbers, skipped = zip(*answers, strict=True)
     expected = label_matrix(np.concatenate(numbers), source.class_names, names)
-    return expit(logits.astype(np.float64)), expected, skipped
+    probabilities = expit(np.concatenate(logits).astype(np.float64))
+    return probabilities, expected, set().union(*skipped)
 
 
 def score(probabilities: Floats, expected: npt.ArrayLike) -> dict[str, float]:

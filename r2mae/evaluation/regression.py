@@ -1,6 +1,7 @@
 """Correlations and squared error of a fine-tuned regression on a test split, with intervals."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import nn
 from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import over_seeds
-from r2mae.evaluation.features import extract
+from r2mae.evaluation.shared_batches import forward, map_batches
 from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
 Floats = npt.NDArray[np.float64]
@@ -38,7 +39,8 @@ def predict_numbers(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Floats, Floats]:
     """(predicted, true numbers), (N,) each. target: {"mean", "spread"} of the training targets."""
-    standardized = extract(model, source, "forward", progress=progress)[:, 0]
+    outputs = map_batches(model, source, partial(forward, model), progress)
+    standardized = np.concatenate(outputs)[:, 0]
     predicted = standardized.astype(np.float64) * target["spread"] + target["mean"]
     return predicted, require_targets(source).astype(np.float64)
 

@@ -6,6 +6,7 @@ Those of perfect predictions are (S, 3) of entities, entities and words.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import nn
 from r2mae.data.source import SampleSource, root_of
 from r2mae.errors import InputError
 from r2mae.evaluation.classification import over_seeds
-from r2mae.evaluation.features import extract
+from r2mae.evaluation.shared_batches import forward, map_batches
 from r2mae.metrics.interval import paired_bootstrap, repeated_bootstrap
 
 Integers = npt.NDArray[np.int64]
@@ -153,8 +154,8 @@ def predict_tags(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[list[str]], list[npt.NDArray[np.float64]]]:
     """(tags, their probabilities) of each word of a source's sentences; O and nan for words not read."""
-    logits = extract(model, source, "forward", progress=progress).astype(np.float64)
-    chances = softmax(logits, axis=1)
+    logits = map_batches(model, source, partial(forward, model), progress)
+    chances = softmax(np.concatenate(logits).astype(np.float64), axis=1)
     bounds = np.cumsum([len(read) for read in source.read])[:-1]
     tags, probabilities = [], []
     for words, read, rows in zip(

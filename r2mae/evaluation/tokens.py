@@ -3,7 +3,6 @@
 Shapes: B samples, T tokens of K features.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +14,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from r2mae.data.source import Batch, SampleSource, batch_labels
-from r2mae.errors import InputError
 from r2mae.evaluation.features import for_each_batch, hiding_masks
+from r2mae.evaluation.memory import check_memory
 
 Integers = npt.NDArray[np.int64]
-_GIGABYTE = 1e9
 _LARGEST = torch.finfo(torch.float16).max
 
 
@@ -71,21 +69,11 @@ def extract_tokens(
         )
         flat = tokens[is_token].float().clamp(-_LARGEST, _LARGEST).half().cpu()
         if not samples:
-            _check_memory(flat.nbytes / len(tokens), size * sets)
+            what = f"tokens of {size:,} training samples for attentive_probe"
+            needed = flat.nbytes / len(tokens) * size * sets
+            check_memory(what, needed, "Use fewer labels per class.", divisor=2)
         samples.extend(flat.split(is_token.sum(dim=1).tolist()))
         labels.append(batch_labels(source, batch))
 
     for_each_batch([model], source, keep, rows=rows, progress=progress)
     return TokenSet(samples, np.concatenate(labels))
-
-
-def _check_memory(bytes_of_sample: float, num_samples: int) -> None:
-    """Raise InputError where tokens fill more than half of this machine's memory."""
-    limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
-    needed = bytes_of_sample * num_samples
-    if needed > limit:
-        raise InputError(
-            f"tokens for attentive_probe must fit into half of the memory, "
-            f"{limit / _GIGABYTE:.1f} GB, got {needed / _GIGABYTE:.1f} GB for "
-            f"{num_samples:,} training samples. Use fewer labels per class."
-        )

@@ -8,10 +8,16 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+_BLOCK = 1 << 22  # values
 
 
 def as_floats(name: str, values: npt.ArrayLike, ndim: int) -> Floats:
     """Values as float64 of ndim axes. Raises: ValueError unless they are real, finite and not empty."""
+    return as_real(name, values, ndim).astype(np.float64)
+
+
+def as_real(name: str, values: npt.ArrayLike, ndim: int) -> npt.NDArray[Any]:
+    """Values of ndim axes in their own dtype, without a copy. Raises: as `as_floats`."""
     array = np.asarray(values)
     if array.ndim != ndim or array.size == 0:
         rule = f"have {ndim} {'axis' if ndim == 1 else 'axes'}, none empty"
@@ -22,13 +28,14 @@ def as_floats(name: str, values: npt.ArrayLike, ndim: int) -> Floats:
         raise ValueError(
             f"{name} must be real numbers, got {array.dtype}. Convert them first."
         )
-    floats = array.astype(np.float64)
-    if not np.isfinite(floats).all():
-        count = int(floats.size - np.isfinite(floats).sum())
+    # In blocks, which need no mask of all values.
+    blocks = np.array_split(array, 1 + array.size // _BLOCK)
+    count = sum(block.size - int(np.isfinite(block).sum()) for block in blocks)
+    if count:
         raise ValueError(
             f"{name} must be finite, got {count} NaN or infinite values. Look for what made them."
         )
-    return floats
+    return array
 
 
 def as_labels(name: str, labels: npt.ArrayLike) -> Integers:
@@ -50,10 +57,13 @@ def as_splits(
     train_labels: npt.ArrayLike,
     test_features: npt.ArrayLike,
     test_labels: npt.ArrayLike,
-) -> tuple[Floats, Integers, Floats, Integers]:
-    """Training and test set, (N, D) (N,) (M, D) (M,). Raises: ValueError where N, M or D disagree."""
-    train = as_floats("train_features", train_features, 2)
-    test = as_floats("test_features", test_features, 2)
+) -> tuple[npt.NDArray[Any], Integers, npt.NDArray[Any], Integers]:
+    """Training and test set, (N, D) (N,) (M, D) (M,), features in their own dtype.
+
+    Raises: ValueError where N, M or D disagree.
+    """
+    train = as_real("train_features", train_features, 2)
+    test = as_real("test_features", test_features, 2)
     codes = as_labels("train_labels", train_labels)
     truth = as_labels("test_labels", test_labels)
     for name, labels, features in (

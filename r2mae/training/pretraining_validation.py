@@ -192,7 +192,7 @@ class PretrainingValidation(ValidationCallback):
         device: torch.device,
         rank: int,
         world_size: int,
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Features and labels of the watched samples, gathered in index order whatever the number of ranks."""
         labelled = has_labels(source)
         rows: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -214,7 +214,7 @@ class PretrainingValidation(ValidationCallback):
             torch.cat(column) for column in zip(*parts, strict=True)
         )
         ascending = order.argsort()
-        return features[ascending].double().numpy(), labels[ascending].numpy()
+        return features[ascending].numpy(), labels[ascending].numpy()
 
 
 def _ratio_of_training(pl_module: Engine, step: int) -> float | None:

@@ -494,6 +494,14 @@ def test_two_processes_are_one(call, pretrained):
             assert metric(one, name)[12] == pytest.approx(
                 metric(two, name)[12], abs=1e-4
             )
+    # Both ranks have tested. One process that tests the same runs writes the same bits.
+    files = sorted((pretrained / "runs/devices_two").rglob("test_predictions.npy"))
+    shared = [file.read_bytes() for file in files]
+    assert len(shared) == 2
+    for file in files:
+        file.unlink()
+    assert call(*more, "--name", "devices_two")[0] == 0
+    assert [file.read_bytes() for file in files] == shared
 
 
 REFUSED = [

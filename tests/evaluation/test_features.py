@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,13 @@ from PIL import Image
 
 from r2mae.data.source import Part, batch_labels
 from r2mae.errors import InputError
-from r2mae.evaluation.features import check_classes, extract, extract_labelled
+from r2mae.evaluation import memory
+from r2mae.evaluation.features import (
+    check_classes,
+    extract,
+    extract_each,
+    extract_labelled,
+)
 from r2mae.modalities.vision.images import open_image_paths
 from r2mae.modalities.vision.schema import VisionData
 from r2mae.recipe.assembly import build_model, open_split
@@ -36,6 +44,25 @@ def test_baseline_is_the_input(parts):
     features = extract(model, source, kind="baseline", rows=np.arange(5))
     pixels = source.load(torch.arange(5), None, 0)["images"].flatten(1).numpy() / 255
     np.testing.assert_allclose(features, (pixels - 0.287) / 0.353, atol=1e-5)
+
+
+def test_memory_of_features_is_announced_or_refused(parts, monkeypatch, capsys):
+    model, source = parts
+    extract(model, source)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(memory, "_LARGE", 92_000)
+    extract(model, source)  # 360 x 64 x 4 bytes
+    told = "features of 360 samples need about 92.2kB of memory\n"
+    assert capsys.readouterr().err == told
+    pages = {"SC_PHYS_PAGES": 45, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    extract(model, source)
+    with pytest.raises(InputError) as caught:
+        extract_each([(model, "embed"), (model, "baseline"), (model, "embed")], source)
+    assert str(caught.value) == (
+        "features of 360 samples must fit into memory, 184kB, got 276kB. "
+        "Use fewer samples, or fewer labels per class."
+    )
 
 
 def test_progress_reaches_the_end_and_training_mode_comes_back(parts):

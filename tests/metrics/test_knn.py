@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from r2mae.metrics import knn
+from r2mae.metrics import _rows, knn
 from r2mae.metrics.knn import knn_accuracy
+from tests.metrics.traced import traced
 
 
 def angles(*degrees):
@@ -100,25 +101,35 @@ def test_copies_tie_wherever_they_lie():
     assert knn_accuracy(copies, known, test, [0] * 9, num_neighbors=1) == 1
 
 
-def test_a_large_test_set_scores_as_its_parts_do():
+def test_large_sets_score_as_their_parts_do(monkeypatch):
     generator = np.random.default_rng(1)
-    train, test = generator.normal(size=(8192, 3)), generator.normal(size=(1500, 3))
-    known, truth = generator.integers(4, size=8192), generator.integers(4, size=1500)
-    assert len(train) * len(test) > knn._CHUNK > len(train) * 500
-    parts = [
-        knn_accuracy(train, known, test[part], truth[part])
-        for part in np.split(np.arange(1500), 3)
-    ]
+    train, test = generator.normal(size=(9000, 3)), generator.normal(size=(1500, 3))
+    known, truth = generator.integers(4, size=9000), generator.integers(4, size=1500)
+    train[4500:] = 2 * train[:4500]  # ties beyond the first block
+    whole = knn.knn_predict(train, known, test, truth)
+    monkeypatch.setattr(_rows, "_KEPT", 0)
+    monkeypatch.setattr(knn, "_BLOCK", 1 << 21)
     told = []
     predicted = knn.knn_predict(
         train, known, test, truth, progress=lambda *at: told.append(at)
     )
     assert told == [(1024, 1500), (1500, 1500)]
-    assert (
-        (predicted == truth).mean()
-        == knn_accuracy(train, known, test, truth)
-        == pytest.approx(sum(parts) / 3, rel=1e-12)
-    )
+    np.testing.assert_array_equal(predicted, whole)
+    parts = [
+        knn.knn_predict(train, known, test[part], truth[part])
+        for part in np.split(np.arange(1500), 3)
+    ]
+    np.testing.assert_array_equal(predicted, np.concatenate(parts))
+
+
+def test_memory_does_not_grow_with_float64_copies_or_similarities(monkeypatch):
+    generator = np.random.default_rng(2)
+    train = generator.normal(size=(20_000, 64)).astype(np.float32)
+    known = generator.integers(4, size=20_000)
+    monkeypatch.setattr(_rows, "_KEPT", 1 << 18)
+    monkeypatch.setattr(knn, "_BLOCK", 1 << 18)
+    _, extra = traced(knn.knn_predict, train, known, train[:64], known[:64])
+    assert extra < 2 * train.nbytes
 
 
 def test_unknown_test_labels_and_zero_rows():

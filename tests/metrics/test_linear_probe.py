@@ -6,7 +6,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
+from r2mae.metrics import _rows, linear_probe
 from r2mae.metrics.linear_probe import linear_probe_accuracy, linear_probe_predict
+from tests.metrics.traced import traced
 
 
 def clusters(seed, size, spread=2.0):
@@ -157,6 +159,47 @@ def test_the_minimum_of_correlated_features_is_tens_of_iterations_away():
     assert list(losses) == sorted(losses, reverse=True)
     assert losses[-6] - losses[-1] < 1e-6 * losses[-1]
     assert len(told) < 150
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_parts_give_the_minimum_of_the_whole(monkeypatch, classes, dtype):
+    train, known = correlated(5, 400, 30, classes)
+    test, truth = correlated(6, 2000, 30, classes)
+    arrays = train.astype(dtype), known, test.astype(dtype), truth
+    few = arrays[0][:20], known[:20], *arrays[2:]  # fewer samples than features
+    of_few = linear_probe_predict(*few)
+    losses: list[list[float]] = [[], []]
+    options = {"progress": lambda at, loss: losses[0].append(loss)}
+    whole = linear_probe_predict(*arrays, **options)
+    monkeypatch.setattr(_rows, "_KEPT", 0)
+    monkeypatch.setattr(_rows, "_PART", 30 * 7)
+    options = {"progress": lambda at, loss: losses[1].append(loss)}
+    assert (linear_probe_predict(*arrays, **options) != whole).sum() <= 2
+    assert losses[1][-1] == pytest.approx(losses[0][-1], rel=1e-9)
+    assert (linear_probe_predict(*few) != of_few).sum() <= 2
+
+
+def test_memory_is_neither_that_of_float64_features_nor_of_logits(monkeypatch):
+    generator = np.random.default_rng(0)
+    train = generator.normal(size=(20_000, 64)).astype(np.float32)
+    known = np.arange(20_000) % 200
+    monkeypatch.setattr(_rows, "_KEPT", 1 << 18)
+    monkeypatch.setattr(_rows, "_PART", 1 << 15)
+    monkeypatch.setattr(linear_probe, "_MAX_ITERATIONS", 2)
+    _, extra = traced(linear_probe_predict, train, known, train, known)
+    assert extra < 2 * train.nbytes
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, np.int32, np.longdouble])
+def test_every_type_of_numbers_is_standardised_in_float64(dtype):
+    generator = np.random.default_rng(1)
+    train = generator.integers(0, 200, size=(90, 5)).astype(dtype)
+    known = (train[:, 0] > train[:, 1]).astype(int)
+    np.testing.assert_array_equal(
+        linear_probe_predict(train, known, train, known),
+        linear_probe_predict(train.astype(float), known, train.astype(float), known),
+    )
 
 
 def test_ctrl_c_ends_a_fit():
