@@ -168,7 +168,7 @@ def test_a_trial_whose_loss_is_not_finite_fails_and_leaves_other_laws_alone(
     printed = capsys.readouterr()
     assert "nan" not in printed.out
     assert (
-        f"{diverged.name}: held-out loss at 0.25 must be finite to compare a law, got nan"
+        f"{diverged.name} failed: held-out loss at 0.25 must be finite to compare a law, got nan"
         in printed.err
     )
     assert "a lower optimizer.lr, or with optimizer.clip_norm, by --set." in printed.err
