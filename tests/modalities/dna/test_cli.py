@@ -495,6 +495,14 @@ def test_embed_regions_of_a_bed_file_on_their_strand(here, capsys):
 
 
 @ONE_ENCODER
+def test_a_region_without_bases_is_not_embedded(here, capsys):
+    Path("empty.bed").write_text("one\t10\t50\none\t60\t60\n")
+    line = ("embed", "runs/run", "genome.fa", "--regions", "empty.bed", "-o", "x.npy")
+    expected = "must hold bases, got none between bases 60 and 61 of one"
+    assert expected in refused(capsys, *line)
+
+
+@ONE_ENCODER
 @pytest.mark.parametrize("stride", [64, 32])
 def test_embed_what_is_held_out_where_no_test_split_is_named(here, capsys, stride):
     data = f"data={{root: genome.fa, length: 64, stride: {stride}, held_out: 0.1}}"
