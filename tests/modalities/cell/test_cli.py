@@ -388,6 +388,10 @@ def test_another_matrix_is_read_where_it_is_named(here, capsys):
     cells.var["symbol"], cells.var_names = cells.var_names, [str(n) for n in range(40)]
     again = run.embed(cells, matrix="layers[counts]", genes_by="symbol")
     assert np.array_equal(again, features)
+    without = run.embed(cells[:, 2:], matrix="layers[counts]", genes_by="symbol")
+    cells.var["symbol"] = cells.var["symbol"].where(np.arange(40) > 1)
+    again = run.embed(cells, matrix="layers[counts]", genes_by="symbol")
+    assert np.array_equal(again, without)
 
 
 def test_masks_are_shown_before_the_data_was_opened(scratch, capsys):
