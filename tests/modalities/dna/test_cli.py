@@ -437,6 +437,23 @@ def test_variant_effect_of_scored_and_of_bare_files(here, capsys):
     assert found[0]["variants"]["positive"] + found[0]["variants"]["negative"] == 400
     assert found[0]["phylop_missing"] > 0
     assert "AUROC" in said(capsys, *words, "--variants", "scored.tsv")
+    assert found[0]["labels_without_variants"] == {}
+
+
+@ONE_ENCODER
+def test_label_values_may_have_blanks_and_absent_ones_are_named(here, capsys):
+    table = pd.read_csv("variants.csv")
+    table["kind"] = np.resize(["Benign", "Likely benign", "Pathogenic"], len(table))
+    table.to_csv("kinds.csv", index=False)
+    words = ("evaluate", "runs/run", "--task", "variant_effect", "--label", "kind")
+    words += ("--variants", "kinds.csv", "--draws-of-variants", 10)
+    words += ("--positive", "Pathogenic", "--negative", "Benign, Likely benign")
+    result = json.loads(said(capsys, *words, "--json"))
+    assert result["variants"]["other"] == 0
+    shown = said(capsys, *words[:-1], "Benign,Likely_benign")
+    assert (
+        "no variant has the label 'Likely_benign'. Did you mean Likely benign" in shown
+    )
 
 
 def test_embed_windows_of_a_genome(here, capsys):
