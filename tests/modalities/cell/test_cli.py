@@ -1,6 +1,7 @@
 """Cells from the command line: build, pretrain, embed, evaluate, finetune, go on; bad input is one line."""
 
 import json
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -392,6 +393,30 @@ def test_another_matrix_is_read_where_it_is_named(here, capsys):
     cells.var["symbol"] = cells.var["symbol"].where(np.arange(40) > 1)
     again = run.embed(cells, matrix="layers[counts]", genes_by="symbol")
     assert np.array_equal(again, without)
+
+
+@ONE_ENCODER
+def test_a_split_of_data_that_has_changed_since_training_is_named(here, capsys):
+    """The new test split may hold cells that the run was trained on."""
+    again = ("data={root: again.h5ad, label_column: kind}",)
+    make_cells(60, 40).write_h5ad("again.h5ad")
+    command = ("pretrain", RECIPE, "--name", "again", *settings(*again))
+    said(capsys, *command)
+    evaluate = ("evaluate", "runs/again", "--task", "knn", "--json")
+    embed = ("embed", "runs/again", "test", "-o", "features.npy")
+    assert main(list(evaluate)) == main(list(embed)) == 0
+    printed = capsys.readouterr()
+    assert "has changed" not in printed.err
+    assert "data_changed" not in printed.out
+    make_cells(70, 40).write_h5ad("again.h5ad")
+    assert main(list(evaluate)) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["data_changed"] is True
+    assert "runs/again: the data has changed since training on 46 sam" in printed.err
+    assert main(list(embed)) == 0
+    assert "test samples may be among those" in capsys.readouterr().err
+    Path("again.h5ad").unlink()
+    assert "again.h5ad must exist" in refused(capsys, *evaluate)
 
 
 def test_masks_are_shown_before_the_data_was_opened(scratch, capsys):

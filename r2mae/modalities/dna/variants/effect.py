@@ -129,7 +129,7 @@ def _classes(variants: Any, arguments: Namespace) -> tuple[Any, Any, dict[str, s
     column = variants.column(arguments.label).tolist()
     labels = np.array([_as_label(value) for value in column])
     present = sorted(set(labels.tolist()))
-    flags, absent = [], {}
+    flags, absent = [], dict[str, str]()
     for name in ("positive", "negative"):
         values = _values(getattr(arguments, name))
         is_class = np.isin(labels, values)
