@@ -395,6 +395,28 @@ def test_another_matrix_is_read_where_it_is_named(here, capsys):
     assert np.array_equal(again, without)
 
 
+def test_check_names_cells_left_out_and_genes_in_no_file(scratch, capsys):
+    """min_genes counts the genes of the file, as quality control does, not those that are chosen."""
+    cells = make_cells(60, 40)
+    counts = np.ones((60, 40), dtype=np.float32)
+    counts[:5, 10:] = 0  # cells of 10 genes
+    counts[5:8, :3] = 0  # and of none of the chosen ones
+    cells.X = counts
+    cells.write_h5ad("cells.h5ad")
+    Path("genes.txt").write_text("gene\ngene_0\ngene_1\ngene_2\n")  # with a header
+    data = "data={root: cells.h5ad, min_genes: 20, genes: {names: genes.txt}}"
+    shown = said(capsys, "check", RECIPE, *settings(data))
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "genes 1 of the model's 4 are in no file, the first gene" in lines
+    left_out = (
+        "left out: by data.min_genes, data.min_counts, or without any of the model's"
+    )
+    assert f"cells 8 of 60 {left_out} genes" in lines
+    data = "data={root: cells.h5ad, min_genes: 41}"
+    expected = "got none: 0 of 60 cells pass data.min_genes and data.min_counts"
+    assert expected in refused(capsys, "check", RECIPE, *settings(data))
+
+
 @ONE_ENCODER
 def test_a_split_of_data_that_has_changed_since_training_is_named(here, capsys):
     """The new test split may hold cells that the run was trained on."""
