@@ -512,6 +512,15 @@ def test_embed_regions_of_a_bed_file_on_their_strand(here, capsys):
 
 
 @ONE_ENCODER
+def test_short_sequences_of_another_column_are_embedded(here, capsys):
+    pd.DataFrame({"promoter": ["ACGTACGT", "GGA"]}).to_csv("short.csv", index=False)
+    arguments = ("embed", "runs/run", "short.csv", "-o", "short.npy")
+    said(capsys, *arguments, "--column", "promoter")
+    expected = load_run("runs/run").embed(["ACGTACGT", "GGA"])
+    assert np.allclose(np.load("short.npy"), expected, atol=1e-5)
+
+
+@ONE_ENCODER
 def test_a_region_without_bases_is_not_embedded(here, capsys):
     Path("empty.bed").write_text("one\t10\t50\none\t60\t60\n")
     line = ("embed", "runs/run", "genome.fa", "--regions", "empty.bed", "-o", "x.npy")
