@@ -26,6 +26,7 @@ class Task:
         is read; in a study and in `r2mae demo` before anything trains.
     show: prints a result as text. conclude: a sentence on it for `r2mae demo`, or "".
     reads_features: whether it compares features, so that --layer and --pool apply.
+    reads_splits: whether it reads the training and test split of the run's data.
     """
 
     help: str
@@ -34,6 +35,7 @@ class Task:
     add_arguments: Callable[[ArgumentParser], None] = lambda _: None
     conclude: Callable[[Result], str] = lambda _: ""
     reads_features: bool = False
+    reads_splits: bool = True
     check: Callable[[AnyRecipe, Namespace], None] = lambda *_: None
 
 

@@ -8,6 +8,7 @@ from r2mae.cli.arguments import add_inference, add_read_out, add_run, wing_of_ru
 from r2mae.cli.inference import chosen_inference
 from r2mae.cli.probe_table import Row, print_scores
 from r2mae.cli.read_out import find_read_out, show_read_out
+from r2mae.cli.training_data import warn_of_changed_data
 from r2mae.errors import InputError
 from r2mae.json_text import json_text
 from r2mae.loaded_run import LoadedRun
@@ -100,10 +101,21 @@ def run(arguments: Namespace) -> None:
     for name in tasks:
         if name not in PROBES:
             loaded.wing.tasks[name].check(recipe, arguments)
+    is_own = _reads_own_data(tasks, loaded, arguments)
+    has_changed = is_own and warn_of_changed_data(loaded)
     with chosen_inference(loaded, arguments):
         about, results = _score(loaded, recipe, arguments, tasks)
+    about |= {"data_changed": True} if has_changed else {}
     if arguments.json:
         _print_json(loaded, arguments, about, results)
+
+
+def _reads_own_data(tasks: list[str], loaded: LoadedRun, arguments: Namespace) -> bool:
+    """Whether one of the tasks reads the splits of the run's data."""
+    of_wing = loaded.wing.tasks
+    return arguments.data is None and any(
+        name in PROBES or of_wing[name].reads_splits for name in tasks
+    )
 
 
 def _score(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.cli.arguments import add_inference, add_run, wing_of_run
+from r2mae.cli.training_data import warn_of_changed_data
 from r2mae.errors import InputError
 from r2mae.loaded_run import LoadedRun
 from r2mae.progress import progress_bar
@@ -47,6 +48,7 @@ def open_samples(loaded: LoadedRun, arguments: argparse.Namespace) -> Any:
         recipe = recipe.model_copy(update={"data": data})
     if arguments.data in SPLITS:
         _check_no_path_options(loaded, arguments)
+        warn_of_changed_data(loaded)
         return loaded.wing.open_split(recipe, arguments.data)
     return loaded.wing.open_paths(recipe, [arguments.data], arguments)
 

@@ -58,16 +58,17 @@ def test_options_of_files_are_refused_with_a_split():
 
     wing = SimpleNamespace(
         add_path_arguments=add_path_arguments,
-        open_split=lambda recipe, name: ("split", name),
+        open_split=lambda recipe, name: SimpleNamespace(split=name, fingerprint="f"),
         open_paths=lambda recipe, paths, arguments: ("files", paths),
     )
     recipe = SimpleNamespace(data=SimpleNamespace())
-    loaded = SimpleNamespace(wing=wing, recipe=recipe)
+    manifest = {"data": {"fingerprint": "f", "samples": 9}}
+    loaded = SimpleNamespace(wing=wing, recipe=recipe, manifest=manifest)
     arguments = Namespace(data="test", min_overlap=0.7)
     with pytest.raises(InputError, match="--min-overlap must be given for files"):
         open_samples(loaded, arguments)
     arguments.min_overlap = 0.5
-    assert open_samples(loaded, arguments) == ("split", "test")
+    assert open_samples(loaded, arguments).split == "test"
     arguments = Namespace(data="my.h5ad", min_overlap=0.7)
     assert open_samples(loaded, arguments) == ("files", ["my.h5ad"])
 

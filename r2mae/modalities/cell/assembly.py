@@ -177,7 +177,7 @@ def _completion(recipe: AnyRecipe, num_genes: int) -> Any:
     Not fitted in an outline, without data, and where a run's weights follow.
     """
     from r2mae.evaluation.conditional_mean import ConditionalMean
-    from r2mae.modalities.cell.data.splits import normalized_cells
+    from r2mae.modalities.cell.data.training_cells import normalized_cells
     from r2mae.modalities.cell.models.completion import Completion
 
     section: Any = recipe.model
@@ -206,7 +206,8 @@ def _gene_statistics(recipe: AnyRecipe) -> tuple[int, Any, int]:
     """
     import numpy as np
 
-    from r2mae.modalities.cell.data.splits import cell_paths, mean_cell, vocabulary
+    from r2mae.modalities.cell.data.splits import cell_paths, vocabulary
+    from r2mae.modalities.cell.data.training_cells import mean_cell
 
     data = data_with_genes(recipe)
     if not _has_cells(data):

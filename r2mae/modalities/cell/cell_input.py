@@ -7,6 +7,7 @@ Shapes: N cells, G genes of the model, F features of the AnnData.
 
 import re
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ _GENE_TYPES = {"gene expression", "gex", "gene", "genes", "rna"}
 _VERSIONED = re.compile(r"(ENS[A-Z]*G\d{11})\.\d+(_PAR_Y)?")
 _LEAST_OVERLAP = 0.5  # share of the model's genes, as in r2mae embed
 _NUM_NAMED = 5  # genes in a message
+_NUM_LOOKED_AT = 50  # cells
+_FEWEST_VALUES = 20  # of a cell, to tell whether it repeats them
 
 
 def read_cells(
@@ -36,7 +39,8 @@ def read_cells(
     is_counts: values must be whole and not negative, unless round_counts.
 
     Raises: ValueError for a missing matrix or column, repeated genes, fewer than half of
-        the genes, values that are not counts, and cells without a count of any gene.
+        the genes, values that are not counts or are to be rounded though normalized, and
+        cells without a count of any gene.
     """
     stored, var = _find_matrix(adata, matrix, genes_by)
     names = var.index if genes_by == "index" else var[genes_by]
@@ -49,10 +53,32 @@ def read_cells(
     part = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
     values = np.zeros((len(part), len(genes)), dtype=np.float64)
     np.add.at(values.T, columns[matched], part.T)
-    if round_counts:
+    if round_counts and is_counts:
+        if looks_normalized(row[row > 0] for row in values[:_NUM_LOOKED_AT]):
+            raise ValueError(
+                f"{matrix} must hold counts corrected for ambient RNA to be rounded, got "
+                "normalized ones. Set model.config.matrix to another one, such as 'raw'."
+            )
         values = np.where(values > 0, np.round(values), values)
     _check_values(values, matrix, is_counts)
     return values.astype(np.float32), is_measured
+
+
+def looks_normalized(cells: Iterable[npt.NDArray[Any]]) -> bool:
+    """Whether cells hold normalized counts, logarithmic or not: fractions, which each of them repeats.
+
+    Counts corrected for ambient RNA (SoupX, DecontX) differ from gene to gene.
+
+    cells: the positive values of each. Cells with fewer than 20 are not looked at.
+    """
+    distinct = []
+    for values in cells:
+        if len(values) < _FEWEST_VALUES:
+            continue
+        is_fraction = values != np.round(values)
+        is_mostly = is_fraction.mean() > 0.95
+        distinct.append(len(np.unique(values)) / len(values) if is_mostly else 1.0)
+    return bool(distinct) and float(np.median(distinct)) < 0.5
 
 
 def _find_matrix(adata: Any, matrix: str, genes_by: str) -> tuple[Any, Any]:

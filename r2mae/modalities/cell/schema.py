@@ -80,8 +80,8 @@ class CellData(DataSection):
     values: "counts" must be raw; "scaled" is whatever it is.
     round_counts: round counts that are not integers, such as those that SoupX corrected for ambient RNA.
     genes: the ordered vocabulary.
-    min_genes: genes that a cell must express.
-    min_counts: counts that a cell must have.
+    min_genes: genes of its file that a cell must express.
+    min_counts: counts that a cell must have in its file.
     label_column: of obs, instead of the card's; cells whose label is missing or one of unlabelled have none.
     unlabelled: labels in lower case that count as none.
     min_class_cells: smaller classes count as unlabelled.

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import (
 )
 
 NUM_BASES, PADDING = 4, 6
+IUPAC = "ACGTRYKMSWBDHVN"
 
 
 class DnaConvConfig(PreTrainedConfig):
@@ -72,9 +73,9 @@ class DnaConvPreTrainedModel(PreTrainedModel):
 
     @staticmethod
     def encode(sequences: list[str]) -> Tensor:
-        """(B, N) int64: A C G T = 0 to 3, other letters = 4, padding at the end = 6.
+        """(B, N) int64: A C G T = 0 to 3, other IUPAC letters = 4, padding at the end = 6.
 
-        Raises: ValueError unless given a list of sequences, none of them empty.
+        Raises: ValueError unless given a list of sequences of IUPAC letters, none of them empty.
         """
         if isinstance(sequences, str) or not sequences or not all(sequences):
             raise ValueError(
@@ -84,6 +85,10 @@ class DnaConvPreTrainedModel(PreTrainedModel):
         codes = torch.full((len(sequences), longest), PADDING)
         for row, sequence in zip(codes, sequences, strict=True):
             letters = sequence.upper().replace("U", "T")
+            if others := set(letters) - set(IUPAC):
+                raise ValueError(
+                    f"sequences must hold IUPAC letters, got {min(others)!r} in {sequence!r:.40}."
+                )
             numbers = ["ACGT".find(letter) % 5 for letter in letters]  # -1 becomes 4
             row[: len(numbers)] = torch.tensor(numbers)
         return codes

@@ -12,7 +12,10 @@ from r2mae.modalities.dna.genome.intervals import read_regions
 from r2mae.modalities.dna.genome.store import GenomeStore
 from r2mae.modalities.dna.recipe_data import with_tokens
 from r2mae.modalities.dna.schema import DnaSequenceData
-from r2mae.modalities.dna.sequences.files import is_sequence_file
+from r2mae.modalities.dna.sequences.files import (
+    is_sequence_file,
+    read_sequence_file,
+)
 from r2mae.modalities.dna.sequences.labelled import (
     open_given_sequences,
     open_regions,
@@ -42,8 +45,8 @@ def open_paths(
             "--records must be left out for a run on an alignment, which reads other "
             "species too, got --records."
         )
-    if arguments.records or (is_genome and _are_short(paths, data.length)):
-        plain = DnaSequenceData(length=data.length)
+    plain = DnaSequenceData(length=data.length)
+    if arguments.records or (is_genome and _are_short(paths, plain, arguments.column)):
         return with_tokens(recipe, _open_sequences(plain, paths, arguments.column))
     if arguments.column is not None:
         raise InputError(
@@ -61,14 +64,21 @@ def _open_sequences(
     return open_given_sequences(data, paths)
 
 
-def _are_short(paths: list[str], length: int) -> bool:
-    """Whether paths are one file of sequences that are all shorter than a window."""
+def _are_short(paths: list[str], data: DnaSequenceData, column: str | None) -> bool:
+    """Whether paths are one file of sequences that are all shorter than a window.
+
+    column: of a table's sequences, where it is not the usual one.
+    """
     if len(paths) != 1 or Path(paths[0]).is_dir():
         return False
     files = expand_dna(paths)
     if len(files) != 1 or not is_sequence_file(files[0]):
         return False
-    return max(contig.length for contig in open_genome(files).contigs) < length
+    if column is not None:
+        named = data.model_copy(update={"column": column})
+        codes = read_sequence_file(named, files[0], None).codes
+        return max(map(len, codes)) < data.length
+    return max(contig.length for contig in open_genome(files).contigs) < data.length
 
 
 def _open_regions(

@@ -37,6 +37,7 @@ _TASKS = {
         effect.show_scores,
         effect.add_arguments,
         check=effect.check,
+        reads_splits=False,
     ),
 }
 _DEMO = Task(

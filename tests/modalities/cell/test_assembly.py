@@ -6,7 +6,8 @@ import torch
 from r2mae.data.source import hold_out, rows_in_root
 from r2mae.modalities.cell.assembly import build_masked, with_checkpoint_facts
 from r2mae.modalities.cell.data.cells import CellView
-from r2mae.modalities.cell.data.splits import normalized_cells, open_cells
+from r2mae.modalities.cell.data.splits import open_cells
+from r2mae.modalities.cell.data.training_cells import normalized_cells
 from r2mae.recipe.load import load_recipe
 from tests.blocked import run_blocked
 

@@ -81,3 +81,14 @@ def test_bad_cells_are_refused_in_one_line(rule):
     with pytest.raises(ValueError, match=rule) as refused:
         read_cells(cells(matrix, names), GENES, **options)
     assert "\n" not in str(refused.value)
+
+
+def test_normalized_counts_are_not_rounded():
+    genes = [f"gene_{n}" for n in range(200)]
+    counts = np.random.default_rng(0).poisson(0.7, (5, 200))
+    normalized = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
+    with pytest.raises(ValueError, match="to be rounded, got normalized ones"):
+        read_cells(cells(normalized, genes), genes, round_counts=True)
+    corrected = np.maximum(counts - np.linspace(0, 0.4, 200), 0)
+    values, _ = read_cells(cells(corrected, genes), genes, round_counts=True)
+    np.testing.assert_array_equal(values, np.round(corrected))

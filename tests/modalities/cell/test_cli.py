@@ -1,6 +1,7 @@
 """Cells from the command line: build, pretrain, embed, evaluate, finetune, go on; bad input is one line."""
 
 import json
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -388,6 +389,56 @@ def test_another_matrix_is_read_where_it_is_named(here, capsys):
     cells.var["symbol"], cells.var_names = cells.var_names, [str(n) for n in range(40)]
     again = run.embed(cells, matrix="layers[counts]", genes_by="symbol")
     assert np.array_equal(again, features)
+    without = run.embed(cells[:, 2:], matrix="layers[counts]", genes_by="symbol")
+    cells.var["symbol"] = cells.var["symbol"].where(np.arange(40) > 1)
+    again = run.embed(cells, matrix="layers[counts]", genes_by="symbol")
+    assert np.array_equal(again, without)
+
+
+def test_check_names_cells_left_out_and_genes_in_no_file(scratch, capsys):
+    """min_genes counts the genes of the file, as quality control does, not those that are chosen."""
+    cells = make_cells(60, 40)
+    counts = np.ones((60, 40), dtype=np.float32)
+    counts[:5, 10:] = 0  # cells of 10 genes
+    counts[5:8, :3] = 0  # and of none of the chosen ones
+    cells.X = counts
+    cells.write_h5ad("cells.h5ad")
+    Path("genes.txt").write_text("gene\ngene_0\ngene_1\ngene_2\n")  # with a header
+    data = "data={root: cells.h5ad, min_genes: 20, genes: {names: genes.txt}}"
+    shown = said(capsys, "check", RECIPE, *settings(data))
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "genes 1 of the model's 4 are in no file, the first gene" in lines
+    left_out = (
+        "left out: by data.min_genes, data.min_counts, or without any of the model's"
+    )
+    assert f"cells 8 of 60 {left_out} genes" in lines
+    data = "data={root: cells.h5ad, min_genes: 41}"
+    expected = "got none: 0 of 60 cells pass data.min_genes and data.min_counts"
+    assert expected in refused(capsys, "check", RECIPE, *settings(data))
+
+
+@ONE_ENCODER
+def test_a_split_of_data_that_has_changed_since_training_is_named(here, capsys):
+    """The new test split may hold cells that the run was trained on."""
+    again = ("data={root: again.h5ad, label_column: kind}",)
+    make_cells(60, 40).write_h5ad("again.h5ad")
+    command = ("pretrain", RECIPE, "--name", "again", *settings(*again))
+    said(capsys, *command)
+    evaluate = ("evaluate", "runs/again", "--task", "knn", "--json")
+    embed = ("embed", "runs/again", "test", "-o", "features.npy")
+    assert main(list(evaluate)) == main(list(embed)) == 0
+    printed = capsys.readouterr()
+    assert "has changed" not in printed.err
+    assert "data_changed" not in printed.out
+    make_cells(70, 40).write_h5ad("again.h5ad")
+    assert main(list(evaluate)) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["data_changed"] is True
+    assert "runs/again: the data has changed since training on 46 sam" in printed.err
+    assert main(list(embed)) == 0
+    assert "test samples may be among those" in capsys.readouterr().err
+    Path("again.h5ad").unlink()
+    assert "again.h5ad must exist" in refused(capsys, *evaluate)
 
 
 def test_masks_are_shown_before_the_data_was_opened(scratch, capsys):

@@ -437,6 +437,23 @@ def test_variant_effect_of_scored_and_of_bare_files(here, capsys):
     assert found[0]["variants"]["positive"] + found[0]["variants"]["negative"] == 400
     assert found[0]["phylop_missing"] > 0
     assert "AUROC" in said(capsys, *words, "--variants", "scored.tsv")
+    assert found[0]["labels_without_variants"] == {}
+
+
+@ONE_ENCODER
+def test_label_values_may_have_blanks_and_absent_ones_are_named(here, capsys):
+    table = pd.read_csv("variants.csv")
+    table["kind"] = np.resize(["Benign", "Likely benign", "Pathogenic"], len(table))
+    table.to_csv("kinds.csv", index=False)
+    words = ("evaluate", "runs/run", "--task", "variant_effect", "--label", "kind")
+    words += ("--variants", "kinds.csv", "--draws-of-variants", 10)
+    words += ("--positive", "Pathogenic", "--negative", "Benign, Likely benign")
+    result = json.loads(said(capsys, *words, "--json"))
+    assert result["variants"]["other"] == 0
+    shown = said(capsys, *words[:-1], "Benign,Likely_benign")
+    assert (
+        "no variant has the label 'Likely_benign'. Did you mean Likely benign" in shown
+    )
 
 
 def test_embed_windows_of_a_genome(here, capsys):
@@ -492,6 +509,23 @@ def test_embed_regions_of_a_bed_file_on_their_strand(here, capsys):
     sequences = [reverse, letters[18:82], letters[4:44]]
     expected = load_run("runs/run").embed(sequences)
     assert np.allclose(np.load("regions.npy"), expected, atol=1e-5)
+
+
+@ONE_ENCODER
+def test_short_sequences_of_another_column_are_embedded(here, capsys):
+    pd.DataFrame({"promoter": ["ACGTACGT", "GGA"]}).to_csv("short.csv", index=False)
+    arguments = ("embed", "runs/run", "short.csv", "-o", "short.npy")
+    said(capsys, *arguments, "--column", "promoter")
+    expected = load_run("runs/run").embed(["ACGTACGT", "GGA"])
+    assert np.allclose(np.load("short.npy"), expected, atol=1e-5)
+
+
+@ONE_ENCODER
+def test_a_region_without_bases_is_not_embedded(here, capsys):
+    Path("empty.bed").write_text("one\t10\t50\none\t60\t60\n")
+    line = ("embed", "runs/run", "genome.fa", "--regions", "empty.bed", "-o", "x.npy")
+    expected = "must hold bases, got none between bases 60 and 61 of one"
+    assert expected in refused(capsys, *line)
 
 
 @ONE_ENCODER

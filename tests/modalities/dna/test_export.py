@@ -130,6 +130,14 @@ def test_encode_refuses_what_is_no_list_of_sequences(sequences):
         DnaConvModel.encode(sequences)
 
 
+@pytest.mark.parametrize(("sequence", "letter"), [("ACGT\n", r"'\\n'"), ("MKL", "'L'")])
+def test_encode_refuses_other_letters_as_embed_does(sequence, letter):
+    """A line end would be one more N, and a protein a sequence of Ns."""
+    with pytest.raises(ValueError, match=f"must hold IUPAC letters, got {letter}"):
+        DnaConvModel.encode(["ACGT", sequence])
+    assert DnaConvModel.encode(["acguryN"]).tolist() == [[0, 1, 2, 3, 4, 4, 4]]
+
+
 def test_a_run_on_an_alignment_is_refused(tmp_path):
     loaded = load_encoder("alignment convolutions", tmp_path)
     with pytest.raises(InputError, match="Use --to onnx"):

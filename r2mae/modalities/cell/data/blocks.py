@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from r2mae.errors import InputError
+from r2mae.modalities.cell.cell_input import looks_normalized
 from r2mae.modalities.cell.data.containers import is_array, open_container
 from r2mae.modalities.cell.data.contents import Contents
 from r2mae.modalities.cell.data.features import Features
@@ -19,6 +20,7 @@ from r2mae.modalities.cell.data.matrix import as_numbers, read_blocks
 Values = Literal["counts", "scaled"]
 _MAX_COUNT = (1 << 31) - 1  # of a gene of a cell; a store holds 32 bits
 _MAX_SCALED = 1e9  # models square values in float32
+_NUM_LOOKED_AT = 50  # cells of a block that is to be rounded
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class CellFile:
             if self.features.num_summed:
                 block.sum_duplicates()
             if self.round_counts and values == "counts":
+                _check_not_normalized(self, block)
                 changes["rounded"] += _round(block)
             _check_block(self, first, block, values)
             yield first, block
@@ -101,6 +104,20 @@ def select_columns(
     chosen = sparse.csr_matrix(parts, shape=(block.shape[0], width))
     chosen.sort_indices()
     return chosen
+
+
+def _check_not_normalized(file: CellFile, block: sparse.csr_matrix) -> None:
+    """Raise InputError where rounding would make counts of normalized values."""
+    num_cells = min(block.shape[0], _NUM_LOOKED_AT)
+    cells = np.split(block.data[: block.indptr[num_cells]], block.indptr[1:num_cells])
+    positive = [values[values > 0] for values in cells]
+    if looks_normalized(positive):
+        example = min(values.min() for values in positive if len(values))
+        raise InputError(
+            f"{file.path}: {file.matrix} must hold counts corrected for ambient RNA to be "
+            f"rounded, got normalized ones, such as {example:g}. "
+            f"{_raw_elsewhere(file, np.nan)}"
+        )
 
 
 def _round(block: sparse.csr_matrix) -> int:

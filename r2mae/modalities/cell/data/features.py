@@ -47,7 +47,7 @@ def without_version(name: str) -> str:
 def choose_features(
     path: Path, var: Any, genes_by: str, duplicates: Duplicates
 ) -> Features:
-    """Features whose type is gene expression, where var has types; else all.
+    """Features whose type is gene expression, where var has types; else all. Those without a name are left out.
 
     var: (F rows) a DataFrame of features.
     genes_by: "index", or the column of var with the gene names.
@@ -57,6 +57,10 @@ def choose_features(
     """
     is_gene, left_out = _genes_among(var)
     names = gene_names(path, var, genes_by)
+    has_name = np.array([name != "" for name in names], dtype=np.bool_)
+    if nameless := int((is_gene & ~has_name).sum()):
+        left_out = left_out | {"without a name": nameless}
+        is_gene = is_gene & has_name
     chosen = [name for name, flag in zip(names, is_gene, strict=True) if flag]
     if duplicates == "refuse":
         _check_unique(path, chosen, var[is_gene], genes_by)
@@ -81,7 +85,7 @@ def _genes_among(var: Any) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
 
 
 def gene_names(path: Path, var: Any, genes_by: str) -> list[str]:
-    """The name of each feature, Ensembl ids without version."""
+    """The name of each feature, Ensembl ids without version; "" where it is missing or blank."""
     if genes_by != "index" and genes_by not in var.columns:
         suggestion = did_you_mean(genes_by, ["index", *map(str, var.columns)])
         raise InputError(
@@ -89,7 +93,13 @@ def gene_names(path: Path, var: Any, genes_by: str) -> list[str]:
             f"got no such column. {suggestion}"
         )
     names = var.index if genes_by == "index" else var[genes_by]
-    return [without_version(str(name)) for name in names]
+    return as_names(names)
+
+
+def as_names(column: Any) -> list[str]:
+    """Ensembl ids without version and other names of a column; "" where it is missing or blank."""
+    names = map(str, column.astype(object).where(column.notna(), ""))
+    return [without_version(name) if name.strip() else "" for name in names]
 
 
 def _check_unique(path: Path, names: list[str], var: Any, genes_by: str) -> None:

@@ -14,7 +14,11 @@ from r2mae.errors import InputError, did_you_mean
 from r2mae.modalities.cell.data.blocks import looks_raw
 from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
-from r2mae.modalities.cell.data.features import TYPE_COLUMN, without_version
+from r2mae.modalities.cell.data.features import (
+    TYPE_COLUMN,
+    as_names,
+    without_version,
+)
 from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.splits import refuse_empty_cells, vocabulary
 from r2mae.modalities.cell.schema import CellData, GenesSection
@@ -84,7 +88,7 @@ def _minimal(cells: Any, section: CellData) -> Any:
         )
     names = var.index if by == "index" else var[by]
     types = [TYPE_COLUMN] if TYPE_COLUMN in var.columns else []
-    features = var[types].astype(str).set_axis(names.astype(str), axis=0)
+    features = var[types].astype(str).set_axis(as_names(names), axis=0)
     return anndata.AnnData(
         matrices[section.matrix],
         obs=pd.DataFrame(index=cells.obs_names.astype(str)),

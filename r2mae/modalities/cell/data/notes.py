@@ -2,7 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from r2mae.modalities.cell.data.cells import Cells
+
+_NUM_NAMED = 5  # genes in a line
 
 
 def reading_notes(meta: Mapping[str, Any]) -> list[str]:
@@ -36,3 +43,21 @@ def _notes_on_obs(columns: Mapping[str, Any]) -> Iterator[str]:
     for name, column in columns.items():
         if column.get("mixed"):
             yield f"obs {name} is text in some files and numbers in others: read as text"
+
+
+def choice_notes(cells: "Cells", is_kept: Any) -> dict[str, str]:
+    """{title: text} on cells that filters leave out, and genes that no file has.
+
+    is_kept: (N,) which cells are read.
+    """
+    notes = {}
+    if num_left_out := int((~is_kept).sum()):
+        why = "by data.min_genes, data.min_counts, or without any of the model's genes"
+        notes["cells"] = f"{num_left_out:,} of {len(cells):,} left out: {why}"
+    is_missing = ~cells.measured.any(axis=0)
+    missing = [cells.genes[gene] for gene in np.flatnonzero(is_missing)]
+    if missing:
+        named = ", ".join(missing[:_NUM_NAMED])
+        share = f"{len(missing):,} of the model's {len(cells.genes):,}"
+        notes["genes"] = f"{share} are in no file, the first {named}"
+    return notes

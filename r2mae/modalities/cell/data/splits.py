@@ -17,9 +17,6 @@ from r2mae.data.fingerprint import fingerprint_bytes
 from r2mae.data.source import (
     Chosen,
     SampleSource,
-    hold_out,
-    root_of,
-    rows_in_root,
 )
 from r2mae.data.stream import permute
 from r2mae.errors import InputError, did_you_mean
@@ -27,15 +24,12 @@ from r2mae.modalities.cell.data.build import build_store
 from r2mae.modalities.cell.data.cells import Cells, CellView
 from r2mae.modalities.cell.data.files import files_of
 from r2mae.modalities.cell.data.genes import choose_genes, read_gene_list
-from r2mae.modalities.cell.data.notes import reading_notes
+from r2mae.modalities.cell.data.notes import choice_notes, reading_notes
 from r2mae.modalities.cell.data.scan import BuildOptions
 from r2mae.modalities.cell.data.store import CellStore, is_store, open_store
-from r2mae.modalities.cell.normalization import log_normalize
 from r2mae.modalities.cell.schema import CellData, GenesSection
 from r2mae.progress import listener
 
-_MOST_LOOKED_AT = 10_000
-_MOST_VALUES = 100_000_000  # that principal components are fitted on
 _TEST_KEY = (
     0x7E57  # fixed: which cells are the test split does not depend on a run's seed
 )
@@ -49,16 +43,27 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
     store = _find_store(section)
     genes = vocabulary(section, store)
     cells = Cells(store, genes, view, labels=_labels(store, section))
-    is_kept = cells.genes_of_cells() >= section.min_genes
-    if section.min_counts > 1:
-        is_kept &= store.totals >= section.min_counts
+    is_kept = _is_kept(cells, section)
     is_test = _is_test(store, section)
     rows = np.flatnonzero(is_kept & (is_test if split == "test" else ~is_test))
     if not len(rows):
+        passed = f"{int(is_kept.sum()):,} of {len(store):,} cells pass data.min_genes and data.min_counts"
         raise InputError(
-            f"{store.place} must hold cells of the {split} split, got none of {len(store)}. Set data.test."
+            f"{store.place} must hold cells of the {split} split, got none: {passed}. "
+            "Set data.test, or lower these."
         )
     return Chosen(cells, rows)
+
+
+def _is_kept(cells: Cells, section: CellData) -> npt.NDArray[np.bool_]:
+    """(N,) cells that pass the filters, which count all genes of the files, and express a gene of the model."""
+    store = cells.store
+    is_kept = np.asarray(cells.genes_of_cells()) > 0
+    if section.min_genes > 1:
+        is_kept &= np.asarray(store.genes_of_cells()) >= section.min_genes
+    if section.min_counts > 1:
+        is_kept &= store.totals >= section.min_counts
+    return is_kept
 
 
 def open_cell_paths(
@@ -153,6 +158,8 @@ def describe_cells(section: CellData) -> dict[str, str]:
     described = {}
     if lines := reading_notes(store.meta):
         described["reading"] = "; ".join(lines)
+    cells = Cells(store, vocabulary(section, store), CellView())
+    described |= choice_notes(cells, _is_kept(cells, section))
     column = section.label_column or load_card(section.card).label_column
     if column is not None:
         numbers, _, _ = _labels(store, section)
@@ -254,42 +261,3 @@ def _check_matrix(store: CellStore, matrix: str) -> None:
             f"data.matrix must be {got[0]}, of which the store {store.path} was built, got "
             f"{matrix}. Name that one, here or by --matrix, or build a store of the other."
         )
-
-
-def mean_cell(section: CellData) -> tuple[npt.NDArray[np.float64] | None, int]:
-    """(share of a cell's counts that each gene has (M,), genes a cell expresses), means over training cells.
-
-    Shares are None for scaled values. At most 10,000 cells, evenly spread, are looked at.
-    """
-    train = open_cells(section, "train", CellView())
-    cells, rows = train.source, train.rows.numpy()  # type: ignore[attr-defined]
-    num_read = min(len(rows), _MOST_LOOKED_AT)
-    rows = rows[np.linspace(0, len(rows) - 1, num_read).astype(int)]
-    shares = np.zeros(len(cells.genes))
-    expressed = 0
-    for part in np.array_split(rows, max(1, len(rows) // 500)):
-        dense = cells.dense(part)
-        expressed += int(np.count_nonzero(dense))
-        if section.values == "counts":
-            totals = np.maximum(dense.sum(axis=1, keepdims=True), 1)
-            shares += (dense / totals).sum(axis=0)
-    mean_expressed = max(2, round(expressed / len(rows)))
-    if section.values != "counts":
-        return None, mean_expressed
-    return shares / shares.sum(), mean_expressed
-
-
-def normalized_cells(section: CellData) -> npt.NDArray[np.float32]:
-    """(n, M) training cells, log1p of counts per 10,000, or values that are not counts.
-
-    Held-out cells are left out. Of the others, evenly spread ones are taken, 400 MB at
-    most. A gene that was not measured counts as 0.
-    """
-    train, _ = hold_out(open_cells(section, "train", CellView()), section.held_out)
-    cells: Any = root_of(train)
-    rows = rows_in_root(train)
-    num_read = max(2, min(len(rows), _MOST_VALUES // len(cells.genes)))
-    values: npt.NDArray[np.float32] = cells.dense(
-        rows[np.linspace(0, len(rows) - 1, num_read).astype(int)]
-    )
-    return log_normalize(values) if section.values == "counts" else values

@@ -13,6 +13,7 @@ from r2mae.modalities.dna.genome.interval_sets import intersect, invert, merge
 from r2mae.modalities.dna.genome.store import Contig, GenomeStore, check_inside
 
 _MAX_DIGITS = 18  # of a coordinate; more could overflow int64
+_BED = (".bed", ".narrowpeak", ".broadpeak")
 
 
 class Region(NamedTuple):
@@ -29,10 +30,15 @@ class Region(NamedTuple):
         return f"{self.contig.name}:{self.start + 1}-{self.stop}"
 
 
+def is_bed(text: str) -> bool:
+    """Whether a text is the name of a BED file, or of peaks, whose first six columns are BED's."""
+    return text.lower().removesuffix(".gz").removesuffix(".bgz").endswith(_BED)
+
+
 def read_regions(
     texts: Sequence[str], genome: GenomeStore, aliases: Mapping[str, str] | None = None
 ) -> list[Region]:
-    """Regions of "chr1", "chr1:START-STOP" and FILE.bed[.gz], in their order.
+    """Regions of "chr1", "chr1:START-STOP" and files that `is_bed` names, in their order.
 
     START and STOP are 1-based and inclusive, as in samtools; BED is 0-based, half-open.
 
@@ -44,8 +50,13 @@ def read_regions(
         if text in genome.numbers:
             contig = genome.contig(text)
             regions.append(Region(contig, 0, contig.length))
-        elif text.removesuffix(".gz").endswith(".bed"):
+        elif is_bed(text):
             regions += _read_bed(Path(text), genome, dict(aliases or {}))
+        elif Path(text).is_file():
+            raise InputError(
+                f"{text} must be a BED file, which ends in {', '.join(_BED)}, each also "
+                "with .gz or .bgz, got another suffix. Rename it."
+            )
         else:
             regions.append(_parse_region(text, genome))
     return regions
@@ -102,22 +113,39 @@ def _read_bed(path: Path, genome: GenomeStore, aliases: dict[str, str]) -> list[
     regions = []
     with open_dna(path) as file:
         for number, line in read_lines(path, file):
-            fields = line.decode(errors="replace").split()
-            is_header = not fields or fields[0] in ("track", "browser")
-            if is_header or fields[0].startswith("#"):
+            fields = _bed_fields(line)
+            if not fields:
                 continue
             if len(fields) < 3 or not (fields[1] + fields[2]).isdecimal():
                 raise InputError(
                     f"{path}: line {number} must be contig, start, stop, "
-                    f"got {line[:40]!r}."
+                    f"got {line[:40]!r}. Begin a header with #."
                 )
             name = aliases.get(fields[0], fields[0])
             index = genome.find(name)
             contig = genome.contig(name) if index < 0 else genome.contigs[index]
             start, stop = (int(field[:_MAX_DIGITS]) for field in fields[1:3])
             where = f"{path}, line {number}"
+            if stop < start:
+                raise InputError(
+                    f"{where} must end at or after its start, got {start} to {stop}."
+                )
             check_inside(where, fields[0], contig.length, start, stop)
             regions.append(Region(contig, start, stop, fields[5:6] == ["-"]))
     if not regions:
         raise InputError(f"{path} must name an interval, got none. Leave it out.")
     return regions
+
+
+def _bed_fields(line: bytes) -> list[str]:
+    """Columns of a line of BED; none of blank lines, comments and the browser's lines.
+
+    Tabs part columns where there are any, since names may be empty or have spaces.
+    """
+    text = line.decode(errors="replace").strip()
+    words = text.split()
+    if not words or words[0] in ("track", "browser") or text.startswith("#"):
+        return []
+    if text.count("\t") < 2:
+        return words
+    return [field.strip() for field in text.split("\t")]

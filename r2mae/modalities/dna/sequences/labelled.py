@@ -78,7 +78,14 @@ def open_regions(
     """A sequence for each region, of the strand that its BED line names.
 
     length: bases. Longer regions are cropped equally at both ends.
+    Raises: InputError for a region without bases.
     """
+    for region in regions:
+        if region.start == region.stop:
+            raise InputError(
+                f"a region to embed must hold bases, got none between bases {region.start:,} and "
+                f"{region.start + 1:,} of {region.contig.name}. Widen it, or leave it out."
+            )
     codes = [_region_codes(genome, region) for region in regions]
     return Sequences(
         np.frombuffer(b"".join(codes), dtype=np.uint8),

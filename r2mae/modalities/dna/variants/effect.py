@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from r2mae.errors import InputError
+from r2mae.errors import InputError, did_you_mean
 from r2mae.loaded_run import LoadedRun
 from r2mae.modalities.dna.variants.options import (
     add_variant_options,
@@ -60,7 +60,7 @@ def check(_: AnyRecipe, arguments: Namespace) -> None:
         path = getattr(arguments, name)
         if path is not None and not Path(path).is_file():
             raise InputError(f"--{name} must be a file, got {path!r}. Check the path.")
-    if set(arguments.positive.split(",")) & set(arguments.negative.split(",")):
+    if set(_values(arguments.positive)) & set(_values(arguments.negative)):
         raise InputError("--positive and --negative must differ, got a value in both.")
     check_variant_options(arguments)
 
@@ -72,7 +72,7 @@ def evaluate(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Resu
     from r2mae.metrics.ranking import rank_scores
 
     variants, places = open_variants(loaded, arguments, arguments.variants)
-    is_positive, is_labelled = _classes(variants, arguments)
+    is_positive, is_labelled, absent = _classes(variants, arguments)
     scores, missing = _all_scores(loaded, variants, places, arguments)
     is_unscored = is_labelled & np.isnan(scores["run"])
     kept, is_positive = is_labelled & ~is_unscored, is_positive & ~is_unscored
@@ -91,6 +91,7 @@ def evaluate(loaded: LoadedRun, recipe: AnyRecipe, arguments: Namespace) -> Resu
     return {
         "label": arguments.label,
         "variants": counts,
+        "labels_without_variants": absent,
         "skipped": variants.skipped,
         "phylop_missing": missing,
         "scores": rank_scores(
@@ -107,6 +108,8 @@ def show_scores(result: Result) -> None:
         f"{counts['positive']:,} positive, {counts['negative']:,} negative, "
         f"{counts['other']:,} of other labels left out{unscored}"
     )
+    for value, remedy in result["labels_without_variants"].items():
+        print(f"no variant has the label {value!r}. {remedy}".rstrip())
     print(f"{'':<14}{'AUROC, 95 % interval':<36}{'AUPRC':<26}AUROC: run - this")
     for name, row in result["scores"].items():
         auroc, auprc = _interval(row["auroc"]), _interval(row["auprc"])
@@ -116,31 +119,41 @@ def show_scores(result: Result) -> None:
         print(f"{name:<14}{auroc:<36}{auprc:<26}{difference}".rstrip())
 
 
-def _classes(variants: Any, arguments: Namespace) -> tuple[Any, Any]:
-    """(which variants are positive (V,), which are of either class (V,))."""
+def _classes(variants: Any, arguments: Namespace) -> tuple[Any, Any, dict[str, str]]:
+    """(which variants are positive (V,), which are of either class (V,), absent values).
+
+    Absent values are those that no variant has, each with the similar labels as a question.
+    """
     import numpy as np
 
     column = variants.column(arguments.label).tolist()
     labels = np.array([_as_label(value) for value in column])
-    flags = []
+    present = sorted(set(labels.tolist()))
+    flags, absent = [], dict[str, str]()
     for name in ("positive", "negative"):
-        values = getattr(arguments, name).split(",")
+        values = _values(getattr(arguments, name))
         is_class = np.isin(labels, values)
         if not is_class.any():
-            present = ", ".join(sorted(set(labels.tolist()))[:8])
             raise InputError(
                 f"--{name} must be values of {arguments.label}, "
-                f"got {','.join(values)}. Present: {present}."
+                f"got {','.join(values)}. Present: {', '.join(present[:8])}."
             )
         flags.append(is_class)
-    return flags[0], flags[0] | flags[1]
+        others = [value for value in values if value not in present]
+        absent |= {value: did_you_mean(value, present) for value in others}
+    return flags[0], flags[0] | flags[1], absent
 
 
 def _as_label(value: Any) -> str:
     """A label as text; 1.0 as "1", since integer columns with gaps are read as floats."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value)
+    return str(value).strip()
+
+
+def _values(text: str) -> list[str]:
+    """Label values separated by commas; blanks beside commas do not count."""
+    return [value.strip() for value in text.split(",")]
 
 
 def _all_scores(

@@ -50,6 +50,26 @@ def test_counts_corrected_for_ambient_rna_are_rounded_on_request(
     assert np.allclose(read(path, "scaled", round_counts=True)[0], corrected)
 
 
+def normalized(counts, *, log):
+    scaled = 1e4 * counts / counts.sum(axis=1, keepdims=True)
+    return (np.log1p(scaled) if log else scaled).astype(np.float32)
+
+
+@pytest.mark.parametrize("log", [True, False])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+def test_normalized_counts_are_not_rounded(kind, log, tmp_path):
+    """They would be small integers, which no longer are counts."""
+    counts = np.random.default_rng(0).poisson(0.7, (30, 200)).astype(np.float32)
+    path = h5ad(lambda counts: kind(normalized(counts, log=log)))(tmp_path, counts)
+    with pytest.raises(InputError, match="corrected .* to be rounded, got normalized"):
+        read(path, round_counts=True)
+    # Corrected for ambient RNA: less by a part that differs from gene to gene.
+    less = np.random.default_rng(1).uniform(0, 0.4, 200).astype(np.float32)
+    corrected = np.maximum(counts - less, 0)
+    path = h5ad(lambda _: kind(corrected))(tmp_path, counts)
+    assert np.array_equal(read(path, round_counts=True)[0], np.round(corrected))
+
+
 @pytest.mark.parametrize("value", [-0.2, np.nan, np.inf])
 def test_what_cannot_be_a_count_is_not_rounded(value, counts, tmp_path):
     counts[2, 3] = value

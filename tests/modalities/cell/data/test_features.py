@@ -1,5 +1,6 @@
 """Genes are told from other features, and named without doubt."""
 
+import anndata
 import pandas as pd
 import pytest
 
@@ -85,3 +86,24 @@ def test_a_file_without_genes_is_taken_whole():
 )
 def test_versions_of_ensembl_ids_alone_are_removed(name, expected):
     assert without_version(name) == expected
+
+
+@pytest.mark.parametrize("duplicates", ["refuse", "sum"])
+def test_features_without_a_name_are_no_gene_and_counted(duplicates, tmp_path):
+    """Symbols looked up by id are missing for some; summed, they would be a gene called nan."""
+    path = write_h5ad(tmp_path, make_cells(6, 5).X.toarray())
+    cells = anndata.read_h5ad(path)
+    cells.var["symbol"] = pd.Categorical(["A", None, "B", None, " "])
+    cells.write_h5ad(path)
+    file = open_file(path, genes_by="symbol", duplicates=duplicates)
+    assert file.gene_names == ["A", "B"]
+    assert file.left_out == {"without a name": 3}
+    ((_, block),) = file.blocks("counts")
+    assert (block.toarray() == cells[:, [0, 2]].to_df().to_numpy()).all()
+
+
+def test_a_gene_may_be_called_nan(tmp_path):
+    """As nanchung of the fly is."""
+    counts = make_cells(6, 3).X.toarray()
+    path = write_h5ad(tmp_path, counts, symbols=["nan", "B", "C"])
+    assert open_file(path).gene_names == ["nan", "B", "C"]

@@ -1,6 +1,8 @@
 """Windows: which there are, what they hold, and on which strand, against plain loops."""
 
+import gzip
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from r2mae.modalities.dna.genome.interval_sets import (
     merge,
     overlap,
 )
-from r2mae.modalities.dna.genome.intervals import parse_intervals
+from r2mae.modalities.dna.genome.intervals import parse_intervals, read_regions
 from r2mae.modalities.dna.genome.windows import Windows
 from r2mae.modalities.dna.schema import DnaData
 from r2mae.modalities.dna.splits import open_windows
@@ -230,6 +232,40 @@ def test_intervals_in_words_and_in_bed(scratch):
     (scratch / "bad.bed").write_text("b\t0\t10\nb\tx\t20\n")
     with pytest.raises(InputError, match=r"bad.bed: line 2 .*contig, start, stop"):
         parse_intervals(["bad.bed"], genome)
+
+
+def test_columns_of_bed_are_parted_by_tabs_where_there_are_any(scratch):
+    """A name with a space, or none, leaves the strand in its column."""
+    genome, _ = make_genome(scratch, [400])
+    names = ["peak", "my peak", "", "a b c"]
+    lines = [f"c0\t{n}\t{n + 9}\t{name}\t0\t-\n" for n, name in enumerate(names)]
+    lines += ["track\tname=x\n", "c0 4 13 peak 0 -\r\n", "c0\t5\t14\t- - -\n"]
+    for name in ("a.bed", "a.BED", "a.narrowPeak"):
+        (scratch / name).write_text("".join(lines))
+    Path("b.bed.bgz").write_bytes(gzip.compress("".join(lines).encode()))
+    for name in ("a.bed", "a.BED", "a.narrowPeak", "b.bed.bgz"):
+        regions = read_regions([name], genome)
+        assert [region.start for region in regions] == list(range(6)), name
+        assert [region.is_reverse for region in regions] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("r.bed", "c0\t20\t10\n", "line 1 must end at or after its start, got 20 to"),
+        (
+            "r.bed",
+            "chrom\tstart\tend\n",
+            "line 1 must be contig.* Begin a header with #",
+        ),
+        ("r.txt", "c0\t10\t20\n", "must be a BED file, which ends in .bed, .narrow"),
+    ],
+)
+def test_a_file_of_regions_that_is_no_bed_is_refused(scratch, name, text, message):
+    genome, _ = make_genome(scratch, [400])
+    Path(name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_regions([name], genome)
 
 
 def test_a_bed_file_of_old_macs_is_refused(scratch):
