@@ -100,9 +100,10 @@ def _number_name(value: float) -> str:
 
 def _number_by_name(values: list[str]) -> tuple[Any, dict[int, str]]:
     """Classes numbered by a hash of their names, whatever other classes a split has."""
-    names, places = np.unique(np.array(values), return_inverse=True)
-    numbers = [_number_of(name) for name in names.tolist()]
-    return np.array(numbers)[places], dict(zip(numbers, names.tolist(), strict=True))
+    # An array of texts would give each value the memory of the longest.
+    numbers = {name: _number_of(name) for name in sorted(set(values))}
+    labels = np.array([numbers[value] for value in values], dtype=np.int64)
+    return labels, {number: name for name, number in numbers.items()}
 
 
 def _number_of(name: str) -> int:

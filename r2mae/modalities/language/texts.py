@@ -14,6 +14,8 @@ from r2mae.errors import InputError, first_line
 from r2mae.modalities.language.build import Texts
 from r2mae.modalities.language.schema import LanguageData
 
+_MOST_LISTED = 8  # files, in an error
+
 
 def data_place(section: Any) -> Path | None:
     """The folder, file or glob of a data section; None for a hub data set."""
@@ -31,7 +33,11 @@ def split_files(section: Any, split: str) -> list[Path]:
     names = card.files.get(split, (f"{split}.*",))
     paths = sorted({path for name in names for path in place.glob(name)})
     if not paths:
-        raise InputError(f"{place} must hold {' or '.join(names)}, got none.")
+        present = sorted(path.name for path in place.glob("*"))[:_MOST_LISTED]
+        raise InputError(
+            f"{place} must hold {' or '.join(names)}, got {', '.join(present) or 'none'}. "
+            "Rename files, or name those of each split in a data card."
+        )
     return paths
 
 
