@@ -585,3 +585,12 @@ def test_a_missing_split_is_named_beside_what_is_there(scratch, tokenizer):
     section = SentenceData(root=".", tokenizer="bytes", columns=("text",), length=32)
     with pytest.raises(InputError, match=r"test\.\* or .*, got .*validation\.csv\. Re"):
         open_sentences(section, "test")
+
+
+def test_a_row_without_text_names_the_option_that_leaves_it_out(scratch):
+    (scratch / "a.jsonl").write_text('{"text": "one"}\n{"text": null}\n')
+    section = LanguageData(root="a.jsonl", tokenizer="bytes", length=8)
+    with pytest.raises(
+        InputError, match=r"row 1 of text must .*data build language .*--skip"
+    ):
+        find_store(section)
