@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from r2mae.data.bad_rows import BadRows
+from r2mae.data.column_types import ColumnTypes
 from r2mae.data.text_stream import is_unicode
 from r2mae.errors import InputError
 
@@ -43,11 +44,12 @@ class _Row(NamedTuple):
 
 def rewrite(
     open_text: OpenText, form: Format, target: Path, where: Path, bad_rows: BadRows
-) -> None:
+) -> dict[str, str]:
     """Write a delimited file as CSV with a header and minimal quoting.
 
     Rows shorter than the header get empty fields. Empty lines are left out.
 
+    Returns: the type of each column, as `datasets.Value` names them.
     Raises: InputError for a header that names a column twice, and for bad rows.
     """
     csv.field_size_limit(_LONGEST_FIELD)
@@ -55,7 +57,7 @@ def rewrite(
     quoting = form.quoting
     if quoting is None:
         quoting = _has_quoting(open_text, form, len(header))
-    number = 0
+    number, types = 0, ColumnTypes(header)
     with target.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -65,7 +67,9 @@ def rewrite(
                 bad_rows.reject(number, f"{at} must {row.fault}.")
             else:
                 writer.writerow(row.fields)
+                types.add(row.fields)
             number += 1
+    return types.types
 
 
 def _header(open_text: OpenText, form: Format, where: Path) -> list[str]:

@@ -38,7 +38,8 @@ def class_numbers(
     """(class numbers (N,), names of the numbers) of a column of classes, or of columns of 0 and 1.
 
     The class of several columns names those that hold 1, as in "a;b". Whole
-    numbers stay as they are; texts are numbered by a hash of the name, so that splits agree.
+    numbers stay as they are, also where other classes of a split make them texts. Other
+    texts are numbered by a hash of the name, so that splits agree.
 
     Raises: InputError for rows without a class, and for numbers that are none.
     """
@@ -99,14 +100,40 @@ def _number_name(value: float) -> str:
 
 def _number_by_name(values: list[str]) -> tuple[Any, dict[int, str]]:
     """Classes numbered by a hash of their names, whatever other classes a split has."""
-    names, places = np.unique(np.array(values), return_inverse=True)
-    digests = [hashlib.sha256(name.encode()).hexdigest() for name in names.tolist()]
-    numbers = [int(digest[:12], 16) for digest in digests]
-    return np.array(numbers)[places], dict(zip(numbers, names.tolist(), strict=True))
+    # An array of texts would give each value the memory of the longest.
+    numbers = {name: _number_of(name) for name in sorted(set(values))}
+    labels = np.array([numbers[value] for value in values], dtype=np.int64)
+    return labels, {number: name for name, number in numbers.items()}
+
+
+def _number_of(name: str) -> int:
+    """The value of a whole number from 0, as Python writes it; else 48 bits of a hash."""
+    if (
+        name.isascii()
+        and name.isdecimal()
+        and len(name) < 18
+        and str(int(name)) == name
+    ):
+        return int(name)
+    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
+
+
+def _parsed(value: Any) -> Any:
+    """The number that a text is; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def real_numbers(values: list[Any], label: str, where: str) -> Any:
-    """(N,) float32 of a column of numbers. Raises: InputError for others, and larger ones."""
+    """(N,) float32 of a column of numbers, or of texts that are numbers.
+
+    Raises: InputError for others, and for numbers that 32 bits do not hold.
+    """
+    values = [_parsed(value) for value in values]
     for row, value in enumerate(values):
         is_number = isinstance(value, int) or (
             isinstance(value, float) and np.isfinite(value)

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from r2mae.data.atomic import atomic_folder, write_atomic
 from r2mae.data.cache import cache_folder, open_cached
@@ -20,9 +20,16 @@ from r2mae.errors import InputError
 _COMPLETE = "complete.json"
 
 
-# (a file, a folder to write to) -> the file to read in its place. Its repr is part of the
+class Prepared(NamedTuple):
+    """A file that is read in another one's place. options: of the builder, for it."""
+
+    path: Path
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+# (a file, a folder to write to) -> what to read in its place. Its repr is part of the
 # cache key, so it must show everything that the result depends on.
-Prepare = Callable[[Path, Path], Path]
+Prepare = Callable[[Path, Path], Prepared]
 
 
 def cached_table(
@@ -34,7 +41,7 @@ def cached_table(
     """A `datasets.Dataset` of the rows of files, in their order.
 
     builder: of `datasets`: csv, json, parquet or arrow. options: of that builder.
-    prepare: is called for each file before it is converted.
+    prepare: is called before a single file is converted.
 
     Raises: InputError where the cache has no space for them, and what `datasets` raises
         for files that it cannot read.
@@ -71,7 +78,9 @@ def _convert(
     working = folder / "working"
     prepared = files
     if prepare is not None:
-        prepared = [prepare(path, folder) for path in files]
+        (only,) = files
+        converted = prepare(only, folder)
+        prepared, options = [converted.path], options | converted.options
     table = datasets.load_dataset(
         builder,
         data_files=[str(path) for path in prepared],

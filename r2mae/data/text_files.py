@@ -242,16 +242,21 @@ def _plain(
 def _line_parts(
     path: Path, encoding: str, start: int
 ) -> Iterator[tuple[str, int, bool]]:
-    """(part of a line, byte of the file after it, whether the line ends with it)."""
+    """(part of a line, byte of the file after it, whether the line ends with it).
+
+    Line ends of Windows become plain ones, as in texts that are embedded.
+    """
     rest, at = "", max(start, find_encoding(path, encoding)[1])
     for block, block_encoding in decoded_blocks(path, encoding, start):
         *lines, rest = (rest + block).split("\n")
         for line in lines:
-            *parts, last = split_text(f"{line}\n")
+            plain = line.removesuffix("\r")
+            *parts, last = split_text(f"{plain}\n")
             for part in parts:
                 at += len(part.encode(block_encoding))
                 yield part, at, False
-            at += len(last.encode(block_encoding))
+            ending = "\r" if plain != line else ""
+            at += len(f"{last}{ending}".encode(block_encoding))
             yield last, at, True
         *parts, rest = split_text(rest)
         for part in parts:

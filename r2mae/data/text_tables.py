@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from r2mae.data.bad_rows import BadRows
 from r2mae.data.delimited import Format, rewrite
-from r2mae.data.tables import cached_table
+from r2mae.data.tables import Prepared, cached_table
 from r2mae.data.text_stream import (
     check_text,
     find_encoding,
@@ -112,11 +112,13 @@ class _Preparation:
     skip: bool
     remedy: str = field(repr=False)  # of errors: not part of the table
 
-    def __call__(self, path: Path, folder: Path) -> Path:
+    def __call__(self, path: Path, folder: Path) -> Prepared:
         """The file itself, or another one in the folder."""
         target = folder / f"rows_of.{self.kind}"
+        options: dict[str, Any] = {}
         if self.kind in ("parquet", "arrow"):
-            return _decompressed(path, target) if is_compressed(path) else path
+            is_plain = not is_compressed(path)
+            return Prepared(path if is_plain else _decompressed(path, target))
         if not self.skip:
             check_text(path, self.encoding)
         encoding, mark = find_encoding(path, self.encoding)
@@ -127,7 +129,8 @@ class _Preparation:
             return open_text(path, self.encoding, errors)
 
         if self.kind == "csv":
-            rewrite(opened, self.form, target, path, bad_rows)
+            types = rewrite(opened, self.form, target, path, bad_rows)
+            options = {"features": _features(types)}
         elif self.skip and suffix_of(path) == ".jsonl":
             with opened() as text, target.open("w", encoding="utf-8") as file:
                 _keep_objects(text, file, path, bad_rows)
@@ -135,10 +138,19 @@ class _Preparation:
             with opened() as text, target.open("w", encoding="utf-8") as file:
                 shutil.copyfileobj(text, file)
         else:
-            return path
+            return Prepared(path)
         skipped = {"numbers": bad_rows.numbers, "examples": bad_rows.examples}
         (folder / _SKIPPED).write_text(json.dumps(skipped))
-        return target
+        return Prepared(target, options)
+
+
+def _features(types: dict[str, str]) -> Any:
+    """Columns of these types."""
+    import datasets
+
+    return datasets.Features(
+        {name: datasets.Value(kind) for name, kind in types.items()}
+    )
 
 
 def _decompressed(path: Path, target: Path) -> Path:

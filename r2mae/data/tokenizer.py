@@ -67,7 +67,9 @@ def check_tokenizer(tokenizer: Any, source: str, needs_last: bool, key: str) -> 
     for name in ("mask_token", "pad_token"):
         if getattr(tokenizer, name) is None:
             raise InputError(
-                f"{key} must have a {name.replace('_', ' ')}, got {source!r} without one."
+                f"{key} must have a {name.replace('_', ' ')}, got {source!r} without one. "
+                "A tokenizer.json alone does not say which token it is: save it by "
+                f"PreTrainedTokenizerFast(tokenizer_file=..., {name}=...).save_pretrained."
             )
     first, last = ends(tokenizer)
     if first is None or (needs_last and last is None):

@@ -244,11 +244,17 @@ def require_labels(source: SampleSource) -> npt.NDArray[np.int64]:
 
 
 def check_classes(train: SampleSource, test: SampleSource) -> None:
-    """Check that training has at least 2 classes, and every class of the test split.
+    """Check that training has at least 2 classes, and every class of the test split, which has some.
 
     Raises: InputError otherwise.
     """
     trained, tested = np.unique(require_labels(train)), np.unique(require_labels(test))
+    for split, classes in (("training", trained), ("test", tested)):
+        if not len(classes):
+            raise InputError(
+                f"the {split} split must hold samples with a label for this task, got none. "
+                "A label of -1 is none: use a split with labels, such as that for validation."
+            )
     if len(trained) < 2:
         name = train.class_names.get(int(trained[0]), trained[0])
         raise InputError(

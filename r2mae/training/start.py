@@ -85,11 +85,15 @@ def init_from_run(model: nn.Module, source: str | None) -> nn.Module:
 
 @dataclass(frozen=True)
 class _Start:
-    """Names of the weights that a source has: those loaded, and those left unused."""
+    """Names of the weights that a source has: those loaded, and those left unused.
+
+    note: what else differs from the source; empty for nothing.
+    """
 
     source: str
     loaded: frozenset[str]
     unused: frozenset[str]
+    note: str
 
 
 _RECORD = "_started_from"  # attribute of a model
@@ -97,13 +101,19 @@ _MOST_NAMES = 8  # in one list of a message
 
 
 def record_start(
-    model: nn.Module, source: str, loaded: Iterable[str], unused: Iterable[str]
+    model: nn.Module,
+    source: str,
+    loaded: Iterable[str],
+    unused: Iterable[str],
+    note: str = "",
 ) -> None:
     """Note on a model which weights of `model.init_from` were loaded, and which were not.
 
     loaded, unused: names of tensors, those loaded as the model names them.
+    note: what else differs from the source.
     """
-    setattr(model, _RECORD, _Start(source, frozenset(loaded), frozenset(unused)))
+    start = _Start(source, frozenset(loaded), frozenset(unused), note)
+    setattr(model, _RECORD, start)
 
 
 def describe_start(model: nn.Module) -> str | None:
@@ -124,8 +134,9 @@ def describe_start(model: nn.Module) -> str | None:
             f"loads {_describe_names(start.loaded, own)}",
             f"leaves {_describe_names(start.unused, start.unused | start.loaded)}",
             f"new: {_describe_names(new, own)}",
+            start.note,
         )
-        return f"{start.source}: {'; '.join(parts)}"
+        return f"{start.source}: {'; '.join(filter(None, parts))}"
     return None
 
 

@@ -67,3 +67,37 @@ def test_a_column_that_is_named_twice_is_refused(scratch):
     path.write_text("text,n,text\none,1,two\n")
     with pytest.raises(InputError, match="each column once, got 'text' twice"):
         texts_of(path)
+
+
+MANY = 10_050  # rows, more than pandas reads at a time
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "read"),
+    [
+        ("1", "neutral", ["1", "neutral"]),
+        ("1", "2.5", [1.0, 2.5]),
+        ("", "late", [None, "late"]),
+        ("True", "maybe", ["True", "maybe"]),
+        ("007", "b", ["007", "b"]),
+        ("7", "8", [7, 8]),
+        (" 7", "8", [7, 8]),
+        ("7", "", [7.0, None]),
+        ("True", "False", [True, False]),
+        (str(2**62), str(2**62 + 1), [2**62, 2**62 + 1]),
+        (str(2**80), "1", [str(2**80), "1"]),
+    ],
+)
+def test_a_column_has_one_type_in_all_rows(scratch, first, last, read):
+    """The last of more rows than pandas looks at together decides too."""
+    path = scratch / "a.csv"
+    rows = [f"text,{first}"] * MANY + [f"text,{last}"]
+    path.write_text("\n".join(["text,label", *rows]) + "\n")
+    values = read_table(path, {})["label"][:]
+    assert [values[0], values[MANY]] == read
+    assert type(values[0]) is type(read[0])
+
+
+def test_an_index_without_a_name_is_a_column(scratch):
+    pd.DataFrame({"text": ["a", "b"]}).to_csv(scratch / "a.csv")
+    assert texts_of(scratch / "a.csv") == ["a", "b"]

@@ -33,6 +33,21 @@ def test_columns_of_0_and_1_are_joined():
     assert alone[0] == numbers[1]  # the same class in every split
 
 
+def test_whole_numbers_among_names_are_the_classes_of_a_split_of_numbers_alone():
+    numbers, names = class_numbers(table(label=["10", "2", "other"]), "label", "x.csv")
+    alone, also_names = class_numbers(table(label=[2, 10]), "label", "y.csv")
+    assert numbers.tolist()[:2] == alone.tolist()[::-1] == [10, 2]
+    assert names[10] == also_names[10] == "10"
+    padded, _ = class_numbers(table(label=["02", "x"]), "label", "z.csv")
+    assert padded[0] not in (2, 10)
+
+
+def test_texts_that_are_numbers_are_targets():
+    assert real_numbers(["0.5", "2"], "y", "train.csv").tolist() == [0.5, 2]
+    with pytest.raises(InputError, match="row 1 of y must be a number, got 'n/a'"):
+        real_numbers(["0.5", "n/a"], "y", "train.csv")
+
+
 @pytest.mark.parametrize("value", [2, None, 0.5])
 def test_columns_of_other_values_are_refused(value):
     with pytest.raises(InputError, match="row 1 of b must be 0 or 1"):

@@ -6,8 +6,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
-from r2mae.data.tokenizer import save_tokenizer, strip_before_mask
+from r2mae.data.tokenizer import load_tokenizer, save_tokenizer, strip_before_mask
 from r2mae.data.tokenizer_training import SPECIAL, byte_tokenizer, train_tokenizer
+from r2mae.errors import InputError
 from tests.conftest import make_texts
 
 KINDS = ("bpe", "wordpiece", "unigram")
@@ -75,3 +76,14 @@ def test_saved_tokenizers_keep_a_class_that_both_versions_have(tmp_path):
     save_tokenizer(BertTokenizerFast(vocab=vocabulary), tmp_path)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert config["tokenizer_class"].startswith("BertTokenizer")
+
+
+def test_a_tokenizer_json_alone_is_refused_with_the_remedy(scratch):
+    save_tokenizer(make_tokenizer("wordpiece"), scratch / "whole")
+    (scratch / "alone").mkdir()
+    content = (scratch / "whole/tokenizer.json").read_text()
+    (scratch / "alone/tokenizer.json").write_text(content)
+    with pytest.raises(
+        InputError, match=r"mask token.*without one\. .*mask_token=\.\.\."
+    ):
+        load_tokenizer("alone")

@@ -139,6 +139,8 @@ class Labelled:
             r"classes that the training split has, got 1 more: class 2\. Add",
         ),
         ((0, 1), range(12), r"got 10 more: 10, 11, 5, 6, 7, \.\.\.\. Add"),
+        ((0, 1), (), r"the test split must hold samples with a label .*, got none\. A"),
+        ((), (0, 1), r"the training split must hold samples with a label .* got none"),
     ],
 )
 def test_the_test_split_asks_for_known_classes_only(train, test, message):

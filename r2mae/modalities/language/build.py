@@ -36,7 +36,7 @@ from r2mae.modalities.language.store import (
 from r2mae.modalities.language.tokenise import BATCH_CHARACTERS
 from r2mae.progress import Progress, silent
 
-_READER = 2  # changes when files are read differently, so that caches are built again
+_READER = 3  # changes when files are read differently, so that caches are built again
 _MANY_UNKNOWN = 0.01  # share of tokens from which on building warns
 
 

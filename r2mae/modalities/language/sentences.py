@@ -22,7 +22,11 @@ from r2mae.errors import InputError
 from r2mae.modalities.language.rows import Sentences
 from r2mae.modalities.language.schema import SentenceData
 from r2mae.modalities.language.splits import find_tokenizer
-from r2mae.modalities.language.texts import data_place, load_hub_split
+from r2mae.modalities.language.texts import (
+    data_place,
+    load_hub_split,
+    split_files,
+)
 from r2mae.modalities.language.tokenise import Integers, LongTexts, tokenise_texts
 
 
@@ -43,14 +47,13 @@ def open_sentences(
         rows = load_hub_split(card, split)
         fingerprint = rows._fingerprint
         return _labelled(section, rows, str(card.hub), fingerprint, label, regression)
-    names = card.files.get(split, (f"{split}.*",))
-    files = expand_texts([str(place / name) for name in names])
+    files = expand_texts([str(path) for path in split_files(section, split)])
     paths = [path for path in files if kind_of(path) is not None]
     suffixes = sorted({suffix_of(path) for path in paths})
     if len(suffixes) != 1:
         got = " and ".join(suffixes) or "no table"
         raise InputError(
-            f"{place} must hold {' or '.join(names)}, tables of one kind, got {got}."
+            f"{place} must hold for split {split!r} tables of one kind, got {got}."
         )
     stamps = tuple((os.path.realpath(path), path.stat().st_mtime_ns) for path in paths)
     return _from_tables(section, tuple(paths), stamps, label, regression)

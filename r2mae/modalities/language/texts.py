@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from r2mae.data.atomic import write_atomic
+from r2mae.data.bad_rows import BadRows
 from r2mae.data.cache import cache_folder
 from r2mae.data.card import load_card, locate, missing_data
 from r2mae.data.fingerprint import fingerprint_bytes
@@ -13,6 +14,12 @@ from r2mae.data.text_files import expand_texts
 from r2mae.errors import InputError, first_line
 from r2mae.modalities.language.build import Texts
 from r2mae.modalities.language.schema import LanguageData
+
+_MOST_LISTED = 8  # files, in an error
+_REMEDY = (
+    "Mend it, or build a store that leaves such rows out: "
+    "r2mae data build language FOLDER FILES --skip-bad-rows, and data.root: FOLDER."
+)
 
 
 def data_place(section: Any) -> Path | None:
@@ -31,7 +38,11 @@ def split_files(section: Any, split: str) -> list[Path]:
     names = card.files.get(split, (f"{split}.*",))
     paths = sorted({path for name in names for path in place.glob(name)})
     if not paths:
-        raise InputError(f"{place} must hold {' or '.join(names)}, got none.")
+        present = sorted(path.name for path in place.glob("*"))[:_MOST_LISTED]
+        raise InputError(
+            f"{place} must hold {' or '.join(names)}, got {', '.join(present) or 'none'}. "
+            "Rename files, or name those of each split in a data card."
+        )
     return paths
 
 
@@ -47,7 +58,8 @@ def find_texts(section: LanguageData, split: str = "train") -> Texts:
     place = data_place(section)
     if place is None and card.hub is not None:
         hub = (card.hub, load_hub_split(card, split))
-        return Texts([], column, section.document, options, hub)
+        bad_rows = BadRows(remedy=_REMEDY)
+        return Texts([], column, section.document, options, hub, bad_rows)
     if place is None:
         raise missing_data(card)
     names = card.files.get(split, ())
@@ -57,7 +69,8 @@ def find_texts(section: LanguageData, split: str = "train") -> Texts:
         and (section.root is None or any(any(place.glob(name)) for name in names))
     )
     patterns = [str(place / name) for name in names] if by_name else [str(place)]
-    return Texts(expand_texts(patterns), column, section.document, options)
+    files, bad_rows = expand_texts(patterns), BadRows(remedy=_REMEDY)
+    return Texts(files, column, section.document, options, bad_rows=bad_rows)
 
 
 def load_hub_split(card: Any, split: str) -> Any:

@@ -22,7 +22,7 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
     trained, held_out = hold_out(train, section.held_out)
     splits = f"train {len(trained):,}, held out {len(held_out):,}"
     if section.test_share is not None or has_split(card, section.root, "test"):
-        splits += f", test {len(open_images(section, 'test')):,}"
+        splits += f", test {_describe_size(open_images(section, 'test'))}"
     else:
         splits += ", no test split: set data.test_share to evaluate"
     lines = {"splits": splits, "labels": _describe_classes(train)}
@@ -35,6 +35,13 @@ def describe_data(recipe: AnyRecipe) -> dict[str, str]:
     if unread := _describe_unread(train, unread_folders(card, section.root)):
         lines["not read"] = unread
     return lines
+
+
+def _describe_size(source: SampleSource) -> str:
+    """Number of images, and of those without a label where the data has labels."""
+    size = f"{len(source):,}"
+    unlabelled = 0 if source.labels is None else int((source.labels < 0).sum())
+    return f"{size} ({unlabelled:,} without a label)" if unlabelled else size
 
 
 def _describe_classes(source: SampleSource) -> str:

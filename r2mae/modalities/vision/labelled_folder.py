@@ -28,8 +28,8 @@ def find_label_table(*folders: Path) -> Path | None:
 class LabelledFolder(FolderRecords):
     """Images of a folder and the classes that a table names; -1 for an image without one.
 
-    table: has a column file_name of paths relative to its own folder, and the column
-        label_column. A row without a class labels no image.
+    table: has a column file_name of paths, absolute or relative to its own folder, and the
+        column label_column. A row without a class labels no image.
     note: on rows that name no image of the folder; empty without any.
 
     Raises: InputError for missing columns, for an image with two classes, where more than
@@ -81,7 +81,7 @@ class LabelledFolder(FolderRecords):
         named: list[int | None] = []
         inside = 0
         for row, name in enumerate(names):
-            path = os.path.normpath(f"{origin}{name}")
+            path = os.path.normpath(os.path.join(origin, str(name)))
             named.append(images.get(path))
             if path.startswith(prefix):
                 inside += 1

@@ -92,6 +92,8 @@ def image_pixels(image: Any, section: VisionData, name: str) -> Pixels:
         return _reduced(array_pixels(array, section, name), factor)
     if image.has_transparency_data:
         image = _over(image.convert("RGBA"), section.background)
+    if image.mode in ("LAB", "HSV"):  # Pillow converts them to RGB alone
+        image = image.convert("RGB")
     pixels = np.asarray(image.convert("RGB" if section.channels == 3 else "L"))
     if section.value_range is not None:
         pixels = array_pixels(pixels, section, name)

@@ -124,9 +124,10 @@ def _spread(records: ImageRecords, most: int) -> list[int]:
 def _describe_dark(highest: list[float], section: VisionData) -> str:
     """A warning where values of 16-bit images use a small part of their range, or ""."""
     is_default = section.value_range is None
-    if not highest or not is_default or not 255 < max(highest) < 1 << 14:
+    if not highest or not is_default or not 1 < max(highest) < 1 << 14:
         return ""
-    white = (1 << math.ceil(math.log2(max(highest) + 1))) - 1
+    # Images of fewer than 8 bits are not stored in 16.
+    white = max(255, (1 << math.ceil(math.log2(max(highest) + 1))) - 1)
     return (
         f"16-bit values end at {max(highest):,.0f} and will look nearly black: "
         f"set data.value_range: [0, {white}]"
@@ -137,7 +138,8 @@ def highest_value(raw: bytes) -> float | None:
     """The largest value of an image with more than 8 bits; None for others."""
     array = read_array(raw, math.inf)
     if array is not None:
-        return float(array.max()) if array.dtype.kind in "ui" else None
+        is_deep_integer = array.dtype.kind in "ui" and array.dtype.itemsize > 1
+        return float(array.max()) if is_deep_integer and array.size else None
     with open_image(raw) as image:
         if not is_deep(image) or image.mode == "F":
             return None

@@ -53,6 +53,16 @@ def test_documents_of_plain_text(scratch):
     assert texts_of(path, "line") == "one|two|three|"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_line_ends_of_windows_are_plain_ones(scratch, encoding):
+    path, text = scratch / "a.txt", "one\ntwo \n\nthrée\n"
+    path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    assert texts_of(path) == f"{text}|"
+    assert texts_of(path, "paragraph") == "one\ntwo \n|thrée\n|"
+    *_, last = read_pieces([path], "text", "line", {})
+    assert last.at == path.stat().st_size  # reading resumes behind both characters
+
+
 def test_a_long_document_comes_in_pieces(scratch, monkeypatch):
     monkeypatch.setattr("r2mae.data.text_files.MOST_PIECE", 20)
     path = scratch / "a.txt"
@@ -540,3 +550,47 @@ def test_a_build_stopped_inside_a_long_row_resumes_at_its_start(
     part = build_text_store(scratch / "part", texts, tokenizer)
     assert np.array_equal(part.tokens, complete.tokens)
     assert np.array_equal(part.documents, complete.documents)
+
+
+def test_shards_as_on_the_hub_are_splits(scratch, tokenizer):
+    from r2mae.data.tokenizer import save_tokenizer
+
+    save_tokenizer(tokenizer, scratch / "tok")
+    texts = make_texts(6)
+    for folder in ("flat", "nested/data"):
+        (scratch / folder).mkdir(parents=True)
+        for part in range(2):
+            rows = {"text": texts[2 * part : 2 * part + 2], "label": [part, 1]}
+            name = f"{folder}/train-0000{part}-of-00002.parquet"
+            pd.DataFrame(rows).to_parquet(scratch / name)
+        rows = {"text": texts[4:], "label": [0, 1]}
+        pd.DataFrame(rows).to_parquet(scratch / folder / "test-00000-of-00001.parquet")
+    for root in ("flat", "nested"):
+        section = SentenceData(
+            root=root,
+            tokenizer="tok",
+            columns=("text",),
+            label_column="label",
+            length=32,
+        )
+        train, test = open_sentences(section, "train"), open_sentences(section, "test")
+        assert train.labels.tolist() == [0, 1, 1, 1]
+        assert len(test) == 2
+
+
+def test_a_missing_split_is_named_beside_what_is_there(scratch, tokenizer):
+    rows = pd.DataFrame({"text": make_texts(2), "label": [0, 1]})
+    for name in ("train", "validation"):
+        rows.to_csv(scratch / f"{name}.csv")
+    section = SentenceData(root=".", tokenizer="bytes", columns=("text",), length=32)
+    with pytest.raises(InputError, match=r"test\.\* or .*, got .*validation\.csv\. Re"):
+        open_sentences(section, "test")
+
+
+def test_a_row_without_text_names_the_option_that_leaves_it_out(scratch):
+    (scratch / "a.jsonl").write_text('{"text": "one"}\n{"text": null}\n')
+    section = LanguageData(root="a.jsonl", tokenizer="bytes", length=8)
+    with pytest.raises(
+        InputError, match=r"row 1 of text must .*data build language .*--skip"
+    ):
+        find_store(section)

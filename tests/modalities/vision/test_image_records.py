@@ -157,6 +157,16 @@ def test_parquet_shards_are_read_in_order(tmp_path):
     assert [records.read(i) for i in range(6)] == [encoded(i % 2) for i in range(6)]
 
 
+def test_shards_in_data_are_splits_as_on_the_hub(tmp_path):
+    (tmp_path / "data").mkdir()
+    for shard in range(2):
+        name = f"train-0000{shard}-of-00002.parquet"
+        table(tmp_path / "data" / name, num=2, label=[shard, shard + 5])
+    table(tmp_path / "data/validation-00000-of-00001.parquet", num=1, label=[7])
+    assert open_records(CARD, str(tmp_path), "train").labels.tolist() == [0, 5, 1, 6]
+    assert open_records(CARD, str(tmp_path), "test").labels.tolist() == [7]
+
+
 def test_a_missing_label_column_is_no_mistake(tmp_path):
     table(tmp_path / "train.parquet")
     assert open_records(CARD, str(tmp_path), "train").labels is None

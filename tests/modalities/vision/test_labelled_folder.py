@@ -67,6 +67,13 @@ def test_a_table_beside_the_images_names_their_classes(scratch, name, separator)
     assert len(with_labels(images)) == 3
 
 
+def test_paths_may_be_absolute(scratch):
+    folder(scratch / "train", "0.png", "1.png", "2.png")
+    place = (scratch / "train").absolute()
+    table(scratch / "metadata.csv", f"{place}/0.png,cat", "train/1.png,dog")
+    assert classes(scratch) == {"0.png": "cat", "1.png": "dog"}
+
+
 def test_json_lines_are_a_table_too(scratch):
     folder(scratch, "0.png", "1.png")
     rows = [{"file_name": f"{number}.png", "kind": number} for number in range(2)]

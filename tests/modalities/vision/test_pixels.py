@@ -7,13 +7,14 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from r2mae.cli.main import main
 from r2mae.errors import InputError
 from r2mae.modalities.vision.images import open_image_objects, open_image_paths
 from r2mae.modalities.vision.pixels import decode, reduction
 from r2mae.modalities.vision.schema import VisionData
+from r2mae.modalities.vision.survey import highest_value
 from tests.conftest import DEMO, TINY
 from tests.modalities.vision.test_image_files import check
 
@@ -195,6 +196,41 @@ def test_issue_19_3_check_describes_a_sample_of_files(tmp_path, capsys):
     assert "16-bit values end at 4,095 and will look nearly black" in line
     assert "set data.value_range: [0, 4095]" in line
     assert "ms to decode one" in line
+
+
+@pytest.mark.parametrize(
+    ("dtype", "highest", "warns"),
+    [("uint16", 200, True), ("int32", 255, True), ("uint16", 1, False)],
+)
+def test_8_bit_values_in_deeper_files_are_warned_of(
+    tmp_path, capsys, dtype, highest, warns
+):
+    folder = tmp_path / "train"
+    folder.mkdir()
+    for number in range(20):
+        values = np.full((8, 8), highest, dtype)
+        Image.fromarray(values).save(folder / f"{number}.tif")
+    line = check(tmp_path, capsys, "data.held_out=0.4")["pixels"]
+    assert ("nearly black: set data.value_range: [0, 255]" in line) == warns
+
+
+def test_8_bit_arrays_are_not_dark(tmp_path):
+    assert highest_value(npy(np.full((8, 8), 9, np.uint8))) is None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lab_colours_are_read_in_colour_and_grey(channels):
+    image = Image.new("RGB", (8, 8), (200, 100, 50))
+    lab = ImageCms.profileToProfile(
+        image,
+        ImageCms.createProfile("sRGB"),
+        ImageCms.createProfile("LAB"),
+        outputMode="LAB",
+    )
+    pixels = decode(file_of(lab, "TIFF"), section(channels=channels), "a.tif")
+    expected = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    assert pixels.shape == (8, 8, channels)
+    assert np.abs(pixels[0, 0] - expected[0, 0].astype(int)).max() < 12
 
 
 def test_issue_19_3_dark_images_are_warned_of_in_training(scratch, capsys):

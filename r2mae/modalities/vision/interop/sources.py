@@ -19,6 +19,7 @@ from r2mae.training.checkpoint import MANIFEST, read_manifest
 from r2mae.training.start import find_checkpoint, is_run, run_weights
 
 _TRANSFORMERS = ("vit_mae", "vit")
+PixelStatistics = tuple[list[float], list[float]]
 
 
 class Source(NamedTuple):
@@ -26,11 +27,14 @@ class Source(NamedTuple):
 
     num_heads: of a ViT's attention, which weights do not show; None where unknown.
     image_size: of the source, a side or (height, width); None where square or unknown.
+    pixels: mean and standard deviation, by channel, that its input is standardised with;
+        None where unknown.
     """
 
     weights: State
     num_heads: int | None = None
     image_size: tuple[int, int] | None = None
+    pixels: PixelStatistics | None = None
 
 
 def read_source(source: str, encoder_names: Collection[str]) -> Source:
@@ -75,11 +79,14 @@ def _read(source: str, encoder_names: Collection[str]) -> Source:
         return Source(
             rename_file_weights(state, encoder_names),
             heads or _usual_heads(config["architecture"]),
+            pixels=_pixels(config.get("pretrained_cfg", {}), "mean", "std"),
         )
     if source.startswith("timm/"):
         name = source.removeprefix("timm/")
-        state = timm.create_model(name, pretrained=True).state_dict()
-        return Source(rename_file_weights(state, encoder_names), _usual_heads(name))
+        theirs = timm.create_model(name, pretrained=True)
+        weights = rename_file_weights(theirs.state_dict(), encoder_names)
+        pixels = _pixels(theirs.pretrained_cfg, "mean", "std")
+        return Source(weights, _usual_heads(name), pixels=pixels)
     if is_local(source) and not path.exists():
         raise InputError(
             f"model.init_from must exist, got {source!r}. "
@@ -117,11 +124,21 @@ def _read_timm_config(path: Path, source: str) -> dict[str, Any] | None:
 
 def _read_run(source: str) -> Source:
     """A run's last checkpoint, pretrained or fine-tuned; a classifier's head is ignored."""
-    recipe = read_manifest(find_checkpoint(source))["recipe"]
+    manifest = read_manifest(find_checkpoint(source))
+    recipe = manifest["recipe"]
     section, size = recipe["model"], recipe.get("data", {}).get("image_size")
     heads = section["heads"] or _usual_heads(section["encoder"])
     height_width = tuple(size) if isinstance(size, list) else None
-    return Source(run_weights(source), heads, height_width)
+    pixels = _pixels(manifest.get("preprocessing", {}), "pixel_mean", "pixel_std")
+    return Source(run_weights(source), heads, height_width, pixels)
+
+
+def _pixels(settings: dict[str, Any], mean: str, std: str) -> PixelStatistics | None:
+    """Two lists of numbers by their keys; None where one is missing."""
+    values = settings.get(mean), settings.get(std)
+    if not all(isinstance(each, list | tuple) for each in values):
+        return None
+    return [*values[0]], [*values[1]]  # type: ignore[misc]
 
 
 def _usual_heads(architecture: str) -> int | None:
@@ -166,4 +183,19 @@ def _read_transformers(source: str) -> Source:
         for name, tensor in theirs.state_dict().items()
         if name not in made_up
     }
-    return Source(from_vit_mae(kept), config.num_attention_heads)
+    return Source(
+        from_vit_mae(kept), config.num_attention_heads, pixels=_processor_pixels(source)
+    )
+
+
+def _processor_pixels(source: str) -> PixelStatistics | None:
+    """Of the image processor that a model of transformers comes with, if any."""
+    from transformers import ImageProcessingMixin
+
+    try:
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(source)
+    except OSError:
+        return None
+    if not settings.get("do_normalize", True):
+        return [0.0], [1.0]
+    return _pixels(settings, "image_mean", "image_std")

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from r2mae.errors import InputError
-from r2mae.modalities.vision.interop.sources import read_source
+from r2mae.modalities.vision.interop.sources import PixelStatistics, read_source
 from r2mae.training.start import record_start
 
 State = dict[str, Tensor]
@@ -21,7 +22,9 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
     Raises: InputError when source cannot be read, or does not fit the recipe's model.
     """
     encoder: Any = model.encoder
-    weights, num_heads, image_size = read_source(source, encoder.state_dict().keys())
+    weights, num_heads, image_size, pixels = read_source(
+        source, encoder.state_dict().keys()
+    )
     own, names = model.state_dict(), set(weights)
     if all(name.startswith("encoder.") for name in own):  # a model without decoder
         weights = _encoder_part(weights)
@@ -36,7 +39,33 @@ def load_initial_weights(model: nn.Module, source: str) -> None:
     _check_heads(num_heads, encoder, source)
     _check_complete(fitted, model, source)
     model.load_state_dict(fitted, strict=False)
-    record_start(model, source, fitted, names - set(fitted))
+    note = _compare_pixels(model, pixels)
+    record_start(model, source, fitted, names - set(fitted), note)
+
+
+def _compare_pixels(model: Any, theirs: PixelStatistics | None) -> str:
+    """How pixels of the source are standardised, where it is otherwise than in the recipe."""
+    own = model.pixel_mean.flatten().tolist(), model.pixel_std.flatten().tolist()
+    if theirs is None or _equal_pixels(own, theirs):
+        return ""
+
+    def text(pixels: PixelStatistics) -> str:
+        mean, std = ([f"{value:.3g}" for value in values] for values in pixels)
+        return f"mean {', '.join(mean)}, std {', '.join(std)}"
+
+    return (
+        f"the source standardises pixels by {text(theirs)}, the recipe by {text(own)}: "
+        "mean and std of a data card set them"
+    )
+
+
+def _equal_pixels(own: PixelStatistics, theirs: PixelStatistics) -> bool:
+    """Whether statistics are the same, one value standing for all channels."""
+    pairs = zip(own, theirs, strict=True)
+    return all(
+        len(there) in (1, len(here)) and np.allclose(here, there, atol=1e-3)
+        for here, there in pairs
+    )
 
 
 def _encoder_part(state: State) -> State:

@@ -175,6 +175,42 @@ def test_a_run_and_a_checkpoint(tmp_path, where):
     check_loaded(model, source.state_dict())
 
 
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+
+
+@pytest.mark.parametrize(
+    ("processor", "note"),
+    [
+        (None, None),
+        ({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}, None),
+        ({"image_mean": [0.5], "image_std": [0.5]}, None),
+        (IMAGENET, "mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225, the recipe by"),
+        (IMAGENET | {"do_normalize": False}, "mean 0, std 1, the recipe by mean 0.5, "),
+    ],
+)
+def test_other_statistics_of_pixels_are_noted(tmp_path, processor, note):
+    folder, _ = vit_folder(tmp_path / "vit")
+    if processor is not None:
+        content = json.dumps({"image_processor_type": "ViTImageProcessor"} | processor)
+        (folder / "preprocessor_config.json").write_text(content)
+    model = make()
+    load_initial_weights(model, str(folder))
+    text = describe_start(model)
+    assert ("standardises pixels" in text) == (note is not None)
+    assert note is None or note in text
+
+
+@pytest.mark.parametrize(("mean", "is_noted"), [(0.5, False), (0.1, True)])
+def test_other_statistics_of_a_run_are_noted(tmp_path, mean, is_noted):
+    weights = {f"model.{name}": part for name, part in make().state_dict().items()}
+    pixels = {"pixel_mean": [mean] * 3, "pixel_std": [0.5] * 3}
+    manifest = said("vit_tiny_patch16_224", 2) | {"preprocessing": pixels}
+    save(tmp_path / "run" / "checkpoints" / "step_5", {MODEL: weights}, manifest)
+    model = make()
+    load_initial_weights(model, str(tmp_path / "run" / "checkpoints" / "step_5"))
+    assert ("standardises pixels" in describe_start(model)) == is_noted
+
+
 @pytest.mark.parametrize("names", ["transformers 4", "transformers 5"])
 @pytest.mark.parametrize("kind", [ViTModel, ViTForImageClassification])
 def test_a_folder_of_vit(tmp_path, kind, names):
