@@ -420,25 +420,25 @@ def test_check_names_cells_left_out_and_genes_in_no_file(scratch, capsys):
 @ONE_ENCODER
 def test_a_split_of_data_that_has_changed_since_training_is_named(here, capsys):
     """The new test split may hold cells that the run was trained on."""
-    again = ("data={root: again.h5ad, label_column: kind}",)
-    make_cells(60, 40).write_h5ad("again.h5ad")
-    command = ("pretrain", RECIPE, "--name", "again", *settings(*again))
+    changed = ("data={root: changed.h5ad, label_column: kind}",)
+    make_cells(60, 40).write_h5ad("changed.h5ad")
+    command = ("pretrain", RECIPE, "--name", "changed", *settings(*changed))
     said(capsys, *command)
-    evaluate = ("evaluate", "runs/again", "--task", "knn", "--json")
-    embed = ("embed", "runs/again", "test", "-o", "features.npy")
+    evaluate = ("evaluate", "runs/changed", "--task", "knn", "--json")
+    embed = ("embed", "runs/changed", "test", "-o", "features.npy")
     assert main(list(evaluate)) == main(list(embed)) == 0
     printed = capsys.readouterr()
     assert "has changed" not in printed.err
     assert "data_changed" not in printed.out
-    make_cells(70, 40).write_h5ad("again.h5ad")
+    make_cells(70, 40).write_h5ad("changed.h5ad")
     assert main(list(evaluate)) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["data_changed"] is True
-    assert "runs/again: the data has changed since training on 46 sam" in printed.err
+    assert "runs/changed: the data has changed since training on 46 sam" in printed.err
     assert main(list(embed)) == 0
     assert "test samples may be among those" in capsys.readouterr().err
-    Path("again.h5ad").unlink()
-    assert "again.h5ad must exist" in refused(capsys, *evaluate)
+    Path("changed.h5ad").unlink()
+    assert "changed.h5ad must exist" in refused(capsys, *evaluate)
 
 
 def test_masks_are_shown_before_the_data_was_opened(scratch, capsys):
