@@ -70,6 +70,10 @@ class Wing(ABC):
         Raises: InputError when the data is missing or damaged.
         """
 
+    def draws_test_split(self, recipe: AnyRecipe) -> bool:
+        """Whether the test split is drawn from the training data; else it has files of its own."""
+        return True
+
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
     ) -> SampleSource:

@@ -1,4 +1,4 @@
-"""Whether a run's data is still what it was trained on."""
+"""Whether the data that a run's test split is drawn from is still what the run was trained on."""
 
 import sys
 
@@ -7,12 +7,14 @@ from r2mae.loaded_run import LoadedRun
 
 
 def warn_of_changed_data(loaded: LoadedRun) -> bool:
-    """Say on stderr, and return, whether a run's training data has changed since it was trained.
+    """Say on stderr, and return, whether test samples may be among those that a run was trained on.
 
-    Splits are drawn from the data, so that test samples may then be among those that it was trained on.
-    Labels may have been added meanwhile, so this is no error. False where the data is not there.
+    That is so where the test split is drawn from the training data, and this has changed
+    since. Labels may have been added meanwhile, so it is no error.
     """
     before = loaded.manifest["data"]
+    if not loaded.wing.draws_test_split(loaded.recipe):
+        return False
     try:
         train = loaded.wing.open_split(loaded.recipe, "train")
     except InputError:  # what reads it says what is missing
@@ -21,8 +23,9 @@ def warn_of_changed_data(loaded: LoadedRun) -> bool:
         return False
     print(
         f"{loaded.folder.path}: the data has changed since training on {before['samples']:,} samples "
-        f"(fingerprint {before['fingerprint']}, now {train.fingerprint}): test samples may be "
-        "among those that the run was trained on",
+        f"(fingerprint {before['fingerprint']}, now {train.fingerprint}), and the test split is drawn "
+        "from it: test samples may be among those that the run was trained on. "
+        "Restore the data, or train again.",
         file=sys.stderr,
     )
     return True

@@ -82,8 +82,8 @@ def extract_each(
         if parts[0].is_empty:
             num_bytes = sum(features.nbytes for features in computed)
             what = f"features of {size:,} samples"
-            remedy = "Use fewer samples, or fewer labels per class."
-            check_memory(what, num_bytes / len(batch["indices"]) * size, remedy)
+            needed = num_bytes / len(batch["indices"]) * size
+            check_memory(what, needed, "Use fewer samples.")
         for part, features in zip(parts, computed, strict=True):
             part.append(features)
         if on_batch is not None:

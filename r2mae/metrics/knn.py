@@ -67,7 +67,8 @@ def knn_predict(
     sorted_train = Converted(train, _normalize, by_label)
     neighbors = min(num_neighbors, len(train))
     predicted = np.zeros(len(test), dtype=np.int64)
-    for rows in parts(len(test), max(_BLOCK // _TEST_ROWS, test.shape[1]), _BLOCK):
+    columns = max(_BLOCK // _TEST_ROWS, test.shape[1], neighbors)
+    for rows in parts(len(test), columns, _BLOCK):
         near = _nearest(_normalize(test[rows]), sorted_train, neighbors)
         votes = [_vote(*row, codes, temperature) for row in zip(*near, strict=True)]
         predicted[rows] = classes[votes]

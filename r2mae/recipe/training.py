@@ -284,8 +284,10 @@ def describe(recipe: AnyRecipe, parts: Parts, facts: dict[str, Any]) -> dict[str
 
 
 def _check_same_data(checkpoint: Any, data: SampleSource) -> None:
+    """Raise InputError where samples were changed, or others are chosen of them."""
     before = read_manifest(checkpoint)["data"]
-    if before["fingerprint"] != data.fingerprint:
+    now = data.fingerprint, len(data)
+    if (before["fingerprint"], before["samples"]) != now:
         raise InputError(
             f"data must be what {checkpoint} was trained on (fingerprint {before['fingerprint']}, "
             f"{before['samples']} samples), got {data.fingerprint} with {len(data)}. Restore it, or use --fresh."

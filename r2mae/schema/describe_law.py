@@ -1,8 +1,7 @@
 """A recipe's mask-ratio law in words."""
 
+import json
 from typing import Any
-
-from r2mae.schema.section import shown
 
 
 def describe_law(mask: dict[str, Any], num_levels: int | None = None) -> str:
@@ -13,22 +12,24 @@ def describe_law(mask: dict[str, Any], num_levels: int | None = None) -> str:
     """
     ratio, schedule = mask.get("ratio"), mask.get("schedule")
     scope, weight = mask.get("scope", "step"), mask.get("weight", "token")
-    parts = [_describe_ratio(ratio)]
+    parts = [_describe(ratio)]
     if schedule or not (isinstance(ratio, dict) and "fixed" in ratio):
         parts += [] if num_levels is None else [f"{num_levels} levels"]
         parts += [scope if scope == "stratified" else f"one ratio per {scope}"]
         parts += ["weight 1/ratio"] if weight == "inverse_ratio" else []
     parts += [f"weight {weight}"] if weight in ("sum", "sample") else []
-    parts += [f"schedule {shown(schedule)}"] if schedule else []
+    parts += [f"schedule {_describe(schedule)}"] if schedule else []
     return ", ".join(parts)
 
 
-def _describe_ratio(ratio: Any) -> str:
-    """A distribution and its parameters, as a recipe writes them."""
-    if not (isinstance(ratio, dict) and len(ratio) == 1):
-        return shown(ratio)
-    ((name, parameters),) = ratio.items()
+def _describe(value: Any) -> str:
+    """A distribution or schedule with its parameters, as a recipe writes them, or a parameter."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if not (isinstance(value, dict) and len(value) == 1):
+        return json.dumps(value, default=str)
+    ((name, parameters),) = value.items()
     if not isinstance(parameters, dict):
-        return shown(ratio)
-    numbers = [f"{key} {shown(value)}" for key, value in parameters.items()]
-    return f"{name} ({', '.join(numbers)})"
+        return json.dumps(value, default=str)
+    texts = [f"{key} {_describe(each)}" for key, each in parameters.items()]
+    return f"{name} ({', '.join(texts)})"

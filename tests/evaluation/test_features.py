@@ -61,7 +61,7 @@ def test_memory_of_features_is_announced_or_refused(parts, monkeypatch, capsys):
         extract_each([(model, "embed"), (model, "baseline"), (model, "embed")], source)
     assert str(caught.value) == (
         "features of 360 samples must fit into memory, 184kB, got 276kB. "
-        "Use fewer samples, or fewer labels per class."
+        "Use fewer samples."
     )
 
 

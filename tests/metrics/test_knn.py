@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -130,6 +131,16 @@ def test_memory_does_not_grow_with_float64_copies_or_similarities(monkeypatch):
     monkeypatch.setattr(knn, "_BLOCK", 1 << 18)
     _, extra = traced(knn.knn_predict, train, known, train[:64], known[:64])
     assert extra < 2 * train.nbytes
+
+
+def test_memory_of_many_neighbors_is_bounded(monkeypatch):
+    generator = np.random.default_rng(0)
+    train = generator.normal(size=(4000, 2))
+    known = generator.integers(4, size=4000)
+    monkeypatch.setattr(knn, "_BLOCK", 1 << 18)  # 2 MiB
+    predict = partial(knn.knn_predict, num_neighbors=4000)
+    _, extra = traced(predict, train, known, train[:1024], known[:1024])
+    assert extra < 1 << 24
 
 
 def test_unknown_test_labels_and_zero_rows():

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from PIL import Image
 from timm.layers import resample_abs_pos_embed
 
 from r2mae.errors import InputError
+from r2mae.recipe import training
 from r2mae.recipe.assembly import build_model
 from r2mae.recipe.load import load_recipe
 from r2mae.recipe.trainer import (
@@ -129,3 +132,27 @@ def test_batch_norm_is_synchronised_over_gpus_and_keeps_its_names(monkeypatch):
     assert all(isinstance(norm, torch.nn.SyncBatchNorm) for norm in norms)
     assert list(synchronised.state_dict()) == names
     assert not has_batch_norm(build_model(load_recipe(str(DEMO))))
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "size", "is_same"),
+    [("a", 3, True), ("b", 3, False), ("a", 2, False)],
+)
+def test_a_run_continues_on_the_same_samples_alone(
+    monkeypatch, fingerprint, size, is_same
+):
+    """As many, too: another choice of the same data, by a filter say, has its fingerprint."""
+    manifest = {"data": {"fingerprint": "a", "samples": 3}}
+    monkeypatch.setattr(training, "read_manifest", lambda checkpoint: manifest)
+    data = Sized(fingerprint, size)
+    refused = pytest.raises(InputError, match="data must be what .* 3 samples")
+    with nullcontext() if is_same else refused:
+        training._check_same_data("runs/a", data)
+
+
+class Sized:
+    def __init__(self, fingerprint, size):
+        self.fingerprint, self.size = fingerprint, size
+
+    def __len__(self):
+        return self.size

@@ -27,8 +27,11 @@ FIXED = {"fixed": {"ratio": 0.5}}
         ({"ratio": FIXED, "weight": "sample"}, "fixed (ratio 0.5), weight sample"),
         (
             {"ratio": FIXED, "schedule": {"linear": {"to": {"fixed": {"ratio": 0.1}}}}},
-            "fixed (ratio 0.5), one ratio per step, schedule "
-            '{"linear": {"to": {"fixed": {"ratio": 0.1}}}}',
+            "fixed (ratio 0.5), one ratio per step, schedule linear (to fixed (ratio 0.1))",
+        ),
+        (
+            {"ratio": {"uniform": {"low": 0.1 + 0.2, "high": 0.5}}},
+            "uniform (low 0.3, high 0.5), one ratio per step",
         ),
         ({"ratio": 0.5}, "0.5, one ratio per step"),  # of a damaged recipe
     ],

@@ -123,6 +123,10 @@ class DnaWing(Wing):
 
         return recipe_data.open_split(recipe, split)
 
+    def draws_test_split(self, recipe: AnyRecipe) -> bool:
+        """Tables of fine-tuning have a test split of their own."""
+        return recipe.task == "pretrain"
+
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
     ) -> SampleSource:

@@ -85,6 +85,13 @@ class VisionWing(Wing):
 
         return assembly.open_split(recipe, split)
 
+    def draws_test_split(self, recipe: AnyRecipe) -> bool:
+        """Unless there are images of a test split."""
+        from r2mae.data.card import load_card
+        from r2mae.modalities.vision.image_records import has_split
+
+        return not has_split(load_card(recipe.data.card), recipe.data.root, "test")
+
     def open_paths(
         self, recipe: AnyRecipe, paths: list[str], arguments: Namespace
     ) -> SampleSource:

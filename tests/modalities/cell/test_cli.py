@@ -413,7 +413,7 @@ def test_check_names_cells_left_out_and_genes_in_no_file(scratch, capsys):
     )
     assert f"cells 8 of 60 {left_out} genes" in lines
     data = "data={root: cells.h5ad, min_genes: 41}"
-    expected = "got none: 0 of 60 cells pass data.min_genes and data.min_counts"
+    expected = "0 of 60 cells express a gene of the model and pass data.min_genes"
     assert expected in refused(capsys, "check", RECIPE, *settings(data))
 
 

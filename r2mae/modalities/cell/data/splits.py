@@ -47,7 +47,10 @@ def open_cells(section: CellData, split: str, view: CellView) -> SampleSource:
     is_test = _is_test(store, section)
     rows = np.flatnonzero(is_kept & (is_test if split == "test" else ~is_test))
     if not len(rows):
-        passed = f"{int(is_kept.sum()):,} of {len(store):,} cells pass data.min_genes and data.min_counts"
+        passed = (
+            f"{int(is_kept.sum()):,} of {len(store):,} cells express a gene of the model "
+            "and pass data.min_genes and data.min_counts"
+        )
         raise InputError(
             f"{store.place} must hold cells of the {split} split, got none: {passed}. "
             "Set data.test, or lower these."
