@@ -6,6 +6,7 @@ of a field merges all rows up to the next quote.
 """
 
 import csv
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -53,7 +54,7 @@ def rewrite(
     Raises: InputError for a header that names a column twice, and for bad rows.
     """
     csv.field_size_limit(_LONGEST_FIELD)
-    header = _header(open_text, form, where)
+    header = _named(_header(open_text, form, where))
     quoting = form.quoting
     if quoting is None:
         quoting = _has_quoting(open_text, form, len(header))
@@ -84,6 +85,18 @@ def _header(open_text: OpenText, form: Format, where: Path) -> list[str]:
         raise InputError(
             f"{where} must name each column once, got {twice!r} twice. Rename one."
         )
+    return names
+
+
+def _named(header: list[str]) -> list[str]:
+    """A header whose columns without a name have those that pandas makes up."""
+    names = list(header)
+    for place, name in enumerate(header):
+        if not name:
+            made_up = f"Unnamed: {place}"
+            numbered = (f"{made_up}.{number}" for number in itertools.count(1))
+            candidates = itertools.chain([made_up], numbered)
+            names[place] = next(new for new in candidates if new not in names)
     return names
 
 

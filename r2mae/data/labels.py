@@ -2,15 +2,18 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from r2mae.data.column_types import value_of
 from r2mae.errors import InputError
 
 _HUGE = 1 << 62
 _LARGEST = float(np.finfo(np.float32).max)
 NO_LABEL = ";"  # the class of a sample that has none of several labels
+_NUMERAL = re.compile("0|[1-9][0-9]{,16}")
 LabelColumn = str | tuple[str, ...]
 
 
@@ -37,14 +40,15 @@ def class_numbers(
 ) -> tuple[Any, dict[int, str]]:
     """(class numbers (N,), names of the numbers) of a column of classes, or of columns of 0 and 1.
 
-    The class of several columns names those that hold 1, as in "a;b". Whole
-    numbers stay as they are, also where other classes of a split make them texts. Other
-    texts are numbered by a hash of the name, so that splits agree.
+    The class of several columns names those that hold 1, as in "a;b". Whole numbers and
+    truth values stay as they are, however a file writes them, also where other classes
+    of a split make them texts: 7, 007 and 7.0 are the class 7. Other texts are numbered
+    by a hash of the name, so that splits agree.
 
     Raises: InputError for rows without a class, and for numbers that are none.
     """
     if not isinstance(label, str):
-        return _number_by_name(_joined(rows, label, where))
+        return _numbered(_joined(rows, label, where), _numeral)
     values = rows[label][:]
     for row, value in enumerate(values):
         _check_class(value, f"{where}: row {row} of {label}", f"{where}: {label}")
@@ -52,11 +56,8 @@ def class_numbers(
     if hasattr(feature, "names"):
         names = {number: str(name) for number, name in enumerate(feature.names)}
         labels = np.array(values, dtype=np.int64)
-    elif all(isinstance(value, (int, float)) for value in values):
-        names = {int(value): _number_name(value) for value in set(values)}
-        labels = np.array(values, dtype=np.int64)
     else:
-        labels, names = _number_by_name([str(value) for value in values])
+        labels, names = _numbered(values, _class_of)
     if (labels < 0).any():
         row = int(np.flatnonzero(labels < 0)[0])
         raise InputError(
@@ -94,28 +95,43 @@ def _check_class(value: Any, row: str, column: str) -> None:
         raise InputError(f"{column} must hold classes below 2^62, got {value}.")
 
 
-def _number_name(value: float) -> str:
-    return str(value if isinstance(value, bool) else int(value))
-
-
-def _number_by_name(values: list[str]) -> tuple[Any, dict[int, str]]:
-    """Classes numbered by a hash of their names, whatever other classes a split has."""
+def _numbered(
+    values: list[Any], read: Callable[[Any], float | str]
+) -> tuple[Any, dict[int, str]]:
+    """Numbers and their names, whatever other classes a split has."""
     # An array of texts would give each value the memory of the longest.
-    numbers = {name: _number_of(name) for name in sorted(set(values))}
+    classes = {value: read(value) for value in set(values)}
+    numbers = {value: _number_of(found) for value, found in classes.items()}
     labels = np.array([numbers[value] for value in values], dtype=np.int64)
-    return labels, {number: name for name, number in numbers.items()}
+    ordered = sorted(classes.values(), key=_name_of)  # 1 and True are one class: True
+    return labels, {_number_of(found): _name_of(found) for found in ordered}
 
 
-def _number_of(name: str) -> int:
-    """The value of a whole number from 0, as Python writes it; else 48 bits of a hash."""
-    if (
-        name.isascii()
-        and name.isdecimal()
-        and len(name) < 18
-        and str(int(name)) == name
-    ):
-        return int(name)
-    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
+def _class_of(value: Any) -> float | str:
+    """The whole number or truth value that a value is or spells; else its text."""
+    if isinstance(value, (int, float)):
+        return value
+    text = str(value)
+    spelt = value_of(text)
+    if isinstance(spelt, (int, float)) and -_HUGE < spelt < _HUGE and not spelt % 1:
+        return spelt
+    return text
+
+
+def _numeral(name: str) -> float | str:
+    """The number that a column's name is, as Python writes it; else the name."""
+    return int(name) if _NUMERAL.fullmatch(name) else name
+
+
+def _number_of(found: float | str) -> int:
+    """A whole number itself, 48 bits of the hash of a text."""
+    if isinstance(found, str):
+        return int(hashlib.sha256(found.encode()).hexdigest()[:12], 16)
+    return int(found)
+
+
+def _name_of(found: float | str) -> str:
+    return str(found if isinstance(found, (str, bool)) else int(found))
 
 
 def _parsed(value: Any) -> Any:

@@ -30,7 +30,14 @@ BUILDERS = {  # of the `datasets` library
 }
 _SKIPPED = "skipped.json"  # bad rows that a cached table lacks
 # "NA" and "null" are texts: only an empty field is missing.
-_READ_CSV = {"index_col": False, "keep_default_na": False, "na_values": [""]}
+# Numbers are those of Python: pandas' own parser reads 0 in a field of 20 zeros and 1.5,
+# and refuses 0e400.
+_READ_CSV = {
+    "index_col": False,
+    "keep_default_na": False,
+    "na_values": [""],
+    "float_precision": "round_trip",
+}
 
 
 def kind_of(path: Path) -> str | None:

@@ -4,6 +4,7 @@ import datasets
 import pytest
 
 from r2mae.data.labels import class_numbers, real_numbers, split_labels
+from r2mae.data.text_tables import read_table
 from r2mae.errors import InputError
 
 
@@ -38,8 +39,50 @@ def test_whole_numbers_among_names_are_the_classes_of_a_split_of_numbers_alone()
     alone, also_names = class_numbers(table(label=[2, 10]), "label", "y.csv")
     assert numbers.tolist()[:2] == alone.tolist()[::-1] == [10, 2]
     assert names[10] == also_names[10] == "10"
-    padded, _ = class_numbers(table(label=["02", "x"]), "label", "z.csv")
-    assert padded[0] not in (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("spellings", "classes"),
+    [
+        (["007", "012"], {7: "7", 12: "12"}),
+        (["1.0", "2.0"], {1: "1", 2: "2"}),
+        ([" 3", "+4"], {3: "3", 4: "4"}),
+        (["1e3", "2."], {1000: "1000", 2: "2"}),
+        (["True", "False"], {1: "True", 0: "False"}),
+        (["true", "FALSE"], {1: "True", 0: "False"}),
+        (["100000000000000000000", "a"], None),
+        (["1e30", "0.5"], None),
+    ],
+)
+@pytest.mark.parametrize("other", ["other", "0.5"])
+def test_a_class_has_one_number_in_all_splits(scratch, spellings, classes, other):
+    """Also where other classes of a CSV file make its whole numbers texts."""
+
+    def read(*labels):
+        lines = [f"text,{label}" for label in labels]
+        (scratch / "a.csv").write_text("\n".join(["text,label", *lines, ""]))
+        numbers, names = class_numbers(read_table(scratch / "a.csv", {}), "label", "x")
+        return numbers.tolist(), names
+
+    numbers, names = read(*spellings, other, "x")
+    found = {number: names[number] for number in numbers[:2]}
+    if classes:
+        assert read(*spellings) == (list(classes), classes)
+        assert found == classes
+    else:
+        assert list(found.values()) == spellings
+
+
+def test_columns_of_0_and_1_keep_their_names():
+    rows = table(**{"007": [1, 0, 1], "-1": [0, 1, 0], "7": [0, 0, 1]})
+    numbers, names = class_numbers(rows, ("007", "-1", "7"), "x.csv")
+    assert [names[number] for number in numbers.tolist()] == ["007", "-1", "007;7"]
+
+
+@pytest.mark.parametrize("labels", [[1, -1], ["1", "-1"], ["a", "-1"], ["a", "-1.0"]])
+def test_a_number_below_0_is_no_class(labels):
+    with pytest.raises(InputError, match="row 1 of label must be a class from 0"):
+        class_numbers(table(label=labels), "label", "x.csv")
 
 
 def test_texts_that_are_numbers_are_targets():
