@@ -108,12 +108,12 @@ def _numbered(
 
 
 def _class_of(value: Any) -> float | str:
-    """The whole number or truth value that a value is or spells; else its text."""
+    """The whole number from 0 or truth value that a text spells; a number itself; else the text."""
     if isinstance(value, (int, float)):
         return value
     text = str(value)
     spelt = value_of(text)
-    if isinstance(spelt, (int, float)) and -_HUGE < spelt < _HUGE and not spelt % 1:
+    if isinstance(spelt, (int, float)) and 0 <= spelt < _HUGE and not spelt % 1:
         return spelt
     return text
 
