@@ -59,6 +59,7 @@ def test_options_of_files_are_refused_with_a_split():
     wing = SimpleNamespace(
         add_path_arguments=add_path_arguments,
         open_split=lambda recipe, name: SimpleNamespace(split=name, fingerprint="f"),
+        draws_test_split=lambda recipe: True,
         open_paths=lambda recipe, paths, arguments: ("files", paths),
     )
     recipe = SimpleNamespace(data=SimpleNamespace())

@@ -235,9 +235,9 @@ def test_transformers_makes_the_same_features_and_predictions(
     assert (features - model.embed(batch)).abs().max() < CLOSE
     assert torch.equal(wanted.mask.bool(), is_masked)
     predictions = wanted.logits[is_masked].view(3, hidden, -1)
-    assert (found.predictions - predictions).abs().max() < CLOSE * max(
-        1, predictions.abs().max()
-    )
+    # Rounding differs between kinds of CPUs, and adds up in the decoder.
+    tolerance = 4 * CLOSE * max(1, predictions.abs().max())
+    assert (found.predictions - predictions).abs().max() < tolerance
     assert float(found.loss.mean) == pytest.approx(float(wanted.loss), rel=1e-5)
 
 
